@@ -1,0 +1,51 @@
+# What there is to do here. `make test` is the one command that runs every test; see README.md.
+SHELL := /bin/bash -o pipefail
+.DELETE_ON_ERROR:
+.PHONY: build test test-all test-deps lint lint-deps bench fuzz
+
+export GRIDMON_SKIPPED := $(CURDIR)/target/skipped
+# What the operator has set for his own runs must not reach the tests.
+unexport RUST_BACKTRACE
+
+build:
+	cargo build --release --locked
+
+# The tests, on real servers where they are installed; at the end the sum, and what was skipped for want of a server.
+test: test-deps
+	@mkdir -p target && rm -f $(GRIDMON_SKIPPED)
+	cargo test --locked $(TESTS) 2>&1 | tee target/test.log
+	@sort -u $(GRIDMON_SKIPPED) 2>/dev/null; \
+	skipped=$$(sort -u $(GRIDMON_SKIPPED) 2>/dev/null | wc -l); \
+	sed -n 's/^test result: .* \([0-9]*\) passed; \([0-9]*\) failed.*/\1 \2/p' target/test.log | \
+	awk -v skipped=$$skipped '{ p += $$1; f += $$2 } END { printf "%d passed, %d failed, %d skipped\n", p - skipped, f, skipped }'
+
+# The same with HTCondor 25 beside 23.9.
+test-all: SUITES = trixie sid
+test-all: TESTS = -- --include-ignored
+test-all: test
+
+# The Debian packages of the servers, and HTCondor unpacked; as root, else nothing.
+SUITES = trixie
+test-deps:
+	@tests/servers/install.sh $(SUITES)
+
+# Everything that can be said without running: format, lints, docs, features, licences and versions of dependencies.
+lint: lint-deps
+	cargo fmt --check
+	cargo clippy --locked --all-targets -- -D warnings
+	cargo clippy --locked --no-default-features -- -D warnings
+	RUSTDOCFLAGS='-D warnings' cargo doc --locked --no-deps --document-private-items
+	cargo deny --offline check licenses bans sources
+
+lint-deps:
+	@cargo deny --version >/dev/null 2>&1 || cargo install --locked cargo-deny
+	@cargo fetch --locked --quiet
+
+# The figures of the README, each beside its floor or peer.
+bench: test-deps
+	cargo bench --locked
+
+# Each fuzz target for this many seconds.
+SECONDS_EACH = 120
+fuzz:
+	fuzz/run.sh $(SECONDS_EACH)

@@ -1,0 +1,48 @@
+//! gridmon: collectors for grids, clouds and clusters, one small program per job, each started by cron.
+//!
+//! ```text
+//! source ──records──▶ arithmetic ──points──▶ delivery ──▶ sink(s)
+//!  (IO)                 (pure)                              (IO)
+//! ```
+//!
+//! What is where: ARCHITECTURE.md. What never breaks:
+//!
+//! 1. Sources never know a sink, sinks never know a source; arithmetic does no IO and reads no clock. The clock is read
+//!    once per run (or given by `--now`) and handed down.
+//! 2. A failed source yields no points, never zeros, and its heartbeat says 0. A total is sent only when every part of it
+//!    answered.
+//! 3. Unknown states, missing attributes and odd names are counted and kept, never fatal.
+//! 4. Every point is accounted for, per sink.
+//! 5. Output order is deterministic, so that every output can be a golden file.
+//! 6. Running the same slot twice writes the same rows.
+//! 7. A program with its sources or sinks down, hung, slow or lying ends before its deadline, exits 1 and says what is
+//!    missing. It never hangs and never overlaps itself.
+//! 8. No secret in a URL, a command line, a log, an error, `--dry-run` or a `Debug` print. TLS is verified unless the
+//!    config says otherwise in so many words.
+
+pub mod cli;
+pub mod command;
+pub mod config;
+pub mod delivery;
+#[cfg(feature = "grid")]
+pub mod grid;
+#[cfg(feature = "grid")]
+pub mod http;
+pub mod point;
+pub mod sinks;
+pub mod sources;
+pub mod state;
+
+/// The declaration of the measurement called `name`.
+pub fn measurement(name: &str) -> Option<&'static point::Measurement> {
+    measurements().find(|measurement| measurement.name == name)
+}
+
+/// Every measurement that this build declares.
+pub fn measurements() -> impl Iterator<Item = &'static point::Measurement> {
+    #[cfg(feature = "grid")]
+    let grid = grid::MEASUREMENTS;
+    #[cfg(not(feature = "grid"))]
+    let grid: [&'static point::Measurement; 0] = [];
+    grid.into_iter()
+}

@@ -1,0 +1,3 @@
+//! The systems that are written, one file each. A sink takes points and knows no source.
+
+pub mod carbon;

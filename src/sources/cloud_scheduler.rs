@@ -1,0 +1,232 @@
+//! Cloud Scheduler 1.13: its clouds and their virtual machines, printed by `cloud_status -aj` or served as
+//! `clusters.json`.
+//!
+//! ```text
+//! $ cloud_status -aj
+//! {"resources": [{"name": "cc-east", "enabled": true, "max_slots": 50, "vms": [{"hostname": "cc-east-39226a11", "vmtype":
+//! "atlas-worker", "status": "Running", "override_status": null, …}], …}]}
+//! ```
+//!
+//! Without clouds it prints `{"resources": []}`. When the server is down it prints a sentence on *standard output* and
+//! ends with 1; it has no time-out of its own.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail, ensure};
+use serde::{Deserialize, Deserializer};
+
+use super::Problem;
+use crate::command;
+use crate::config::Section;
+use crate::point::quote;
+
+/// `[cloud_scheduler]`.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// The command that prints the clouds; `cloud_status -aj` by default.
+    pub command: Vec<String>,
+    /// Where Cloud Scheduler serves the same (`http://HOST:8111/clusters.json`); asked instead of the command when set.
+    pub url: Option<String>,
+    /// How long the answer may take, in seconds; 20 by default.
+    pub timeout_seconds: u64,
+}
+
+impl Config {
+    /// Reads `[cloud_scheduler]`.
+    ///
+    /// # Errors
+    /// When a value is not what its key asks for.
+    pub fn read(section: &mut Section) -> Result<Self> {
+        let command = section.text("command")?;
+        let command = super::split_command(command.as_deref().unwrap_or("cloud_status -aj"))
+            .map_err(|error| section.error("command", error))?;
+        let url = section.text("url")?;
+        if let Some(url) = &url {
+            let parsed = reqwest::Url::parse(url).ok().filter(|url| matches!(url.scheme(), "http" | "https"));
+            let parsed =
+                parsed.context("is no http:// or https:// address").map_err(|error| section.error("url", error))?;
+            if !parsed.username().is_empty() || parsed.password().is_some() {
+                return Err(section.error(
+                    "url",
+                    anyhow::anyhow!("carries a login, which would show in logs; Cloud Scheduler asks for none"),
+                ));
+            }
+        }
+        let timeout_seconds = section.number("timeout_seconds", 20)?;
+        section.check("timeout_seconds", (1..=3600).contains(&timeout_seconds), "1 to 3600 seconds")?;
+        Ok(Self { command, url, timeout_seconds })
+    }
+}
+
+/// One cloud. Unknown keys are ignored, missing ones are `None`.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+pub struct Cloud {
+    /// Its name; `None` when it has none.
+    #[serde(default, deserialize_with = "text")]
+    pub name: Option<String>,
+    /// Whether Cloud Scheduler boots machines on it.
+    #[serde(default, deserialize_with = "truth")]
+    pub enabled: Option<bool>,
+    /// How many machines it may run at most.
+    #[serde(default, deserialize_with = "whole")]
+    pub max_slots: Option<i64>,
+    /// Its virtual machines.
+    #[serde(default, deserialize_with = "vms")]
+    pub vms: Vec<Vm>,
+}
+
+/// One virtual machine.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+pub struct Vm {
+    /// Its host name; empty or missing on clouds that tell it late.
+    #[serde(default, deserialize_with = "text")]
+    pub hostname: Option<String>,
+    /// The type that the user who asked for it gave it.
+    #[serde(default, deserialize_with = "text")]
+    pub vmtype: Option<String>,
+    /// The cloud's word for its state.
+    #[serde(default, deserialize_with = "text")]
+    pub status: Option<String>,
+    /// Cloud Scheduler's own word, which overrules the cloud's: `Retiring` as a rule.
+    #[serde(default, deserialize_with = "text")]
+    pub override_status: Option<String>,
+}
+
+/// Asks Cloud Scheduler, at most until `until`.
+///
+/// # Errors
+/// A [`Problem`] when it does not answer, or not in JSON.
+pub fn collect(config: &Config, until: Instant) -> Result<Vec<Cloud>, Problem> {
+    fetch(config, until)
+        .and_then(|json| parse(&json))
+        .map_err(|error| Problem::new("cloud_scheduler", format!("{error:#}; clouds and virtual machines are missing")))
+}
+
+/// The most that is read of an answer, in bytes: 100,000 virtual machines are 120 MB.
+const LONGEST_ANSWER: usize = 256 << 20;
+
+fn fetch(config: &Config, until: Instant) -> Result<Vec<u8>> {
+    let timeout = Duration::from_secs(config.timeout_seconds).min(until.saturating_duration_since(Instant::now()));
+    if let Some(url) = &config.url {
+        return crate::http::get(url, timeout, LONGEST_ANSWER);
+    }
+    let mut answer = Vec::new();
+    let what = config.command.join(" ");
+    command::run(&mut super::command(&config.command), Instant::now() + timeout, |piece| {
+        ensure!(answer.len() + piece.len() <= LONGEST_ANSWER, "printed over {LONGEST_ANSWER} bytes");
+        answer.extend_from_slice(piece);
+        Ok(())
+    })
+    .map_err(|failure| match failure {
+        command::Failure::Start(_) => anyhow::anyhow!(
+            "{what}: {failure}; set [cloud_scheduler] command or url, or name [htcondor] alone in the config when there is no Cloud Scheduler"
+        ),
+        _ => anyhow::anyhow!("{what} {failure}"),
+    })?;
+    Ok(answer)
+}
+
+/// Reads an answer. Bytes that are no UTF-8 become U+FFFD.
+///
+/// # Errors
+/// When it is no JSON, or has no list of `resources`.
+pub fn parse(json: &[u8]) -> Result<Vec<Cloud>> {
+    #[derive(Deserialize)]
+    struct Reply {
+        resources: Vec<Cloud>,
+    }
+    let text = String::from_utf8_lossy(json);
+    if text.trim().is_empty() {
+        bail!("the answer is empty");
+    }
+    let reply: Reply =
+        serde_json::from_str(&text).with_context(|| format!("the answer is not clusters.json: {}", quote(&text)))?;
+    Ok(reply.resources)
+}
+
+/// Asks, and says what there is.
+pub fn check(config: &Config, until: Instant) -> (String, Result<String, String>) {
+    let result = collect(config, until).map(|clouds| {
+        let vms: usize = clouds.iter().map(|cloud| cloud.vms.len()).sum();
+        format!("{} clouds, {vms} virtual machines", clouds.len())
+    });
+    ("cloud_scheduler".into(), result.map_err(|problem| problem.words))
+}
+
+/// A text, or a number or truth as text; `None` for the empty one and for anything else.
+fn text<'de, D: Deserializer<'de>>(json: D) -> Result<Option<String>, D::Error> {
+    Ok(match serde_json::Value::deserialize(json)? {
+        serde_json::Value::String(text) => Some(text).filter(|text| !text.trim().is_empty()),
+        number @ serde_json::Value::Number(_) => Some(number.to_string()),
+        _ => None,
+    })
+}
+
+/// A whole number, also written as `50.0` or `"50"`.
+fn whole<'de, D: Deserializer<'de>>(json: D) -> Result<Option<i64>, D::Error> {
+    Ok(match serde_json::Value::deserialize(json)? {
+        serde_json::Value::Number(number) => number
+            .as_i64()
+            .or_else(|| number.as_f64().filter(|n| n.fract() == 0.0 && n.abs() <= 9e15).map(|n| n as i64)),
+        serde_json::Value::String(text) => text.trim().parse().ok(),
+        _ => None,
+    })
+}
+
+/// A truth, also written as a number or as Python's `"True"`.
+fn truth<'de, D: Deserializer<'de>>(json: D) -> Result<Option<bool>, D::Error> {
+    Ok(match serde_json::Value::deserialize(json)? {
+        serde_json::Value::Bool(truth) => Some(truth),
+        serde_json::Value::Number(number) => number.as_f64().map(|number| number != 0.0),
+        serde_json::Value::String(text) => match text.trim().to_ascii_lowercase().as_str() {
+            "true" | "1" | "yes" => Some(true),
+            "false" | "0" | "no" => Some(false),
+            _ => None,
+        },
+        _ => None,
+    })
+}
+
+/// The list of machines; `null` is none.
+fn vms<'de, D: Deserializer<'de>>(json: D) -> Result<Vec<Vm>, D::Error> {
+    Option::<Vec<Vm>>::deserialize(json).map(Option::unwrap_or_default)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn odd_values_are_kept_as_far_as_they_mean_something() {
+        let json = br#"{"resources": [
+            {"name": 7, "enabled": "True", "max_slots": "50", "vms": null, "more": [1]},
+            {"enabled": 0, "max_slots": 12.0, "vms": [{"hostname": "", "vmtype": null, "status": " "}, {"status": 5}]},
+            {"name": "x", "enabled": null, "max_slots": "many"}
+        ], "more": {}}"#;
+        let clouds = parse(json).unwrap();
+        let vm = |status: Option<&str>| Vm {
+            hostname: None,
+            vmtype: None,
+            status: status.map(String::from),
+            override_status: None,
+        };
+        assert_eq!(
+            clouds,
+            [
+                Cloud { name: Some("7".into()), enabled: Some(true), max_slots: Some(50), vms: vec![] },
+                Cloud { name: None, enabled: Some(false), max_slots: Some(12), vms: vec![vm(None), vm(Some("5"))] },
+                Cloud { name: Some("x".into()), enabled: None, max_slots: None, vms: vec![] },
+            ]
+        );
+    }
+
+    #[test]
+    fn what_is_no_answer_is_refused_in_words() {
+        let error = |json: &str| format!("{:#}", parse(json.as_bytes()).unwrap_err());
+        assert_eq!(error(" \n"), "the answer is empty");
+        for json in ["<html>login</html>", r#"{"resources": [{"#, "[]", "{}", r#"{"resources": null}"#] {
+            let error = error(json);
+            assert!(error.starts_with(&format!("the answer is not clusters.json: {}: ", quote(json))), "{error}");
+        }
+    }
+}

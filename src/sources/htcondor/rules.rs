@@ -1,0 +1,170 @@
+//! `[job_types]`: which job counts as which type, told by its ClassAd attributes.
+
+use anyhow::{Result, anyhow, ensure};
+
+use crate::config::Section;
+use crate::point::quote;
+
+/// The rules, in the order of the file. A job has the type of the first rule that it fits, or none.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Rules {
+    rules: Vec<Rule>,
+    /// Every attribute that a rule names, and `TargetClouds`, which tells a job's clouds; each once.
+    attributes: Vec<String>,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+struct Rule {
+    job_type: String,
+    /// All of these must hold: the attribute's place in `attributes`, and the patterns of which one must fit.
+    conditions: Vec<(usize, Vec<String>)>,
+}
+
+/// The job types of the original Cloud Monitor. Its group names are the accounting groups of their time; today's
+/// pools write `group.user`.
+pub const DEFAULT: [(&str, &str); 7] = [
+    ("1_Core", "TargetClouds = IAAS"),
+    ("8_Core", "TargetClouds = IAAS_MCORE"),
+    ("Alberta", "TargetClouds = Alberta"),
+    ("DPHEP", "TargetClouds = cern-preservation"),
+    ("MCore", "TargetClouds = CERNClouds and AccountingGroup = group_mcore | group_mcore.*"),
+    ("Himem", "TargetClouds = CERNClouds and AccountingGroup = group_himem | group_himem.*"),
+    ("Analy", "TargetClouds = CERNClouds and AccountingGroup = group_analysis | group_analysis.*"),
+];
+
+/// The attribute that names the clouds on which a job may run.
+pub const TARGET_CLOUDS: &str = "TargetClouds";
+
+/// What `condor_q -group-by` adds to every group; a job's own attribute of that name could not be told from it.
+const RESERVED: [&str; 4] = ["JobStatus", "JobCount", "JobIds", "Id"];
+
+impl Rules {
+    /// Reads the section; the original's rules when it is empty or missing.
+    ///
+    /// # Errors
+    /// When a rule cannot be read.
+    pub fn read(section: &mut Section) -> Result<Self> {
+        let entries = section.all()?;
+        let mut rules = Self { rules: Vec::new(), attributes: vec![TARGET_CLOUDS.into()] };
+        for (job_type, text) in &entries {
+            rules.add(job_type, text).map_err(|error| section.error(job_type, error))?;
+        }
+        Ok(if entries.is_empty() { Self::default() } else { rules })
+    }
+
+    fn add(&mut self, job_type: &str, text: &str) -> Result<()> {
+        ensure!(job_type != "all", "\"all\" is what the sum of all types is called; name this type otherwise");
+        let conditions = text.split(" and ").map(|condition| self.condition(condition)).collect::<Result<_>>()?;
+        self.rules.push(Rule { job_type: job_type.into(), conditions });
+        Ok(())
+    }
+
+    fn condition(&mut self, text: &str) -> Result<(usize, Vec<String>)> {
+        let (attribute, patterns) = text
+            .split_once('=')
+            .ok_or_else(|| anyhow!("{} is not ATTRIBUTE = VALUE | VALUE…; join several with \" and \"", quote(text)))?;
+        let attribute = attribute.trim();
+        ensure!(
+            attribute.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
+                && attribute.chars().all(|c| c.is_ascii_alphanumeric() || c == '_'),
+            "{} is no attribute name",
+            quote(attribute)
+        );
+        ensure!(
+            !RESERVED.iter().any(|reserved| reserved.eq_ignore_ascii_case(attribute)),
+            "{attribute} cannot tell a job's type"
+        );
+        let patterns: Vec<_> = patterns.split('|').map(|pattern| pattern.trim().to_string()).collect();
+        for pattern in &patterns {
+            let stem = pattern.strip_suffix('*').unwrap_or(pattern);
+            ensure!(
+                !pattern.is_empty() && !stem.contains('*') && !stem.starts_with(['=', '"']),
+                "{} is not a value, bare, or the beginning of one and a *",
+                quote(pattern)
+            );
+        }
+        let known = self.attributes.iter().position(|known| known.eq_ignore_ascii_case(attribute));
+        let place = known.unwrap_or_else(|| {
+            self.attributes.push(attribute.into());
+            self.attributes.len() - 1
+        });
+        Ok((place, patterns))
+    }
+
+    /// The attributes to ask for, besides `JobStatus`; the first is [`TARGET_CLOUDS`].
+    pub fn attributes(&self) -> &[String] {
+        &self.attributes
+    }
+
+    /// The type of a job with these values of [`Rules::attributes`], in that order.
+    pub fn job_type(&self, values: &[Option<String>]) -> Option<&str> {
+        let fits = |(place, patterns): &(usize, Vec<String>)| {
+            let value = values.get(*place).and_then(Option::as_deref);
+            value.is_some_and(|value| {
+                patterns.iter().any(|pattern| match pattern.strip_suffix('*') {
+                    Some(stem) => value.starts_with(stem),
+                    None => value == pattern,
+                })
+            })
+        };
+        self.rules.iter().find(|rule| rule.conditions.iter().all(fits)).map(|rule| rule.job_type.as_str())
+    }
+}
+
+impl Default for Rules {
+    fn default() -> Self {
+        let mut rules = Self { rules: Vec::new(), attributes: vec![TARGET_CLOUDS.into()] };
+        for (job_type, text) in DEFAULT {
+            rules.add(job_type, text).expect("a test reads every default");
+        }
+        rules
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn job_type(clouds: Option<&str>, group: Option<&str>) -> Option<String> {
+        let rules = Rules::default();
+        assert_eq!(rules.attributes(), ["TargetClouds", "AccountingGroup"]);
+        rules.job_type(&[clouds.map(String::from), group.map(String::from)]).map(String::from)
+    }
+
+    #[test]
+    fn the_originals_types_are_told_apart_by_default() {
+        for (clouds, group, expected) in [
+            (Some("IAAS"), Some("group_mcore"), Some("1_Core")),
+            (Some("IAAS_MCORE"), None, Some("8_Core")),
+            (Some("Alberta"), None, Some("Alberta")),
+            (Some("cern-preservation"), None, Some("DPHEP")),
+            (Some("CERNClouds"), Some("group_mcore"), Some("MCore")),
+            (Some("CERNClouds"), Some("group_mcore.alice"), Some("MCore")),
+            (Some("CERNClouds"), Some("group_mcores"), None),
+            (Some("CERNClouds"), Some("group_himem"), Some("Himem")),
+            (Some("CERNClouds"), Some("group_analysis.x"), Some("Analy")),
+            (Some("CERNClouds"), None, None),
+            (Some("OTHER"), None, None),
+            (None, Some("group_mcore"), None),
+        ] {
+            assert_eq!(job_type(clouds, group).as_deref(), expected, "{clouds:?} {group:?}");
+        }
+    }
+
+    #[test]
+    fn a_rule_that_cannot_be_meant_is_refused_in_words() {
+        let mut rules = Rules::default();
+        for (job_type, text, error) in [
+            ("all", "A = b", "\"all\" is what the sum of all types is called; name this type otherwise"),
+            ("x", "IAAS", "\"IAAS\" is not ATTRIBUTE = VALUE | VALUE…; join several with \" and \""),
+            ("x", "Target Clouds = a", "\"Target Clouds\" is no attribute name"),
+            ("x", "jobstatus = 1", "jobstatus cannot tell a job's type"),
+            ("x", "A = ", "\"\" is not a value, bare, or the beginning of one and a *"),
+            ("x", "A == b", "\"= b\" is not a value, bare, or the beginning of one and a *"),
+            ("x", "A = \"b\"", "\"\"b\"\" is not a value, bare, or the beginning of one and a *"),
+            ("x", "A = b*c", "\"b*c\" is not a value, bare, or the beginning of one and a *"),
+        ] {
+            assert_eq!(rules.add(job_type, text).unwrap_err().to_string(), error);
+        }
+    }
+}

@@ -1,0 +1,312 @@
+//! What lasts from one run to the next: the lock, the reports of the last runs, and what a source remembers.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
+use std::io::{ErrorKind, Read, Seek, SeekFrom, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use rustix::fs::Access;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use crate::delivery::Account;
+use crate::point::carbon_component;
+use crate::sources::Problem;
+
+/// The state of one program on one grid.
+#[derive(Debug)]
+pub struct State {
+    directory: PathBuf,
+    /// `collect-grid.heprc`: what the names of its files begin with.
+    stem: String,
+    /// The reports of the runs before, oldest first.
+    reports: Vec<Report>,
+}
+
+/// What one run did.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Report {
+    /// The run's clock, in unix seconds.
+    pub time: i64,
+    /// How long it took.
+    pub duration_seconds: f64,
+    /// Whether everything answered and everything was delivered.
+    pub success: bool,
+    /// How many points it collected.
+    pub collected: usize,
+    /// What became of them, by sink.
+    pub sinks: BTreeMap<String, Account>,
+    /// How long each source took, in seconds.
+    pub sources: BTreeMap<String, f64>,
+    /// The first names of dropped points, each with the reason.
+    pub dropped: Vec<String>,
+    /// What failed, and since when.
+    pub failing: BTreeMap<String, Failing>,
+}
+
+/// A failure that may last over many runs.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Failing {
+    /// The first run that failed so, in unix seconds.
+    pub since: i64,
+    /// The last run that said so.
+    pub said: i64,
+    /// What happened in the run of the report.
+    pub words: String,
+}
+
+/// How many reports are kept.
+const KEPT: usize = 100;
+
+/// How often a failure that lasts is said again, in seconds.
+const AGAIN: i64 = 3600;
+
+impl State {
+    /// The state of `program` on `grid`, in `directory`; else in `/var/lib/gridmon` when that is writable; else in
+    /// `~/.local/state/gridmon`. Creates the directory.
+    ///
+    /// # Errors
+    /// When no directory can be written, or a report cannot be read.
+    pub fn open(directory: Option<&Path>, program: &str, grid: &str) -> Result<Self> {
+        let directory = match directory {
+            Some(directory) => {
+                create(directory)?;
+                directory.to_path_buf()
+            }
+            None => default_directory()?,
+        };
+        let stem = format!("{program}.{}", carbon_component(grid));
+        let mut state = Self { directory, stem, reports: Vec::new() };
+        let path = state.path("reports");
+        match fs::read_to_string(&path) {
+            // A line that cannot be read, from another version or a damaged disk, is history lost and no more.
+            Ok(text) => state.reports = text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect(),
+            Err(error) if error.kind() == ErrorKind::NotFound => {}
+            Err(error) if error.kind() == ErrorKind::InvalidData => {}
+            Err(error) => return Err(error).with_context(|| path.display().to_string()),
+        }
+        Ok(state)
+    }
+
+    fn path(&self, what: &str) -> PathBuf {
+        self.directory.join(format!("{}.{what}", self.stem))
+    }
+
+    /// The report of the last run.
+    pub fn last(&self) -> Option<&Report> {
+        self.reports.last()
+    }
+
+    /// Appends a report and forgets the oldest beyond a hundred.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn add(&mut self, report: Report) -> Result<()> {
+        self.reports.push(report);
+        let from = self.reports.len().saturating_sub(KEPT);
+        let mut text = String::new();
+        for report in &self.reports[from..] {
+            text.push_str(&serde_json::to_string(report).context("report")?);
+            text.push('\n');
+        }
+        write(&self.path("reports"), text.as_bytes())
+    }
+
+    /// What was remembered as `what`; the default when nothing was, or nothing that this version can read.
+    pub fn recall<T: DeserializeOwned + Default>(&self, what: &str) -> T {
+        fs::read(self.path(what)).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok()).unwrap_or_default()
+    }
+
+    /// Remembers `value` as `what`.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn remember<T: Serialize>(&self, what: &str, value: &T) -> Result<()> {
+        let bytes = serde_json::to_vec(value).with_context(|| what.to_string())?;
+        write(&self.path(what), &bytes)
+    }
+
+    /// Takes the lock of this program and grid; `None` when another run holds it and has not outlived `deadline`.
+    ///
+    /// # Errors
+    /// When the holder has outlived `deadline`, with its process and age, or the lock cannot be had for another reason.
+    pub fn lock(&self, deadline: Duration) -> Result<Option<Lock>> {
+        let path = self.path("lock");
+        let mut file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .mode(0o640)
+            .open(&path)
+            .with_context(|| path.display().to_string())?;
+        match file.try_lock() {
+            Ok(()) => {
+                let holder = format!("{} {}\n", std::process::id(), unix_now());
+                let noted = file.set_len(0).and_then(|()| file.write_all(holder.as_bytes()));
+                noted.with_context(|| path.display().to_string())?;
+                Ok(Some(Lock(file)))
+            }
+            Err(TryLockError::Error(error)) => Err(error).with_context(|| path.display().to_string()),
+            Err(TryLockError::WouldBlock) => {
+                let Some((pid, began)) = holder(&mut file) else { return Ok(None) };
+                if unix_now() - began <= deadline.as_secs() as i64 {
+                    return Ok(None);
+                }
+                // The note of a run that was killed stands until the next one has written its own.
+                std::thread::sleep(Duration::from_millis(100));
+                if holder(&mut file) != Some((pid, began)) {
+                    return Ok(None);
+                }
+                bail!(
+                    "process {pid} has held {} for {}, longer than any run may take; nothing was collected; end it with: kill -9 {pid}",
+                    path.display(),
+                    ago(unix_now() - began)
+                )
+            }
+        }
+    }
+}
+
+/// The lock of a run; the kernel releases it when the process ends, however it ends.
+#[derive(Debug)]
+pub struct Lock(File);
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        // So that nobody takes this run's note for that of the next one.
+        let _ = self.0.set_len(0);
+    }
+}
+
+fn holder(file: &mut File) -> Option<(u32, i64)> {
+    let mut text = String::new();
+    file.seek(SeekFrom::Start(0)).ok()?;
+    file.take(100).read_to_string(&mut text).ok()?;
+    let (pid, began) = text.trim().split_once(' ')?;
+    Some((pid.parse().ok()?, began.parse().ok()?))
+}
+
+fn unix_now() -> i64 {
+    jiff::Timestamp::now().as_second()
+}
+
+fn default_directory() -> Result<PathBuf> {
+    let shared = PathBuf::from("/var/lib/gridmon");
+    if create(&shared).is_ok() && rustix::fs::access(&shared, Access::WRITE_OK).is_ok() {
+        return Ok(shared);
+    }
+    let home = std::env::var_os("HOME").filter(|home| Path::new(home).is_absolute());
+    let home = home
+        .context("no place for state: /var/lib/gridmon cannot be written and HOME is not set; set [state] directory")?;
+    let own = Path::new(&home).join(".local/state/gridmon");
+    create(&own)?;
+    Ok(own)
+}
+
+fn create(directory: &Path) -> Result<()> {
+    let created = DirBuilder::new().recursive(true).mode(0o750).create(directory);
+    created.with_context(|| format!("state directory {}", directory.display()))
+}
+
+/// Writes a file so that it is there whole or not at all: aside, synced, renamed.
+fn write(path: &Path, bytes: &[u8]) -> Result<()> {
+    let aside = path.with_extension(format!("{}.new", path.extension().unwrap_or_default().to_string_lossy()));
+    let written =
+        OpenOptions::new().write(true).create(true).truncate(true).mode(0o640).open(&aside).and_then(|mut file| {
+            file.write_all(bytes)?;
+            file.sync_data()
+        });
+    written.and_then(|()| fs::rename(&aside, path)).with_context(|| format!("state file {}", path.display()))
+}
+
+/// What a run has to say of its problems, given those of the run before, and what is failing now. A failure is said when
+/// it begins, every hour while it lasts, and when it is over; `always` says it each time.
+pub fn say(
+    before: &BTreeMap<String, Failing>,
+    problems: &[Problem],
+    now: i64,
+    always: bool,
+) -> (Vec<String>, BTreeMap<String, Failing>) {
+    let mut lines = Vec::new();
+    let mut failing = BTreeMap::new();
+    for Problem { what, words } in problems {
+        let mut state =
+            before.get(what).cloned().unwrap_or(Failing { since: now, said: i64::MIN, words: String::new() });
+        state.words = words.clone();
+        if always || now.saturating_sub(state.said) >= AGAIN {
+            let lasting = if state.since < now { format!(", for {}", ago(now - state.since)) } else { String::new() };
+            lines.push(format!("{what}: {words}{lasting}"));
+            state.said = now;
+        }
+        failing.insert(what.clone(), state);
+    }
+    let names: BTreeSet<_> = failing.keys().collect();
+    for (what, state) in before.iter().filter(|(what, _)| !names.contains(what)) {
+        lines.push(format!("{what}: works again after {}", ago(now - state.since)));
+    }
+    (lines, failing)
+}
+
+/// A length of time in words: `50 s`, `25 min`, `3 h 5 min`, `2 d 4 h`.
+fn ago(seconds: i64) -> String {
+    let (minutes, hours, days) = (seconds / 60, seconds / 3600, seconds / 86_400);
+    match seconds {
+        i64::MIN..120 => format!("{seconds} s"),
+        120..7200 => format!("{minutes} min"),
+        7200..172_800 => format!("{hours} h {} min", minutes % 60),
+        _ => format!("{days} d {} h", hours % 24),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lasting_failure_speaks_at_its_onset_hourly_and_at_its_end() {
+        let dead = [Problem::new("schedd a", "no answer")];
+        let both = [Problem::new("schedd a", "refused"), Problem::new("carbon", "refused")];
+        let mut failing = BTreeMap::new();
+        let mut run = |problems: &[Problem], minute: i64| {
+            let (lines, after) = say(&failing, problems, minute * 60, false);
+            failing = after;
+            lines
+        };
+        assert_eq!(run(&dead, 0), ["schedd a: no answer"]);
+        assert!(run(&dead, 1).is_empty());
+        assert_eq!(run(&both, 2), ["carbon: refused"], "what begins later has an onset of its own");
+        assert!(run(&both, 59).is_empty());
+        assert_eq!(run(&both, 60), ["schedd a: refused, for 60 min"]);
+        assert_eq!(run(&dead, 61), ["carbon: works again after 59 min"]);
+        assert!(run(&dead, 62).is_empty());
+        assert_eq!(run(&[], 130), ["schedd a: works again after 2 h 10 min"]);
+        assert!(run(&[], 131).is_empty());
+        assert_eq!(run(&dead, 132), ["schedd a: no answer"]);
+    }
+
+    #[test]
+    fn reports_last_and_the_oldest_of_many_are_forgotten() {
+        let directory =
+            Path::new(env!("CARGO_MANIFEST_DIR")).join("target").join(format!("state-test-{}", std::process::id()));
+        let open = || State::open(Some(&directory), "collect-x", "a/b c").unwrap();
+        let mut state = open();
+        assert_eq!(state.last(), None);
+        for time in 0..130 {
+            state.add(Report { time, ..Report::default() }).unwrap();
+        }
+        let path = directory.join("collect-x.a_b_c.reports");
+        let text = fs::read_to_string(&path).unwrap();
+        assert_eq!(text.lines().count(), 100);
+        fs::write(&path, format!("{text}{{damaged\n")).unwrap();
+        assert_eq!(open().last().unwrap().time, 129);
+        assert_eq!(open().recall::<Vec<String>>("schedds"), Vec::<String>::new());
+        state.remember("schedds", &["a"]).unwrap();
+        assert_eq!(open().recall::<Vec<String>>("schedds"), ["a"]);
+        fs::remove_dir_all(&directory).unwrap();
+    }
+}

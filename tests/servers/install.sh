@@ -1,0 +1,35 @@
+#!/bin/bash
+# install.sh [SUITE…]: brings the servers that the tests talk to onto a Debian 12 machine: Carbon, graphite-web and
+# strace as packages, HTCondor of each SUITE (trixie when none is named; sid as well if wanted) unpacked below
+# ${GRIDMON_SERVERS:-target/servers}. Does and prints nothing when all is there. Without root it says so and exits 0:
+# the tests that miss a server skip themselves.
+set -euo pipefail
+here=$(cd "$(dirname "$0")" && pwd)
+cd "$here/../.."
+if [ "$(id -u)" != 0 ]; then
+  echo "install.sh: not root, so nothing is installed; the tests that need real servers will be skipped" >&2
+  exit 0
+fi
+
+missing=()
+for package in graphite-carbon graphite-web strace; do
+  [ "$(dpkg-query -W -f '${db:Status-Status}' $package 2>/dev/null || true)" = installed ] || missing+=("$package")
+done
+if [ ${#missing[@]} -gt 0 ]; then
+  log=$(mktemp)
+  # 101 forbids the packages to start services: the tests start their own, on ports of their own.
+  policy=/usr/sbin/policy-rc.d kept=
+  restore() { rm -f "$log" "$policy"; [ -z "$kept" ] || mv "$kept" "$policy"; }
+  trap restore EXIT
+  [ ! -e $policy ] || { kept=$policy.gridmon; mv $policy $kept; }
+  printf '#!/bin/sh\nexit 101\n' > $policy
+  chmod 755 $policy
+  export DEBIAN_FRONTEND=noninteractive
+  install() { apt-get install -y -qq --no-install-recommends "${missing[@]}" </dev/null >"$log" 2>&1; }
+  # Package lists may be absent (images often delete them) or so old that a package's version is gone from the mirror.
+  install || { apt-get update -qq && install; } || { cat "$log" >&2; exit 1; }
+fi
+
+servers=${GRIDMON_SERVERS:-target/servers}
+[ $# -gt 0 ] || set -- trixie
+for suite; do "$here/htcondor-unpack.sh" "$servers/htcondor-$suite" "$suite"; done
