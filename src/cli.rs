@@ -111,14 +111,15 @@ pub fn cron(
     if common.list {
         return print(&list(program.measurements));
     }
-    let config =
-        match Config::load(common.config.as_deref()).and_then(|config| usable(&config, common).map(|()| config)) {
-            Ok(config) => config,
-            Err(error) => {
-                complain(program, &[format!("{error:#}")]);
-                return ExitCode::from(2);
-            }
-        };
+    let looks = common.dry_run || common.check;
+    let config = Config::load(common.config.as_deref());
+    let config = match config.and_then(|config| if looks { Ok(config) } else { has_sink(&config).map(|()| config) }) {
+        Ok(config) => config,
+        Err(error) => {
+            complain(program, &[format!("{error:#}")]);
+            return ExitCode::from(2);
+        }
+    };
     match run(program, common, &config, collect, check) {
         Ok(code) => code,
         Err(error) => {
@@ -128,10 +129,9 @@ pub fn cron(
     }
 }
 
-fn usable(config: &Config, common: &Common) -> Result<()> {
-    let needs_sink = !common.dry_run && !common.check;
+fn has_sink(config: &Config) -> Result<()> {
     ensure!(
-        !needs_sink || !delivery::sinks(config).is_empty(),
+        !delivery::sinks(config).is_empty(),
         "no sink is configured: set [carbon] host in config.cfg, or look at the points with --dry-run"
     );
     Ok(())
@@ -153,8 +153,8 @@ fn run(
     let now = common.now.unwrap_or_else(|| Timestamp::now().as_second());
 
     let in_earnest = !common.dry_run && !common.check;
-    let state = State::open(config.state_directory.as_deref(), program.name, &config.grid.name);
-    // Looking needs no state; and a clock set back to before the last run must neither use nor change it.
+    let state = State::open(config.state_directory.as_deref(), program.name, &config.grid.name, in_earnest);
+    // Looking needs no state.
     let state = if in_earnest { Some(state?) } else { state.ok() };
     let lock = match &state {
         Some(state) if in_earnest => match state.lock(allowed)? {
@@ -163,12 +163,18 @@ fn run(
         },
         _ => None,
     };
-    let state = state.filter(|state| state.last().is_none_or(|last| last.time <= now));
+    // A run of the past must neither use nor change what later ones know.
+    let state = state.filter(|state| common.now.is_none() || state.last().is_none_or(|last| last.time <= now));
     watch(program.name, deadline, allowed)?;
 
     if common.check {
-        let mut lines = check(config, until);
+        let path = config.path.as_ref().map_or("no file, all defaults".into(), |path| path.display().to_string());
+        let mut lines = vec![("config".to_string(), Ok(path))];
+        lines.extend(check(config, until));
         lines.extend(delivery::check(config, sinks_until));
+        if let Err(error) = has_sink(config) {
+            lines.push(("sinks".into(), Err(format!("{error:#}"))));
+        }
         return Ok(print_checked(&lines));
     }
     let time = now.div_euclid(program.step_seconds) * program.step_seconds * SECOND;

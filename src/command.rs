@@ -37,7 +37,7 @@ pub enum Failure {
 impl fmt::Display for Failure {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Start(error) if error.kind() == io::ErrorKind::NotFound => write!(out, "no such program on PATH"),
+            Self::Start(error) if error.kind() == io::ErrorKind::NotFound => write!(out, "was not found on PATH"),
             Self::Start(error) => write!(out, "cannot be started: {error}"),
             Self::TimedOut(limit) => write!(out, "gave no answer in {} s", (limit.as_secs_f64() * 10.0).round() / 10.0),
             Self::Exit(status, words) if words.is_empty() => write!(out, "ended with {status} and printed nothing"),
@@ -264,7 +264,7 @@ mod tests {
             assert_eq!(sh(script, LONG).0, Err(error.into()), "{script}");
         }
         let missing = run(&mut Command::new("no-such-program"), Instant::now() + LONG, |_| Ok(()));
-        assert_eq!(missing.unwrap_err().to_string(), "no such program on PATH");
+        assert_eq!(missing.unwrap_err().to_string(), "was not found on PATH");
     }
 
     #[test]

@@ -23,6 +23,8 @@ use crate::sources::{cloud_scheduler, htcondor};
 /// Everything that config.cfg says, with defaults where it says nothing.
 #[derive(Debug)]
 pub struct Config {
+    /// The file; `None` when there is none and all is default.
+    pub path: Option<PathBuf>,
     /// `[grid]`.
     pub grid: Grid,
     /// `[htcondor]` and `[job_types]`; `None` when the file names Cloud Scheduler alone.
@@ -90,7 +92,8 @@ impl Config {
         );
         let mut text = String::new();
         file.read_to_string(&mut text).with_context(|| format!("{name}: not a text in UTF-8"))?;
-        let (config, holds_secrets) = Self::parse(&text, &name)?;
+        let (mut config, holds_secrets) = Self::parse(&text, &name)?;
+        config.path = Some(path.to_path_buf());
         ensure!(
             !holds_secrets || mode & 0o007 == 0,
             "{name}: holds a password or token that everybody can read (mode {:04o}): chmod o= {name}",
@@ -125,6 +128,7 @@ impl Config {
             (with_htcondor.then_some(htcondor), with_clouds.then_some(clouds))
         };
         Ok(Self {
+            path: None,
             grid,
             #[cfg(feature = "grid")]
             htcondor,
@@ -232,6 +236,7 @@ impl Sections {
         Ok(Self { sections })
     }
 
+    #[cfg(feature = "grid")]
     fn contains(&self, name: &str) -> bool {
         self.sections.get(name).is_some_and(|section| section.line > 0)
     }

@@ -67,17 +67,14 @@ const AGAIN: i64 = 3600;
 
 impl State {
     /// The state of `program` on `grid`, in `directory`; else in `/var/lib/gridmon` when that is writable; else in
-    /// `~/.local/state/gridmon`. Creates the directory.
+    /// `~/.local/state/gridmon`. The directory is made when it is not there and `may_write`.
     ///
     /// # Errors
-    /// When no directory can be written, or a report cannot be read.
-    pub fn open(directory: Option<&Path>, program: &str, grid: &str) -> Result<Self> {
+    /// When no directory can be had, or a report cannot be read.
+    pub fn open(directory: Option<&Path>, program: &str, grid: &str, may_write: bool) -> Result<Self> {
         let directory = match directory {
-            Some(directory) => {
-                create(directory)?;
-                directory.to_path_buf()
-            }
-            None => default_directory()?,
+            Some(directory) => have(directory, may_write)?,
+            None => default_directory(may_write)?,
         };
         let stem = format!("{program}.{}", carbon_component(grid));
         let mut state = Self { directory, stem, reports: Vec::new() };
@@ -195,22 +192,26 @@ fn unix_now() -> i64 {
     jiff::Timestamp::now().as_second()
 }
 
-fn default_directory() -> Result<PathBuf> {
-    let shared = PathBuf::from("/var/lib/gridmon");
-    if create(&shared).is_ok() && rustix::fs::access(&shared, Access::WRITE_OK).is_ok() {
+fn default_directory(may_write: bool) -> Result<PathBuf> {
+    let shared = have(Path::new("/var/lib/gridmon"), may_write).ok();
+    if let Some(shared) = shared.filter(|shared| rustix::fs::access(shared, Access::WRITE_OK).is_ok()) {
         return Ok(shared);
     }
     let home = std::env::var_os("HOME").filter(|home| Path::new(home).is_absolute());
     let home = home
         .context("no place for state: /var/lib/gridmon cannot be written and HOME is not set; set [state] directory")?;
-    let own = Path::new(&home).join(".local/state/gridmon");
-    create(&own)?;
-    Ok(own)
+    have(&Path::new(&home).join(".local/state/gridmon"), may_write)
 }
 
-fn create(directory: &Path) -> Result<()> {
-    let created = DirBuilder::new().recursive(true).mode(0o750).create(directory);
-    created.with_context(|| format!("state directory {}", directory.display()))
+/// The directory, made when it is not there and `may_write`.
+fn have(directory: &Path, may_write: bool) -> Result<PathBuf> {
+    let there = if may_write {
+        DirBuilder::new().recursive(true).mode(0o750).create(directory)
+    } else {
+        fs::metadata(directory).map(drop)
+    };
+    there.with_context(|| format!("state directory {}", directory.display()))?;
+    Ok(directory.to_path_buf())
 }
 
 /// Writes a file so that it is there whole or not at all: aside, synced, renamed.
@@ -238,7 +239,8 @@ pub fn say(
         let mut state =
             before.get(what).cloned().unwrap_or(Failing { since: now, said: i64::MIN, words: String::new() });
         state.words = words.clone();
-        if always || now.saturating_sub(state.said) >= AGAIN {
+        // A clock that was set back must not silence it until its time has come again.
+        if always || !(0..AGAIN).contains(&now.saturating_sub(state.said)) {
             let lasting = if state.since < now { format!(", for {}", ago(now - state.since)) } else { String::new() };
             lines.push(format!("{what}: {words}{lasting}"));
             state.said = now;
@@ -287,13 +289,15 @@ mod tests {
         assert_eq!(run(&[], 130), ["schedd a: works again after 2 h 10 min"]);
         assert!(run(&[], 131).is_empty());
         assert_eq!(run(&dead, 132), ["schedd a: no answer"]);
+        assert_eq!(run(&dead, 5), ["schedd a: no answer"], "the clock was set back");
+        assert!(run(&dead, 6).is_empty());
     }
 
     #[test]
     fn reports_last_and_the_oldest_of_many_are_forgotten() {
         let directory =
             Path::new(env!("CARGO_MANIFEST_DIR")).join("target").join(format!("state-test-{}", std::process::id()));
-        let open = || State::open(Some(&directory), "collect-x", "a/b c").unwrap();
+        let open = || State::open(Some(&directory), "collect-x", "a/b c", true).unwrap();
         let mut state = open();
         assert_eq!(state.last(), None);
         for time in 0..130 {

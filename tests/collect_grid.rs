@@ -1,6 +1,8 @@
 //! collect-grid from end to end, as cron runs it: recorded and failing sources by stand-ins on PATH, Carbon in every mood
 //! by stand-ins on a port; what is sent, what is printed and the exit code.
 
+#![allow(clippy::unwrap_used)]
+
 mod sandbox;
 mod support;
 
@@ -628,7 +630,8 @@ fn check_names_each_source_and_sink_with_ok_or_the_reason() {
     assert_eq!((outcome.code, outcome.stderr.as_str()), (Some(1), ""));
     assert_eq!(
         outcome.stdout.replace(&carbon.port.to_string(), "PORT"),
-        "ok      pool local       16 slots\n\
+        "ok      config           config.cfg\n\
+         ok      pool local       16 slots\n\
          ok      schedd ce02      40 jobs\n\
          failed  schedd ce01      condor_q ended with exit status: 1 and printed nothing; its jobs and the grid's totals are missing\n\
          ok      cloud_scheduler  3 clouds, 8 virtual machines\n\
@@ -731,6 +734,61 @@ fn no_secret_is_ever_printed() {
         let state = Command::new("grep").args(["-r", secret]).arg(sandbox.path("state")).output().unwrap();
         assert!(state.stdout.is_empty(), "{text}: in the state");
     }
+}
+
+#[test]
+fn a_server_whose_certificate_nobody_vouches_for_is_not_believed() {
+    let name = "a_server_whose_certificate_nobody_vouches_for_is_not_believed";
+    let sandbox = Sandbox::new("small");
+    let openssl = |arguments: &[&str]| {
+        Command::new("openssl").args(arguments).current_dir(sandbox.path("")).stdin(Stdio::null()).output().ok()
+    };
+    let make = [
+        "req",
+        "-x509",
+        "-newkey",
+        "rsa:2048",
+        "-nodes",
+        "-keyout",
+        "key.pem",
+        "-out",
+        "cert.pem",
+        "-days",
+        "2",
+        "-subj",
+        "/CN=localhost",
+    ];
+    if openssl(&make).is_none() {
+        return support::skip(name, "openssl");
+    }
+    fs::copy(fixture("cloud_monitor/small/cloud_status.json"), sandbox.path("clusters.json")).unwrap();
+    let (port, _ports) = support::free_port();
+    let mut server = Command::new("openssl")
+        .args(["s_server", "-quiet", "-WWW", "-key", "key.pem", "-cert", "cert.pem", "-accept", &port.to_string()])
+        .current_dir(sandbox.path(""))
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    wait_until("the server", LONG, || std::net::TcpStream::connect(("127.0.0.1", port)).ok());
+    sandbox.config(&format!("[cloud_scheduler]\nurl = https://localhost:{port}/clusters.json"));
+    let outcome = sandbox.dry_run();
+    server.kill().unwrap();
+    server.wait().unwrap();
+    assert_eq!(outcome.code, Some(1));
+    assert!(outcome.stderr.contains("invalid peer certificate"), "{}", outcome.stderr);
+    assert!(outcome.stdout.contains("heartbeat.cloud_scheduler 0 ") && !outcome.stdout.contains(".clouds."));
+}
+
+#[test]
+fn looking_leaves_no_trace() {
+    let sandbox = Sandbox::new("small");
+    fs::remove_dir(sandbox.path("state")).unwrap();
+    for arguments in [&["-n"][..], &["--check"], &["--list"]] {
+        sandbox.run(arguments);
+    }
+    assert!(!sandbox.path("state").exists());
 }
 
 #[test]

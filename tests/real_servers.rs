@@ -1,6 +1,8 @@
 //! collect-grid against real servers: an HTCondor pool with two schedds and real jobs, real Carbon, and every value read
 //! back through graphite-web.
 
+#![allow(clippy::unwrap_used)]
+
 mod sandbox;
 mod support;
 

@@ -1,5 +1,7 @@
 //! The repository itself: what the documents show is what the programs do.
 
+#![allow(clippy::unwrap_used)]
+
 mod sandbox;
 mod support;
 

@@ -286,14 +286,16 @@ fn deliver(stream: &mut TcpStream, acknowledge: Acknowledge, frames: &[Vec<u8>],
     }
     ensure!(!has_closed(stream, PollFlags::IN)?, "it closed the connection before the end");
     stream.shutdown(Shutdown::Write).context("it broke off at the end")?;
-    while acknowledge == Acknowledge::Fin {
+    if acknowledge == Acknowledge::None {
+        return Ok(());
+    }
+    loop {
         ensure!(!patience.ran_out(), "it did not acknowledge within {}", patience.whole());
         let ready = wait(stream, PollFlags::IN, patience);
         if has_closed(stream, ready)? {
-            break;
+            return Ok(());
         }
     }
-    Ok(())
 }
 
 /// Waits until the stream is ready for one of `events`, and says for which.

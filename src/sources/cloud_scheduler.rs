@@ -119,7 +119,7 @@ fn fetch(config: &Config, until: Instant) -> Result<Vec<u8>> {
     })
     .map_err(|failure| match failure {
         command::Failure::Start(_) => anyhow::anyhow!(
-            "{what}: {failure}; set [cloud_scheduler] command or url, or name [htcondor] alone in the config when there is no Cloud Scheduler"
+            "{what} {failure}; set [cloud_scheduler] command or url, or name [htcondor] alone in the config when there is no Cloud Scheduler"
         ),
         _ => anyhow::anyhow!("{what} {failure}"),
     })?;

@@ -317,11 +317,11 @@ impl Known {
         for name in listed {
             // To the hour is enough, and saves a write in most runs.
             let seen = known.entry(name.clone()).or_insert(now);
-            if now - *seen >= 3600 {
+            if !(0..3600).contains(&(now - *seen)) {
                 *seen = now;
             }
         }
-        known.retain(|_, seen| now - *seen < REMEMBERED);
+        known.retain(|_, seen| (now - *seen).abs() < REMEMBERED);
     }
 
     fn schedds(&self, pool: &str) -> impl Iterator<Item = &str> {
@@ -373,7 +373,13 @@ impl Asker<'_> {
         let mut problems = Vec::new();
         let mut trouble = |what: String, failure: &Failure, missing: &str| {
             let program = &self.config.condor_status[0];
-            problems.push(Problem::new(what, format!("{program} {failure}; {missing}")));
+            let advice = match failure {
+                Failure::Start(_) => {
+                    "; set PATH in the crontab or [htcondor] condor_status, or name [cloud_scheduler] alone in the config when there is no HTCondor"
+                }
+                _ => "",
+            };
+            problems.push(Problem::new(what, format!("{program} {failure}{advice}; {missing}")));
         };
         // A collector that is down fails four times over, and is named once.
         match (&slots, &schedds) {

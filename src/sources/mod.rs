@@ -5,8 +5,10 @@ pub mod cloud_scheduler;
 #[cfg(feature = "grid")]
 pub mod htcondor;
 
+#[cfg(feature = "grid")]
 use std::process::Command;
 
+#[cfg(feature = "grid")]
 use anyhow::{Result, ensure};
 
 /// Something that did not answer, and what is missing because of it.
@@ -26,6 +28,7 @@ impl Problem {
 }
 
 /// A command of the config as program and first arguments, split at blanks.
+#[cfg(feature = "grid")]
 fn split_command(text: &str) -> Result<Vec<String>> {
     ensure!(
         !text.contains(['"', '\'', '`', '$', '\\', '|', ';', '&', '<', '>']),
@@ -37,6 +40,7 @@ fn split_command(text: &str) -> Result<Vec<String>> {
 }
 
 /// `words` as a command to which arguments can be added.
+#[cfg(feature = "grid")]
 fn command(words: &[String]) -> Command {
     let mut command = Command::new(&words[0]);
     command.args(&words[1..]);

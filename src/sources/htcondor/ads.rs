@@ -85,13 +85,9 @@ impl Splitter {
                 (Place::Next, b',') => Place::Ad,
                 (Place::First | Place::Next, b']') => Place::End,
                 (Place::Start, _) => {
-                    bail!("printed {} where JSON was expected", quote(&String::from_utf8_lossy(&piece[at..])))
+                    bail!("printed {} where JSON was expected", quote_line(&piece[at..]))
                 }
-                _ => bail!(
-                    "printed {} after {} ads, which is no JSON",
-                    quote(&String::from_utf8_lossy(&piece[at..])),
-                    self.ads
-                ),
+                _ => bail!("printed {} after {} ads, which is no JSON", quote_line(&piece[at..]), self.ads),
             };
             at += 1;
         }
@@ -114,6 +110,12 @@ impl Splitter {
         );
         Ok(self.ads)
     }
+}
+
+/// The first line of what stands there: how much more has come by now is chance.
+fn quote_line(bytes: &[u8]) -> String {
+    let line = bytes.split(|byte| *byte == b'\n').next().unwrap_or_default();
+    quote(&String::from_utf8_lossy(line))
 }
 
 /// The value of an attribute, as far as it matters here.
@@ -342,7 +344,7 @@ mod tests {
         for (text, error) in [
             ("All queues are empty\n", r#"printed "All queues are empty" where JSON was expected"#),
             ("<html><body>login</body>", r#"printed "<html><body>login</body>" where JSON was expected"#),
-            ("warning: x\n[{}]", r#"printed "warning: x [{}]" where JSON was expected"#),
+            ("warning: x\n[{}]", r#"printed "warning: x" where JSON was expected"#),
             ("{}", r#"printed "{}" where JSON was expected"#),
             ("[", "printed half an answer, cut off after 0 ads"),
             ("[{},", "printed half an answer, cut off after 1 ads"),
