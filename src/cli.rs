@@ -4,7 +4,7 @@
 //! Exit 0: everything answered and was delivered. 1: something did not or was not, and a line says what. 2: the flags or
 //! the config are wrong, and nothing was asked or sent.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::io::{self, IsTerminal, Read, Write};
 use std::os::unix::net::UnixStream;
@@ -23,10 +23,12 @@ use serde::de::DeserializeOwned;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
 use crate::config::Config;
+use crate::delivery::{Account, Outgoing};
 use crate::point::{Dropped, Measurement, Point, SECOND, sound};
 use crate::sinks::carbon;
 use crate::sources::Problem;
-use crate::state::{Lock, Report, State, say};
+use crate::spool::Header;
+use crate::state::{Lock, RUN, Report, State, say, vanished};
 use crate::{command, delivery};
 
 /// The flags that every cron program has.
@@ -70,8 +72,17 @@ pub struct Program {
     /// The seconds between two runs. Times of points are rounded down to it, so that a late start makes neither a double
     /// nor a hole.
     pub step_seconds: i64,
-    /// What it sends.
+    /// What it sends, besides the report of its last run.
     pub measurements: &'static [&'static Measurement],
+}
+
+/// What a program has collected.
+#[derive(Debug, Default)]
+pub struct Collected {
+    /// The points.
+    pub points: Vec<Point>,
+    /// The measurements of which every series that there is was seen; a count series of theirs that is missing is zero.
+    pub complete: Vec<&'static Measurement>,
 }
 
 /// One line of `--check`: what was reached, and what it is or why it was not.
@@ -105,11 +116,12 @@ const FOR_REPORT: Duration = Duration::from_secs(1);
 pub fn cron(
     program: &Program,
     common: &Common,
-    collect: impl FnOnce(&mut Run) -> Vec<Point>,
+    collect: impl FnOnce(&mut Run) -> Collected,
     check: impl FnOnce(&Config, Instant) -> Vec<Checked>,
 ) -> ExitCode {
     if common.list {
-        return print(&list(program.measurements));
+        let measurements: Vec<_> = program.measurements.iter().copied().chain([&RUN]).collect();
+        return print(&list(&measurements));
     }
     let looks = common.dry_run || common.check;
     let config = Config::load(common.config.as_deref());
@@ -141,7 +153,7 @@ fn run(
     program: &Program,
     common: &Common,
     config: &Config,
-    collect: impl FnOnce(&mut Run) -> Vec<Point>,
+    collect: impl FnOnce(&mut Run) -> Collected,
     check: impl FnOnce(&Config, Instant) -> Vec<Checked>,
 ) -> Result<ExitCode> {
     let began = Instant::now();
@@ -164,6 +176,7 @@ fn run(
         _ => None,
     };
     // A run of the past must neither use nor change what later ones know.
+    let directory = state.as_ref().map(|state| state.directory().to_path_buf()).unwrap_or_default();
     let state = state.filter(|state| common.now.is_none() || state.last().is_none_or(|last| last.time <= now));
     watch(program.name, deadline, allowed)?;
 
@@ -171,7 +184,9 @@ fn run(
         let path = config.path.as_ref().map_or("no file, all defaults".into(), |path| path.display().to_string());
         let mut lines = vec![("config".to_string(), Ok(path))];
         lines.extend(check(config, until));
-        lines.extend(delivery::check(config, sinks_until));
+        for sink in delivery::sinks(config) {
+            lines.push((sink.name().into(), sink.check(sinks_until).map_err(|error| format!("{error:#}"))));
+        }
         if let Err(error) = has_sink(config) {
             lines.push(("sinks".into(), Err(format!("{error:#}"))));
         }
@@ -180,37 +195,64 @@ fn run(
     let time = now.div_euclid(program.step_seconds) * program.step_seconds * SECOND;
     let report = Report { time: now, ..Report::default() };
     let mut run = Run { config, now, time, until, state, may_write: in_earnest, problems: Vec::new(), report };
-    let points = collect(&mut run);
-    let collected = points.len();
+    let Collected { mut points, complete } = collect(&mut run);
+    let before: BTreeSet<String> = run.recall("series");
+    let (zeros, series) = vanished(&before, &points, &complete, time);
+    points.extend(zeros);
+    if let Some(last) = run.state.as_ref().filter(|_| in_earnest).and_then(State::last) {
+        points.push(last.point(&config.grid.name, &host_name(), program.name, program.step_seconds));
+    }
+    run.report.collected = points.len();
     let (points, unsound) = sound(points);
 
-    let mut shown = ExitCode::SUCCESS;
-    let mut dropped = unsound.clone();
-    let mut accounts = BTreeMap::new();
-    if common.dry_run {
+    let (shown, dropped) = if common.dry_run {
         let (text, rejected) = show(&points, common.format);
-        dropped.extend(rejected);
-        shown = print(&text);
+        (print(&text), unsound.into_iter().chain(rejected).collect())
     } else {
-        let problems;
-        (accounts, dropped, problems) = delivery::deliver(config, &points, &unsound, sinks_until);
-        run.problems.extend(problems);
-        for (sink, account) in accounts.iter().filter(|(_, account)| account.sum() != collected) {
-            run.problems.push(Problem::new(
-                format!("account of {sink}"),
-                format!("{collected} points collected, but {account:?}; this is a bug"),
-            ));
+        let spool = delivery::open(&directory).map_err(|error| format!("{error:#}"));
+        let header = Header {
+            program: program.name.into(),
+            grid: config.grid.name.clone(),
+            time: time / SECOND,
+            tier: "raw".into(),
+            database: String::new(),
+            sinks: BTreeSet::new(),
+        };
+        let spool = spool.as_ref().map_err(String::clone);
+        let outgoing = Outgoing { header, points, unsound, spool, config: &config.spool, now, progress: &|_| {} };
+        let delivery = outgoing.deliver(&delivery::sinks(config), sinks_until, || {
+            if series != before {
+                run.remember("series", &series);
+            }
+        });
+        run.problems.extend(delivery.problems);
+        for (sink, account) in &delivery.accounts {
+            if account.sum() != run.report.collected {
+                let words = format!("{} points collected, but {account:?}; this is a bug", run.report.collected);
+                run.problems.push(Problem::new(format!("account of {sink}"), words));
+            }
         }
-    }
+        run.report.sinks = delivery.accounts;
+        (ExitCode::SUCCESS, delivery.dropped)
+    };
     run.problems.extend(dropped_problem(&dropped, common.verbose));
-    run.report.collected = collected;
-    run.report.sinks = accounts;
     run.report.dropped = dropped.iter().take(20).map(|dropped| format!("{}: {}", dropped.name, dropped.why)).collect();
     if common.verbose {
-        run.tell(program, &delivery::sinks(config));
+        run.tell(program);
     }
     let code = finish(program, common, run, began, lock);
     Ok(if shown == ExitCode::SUCCESS { code } else { shown })
+}
+
+/// The first label of this host's name.
+pub fn host_name() -> String {
+    let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
+    host.split('.').next().unwrap_or_default().to_string()
+}
+
+/// A time in words, to the minute: `2024-06-01 12:30 UTC`.
+pub fn utc(seconds: i64) -> String {
+    Timestamp::from_second(seconds).unwrap_or_default().strftime("%Y-%m-%d %H:%M UTC").to_string()
 }
 
 /// Says what is to be said, writes the report, and gives the lock back.
@@ -271,21 +313,19 @@ impl Run<'_> {
         }
     }
 
-    fn tell(&self, program: &Program, sinks: &[&str]) {
+    fn tell(&self, program: &Program) {
         let Report { collected, sources, sinks: accounts, .. } = &self.report;
         let mut lines: Vec<_> = sources.iter().map(|(source, seconds)| format!("{source} took {seconds} s")).collect();
         lines.push(format!(
             "collected {collected} points for {}",
             Timestamp::from_second(self.time / SECOND).unwrap_or_default()
         ));
-        for sink in sinks {
-            match accounts.get(*sink) {
-                Some(account) => lines.push(format!(
-                    "{sink}: {collected} collected = {} delivered + {} lost + {} dropped",
-                    account.delivered, account.lost, account.dropped
-                )),
-                None => lines.push(format!("{sink}: not sent to")),
-            }
+        for (sink, account) in accounts {
+            let Account { delivered, spooled, dropped, replayed, backlog } = account;
+            lines.push(format!(
+                "{sink}: {collected} collected = {delivered} delivered + {spooled} spooled + {dropped} dropped; {replayed} replayed, {} wait",
+                backlog.points
+            ));
         }
         complain(program, &lines);
     }

@@ -19,6 +19,7 @@ use crate::point::quote;
 use crate::sinks::carbon;
 #[cfg(feature = "grid")]
 use crate::sources::{cloud_scheduler, htcondor};
+use crate::spool;
 
 /// Everything that config.cfg says, with defaults where it says nothing.
 #[derive(Debug)]
@@ -35,6 +36,8 @@ pub struct Config {
     pub cloud_scheduler: Option<cloud_scheduler::Config>,
     /// `[carbon]`; `None` unless it names a host.
     pub carbon: Option<carbon::Config>,
+    /// `[spool]`.
+    pub spool: spool::Config,
     /// `[state] directory`.
     pub state_directory: Option<PathBuf>,
 }
@@ -135,6 +138,7 @@ impl Config {
             #[cfg(feature = "grid")]
             cloud_scheduler,
             carbon: carbon::Config::read(sections.section("carbon"))?,
+            spool: spool::Config::read(sections.section("spool"))?,
             state_directory: sections.section("state").path("directory")?,
         })
     }
@@ -150,12 +154,11 @@ impl Config {
 
 impl Grid {
     fn read(section: &mut Section) -> Result<Self> {
-        let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
-        let host = host.split('.').next().unwrap_or_default();
+        let host = crate::cli::host_name();
         let deadline_seconds = section.number("deadline_seconds", 50)?;
         section.check("deadline_seconds", (2..=3600).contains(&deadline_seconds), "2 to 3600 seconds")?;
         Ok(Self {
-            name: section.text("name")?.unwrap_or_else(|| if host.is_empty() { "grid" } else { host }.to_string()),
+            name: section.text("name")?.unwrap_or(if host.is_empty() { "grid".into() } else { host }),
             deadline_seconds,
             live_hosts: section.word("live_hosts", &[("skip", false), ("send", true)])?,
         })

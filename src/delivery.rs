@@ -1,68 +1,383 @@
-//! From the points of a run to its sinks, with an account of every point.
+//! From the points of a run to its sinks: spooled first, sent, acknowledged, forgotten, with an account of every point.
 //!
-//! Until the spool stands here, what a sink did not acknowledge is lost, and said so.
+//! The run's own batch goes first, to every sink at once. Then each sink that took it gets what waits for it, oldest
+//! first, by one program at a time, no faster than the config says, until the deadline.
 
 use std::collections::BTreeMap;
-use std::time::Instant;
+use std::thread;
+use std::time::{Duration, Instant};
 
+use anyhow::Result;
 use serde::{Deserialize, Serialize};
 
 use crate::config::Config;
 use crate::point::{Dropped, Point};
 use crate::sinks::carbon;
 use crate::sources::Problem;
+use crate::spool::{self, Backlog, Batch, Directory, Disk, Entry, Header, Published, Spool, Unreadable};
 
-/// What became of the points of a run at one sink: collected = delivered + lost + dropped.
+/// What takes points and acknowledges them.
+pub trait Sink: Sync {
+    /// Its name, the same for ever: batches owe it by this name.
+    fn name(&self) -> &str;
+    /// Sends points and waits for the acknowledgement, at most until `deadline`. Sending the same points twice gives the
+    /// same rows.
+    fn send(&self, points: &[Point], deadline: Instant) -> Sent;
+    /// Reaches it without writing; says what answers.
+    ///
+    /// # Errors
+    /// When it does not answer.
+    fn check(&self, deadline: Instant) -> Result<String>;
+}
+
+/// What a sink says of points that it was given.
+#[derive(Debug)]
+pub struct Sent {
+    /// Those that it is known to reject, dropped before they were sent.
+    pub dropped: Vec<Dropped>,
+    /// Those that it refused for good, each with its words. The others are not touched by it.
+    pub refused: Vec<(Point, String)>,
+    /// Whether it acknowledged the rest.
+    pub result: Result<()>,
+}
+
+/// What became of the points of a run at one sink: collected = delivered + spooled + dropped.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Account {
     /// Acknowledged by the sink.
     pub delivered: usize,
-    /// Not acknowledged. The sink may have got some of them.
-    pub lost: usize,
-    /// Dropped by name, because the sink or every sink would reject them.
+    /// Not acknowledged yet, and safe in the spool.
+    pub spooled: usize,
+    /// Dropped by name: unsound, rejected, refused for good, or neither acknowledged nor spooled.
     pub dropped: usize,
+    /// Points of earlier runs that it acknowledged in this one.
+    pub replayed: usize,
+    /// What waits for it at the end of the run, this run's own points included.
+    pub backlog: Backlog,
 }
 
 impl Account {
-    /// How many points it accounts for.
+    /// How many points of the run it accounts for.
     pub fn sum(&self) -> usize {
-        self.delivered + self.lost + self.dropped
+        self.delivered + self.spooled + self.dropped
     }
 }
 
-/// Sends `points` to every sink of the config, at most until `deadline`. `unsound` are those of the run's points that no
-/// sink can take. Returns an account per sink, the names of what was dropped, and what went wrong.
-pub fn deliver(
-    config: &Config,
-    points: &[Point],
-    unsound: &[Dropped],
-    deadline: Instant,
-) -> (BTreeMap<String, Account>, Vec<Dropped>, Vec<Problem>) {
-    let mut accounts = BTreeMap::new();
-    let mut problems = Vec::new();
-    let mut dropped = unsound.to_vec();
-    if let Some(carbon) = &config.carbon {
-        let (datapoints, rejected) = carbon::datapoints(points);
-        let sent = points.len() - rejected.len();
-        let mut account = Account { delivered: sent, lost: 0, dropped: unsound.len() + rejected.len() };
-        if let Err(error) = carbon::send(carbon, &datapoints, deadline) {
-            (account.delivered, account.lost) = (0, sent);
-            let words = format!("{error:#}; {} datapoints are not acknowledged", datapoints.len());
-            problems.push(Problem::new("carbon", words));
+/// What a delivery did.
+#[derive(Debug, Default)]
+pub struct Delivery {
+    /// By sink.
+    pub accounts: BTreeMap<String, Account>,
+    /// What was dropped, by name.
+    pub dropped: Vec<Dropped>,
+    /// What went wrong.
+    pub problems: Vec<Problem>,
+}
+
+/// The points of a run on their way to the sinks.
+pub struct Outgoing<'a, D: Disk> {
+    /// What the batch is about; its sinks are those of [`Outgoing::deliver`].
+    pub header: Header,
+    /// The points, sound and sorted.
+    pub points: Vec<Point>,
+    /// Those of the run's points that no sink can take.
+    pub unsound: Vec<Dropped>,
+    /// The spool; what keeps it from being had goes into the words of what is lost.
+    pub spool: Result<&'a Spool<D>, String>,
+    /// Limits of the spool.
+    pub config: &'a spool::Config,
+    /// The run's clock, in unix seconds.
+    pub now: i64,
+    /// Called in a replay after each batch, with the points so far.
+    pub progress: &'a (dyn Fn(usize) + Sync),
+}
+
+impl<D: Disk<Hold: Send + Sync>> Outgoing<'_, D> {
+    /// Publishes the points, then sends them and what waits, to all `sinks` side by side, at most until `deadline`.
+    /// `published` is called once the points are safe, or cannot be made so, before any sink is tried.
+    pub fn deliver(mut self, sinks: &[Box<dyn Sink>], deadline: Instant, published: impl FnOnce()) -> Delivery {
+        let mut delivery = Delivery { dropped: std::mem::take(&mut self.unsound), ..Delivery::default() };
+        let unsound = delivery.dropped.len();
+        self.header.sinks = sinks.iter().map(|sink| sink.name().to_string()).collect();
+        let batch = Batch { header: self.header.clone(), points: std::mem::take(&mut self.points) };
+        let own = self.publish(&batch, &mut delivery);
+        published();
+        let results: Vec<_> = thread::scope(|scope| {
+            let (this, batch, own) = (&self, &batch, &own);
+            let one = |sink: &dyn Sink| this.to_one(sink, batch, own.as_ref(), deadline);
+            let threads: Vec<_> = sinks.iter().map(|sink| scope.spawn(move || one(sink.as_ref()))).collect();
+            threads.into_iter().map(|thread| thread.join().expect("a sink does not panic")).collect()
+        });
+        for (sink, (mut account, dropped, problems)) in sinks.iter().zip(results) {
+            account.dropped += unsound;
+            delivery.accounts.insert(sink.name().into(), account);
+            delivery.dropped.extend(dropped);
+            delivery.problems.extend(problems);
         }
-        dropped.extend(rejected);
-        accounts.insert("carbon".to_string(), account);
+        // Only now may others send what this run has published.
+        drop(own);
+        for (name, account) in &mut delivery.accounts {
+            account.backlog =
+                self.spool.as_ref().map(|spool| spool.backlog(name).unwrap_or_default()).unwrap_or_default();
+        }
+        delivery
     }
-    (accounts, dropped, problems)
+
+    /// Makes room in the spool and publishes the run's points there.
+    fn publish(&self, batch: &Batch, delivery: &mut Delivery) -> Option<Published<D::Hold>> {
+        let mut problem = |what: &str, words: String| delivery.problems.push(Problem::new(what, words));
+        let spool = match &self.spool {
+            Ok(spool) => *spool,
+            Err(words) => {
+                problem("spool", format!("{words}; what a sink does not acknowledge at once is lost"));
+                return None;
+            }
+        };
+        match spool.sweep() {
+            Ok(foreign) if foreign.is_empty() => {}
+            Ok(foreign) => {
+                problem("spool", format!("put {} into bad/, which gridmon did not write", foreign.join(", ")))
+            }
+            Err(error) => problem("spool", format!("{error:#}")),
+        }
+        match spool.limit(self.config, self.now, 0) {
+            Ok(dropped) if dropped.batches == 0 => {}
+            Ok(Backlog { batches, points, oldest, .. }) => problem(
+                "spool limit",
+                format!(
+                    "dropped {batches} batches with {points} points from {} on, that waited longer than [spool] max_age_days or beyond max_bytes",
+                    crate::cli::utc(oldest.unwrap_or_default())
+                ),
+            ),
+            Err(error) => problem("spool limit", format!("{error:#}")),
+        }
+        if batch.points.is_empty() || batch.header.sinks.is_empty() {
+            return None;
+        }
+        match spool.has_room(self.config).and_then(|()| spool.publish(batch)) {
+            Ok(published) => Some(published),
+            Err(error) => {
+                problem("spool", format!("{error:#}; what a sink does not acknowledge at once is lost"));
+                None
+            }
+        }
+    }
+
+    /// The run's own points to one sink, then what waits for it.
+    fn to_one(
+        &self,
+        sink: &dyn Sink,
+        batch: &Batch,
+        own: Option<&Published<D::Hold>>,
+        deadline: Instant,
+    ) -> (Account, Vec<Dropped>, Vec<Problem>) {
+        let mut account = Account::default();
+        let mut problems = Vec::new();
+        let Sent { mut dropped, refused, result } = sink.send(&batch.points, deadline);
+        account.dropped = dropped.len() + refused.len();
+        let sent = batch.points.len() - account.dropped;
+        match (result, own) {
+            (Ok(()), own) => {
+                account.delivered = sent;
+                if let Some(own) = own {
+                    problems.extend(self.done(&own.entry, sink, &batch.header, &refused));
+                }
+                let replay = self.replay(sink, deadline, true);
+                account.replayed = replay.points;
+                problems.extend(replay.problems);
+                dropped.extend(replay.dropped);
+            }
+            (Err(error), Some(_)) => {
+                account.spooled = sent;
+                problems.push(Problem::new(sink.name(), format!("{error:#}; {sent} points wait in the spool")));
+            }
+            (Err(error), None) => {
+                account.dropped += sent;
+                problems.push(Problem::new(sink.name(), format!("{error:#}; {sent} points are lost")));
+                if sent > 0 {
+                    dropped.push(Dropped {
+                        name: format!("all {sent} points of this run"),
+                        why: format!("neither spooled nor acknowledged by {}", sink.name()),
+                    });
+                }
+            }
+        }
+        dropped.extend(refused.iter().map(|(point, words)| Dropped {
+            name: point.series(),
+            why: format!("{} refused it: {words}", sink.name()),
+        }));
+        (account, dropped, problems)
+    }
+
+    /// Notes that a sink has a batch, but for the points that it refused, which go aside.
+    fn done(&self, entry: &Entry, sink: &dyn Sink, header: &Header, refused: &[(Point, String)]) -> Option<Problem> {
+        let Ok(spool) = self.spool else { return None };
+        let kept = match refused.first() {
+            None => Ok(()),
+            Some((_, words)) => {
+                let points = refused.iter().map(|(point, _)| point.clone()).collect();
+                spool.keep_refused(entry, sink.name(), &Batch { header: header.clone(), points }, words)
+            }
+        };
+        let done = kept.and_then(|()| spool.acknowledge(entry, sink.name()));
+        done.err().map(|error| Problem::new("spool", format!("{error:#}; {} is sent again", entry.name)))
+    }
+
+    /// Sends what waits for `sink`, oldest first, at most until `deadline` and no faster than the config says. `newer_passed`
+    /// says that the sink has just taken newer points, so that a batch which fails now has only itself to blame.
+    pub fn replay(&self, sink: &dyn Sink, deadline: Instant, mut newer_passed: bool) -> Replay {
+        let mut replay = Replay::default();
+        let spool = match &self.spool {
+            Ok(spool) => *spool,
+            Err(_) => return replay,
+        };
+        let problem = |error: anyhow::Error| Problem::new(format!("replay to {}", sink.name()), format!("{error:#}"));
+        let _lock = match spool.lock(sink.name()) {
+            Ok(Some(lock)) => lock,
+            Ok(None) => return replay,
+            Err(error) => {
+                replay.problems.push(problem(error));
+                return replay;
+            }
+        };
+        let (began, mut after, mut failed_before) = (Instant::now(), String::new(), false);
+        loop {
+            let waiting = match spool.oldest(sink.name(), &after, 100) {
+                Ok(waiting) => waiting,
+                Err(error) => {
+                    replay.problems.push(problem(error));
+                    return replay;
+                }
+            };
+            let Some(last) = waiting.last() else { return replay };
+            after.clone_from(&last.name);
+            for entry in waiting {
+                let due =
+                    began + Duration::from_secs_f64(replay.points as f64 / self.config.replay_points_per_second as f64);
+                if due >= deadline || Instant::now() >= deadline {
+                    return replay;
+                }
+                thread::sleep(due.saturating_duration_since(Instant::now()));
+                match self.replay_one(spool, sink, &entry, deadline, &mut replay) {
+                    Ok(true) => (newer_passed, failed_before) = (true, false),
+                    Ok(false) => {}
+                    Err(error) => {
+                        // A sink that fails twice in a row is down again; nothing is to be learnt from the rest.
+                        let down = failed_before || !newer_passed || Instant::now() >= deadline;
+                        if newer_passed && Instant::now() < deadline {
+                            self.failed(spool, sink, &entry, &error, &mut replay);
+                        }
+                        if down {
+                            replay.problems.push(problem(error));
+                            return replay;
+                        }
+                        failed_before = true;
+                    }
+                }
+                (self.progress)(replay.points);
+            }
+        }
+    }
+
+    /// Sends one batch that waits; whether it was there to send.
+    fn replay_one(
+        &self,
+        spool: &Spool<D>,
+        sink: &dyn Sink,
+        entry: &Entry,
+        deadline: Instant,
+        replay: &mut Replay,
+    ) -> Result<bool> {
+        let aside = |words: String| Problem::new(format!("batch {}", entry.name), words);
+        let Some(_hold) = spool.hold(entry)? else { return Ok(false) };
+        let batch = match spool.read(entry) {
+            Ok(Ok(batch)) => batch,
+            Ok(Err(Unreadable::Bad(why))) => {
+                let moved = spool.set_aside(&entry.name, &why);
+                let moved = moved.map_or_else(|error| format!("{error:#}"), |()| "put into bad/".into());
+                replay.problems.push(aside(format!("{why}; {moved}")));
+                return Ok(false);
+            }
+            Ok(Err(newer)) => {
+                replay.problems.push(aside(format!("{newer}; it waits")));
+                return Ok(false);
+            }
+            // Gone since it was listed: another program has finished it.
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(false),
+            Err(error) => {
+                replay.problems.push(aside(format!("{error}; it waits")));
+                return Ok(false);
+            }
+        };
+        let Sent { dropped, refused, result } = sink.send(&batch.points, deadline);
+        result?;
+        replay.points += batch.points.len();
+        replay.dropped.extend(dropped);
+        replay.dropped.extend(refused.iter().map(|(point, words)| Dropped {
+            name: point.series(),
+            why: format!("{} refused it: {words}", sink.name()),
+        }));
+        replay.problems.extend(self.done(entry, sink, &batch.header, &refused));
+        Ok(true)
+    }
+
+    /// Counts a failure of a batch that newer ones have overtaken; at the third it goes aside.
+    fn failed(&self, spool: &Spool<D>, sink: &dyn Sink, entry: &Entry, error: &anyhow::Error, replay: &mut Replay) {
+        match spool.count_failure(entry, sink.name()) {
+            Ok(failures) if failures < 3 => {}
+            Ok(_) => {
+                let why = format!("{} failed with it three times while newer ones passed: {error:#}", sink.name());
+                let moved = match spool.read(entry) {
+                    Ok(Ok(batch)) => spool
+                        .keep_refused(entry, sink.name(), &batch, &why)
+                        .and_then(|()| spool.acknowledge(entry, sink.name())),
+                    _ => Ok(()),
+                };
+                let moved = moved.map_or_else(|error| format!("{error:#}"), |()| "put into bad/".into());
+                replay.problems.push(Problem::new(format!("batch {}", entry.name), format!("{why}; {moved}")));
+            }
+            Err(error) => replay.problems.push(Problem::new("spool", format!("{error:#}"))),
+        }
+    }
 }
 
-/// The names of the sinks that the config selects.
-pub fn sinks(config: &Config) -> Vec<&'static str> {
-    config.carbon.iter().map(|_| "carbon").collect()
+/// What a replay did.
+#[derive(Debug, Default)]
+pub struct Replay {
+    /// How many points the sink acknowledged.
+    pub points: usize,
+    /// What was dropped, by name.
+    pub dropped: Vec<Dropped>,
+    /// What went wrong.
+    pub problems: Vec<Problem>,
 }
 
-/// Reaches every sink without writing, and says of each what it is.
-pub fn check(config: &Config, deadline: Instant) -> Vec<(String, Result<String, String>)> {
-    let carbon = config.carbon.iter().map(|carbon| carbon::check(carbon, deadline));
-    carbon.map(|result| ("carbon".to_string(), result.map_err(|error| format!("{error:#}")))).collect()
+/// The sinks that the config selects.
+pub fn sinks(config: &Config) -> Vec<Box<dyn Sink>> {
+    let carbon = config.carbon.clone().map(|carbon| Box::new(carbon) as Box<dyn Sink>);
+    carbon.into_iter().collect()
+}
+
+impl Sink for carbon::Config {
+    fn name(&self) -> &str {
+        "carbon"
+    }
+
+    fn send(&self, points: &[Point], deadline: Instant) -> Sent {
+        let (datapoints, dropped) = carbon::datapoints(points);
+        Sent { dropped, refused: Vec::new(), result: carbon::send(self, &datapoints, deadline) }
+    }
+
+    fn check(&self, deadline: Instant) -> Result<String> {
+        carbon::check(self, deadline)
+    }
+}
+
+/// The spool of a state directory.
+///
+/// # Errors
+/// When it cannot be had.
+pub fn open(state: &std::path::Path) -> Result<Spool<Directory>> {
+    Directory::open(&state.join("spool")).map(Spool::new)
 }

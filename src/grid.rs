@@ -4,6 +4,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
+use crate::cli::Collected;
 use crate::point::{Field, Fold, Kind, Measurement, Point, Tag, Value};
 use crate::sources::cloud_scheduler::{Cloud, Vm};
 use crate::sources::htcondor::rules::Rules;
@@ -191,11 +192,12 @@ pub struct Seen<'a> {
     pub live_hosts: bool,
 }
 
-/// The state of the grid as points. Where a name from outside collides with a sum's name (`total`, `all`), the sum comes
-/// first and stays.
-pub fn points(seen: &Seen) -> Vec<Point> {
+/// The state of the grid as points, and the measurements of which every series that there is was seen. Where a name from
+/// outside collides with a sum's name (`total`, `all`), the sum comes first and stays.
+pub fn points(seen: &Seen) -> Collected {
     let Seen { grid, time, .. } = *seen;
     let mut points = Vec::new();
+    let mut complete = Vec::new();
     let mut heartbeat = |service, alive: bool| {
         points.push(HEARTBEAT.point(time, [grid, service], &[("alive", Value::Int(alive.into()))]));
     };
@@ -209,7 +211,12 @@ pub fn points(seen: &Seen) -> Vec<Point> {
     }
     let mut clouds = BTreeMap::new();
     if let Some(Some(answer)) = seen.clouds {
-        clouds = tally(answer, seen.condor.and_then(Hosts::of_every_pool).as_ref());
+        let hosts = seen.condor.and_then(Hosts::of_every_pool);
+        complete.push(&VMS);
+        if hosts.is_some() {
+            complete.extend([&IDLE_VMS, &SLOTS]);
+        }
+        clouds = tally(answer, hosts.as_ref());
         cloud_points(seen, &clouds, &mut points);
         if seen.live_hosts {
             let live = answer.iter().flat_map(|cloud| &cloud.vms).filter(|vm| is_live(&state(vm)));
@@ -221,8 +228,14 @@ pub fn points(seen: &Seen) -> Vec<Point> {
     if let Some(condor) = seen.condor {
         condor_points(seen, condor, &mut points);
         job_points(seen, condor, &clouds, &mut points);
+        if condor.every_schedds_jobs().is_some() {
+            complete.extend([&JOBS, &SCHEDD_JOBS]);
+            if let Some(Some(_)) = seen.clouds {
+                complete.push(&CLOUD_JOBS);
+            }
+        }
     }
-    points
+    Collected { points, complete }
 }
 
 /// The machines of one cloud, counted.

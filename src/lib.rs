@@ -12,11 +12,12 @@
 //! 2. A failed source yields no points, never zeros, and its heartbeat says 0. A total is sent only when every part of it
 //!    answered.
 //! 3. Unknown states, missing attributes and odd names are counted and kept, never fatal.
-//! 4. Every point is accounted for, per sink.
+//! 4. Every point is accounted for, per sink and for the run's own points: collected = delivered + spooled + dropped by
+//!    name. Backlog is reported apart.
 //! 5. Output order is deterministic, so that every output can be a golden file.
 //! 6. Running the same slot twice writes the same rows.
 //! 7. A program with its sources or sinks down, hung, slow or lying ends before its deadline, exits 1 and says what is
-//!    missing. It never hangs and never overlaps itself.
+//!    missing. It never hangs, never overlaps itself, never loses what it accepted.
 //! 8. No secret in a URL, a command line, a log, an error, `--dry-run` or a `Debug` print. TLS is verified unless the
 //!    config says otherwise in so many words.
 
@@ -31,6 +32,7 @@ pub mod http;
 pub mod point;
 pub mod sinks;
 pub mod sources;
+pub mod spool;
 pub mod state;
 
 /// The declaration of the measurement called `name`.
@@ -44,5 +46,5 @@ pub fn measurements() -> impl Iterator<Item = &'static point::Measurement> {
     let grid = grid::MEASUREMENTS;
     #[cfg(not(feature = "grid"))]
     let grid: [&'static point::Measurement; 0] = [];
-    grid.into_iter()
+    grid.into_iter().chain([&state::RUN])
 }

@@ -13,7 +13,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::delivery::Account;
-use crate::point::carbon_component;
+use crate::point::{Field, Fold, Kind, Measurement, Point, SECOND, Tag, Value, carbon_component};
 use crate::sources::Problem;
 
 /// The state of one program on one grid.
@@ -59,6 +59,82 @@ pub struct Failing {
     pub words: String,
 }
 
+const fn tag(name: &'static str) -> Tag {
+    Tag { name, identifies: true }
+}
+
+const fn field(name: &'static str, kind: Kind, unit: &'static str, meaning: &'static str) -> Field {
+    Field { name, kind, unit, meaning, fold: Fold::Mean, count: false }
+}
+
+/// What every cron program sends of its run before.
+pub static RUN: Measurement = Measurement {
+    name: "run",
+    meaning: "what a run of a program did, sent by the next one with the time of the run it describes",
+    tags: &[tag("grid"), tag("host"), tag("program")],
+    fields: &[
+        field("success", Kind::Int, "0 or 1", "whether everything answered and was delivered"),
+        field("duration_seconds", Kind::Float, "seconds", "how long it took"),
+        field("collected", Kind::Int, "points", "how many it collected"),
+        field("delivered", Kind::Int, "points", "how many every sink acknowledged"),
+        field("spooled", Kind::Int, "points", "how many waited for some sink at its end"),
+        field("dropped", Kind::Int, "points", "how many were dropped by name for some sink"),
+    ],
+    carbon: "run.{grid}.{host}.{program}.{field}",
+};
+
+impl Report {
+    /// The report as a point, rounded down to the program's step.
+    pub fn point(&self, grid: &str, host: &str, program: &str, step_seconds: i64) -> Point {
+        let most = |count: fn(&Account) -> usize| self.sinks.values().map(count).max().unwrap_or_default();
+        let (spooled, dropped) = (most(|account| account.spooled), most(|account| account.dropped));
+        let count = |count: usize| Value::Int(count as i64);
+        let fields = [
+            ("success", Value::Int(self.success.into())),
+            ("duration_seconds", Value::Float(self.duration_seconds)),
+            ("collected", count(self.collected)),
+            ("delivered", count(self.collected.saturating_sub(spooled + dropped))),
+            ("spooled", count(spooled)),
+            ("dropped", count(dropped)),
+        ];
+        RUN.point(self.time.div_euclid(step_seconds) * step_seconds * SECOND, [grid, host, program], &fields)
+    }
+}
+
+/// The series of counts that vanished: those of `before` that none of `points` belongs to, though every series of their
+/// measurement was seen (`complete`). Returns a zero for each at `time`, and the series to remember: those of `points`, and
+/// of `before` where nobody knows.
+pub fn vanished(
+    before: &BTreeSet<String>,
+    points: &[Point],
+    complete: &[&'static Measurement],
+    time: i64,
+) -> (Vec<Point>, BTreeSet<String>) {
+    let counts = |point: &Point| {
+        crate::measurement(point.measurement()).is_some_and(|m| m.fields.iter().any(|field| field.count))
+    };
+    let mut after: BTreeSet<_> = points.iter().filter(|point| counts(point)).map(Point::series).collect();
+    let mut zeros = Vec::new();
+    let mut unknown = Vec::new();
+    for series in before.difference(&after) {
+        // Only the names matter; a line needs a field and a time.
+        let Ok(last) = Point::from_line(&format!("{series} x=0 0")) else { continue };
+        match complete.iter().find(|measurement| measurement.name == last.measurement()) {
+            Some(measurement) => {
+                let fields = measurement.fields.iter().filter(|field| field.count).map(|field| {
+                    let zero = if field.kind == Kind::Int { Value::Int(0) } else { Value::Float(0.0) };
+                    (field.name.into(), zero)
+                });
+                let tags = last.tags().map(|(name, value)| (name.to_string().into(), value));
+                zeros.push(Point::new(measurement.name.into(), tags, fields, time));
+            }
+            None => unknown.push(series.clone()),
+        }
+    }
+    after.extend(unknown);
+    (zeros, after)
+}
+
 /// How many reports are kept.
 const KEPT: usize = 100;
 
@@ -87,6 +163,11 @@ impl State {
             Err(error) => return Err(error).with_context(|| path.display().to_string()),
         }
         Ok(state)
+    }
+
+    /// The directory.
+    pub fn directory(&self) -> &Path {
+        &self.directory
     }
 
     fn path(&self, what: &str) -> PathBuf {

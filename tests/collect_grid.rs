@@ -90,7 +90,7 @@ fn verbose_tells_the_story_on_stderr() {
         "collect-grid: cloud_scheduler took ",
         "collect-grid: condor took ",
         "collect-grid: collected 100 points for 2024-06-01T12:30:00Z\n",
-        "collect-grid: carbon: 100 collected = 100 delivered + 0 lost + 0 dropped\n",
+        "collect-grid: carbon: 100 collected = 100 delivered + 0 spooled + 0 dropped; 0 replayed, 0 wait\n",
     ] {
         assert!(outcome.stderr.contains(words), "{words}: {}", outcome.stderr);
     }
@@ -320,7 +320,13 @@ fn a_schedd_that_left_the_list_is_missed_for_a_day_and_then_forgotten() {
     let lines = carbon.lines();
     let last: Vec<_> = lines.iter().filter(|line| line.ends_with(&(NOW + 25 * 3600).to_string())).collect();
     assert!(last.iter().any(|line| line.starts_with("grids.heprc.jobs.all.total 40 ")));
-    assert!(!last.iter().any(|line| line.contains("ce01")));
+    // What it had goes to zero, once.
+    let gone: Vec<_> = last.iter().filter(|line| line.contains(".ce01.")).collect();
+    assert!(gone.len() == 8 && gone.iter().all(|line| line.contains(" 0 ")), "{gone:?}");
+    assert_eq!(at(26).code, Some(0));
+    assert!(
+        !carbon.lines().iter().any(|line| line.contains(".ce01.") && line.ends_with(&(NOW + 26 * 3600).to_string()))
+    );
 }
 
 #[test]
@@ -417,7 +423,7 @@ fn carbon_in_every_mood_ends_the_run_in_time_with_the_right_words() {
         let outcome = sandbox.run(&["--now", &NOW.to_string()]);
         let begin = format!("collect-grid: carbon: 127.0.0.1:{port}: {words}");
         assert!(outcome.stderr.starts_with(&begin), "{words}: {}", outcome.stderr);
-        assert!(outcome.stderr.ends_with(" datapoints are not acknowledged, at 12:30 UTC\n"), "{}", outcome.stderr);
+        assert!(outcome.stderr.ends_with(" points wait in the spool, at 12:30 UTC\n"), "{}", outcome.stderr);
         assert_eq!(
             (outcome.code, outcome.stdout.as_str(), outcome.stderr.lines().count()),
             (Some(1), "", 1),
@@ -822,7 +828,16 @@ fn a_run_leaves_nothing_in_the_state_but_its_own_files() {
         .map(|file| file.unwrap().file_name().into_string().unwrap())
         .collect();
     files.sort();
-    assert_eq!(files, ["collect-grid.heprc.lock", "collect-grid.heprc.reports", "collect-grid.heprc.schedds"]);
+    assert_eq!(
+        files,
+        [
+            "collect-grid.heprc.lock",
+            "collect-grid.heprc.reports",
+            "collect-grid.heprc.schedds",
+            "collect-grid.heprc.series",
+            "spool"
+        ]
+    );
     let lock = fs::read(Path::new(&sandbox.path("state/collect-grid.heprc.lock"))).unwrap();
     assert!(lock.is_empty(), "nobody holds it any more");
 }

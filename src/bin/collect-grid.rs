@@ -5,10 +5,9 @@ use std::thread;
 use std::time::Instant;
 
 use clap::Parser;
-use gridmon::cli::{self, Checked, Program, Run};
+use gridmon::cli::{self, Checked, Collected, Program, Run};
 use gridmon::config::Config;
 use gridmon::grid::{self, Seen};
-use gridmon::point::Point;
 use gridmon::sources::cloud_scheduler;
 use gridmon::sources::htcondor::{self, Known, Rules};
 
@@ -30,7 +29,7 @@ fn main() -> ExitCode {
     cli::cron(&PROGRAM, &args.common, collect, check)
 }
 
-fn collect(run: &mut Run) -> Vec<Point> {
+fn collect(run: &mut Run) -> Collected {
     let before: Known = run.recall("schedds");
     let mut known = before.clone();
     let (config, until, now) = (run.config, run.until, run.now);
