@@ -103,12 +103,14 @@ impl<D: Disk<Hold: Send + Sync>> Outgoing<'_, D> {
         let batch = Batch { header: self.header.clone(), points: std::mem::take(&mut self.points) };
         let own = self.publish(&batch, &mut delivery);
         published();
-        let results: Vec<_> = thread::scope(|scope| {
-            let (this, batch, own) = (&self, &batch, &own);
-            let one = |sink: &dyn Sink| this.to_one(sink, batch, own.as_ref(), deadline);
-            let threads: Vec<_> = sinks.iter().map(|sink| scope.spawn(move || one(sink.as_ref()))).collect();
-            threads.into_iter().map(|thread| thread.join().expect("a sink does not panic")).collect()
-        });
+        let one = |sink: &dyn Sink| self.to_one(sink, &batch, own.as_ref(), deadline);
+        let results: Vec<_> = match sinks {
+            [sink] => vec![one(sink.as_ref())],
+            sinks => thread::scope(|scope| {
+                let threads: Vec<_> = sinks.iter().map(|sink| scope.spawn(|| one(sink.as_ref()))).collect();
+                threads.into_iter().map(|thread| thread.join().expect("a sink does not panic")).collect()
+            }),
+        };
         for (sink, (mut account, dropped, problems)) in sinks.iter().zip(results) {
             account.dropped += unsound;
             delivery.accounts.insert(sink.name().into(), account);

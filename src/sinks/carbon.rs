@@ -134,8 +134,9 @@ const END: &[u8] = b"e.";
 ///
 /// A path alone must fit, which the paths of [`datapoints`], some components of 200 bytes each, always do.
 ///
-/// The pickles are written here: serde-pickle, which would do, takes several times as long (see `make bench`). They hold
-/// the opcodes of protocol 2 that every reader knows: BINUNICODE, BININT or LONG1, BINFLOAT, TUPLE2, APPENDS.
+/// The pickles are written here: serde-pickle would do, but takes up to twice as long (see `make bench`) and does not tell
+/// the size of a frame before it is written. They hold the opcodes of protocol 2 that every reader knows: BINUNICODE,
+/// BININT or LONG1, BINFLOAT, TUPLE2, APPENDS.
 pub fn frames(datapoints: &[Datapoint]) -> Vec<Vec<u8>> {
     let mut frames = Vec::new();
     let mut frame = Vec::new();
