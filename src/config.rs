@@ -119,6 +119,8 @@ impl Config {
 
     fn from_sections(sections: &mut Sections) -> Result<Self> {
         let grid = Grid::read(sections.section("grid"))?;
+        #[cfg(feature = "http")]
+        let graphite = crate::sinks::graphite::Config::read(sections.section("graphite"))?;
         #[cfg(feature = "grid")]
         let (htcondor, cloud_scheduler) = {
             // A file that names one of the two sources means that one; one that names neither means both.
@@ -137,7 +139,11 @@ impl Config {
             htcondor,
             #[cfg(feature = "grid")]
             cloud_scheduler,
-            carbon: carbon::Config::read(sections.section("carbon"))?,
+            carbon: carbon::Config::read(
+                sections.section("carbon"),
+                #[cfg(feature = "http")]
+                graphite,
+            )?,
             spool: spool::Config::read(sections.section("spool"))?,
             state_directory: sections.section("state").path("directory")?,
         })
@@ -461,7 +467,10 @@ mod tests {
                 "[carbon]\nhost = a:2004 b",
                 "c.cfg line 2: [carbon] host: \"a:2004 b\" is not the name or address of one host; the port has a key of its own",
             ),
-            ("[carbon]\nacknowledge = yes", "c.cfg line 2: [carbon] acknowledge: \"yes\" is not one of fin, none"),
+            (
+                "[carbon]\nacknowledge = yes",
+                "c.cfg line 2: [carbon] acknowledge: \"yes\" is not one of fin, readback, none",
+            ),
             ("[grid]\ndeadline_seconds = 1", "c.cfg line 2: [grid] deadline_seconds: \"1\" is not 2 to 3600 seconds"),
             (
                 "[state]\ndirectory = state",

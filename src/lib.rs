@@ -27,7 +27,7 @@ pub mod config;
 pub mod delivery;
 #[cfg(feature = "grid")]
 pub mod grid;
-#[cfg(feature = "grid")]
+#[cfg(feature = "http")]
 pub mod http;
 pub mod point;
 pub mod sinks;

@@ -609,7 +609,7 @@ fn clusters_json_is_read_over_http_when_a_url_is_set() {
     );
     let cut = format!("HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n{}", &body[..1000]);
     for (url, words) in [
-        (refused, "GET URL/clusters.json within 1 s: "),
+        (refused, "GET URL/clusters.json: no answer within 1 s: "),
         (
             http(&answer("200 OK", "<html>Please log in</html>"), soon),
             "the answer is not clusters.json: \"<html>Please log in</html>\": expected value at line 1 column 1",
@@ -618,7 +618,7 @@ fn clusters_json_is_read_over_http_when_a_url_is_set() {
         (http(&answer("404 Not Found", "gone"), soon), "GET URL/clusters.json: HTTP 404 \"gone\""),
         (http(&answer("302 Found", ""), soon), "GET URL/clusters.json: HTTP 302 \"\""),
         (http(&cut, soon), "GET URL/clusters.json: "),
-        (http("", LONG), "GET URL/clusters.json within 1 s: "),
+        (http("", LONG), "GET URL/clusters.json: no answer within 1 s: "),
     ] {
         let (code, stdout, stderr) = run(&url);
         assert!(stderr.starts_with(&format!("collect-grid: cloud_scheduler: {words}")), "{words}: {stderr}");

@@ -237,3 +237,52 @@ fn a_real_carbon_that_is_stopped_killed_or_back_is_told_apart() {
     carbon.restart();
     assert_eq!(sandbox_run(4).code, Some(0));
 }
+
+#[test]
+fn with_readback_everything_is_stored_in_the_end_though_carbon_drops_new_metrics() {
+    let name = "with_readback_everything_is_stored_in_the_end_though_carbon_drops_new_metrics";
+    // 20 a second after the first 1,200: what is beyond is dropped, and Carbon says FIN all the same.
+    let Some(carbon) = Carbon::start_with(&[("MAX_CREATES_PER_MINUTE", "1200")]) else { return skip(name, "Carbon") };
+    let Some(graphite) = GraphiteWeb::start(&carbon) else { return skip(name, "graphite-web") };
+    let sandbox = Sandbox::new("small");
+    let clouds: Vec<_> =
+        (0..270).map(|at| format!(r#"{{"name": "c{at}", "enabled": true, "max_slots": {at}, "vms": []}}"#)).collect();
+    sandbox.write("clouds.json", format!(r#"{{"resources": [{}]}}"#, clouds.join(",")));
+    sandbox.program("cloud_status", "cat clouds.json");
+    sandbox.config(&format!(
+        "[carbon]\nhost = 127.0.0.1\nport = {}\nacknowledge = readback\ntimeout_seconds = 3\n[graphite]\nurl = http://127.0.0.1:{}",
+        carbon.pickle, graphite.port
+    ));
+    let checked = sandbox.run(&["--check"]);
+    assert!(
+        checked.stdout.contains(&format!(
+            "127.0.0.1:{} answers, and so does http://127.0.0.1:{}/\n",
+            carbon.pickle, graphite.port
+        )),
+        "{}",
+        checked.stdout
+    );
+    let now = (jiff::Timestamp::now().as_second() - 600) / 60 * 60;
+    let run = |minute: i64| sandbox.run(&["-v", "--now", &(now + 60 * minute).to_string()]);
+    let first = run(0);
+    assert_eq!(first.code, Some(1), "{}", first.stderr);
+    assert!(first.stderr.contains(" values did not come back through http://127.0.0.1:"), "{}", first.stderr);
+    assert!(first.stderr.contains("; a creation limit in carbon.conf?; "), "{}", first.stderr);
+    assert!(first.stderr.contains(" 602 collected = 0 delivered + 602 spooled + 0 dropped;"), "{}", first.stderr);
+    // The same minute again and again: what is back by then is acknowledged as a whole.
+    let last = support::wait_until("everything to be stored", Duration::from_secs(120), || {
+        let outcome = run(0);
+        (outcome.code == Some(0)).then_some(outcome)
+    });
+    assert!(last.stderr.contains(" 0 wait\n"), "{}", last.stderr);
+    for at in 0..270 {
+        assert_eq!(graphite.value(&format!("grids.heprc.clouds.c{at}.quota"), now), Some(at.into()));
+    }
+    // Names that the render API has to carry.
+    sandbox.schedds(
+        &["ce02@ce01.lab:9618+x"],
+        sandbox::fixture("cloud_monitor/small/condor_slots.json").to_str().unwrap(),
+    );
+    let odd = run(1);
+    assert!(odd.stderr.contains(" 0 wait\n"), "{}", odd.stderr);
+}

@@ -36,6 +36,9 @@ pub struct Config {
     /// How long the whole delivery may take, from the look-up of the name to the acknowledgement, in seconds; 10 by
     /// default.
     pub timeout_seconds: u64,
+    /// Where values are read back.
+    #[cfg(feature = "http")]
+    pub graphite: Option<super::graphite::Config>,
 }
 
 /// `[carbon] acknowledge`.
@@ -43,6 +46,9 @@ pub struct Config {
 pub enum Acknowledge {
     /// `fin` (default): Carbon has read everything.
     Fin,
+    /// `readback`: every value has come back through graphite-web, which proves that it is stored.
+    #[cfg(feature = "http")]
+    Readback,
     /// `none`: the kernel has taken everything, wherever it is then.
     None,
 }
@@ -52,16 +58,36 @@ impl Config {
     ///
     /// # Errors
     /// When a value is not what its key asks for.
-    pub fn read(section: &mut Section) -> Result<Option<Self>> {
+    pub fn read(
+        section: &mut Section,
+        #[cfg(feature = "http")] graphite: Option<super::graphite::Config>,
+    ) -> Result<Option<Self>> {
         let host = section.text("host")?;
         let named = host.as_ref().is_none_or(|host| !host.contains(|c: char| c.is_whitespace() || "/@,".contains(c)));
         section.check("host", named, "the name or address of one host; the port has a key of its own")?;
         let port = section.number("port", 2004)?;
         section.check("port", port > 0, "a port")?;
-        let acknowledge = section.word("acknowledge", &[("fin", Acknowledge::Fin), ("none", Acknowledge::None)])?;
+        let words = [
+            ("fin", Acknowledge::Fin),
+            #[cfg(feature = "http")]
+            ("readback", Acknowledge::Readback),
+            ("none", Acknowledge::None),
+        ];
+        let acknowledge = section.word("acknowledge", &words)?;
+        #[cfg(feature = "http")]
+        if acknowledge == Acknowledge::Readback && graphite.is_none() {
+            return Err(section.error("acknowledge", anyhow!("readback needs [graphite] url")));
+        }
         let timeout_seconds = section.number("timeout_seconds", 10)?;
         section.check("timeout_seconds", (1..=3600).contains(&timeout_seconds), "1 to 3600 seconds")?;
-        Ok(host.map(|host| Self { host, port, acknowledge, timeout_seconds }))
+        Ok(host.map(|host| Self {
+            host,
+            port,
+            acknowledge,
+            timeout_seconds,
+            #[cfg(feature = "http")]
+            graphite,
+        }))
     }
 }
 
@@ -200,7 +226,13 @@ pub fn send(config: &Config, datapoints: &[Datapoint], deadline: Instant) -> Res
     if datapoints.is_empty() {
         return Ok(());
     }
-    converse(config, &frames(datapoints), deadline)
+    let patience = Patience::new(deadline.min(Instant::now() + Duration::from_secs(config.timeout_seconds)));
+    converse(config, &frames(datapoints), &patience)?;
+    #[cfg(feature = "http")]
+    if let (Acknowledge::Readback, Some(graphite)) = (config.acknowledge, &config.graphite) {
+        super::graphite::read_back(graphite, datapoints, Duration::from_secs(config.timeout_seconds), deadline)?;
+    }
+    Ok(())
 }
 
 /// Reaches Carbon and takes leave without a word; the address that answered.
@@ -208,15 +240,21 @@ pub fn send(config: &Config, datapoints: &[Datapoint], deadline: Instant) -> Res
 /// # Errors
 /// As [`send`].
 pub fn check(config: &Config, deadline: Instant) -> Result<String> {
-    converse(config, &[], deadline)?;
-    Ok(format!("{}:{} answers", config.host, config.port))
+    let patience = Patience::new(deadline.min(Instant::now() + Duration::from_secs(config.timeout_seconds)));
+    converse(config, &[], &patience)?;
+    let answers = format!("{}:{} answers", config.host, config.port);
+    #[cfg(feature = "http")]
+    if let (Acknowledge::Readback, Some(graphite)) = (config.acknowledge, &config.graphite) {
+        super::graphite::check(graphite, patience.ends)?;
+        return Ok(format!("{answers}, and so does {}", graphite.url));
+    }
+    Ok(answers)
 }
 
-fn converse(config: &Config, frames: &[Vec<u8>], deadline: Instant) -> Result<()> {
-    let patience = Patience::new(deadline.min(Instant::now() + Duration::from_secs(config.timeout_seconds)));
+fn converse(config: &Config, frames: &[Vec<u8>], patience: &Patience) -> Result<()> {
     let name = (config.host.as_str(), config.port);
-    let mut stream = connect(name, &patience).with_context(|| format!("{}:{}", name.0, name.1))?;
-    deliver(&mut stream, config.acknowledge, frames, &patience).with_context(|| format!("{}:{}", name.0, name.1))
+    let mut stream = connect(name, patience).with_context(|| format!("{}:{}", name.0, name.1))?;
+    deliver(&mut stream, config.acknowledge, frames, patience).with_context(|| format!("{}:{}", name.0, name.1))
 }
 
 /// The time that is left for all of it.

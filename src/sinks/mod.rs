@@ -1,3 +1,5 @@
 //! The systems that are written, one file each. A sink takes points and knows no source.
 
 pub mod carbon;
+#[cfg(feature = "http")]
+pub mod graphite;

@@ -13,12 +13,13 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
+use reqwest::Url;
 use serde::{Deserialize, Deserializer};
 
 use super::Problem;
-use crate::command;
 use crate::config::Section;
 use crate::point::quote;
+use crate::{command, http};
 
 /// `[cloud_scheduler]`.
 #[derive(Clone, Debug)]
@@ -26,7 +27,7 @@ pub struct Config {
     /// The command that prints the clouds; `cloud_status -aj` by default.
     pub command: Vec<String>,
     /// Where Cloud Scheduler serves the same (`http://HOST:8111/clusters.json`); asked instead of the command when set.
-    pub url: Option<String>,
+    pub url: Option<Url>,
     /// How long the answer may take, in seconds; 20 by default.
     pub timeout_seconds: u64,
 }
@@ -40,18 +41,8 @@ impl Config {
         let command = section.text("command")?;
         let command = super::split_command(command.as_deref().unwrap_or("cloud_status -aj"))
             .map_err(|error| section.error("command", error))?;
-        let url = section.text("url")?;
-        if let Some(url) = &url {
-            let parsed = reqwest::Url::parse(url).ok().filter(|url| matches!(url.scheme(), "http" | "https"));
-            let parsed =
-                parsed.context("is no http:// or https:// address").map_err(|error| section.error("url", error))?;
-            if !parsed.username().is_empty() || parsed.password().is_some() {
-                return Err(section.error(
-                    "url",
-                    anyhow::anyhow!("carries a login, which would show in logs; Cloud Scheduler asks for none"),
-                ));
-            }
-        }
+        let url = section.text("url")?.map(|url| http::address(&url)).transpose();
+        let url = url.map_err(|error| section.error("url", error))?;
         let timeout_seconds = section.number("timeout_seconds", 20)?;
         section.check("timeout_seconds", (1..=3600).contains(&timeout_seconds), "1 to 3600 seconds")?;
         Ok(Self { command, url, timeout_seconds })
@@ -102,13 +93,13 @@ pub fn collect(config: &Config, until: Instant) -> Result<Vec<Cloud>, Problem> {
         .map_err(|error| Problem::new("cloud_scheduler", format!("{error:#}; clouds and virtual machines are missing")))
 }
 
-/// The most that is read of an answer, in bytes: 100,000 virtual machines are 120 MB.
+/// The most that is read of what the command prints, in bytes: 100,000 virtual machines are 120 MB.
 const LONGEST_ANSWER: usize = 256 << 20;
 
 fn fetch(config: &Config, until: Instant) -> Result<Vec<u8>> {
     let timeout = Duration::from_secs(config.timeout_seconds).min(until.saturating_duration_since(Instant::now()));
     if let Some(url) = &config.url {
-        return crate::http::get(url, timeout, LONGEST_ANSWER);
+        return http::Client::new()?.get(url, timeout);
     }
     let mut answer = Vec::new();
     let what = config.command.join(" ");
