@@ -374,6 +374,29 @@ mod tests {
         assert!(run(&dead, 6).is_empty());
     }
 
+    #[cfg(feature = "grid")]
+    #[test]
+    fn a_count_that_vanished_from_a_complete_answer_goes_to_zero_once() {
+        let measurement = |name| crate::measurement(name).expect("it is declared");
+        let (jobs, vms, cloud) = (measurement("grid_jobs"), measurement("grid_vms"), measurement("grid_cloud"));
+        let job = |status: &str, n: i64| jobs.point(7, ["a b", "all", status], &[("jobs", n.into())]);
+        let vm = vms.point(7, ["a b", "c,d", "w", "running"], &[("vms", 3.into())]);
+        let quota = cloud.point(7, ["a b", "c"], &[("quota", 3.into())]);
+        let (zeros, first) =
+            vanished(&BTreeSet::new(), &[job("idle", 5), job("held", 1), vm.clone(), quota], &[jobs, vms], 7);
+        assert!(zeros.is_empty());
+        assert_eq!(first.len(), 3, "a quota that vanished is unknown, not zero: {first:?}");
+
+        // Cloud Scheduler is down: nobody knows of its machines.
+        let (zeros, second) = vanished(&first, &[job("idle", 5)], &[jobs], 8);
+        assert_eq!(zeros, [jobs.point(8, ["a b", "all", "held"], &[("jobs", 0.into())])]);
+        assert!(second.contains(&vm.series()));
+        // It is back, without them.
+        let (zeros, third) = vanished(&second, &[job("idle", 5)], &[jobs, vms], 9);
+        assert_eq!(zeros, [vms.point(9, ["a b", "c,d", "w", "running"], &[("vms", 0.into())])]);
+        assert_eq!(vanished(&third, &[job("idle", 5)], &[jobs, vms], 10), (vec![], third));
+    }
+
     #[test]
     fn reports_last_and_the_oldest_of_many_are_forgotten() {
         let directory =

@@ -330,6 +330,54 @@ fn a_schedd_that_left_the_list_is_missed_for_a_day_and_then_forgotten() {
 }
 
 #[test]
+fn what_vanished_goes_to_zero_once_and_the_last_runs_report_goes_out() {
+    let sandbox = Sandbox::new("small");
+    let carbon = FakeCarbon::start(Mood::Good);
+    sandbox.config(&format!("[carbon]\nhost = 127.0.0.1\nport = {}", carbon.port));
+    let at = |minute: i64| {
+        let outcome = sandbox.run(&["-v", "--now", &(NOW + 60 * minute + 5).to_string()]);
+        let ends = format!(" {}", NOW + 60 * minute);
+        let lines: Vec<_> = carbon.lines().into_iter().filter(|line| line.ends_with(&ends)).collect();
+        (outcome.code, lines)
+    };
+    let (_, first) = at(0);
+    let empty = fixture("cloud_monitor/cloud_status_empty.json");
+    sandbox.program("cloud_status", "exit 1");
+    let (code, second) = at(1);
+    assert_eq!(code, Some(1));
+    assert!(!second.iter().any(|line| line.contains(".clouds.")), "a failed source yields nothing, never zeros");
+    sandbox.program("cloud_status", &format!("cat {}", empty.display()));
+    let (code, third) = at(2);
+    assert_eq!(code, Some(0));
+    let counts = |lines: &[String]| -> Vec<String> {
+        let of_clouds =
+            lines.iter().filter(|line| line.contains(".vms.") || line.contains(".idle.") || line.contains(".slots."));
+        of_clouds.map(|line| line.split(' ').next().unwrap().to_string()).collect()
+    };
+    assert_eq!(counts(&third), counts(&first));
+    assert!(third.iter().filter(|line| line.contains(".clouds.")).all(|line| line.contains(" 0 ")), "{third:?}");
+    let (_, fourth) = at(3);
+    assert!(!fourth.iter().any(|line| line.contains(".clouds.")), "once is enough");
+
+    // Each run tells of the one before, with its time.
+    let host = fs::read_to_string("/proc/sys/kernel/hostname").unwrap();
+    let host = gridmon::point::carbon_component(host.trim().split('.').next().unwrap()).into_owned();
+    let report = |lines: &[String], field: &str| {
+        let begin = format!("run.heprc.{host}.collect-grid.{field} ");
+        lines.iter().find_map(|line| line.strip_prefix(&begin)).map(|rest| rest.split(' ').next().unwrap().to_string())
+    };
+    let lines: Vec<_> = carbon.lines();
+    let of = |minute: i64| {
+        lines.iter().filter(|line| line.ends_with(&format!(" {}", NOW + 60 * minute))).cloned().collect::<Vec<_>>()
+    };
+    assert_eq!(report(&of(0), "success").as_deref(), Some("1"));
+    assert_eq!(report(&of(0), "collected").as_deref(), Some("100"));
+    assert_eq!(report(&of(0), "delivered").as_deref(), Some("100"));
+    assert_eq!(report(&of(1), "success").as_deref(), Some("0"));
+    assert_eq!(report(&of(3), "success"), None, "the last run has not been told of yet");
+}
+
+#[test]
 fn several_pools_are_asked_side_by_side_and_a_dead_one_is_named() {
     let sandbox = Sandbox::new("small");
     let slots = fixture("cloud_monitor/small/condor_slots.json");
