@@ -267,7 +267,7 @@ fn with_readback_everything_is_stored_in_the_end_though_carbon_drops_new_metrics
     let first = run(0);
     assert_eq!(first.code, Some(1), "{}", first.stderr);
     assert!(first.stderr.contains(" values did not come back through http://127.0.0.1:"), "{}", first.stderr);
-    assert!(first.stderr.contains("; a creation limit in carbon.conf?; "), "{}", first.stderr);
+    assert!(first.stderr.contains("; a creation limit or a full cache?; "), "{}", first.stderr);
     assert!(first.stderr.contains(" 602 collected = 0 delivered + 602 spooled + 0 dropped;"), "{}", first.stderr);
     // The same minute again and again: what is back by then is acknowledged as a whole.
     let last = support::wait_until("everything to be stored", Duration::from_secs(120), || {

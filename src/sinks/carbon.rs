@@ -226,11 +226,37 @@ pub fn send(config: &Config, datapoints: &[Datapoint], deadline: Instant) -> Res
     if datapoints.is_empty() {
         return Ok(());
     }
-    let patience = Patience::new(deadline.min(Instant::now() + Duration::from_secs(config.timeout_seconds)));
-    converse(config, &frames(datapoints), &patience)?;
+    converse(config, &frames(datapoints), &Patience::of(config, deadline))?;
     #[cfg(feature = "http")]
     if let (Acknowledge::Readback, Some(graphite)) = (config.acknowledge, &config.graphite) {
-        super::graphite::read_back(graphite, datapoints, Duration::from_secs(config.timeout_seconds), deadline)?;
+        return read_back(config, graphite, datapoints, deadline);
+    }
+    Ok(())
+}
+
+/// Reads everything back, and sends what has not come back again, for as long as the time-out allows after the first
+/// round. What is missing is sent alone: a full cache or a creation limit takes the first values of a message and drops
+/// the rest, and would do so for ever if the first ones were among them each time.
+#[cfg(feature = "http")]
+fn read_back(
+    config: &Config,
+    graphite: &super::graphite::Config,
+    datapoints: &[Datapoint],
+    deadline: Instant,
+) -> Result<()> {
+    let mut missing = super::graphite::missing(graphite, datapoints.to_vec(), deadline)?;
+    let patience = Patience::of(config, deadline);
+    while let Some(first) = missing.first() {
+        ensure!(
+            !patience.ran_out(),
+            "{} of {} values did not come back through {}, the first of them {}; a creation limit or a full cache?",
+            missing.len(),
+            datapoints.len(),
+            graphite.url,
+            first.path
+        );
+        converse(config, &frames(&missing), &patience)?;
+        missing = super::graphite::missing(graphite, missing, deadline)?;
     }
     Ok(())
 }
@@ -240,7 +266,7 @@ pub fn send(config: &Config, datapoints: &[Datapoint], deadline: Instant) -> Res
 /// # Errors
 /// As [`send`].
 pub fn check(config: &Config, deadline: Instant) -> Result<String> {
-    let patience = Patience::new(deadline.min(Instant::now() + Duration::from_secs(config.timeout_seconds)));
+    let patience = Patience::of(config, deadline);
     converse(config, &[], &patience)?;
     let answers = format!("{}:{} answers", config.host, config.port);
     #[cfg(feature = "http")]
@@ -264,8 +290,9 @@ struct Patience {
 }
 
 impl Patience {
-    fn new(ends: Instant) -> Self {
-        Self { began: Instant::now(), ends }
+    fn of(config: &Config, deadline: Instant) -> Self {
+        let began = Instant::now();
+        Self { began, ends: deadline.min(began + Duration::from_secs(config.timeout_seconds)) }
     }
 
     /// What is left, never zero (which sockets take for "for ever").

@@ -12,7 +12,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use reqwest::Url;
 use serde::Deserialize;
 
@@ -55,33 +55,28 @@ const TARGETS: usize = 200;
 /// How far back a question reaches, in seconds, so that an archive with a coarser step than the data answers too.
 const REACH: i64 = 600;
 
-/// Asks for `datapoints`, all of them once, at most until `deadline`, and then again and again for those that have not come
-/// back, for as long as `patience` lasts.
+/// Asks for `datapoints`, and again for those that have not come back, for up to a second or until `deadline`. Returns those
+/// that are still missing.
 ///
 /// # Errors
-/// When some have not come back by then, or graphite-web does not answer.
-pub fn read_back(config: &Config, datapoints: &[Datapoint], patience: Duration, deadline: Instant) -> Result<()> {
+/// When graphite-web does not answer.
+pub fn missing(config: &Config, mut datapoints: Vec<Datapoint>, deadline: Instant) -> Result<Vec<Datapoint>> {
     let client = Client::new()?;
     let render = config.render()?;
-    let mut missing: Vec<_> = datapoints.iter().collect();
     let mut ends = None;
     loop {
-        missing = still_missing(&client, &render, &missing, deadline)?;
-        let Some(first) = missing.first() else { return Ok(()) };
-        // What was asked for first may have been asked too early, so all of it is asked for twice at least.
-        let ends = *ends.get_or_insert_with(|| deadline.min(Instant::now() + patience));
-        if Instant::now() + PAUSE >= ends {
-            bail!(
-                "{} of {} values did not come back through {}, the first of them {}; a creation limit in carbon.conf?",
-                missing.len(),
-                datapoints.len(),
-                config.url,
-                first.path
-            );
+        datapoints = still_missing(&client, &render, datapoints, deadline)?;
+        // What was asked for first may have been asked too early, so what is missing is asked for twice at least.
+        let ends = *ends.get_or_insert_with(|| deadline.min(Instant::now() + HELD));
+        if datapoints.is_empty() || Instant::now() + PAUSE >= ends {
+            return Ok(datapoints);
         }
         thread::sleep(PAUSE);
     }
 }
+
+/// How long Carbon holds new values at most before they can be asked for.
+const HELD: Duration = Duration::from_secs(1);
 
 /// Asks for nothing, and whether that is answered.
 ///
@@ -90,11 +85,11 @@ pub fn read_back(config: &Config, datapoints: &[Datapoint], patience: Duration, 
 pub fn check(config: &Config, deadline: Instant) -> Result<()> {
     let nothing = Datapoint { path: "gridmon.check".into(), time: 0, value: Value::Int(0) };
     let left = deadline.saturating_duration_since(Instant::now()).max(Duration::from_millis(1));
-    parse(&Client::new()?.post(&config.render()?, question(&[&nothing], 3600), left)?).map(drop)
+    parse(&Client::new()?.post(&config.render()?, question(&[nothing], 3600), left)?).map(drop)
 }
 
 /// The form that asks for `datapoints`, all of one time.
-fn question(datapoints: &[&Datapoint], time: i64) -> String {
+fn question(datapoints: &[Datapoint], time: i64) -> String {
     let mut form = url::form_urlencoded::Serializer::new(String::new());
     for datapoint in datapoints {
         form.append_pair("target", &datapoint.path);
@@ -103,16 +98,16 @@ fn question(datapoints: &[&Datapoint], time: i64) -> String {
     form.append_pair("format", "json").finish()
 }
 
-/// How long to wait before asking again; Carbon holds values for up to a second.
+/// How long to wait before asking again.
 const PAUSE: Duration = Duration::from_millis(200);
 
-fn still_missing<'a>(
+fn still_missing(
     client: &Client,
     render: &Url,
-    datapoints: &[&'a Datapoint],
+    datapoints: Vec<Datapoint>,
     deadline: Instant,
-) -> Result<Vec<&'a Datapoint>> {
-    let mut by_time = BTreeMap::<i64, Vec<&'a Datapoint>>::new();
+) -> Result<Vec<Datapoint>> {
+    let mut by_time = BTreeMap::<i64, Vec<Datapoint>>::new();
     for datapoint in datapoints {
         by_time.entry(datapoint.time).or_default().push(datapoint);
     }
@@ -122,11 +117,8 @@ fn still_missing<'a>(
             let left = deadline.saturating_duration_since(Instant::now()).max(Duration::from_millis(1));
             let answer = client.post(render, question(chunk, time), left)?;
             let stored = parse(&answer)?;
-            missing.extend(
-                chunk
-                    .iter()
-                    .filter(|datapoint| !stored.get(&datapoint.path).is_some_and(|series| series.has(datapoint))),
-            );
+            let is_missing = |point: &&Datapoint| !stored.get(&point.path).is_some_and(|series| series.has(point));
+            missing.extend(chunk.iter().filter(is_missing).cloned());
         }
     }
     Ok(missing)
