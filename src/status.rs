@@ -249,9 +249,9 @@ impl Status {
         self.programs_text(&mut text, runs);
         text.push('\n');
         if self.dark.is_empty() {
-            text.push_str("nothing is dark\n");
+            text.push_str("nothing is dark or failing\n");
         } else {
-            text.push_str("dark\n");
+            text.push_str("dark or failing\n");
         }
         for Dark { program, grid, what, since, words } in &self.dark {
             let _ = writeln!(text, "  {what} ({program}, {grid}) since {}\n    {}", self.when(*since), one_line(words));
@@ -323,7 +323,7 @@ impl Status {
                     if at == 0 { program.program.clone() } else { String::new() },
                     if at == 0 { program.grid.clone() } else { String::new() },
                     self.when(run.time),
-                    format!("{:.1} s", run.duration_seconds),
+                    format!("{:.2} s", run.duration_seconds),
                     run.collected.to_string(),
                     run.collected.saturating_sub(spooled + dropped).to_string(),
                     spooled.to_string(),
@@ -570,5 +570,205 @@ impl Table {
             text.push('\n');
         }
         text
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::delivery::Account;
+
+    const NOW: i64 = 1_717_245_240;
+
+    fn failing(what: &str, since: i64, words: &str) -> (String, Failing) {
+        (what.into(), Failing { since, said: since, words: words.into() })
+    }
+
+    fn run(time: i64, delivered: usize, spooled: usize, failing: &[(String, Failing)]) -> Report {
+        Report {
+            time,
+            duration_seconds: 0.412,
+            success: failing.is_empty(),
+            collected: delivered + spooled,
+            sinks: [("carbon".into(), Account { delivered, spooled, ..Account::default() })].into(),
+            failing: failing.iter().cloned().collect(),
+            ..Report::default()
+        }
+    }
+
+    fn seen() -> Seen {
+        let dark = failing("schedd ce02", NOW - 7500, "condor_q gave no answer in 20 s");
+        let down = failing("carbon", NOW - 120, "no connection: refused |\x1b[31m\nor so");
+        let grid = |grid: &str, reports| History {
+            program: "collect-grid".into(),
+            grid: grid.into(),
+            reports,
+            problem: String::new(),
+        };
+        Seen {
+            now: NOW,
+            directory: "/var/lib/gridmon".into(),
+            configured: ["carbon".into()].into(),
+            backlogs: [
+                ("carbon".into(), Backlog { batches: 2, points: 212, bytes: 16_400, oldest: Some(NOW - 120) }),
+                ("influxdb".into(), Backlog { batches: 1, points: 9, bytes: 812, oldest: Some(NOW - 90_000) }),
+            ]
+            .into(),
+            histories: vec![
+                grid(
+                    "heprc",
+                    vec![
+                        run(NOW - 240, 105, 0, std::slice::from_ref(&dark)),
+                        run(NOW - 180, 105, 0, std::slice::from_ref(&dark)),
+                        run(NOW - 120, 0, 106, &[dark.clone(), down.clone()]),
+                        run(NOW - 60, 0, 106, &[dark, down]),
+                    ],
+                ),
+                grid("other", (4..9).rev().map(|hours| run(NOW - hours * 3600, 7, 0, &[])).collect()),
+            ],
+            aside: vec![Aside {
+                name: "torn.batch".into(),
+                bytes: 4096,
+                time: NOW - 900,
+                why: "its checksum is wrong: it is torn or was changed".into(),
+            }],
+            problems: Vec::new(),
+        }
+    }
+
+    /// Compares with a golden file; `UPDATE_EXPECT=1` writes it.
+    fn expect(name: &str, actual: &str) {
+        let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/status").join(name);
+        if std::env::var_os("UPDATE_EXPECT").is_some_and(|value| value == "1") {
+            std::fs::write(&path, actual).unwrap();
+        }
+        let expected = std::fs::read_to_string(&path).unwrap();
+        assert_eq!(expected, actual, "{}", path.display());
+    }
+
+    fn defaults() -> Thresholds {
+        Thresholds {
+            age: Limits { warn: Some(300), crit: Some(3600) },
+            failing: Limits { warn: Some(-1), crit: None },
+            ..Thresholds::default()
+        }
+    }
+
+    #[test]
+    fn all_three_forms_are_golden_files() {
+        let status = Status::gather(seen());
+        expect("status.txt", &status.text(2));
+        expect("status.json", &status.json(1).unwrap());
+        let (line, level) = status.nagios(&defaults());
+        assert_eq!(level, Level::Critical);
+        expect("status.nagios", &line);
+        let empty = Status::gather(Seen { now: NOW, directory: "/var/lib/gridmon".into(), ..Seen::default() });
+        expect("empty.txt", &empty.text(5));
+        for text in [status.text(100), empty.text(1)] {
+            assert!(!text.contains('\x1b') && text.lines().all(|line| line == line.trim_end()), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_monitor_is_told_by_thresholds_and_only_above_them() {
+        let mut seen = seen();
+        seen.backlogs.remove("influxdb");
+        seen.histories.truncate(1);
+        for report in &mut seen.histories[0].reports {
+            report.failing.clear();
+        }
+        let status = Status::gather(seen);
+        let level = |change: fn(&mut Thresholds)| {
+            let mut thresholds = defaults();
+            change(&mut thresholds);
+            status.nagios(&thresholds).1
+        };
+        assert_eq!(level(|_| ()), Level::Ok);
+        // 120 s, 212 points, 60 s since the last run.
+        assert_eq!(level(|limits| limits.age.warn = Some(120)), Level::Ok);
+        assert_eq!(level(|limits| limits.age.warn = Some(119)), Level::Warning);
+        assert_eq!(level(|limits| limits.age.crit = Some(119)), Level::Critical);
+        assert_eq!(level(|limits| limits.points.warn = Some(212)), Level::Ok);
+        assert_eq!(level(|limits| limits.points.warn = Some(211)), Level::Warning);
+        assert_eq!(level(|limits| limits.points.crit = Some(0)), Level::Critical);
+        let run_age = |program: &str, warn, crit| BTreeMap::from([(program.to_string(), Limits { warn, crit })]);
+        for (ages, expected) in [
+            (run_age("", Some(60), None), Level::Ok),
+            (run_age("", Some(59), None), Level::Warning),
+            (run_age("collect-grid", None, Some(59)), Level::Critical),
+            (run_age("downsample-1d", None, Some(1)), Level::Ok),
+        ] {
+            assert_eq!(status.nagios(&Thresholds { run_age: ages, ..defaults() }).1, expected);
+        }
+        let (line, _) = status.nagios(&defaults());
+        assert_eq!(
+            line,
+            "GRIDMON OK - carbon: 212 points waiting; collect-grid heprc ran 60 s ago | carbon_batches=2;;;0 carbon_points=212;;;0 carbon_age=120s;300;3600;0 collect-grid_heprc_run_age=60s;180;360;0 collect-grid_heprc_duration=0.412s;;;0 collect-grid_heprc_failing=0;;;0 bad=1;;;0\n"
+        );
+    }
+
+    #[test]
+    fn a_program_that_cron_no_longer_starts_is_late_by_its_own_rhythm() {
+        let at = |now: i64| {
+            let mut seen = seen();
+            seen.histories.remove(0);
+            seen.backlogs.clear();
+            seen.now = now;
+            Status::gather(seen)
+        };
+        // Hourly, last at NOW - 4 h.
+        let last = NOW - 4 * 3600;
+        for (age, expected) in [
+            (0, Level::Ok),
+            (7260, Level::Ok),
+            (7261, Level::Warning),
+            (18_060, Level::Warning),
+            (18_061, Level::Critical),
+            (-500, Level::Ok),
+        ] {
+            let status = at(last + age);
+            assert_eq!(status.nagios(&defaults()).1, expected, "{age}");
+            assert_eq!(status.text(1).contains("does cron start it?"), expected != Level::Ok, "{age}");
+        }
+        assert_eq!(interval(&[1, 2, 3].map(|time| run(time, 0, 0, &[]))), None, "too few to know");
+        let by_hand = [0, 60, 61, 62, 120, 180, 240, 300, 300, 10_000].map(|time| run(time, 0, 0, &[]));
+        assert_eq!(interval(&by_hand), Some(60));
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_unknown_but_hides_nothing_worse() {
+        let mut seen = seen();
+        seen.problems.push("spool: Permission denied".into());
+        let (line, level) = Status::gather(seen).nagios(&defaults());
+        assert_eq!(level, Level::Critical);
+        assert!(line.contains("Permission denied"), "{line}");
+        let (line, level) =
+            Status::gather(Seen { now: NOW, directory: "/x".into(), ..Seen::default() }).nagios(&defaults());
+        assert_eq!(
+            (line.as_str(), level.code()),
+            ("GRIDMON UNKNOWN - no program has reported a run in /x | bad=0;;;0\n", 3)
+        );
+        let torn = History {
+            problem: "2 lines are no reports".into(),
+            program: "a".into(),
+            grid: "b".into(),
+            reports: vec![],
+        };
+        let status = Status::gather(Seen { histories: vec![torn], directory: "/x".into(), ..Seen::default() });
+        assert_eq!(status.problems, ["/x/a.b.reports: 2 lines are no reports"]);
+        assert_eq!(status.nagios(&defaults()).1, Level::Unknown);
+    }
+
+    #[test]
+    fn words_of_a_monitor_end_at_the_bar_and_its_labels_are_quoted() {
+        assert_eq!(plugin_line(Level::Unknown, "a|b\nc", ""), "GRIDMON UNKNOWN - a/b c\n");
+        assert_eq!(label(&["carbon", "age"]), "carbon_age");
+        assert_eq!(label(&["it's=a|b:c", "age"]), "'it_s_a_b:c_age'");
+        let sizes: Vec<_> = [0, 999, 1000, 9949, 9999, 24_400, 999_499, 999_500, 1 << 30, 1 << 42].map(size).into();
+        assert_eq!(
+            sizes,
+            ["0 B", "999 B", "1.0 kB", "9.9 kB", "10 kB", "24 kB", "999 kB", "1.0 MB", "1.1 GB", "4.4 TB"]
+        );
+        assert_eq!([0, 1, 2].map(|n| count(n, "batch")), ["0 batches", "1 batch", "2 batches"]);
     }
 }

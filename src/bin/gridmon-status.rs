@@ -423,7 +423,7 @@ fn drain(config: &Config, spool: &Spool<Directory>, sink: &dyn Sink) -> Result<b
         let _ = write!(words, "; {} dropped, the first {} ({})", count(dropped.len(), "point"), first.name, first.why);
     }
     tell(&words);
-    Ok(left.batches == 0 && problems.is_empty())
+    Ok(left.batches == 0 && problems.is_empty() && dropped.is_empty())
 }
 
 /// Waits until no other program sends what waits for a sink.
