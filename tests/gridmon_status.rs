@@ -99,7 +99,7 @@ fn snapshot(folder: &Path) -> BTreeSet<(PathBuf, u64, SystemTime)> {
 fn publish_for_two(sandbox: &Sandbox, time: i64) -> String {
     let spool = Spool::new(Directory::open(&sandbox.path("state/spool")).unwrap());
     let sinks = ["carbon", "influxdb"].map(String::from).into();
-    let tags = [("grid", "g"), ("service", "condor")].map(|(name, value)| (name.into(), value.into()));
+    let tags = [("grid", "g"), ("service", "condor")].map(|(name, value)| (name.into(), value));
     let point = Point::new("grid_heartbeat".into(), tags, [("alive".into(), Value::Int(1))], time * SECOND);
     let header = Header {
         program: "collect-x".into(),
