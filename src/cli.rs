@@ -141,7 +141,11 @@ pub fn cron(
     }
 }
 
-fn has_sink(config: &Config) -> Result<()> {
+/// Refuses a config that selects no sink.
+///
+/// # Errors
+/// When it selects none.
+pub fn has_sink(config: &Config) -> Result<()> {
     ensure!(
         !delivery::sinks(config).is_empty(),
         "no sink is configured: set [carbon] host in config.cfg, or look at the points with --dry-run"
@@ -430,7 +434,7 @@ fn print_checked(lines: &[Checked]) -> ExitCode {
 }
 
 /// Writes data to standard output. A reader that has seen enough (`| head`) is no failure.
-fn print(text: &str) -> ExitCode {
+pub fn print(text: &str) -> ExitCode {
     let mut out = io::stdout().lock();
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => ExitCode::FAILURE,
@@ -448,7 +452,10 @@ fn complain(program: &Program, lines: &[String]) {
 }
 
 /// A time as people and programs write it, in unix seconds.
-fn parse_time(text: &str) -> Result<i64> {
+///
+/// # Errors
+/// When it is no time from 1970 to 2262.
+pub fn parse_time(text: &str) -> Result<i64> {
     let seconds = if let Ok(seconds) = text.parse::<i64>() {
         seconds
     } else if let Ok(time) = text.parse::<Timestamp>() {

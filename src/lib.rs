@@ -34,6 +34,7 @@ pub mod sinks;
 pub mod sources;
 pub mod spool;
 pub mod state;
+pub mod status;
 
 /// The declaration of the measurement called `name`.
 pub fn measurement(name: &str) -> Option<&'static point::Measurement> {

@@ -19,7 +19,7 @@
 //!
 //! Every state and step, and what a kill between two of them leaves: ARCHITECTURE.md.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, ErrorKind, Read, Write};
@@ -229,6 +229,7 @@ const BATCH: &str = ".batch";
 const NEW: &str = ".new";
 const ACK: &str = ".ack.";
 const FAILED: &str = ".failed.";
+const WHY: &str = ".why";
 
 impl Entry {
     fn new(header: &Header, points: usize, bytes: u64) -> Self {
@@ -398,6 +399,20 @@ impl<D: Disk> Spool<D> {
         Ok(backlog)
     }
 
+    /// What waits for each sink that some batch is owed to, looked up in one pass.
+    ///
+    /// # Errors
+    /// When the directory cannot be read.
+    pub fn backlogs(&self) -> Result<BTreeMap<String, Backlog>> {
+        let mut backlogs = BTreeMap::<String, Backlog>::new();
+        self.entries(|entry| {
+            for sink in entry.sinks.iter().filter(|sink| self.is_owed(&entry, sink)) {
+                backlogs.entry(sink.clone()).or_default().add(&entry);
+            }
+        })?;
+        Ok(backlogs)
+    }
+
     /// Every sink that some batch still names.
     ///
     /// # Errors
@@ -500,7 +515,7 @@ impl<D: Disk> Spool<D> {
     /// # Errors
     /// When it cannot be moved; it stays then.
     pub fn set_aside(&self, name: &str, why: &str) -> Result<()> {
-        let _ = self.disk.create(&format!("{BAD}/{name}.why"), format!("{why}\n").as_bytes());
+        let _ = self.disk.create(&format!("{BAD}/{name}{WHY}"), format!("{why}\n").as_bytes());
         match self.disk.rename(name, &format!("{BAD}/{name}")) {
             Err(error) if error.kind() != ErrorKind::NotFound => Err(error).with_context(|| format!("spool: {name}")),
             _ => Ok(()),
@@ -513,10 +528,31 @@ impl<D: Disk> Spool<D> {
     /// When they cannot be written.
     pub fn keep_refused(&self, entry: &Entry, sink: &str, batch: &Batch, why: &str) -> Result<()> {
         let name = format!("{BAD}/{}.{sink}", entry.name);
-        let _ = self.disk.create(&format!("{name}.why"), format!("{why}\n").as_bytes());
+        let _ = self.disk.create(&format!("{name}{WHY}"), format!("{why}\n").as_bytes());
         match self.disk.create(&name, &batch.encode()?) {
             Err(error) if error.kind() != ErrorKind::AlreadyExists => Err(error).context("spool"),
             _ => Ok(()),
+        }
+    }
+
+    /// Puts a batch into `bad/` because a person wants so: for one sink, while others still owe it, or altogether.
+    ///
+    /// # Errors
+    /// When it cannot be moved, or cannot be read while only one of its sinks is to lose it. It waits then.
+    pub fn discard(&self, entry: &Entry, sink: Option<&str>, why: &str) -> Result<()> {
+        let others = |sink: &str| entry.sinks.iter().any(|other| other != sink && self.is_owed(entry, other));
+        match sink.filter(|sink| others(sink)) {
+            Some(sink) => {
+                let batch = self.read(entry).with_context(|| format!("spool: {}", entry.name))?;
+                let batch = batch.map_err(|why| anyhow!("{}: {why}", entry.name))?;
+                self.keep_refused(entry, sink, &batch, why)?;
+                self.acknowledge(entry, sink)
+            }
+            None => {
+                self.set_aside(&entry.name, why)?;
+                // Its notes, which nothing needs any more.
+                self.forget(entry)
+            }
         }
     }
 
@@ -630,8 +666,69 @@ impl Directory {
     pub fn open(path: &Path) -> Result<Self> {
         let made = DirBuilder::new().recursive(true).mode(0o750).create(path.join(BAD));
         made.with_context(|| format!("spool {}", path.display()))?;
-        Ok(Self { path: path.to_path_buf() })
+        Ok(Self::at(path))
     }
+
+    /// The directory at `path` as it is, for who only looks: nothing is made.
+    pub fn at(path: &Path) -> Self {
+        Self { path: path.to_path_buf() }
+    }
+
+    /// What was put into `bad/`, sorted by name, oldest first; empty when there is no such folder.
+    ///
+    /// # Errors
+    /// When the folder cannot be read.
+    pub fn aside(&self) -> io::Result<Vec<Aside>> {
+        let folder = match fs::read_dir(self.path.join(BAD)) {
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
+            folder => folder?,
+        };
+        let mut files = Vec::new();
+        for file in folder {
+            let file = file?;
+            let name = file.file_name();
+            let Some(name) = name.to_str().filter(|name| !name.ends_with(WHY)) else { continue };
+            // Gone since it was listed, which is as good as never there.
+            let Ok(metadata) = file.metadata() else { continue };
+            let why = fs::read(file.path().with_file_name(format!("{name}{WHY}"))).unwrap_or_default();
+            let changed = metadata.modified().ok().and_then(|at| at.duration_since(SystemTime::UNIX_EPOCH).ok());
+            let time = name.find(BATCH).and_then(|at| Entry::parse(&name[..at + BATCH.len()])).map(|entry| entry.time);
+            files.push(Aside {
+                name: name.into(),
+                bytes: metadata.len(),
+                time: time.or(changed.map(|changed| changed.as_secs() as i64)).unwrap_or_default(),
+                why: String::from_utf8_lossy(&why).trim().into(),
+            });
+        }
+        files.sort_by(|a, b| a.name.cmp(&b.name));
+        Ok(files)
+    }
+
+    /// Deletes a file of `bad/`, with the reason beside it. This is the end of its points.
+    ///
+    /// # Errors
+    /// When it cannot be deleted.
+    pub fn delete_aside(&self, name: &str) -> io::Result<()> {
+        match fs::remove_file(self.path.join(BAD).join(name)) {
+            Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        let _ = fs::remove_file(self.path.join(BAD).join(format!("{name}{WHY}")));
+        Ok(())
+    }
+}
+
+/// A file in `bad/`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Aside {
+    /// Its name, without the folder.
+    pub name: String,
+    /// How large it is.
+    pub bytes: u64,
+    /// The slot of its points in unix seconds; when it was last written, where its name does not tell.
+    pub time: i64,
+    /// Why it is there; empty when nobody noted it.
+    pub why: String,
 }
 
 impl Disk for Directory {

@@ -155,11 +155,9 @@ impl State {
         let stem = format!("{program}.{}", carbon_component(grid));
         let mut state = Self { directory, stem, reports: Vec::new() };
         let path = state.path("reports");
-        match fs::read_to_string(&path) {
-            // A line that cannot be read, from another version or a damaged disk, is history lost and no more.
-            Ok(text) => state.reports = text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect(),
+        match read_reports(&path) {
+            Ok((reports, _)) => state.reports = reports,
             Err(error) if error.kind() == ErrorKind::NotFound => {}
-            Err(error) if error.kind() == ErrorKind::InvalidData => {}
             Err(error) => return Err(error).with_context(|| path.display().to_string()),
         }
         Ok(state)
@@ -250,6 +248,61 @@ impl State {
     }
 }
 
+/// The last runs of one program on one grid, as a state directory has them.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct History {
+    /// The program.
+    pub program: String,
+    /// The grid, as the names of its files have it.
+    pub grid: String,
+    /// Its reports, oldest first; empty when there are none that can be read.
+    pub reports: Vec<Report>,
+    /// Why some of it cannot be read, in words; empty when all of it can.
+    pub problem: String,
+}
+
+/// The last runs of every program on every grid that has its state in `directory`, sorted by program and grid. Reads only.
+///
+/// # Errors
+/// When the directory cannot be read. A file in it that cannot be read is said in its [`History::problem`].
+pub fn histories(directory: &Path) -> Result<Vec<History>> {
+    let context = || format!("state directory {}", directory.display());
+    let mut histories = Vec::new();
+    for file in fs::read_dir(directory).with_context(context)? {
+        let name = file.with_context(context)?.file_name();
+        // The grid is a component of a Carbon path, so it has no dot.
+        let Some((program, grid)) =
+            name.to_str().and_then(|name| name.strip_suffix(".reports")).and_then(|stem| stem.rsplit_once('.'))
+        else {
+            continue;
+        };
+        let mut history = History { program: program.into(), grid: grid.into(), ..History::default() };
+        match read_reports(&directory.join(&name)) {
+            Ok((reports, unread)) => {
+                history.reports = reports;
+                if unread > 0 {
+                    history.problem = format!("{unread} lines are no reports: damaged, or of another version");
+                }
+            }
+            Err(error) if error.kind() == ErrorKind::NotFound => continue,
+            Err(error) => history.problem = error.to_string(),
+        }
+        histories.push(history);
+    }
+    histories.sort_by(|a, b| (&a.program, &a.grid).cmp(&(&b.program, &b.grid)));
+    Ok(histories)
+}
+
+/// The reports of a file, and how many of its lines are none. Such a line, from another version or a damaged disk, is
+/// history lost and no more.
+fn read_reports(path: &Path) -> std::io::Result<(Vec<Report>, usize)> {
+    let bytes = fs::read(path)?;
+    let text = String::from_utf8_lossy(&bytes);
+    let reports: Vec<_> = text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
+    let unread = text.lines().count() - reports.len();
+    Ok((reports, unread))
+}
+
 /// The lock of a run; the kernel releases it when the process ends, however it ends.
 #[derive(Debug)]
 pub struct Lock(File);
@@ -280,8 +333,11 @@ fn default_directory(may_write: bool) -> Result<PathBuf> {
     }
     let home = std::env::var_os("HOME").filter(|home| Path::new(home).is_absolute());
     let home = home
-        .context("no place for state: /var/lib/gridmon cannot be written and HOME is not set; set [state] directory")?;
-    have(&Path::new(&home).join(".local/state/gridmon"), may_write)
+        .context("no place for state: /var/lib/gridmon cannot be written and HOME is not set; set [state] directory")
+        .and_then(|home| have(&Path::new(&home).join(".local/state/gridmon"), may_write));
+    // Who only looks, as a monitor's user does, need not be able to write where the programs do.
+    let shared = Path::new("/var/lib/gridmon");
+    if may_write { home } else { home.or_else(|error| have(shared, false).map_err(|_| error)) }
 }
 
 /// The directory, made when it is not there and `may_write`.
@@ -336,7 +392,7 @@ pub fn say(
 }
 
 /// A length of time in words: `50 s`, `25 min`, `3 h 5 min`, `2 d 4 h`.
-fn ago(seconds: i64) -> String {
+pub(crate) fn ago(seconds: i64) -> String {
     let (minutes, hours, days) = (seconds / 60, seconds / 3600, seconds / 86_400);
     match seconds {
         i64::MIN..120 => format!("{seconds} s"),

@@ -11,7 +11,11 @@ use std::path::Path;
 use std::process::Command;
 
 use gridmon::config::Config;
-use sandbox::{Sandbox, expect};
+use gridmon::delivery::Account;
+use gridmon::point::{Point, SECOND, Value};
+use gridmon::spool::{Backlog, Batch, Directory, Header, Spool};
+use gridmon::state::{Failing, Report, State};
+use sandbox::{NOW, Sandbox, expect};
 
 fn root(name: &str) -> std::path::PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(name)
@@ -102,12 +106,81 @@ fn the_readme_shows_what_a_dry_run_prints() {
     }
 }
 
+/// A state directory after three runs: a schedd is dark for an hour, and Carbon is down for two minutes.
+fn troubled_state(sandbox: &Sandbox) {
+    sandbox.config("[carbon]\nhost = graphite.example.org");
+    let mut state = State::open(Some(&sandbox.path("state")), "collect-grid", "heprc", true).unwrap();
+    let spool = Spool::new(Directory::open(&sandbox.path("state/spool")).unwrap());
+    let failing = |since: i64, words: &str| Failing { since, said: since, words: words.into() };
+    for (minute, is_down) in [(0, false), (1, false), (2, true), (3, true)] {
+        let time = NOW + minute * 60;
+        let (delivered, spooled) = if is_down { (0, 106) } else { (106, 0) };
+        let slow = failing(NOW - 3600, "condor_q gave no answer in 20 s; its jobs and all totals are missing");
+        let down = "graphite.example.org:2004: no connection: Connection refused; 106 points wait in the spool";
+        let mut all = BTreeMap::from([("schedd ce02.example.org".to_string(), slow)]);
+        if is_down {
+            all.insert("carbon".into(), failing(NOW + 120, down));
+            let count = |n| Point::new("grid_jobs".into(), [], [("jobs".into(), Value::Int(n))], time * SECOND);
+            let header = Header {
+                program: "collect-grid".into(),
+                grid: "heprc".into(),
+                time,
+                tier: "raw".into(),
+                database: String::new(),
+                sinks: ["carbon".into()].into(),
+            };
+            spool.publish(&Batch { header, points: (0..106).map(count).collect() }).unwrap();
+        }
+        let backlog = Backlog::default();
+        let report = Report {
+            time,
+            duration_seconds: if is_down { 20.35 } else { 20.41 },
+            collected: 106,
+            sinks: [("carbon".into(), Account { delivered, spooled, dropped: 0, replayed: 0, backlog })].into(),
+            failing: all,
+            ..Report::default()
+        };
+        state.add(report).unwrap();
+    }
+}
+
+fn gridmon_status(sandbox: &Sandbox, arguments: &[&str]) -> (Option<i32>, String) {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_gridmon-status"));
+    let output = command.args(arguments).current_dir(sandbox.path("")).output().unwrap();
+    assert_eq!(String::from_utf8(output.stderr).unwrap(), "");
+    let stdout = String::from_utf8(output.stdout).unwrap();
+    (output.status.code(), stdout.replace(sandbox.path("state").to_str().unwrap(), "/var/lib/gridmon"))
+}
+
+#[test]
+fn the_readme_shows_what_gridmon_status_prints() {
+    let sandbox = Sandbox::new("small");
+    troubled_state(&sandbox);
+    let now = (NOW + 240).to_string();
+    let (code, text) = gridmon_status(&sandbox, &["--now", &now]);
+    assert_eq!(code, Some(0));
+    expect_block("gridmon-status", &format!("$ gridmon-status\n{text}"));
+    let (code, line) = gridmon_status(&sandbox, &["--nagios", "--now", &now]);
+    assert_eq!(code, Some(1));
+    expect_block("gridmon-status --nagios", &format!("$ gridmon-status --nagios; echo $?\n{line}1\n"));
+}
+
 #[test]
 fn help_is_a_golden_file() {
     let help = Sandbox::new("small").run(&["--help"]);
     assert_eq!((help.code, help.stderr.as_str()), (Some(0), ""));
     expect(&root("tests/fixtures/collect-grid.help"), &help.stdout);
+    let sandbox = Sandbox::new("small");
+    let helps = ["--help", "show --help", "discard --help", "flush --help"].map(|arguments| {
+        let (code, text) = gridmon_status(&sandbox, &arguments.split(' ').collect::<Vec<_>>());
+        assert_eq!(code, Some(0));
+        format!("$ gridmon-status {arguments}\n{text}")
+    });
+    expect(&root("tests/fixtures/gridmon-status.help"), &helps.join("\n"));
 }
+
+/// The programs that neither cron nor systemd starts.
+const BY_HAND: [&str; 1] = ["gridmon-status"];
 
 #[test]
 fn every_line_of_the_crontab_and_every_unit_names_a_program_that_exists() {
@@ -121,10 +194,13 @@ fn every_line_of_the_crontab_and_every_unit_names_a_program_that_exists() {
         .filter(|line| line.starts_with(|first: char| first.is_ascii_digit() || first == '*'))
         .map(|line| line.split_whitespace().nth(5).unwrap())
         .collect();
-    assert_eq!(commands, programs, "each program once");
-    for program in &programs {
+    let by_cron: Vec<_> = programs.iter().filter(|program| !BY_HAND.contains(&program.as_str())).collect();
+    assert_eq!(commands, by_cron, "each program once");
+    for program in &by_cron {
         assert!(text(&format!("contrib/{program}.service")).contains(&format!("/{program} ")));
         assert!(text(&format!("contrib/{program}.timer")).contains("OnCalendar="));
+    }
+    for program in &programs {
         assert!(text("README.md").contains(&format!("## {program}")));
         assert!(text("ARCHITECTURE.md").contains(&format!("`{program}`")));
     }
