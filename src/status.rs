@@ -1,6 +1,8 @@
 //! What waits, what ran and what fails, as `gridmon-status` tells it: gathered from the reports and the spool of one state
 //! directory, said as text, as JSON, or as the one line that Nagios and Icinga read. Pure: the program reads the files.
 
+pub mod by_hand;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
