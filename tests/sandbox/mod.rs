@@ -5,6 +5,8 @@
 //! at will. Real servers are in `support`.
 #![allow(dead_code)]
 
+pub mod proof;
+
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::os::unix::fs::PermissionsExt;
