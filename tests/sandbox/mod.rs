@@ -6,6 +6,7 @@
 #![allow(dead_code)]
 
 pub mod proof;
+pub mod tracer;
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};

@@ -217,9 +217,9 @@ impl Keeper {
         self.inner.kept.lock().unwrap().connections.clone()
     }
 
-    /// Forgets everything.
-    pub fn forget(&self) {
-        *self.inner.kept.lock().unwrap() = Kept::default();
+    /// Forgets everything but `values`.
+    pub fn forget_all_but(&self, values: BTreeMap<Key, f64>) {
+        *self.inner.kept.lock().unwrap() = Kept { values, ..Kept::default() };
     }
 
     fn serve(&self, mut stream: TcpStream) {
