@@ -212,19 +212,21 @@ impl State {
     /// When the holder has outlived `deadline`, with its process and age, or the lock cannot be had for another reason.
     pub fn lock(&self, deadline: Duration) -> Result<Option<Lock>> {
         let path = self.path("lock");
-        let mut file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .mode(0o640)
-            .open(&path)
-            .with_context(|| path.display().to_string())?;
+        let file =
+            OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o640).open(&path).or_else(
+                |error| match error.kind() {
+                    // A disk that has gone read-only can be locked all the same.
+                    ErrorKind::ReadOnlyFilesystem => File::open(&path),
+                    _ => Err(error),
+                },
+            );
+        let mut file = file.with_context(|| path.display().to_string())?;
         match file.try_lock() {
             Ok(()) => {
                 let holder = format!("{} {}\n", std::process::id(), unix_now());
-                let noted = file.set_len(0).and_then(|()| file.write_all(holder.as_bytes()));
-                noted.with_context(|| path.display().to_string())?;
+                // The note is for the words of others. A full disk, which cannot take it, must not keep what is collected
+                // now from the sinks.
+                let _ = file.set_len(0).and_then(|()| file.write_all(holder.as_bytes()));
                 Ok(Some(Lock(file)))
             }
             Err(TryLockError::Error(error)) => Err(error).with_context(|| path.display().to_string()),
