@@ -515,8 +515,16 @@ impl<D: Disk> Spool<D> {
     /// # Errors
     /// When it cannot be moved; it stays then.
     pub fn set_aside(&self, name: &str, why: &str) -> Result<()> {
-        let _ = self.disk.create(&format!("{BAD}/{name}{WHY}"), format!("{why}\n").as_bytes());
-        match self.disk.rename(name, &format!("{BAD}/{name}")) {
+        // What went aside before under this name stays, and a folder could not be renamed over another.
+        let mut aside = format!("{BAD}/{name}");
+        for count in 2.. {
+            if !self.disk.exists(&aside) {
+                break;
+            }
+            aside = format!("{BAD}/{name}.{count}");
+        }
+        let _ = self.disk.create(&format!("{aside}{WHY}"), format!("{why}\n").as_bytes());
+        match self.disk.rename(name, &aside) {
             Err(error) if error.kind() != ErrorKind::NotFound => Err(error).with_context(|| format!("spool: {name}")),
             _ => Ok(()),
         }
