@@ -1,7 +1,7 @@
 # What there is to do here. `make test` is the one command that runs every test; see README.md.
 SHELL := /bin/bash -o pipefail
 .DELETE_ON_ERROR:
-.PHONY: build test test-all test-deps lint lint-deps bench fuzz
+.PHONY: build test test-all soak test-deps lint lint-deps bench fuzz
 
 export GRIDMON_SKIPPED := $(CURDIR)/target/skipped
 # What the operator has set for his own runs must not reach the tests.
@@ -23,6 +23,11 @@ test: test-deps
 test-all: SUITES = trixie sid
 test-all: TESTS = -- --include-ignored
 test-all: test
+
+# The proofs of delivery in their long forms: every pair of kills, a day without Carbon, 10,000 random faults. About half an
+# hour; GRIDMON_SEED repeats the faults of a seed.
+soak: test-deps
+	GRIDMON_SOAK=1 cargo test --release --locked --test delivery_kills --test delivery_outage --test soak -- --nocapture
 
 # The Debian packages of the servers, and HTCondor unpacked; as root, else nothing.
 SUITES = trixie

@@ -1,0 +1,332 @@
+//! Random faults, one after another: runs killed at a random call, two at once, clocks that step, a Carbon that refuses,
+//! stops, resets or closes, torn and foreign files. Then one run with all in order, and everything that was ever published
+//! is in Carbon, exactly, and nothing else.
+//!
+//! 500 faults in `make test`, 10,000 in `make soak`. `GRIDMON_SEED` repeats what a seed did.
+
+#![allow(clippy::unwrap_used)]
+
+mod sandbox;
+mod support;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::process::Stdio;
+use std::sync::Mutex;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use sandbox::proof::{Clouds, Keeper, Key, Random, batches, is_report, names, set_back, slot, soak};
+use sandbox::tracer::{self, Threads, may_trace, was_killed};
+use sandbox::{Mood, Sandbox};
+
+const START: i64 = 1_717_200_000;
+
+/// The calls of which a random one is killed.
+const CALLS: [&str; 20] = [
+    "openat",
+    "read",
+    "write",
+    "fsync",
+    "fdatasync",
+    "rename",
+    "unlink",
+    "mkdir",
+    "flock",
+    "ftruncate",
+    "connect",
+    "sendto",
+    "recvfrom",
+    "shutdown",
+    "close",
+    "statfs",
+    "getdents64",
+    "poll",
+    "statx",
+    "newfstatat",
+];
+
+/// What one of several soaks side by side did.
+#[derive(Debug, Default)]
+struct Figures {
+    faults: usize,
+    kills: usize,
+    runs: usize,
+    /// Points that were published.
+    published: usize,
+    /// Values that Carbon has at the end.
+    values: usize,
+    /// Batches that were good and went aside.
+    aside: usize,
+    lost: usize,
+    invented: usize,
+    by_name: BTreeMap<&'static str, usize>,
+    /// What happened, for whoever looks into a loss.
+    story: Vec<String>,
+}
+
+/// A place for random faults.
+struct Place {
+    sandbox: Sandbox,
+    clouds: Clouds,
+    keeper: Keeper,
+    closed: u16,
+    _ports: support::Ports,
+    /// The slots of all batches ever seen in the spool.
+    published: BTreeSet<String>,
+    /// The names of the files that were made to be no batches.
+    poison: BTreeSet<String>,
+    random: Random,
+    now: i64,
+    figures: Figures,
+}
+
+impl Place {
+    fn new(seed: u64) -> Self {
+        let (closed, _ports) = support::free_port();
+        Self {
+            sandbox: Sandbox::new("small"),
+            clouds: Clouds::new(3),
+            keeper: Keeper::start(),
+            closed,
+            _ports,
+            published: BTreeSet::new(),
+            poison: BTreeSet::new(),
+            random: Random(seed),
+            now: START,
+            figures: Figures::default(),
+        }
+    }
+
+    /// Carbon is up (`None`: in a mood of its own), or refuses.
+    fn carbon(&self, mood: Option<Mood>) {
+        self.keeper.mood(mood.unwrap_or(Mood::Good));
+        self.clouds.config(&self.sandbox, self.keeper.port, "timeout_seconds = 1");
+    }
+
+    /// The next slot, which nobody had yet: of two runs of one slot the later's values would be the earlier's.
+    fn next(&mut self) -> i64 {
+        self.now += 60;
+        self.now
+    }
+
+    fn look(&mut self) {
+        let poison = &self.poison;
+        self.published.extend(batches(&self.sandbox).into_iter().filter(|name| !poison.contains(name)));
+    }
+
+    /// A run to its end, whatever it says.
+    fn run(&mut self, slot: i64) {
+        self.figures.runs += 1;
+        let outcome = self.clouds.run(&self.sandbox, slot);
+        assert!(matches!(outcome.code, Some(0 | 1)), "{outcome:?}");
+        for line in outcome.stderr.lines() {
+            self.figures.story.push(format!("{slot}: {line}"));
+            assert!(
+                line.starts_with("collect-grid: ") && !line.contains("bug") && !line.contains("panicked"),
+                "{line}"
+            );
+        }
+        self.look();
+    }
+
+    fn fault(&mut self) {
+        self.figures.faults += 1;
+        let kind = self.random.below(100);
+        let (mood, name) = match self.random.below(10) {
+            0..5 => (Some(Mood::Good), "Carbon up"),
+            5..8 => (None, "Carbon refuses"),
+            8 => (Some(Mood::Resets), "Carbon resets"),
+            // What stops costs a second each time.
+            _ => match self.random.below(6) {
+                0 => (Some(Mood::Stopped), "Carbon stopped"),
+                1 => (Some(Mood::Mute), "Carbon read everything and did not say so"),
+                _ => (Some(Mood::Closes), "Carbon closes"),
+            },
+        };
+        *self.figures.by_name.entry(name).or_default() += 1;
+        self.carbon(mood);
+        if mood.is_none() {
+            self.clouds.config(&self.sandbox, self.closed, "timeout_seconds = 1");
+        }
+        let spool = self.sandbox.path("state/spool");
+        let name = match kind {
+            0..55 => {
+                self.kill();
+                "kill"
+            }
+            55..65 => {
+                self.two_at_once();
+                "two at once"
+            }
+            65..75 => {
+                // Forth and back again, by less than a batch may wait.
+                let step = 60 * self.random.below(2000) as i64;
+                self.now += if self.random.below(2) == 0 { step } else { 0 };
+                let slot = self.next();
+                self.run(slot);
+                "clock step"
+            }
+            75..82 => {
+                let name = format!("notes-{}", self.figures.faults);
+                if spool.exists() {
+                    fs::write(spool.join(&name), "what is this?\n").unwrap();
+                    self.poison.insert(name);
+                }
+                "foreign file"
+            }
+            82..90 => {
+                self.torn();
+                "torn file"
+            }
+            90..92 => {
+                // What a kill has left long ago.
+                for name in names(&spool).iter().filter(|name| name.ends_with(".new")) {
+                    set_back(&spool.join(name), Duration::from_secs(3 * 3600));
+                }
+                "old leftovers"
+            }
+            _ => {
+                let slot = self.next();
+                self.run(slot);
+                "Carbon alone"
+            }
+        };
+        *self.figures.by_name.entry(name).or_default() += 1;
+        self.figures.story.push(format!("{}: {name}; waiting {:?}", self.now, batches(&self.sandbox)));
+    }
+
+    fn kill(&mut self) {
+        let name = CALLS[self.random.below(CALLS.len())];
+        let count = 1 + self.random.below(if ["openat", "read", "close"].contains(&name) { 40 } else { 8 });
+        let threads = if self.random.below(2) == 0 { Threads::Main } else { Threads::Each };
+        let slot = self.next();
+        let arguments = self.clouds.at(&self.sandbox, slot);
+        let log = self.sandbox.path("log");
+        self.figures.runs += 1;
+        let status = tracer::run(&self.sandbox, &arguments, &self.keeper, threads, Some((name, count)), &log);
+        self.figures.story.push(format!("{slot}: {threads:?} {name} {count}: {status:?}"));
+        if was_killed(status) {
+            self.figures.kills += 1;
+        } else {
+            assert!(matches!(status.code(), Some(0 | 1)), "{name} {count}: {status:?}");
+        }
+        self.look();
+    }
+
+    /// Two runs of one grid; the one that comes second leaves, or comes after the other. Both read one source.
+    fn two_at_once(&mut self) {
+        let slot = self.next();
+        let arguments = self.clouds.at(&self.sandbox, slot);
+        let arguments = arguments.each_ref().map(String::as_str);
+        let start = || self.sandbox.command(&arguments).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        let mut runs = [start(), start()];
+        self.figures.runs += 2;
+        for run in &mut runs {
+            let status = run.wait().unwrap();
+            assert!(matches!(status.code(), Some(0 | 1)), "{status:?}");
+        }
+        self.look();
+    }
+
+    /// Half of a batch under a name of its own.
+    fn torn(&mut self) {
+        let Some(whole) = batches(&self.sandbox).pop() else { return };
+        let spool = self.sandbox.path("state/spool");
+        let bytes = fs::read(spool.join(&whole)).unwrap();
+        let name = whole.replace("-carbon-", &format!("-carbon-torn{}-", self.figures.faults));
+        if !self.poison.contains(&whole) {
+            fs::write(spool.join(&name), &bytes[..self.random.below(bytes.len())]).unwrap();
+            self.poison.insert(name);
+        }
+    }
+
+    /// One run with all in order, and what came of it all.
+    fn end(mut self) -> Figures {
+        self.carbon(Some(Mood::Good));
+        let spool = self.sandbox.path("state/spool");
+        for name in names(&spool).iter().filter(|name| name.ends_with(".new")) {
+            set_back(&spool.join(name), Duration::from_secs(3 * 3600));
+        }
+        let last = self.next();
+        self.run(last);
+        assert_eq!(names(&spool), ["bad", "lock.carbon"]);
+
+        // What went aside without having been made to.
+        let aside = names(&spool.join("bad"));
+        let good = |name: &&String| !name.ends_with(".why") && !self.poison.contains(*name);
+        let aside: Vec<_> = aside.iter().filter(good).collect();
+        let expected: BTreeMap<Key, f64> =
+            self.published.iter().flat_map(|name| self.clouds.datapoints(slot(name))).collect();
+        let values = self.keeper.values();
+        let whole: BTreeSet<i64> = values.keys().map(|(_, time)| *time).collect();
+        // A run that Carbon took whole at once has left its batch before anybody could look.
+        let all: BTreeMap<Key, f64> = whole.iter().flat_map(|slot| self.clouds.datapoints(*slot)).collect();
+        for name in &self.published {
+            if !whole.contains(&slot(name)) {
+                self.figures.story.push(format!("lost {name}"));
+            }
+        }
+        self.figures.aside = aside.len();
+        self.figures.lost = expected.iter().filter(|(key, value)| values.get(key) != Some(value)).count()
+            + all.keys().filter(|key| !values.contains_key(key)).count();
+        self.figures.invented = values.iter().filter(|(key, value)| all.get(key) != Some(value)).count()
+            + self.keeper.changed().iter().filter(|(path, _)| !is_report(path)).count();
+        self.figures.values = values.len();
+        self.figures.published = (whole.len()) * self.clouds.points();
+        self.figures
+    }
+}
+
+#[test]
+fn random_faults_lose_nothing_and_invent_nothing() {
+    if !may_trace("random_faults_lose_nothing_and_invent_nothing") {
+        return;
+    }
+    let faults = if soak() { 10_000 } else { 500 };
+    let seed = std::env::var("GRIDMON_SEED").ok().and_then(|seed| seed.parse().ok());
+    let seed: u64 = seed.unwrap_or_else(|| jiff::Timestamp::now().as_millisecond() as u64);
+    println!("soak: GRIDMON_SEED={seed}");
+    const PLACES: usize = 4;
+    let (began, done) = (Instant::now(), Mutex::new(Vec::new()));
+    thread::scope(|scope| {
+        for place in 0..PLACES {
+            let done = &done;
+            scope.spawn(move || {
+                // Now and then all is put in order, so that a loss is found near to its cause.
+                let mut left = faults / PLACES;
+                let mut round = 0;
+                while left > 0 {
+                    let mut place = Place::new(seed.wrapping_mul(1000) + place as u64 * 100_000 + round);
+                    let count = left.min(125);
+                    (0..count).for_each(|_| place.fault());
+                    left -= count;
+                    round += 1;
+                    let figures = place.end();
+                    let sound = figures.lost == 0 && figures.invented == 0 && figures.aside == 0;
+                    assert!(sound, "GRIDMON_SEED={seed}: {figures:?}");
+                    done.lock().unwrap().push(figures);
+                }
+            });
+        }
+    });
+    let done = done.into_inner().unwrap();
+    let sum = |count: fn(&Figures) -> usize| done.iter().map(count).sum::<usize>();
+    let mut by_name = BTreeMap::new();
+    for (name, count) in done.iter().flat_map(|figures| &figures.by_name) {
+        *by_name.entry(name).or_insert(0) += count;
+    }
+    println!(
+        "soak: GRIDMON_SEED={seed}: {} faults ({} runs, {} of them killed) in {:.0?}; {} points published, {} values in \
+         Carbon; lost {}, invented {}, aside {}; {by_name:?}",
+        sum(|figures| figures.faults),
+        sum(|figures| figures.runs),
+        sum(|figures| figures.kills),
+        began.elapsed(),
+        sum(|figures| figures.published),
+        sum(|figures| figures.values),
+        sum(|figures| figures.lost),
+        sum(|figures| figures.invented),
+        sum(|figures| figures.aside),
+    );
+}
