@@ -78,6 +78,8 @@ struct Place {
     poison: BTreeSet<String>,
     random: Random,
     now: i64,
+    /// The earliest slot of all.
+    past: i64,
     figures: Figures,
 }
 
@@ -94,6 +96,7 @@ impl Place {
             poison: BTreeSet::new(),
             random: Random(seed),
             now: START,
+            past: START,
             figures: Figures::default(),
         }
     }
@@ -160,10 +163,14 @@ impl Place {
                 "two at once"
             }
             65..75 => {
-                // Forth and back again, by less than a batch may wait.
-                let step = 60 * self.random.below(2000) as i64;
-                self.now += if self.random.below(2) == 0 { step } else { 0 };
-                let slot = self.next();
+                // Forth, by less than a batch may wait, or back for one run, to a slot that nobody had.
+                let slot = if self.random.below(2) == 0 {
+                    self.now += 60 * self.random.below(2000) as i64;
+                    self.next()
+                } else {
+                    self.past -= 60;
+                    self.past
+                };
                 self.run(slot);
                 "clock step"
             }
