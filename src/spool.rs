@@ -274,7 +274,8 @@ pub trait Disk: Sync {
     fn create(&self, name: &str, bytes: &[u8]) -> io::Result<Self::Hold>;
     /// Holds a file together with others that do the same; `None` when its maker holds it.
     fn hold(&self, name: &str) -> io::Result<Option<Self::Hold>>;
-    /// Locks a name against every other process; `None` when one of them has it. Dropped or killed, it is free again.
+    /// Locks a name against every other process, and makes its age zero; `None` when one of them has it. Dropped or killed,
+    /// it is free again.
     fn lock(&self, name: &str) -> io::Result<Option<Self::Hold>>;
     /// Renames a file.
     fn rename(&self, from: &str, to: &str) -> io::Result<()>;
@@ -450,9 +451,17 @@ impl<D: Disk> Spool<D> {
     /// Locks the replay to `sink` against other programs; `None` when one of them is at it.
     ///
     /// # Errors
-    /// When the lock cannot be had.
+    /// When the lock cannot be had, or has been held for longer than any run lives: its holder is stopped.
     pub fn lock(&self, sink: &str) -> Result<Option<D::Hold>> {
-        self.disk.lock(&format!("{LOCK}{sink}")).context("spool")
+        let name = format!("{LOCK}{sink}");
+        let lock = self.disk.lock(&name).context("spool")?;
+        let age = self.disk.age(&name).unwrap_or_default();
+        ensure!(
+            lock.is_some() || age < SWEPT_AFTER,
+            "spool: a program has held {name} for {}, longer than any run may take, and nothing that waits is sent; find it with: fuser spool/{name}",
+            crate::state::ago(age.as_secs() as i64)
+        );
+        Ok(lock)
     }
 
     /// Reads a batch.
@@ -765,7 +774,11 @@ impl Disk for Directory {
         let path = self.path.join(name);
         let file = OpenOptions::new().write(true).create(true).truncate(false).mode(0o640).open(path)?;
         match file.try_lock() {
-            Ok(()) => Ok(Some(file)),
+            Ok(()) => {
+                // Its age tells for how long it has been held.
+                let _ = file.set_modified(SystemTime::now());
+                Ok(Some(file))
+            }
             Err(TryLockError::WouldBlock) => Ok(None),
             Err(TryLockError::Error(error)) => Err(error),
         }

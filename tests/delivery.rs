@@ -294,6 +294,26 @@ fn two_replays_at_once_send_nothing_twice() {
 }
 
 #[test]
+fn a_program_that_is_stopped_in_a_replay_is_named_when_it_has_outlived_every_run() {
+    let bench = Bench::new(&["carbon"]);
+    bench.set(0, down);
+    bench.run(0, 1);
+    bench.set(0, up);
+    let lock = bench.spool.lock("carbon").unwrap().unwrap();
+    assert_eq!(bench.run(1, 1).problems, [], "somebody else is at it");
+    lock.set_modified(std::time::SystemTime::now() - Duration::from_secs(3 * 3600)).unwrap();
+    let problems = bench.run(2, 1).problems;
+    assert_eq!(problems.len(), 1);
+    assert!(
+        problems[0].words.starts_with("spool: a program has held lock.carbon for 3 h 0 min, longer than"),
+        "{problems:?}"
+    );
+    drop(lock);
+    assert_eq!(bench.run(3, 1).problems, []);
+    assert_eq!(bench.minutes(0), [1, 2, 3, 0]);
+}
+
+#[test]
 fn a_batch_is_read_by_a_person() {
     let bench = Bench::new(&["carbon"]);
     bench.set(0, down);

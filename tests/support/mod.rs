@@ -123,17 +123,22 @@ impl Ports {
         let user = fs::metadata("/proc/self").expect("Linux has /proc").uid();
         let folder = env::temp_dir().join(format!("gridmon-ports-{user}"));
         fs::create_dir_all(&folder).expect("a folder for the locks of ports");
+        // Root takes privileged ports: the kernel gives them to no client, whose closed connection would keep a server from
+        // binding its port for a minute. Where clients get ports from 1024 on, that happens on a busy machine.
+        let start = process::id() % 180;
+        let privileged = (start..180).chain(0..start).map(|block| 300 + 4 * block);
         let start = process::id() % 3000;
-        (start..3000)
-            .chain(0..start)
-            .find_map(|block| {
-                let first = 20000 + 4 * u16::try_from(block).expect("less than 3000");
+        let others = (start..3000).chain(0..start).map(|block| 20000 + 4 * block);
+        privileged
+            .chain(others)
+            .find_map(|first| {
+                let first = u16::try_from(first).expect("at most 32000");
                 let lock = File::create(folder.join(first.to_string())).ok()?;
                 lock.try_lock().ok()?;
                 let free = |port| TcpListener::bind(("127.0.0.1", port)).is_ok();
                 (first..first + 4).all(free).then_some(Ports { first, _lock: lock })
             })
-            .expect("four free ports between 20000 and 32000")
+            .expect("four free ports in a row")
     }
 
     /// The lowest of the four.
