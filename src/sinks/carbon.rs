@@ -433,6 +433,33 @@ mod tests {
     }
 
     #[test]
+    fn a_server_that_slams_the_door_acknowledges_nothing() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        // What a load balancer without a backend does: accept, and close at once, or once something has come.
+        thread::spawn(move || {
+            for (at, stream) in listener.incoming().enumerate() {
+                let stream = stream.unwrap();
+                if at % 2 == 1 {
+                    let _ = stream.peek(&mut [0; 1]);
+                }
+            }
+        });
+        let config = Config {
+            host: "127.0.0.1".into(),
+            port,
+            acknowledge: Acknowledge::Fin,
+            timeout_seconds: 10,
+            #[cfg(feature = "http")]
+            graphite: None,
+        };
+        let datapoints = [datapoint("a.b".into(), 60, Value::Int(1))];
+        for _ in 0..2000 {
+            send(&config, &datapoints, Instant::now() + Duration::from_secs(20)).unwrap_err();
+        }
+    }
+
+    #[test]
     fn frames_are_full_but_never_larger_than_carbon_takes() {
         assert!(frames(&[]).is_empty());
         for length in [1, 54, 199, 997, 100_000] {
