@@ -198,17 +198,30 @@ impl Sections {
     fn read(text: &str, file: &str) -> Result<Self> {
         let mut sections = BTreeMap::<String, Section>::new();
         let mut current = None;
-        for (at, line) in text.lines().enumerate() {
-            let (at, line) = (at + 1, line.trim_start_matches('\u{feff}').trim());
+        // What rust-ini gets: no indented comment, which it takes for the beginning of a key, and a blank behind each
+        // line, without which a backslash at its end would join the next one.
+        let mut plain = String::with_capacity(text.len());
+        for (at, line) in text.trim_start_matches('\u{feff}').lines().enumerate() {
+            let (at, line) = (at + 1, line.trim());
             if line.is_empty() || line.starts_with(['#', ';']) {
+                plain.push('\n');
                 continue;
             }
+            // A carriage return ends a line for rust-ini; and none of these belongs into an error.
+            ensure!(
+                !line.contains(|c: char| c.is_control() && c != '\t'),
+                "{file} line {at}: a control character stands in it"
+            );
+            plain.push_str(line);
+            plain.push_str(" \n");
             if let Some(header) = line.strip_prefix('[') {
                 let name = header
                     .strip_suffix(']')
                     .map(str::trim)
-                    .filter(|name| !name.is_empty() && !name.contains([']', '[']));
-                let name = name.with_context(|| format!("{file} line {at}: {} is not a [section]", quote(line)))?;
+                    .filter(|name| !name.is_empty() && !name.contains([']', '[', '\\']));
+                // What follows a = or : may be a password that came to stand behind its section.
+                let shown = line.split(['=', ':']).next().unwrap_or_default();
+                let name = name.with_context(|| format!("{file} line {at}: {} is not a [section]", quote(shown)))?;
                 if let Some(first) = sections.get(name) {
                     bail!(
                         "{file} line {at}: section [{name}] stands already at line {}; put the two together",
@@ -219,7 +232,9 @@ impl Sections {
                 current = Some(name);
                 continue;
             }
-            let key = line.split_once(['=', ':']).map(|(key, _)| key.trim()).filter(|key| !key.is_empty());
+            // A backslash would hide the = or : from rust-ini.
+            let key = line.split_once(['=', ':']).map(|(key, _)| key.trim());
+            let key = key.filter(|key| !key.is_empty() && !key.contains('\\'));
             // The line itself is not shown: it may be the second half of a password.
             let key =
                 key.with_context(|| format!("{file} line {at}: not KEY = VALUE, nor a [section], nor a # comment"))?;
@@ -232,14 +247,13 @@ impl Sections {
         }
         let options = ParseOption { enabled_quote: false, enabled_escape: false, ..ParseOption::default() };
         // rust-ini's own words may quote the line, which may hold a secret.
-        let ini = Ini::load_from_str_opt(text.trim_start_matches('\u{feff}'), options)
+        let ini = Ini::load_from_str_opt(&plain, options)
             .map_err(|error| anyhow!("{file} line {}: cannot be read as INI", error.line))?;
         for (name, properties) in &ini {
             for (key, value) in properties.iter() {
                 let section = name.and_then(|name| sections.get_mut(name));
                 let entry = section.and_then(|section| section.entries.get_mut(key));
-                entry.with_context(|| format!("{file}: {} cannot be told from its neighbours", quote(key)))?.value =
-                    value.trim().into();
+                entry.with_context(|| format!("{file}: its lines cannot be told apart"))?.value = value.trim().into();
             }
         }
         Ok(Self { sections })
@@ -373,6 +387,15 @@ impl Section {
         }
     }
 
+    /// [`Section::error`] in words that may quote the value: they are left out where that is a secret or was resolved.
+    pub fn refuse(&self, key: &str, error: anyhow::Error) -> anyhow::Error {
+        let hidden = |entry: &Entry| is_secret(key) || is_reference(&entry.value);
+        if self.entries.get(key).is_some_and(hidden) {
+            return self.error(key, anyhow!("is not what this section asks for (the value is not shown)"));
+        }
+        self.error(key, error)
+    }
+
     fn resolve(&self, key: &str, value: &str) -> Result<String> {
         ensure!(!value.is_empty(), "is empty; leave the line out for the default");
         if let Some(variable) = value.strip_prefix("${").and_then(|rest| rest.strip_suffix('}')) {
@@ -455,6 +478,9 @@ mod tests {
             ("[grid]\n= a", "c.cfg line 2: not KEY = VALUE, nor a [section], nor a # comment"),
             ("[grid\nname = a", "c.cfg line 1: \"[grid\" is not a [section]"),
             ("[grid] # mine", "c.cfg line 1: \"[grid] # mine\" is not a [section]"),
+            ("[grid]\nname = a\rb = c", "c.cfg line 2: a control character stands in it"),
+            ("[gr\u{1b}id]", "c.cfg line 1: a control character stands in it"),
+            ("[grid]\nna\\=me : x", "c.cfg line 2: not KEY = VALUE, nor a [section], nor a # comment"),
             ("[grid]\nname =", "c.cfg line 2: [grid] name: is empty; leave the line out for the default"),
             (
                 "[carbon]\nport = 2004 # pickle",
@@ -525,6 +551,15 @@ mod tests {
     }
 
     #[test]
+    fn a_backslash_joins_no_lines_and_a_comment_may_be_indented() {
+        let text =
+            "[credentials]\nuser = a\\\npassword = b\n[grid]\n   # note\nname = c\\\n# comment\nlive_hosts = send\n";
+        let (config, holds_secrets) = Config::parse(text, "c.cfg").unwrap();
+        assert!(holds_secrets && config.grid.live_hosts);
+        assert_eq!(config.grid.name, "c\\");
+    }
+
+    #[test]
     fn the_sections_of_qmonits_config_stay_valid() {
         let text = "[credentials]\nusername = a\npassword = \"b # ; % \\\ndatabase = monit_jobs\n[credentials_elasticsearch]\nhost = x\n\
                     [credentials_monit_grafana]\ntoken = y\n[credentials_adcmon]\nanything = z\n";
@@ -536,6 +571,12 @@ mod tests {
     #[test]
     fn no_error_shows_a_line_that_may_be_half_a_password() {
         for text in [
+            "[grid]\nlive_hosts = \\\npassword = hunter2",
+            "[credentials]\npassword = a\rhunter2 = b",
+            "[credentials]\npassword\\=hunter2: x",
+            "[credentials] password = hunter2",
+            #[cfg(feature = "grid")]
+            "[job_types]\ntoken = hunter2",
             "[credentials]\npassword = a\n  hunter2\n",
             "[credentials]\npasword = hunter2\n[x]\ny = 1",
             "[carbon]\npassword = hunter2",

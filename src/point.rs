@@ -202,7 +202,7 @@ impl Point {
         let mut fields: Vec<_> = fields.into_iter().map(|(name, value)| (safe_name(name), value)).collect();
         fields.sort_by(|a, b| a.0.cmp(&b.0));
         fields.dedup_by(|b, a| a.0 == b.0);
-        Self { measurement: safe_name(measurement), tags, fields, time }
+        Self { measurement: safe_measurement(measurement), tags, fields, time }
     }
 
     /// The name of its measurement.
@@ -306,6 +306,7 @@ impl Point {
         let (measurement, tags) = split_unescaped(key, ',').map_or((key, None), |(name, tags)| (name, Some(tags)));
         let measurement = unescape(measurement, MEASUREMENT_SPECIALS);
         ensure!(!measurement.is_empty(), "{} has no measurement", quote(line));
+        ensure!(!measurement.starts_with('#'), "{} is a comment", quote(line));
         let tags = pairs(tags)?;
         let fields = pairs(Some(fields))?
             .into_iter()
@@ -390,6 +391,14 @@ pub fn quote(text: &str) -> String {
 /// Line protocol escapes these in a measurement, and `=` as well in tags and field names.
 const MEASUREMENT_SPECIALS: &[char] = &[',', ' '];
 const TAG_SPECIALS: &[char] = &[',', ' ', '='];
+
+/// A line that begins with `#` is a comment, and line protocol has no way to write it otherwise.
+fn safe_measurement(name: Name) -> Name {
+    match safe_name(name) {
+        name if name.starts_with('#') => Cow::Owned(name.replacen('#', "_", 1)),
+        name => name,
+    }
+}
 
 fn safe_name(name: Name) -> Name {
     match safe_text(&name) {
@@ -486,6 +495,7 @@ mod tests {
             ("", "\"\" has no fields"),
             ("m v=1", "\"m v=1\" has no time"),
             (" v=1 5", "\"v=1 5\" has no measurement"),
+            ("#m v=1 5", "\"#m v=1 5\" is a comment"),
             ("m v=1 5s", "time \"5s\" is not nanoseconds: invalid digit found in string"),
             ("m,a v=1 5", "\"a\" is not NAME=VALUE"),
             ("m,a= v=1 5", "\"a=\" lacks a name or a value"),

@@ -46,7 +46,8 @@ pub struct Config {
 pub enum Acknowledge {
     /// `fin` (default): Carbon has read everything.
     Fin,
-    /// `readback`: every value has come back through graphite-web, which proves that it is stored.
+    /// `readback`: every value has come back through graphite-web, from Carbon's file or memory, and for a new metric from
+    /// a file at least.
     #[cfg(feature = "http")]
     Readback,
     /// `none`: the kernel has taken everything, wherever it is then.
@@ -136,6 +137,10 @@ fn keys(point: &Point, taken: &Taken) -> Result<Vec<(Key, Value)>, String> {
     let measurement = crate::measurement(point.measurement()).ok_or("this version has no such measurement")?;
     let mut keys = Vec::new();
     for (field, value) in point.fields() {
+        // Without {field} in the path, two fields would be one value.
+        if !measurement.fields.iter().any(|known| known.name == field) {
+            return Err(format!("this version has no field {field} of it"));
+        }
         let path = measurement.carbon_path(point, field);
         let path = path.ok_or_else(|| format!("its Carbon path {} needs tags that it lacks", measurement.carbon))?;
         let key = (path, point.time().div_euclid(SECOND));

@@ -210,7 +210,7 @@ pub struct JobGroup {
 pub struct Known(BTreeMap<String, BTreeMap<String, i64>>);
 
 /// How long a schedd that is listed no more is still expected to answer, in seconds.
-const REMEMBERED: i64 = 24 * 3600;
+const REMEMBERED: u64 = 24 * 3600;
 
 /// How many commands run at once; each costs the machine a process of some 20 MB.
 const AT_ONCE: usize = 16;
@@ -317,11 +317,11 @@ impl Known {
         for name in listed {
             // To the hour is enough, and saves a write in most runs.
             let seen = known.entry(name.clone()).or_insert(now);
-            if !(0..3600).contains(&(now - *seen)) {
+            if !(0..3600).contains(&now.saturating_sub(*seen)) {
                 *seen = now;
             }
         }
-        known.retain(|_, seen| (now - *seen).abs() < REMEMBERED);
+        known.retain(|_, seen| now.abs_diff(*seen) < REMEMBERED);
     }
 
     fn schedds(&self, pool: &str) -> impl Iterator<Item = &str> {
@@ -573,7 +573,10 @@ impl<'a> Counter<'a> {
     }
 
     fn count_texts(&mut self) -> Result<()> {
-        for (ad, times) in std::mem::take(&mut self.texts) {
+        // Sorted, so that of several bad ads the same one is named each time.
+        let mut texts: Vec<_> = std::mem::take(&mut self.texts).into_iter().collect();
+        texts.sort_unstable();
+        for (ad, times) in texts {
             ads::read_into(&ad, &self.wanted, &mut self.values)?;
             let [status, count, values @ ..] = self.values.as_slice() else { unreachable!("both are wanted always") };
             let count = match count {

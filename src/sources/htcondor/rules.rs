@@ -47,7 +47,7 @@ impl Rules {
         let entries = section.all()?;
         let mut rules = Self { rules: Vec::new(), attributes: vec![TARGET_CLOUDS.into()] };
         for (job_type, text) in &entries {
-            rules.add(job_type, text).map_err(|error| section.error(job_type, error))?;
+            rules.add(job_type, text).map_err(|error| section.refuse(job_type, error))?;
         }
         Ok(if entries.is_empty() { Self::default() } else { rules })
     }

@@ -1,0 +1,207 @@
+//! Cloud Scheduler's answer, from its bytes to the points of a grid: every sum adds up, every machine and slot is counted
+//! once, and every name is fit for every store.
+
+#![no_main]
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::LazyLock;
+
+use gridmon::cli::Collected;
+use gridmon::grid::{self, Seen};
+use gridmon::point::{self, Point, SECOND, Value, safe_text};
+use gridmon::sinks::carbon;
+use gridmon::sources::cloud_scheduler::{self, Cloud};
+use gridmon::sources::htcondor::{self, Answer, Pool, Rules, Schedd};
+use gridmon::state;
+use libfuzzer_sys::fuzz_target;
+
+/// The slots of a pool whose hosts the seeds name.
+const SLOTS: &str = r#"[
+    {"Name": "slot1@wn1.example.org", "Mips": 40000, "KFlops": 1500000},
+    {"Name": "slot1_1@wn1.example.org", "Mips": 40000, "KFlops": 1500000},
+    {"Name": "slot1_2@wn1.example.org", "Mips": 40000.5, "KFlops": 1500000},
+    {"Name": "slot1_1@startd@wn1", "Mips": null},
+    {"Name": "slot1_1@WN2.example.org", "Mips": 1e308, "KFlops": 1e308},
+    {"Name": "slot1_2@wn2", "Mips": 1e308, "KFlops": 1e308},
+    {"Name": "slot1_1@cc-east-a231a4e4-9f60-47fa-9eb9-cb6978da97db", "Mips": 30000}
+]"#;
+
+/// The jobs of its schedds, for clouds that the seeds name.
+const JOBS: [&str; 2] = [
+    r#"[
+        {"JobStatus": 1, "JobCount": 5, "TargetClouds": "IAAS"},
+        {"JobStatus": 2, "JobCount": 3, "TargetClouds": "cc-east,cc-west"},
+        {"JobStatus": 5, "TargetClouds": "cc-east cc-east", "AccountingGroup": "group_mcore.atlas"}
+    ]"#,
+    r#"[{"JobStatus": 6}, {"JobStatus": 2, "TargetClouds": "CERNClouds", "AccountingGroup": "group_mcore"}, {}]"#,
+];
+
+static RULES: LazyLock<Rules> = LazyLock::new(Rules::default);
+
+/// HTCondor's answer when all is well, and when its collector tells nothing of its slots.
+static CONDOR: LazyLock<[Answer; 2]> = LazyLock::new(|| {
+    [true, false].map(|tells| Answer {
+        pools: vec![Pool {
+            name: "cm.example.org:9618".into(),
+            slots: tells.then(|| htcondor::parse_slots(SLOTS.as_bytes()).expect("slots")),
+            updates_lost_ratio: Some(0.25),
+            negotiators: vec![("cm.example.org".into(), 1.5)],
+            listed: true,
+        }],
+        schedds: JOBS
+            .iter()
+            .enumerate()
+            .map(|(at, jobs)| Schedd {
+                name: format!("ce{at}.example.org"),
+                jobs: Some(htcondor::parse_jobs(jobs.as_bytes(), &RULES).expect("jobs")),
+                duty_cycle_ratio: Some(0.5),
+                running_jobs_limit: None,
+            })
+            .collect(),
+        every_schedd_is_known: true,
+    })
+});
+
+fuzz_target!(|data: &[u8]| {
+    let Ok(clouds) = cloud_scheduler::parse(data) else { return };
+    for condor in CONDOR.iter().map(Some).chain([None]) {
+        let seen = Seen {
+            grid: "g",
+            time: 1_717_245_000 * SECOND,
+            condor,
+            rules: &RULES,
+            clouds: Some(Some(&clouds)),
+            live_hosts: true,
+        };
+        let Collected { points, .. } = grid::points(&seen);
+        assert_eq!(grid::points(&seen).points, points, "the second time");
+        points.iter().for_each(is_fit_for_every_store);
+        totals_are_sums(&points);
+        machines_are_counted_once(&points, &clouds);
+        idle_machines_run(&points);
+        slots_are_counted_once(&points, condor);
+        let fewer = grid::points(&Seen { clouds: Some(Some(&clouds[..clouds.len() / 2])), ..seen });
+        what_vanished_is_zero(&points, &fewer);
+        is_accounted_for(points);
+    }
+});
+
+fn is_fit_for_every_store(point: &Point) {
+    let line = point.line();
+    assert!(!line.contains(char::is_control), "{line:?}");
+    assert_eq!(point.fault(), None, "{line:?}");
+    assert_eq!(&Point::from_line(&line).expect("it was written here"), point, "{line:?}");
+    let measurement = gridmon::measurement(point.measurement()).expect("it is declared");
+    for (field, _) in point.fields() {
+        let path = measurement.carbon_path(point, field).expect("it has every tag");
+        assert_eq!(path.split('.').count(), measurement.carbon.split('.').count(), "{path}");
+        assert!(path.split('.').all(|component| (1..=200).contains(&component.len())), "{path}");
+        assert!(path.chars().all(|c| c.is_ascii_alphanumeric() || "-_@:+.".contains(c)), "{path}");
+    }
+}
+
+fn whole(point: &Point) -> i64 {
+    match point.fields().next() {
+        Some((_, Value::Int(value))) => value,
+        other => panic!("{other:?} in {}", point.line()),
+    }
+}
+
+/// The points of one measurement, cut before each `total` that is a sum. A sum is followed by the `first` of the columns
+/// that are there always; a machine whose own state is called total is not.
+fn groups<'a>(points: &'a [Point], measurement: &str, first: &str) -> Vec<Vec<&'a Point>> {
+    let points: Vec<_> = points.iter().filter(|point| point.measurement() == measurement).collect();
+    let status = |at: usize| points.get(at).and_then(|point| point.tag("status"));
+    let mut groups = Vec::<Vec<_>>::new();
+    for (at, point) in points.iter().enumerate() {
+        if status(at) == Some("total") && status(at + 1) == Some(first) {
+            groups.push(Vec::new());
+        }
+        groups.last_mut().expect("a sum comes first").push(*point);
+    }
+    groups
+}
+
+fn totals_are_sums(points: &[Point]) {
+    let job_measurements = ["grid_jobs", "grid_cloud_jobs", "grid_schedd_jobs"].map(|name| (name, "unexpanded"));
+    for (measurement, first) in [("grid_vms", "starting")].into_iter().chain(job_measurements) {
+        for group in groups(points, measurement, first) {
+            let others: i64 = group[1..].iter().map(|point| whole(point)).sum();
+            assert_eq!(whole(group[0]), others, "{}", group[0].line());
+        }
+    }
+}
+
+/// The totals by cloud and type are the machines of the answer.
+fn machines_are_counted_once(points: &[Point], clouds: &[Cloud]) {
+    let name = |name: &Option<String>| safe_text(name.as_deref().unwrap_or("unknown")).into_owned();
+    let mut expected = BTreeMap::<_, i64>::new();
+    for cloud in clouds {
+        for vm in &cloud.vms {
+            *expected.entry((name(&cloud.name), name(&vm.vmtype))).or_default() += 1;
+        }
+    }
+    let mut counted = BTreeMap::<_, i64>::new();
+    for group in groups(points, "grid_vms", "starting") {
+        let tag = |name| group[0].tag(name).expect("it is declared").to_string();
+        *counted.entry((tag("cloud"), tag("vmtype"))).or_default() += whole(group[0]);
+    }
+    assert_eq!(counted, expected);
+}
+
+/// A cloud's idle machines are the sum over its types, and no more than run.
+fn idle_machines_run(points: &[Point]) {
+    let running = |point: &&Point| point.measurement() == "grid_vms" && point.tag("status") == Some("running");
+    let running: i64 = points.iter().filter(running).map(whole).sum();
+    let mut sums = 0;
+    let mut types = 0;
+    for (at, point) in points.iter().enumerate().filter(|(_, point)| point.measurement() == "grid_idle_vms") {
+        // The sum comes right before what else is known of the cloud; a type that is called total does not.
+        let is_sum = points.get(at + 1).is_some_and(|next| next.measurement() == "grid_cloud");
+        *(if is_sum { &mut sums } else { &mut types }) += whole(point);
+    }
+    assert_eq!(sums, types);
+    assert!(sums <= running, "{sums} of {running} are idle");
+}
+
+/// A slot is counted with one machine at most, and not at all while a pool is silent.
+fn slots_are_counted_once(points: &[Point], condor: Option<&Answer>) {
+    let slots = points.iter().filter(|point| point.measurement() == "grid_slots");
+    let counted: i64 = slots.map(whole).sum();
+    let slots = condor.and_then(|condor| condor.pools[0].slots.as_ref());
+    let there = slots.iter().flat_map(|slots| slots.hosts.values()).flat_map(|host| host.slots.values()).sum();
+    assert!(counted <= there, "{counted} of {there} slots");
+}
+
+/// A count that was there before and is there no more comes back once, as zero, in the very same series, where every
+/// series there is was seen; else it is remembered.
+fn what_vanished_is_zero(before: &[Point], after: &Collected) {
+    let time = 1_717_245_060 * SECOND;
+    let (zeros, before) = state::vanished(&BTreeSet::new(), before, &grid::MEASUREMENTS, time);
+    assert_eq!(zeros, []);
+    let (zeros, known) = state::vanished(&before, &after.points, &after.complete, time);
+    assert!(zeros.iter().all(|zero| zero.time() == time && whole(zero) == 0));
+    let zeros: BTreeSet<_> = zeros.iter().map(Point::series).collect();
+    let there: BTreeSet<_> = after.points.iter().map(Point::series).collect();
+    for series in &before {
+        let is_complete = after.complete.iter().any(|measurement| series.split(',').next() == Some(measurement.name));
+        assert_eq!(zeros.contains(series), is_complete && !there.contains(series), "{series}");
+        assert_eq!(known.contains(series), !is_complete || there.contains(series), "{series}");
+    }
+    assert!(zeros.is_subset(&before));
+}
+
+/// Every point reaches Carbon, or is dropped by name.
+fn is_accounted_for(points: Vec<Point>) {
+    let count = points.len();
+    let (sound, dropped) = point::sound(points);
+    assert_eq!(sound.len() + dropped.len(), count);
+    let (datapoints, dropped) = carbon::datapoints(&sound);
+    let fields: usize = sound.iter().map(|point| point.fields().count()).sum();
+    assert!(datapoints.len() <= fields && (datapoints.len() == fields) == dropped.is_empty());
+    for frame in carbon::frames(&datapoints) {
+        let (length, message) = frame.split_first_chunk().expect("it begins with its length");
+        assert_eq!(u32::from_be_bytes(*length) as usize, message.len());
+        assert!(message.len() <= 1 << 20);
+    }
+}

@@ -1,0 +1,109 @@
+//! Line protocol, read and written: lines from outside, and points made of any text and number.
+//!
+//! The input is used three times: each of its lines as line protocol, all of it as one name, and its bytes as the makings
+//! of a point.
+
+#![no_main]
+
+use std::borrow::Cow;
+
+use gridmon::point::{self, LONGEST_NAME, Point, Value, carbon_component, safe_text};
+use gridmon::sinks::carbon;
+use libfuzzer_sys::arbitrary::{self, Arbitrary, Unstructured};
+use libfuzzer_sys::fuzz_target;
+
+/// What a caller can put into a point: measurement, tags, fields (`Ok` for a whole number) and time.
+#[derive(Arbitrary)]
+struct Makings<'a> {
+    measurement: &'a str,
+    tags: Vec<(&'a str, &'a str)>,
+    fields: Vec<(&'a str, Result<i64, f64>)>,
+    time: i64,
+}
+
+fuzz_target!(|data: &[u8]| {
+    let mut points = Vec::new();
+    if let Ok(text) = std::str::from_utf8(data) {
+        names_are_safe(text);
+        for line in text.split('\n') {
+            if let Ok(point) = Point::from_line(line) {
+                assert_eq!(point.fault(), None, "{line:?} was read");
+                points.push(point);
+            }
+        }
+    }
+    if let Ok(makings) = Makings::arbitrary(&mut Unstructured::new(data)) {
+        names_are_safe(makings.measurement);
+        points.push(made_of(makings));
+    }
+    points.iter().for_each(comes_back);
+    every_point_is_accounted_for(points);
+});
+
+fn made_of(makings: Makings) -> Point {
+    let name = |name: &str| Cow::Owned(name.to_string());
+    Point::new(
+        name(makings.measurement),
+        makings.tags.into_iter().map(|(tag, value)| (name(tag), value)),
+        makings.fields.into_iter().map(|(field, value)| (name(field), value.map_or_else(Value::Float, Value::Int))),
+        makings.time,
+    )
+}
+
+/// A name from outside keeps to the promises of its makers, and is left alone by them the second time.
+fn names_are_safe(text: &str) {
+    let tag = safe_text(text);
+    assert!(!tag.is_empty() && tag.len() <= LONGEST_NAME, "{tag:?}");
+    assert!(!tag.contains(|c: char| c.is_control() || c == '\\'), "{tag:?}");
+    assert_eq!(safe_text(&tag), tag);
+    let component = carbon_component(text);
+    assert!(!component.is_empty() && component.len() <= LONGEST_NAME, "{component:?}");
+    assert!(component.chars().all(|c| c.is_ascii_alphanumeric() || "-_@:+".contains(c)), "{component:?}");
+    assert_eq!(carbon_component(&component), component);
+    // Points come back from the spool with their tags made safe; they must find the same path.
+    assert_eq!(carbon_component(&tag), component);
+}
+
+/// The line of a good point reads as the same point; the line of a faulty one is refused.
+fn comes_back(point: &Point) {
+    let line = point.line();
+    assert!(!line.contains(char::is_control), "{line:?}");
+    assert!(!line.starts_with('#'), "InfluxDB takes {line:?} for a comment");
+    assert_eq!(line.strip_prefix(&point.series()).map(|rest| rest.starts_with(' ')), Some(true), "{line:?}");
+    match (point.fault(), Point::from_line(&line)) {
+        (None, Ok(again)) => {
+            assert_eq!(&again, point, "{line:?}");
+            assert_eq!(again.line(), line);
+        }
+        (None, Err(error)) => panic!("{line:?} was written and not read: {error:#}"),
+        (Some(fault), Ok(_)) => panic!("{line:?} was read, though {fault}"),
+        (Some(_), Err(_)) => {}
+    }
+    for (name, value) in point.tags() {
+        assert!(!name.is_empty() && safe_text(name) == name && safe_text(value) == value, "{line:?}");
+    }
+    assert!(point.tags().map(|tag| tag.0).is_sorted_by(|a, b| a < b), "{line:?}");
+    assert!(point.fields().map(|field| field.0).is_sorted_by(|a, b| a < b), "{line:?}");
+    if let Some(measurement) = gridmon::measurement(point.measurement()) {
+        for path in point.fields().filter_map(|(field, _)| measurement.carbon_path(point, field)) {
+            assert_eq!(path.split('.').count(), measurement.carbon.split('.').count(), "{path}");
+        }
+    }
+}
+
+/// No point is lost without a word on its way to the sinks, and what has passed once passes again.
+fn every_point_is_accounted_for(points: Vec<Point>) {
+    let count = points.len();
+    let (sound, dropped) = point::sound(points);
+    assert_eq!(sound.len() + dropped.len(), count);
+    let (again, dropped) = point::sound(sound.clone());
+    assert_eq!((&again, dropped.len()), (&sound, 0));
+    for point in &sound {
+        let (datapoints, dropped) = carbon::datapoints(std::slice::from_ref(point));
+        let expected = if dropped.is_empty() { point.fields().count() } else { 0 };
+        assert_eq!(datapoints.len(), expected, "{}", point.line());
+    }
+    let (datapoints, dropped) = carbon::datapoints(&sound);
+    assert!(datapoints.is_sorted_by(|a, b| (&a.path, a.time) < (&b.path, b.time)));
+    assert!(dropped.len() <= sound.len());
+}
