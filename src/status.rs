@@ -251,7 +251,7 @@ impl Status {
         self.programs_text(&mut text, runs);
         text.push('\n');
         if self.dark.is_empty() {
-            text.push_str("nothing is dark or failing\n");
+            text.push_str("no source is dark\n");
         } else {
             text.push_str("dark or failing\n");
         }
