@@ -292,7 +292,15 @@ impl<D: Disk<Hold: Send + Sync>> Outgoing<'_, D> {
         replay: &mut Replay,
     ) -> Result<bool> {
         let aside = |words: String| Problem::new(format!("batch {}", entry.name), words);
-        let Some(_hold) = spool.hold(entry)? else { return Ok(false) };
+        // An error of our own disk is none of the sink's: it must not count as its failure with this batch.
+        let _hold = match spool.hold(entry) {
+            Ok(Some(hold)) => hold,
+            Ok(None) => return Ok(false),
+            Err(error) => {
+                replay.problems.push(aside(format!("{error:#}; it waits")));
+                return Ok(false);
+            }
+        };
         let batch = match spool.read(entry) {
             Ok(Ok(batch)) => batch,
             Ok(Err(Unreadable::Bad(why))) => {
