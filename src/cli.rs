@@ -284,7 +284,7 @@ fn finish(program: &Program, common: &Common, mut run: Run, began: Instant, lock
     }
     drop(lock);
     if let Err(error) = &kept {
-        complain(program, &[format!("{error:#}; the report of this run is lost, its points are not")]);
+        complain(program, &[format!("{error:#}; the report of this run is lost")]);
     }
     if success && kept.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::Result;
+use anyhow::{Result, anyhow};
 use serde::{Deserialize, Serialize};
 
 use crate::config::Config;
@@ -205,10 +205,7 @@ impl<D: Disk<Hold: Send + Sync>> Outgoing<'_, D> {
                 }
             }
         }
-        dropped.extend(refused.iter().map(|(point, words)| Dropped {
-            name: point.series(),
-            why: format!("{} refused it: {words}", sink.name()),
-        }));
+        dropped.extend(by_name(&refused, sink));
         (account, dropped, problems)
     }
 
@@ -324,10 +321,7 @@ impl<D: Disk<Hold: Send + Sync>> Outgoing<'_, D> {
         result?;
         replay.points += batch.points.len();
         replay.dropped.extend(dropped);
-        replay.dropped.extend(refused.iter().map(|(point, words)| Dropped {
-            name: point.series(),
-            why: format!("{} refused it: {words}", sink.name()),
-        }));
+        replay.dropped.extend(by_name(&refused, sink));
         replay.problems.extend(self.done(entry, sink, &batch.header, &refused));
         Ok(true)
     }
@@ -342,7 +336,9 @@ impl<D: Disk<Hold: Send + Sync>> Outgoing<'_, D> {
                     Ok(Ok(batch)) => spool
                         .keep_refused(entry, sink.name(), &batch, &why)
                         .and_then(|()| spool.acknowledge(entry, sink.name())),
-                    _ => Ok(()),
+                    // It was readable when it was sent; the next replay sees what is the matter.
+                    Ok(Err(unreadable)) => Err(anyhow!("{unreadable}; it waits")),
+                    Err(error) => Err(anyhow!("{error}; it waits")),
                 };
                 let moved = moved.map_or_else(|error| format!("{error:#}"), |()| "put into bad/".into());
                 replay.problems.push(Problem::new(format!("batch {}", entry.name), format!("{why}; {moved}")));
@@ -350,6 +346,13 @@ impl<D: Disk<Hold: Send + Sync>> Outgoing<'_, D> {
             Err(error) => replay.problems.push(Problem::new("spool", format!("{error:#}"))),
         }
     }
+}
+
+/// The points that a sink refused, by name.
+fn by_name<'a>(refused: &'a [(Point, String)], sink: &'a dyn Sink) -> impl Iterator<Item = Dropped> + 'a {
+    refused
+        .iter()
+        .map(|(point, words)| Dropped { name: point.series(), why: format!("{} refused it: {words}", sink.name()) })
 }
 
 /// What a replay did.
