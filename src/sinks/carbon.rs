@@ -364,8 +364,18 @@ fn deliver(stream: &mut TcpStream, acknowledge: Acknowledge, frames: &[Vec<u8>],
         ensure!(!patience.ran_out(), "it did not acknowledge within {}", patience.whole());
         let ready = wait(stream, PollFlags::IN, patience);
         if has_closed(stream, ready)? {
-            return Ok(());
+            break;
         }
+    }
+    // Its FIN may have crossed what we sent last: then nobody reads that, and a reset follows. Only when it has had our own
+    // FIN too is the connection over, and over without an error.
+    while stream.peer_addr().is_ok() {
+        ensure!(!patience.ran_out(), "it did not acknowledge within {}", patience.whole());
+        thread::sleep(Duration::from_millis(1));
+    }
+    match stream.take_error().context("socket")? {
+        None => Ok(()),
+        Some(error) => Err(error).context("it broke off"),
     }
 }
 
