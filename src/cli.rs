@@ -28,7 +28,7 @@ use crate::point::{Dropped, Measurement, Point, SECOND, sound};
 use crate::sinks::carbon;
 use crate::sources::Problem;
 use crate::spool::Header;
-use crate::state::{Lock, RUN, Report, State, say, vanished};
+use crate::state::{self, COVERAGE, Lock, RUN, Report, State, say, vanished};
 use crate::{command, delivery};
 
 /// The flags that every cron program has.
@@ -72,7 +72,7 @@ pub struct Program {
     /// The seconds between two runs. Times of points are rounded down to it, so that a late start makes neither a double
     /// nor a hole.
     pub step_seconds: i64,
-    /// What it sends, besides the report of its last run.
+    /// What it sends, besides coverage and the report of its last run.
     pub measurements: &'static [&'static Measurement],
 }
 
@@ -81,7 +81,8 @@ pub struct Program {
 pub struct Collected {
     /// The points.
     pub points: Vec<Point>,
-    /// The measurements of which every series that there is was seen; a count series of theirs that is missing is zero.
+    /// The measurements of which every series that there is was seen; a count series of theirs that is missing is zero,
+    /// and the run covers them.
     pub complete: Vec<&'static Measurement>,
 }
 
@@ -120,12 +121,11 @@ pub fn cron(
     check: impl FnOnce(&Config, Instant) -> Vec<Checked>,
 ) -> ExitCode {
     if common.list {
-        let measurements: Vec<_> = program.measurements.iter().copied().chain([&RUN]).collect();
+        let measurements: Vec<_> = program.measurements.iter().copied().chain([&COVERAGE, &RUN]).collect();
         return print(&list(&measurements));
     }
-    let looks = common.dry_run || common.check;
     let config = Config::load(common.config.as_deref());
-    let config = match config.and_then(|config| if looks { Ok(config) } else { has_sink(&config).map(|()| config) }) {
+    let config = match config {
         Ok(config) => config,
         Err(error) => {
             complain(program, &[format!("{error:#}")]);
@@ -139,18 +139,6 @@ pub fn cron(
             ExitCode::FAILURE
         }
     }
-}
-
-/// Refuses a config that selects no sink.
-///
-/// # Errors
-/// When it selects none.
-pub fn has_sink(config: &Config) -> Result<()> {
-    ensure!(
-        !delivery::sinks(config).is_empty(),
-        "no sink is configured: set [carbon] host in config.cfg, or look at the points with --dry-run"
-    );
-    Ok(())
 }
 
 fn run(
@@ -180,7 +168,10 @@ fn run(
         _ => None,
     };
     // A run of the past must neither use nor change what later ones know.
-    let directory = state.as_ref().map(|state| state.directory().to_path_buf()).unwrap_or_default();
+    let directory = match &state {
+        Some(state) => state.directory().to_path_buf(),
+        None => state::place(config.state_directory.as_deref()),
+    };
     let state = state.filter(|state| common.now.is_none() || state.last().is_none_or(|last| last.time <= now));
     watch(program.name, deadline, allowed)?;
 
@@ -188,11 +179,9 @@ fn run(
         let path = config.path.as_ref().map_or("no file, all defaults".into(), |path| path.display().to_string());
         let mut lines = vec![("config".to_string(), Ok(path))];
         lines.extend(check(config, until));
-        for sink in delivery::sinks(config) {
+        lines.push(("roles".into(), Ok(delivery::roles(config))));
+        for sink in delivery::sinks(config, &directory) {
             lines.push((sink.name().into(), sink.check(sinks_until).map_err(|error| format!("{error:#}"))));
-        }
-        if let Err(error) = has_sink(config) {
-            lines.push(("sinks".into(), Err(format!("{error:#}"))));
         }
         return Ok(print_checked(&lines));
     }
@@ -203,6 +192,9 @@ fn run(
     let before: BTreeSet<String> = run.recall("series");
     let (zeros, series) = vanished(&before, &points, &complete, time);
     points.extend(zeros);
+    let covered =
+        |measurement: &Measurement| COVERAGE.point(time, [&config.grid.name, measurement.name], &[("slots", 1.into())]);
+    points.extend(complete.iter().map(|measurement| covered(measurement)));
     if let Some(last) = run.state.as_ref().filter(|_| in_earnest).and_then(State::last) {
         points.push(last.point(&config.grid.name, &host_name(), program.name, program.step_seconds));
     }
@@ -224,12 +216,22 @@ fn run(
         };
         let spool = spool.as_ref().map_err(String::clone);
         let outgoing = Outgoing { header, points, unsound, spool, config: &config.spool, now, progress: &|_| {} };
-        let delivery = outgoing.deliver(&delivery::sinks(config), sinks_until, || {
+        let sinks = delivery::sinks(config, &directory);
+        let delivery = outgoing.deliver(&sinks, sinks_until, || {
             if series != before {
                 run.remember("series", &series);
             }
         });
         run.problems.extend(delivery.problems);
+        // By the wall clock: a run of another time must not cost what is kept for this one.
+        for sink in sinks.iter().filter(|_| common.now.is_none()) {
+            if delivery.accounts.get(sink.name()).is_none_or(|account| account.spooled > 0) {
+                continue;
+            }
+            let tidied = sink.tidy(now, sinks_until).err();
+            run.problems
+                .extend(tidied.map(|error| Problem::new(format!("tidying {}", sink.name()), format!("{error:#}"))));
+        }
         for (sink, account) in &delivery.accounts {
             if account.sum() != run.report.collected {
                 let words = format!("{} points collected, but {account:?}; this is a bug", run.report.collected);

@@ -16,7 +16,7 @@ use anyhow::{Context, Result, anyhow, bail, ensure};
 use ini::{Ini, ParseOption};
 
 use crate::point::quote;
-use crate::sinks::carbon;
+use crate::sinks::{carbon, embedded};
 #[cfg(feature = "grid")]
 use crate::sources::{cloud_scheduler, htcondor};
 use crate::spool;
@@ -36,6 +36,8 @@ pub struct Config {
     pub cloud_scheduler: Option<cloud_scheduler::Config>,
     /// `[carbon]`; `None` unless it names a host.
     pub carbon: Option<carbon::Config>,
+    /// `[embedded]`.
+    pub embedded: embedded::Config,
     /// `[spool]`.
     pub spool: spool::Config,
     /// `[state] directory`.
@@ -144,6 +146,7 @@ impl Config {
                 #[cfg(feature = "http")]
                 graphite,
             )?,
+            embedded: embedded::Config::read(sections.section("embedded"))?,
             spool: spool::Config::read(sections.section("spool"))?,
             state_directory: sections.section("state").path("directory")?,
         })

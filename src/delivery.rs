@@ -4,6 +4,7 @@
 //! first, by one program at a time, no faster than the config says, until the deadline.
 
 use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -12,7 +13,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::config::Config;
 use crate::point::{Dropped, Point};
-use crate::sinks::carbon;
+use crate::sinks::embedded::Store;
+use crate::sinks::{carbon, embedded};
 use crate::sources::Problem;
 use crate::spool::{self, Backlog, Batch, Directory, Disk, Entry, Header, Published, Spool, Unreadable};
 
@@ -20,14 +22,21 @@ use crate::spool::{self, Backlog, Batch, Directory, Disk, Entry, Header, Publish
 pub trait Sink: Sync {
     /// Its name, the same for ever: batches owe it by this name.
     fn name(&self) -> &str;
-    /// Sends points and waits for the acknowledgement, at most until `deadline`. Sending the same points twice gives the
-    /// same rows.
-    fn send(&self, points: &[Point], deadline: Instant) -> Sent;
+    /// Sends the points of a batch and waits for the acknowledgement, at most until `deadline`. Sending the same points
+    /// twice gives the same rows.
+    fn send(&self, batch: &Batch, deadline: Instant) -> Sent;
     /// Reaches it without writing; says what answers.
     ///
     /// # Errors
     /// When it does not answer.
     fn check(&self, deadline: Instant) -> Result<String>;
+    /// Removes what it need keep no longer, by the wall clock in unix seconds. Never called in a run of another time.
+    ///
+    /// # Errors
+    /// When it cannot.
+    fn tidy(&self, _now: i64, _deadline: Instant) -> Result<()> {
+        Ok(())
+    }
 }
 
 /// What a sink says of points that it was given.
@@ -176,7 +185,7 @@ impl<D: Disk<Hold: Send + Sync>> Outgoing<'_, D> {
     ) -> (Account, Vec<Dropped>, Vec<Problem>) {
         let mut account = Account::default();
         let mut problems = Vec::new();
-        let Sent { mut dropped, refused, result } = sink.send(&batch.points, deadline);
+        let Sent { mut dropped, refused, result } = sink.send(batch, deadline);
         account.dropped = dropped.len() + refused.len();
         let sent = batch.points.len() - account.dropped;
         match (result, own) {
@@ -317,7 +326,7 @@ impl<D: Disk<Hold: Send + Sync>> Outgoing<'_, D> {
                 return Ok(false);
             }
         };
-        let Sent { dropped, refused, result } = sink.send(&batch.points, deadline);
+        let Sent { dropped, refused, result } = sink.send(&batch, deadline);
         result?;
         replay.points += batch.points.len();
         replay.dropped.extend(dropped);
@@ -366,10 +375,32 @@ pub struct Replay {
     pub problems: Vec<Problem>,
 }
 
-/// The sinks that the config selects.
-pub fn sinks(config: &Config) -> Vec<Box<dyn Sink>> {
-    let carbon = config.carbon.clone().map(|carbon| Box::new(carbon) as Box<dyn Sink>);
-    carbon.into_iter().collect()
+/// The sinks that points go to: those that the config selects, and where it selects none the embedded store, which lies in
+/// the `state` directory unless the config says otherwise.
+pub fn sinks(config: &Config, state: &Path) -> Vec<Box<dyn Sink>> {
+    let mut sinks: Vec<Box<dyn Sink>> = Vec::new();
+    if let Some(carbon) = &config.carbon {
+        sinks.push(Box::new(carbon.clone()));
+    }
+    if sinks.is_empty() || config.embedded.path.is_some() {
+        sinks.push(Box::new(Embedded { config: config.embedded.clone(), path: store(config, state) }));
+    }
+    sinks
+}
+
+/// Where the embedded store is.
+pub fn store(config: &Config, state: &Path) -> PathBuf {
+    config.embedded.path.clone().unwrap_or_else(|| state.join("gridmon.db"))
+}
+
+/// Which role goes where, in words for `--check`.
+pub fn roles(config: &Config) -> String {
+    let points = match (&config.carbon, &config.embedded.path) {
+        (Some(_), None) => "points go to carbon",
+        (Some(_), Some(_)) => "points go to carbon and, since [embedded] names a path, to the embedded store",
+        (None, _) => "points go to the embedded store, since no [carbon] host is set",
+    };
+    format!("{points}; a table, which no program of this version keeps, would go to the embedded store")
 }
 
 impl Sink for carbon::Config {
@@ -377,8 +408,8 @@ impl Sink for carbon::Config {
         "carbon"
     }
 
-    fn send(&self, points: &[Point], deadline: Instant) -> Sent {
-        let (datapoints, dropped) = carbon::datapoints(points);
+    fn send(&self, batch: &Batch, deadline: Instant) -> Sent {
+        let (datapoints, dropped) = carbon::datapoints(&batch.points);
         Sent { dropped, refused: Vec::new(), result: carbon::send(self, &datapoints, deadline) }
     }
 
@@ -387,10 +418,45 @@ impl Sink for carbon::Config {
     }
 }
 
+/// The embedded store as a sink.
+struct Embedded {
+    config: embedded::Config,
+    path: PathBuf,
+}
+
+impl Embedded {
+    /// How many rows a run removes at most: more than it writes, as a rule, and no more than a moment's work.
+    const TIDIED: usize = 100_000;
+}
+
+impl Sink for Embedded {
+    fn name(&self) -> &str {
+        "embedded"
+    }
+
+    fn send(&self, batch: &Batch, deadline: Instant) -> Sent {
+        let result = batch.header.tier.parse().and_then(|tier| {
+            if batch.points.is_empty() {
+                return Ok(());
+            }
+            Store::open(&self.path, deadline)?.write(tier, &batch.points, deadline)
+        });
+        Sent { dropped: Vec::new(), refused: Vec::new(), result }
+    }
+
+    fn check(&self, _deadline: Instant) -> Result<String> {
+        Store::check(&self.path)
+    }
+
+    fn tidy(&self, now: i64, deadline: Instant) -> Result<()> {
+        Store::open(&self.path, deadline)?.prune(&self.config, now, Self::TIDIED, deadline).map(drop)
+    }
+}
+
 /// The spool of a state directory.
 ///
 /// # Errors
 /// When it cannot be had.
-pub fn open(state: &std::path::Path) -> Result<Spool<Directory>> {
+pub fn open(state: &Path) -> Result<Spool<Directory>> {
     Directory::open(&state.join("spool")).map(Spool::new)
 }

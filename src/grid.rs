@@ -197,7 +197,7 @@ pub struct Seen<'a> {
 pub fn points(seen: &Seen) -> Collected {
     let Seen { grid, time, .. } = *seen;
     let mut points = Vec::new();
-    let mut complete = Vec::new();
+    let mut complete = vec![&HEARTBEAT];
     let mut heartbeat = |service, alive: bool| {
         points.push(HEARTBEAT.point(time, [grid, service], &[("alive", Value::Int(alive.into()))]));
     };
@@ -212,13 +212,14 @@ pub fn points(seen: &Seen) -> Collected {
     let mut clouds = BTreeMap::new();
     if let Some(Some(answer)) = seen.clouds {
         let hosts = seen.condor.and_then(Hosts::of_every_pool);
-        complete.push(&VMS);
+        complete.extend([&CLOUD, &VMS]);
         if hosts.is_some() {
             complete.extend([&IDLE_VMS, &SLOTS]);
         }
         clouds = tally(answer, hosts.as_ref());
         cloud_points(seen, &clouds, &mut points);
         if seen.live_hosts {
+            complete.push(&LIVE_HOSTS);
             let live = answer.iter().flat_map(|cloud| &cloud.vms).filter(|vm| is_live(&state(vm)));
             let hosts: std::collections::BTreeSet<_> = live.filter_map(|vm| vm.hostname.as_deref()).collect();
             points
@@ -227,6 +228,11 @@ pub fn points(seen: &Seen) -> Collected {
     }
     if let Some(condor) = seen.condor {
         condor_points(seen, condor, &mut points);
+        // Whoever is known has a heartbeat, whether it answered or not.
+        complete.extend([&SCHEDD, &POOL]);
+        if condor.pools.iter().all(|pool| pool.listed) {
+            complete.push(&NEGOTIATOR);
+        }
         job_points(seen, condor, &clouds, &mut points);
         if condor.every_schedds_jobs().is_some() {
             complete.extend([&JOBS, &SCHEDD_JOBS]);

@@ -47,5 +47,5 @@ pub fn measurements() -> impl Iterator<Item = &'static point::Measurement> {
     let grid = grid::MEASUREMENTS;
     #[cfg(not(feature = "grid"))]
     let grid: [&'static point::Measurement; 0] = [];
-    grid.into_iter().chain([&state::RUN])
+    grid.into_iter().chain([&state::COVERAGE, &state::RUN])
 }

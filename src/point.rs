@@ -205,6 +205,24 @@ impl Point {
         Self { measurement: safe_measurement(measurement), tags, fields, time }
     }
 
+    /// The names of a series, as [`Point::series`] wrote them: a point without fields, at time 0.
+    ///
+    /// # Errors
+    /// When that is no series.
+    pub fn of_series(series: &str) -> Result<Self> {
+        // A line needs a field and a time.
+        let mut point = Self::from_line(&format!("{series} x=0 0"))?;
+        point.fields.clear();
+        Ok(point)
+    }
+
+    /// A point of the same series.
+    pub fn at(&self, time: i64, fields: impl IntoIterator<Item = (Name, Value)>) -> Self {
+        let mut point = Self::new("_".into(), [], fields, time);
+        (point.measurement, point.tags) = (self.measurement.clone(), self.tags.clone());
+        point
+    }
+
     /// The name of its measurement.
     pub fn measurement(&self) -> &str {
         &self.measurement

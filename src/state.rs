@@ -83,6 +83,23 @@ pub static RUN: Measurement = Measurement {
     carbon: "run.{grid}.{host}.{program}.{field}",
 };
 
+/// What every cron program sends for each measurement of which it saw every series that there is. Without it a count that
+/// is absent at a time could be zero or unknown, and no mean over an hour could be right.
+pub static COVERAGE: Measurement = Measurement {
+    name: "coverage",
+    meaning: "that a run saw every series of a measurement: a count that is absent at its time is zero, not unknown",
+    tags: &[tag("grid"), tag("measurement")],
+    fields: &[Field {
+        name: "slots",
+        kind: Kind::Int,
+        unit: "runs",
+        meaning: "1 for a run; summed over an hour or a day",
+        fold: Fold::Sum,
+        count: false,
+    }],
+    carbon: "coverage.{grid}.{measurement}",
+};
+
 impl Report {
     /// The report as a point, rounded down to the program's step.
     pub fn point(&self, grid: &str, host: &str, program: &str, step_seconds: i64) -> Point {
@@ -117,16 +134,14 @@ pub fn vanished(
     let mut zeros = Vec::new();
     let mut unknown = Vec::new();
     for series in before.difference(&after) {
-        // Only the names matter; a line needs a field and a time.
-        let Ok(last) = Point::from_line(&format!("{series} x=0 0")) else { continue };
+        let Ok(last) = Point::of_series(series) else { continue };
         match complete.iter().find(|measurement| measurement.name == last.measurement()) {
             Some(measurement) => {
                 let fields = measurement.fields.iter().filter(|field| field.count).map(|field| {
                     let zero = if field.kind == Kind::Int { Value::Int(0) } else { Value::Float(0.0) };
                     (field.name.into(), zero)
                 });
-                let tags = last.tags().map(|(name, value)| (name.to_string().into(), value));
-                zeros.push(Point::new(measurement.name.into(), tags, fields, time));
+                zeros.push(last.at(time, fields));
             }
             None => unknown.push(series.clone()),
         }
@@ -328,18 +343,31 @@ fn unix_now() -> i64 {
     jiff::Timestamp::now().as_second()
 }
 
+/// Where all programs of a machine keep their state, when they may.
+const SHARED: &str = "/var/lib/gridmon";
+
 fn default_directory(may_write: bool) -> Result<PathBuf> {
-    let shared = have(Path::new("/var/lib/gridmon"), may_write).ok();
+    let shared = have(Path::new(SHARED), may_write).ok();
     if let Some(shared) = shared.filter(|shared| rustix::fs::access(shared, Access::WRITE_OK).is_ok()) {
         return Ok(shared);
     }
-    let home = std::env::var_os("HOME").filter(|home| Path::new(home).is_absolute());
-    let home = home
+    let home = own_directory()
         .context("no place for state: /var/lib/gridmon cannot be written and HOME is not set; set [state] directory")
-        .and_then(|home| have(&Path::new(&home).join(".local/state/gridmon"), may_write));
+        .and_then(|home| have(&home, may_write));
     // Who only looks, as a monitor's user does, need not be able to write where the programs do.
-    let shared = Path::new("/var/lib/gridmon");
-    if may_write { home } else { home.or_else(|error| have(shared, false).map_err(|_| error)) }
+    if may_write { home } else { home.or_else(|error| have(Path::new(SHARED), false).map_err(|_| error)) }
+}
+
+/// Where a user's own programs keep it.
+fn own_directory() -> Option<PathBuf> {
+    let home = std::env::var_os("HOME").filter(|home| Path::new(home).is_absolute())?;
+    Some(Path::new(&home).join(".local/state/gridmon"))
+}
+
+/// Where the first run would make a state directory, for the words of who only looks.
+pub fn place(configured: Option<&Path>) -> PathBuf {
+    let shared = rustix::fs::access("/var/lib", Access::WRITE_OK).is_ok().then(|| SHARED.into());
+    configured.map(PathBuf::from).or(shared).or_else(own_directory).unwrap_or_else(|| SHARED.into())
 }
 
 /// The directory, made when it is not there and `may_write`.

@@ -269,7 +269,7 @@ impl Status {
 
     fn sinks_text(&self, text: &mut String) {
         if self.sinks.is_empty() {
-            text.push_str("no sink is configured, and nothing waits: set [carbon] host in config.cfg\n");
+            text.push_str("no sink is known, and nothing waits\n");
             return;
         }
         let heads = ["sink", "<batches", "<points", "<size", "oldest", "last acknowledgement"];

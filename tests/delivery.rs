@@ -38,7 +38,7 @@ impl Sink for Handle {
         self.0.name
     }
 
-    fn send(&self, points: &[Point], _deadline: Instant) -> Sent {
+    fn send(&self, Batch { points, .. }: &Batch, _deadline: Instant) -> Sent {
         let behaviour = *self.0.behaviour.lock().unwrap();
         let sent = behaviour(points);
         if sent.result.is_ok() {

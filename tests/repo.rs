@@ -58,7 +58,7 @@ fn the_example_config_loads_and_shows_the_defaults_of_exactly_the_keys_that_are_
     let is_setting = |line: &str| {
         line.starts_with('#') && !line.starts_with("##") && line.contains(" = ") && !line.starts_with("# ")
     };
-    let hypothetical = ["#pool = ", "#url = ", "#directory = "];
+    let hypothetical = ["#pool = ", "#url = ", "#directory = ", "#path = "];
     let spelt_out: String = example
         .lines()
         .filter(|line| !hypothetical.iter().any(|prefix| line.starts_with(prefix)))

@@ -295,7 +295,7 @@ impl Sink for Shared {
         self.0.name
     }
 
-    fn send(&self, points: &[Point], _deadline: Instant) -> Sent {
+    fn send(&self, Batch { points, .. }: &Batch, _deadline: Instant) -> Sent {
         let mood = *self.0.mood.lock().unwrap();
         // A process that has died sends nothing more.
         let count = match mood {

@@ -16,7 +16,7 @@ use clap::Args;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::{Seen, count, one_line, size};
-use crate::cli::{self, print, utc};
+use crate::cli::{print, utc};
 use crate::config::Config;
 use crate::delivery::{self, Outgoing, Replay, Sink};
 use crate::spool::{Aside, BAD, Backlog, Batch, Directory, Disk, Entry, Header, Spool};
@@ -43,7 +43,7 @@ pub fn look(config: &Config, now: i64) -> Result<Seen> {
     let mut seen = Seen {
         now,
         directory: directory.display().to_string(),
-        configured: delivery::sinks(config).iter().map(|sink| sink.name().to_string()).collect(),
+        configured: delivery::sinks(config, &directory).iter().map(|sink| sink.name().to_string()).collect(),
         histories: state::histories(&directory).map_err(|error| with_way_out(error, &directory))?,
         ..Seen::default()
     };
@@ -144,17 +144,13 @@ const PATIENCE: Duration = Duration::from_secs(120);
 /// # Errors
 /// When the state is not there, somebody else's, or cannot be read.
 pub fn flush(config: &Config) -> Result<ExitCode> {
-    if let Err(error) = cli::has_sink(config) {
-        complain(&format!("{error:#}"));
-        return Ok(ExitCode::from(2));
-    }
     let directory = own_state_directory(config)?;
     if look_at_spool(&directory.join("spool"))?.is_none() {
         tell("nothing waits");
         return Ok(ExitCode::SUCCESS);
     }
     let spool = delivery::open(&directory)?;
-    let sinks = delivery::sinks(config);
+    let sinks = delivery::sinks(config, &directory);
     let mut all_sent = true;
     for sink in &sinks {
         all_sent &= drain(config, &spool, sink.as_ref())?;
