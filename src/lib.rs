@@ -35,6 +35,9 @@ pub mod sources;
 pub mod spool;
 pub mod state;
 pub mod status;
+#[cfg(feature = "grid")]
+pub mod summary;
+pub mod words;
 
 /// The declaration of the measurement called `name`.
 pub fn measurement(name: &str) -> Option<&'static point::Measurement> {

@@ -52,6 +52,15 @@ impl From<f64> for Value {
     }
 }
 
+impl serde::Serialize for Value {
+    fn serialize<S: serde::Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::Int(value) => to.serialize_i64(*value),
+            Self::Float(value) => to.serialize_f64(*value),
+        }
+    }
+}
+
 impl fmt::Display for Value {
     /// The shortest text that reads back as the same number: `5`, `0.25`, `1e300`.
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -60,6 +69,19 @@ impl fmt::Display for Value {
             Self::Float(value) => write!(out, "{value:?}"),
         }
     }
+}
+
+/// The newest value of one field of a series.
+#[derive(Clone, Debug)]
+pub struct Latest {
+    /// The series: a point without fields.
+    pub series: Point,
+    /// The field.
+    pub field: &'static Field,
+    /// Its time, in nanoseconds.
+    pub time: i64,
+    /// The value.
+    pub value: Value,
 }
 
 /// Declares one kind of point, once, for every sink, roll-up and reader.

@@ -2,6 +2,7 @@
 //! directory, said as text, as JSON, or as the one line that Nagios and Icinga read. Pure: the program reads the files.
 
 pub mod by_hand;
+pub mod store;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
@@ -11,6 +12,7 @@ use serde::Serialize;
 use crate::cli::utc;
 use crate::spool::{Aside, Backlog};
 use crate::state::{Failing, History, Report, ago};
+use crate::words::{Table, count, one_line, size};
 
 /// What was read of a state directory.
 #[derive(Debug, Default)]
@@ -487,92 +489,10 @@ fn label(parts: &[&str]) -> String {
     if plain { name } else { format!("'{name}'") }
 }
 
-/// Text from outside, on one line, and nothing that moves a terminal's cursor.
-pub fn one_line(text: &str) -> String {
-    text.trim().chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
-}
-
 fn short(text: &str) -> String {
     const LONGEST: usize = 160;
     let cut = text.floor_char_boundary(LONGEST);
     format!("{}{}", &text[..cut], if cut < text.len() { "…" } else { "" })
-}
-
-/// `1 batch`, `3 batches`.
-pub fn count(count: usize, what: &str) -> String {
-    let plural = match what.as_bytes().last() {
-        _ if count == 1 => "",
-        Some(b'h') => "es",
-        _ => "s",
-    };
-    format!("{count} {what}{plural}")
-}
-
-/// A size in words: `812 B`, `24 kB`, `1.2 GB`.
-pub fn size(bytes: u64) -> String {
-    let mut value = bytes as f64;
-    for unit in ["B", "kB", "MB", "GB"] {
-        if value < 999.5 {
-            let digits = usize::from(unit != "B" && value < 9.95);
-            return format!("{value:.digits$} {unit}");
-        }
-        value /= 1000.0;
-    }
-    format!("{value:.1} TB")
-}
-
-/// Rows in columns as wide as they need, with notes below the rows that they belong to.
-struct Table {
-    /// Right-aligned, where its head begins with `<`.
-    right: Vec<bool>,
-    lines: Vec<Line>,
-}
-
-enum Line {
-    Row(Vec<String>),
-    Note(String),
-}
-
-impl Table {
-    fn new(heads: &[&str]) -> Self {
-        let right = heads.iter().map(|head| head.starts_with('<')).collect();
-        let heads = heads.iter().map(|head| head.trim_start_matches('<').to_string()).collect();
-        Self { right, lines: vec![Line::Row(heads)] }
-    }
-
-    fn row(&mut self, cells: &[String]) {
-        self.lines.push(Line::Row(cells.to_vec()));
-    }
-
-    fn note(&mut self, text: String) {
-        self.lines.push(Line::Note(text));
-    }
-
-    fn text(&self) -> String {
-        let mut widths = vec![0; self.right.len()];
-        for line in &self.lines {
-            if let Line::Row(cells) = line {
-                for (width, cell) in widths.iter_mut().zip(cells) {
-                    *width = (*width).max(cell.chars().count());
-                }
-            }
-        }
-        let mut text = String::new();
-        for line in &self.lines {
-            let line = match line {
-                Line::Note(note) => format!("  {note}"),
-                Line::Row(cells) => {
-                    let cells = cells.iter().zip(&self.right).zip(&widths).map(|((cell, right), width)| {
-                        if *right { format!("{cell:>width$}") } else { format!("{cell:<width$}") }
-                    });
-                    cells.collect::<Vec<_>>().join("  ")
-                }
-            };
-            text.push_str(line.trim_end());
-            text.push('\n');
-        }
-        text
-    }
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@ use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use gridmon::cli::{self, print};
 use gridmon::config::Config;
 use gridmon::status::by_hand::{Discard, complain, flush, look, show};
+use gridmon::status::store::{self, StoreCommand};
 use gridmon::status::{Level, Limits, Status, Thresholds, plugin_line};
 
 /// Tells what waits in the spool, what ran and what is dark; drains, shows and discards batches by hand.
@@ -87,6 +88,20 @@ enum Command {
     },
     /// Put batches aside into bad/, so that they are not sent; asks first
     Discard(Discard),
+    /// Print what the grids of the embedded store are like now
+    #[cfg(feature = "grid")]
+    Grid {
+        /// Only this one
+        grid: Option<String>,
+        /// What has been silent for over an hour too
+        #[arg(long)]
+        all: bool,
+    },
+    /// Tell how large the embedded store is; export, import and vacuum it
+    Store {
+        #[command(subcommand)]
+        command: Option<StoreCommand>,
+    },
 }
 
 /// `[PROGRAM=]SECONDS`.
@@ -147,6 +162,10 @@ fn main() -> ExitCode {
         Some(Command::Flush) => flush(&config),
         Some(Command::Show { batch }) => show(&config, batch.as_deref()),
         Some(Command::Discard(discard)) => discard.run(&config, now),
+        #[cfg(feature = "grid")]
+        Some(Command::Grid { grid, all }) => store::grid(&config, now, grid.as_deref(), *all),
+        Some(Command::Store { command: None }) => store::status(&config, now),
+        Some(Command::Store { command: Some(command) }) => command.run(&config, now),
     };
     match done {
         Ok(code) => code,

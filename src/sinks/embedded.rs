@@ -68,12 +68,21 @@ impl Config {
         })
     }
 
-    fn keep_days(&self, tier: Tier) -> Option<u64> {
+    /// How long points of a tier are kept, in days; `None`: for ever.
+    pub fn keep_days(&self, tier: Tier) -> Option<u64> {
         match tier {
             Tier::Raw => self.keep_raw_days,
             Tier::Hour => self.keep_1h_days,
             Tier::Day => self.keep_1d_days,
         }
+    }
+
+    /// The time of the oldest points of a tier that are kept, in nanoseconds, counted from `now` in unix seconds: where a
+    /// bucket begins, since buckets go whole. `None`: all are.
+    pub fn oldest_kept(&self, tier: Tier, now: i64) -> Option<i64> {
+        let seconds = i64::try_from(self.keep_days(tier)?).ok()?.checked_mul(86_400)?;
+        let bucket = now.checked_sub(seconds)?.checked_mul(SECOND)?.div_euclid(tier.bucket());
+        bucket.checked_mul(tier.bucket())
     }
 }
 
@@ -251,10 +260,7 @@ impl Store {
     /// When the store cannot be written.
     pub fn prune(&mut self, config: &Config, now: i64, budget: usize, until: Instant) -> Result<usize> {
         let mut left = budget;
-        let oldest_kept = |tier: Tier| {
-            let seconds = i64::try_from(config.keep_days(tier)?).ok()?.checked_mul(86_400)?;
-            Some(now.checked_sub(seconds)?.checked_mul(SECOND)?.div_euclid(tier.bucket()))
-        };
+        let oldest_kept = |tier: Tier| Some(config.oldest_kept(tier, now)?.div_euclid(tier.bucket()));
         for tier in Tier::ALL {
             let Some(oldest_kept) = oldest_kept(tier) else { continue };
             while left > 0 && Instant::now() < until {

@@ -15,14 +15,15 @@ use anyhow::{Context, Result, anyhow, bail, ensure};
 use clap::Args;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use super::{Seen, count, one_line, size};
+use super::Seen;
 use crate::cli::{print, utc};
 use crate::config::Config;
 use crate::delivery::{self, Outgoing, Replay, Sink};
 use crate::spool::{Aside, BAD, Backlog, Batch, Directory, Disk, Entry, Header, Spool};
 use crate::state::{self, State};
+use crate::words::{count, one_line, size};
 
-const NAME: &str = "gridmon-status";
+pub(super) const NAME: &str = "gridmon-status";
 
 /// A line on standard error. Nobody reads: nothing to be done.
 pub fn complain(words: &str) {
@@ -30,7 +31,7 @@ pub fn complain(words: &str) {
 }
 
 /// A line on standard output.
-fn tell(words: &str) {
+pub(super) fn tell(words: &str) {
     print(&format!("{}\n", one_line(words)));
 }
 
@@ -67,7 +68,7 @@ pub fn look(config: &Config, now: i64) -> Result<Seen> {
 }
 
 /// The state directory, which must be there.
-fn state_directory(config: &Config) -> Result<PathBuf> {
+pub(super) fn state_directory(config: &Config) -> Result<PathBuf> {
     let configured = config.state_directory.as_deref();
     match State::open(configured, NAME, &config.grid.name, false) {
         Ok(state) => Ok(state.directory().to_path_buf()),
@@ -119,14 +120,20 @@ fn user(id: u32) -> String {
 /// programs could not open any more.
 fn own_state_directory(config: &Config) -> Result<PathBuf> {
     let directory = state_directory(config)?;
-    let owner = directory.metadata().with_context(|| format!("state directory {}", directory.display()))?.uid();
+    is_own(&directory)?;
+    Ok(directory)
+}
+
+/// Refuses a folder of the programs that belongs to another user.
+pub(super) fn is_own(directory: &Path) -> Result<()> {
+    let shown = directory.display();
+    let owner = directory.metadata().with_context(|| format!("state directory {shown}"))?.uid();
     ensure!(
         owner == rustix::process::geteuid().as_raw(),
-        "state directory {}: what another user changed there the programs could not open any more; it belongs to {}",
-        directory.display(),
+        "state directory {shown}: what another user changed there the programs could not open any more; it belongs to {}",
         user(owner)
     );
-    Ok(directory)
+    Ok(())
 }
 
 /// What waits, in words.

@@ -8,7 +8,7 @@ use rusqlite::types::ValueRef;
 use rusqlite::{Connection, OptionalExtension, Row, Statement, params};
 
 use super::{Store, Tier, field_ids};
-use crate::point::{Point, Value};
+use crate::point::{Latest, Measurement, Point, SECOND, Value};
 
 /// A series of the store.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -146,6 +146,29 @@ impl Store {
         })
     }
 
+    /// The newest value of every field of every series of `measurements` that has these `tags`.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn newest(&self, measurements: &[&'static Measurement], tags: &[(&str, &str)]) -> Result<Vec<Latest>> {
+        let mut names = Vec::new();
+        for measurement in measurements {
+            let filter =
+                tags.iter().fold(Filter::measurement(measurement.name), |filter, (tag, value)| filter.with(tag, value));
+            names.extend(self.find(&filter)?.into_iter().map(|series| (*measurement, series)));
+        }
+        let wanted: Vec<_> = names
+            .iter()
+            .flat_map(|(measurement, series)| measurement.fields.iter().map(move |field| (series, field)))
+            .collect();
+        let asked: Vec<_> = wanted.iter().map(|(series, field)| (*series, field.name)).collect();
+        let found = wanted.iter().zip(self.latest(&asked)?);
+        found
+            .filter_map(|((series, field), latest)| Some((series, field, latest?)))
+            .map(|(series, field, (time, value))| Ok(Latest { series: series.names()?, field, time, value }))
+            .collect()
+    }
+
     /// The values of one field of each series from `from` to before `to`, in nanoseconds: from the coarsest tier that has
     /// at least `points` of them in that time, and if none has, from the one that has most.
     ///
@@ -157,7 +180,7 @@ impl Store {
             let mut best = (Tier::Raw, 0);
             for tier in Tier::ALL.into_iter().rev() {
                 let Some((oldest, newest)) = span(&picture, tier)? else { continue };
-                let seconds = (to.min(newest).saturating_sub(from.max(oldest)) / crate::point::SECOND).max(0);
+                let seconds = (to.min(newest).saturating_sub(from.max(oldest)) / SECOND).max(0);
                 let has = seconds / tier.step_seconds();
                 if has > best.1 {
                     best = (tier, has);
@@ -239,7 +262,26 @@ impl Store {
         failed
     }
 
-    /// What each tier holds, and the size of the file. Reads the whole file.
+    /// The time that a tier covers, in nanoseconds, to whole buckets; `None` when it is empty.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn span(&self, tier: Tier) -> Result<Option<(i64, i64)>> {
+        self.read_with(|store| span(&store.connection, tier))
+    }
+
+    /// How much of the file is free, in bytes: new points fill it first.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn free_bytes(&self) -> Result<u64> {
+        self.read_with(|store| {
+            let number = |name| store.connection.pragma_query_value(None, name, |row| row.get::<_, u64>(0));
+            Ok(number("freelist_count")? * number("page_size")?)
+        })
+    }
+
+    /// What each tier holds. Reads the whole file.
     ///
     /// # Errors
     /// When the store cannot be read.
