@@ -1,0 +1,328 @@
+//! `gridmon-status grid` and `gridmon-status store` from end to end: what collect-grid wrote is told, exported, imported.
+
+#![allow(clippy::unwrap_used)]
+
+mod sandbox;
+mod support;
+
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use gridmon::point::{Point, SECOND};
+use gridmon::sinks::embedded::{Filter, Store, Tier};
+use sandbox::{NOW, Outcome, Sandbox};
+use support::skip;
+
+fn status(sandbox: &Sandbox, arguments: &[&str]) -> Outcome {
+    let began = Instant::now();
+    let now = (NOW + 180).to_string();
+    let output = Command::new(env!("CARGO_BIN_EXE_gridmon-status"))
+        .args(arguments)
+        .args(["--now", &now])
+        .current_dir(sandbox.path(""))
+        .env_clear()
+        .env("PATH", "/usr/bin:/bin")
+        .stdin(Stdio::null())
+        .output()
+        .unwrap();
+    Outcome {
+        stdout: String::from_utf8(output.stdout).unwrap(),
+        stderr: String::from_utf8(output.stderr).unwrap(),
+        code: output.status.code(),
+        took: began.elapsed(),
+    }
+}
+
+/// A folder where three runs have written to the store.
+fn with_store() -> Sandbox {
+    let sandbox = Sandbox::new("small");
+    for minute in 0..3 {
+        let run = sandbox.run(&["--now", &(NOW + 60 * minute).to_string()]);
+        assert_eq!((run.code, run.stderr.as_str()), (Some(0), ""));
+    }
+    sandbox
+}
+
+fn store(path: &Path) -> Store {
+    Store::open(path, Instant::now() + Duration::from_secs(10)).unwrap()
+}
+
+/// Every point of a store with its tier, in line protocol, sorted.
+fn everything(path: &Path) -> Vec<String> {
+    let store = Store::open_to_read(path).unwrap().unwrap();
+    let mut lines = Vec::new();
+    for tier in Tier::ALL {
+        let mut each = |point: Point| {
+            lines.push(format!("{tier} {}", point.line()));
+            Ok(())
+        };
+        store.points(tier, &Filter::default(), i64::MIN, i64::MAX, &mut each, &|_| {}).unwrap();
+    }
+    lines.sort();
+    lines
+}
+
+/// Points whose names line protocol, CSV and SQL have trouble with.
+fn odd_points() -> Vec<Point> {
+    [
+        r"odd\,measurement,a\ tag=with\ blank\,comma\=equals f=-0.0,g=9223372036854775807i -5",
+        "odd,tag=\"quoted\"\"twice f=1.5e300 1717245000000000001",
+        "odd,tag='); f=2 1717245000000000000",
+        "odd f=3i 1717245000000000000",
+        "grid_vms,cloud=é😀,grid=heprc,status=running,vmtype=w vms=7i 1717245000000000000",
+    ]
+    .map(|line| Point::from_line(line).unwrap())
+    .to_vec()
+}
+
+#[test]
+fn the_grid_is_told_from_the_store_that_the_runs_wrote() {
+    let sandbox = with_store();
+    let all = status(&sandbox, &["grid"]);
+    assert_eq!((all.code, all.stderr.as_str()), (Some(0), ""));
+    // The golden file was made of one run's points, by the same clock but for three minutes.
+    let golden = include_str!("fixtures/status/grid.txt");
+    let body = |text: &str| text.split_once('\n').unwrap().1.to_string();
+    assert_eq!(body(&all.stdout), body(golden));
+    assert!(all.stdout.starts_with("heprc at 2024-06-01 12:32 UTC, 60 s ago\n"), "{}", all.stdout);
+    assert_eq!(status(&sandbox, &["grid", "heprc"]).stdout, all.stdout);
+    let other = status(&sandbox, &["grid", "other"]);
+    assert_eq!(other.code, Some(1));
+    assert!(other.stderr.contains("has no grid called \"other\"; run collect-grid"), "{other:?}");
+}
+
+#[test]
+fn what_each_tier_holds_is_told() {
+    let sandbox = with_store();
+    let path = sandbox.path("state/gridmon.db");
+    let time = (NOW - 86_400) * SECOND;
+    let folded = [Point::from_line(&format!("m,a=b x=1,y=2 {time}")).unwrap()];
+    store(&path).write(Tier::Hour, &folded, Instant::now() + Duration::from_secs(5)).unwrap();
+    let told = status(&sandbox, &["store"]);
+    assert_eq!((told.code, told.stderr.as_str()), (Some(0), ""));
+    let lines: Vec<Vec<&str>> = told.stdout.lines().map(|line| line.split_whitespace().collect()).collect();
+    assert_eq!(lines[2][..4], ["tier", "series", "rows", "size"]);
+    let rows = |tier: &str| {
+        let lines = everything(&path);
+        let of_tier = lines.iter().filter(|line| line.starts_with(tier));
+        let fields: usize =
+            of_tier.map(|line| Point::from_line(&line[tier.len() + 1..]).unwrap().fields().count()).sum();
+        fields.to_string()
+    };
+    assert_eq!((lines[3][0], lines[3][2]), ("raw", rows("raw").as_str()), "{}", told.stdout);
+    assert_eq!((lines[4][0], lines[4][1], lines[4][2]), ("1h", "1", "2"));
+    assert!(told.stdout.contains("2024-05-31 12:30 UTC  2024-05-31 12:30 UTC  1826 days\n"), "{}", told.stdout);
+    assert!(told.stdout.contains("2024-06-01 12:30 UTC  2024-06-01 12:32 UTC  30 days\n"), "{}", told.stdout);
+    assert_eq!(lines[5], ["1d", "0", "0", lines[5][3], "kB", "-", "-", "for", "ever"]);
+}
+
+#[test]
+fn an_export_imported_is_the_same_store() {
+    let sandbox = with_store();
+    let path = sandbox.path("state/gridmon.db");
+    for tier in Tier::ALL {
+        store(&path).write(tier, &odd_points(), Instant::now() + Duration::from_secs(5)).unwrap();
+    }
+    let exported = status(&sandbox, &["store", "export", "-o", "all.influx"]);
+    let before = everything(&path);
+    assert_eq!(
+        (exported.code, exported.stdout),
+        (Some(0), format!("exported {} points into all.influx\n", before.len()))
+    );
+    assert!(!sandbox.path("all.influx.new").exists());
+    assert_eq!(status(&sandbox, &["store", "export"]).stdout, fs::read_to_string(sandbox.path("all.influx")).unwrap());
+
+    let other = Sandbox::new("small");
+    other.write("all.influx", fs::read(sandbox.path("all.influx")).unwrap());
+    for round in 0..2 {
+        let imported = status(&other, &["store", "import", "all.influx"]);
+        assert_eq!((imported.code, imported.stderr.as_str()), (Some(0), ""), "{round}");
+        let to = other.path("state/gridmon.db");
+        let words = format!("imported {} points from all.influx into {}\n", before.len(), to.display());
+        assert!(imported.stdout.starts_with(&words), "{}", imported.stdout);
+        // The one from before 1970, in the two tiers that do not keep for ever.
+        assert!(imported.stdout.contains("\n2 of them are older than [embedded] keeps points of their tier; "));
+        assert_eq!(everything(&to), before, "twice is once");
+    }
+}
+
+#[test]
+fn an_export_may_be_narrowed() {
+    let sandbox = with_store();
+    let export = |more: &[&str]| {
+        let arguments: Vec<_> = ["store", "export", "--tier", "raw"].iter().chain(more).copied().collect();
+        let outcome = status(&sandbox, &arguments);
+        assert_eq!((outcome.code, outcome.stderr.as_str()), (Some(0), ""), "{more:?}");
+        let lines: Vec<_> =
+            outcome.stdout.lines().filter(|line| !line.starts_with(['#', 'C'])).map(String::from).collect();
+        lines.iter().map(|line| Point::from_line(line).unwrap()).collect::<Vec<_>>()
+    };
+    let all = export(&[]);
+    let expected: Vec<_> = everything(&sandbox.path("state/gridmon.db"));
+    assert_eq!(all.len(), expected.len());
+    let expect = |keep: &dyn Fn(&Point) -> bool| all.iter().filter(|point| keep(point)).cloned().collect::<Vec<_>>();
+    let vms = expect(&|point| point.measurement() == "grid_vms" && point.tag("status") == Some("running"));
+    assert!(!vms.is_empty());
+    assert_eq!(export(&["-m", "grid_vms", "-t", "status=running"]), vms);
+    let second = expect(&|point| point.time() == (NOW + 60) * SECOND);
+    assert!(!second.is_empty());
+    assert_eq!(export(&["--from", &(NOW + 60).to_string(), "--to", "2024-06-01 12:32:00"]), second);
+    assert!(export(&["-m", "nothing"]).is_empty());
+    let east = expect(&|point| point.tag("cloud") == Some("cc-east") && point.tag("vmtype") == Some("atlas-worker"));
+    assert_eq!(export(&["-t", "cloud=cc-east", "-t", "vmtype=atlas-worker"]), east);
+}
+
+#[test]
+fn csv_has_a_column_for_each_tag_and_reads_back() {
+    let sandbox = with_store();
+    let path = sandbox.path("state/gridmon.db");
+    store(&path).write(Tier::Raw, &odd_points(), Instant::now() + Duration::from_secs(5)).unwrap();
+    let outcome = status(&sandbox, &["store", "export", "--format", "csv"]);
+    assert_eq!((outcome.code, outcome.stderr.as_str()), (Some(0), ""));
+    let mut reader = csv::Reader::from_reader(outcome.stdout.as_bytes());
+    let heads = reader.headers().unwrap().clone();
+    assert_eq!(heads.iter().take(3).collect::<Vec<_>>(), ["time", "tier", "measurement"]);
+    assert_eq!(heads.iter().rev().take(2).collect::<Vec<_>>(), ["value", "field"]);
+    let mut read = Vec::new();
+    for row in reader.records() {
+        let row = row.unwrap();
+        let time = row[0].parse::<jiff::Timestamp>().unwrap().as_nanosecond();
+        let tags = heads.iter().zip(&row).take(heads.len() - 2).skip(3).filter(|(_, value)| !value.is_empty());
+        let tags: Vec<_> = tags.map(|(name, value)| format!("{name}={value}")).collect();
+        read.push(format!(
+            "{} {} {} {}={}",
+            time,
+            &row[2],
+            tags.join(","),
+            &row[heads.len() - 2],
+            &row[heads.len() - 1]
+        ));
+    }
+    let mut expected = Vec::new();
+    for line in everything(&path) {
+        let point = Point::from_line(line.strip_prefix("raw ").unwrap()).unwrap();
+        let tags: Vec<_> = point.tags().map(|(name, value)| format!("{name}={value}")).collect();
+        for (field, value) in point.fields() {
+            expected.push(format!("{} {} {} {field}={value}", point.time(), point.measurement(), tags.join(",")));
+        }
+    }
+    read.sort();
+    expected.sort();
+    assert_eq!(read, expected);
+}
+
+#[test]
+fn what_is_no_point_is_named_and_the_rest_is_imported() {
+    let sandbox = Sandbox::new("small");
+    let import = |text: &[u8], arguments: &[&str]| {
+        sandbox.write("in.influx", text);
+        let all: Vec<_> = ["store", "import", "in.influx"].iter().chain(arguments).copied().collect();
+        let outcome = status(&sandbox, &all);
+        let path = sandbox.path("state/gridmon.db").display().to_string();
+        (outcome.code, outcome.stdout.replace(&path, "STORE"), outcome.stderr)
+    };
+    let (code, stdout, stderr) = import(
+        b"# a comment\n\nm,a=b x=1i 1717245000000000000\r\nm,a=b text=\"words\" 1717245000000000000\nm x=1\nhalf\xff a line\nm,a=c x=2 1717245000000000000",
+        &[],
+    );
+    assert_eq!((code, stdout.as_str()), (Some(1), "imported 2 points from in.influx into STORE\n"));
+    assert_eq!(
+        stderr,
+        "gridmon-status: in.influx: 3 lines left out, which hold no number that can be stored: line 4: \"\"words\"\" is not a number; \
+         line 5: \"m x=1\" has no time; line 6: time \"line\" is not nanoseconds: invalid digit found in string\n"
+    );
+    let (code, _, stderr) = import(b"# DML\n# CONTEXT-RETENTION-POLICY: autogen\nm x=1i 5\n", &["--tier", "1d"]);
+    assert_eq!(code, Some(1));
+    assert!(
+        stderr.contains(
+            "line 2: rename the retention policy there, or remove the line and give --tier: \"autogen\" is no tier"
+        ),
+        "{stderr}"
+    );
+    let (code, stdout, stderr) = import(b"", &[]);
+    assert_eq!(
+        (code, stdout.as_str(), stderr.as_str()),
+        (Some(0), "imported 0 points from in.influx into STORE\n", "")
+    );
+    let (code, _, stderr) = import(&vec![b'x'; 3 << 20], &[]);
+    assert!(code == Some(1) && stderr.contains("line 1 is over 1048576 bytes long; is it line protocol?"), "{stderr}");
+    let (code, stdout, _) = import(b"m x=1 5\n", &["--tier", "1d"]);
+    assert_eq!((code, stdout.as_str()), (Some(0), "imported 1 point from in.influx into STORE\n"));
+    assert_eq!(
+        everything(&sandbox.path("state/gridmon.db")),
+        ["1d m x=1.0 5", "raw m,a=b x=1i 1717245000000000000", "raw m,a=c x=2.0 1717245000000000000"]
+    );
+}
+
+#[test]
+fn vacuum_gives_the_room_back() {
+    let sandbox = with_store();
+    let path = sandbox.path("state/gridmon.db");
+    let points: Vec<_> =
+        (0..50_000).map(|at| Point::from_line(&format!("m,a=b x={at}i {at}000000000")).unwrap()).collect();
+    store(&path).write(Tier::Raw, &points, Instant::now() + Duration::from_secs(60)).unwrap();
+    let before = fs::metadata(&path).unwrap().len();
+    // A run by the wall clock prunes what is older than thirty days, so all of it.
+    let run = sandbox.run(&[]);
+    assert_eq!((run.code, run.stderr.as_str()), (Some(0), ""));
+    assert!(everything(&path).iter().all(|line| !line.starts_with("raw m,")));
+    let told = status(&sandbox, &["store"]);
+    assert!(told.stdout.contains(" of it free, which `gridmon-status store vacuum` gives back"), "{}", told.stdout);
+    let kept = everything(&path);
+    let vacuumed = status(&sandbox, &["store", "vacuum"]);
+    assert_eq!((vacuumed.code, vacuumed.stderr.as_str()), (Some(0), ""));
+    assert!(fs::metadata(&path).unwrap().len() < before / 2, "{}", vacuumed.stdout);
+    assert_eq!(everything(&path), kept);
+}
+
+#[test]
+fn where_there_is_no_store_the_way_to_one_is_told() {
+    let sandbox = Sandbox::new("small");
+    let words = "no program has written one yet: run one, for instance `collect-grid --verbose`";
+    for arguments in [&["grid"][..], &["store"], &["store", "export"], &["store", "vacuum"]] {
+        let outcome = status(&sandbox, arguments);
+        assert_eq!((outcome.code, outcome.stdout.as_str()), (Some(1), ""), "{arguments:?}");
+        assert!(outcome.stderr.contains(words), "{}", outcome.stderr);
+    }
+    sandbox.config("[carbon]\nhost = 127.0.0.1\nport = 1");
+    let outcome = status(&sandbox, &["store"]);
+    assert!(
+        outcome.stderr.contains("points go to carbon, and to a store only when [embedded] path is set too"),
+        "{outcome:?}"
+    );
+    for arguments in [
+        &["store", "export", "--tier", "2h"][..],
+        &["store", "export", "--tag", "x"],
+        &["store", "export", "--from", "noon"],
+        &["store", "import"],
+        &["store", "nothing"],
+        &["grid", "--runs", "3"],
+    ] {
+        assert_eq!(status(&sandbox, arguments).code, Some(2), "{arguments:?}");
+    }
+    let missing = status(&sandbox, &["store", "import", "nowhere"]);
+    assert_eq!(
+        (missing.code, missing.stderr.as_str()),
+        (Some(1), "gridmon-status: nowhere: No such file or directory (os error 2)\n")
+    );
+}
+
+#[test]
+fn another_users_store_is_read_and_never_changed() {
+    if !rustix::process::geteuid().is_root() {
+        return skip("another_users_store_is_read_and_never_changed", "the right of root to give a folder away");
+    }
+    let sandbox = with_store();
+    sandbox.write("in.influx", "m x=1 5\n");
+    std::os::unix::fs::chown(sandbox.path("state"), Some(54_321), None).unwrap();
+    let before = everything(&sandbox.path("state/gridmon.db"));
+    assert_eq!(status(&sandbox, &["grid"]).code, Some(0));
+    for arguments in [&["store", "import", "in.influx"][..], &["store", "vacuum"]] {
+        let refused = status(&sandbox, arguments);
+        assert_eq!(refused.code, Some(1));
+        assert!(refused.stderr.contains("belongs to user 54321; try: sudo -u '#54321' gridmon-status"), "{refused:?}");
+    }
+    assert_eq!(everything(&sandbox.path("state/gridmon.db")), before);
+}
