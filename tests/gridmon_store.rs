@@ -233,11 +233,12 @@ fn what_is_no_point_is_named_and_the_rest_is_imported() {
         "gridmon-status: in.influx: 3 lines left out, which hold no number that can be stored: line 4: \"\"words\"\" is not a number; \
          line 5: \"m x=1\" has no time; line 6: time \"line\" is not nanoseconds: invalid digit found in string\n"
     );
-    let (code, _, stderr) = import(b"# DML\n# CONTEXT-RETENTION-POLICY: autogen\nm x=1i 5\n", &["--tier", "1d"]);
+    let foreign = b"# DML\n# CONTEXT-RETENTION-POLICY: autogen\nm x=1 5\n";
+    let (code, _, stderr) = import(foreign, &[]);
     assert_eq!(code, Some(1));
     assert!(
         stderr.contains(
-            "line 2: rename the retention policy there, or remove the line and give --tier: \"autogen\" is no tier"
+            "line 2: which tier do these points belong to? Say it with --tier: \"autogen\" is no tier: raw, 1h or 1d\n"
         ),
         "{stderr}"
     );
@@ -248,7 +249,7 @@ fn what_is_no_point_is_named_and_the_rest_is_imported() {
     );
     let (code, _, stderr) = import(&vec![b'x'; 3 << 20], &[]);
     assert!(code == Some(1) && stderr.contains("line 1 is over 1048576 bytes long; is it line protocol?"), "{stderr}");
-    let (code, stdout, _) = import(b"m x=1 5\n", &["--tier", "1d"]);
+    let (code, stdout, _) = import(foreign, &["--tier", "1d"]);
     assert_eq!((code, stdout.as_str()), (Some(0), "imported 1 point from in.influx into STORE\n"));
     assert_eq!(
         everything(&sandbox.path("state/gridmon.db")),

@@ -166,12 +166,36 @@ fn the_readme_shows_what_gridmon_status_prints() {
 }
 
 #[test]
+fn the_readme_shows_what_the_store_tells() {
+    let sandbox = Sandbox::new("small");
+    for minute in 0..3 {
+        assert_eq!(sandbox.run(&["--now", &(NOW + 60 * minute).to_string()]).code, Some(0));
+    }
+    let now = (NOW + 140).to_string();
+    for command in ["grid", "store"] {
+        let (code, text) = gridmon_status(&sandbox, &[command, "--now", &now]);
+        assert_eq!(code, Some(0));
+        expect_block(&format!("gridmon-status {command}"), &format!("$ gridmon-status {command}\n{text}"));
+    }
+}
+
+#[test]
 fn help_is_a_golden_file() {
     let help = Sandbox::new("small").run(&["--help"]);
     assert_eq!((help.code, help.stderr.as_str()), (Some(0), ""));
     expect(&root("tests/fixtures/collect-grid.help"), &help.stdout);
     let sandbox = Sandbox::new("small");
-    let helps = ["--help", "show --help", "discard --help", "flush --help"].map(|arguments| {
+    let helps = [
+        "--help",
+        "show --help",
+        "discard --help",
+        "flush --help",
+        "grid --help",
+        "store --help",
+        "store export --help",
+        "store import --help",
+    ]
+    .map(|arguments| {
         let (code, text) = gridmon_status(&sandbox, &arguments.split(' ').collect::<Vec<_>>());
         assert_eq!(code, Some(0));
         format!("$ gridmon-status {arguments}\n{text}")

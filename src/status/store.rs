@@ -327,9 +327,9 @@ pub struct Import {
     /// The file; - for standard input
     #[arg(value_name = "FILE")]
     file: PathBuf,
-    /// The tier of points before any `# CONTEXT-RETENTION-POLICY:` that names one
-    #[arg(long, value_name = "TIER", default_value = "raw")]
-    tier: Tier,
+    /// All points are of this tier: raw, 1h or 1d [default: what `# CONTEXT-RETENTION-POLICY:` lines say, raw before them]
+    #[arg(long, value_name = "TIER")]
+    tier: Option<Tier>,
 }
 
 /// How many points are one transaction.
@@ -356,7 +356,8 @@ impl Import {
             store: Store::open(&path, Instant::now() + PATIENCE)?,
             config,
             now,
-            tier: self.tier,
+            tier: self.tier.unwrap_or(Tier::Raw),
+            only: self.tier,
             points: Vec::new(),
             imported: 0,
             old: 0,
@@ -392,7 +393,10 @@ struct Importing<'a> {
     store: Store,
     config: &'a Config,
     now: i64,
+    /// The tier of the points that come now.
     tier: Tier,
+    /// What the person said that it is, whatever the lines say.
+    only: Option<Tier>,
     points: Vec<Point>,
     imported: usize,
     /// Older than is kept.
@@ -421,8 +425,9 @@ impl Importing<'_> {
                 if let Some(policy) = comment.trim().strip_prefix("CONTEXT-RETENTION-POLICY:") {
                     self.flush()?;
                     let policy = policy.trim().trim_matches('"');
-                    self.tier = policy.parse().with_context(|| {
-                        format!("line {number}: rename the retention policy there, or remove the line and give --tier")
+                    let named = self.only.map_or_else(|| policy.parse(), Ok);
+                    self.tier = named.with_context(|| {
+                        format!("line {number}: which tier do these points belong to? Say it with --tier")
                     })?;
                 }
             } else if !text.is_empty() && !commands {
