@@ -170,7 +170,7 @@ fn run(
     // A run of the past must neither use nor change what later ones know.
     let directory = match &state {
         Some(state) => state.directory().to_path_buf(),
-        None => state::place(config.state_directory.as_deref()),
+        None => state::directory(config.state_directory.as_deref()),
     };
     let state = state.filter(|state| common.now.is_none() || state.last().is_none_or(|last| last.time <= now));
     watch(program.name, deadline, allowed)?;

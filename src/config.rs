@@ -36,6 +36,12 @@ pub struct Config {
     pub cloud_scheduler: Option<cloud_scheduler::Config>,
     /// `[carbon]`; `None` unless it names a host.
     pub carbon: Option<carbon::Config>,
+    /// `[dashboard]`.
+    #[cfg(feature = "dashboard")]
+    pub dashboard: crate::dashboard::Config,
+    /// `[graphite]`; `None` unless it names an address.
+    #[cfg(feature = "http")]
+    pub graphite: Option<crate::sinks::graphite::Config>,
     /// `[embedded]`.
     pub embedded: embedded::Config,
     /// `[spool]`.
@@ -144,8 +150,12 @@ impl Config {
             carbon: carbon::Config::read(
                 sections.section("carbon"),
                 #[cfg(feature = "http")]
-                graphite,
+                graphite.clone(),
             )?,
+            #[cfg(feature = "dashboard")]
+            dashboard: crate::dashboard::Config::read(sections.section("dashboard"))?,
+            #[cfg(feature = "http")]
+            graphite,
             embedded: embedded::Config::read(sections.section("embedded"))?,
             spool: spool::Config::read(sections.section("spool"))?,
             state_directory: sections.section("state").path("directory")?,

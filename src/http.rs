@@ -15,7 +15,10 @@ const LONGEST: usize = 256 << 20;
 
 /// Asks servers; one for many questions, since it keeps connections and has read the certificates.
 #[derive(Debug)]
-pub struct Client(reqwest::blocking::Client);
+pub struct Client {
+    client: reqwest::blocking::Client,
+    longest: usize,
+}
 
 impl Client {
     /// A client without connections.
@@ -30,7 +33,13 @@ impl Client {
             .redirect(reqwest::redirect::Policy::none())
             .build()
             .context("HTTP client")?;
-        Ok(Self(client))
+        Ok(Self { client, longest: LONGEST })
+    }
+
+    /// One that reads at most so many bytes of an answer.
+    #[must_use]
+    pub fn reading_at_most(self, longest: usize) -> Self {
+        Self { longest, ..self }
     }
 
     /// The body of `url`, asked with GET.
@@ -38,7 +47,7 @@ impl Client {
     /// # Errors
     /// When it cannot be had in time, has another status than 200, or is beyond all measure.
     pub fn get(&self, url: &Url, timeout: Duration) -> Result<Vec<u8>> {
-        fetch(self.0.get(url.clone()), timeout).with_context(|| format!("GET {}", shown(url)))
+        self.fetch(self.client.get(url.clone()), timeout).with_context(|| format!("GET {}", shown(url)))
     }
 
     /// The answer of `url` to a form.
@@ -46,21 +55,22 @@ impl Client {
     /// # Errors
     /// As [`Client::get`].
     pub fn post(&self, url: &Url, form: String, timeout: Duration) -> Result<Vec<u8>> {
-        let request = self.0.post(url.clone()).header("Content-Type", "application/x-www-form-urlencoded").body(form);
-        fetch(request, timeout).with_context(|| format!("POST {}", shown(url)))
+        let request =
+            self.client.post(url.clone()).header("Content-Type", "application/x-www-form-urlencoded").body(form);
+        self.fetch(request, timeout).with_context(|| format!("POST {}", shown(url)))
     }
-}
 
-fn fetch(request: RequestBuilder, timeout: Duration) -> Result<Vec<u8>> {
-    let answer = request.timeout(timeout).send().map_err(reqwest::Error::without_url);
-    let answer =
-        answer.with_context(|| format!("no answer within {} s", (timeout.as_secs_f64() * 10.0).round() / 10.0))?;
-    let status = answer.status().as_u16();
-    let mut body = Vec::new();
-    answer.take(LONGEST as u64 + 1).read_to_end(&mut body).context("the answer broke off")?;
-    ensure!(status == 200, "HTTP {status} {}", quote(&String::from_utf8_lossy(&body[..body.len().min(1000)])));
-    ensure!(body.len() <= LONGEST, "answer of over {LONGEST} bytes");
-    Ok(body)
+    fn fetch(&self, request: RequestBuilder, timeout: Duration) -> Result<Vec<u8>> {
+        let answer = request.timeout(timeout).send().map_err(reqwest::Error::without_url);
+        let answer =
+            answer.with_context(|| format!("no answer within {} s", (timeout.as_secs_f64() * 10.0).round() / 10.0))?;
+        let status = answer.status().as_u16();
+        let mut body = Vec::new();
+        answer.take(self.longest as u64 + 1).read_to_end(&mut body).context("the answer broke off")?;
+        ensure!(status == 200, "HTTP {status} {}", quote(&String::from_utf8_lossy(&body[..body.len().min(1000)])));
+        ensure!(body.len() <= self.longest, "answer of over {} bytes", self.longest);
+        Ok(body)
+    }
 }
 
 /// An address without login and query, for messages.

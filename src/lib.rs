@@ -24,6 +24,8 @@
 pub mod cli;
 pub mod command;
 pub mod config;
+#[cfg(feature = "dashboard")]
+pub mod dashboard;
 pub mod delivery;
 #[cfg(feature = "grid")]
 pub mod grid;
@@ -42,6 +44,11 @@ pub mod words;
 /// The declaration of the measurement called `name`.
 pub fn measurement(name: &str) -> Option<&'static point::Measurement> {
     measurements().find(|measurement| measurement.name == name)
+}
+
+/// What a Carbon path names; `None` for a path that no measurement declares.
+pub fn read_path(path: &str) -> Option<point::Number> {
+    measurements().find_map(|measurement| measurement.read_path(path))
 }
 
 /// Every measurement that this build declares.

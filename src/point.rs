@@ -100,6 +100,17 @@ pub struct Measurement {
     pub carbon: &'static str,
 }
 
+/// What a Carbon path names: one field of one series.
+#[derive(Clone, Debug)]
+pub struct Number {
+    /// The measurement.
+    pub measurement: &'static Measurement,
+    /// The tags that identify the series, as components of a path.
+    pub tags: Vec<(&'static str, String)>,
+    /// The field.
+    pub field: &'static Field,
+}
+
 /// A tag of a [`Measurement`].
 #[derive(Debug)]
 pub struct Tag {
@@ -190,6 +201,28 @@ impl Measurement {
             fields.iter().map(|(name, value)| (Cow::Borrowed(*name), *value)),
             time,
         )
+    }
+
+    /// What a Carbon path of this measurement says: its tags, as components of a path, and its field; `None` for a path of
+    /// another measurement.
+    pub fn read_path(&'static self, path: &str) -> Option<Number> {
+        let mut tags = Vec::new();
+        let mut field = self.fields.first()?;
+        let (mut template, mut components) = (self.carbon.split('.'), path.split('.'));
+        loop {
+            match (template.next(), components.next()) {
+                (None, None) => return Some(Number { measurement: self, tags, field }),
+                (Some(name), Some(component)) => match name.strip_prefix('{').and_then(|name| name.strip_suffix('}')) {
+                    Some("field") => field = self.fields.iter().find(|field| field.name == component)?,
+                    Some(tag) if !component.is_empty() && carbon_component(component) == component => {
+                        tags.push((tag, component.to_string()));
+                    }
+                    None if name == component => {}
+                    _ => return None,
+                },
+                _ => return None,
+            }
+        }
     }
 
     /// The Carbon path of one field of `point`, every component safe; `None` when the point lacks a tag that
@@ -645,6 +678,13 @@ mod tests {
             let point = SLOTS.point(7, [&grid, &slot], &[("busy", 3.into())]);
             let path = SLOTS.carbon_path(&point, "busy").unwrap();
             prop_assert_eq!(path.split('.').count(), 5);
+            let Number { tags, field, .. } = SLOTS.read_path(&path).unwrap();
+            let tags: Vec<_> = tags.iter().map(|(name, value)| (*name, value.as_str())).collect();
+            prop_assert_eq!(tags, [("grid", &*carbon_component(&grid)), ("slot", &*carbon_component(&slot))]);
+            prop_assert_eq!(field.name, "busy");
+            for other in [format!("{path}.x"), path.replace("busy", "nosuch"), path.replace("slots.", "others."), "a*.b".into(), String::new()] {
+                prop_assert!(SLOTS.read_path(&other).is_none());
+            }
         }
     }
 }

@@ -364,8 +364,14 @@ fn own_directory() -> Option<PathBuf> {
     Some(Path::new(&home).join(".local/state/gridmon"))
 }
 
-/// Where the first run would make a state directory, for the words of who only looks.
-pub fn place(configured: Option<&Path>) -> PathBuf {
+/// Where the state directory is, for who only looks: where the first run would make it when there is none.
+pub fn directory(configured: Option<&Path>) -> PathBuf {
+    let there = configured.map_or_else(|| default_directory(false), |configured| have(configured, false));
+    there.unwrap_or_else(|_| place(configured))
+}
+
+/// Where the first run would make it.
+fn place(configured: Option<&Path>) -> PathBuf {
     let shared = rustix::fs::access("/var/lib", Access::WRITE_OK).is_ok().then(|| SHARED.into());
     configured.map(PathBuf::from).or(shared).or_else(own_directory).unwrap_or_else(|| SHARED.into())
 }

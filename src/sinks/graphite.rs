@@ -39,7 +39,8 @@ impl Config {
         Ok(Some(Self { url }))
     }
 
-    fn render(&self) -> Result<Url> {
+    /// Where it draws and answers: `…/render`.
+    pub(crate) fn render(&self) -> Result<Url> {
         // Without its slash the last part of a prefix would be replaced.
         let mut base = self.url.clone();
         if !base.path().ends_with('/') {
@@ -126,12 +127,15 @@ fn still_missing(
 
 /// One series of an answer.
 #[derive(Debug, Deserialize)]
-struct Series {
-    target: String,
-    datapoints: Vec<(Option<f64>, i64)>,
+pub(crate) struct Series {
+    /// What was asked for.
+    pub target: String,
+    /// Values and times in unix seconds.
+    pub datapoints: Vec<(Option<f64>, i64)>,
 }
 
-fn parse(answer: &[u8]) -> Result<HashMap<String, Series>> {
+/// The series of an answer, by what was asked for.
+pub(crate) fn parse(answer: &[u8]) -> Result<HashMap<String, Series>> {
     let series: Vec<Series> = serde_json::from_slice(answer).with_context(|| {
         format!("graphite-web's answer is no list of series: {}", quote(&String::from_utf8_lossy(answer)))
     })?;

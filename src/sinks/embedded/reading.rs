@@ -108,6 +108,17 @@ impl Store {
         Ok(found)
     }
 
+    /// The series with this key.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn series(&self, key: &str) -> Result<Option<Series>> {
+        self.read_with(|store| {
+            let query = "SELECT key, id FROM series WHERE key = ?1";
+            store.connection.query_row(query, [key], |row| Ok(Series { key: row.get(0)?, id: row.get(1)? })).optional()
+        })
+    }
+
     /// How many series there are.
     ///
     /// # Errors

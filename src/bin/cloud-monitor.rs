@@ -1,0 +1,76 @@
+//! Serves the dashboard: every grid at a glance, any number one click from its plot.
+
+use std::io::Write;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::{Context, Result};
+use clap::Parser;
+use gridmon::config::Config;
+use gridmon::dashboard::backend::{Backend, Embedded, Graphite};
+use gridmon::dashboard::{Dashboard, Read, serve};
+use gridmon::{delivery, state};
+
+/// Serves the dashboard: every grid at a glance, any number one click from its plot. A service; it reads and never writes.
+///
+/// Reads graphite-web when [graphite] url is set, else the embedded store. Exit code 0: it was told to end; 1: it could not
+/// listen; 2: wrong flags or config.
+#[derive(Parser)]
+#[command(version, max_term_width = 100)]
+struct Arguments {
+    /// Read this config instead of ./config.cfg or /etc/gridmon/config.cfg
+    #[arg(short, long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Listen here instead of where [dashboard] listen says; port 0 takes any that is free
+    #[arg(short, long, value_name = "ADDRESS:PORT")]
+    listen: Option<std::net::SocketAddr>,
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let config = match Config::load(arguments.config.as_deref()) {
+        Ok(config) => config,
+        Err(error) => {
+            complain(&error);
+            return ExitCode::from(2);
+        }
+    };
+    match run(&arguments, &config) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            complain(&error);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn complain(error: &anyhow::Error) {
+    // Nobody reads: nothing to be done.
+    let _ = writeln!(std::io::stderr(), "cloud-monitor: {error:#}");
+}
+
+fn run(arguments: &Arguments, config: &Config) -> Result<()> {
+    let backend = backend(config)?;
+    let listen = arguments.listen.map_or_else(|| config.dashboard.listen.clone(), |listen| listen.to_string());
+    let reads = backend.name();
+    let now = Box::new(|| jiff::Timestamp::now().as_second());
+    let routes = Dashboard::new(config.dashboard.clone(), backend, now).routes();
+    serve(routes, &listen, |address| {
+        let _ = writeln!(std::io::stderr(), "cloud-monitor: http://{address}/ shows {reads}");
+    })
+}
+
+fn backend(config: &Config) -> Result<Box<dyn Backend>> {
+    let graphite = match (config.dashboard.read, &config.graphite) {
+        (Read::Graphite, None) => {
+            return Err(anyhow::anyhow!("[dashboard] read = graphite, but [graphite] url is not set"));
+        }
+        (Read::Embedded, _) => None,
+        (_, graphite) => graphite.as_ref(),
+    };
+    if let Some(graphite) = graphite {
+        return Ok(Box::new(Graphite::new(graphite).context("[graphite]")?));
+    }
+    let directory = state::directory(config.state_directory.as_deref());
+    Ok(Box::new(Embedded::new(delivery::store(config, &directory))))
+}

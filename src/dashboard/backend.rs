@@ -1,0 +1,337 @@
+//! Where the dashboard reads: the embedded store, or graphite-web's render API.
+
+use std::collections::HashMap;
+use std::fs;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::os::unix::fs::MetadataExt;
+use std::path::PathBuf;
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, ensure};
+use reqwest::Url;
+
+use super::history::{Values, number};
+use crate::grid::MEASUREMENTS;
+use crate::http::Client;
+use crate::point::{Fold, Kind, Latest, Measurement, Number, Point, SECOND, Value, quote};
+use crate::sinks::embedded::{Filter, Series, Store};
+use crate::sinks::graphite;
+
+/// What a plot is asked for by: a Carbon path that a measurement declares.
+#[derive(Clone, Debug)]
+pub struct Wanted {
+    /// The path.
+    pub path: String,
+    number: Number,
+}
+
+impl Wanted {
+    /// Reads a path.
+    ///
+    /// # Errors
+    /// When no measurement has such a path: nothing else is ever asked of a store.
+    pub fn new(path: &str) -> Result<Self> {
+        let number = crate::read_path(path).with_context(|| format!("{} is the path of no number", quote(path)))?;
+        Ok(Self { path: path.into(), number })
+    }
+
+    /// The series, if its tags are what the path shows of them.
+    fn series(&self) -> Point {
+        let tags = self.number.tags.iter().map(|(name, value)| ((*name).into(), value.as_str()));
+        Point::new(self.number.measurement.name.into(), tags, [], 0)
+    }
+}
+
+/// What a summary is made of. Live hosts are as many as machines ever ran, and no part of it.
+fn summarised() -> Vec<&'static Measurement> {
+    MEASUREMENTS.into_iter().filter(|measurement| measurement.name != "grid_live_hosts").collect()
+}
+
+/// A store that the dashboard reads, and never writes.
+pub trait Backend: Send + Sync {
+    /// What it is, and where, in words.
+    fn name(&self) -> String;
+
+    /// Something that differs as soon as the data do; what was made of them may be shown again until then.
+    fn version(&self) -> u64;
+
+    /// The newest value of each series of every grid.
+    ///
+    /// # Errors
+    /// When it does not answer, or not sensibly.
+    fn latest(&self, now: i64) -> Result<Vec<Latest>>;
+
+    /// Values over a time (unix seconds, up to before `to`), at least `points` where there are so many: the time between two
+    /// of them in seconds, and the series in the order of `wanted`, empty where there is none.
+    ///
+    /// # Errors
+    /// When it does not answer, or not sensibly.
+    fn history(&self, wanted: &[Wanted], from: i64, to: i64, points: usize) -> Result<(i64, Vec<Values>)>;
+}
+
+/// The embedded store.
+#[derive(Debug)]
+pub struct Embedded {
+    path: PathBuf,
+    /// Connections that nobody uses now.
+    idle: Mutex<Vec<(u64, Store)>>,
+}
+
+impl Embedded {
+    /// The store at a path, which need not be there yet.
+    pub fn new(path: PathBuf) -> Self {
+        Self { path, idle: Mutex::default() }
+    }
+
+    fn ask<T>(&self, question: impl FnOnce(&Store) -> Result<T>) -> Result<Option<T>> {
+        // A store that was replaced is another one.
+        let inode = fs::metadata(&self.path).map(|file| file.ino()).unwrap_or_default();
+        let taken = {
+            let mut idle = self.idle.lock().expect("nothing panics while it is held");
+            idle.retain(|(of, _)| *of == inode);
+            idle.pop()
+        };
+        let store = match taken {
+            Some((_, store)) => store,
+            None => match Store::open_to_read(&self.path)? {
+                Some(store) => store,
+                None => return Ok(None),
+            },
+        };
+        let answer = question(&store)?;
+        self.idle.lock().expect("nothing panics while it is held").push((inode, store));
+        Ok(Some(answer))
+    }
+
+    fn find(&self, store: &Store, wanted: &Wanted) -> Result<Option<Series>> {
+        let series = wanted.series();
+        if let Some(series) = store.series(&series.series())? {
+            return Ok(Some(series));
+        }
+        // Names that a path cannot carry as they are.
+        let all = store.find(&Filter::measurement(wanted.number.measurement.name))?;
+        Ok(all.into_iter().find(|series| {
+            let names = series.names().ok();
+            names.and_then(|names| wanted.number.measurement.carbon_path(&names, wanted.number.field.name)).as_deref()
+                == Some(&wanted.path)
+        }))
+    }
+}
+
+impl Backend for Embedded {
+    fn name(&self) -> String {
+        format!("the embedded store {}", self.path.display())
+    }
+
+    fn version(&self) -> u64 {
+        let mut wal = self.path.clone().into_os_string();
+        wal.push("-wal");
+        let mut hash = DefaultHasher::new();
+        for path in [self.path.as_os_str(), &wal] {
+            let file = fs::metadata(path).ok();
+            file.map(|file| (file.ino(), file.size(), file.mtime(), file.mtime_nsec())).hash(&mut hash);
+        }
+        hash.finish()
+    }
+
+    fn latest(&self, _now: i64) -> Result<Vec<Latest>> {
+        Ok(self.ask(|store| store.newest(&summarised(), &[]))?.unwrap_or_default())
+    }
+
+    fn history(&self, wanted: &[Wanted], from: i64, to: i64, points: usize) -> Result<(i64, Vec<Values>)> {
+        let answer = self.ask(|store| {
+            let found = wanted.iter().map(|wanted| self.find(store, wanted)).collect::<Result<Vec<_>>>()?;
+            let asked: Vec<_> = wanted
+                .iter()
+                .zip(&found)
+                .filter_map(|(wanted, series)| Some((series.as_ref()?, wanted.number.field.name)))
+                .collect();
+            let range = store.range(&asked, from.saturating_mul(SECOND), to.saturating_mul(SECOND), points)?;
+            let mut values = range.values.into_iter();
+            let found = found.iter().map(|series| series.as_ref().and_then(|_| values.next()).unwrap_or_default());
+            Ok((range.tier.step_seconds(), found.collect::<Vec<_>>()))
+        })?;
+        let (step, found) = answer.unwrap_or_else(|| (60, vec![Vec::new(); wanted.len()]));
+        let seconds = |values: Vec<(i64, Value)>| {
+            values.into_iter().map(|(time, value)| (time / SECOND, number(value))).collect()
+        };
+        let series = wanted.iter().zip(found).map(|(wanted, values)| Values {
+            path: wanted.path.clone(),
+            field: wanted.number.field,
+            values: seconds(values),
+        });
+        Ok((step, series.collect()))
+    }
+}
+
+/// graphite-web.
+#[derive(Debug)]
+pub struct Graphite {
+    render: Url,
+    shown: String,
+    client: Client,
+    seen: Mutex<Seen>,
+}
+
+/// What graphite-web has told before.
+#[derive(Debug, Default)]
+struct Seen {
+    /// When all of the last day was asked for.
+    widely: Option<Instant>,
+    /// The newest time and value of each path.
+    newest: HashMap<String, (i64, f64)>,
+}
+
+/// How long graphite-web may take to answer.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// The most that is read of its answer, in bytes.
+const LONGEST: usize = 24 << 20;
+
+/// How often all of the last day is asked for, and not only the last minutes: for what has been silent since.
+const WIDELY: Duration = Duration::from_secs(3600);
+
+/// How many targets one question has.
+const TARGETS: usize = 100;
+
+impl Graphite {
+    /// graphite-web at its address.
+    ///
+    /// # Errors
+    /// When there can be no HTTP client.
+    pub fn new(config: &graphite::Config) -> Result<Self> {
+        let client = Client::new()?.reading_at_most(LONGEST);
+        Ok(Self { render: config.render()?, shown: config.url.to_string(), client, seen: Mutex::default() })
+    }
+
+    /// Values of each target that answers, by target.
+    fn ask(
+        &self,
+        targets: &[String],
+        from: i64,
+        until: i64,
+        points: usize,
+    ) -> Result<HashMap<String, graphite::Series>> {
+        let mut series = HashMap::new();
+        let ends = Instant::now() + PATIENCE;
+        for targets in targets.chunks(TARGETS) {
+            let mut form = url::form_urlencoded::Serializer::new(String::new());
+            for target in targets {
+                form.append_pair("target", target);
+            }
+            form.append_pair("from", &from.to_string()).append_pair("until", &until.to_string());
+            form.append_pair("maxDataPoints", &points.to_string()).append_pair("format", "json");
+            let left = ends.saturating_duration_since(Instant::now());
+            ensure!(!left.is_zero(), "{} gave no answer within {} s", self.shown, PATIENCE.as_secs());
+            series.extend(graphite::parse(&self.client.post(&self.render, form.finish(), left)?)?);
+        }
+        Ok(series)
+    }
+}
+
+/// The pattern that all paths of a measurement fit.
+fn pattern(measurement: &Measurement) -> String {
+    let components = measurement.carbon.split('.').map(|component| match component {
+        "{field}" => {
+            let fields: Vec<_> = measurement.fields.iter().map(|field| field.name).collect();
+            format!("{{{}}}", fields.join(","))
+        }
+        tag if tag.starts_with('{') => "*".into(),
+        name => name.into(),
+    });
+    components.collect::<Vec<_>>().join(".")
+}
+
+/// What is asked for to have many values as one the way that a field folds.
+fn consolidated(target: &str, fold: Fold) -> String {
+    let by = match fold {
+        Fold::Sum => "sum",
+        Fold::Mean => "average",
+        Fold::Last => "last",
+        Fold::Min => "min",
+        Fold::Max => "max",
+    };
+    format!("consolidateBy({target},\"{by}\")")
+}
+
+/// The path in the name of an answer.
+fn path(target: &str) -> &str {
+    let inner = target.strip_prefix("consolidateBy(").and_then(|rest| rest.rsplit_once(','));
+    inner.map_or(target, |(path, _)| path)
+}
+
+impl Backend for Graphite {
+    fn name(&self) -> String {
+        format!("Graphite at {}", self.shown)
+    }
+
+    fn version(&self) -> u64 {
+        // Graphite does not tell; so it is asked again after a while.
+        (jiff::Timestamp::now().as_second() / 10).unsigned_abs()
+    }
+
+    fn latest(&self, now: i64) -> Result<Vec<Latest>> {
+        let last = self.seen.lock().expect("nothing panics while it is held").widely;
+        let widely = last.is_none_or(|last| last.elapsed() > WIDELY);
+        let (from, points) = if widely { (now - 86_400, 96) } else { (now - 900, 900) };
+        let targets: Vec<_> = summarised().into_iter().map(|one| consolidated(&pattern(one), Fold::Last)).collect();
+        let mut answers = self.ask(&targets, from, now, points)?;
+        if widely {
+            // Consolidated values carry the time of their first one, so the last minutes are asked for as they are.
+            for (target, series) in self.ask(&targets, now - 900, now, 900)? {
+                answers
+                    .entry(target)
+                    .or_insert(graphite::Series { target: String::new(), datapoints: Vec::new() })
+                    .datapoints
+                    .extend(series.datapoints);
+            }
+        }
+        let mut seen = self.seen.lock().expect("nothing panics while it is held");
+        if widely {
+            *seen = Seen { widely: Some(Instant::now()), newest: HashMap::new() };
+        }
+        for (target, series) in answers {
+            let newest = series.datapoints.iter().rev().find_map(|(value, time)| Some((*time, (*value)?)));
+            let Some(newest) = newest else { continue };
+            let known = seen.newest.entry(path(&target).to_string()).or_insert(newest);
+            *known = if newest.0 >= known.0 { newest } else { *known };
+        }
+        let latest = seen.newest.iter().filter_map(|(path, (time, value))| {
+            let wanted = Wanted::new(path).ok()?;
+            let value = match wanted.number.field.kind {
+                Kind::Int if value.fract() == 0.0 => Value::Int(*value as i64),
+                _ => Value::Float(*value),
+            };
+            Some(Latest {
+                series: wanted.series(),
+                field: wanted.number.field,
+                time: time.saturating_mul(SECOND),
+                value,
+            })
+        });
+        Ok(latest.collect())
+    }
+
+    fn history(&self, wanted: &[Wanted], from: i64, to: i64, points: usize) -> Result<(i64, Vec<Values>)> {
+        let targets: Vec<_> =
+            wanted.iter().map(|wanted| consolidated(&wanted.path, wanted.number.field.fold)).collect();
+        // Its range excludes the beginning and includes the end; ours is the other way round.
+        let mut answers = HashMap::new();
+        for (target, series) in self.ask(&targets, from - 1, to - 1, points)? {
+            answers.insert(path(&target).to_string(), series);
+        }
+        let mut step = 0;
+        let mut all = Vec::new();
+        for wanted in wanted {
+            let datapoints = answers.remove(&wanted.path).map(|series| series.datapoints).unwrap_or_default();
+            if let [(_, first), (_, second), ..] = datapoints.as_slice() {
+                ensure!(second > first, "{}: its times do not rise", wanted.path);
+                step = step.max(second - first);
+            }
+            let values = datapoints.into_iter().filter_map(|(value, time)| Some((time, value?)));
+            all.push(Values { path: wanted.path.clone(), field: wanted.number.field, values: values.collect() });
+        }
+        Ok((step.max(1), all))
+    }
+}

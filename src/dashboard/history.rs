@@ -1,0 +1,138 @@
+//! How numbers went over a time: aligned on one axis of times, with gaps where nothing was stored, thinned to what a plot
+//! can show; as JSON, TSV and CSV. Pure.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+use serde::Serialize;
+
+use crate::point::{Field, Fold, Value};
+
+/// One series as a store gave it.
+#[derive(Clone, Debug)]
+pub struct Values {
+    /// Its Carbon path.
+    pub path: String,
+    /// What it counts, and how it folds.
+    pub field: &'static Field,
+    /// Times in unix seconds, rising, with values.
+    pub values: Vec<(i64, f64)>,
+}
+
+/// Some series over a time, aligned.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct History {
+    /// From this time on, in unix seconds.
+    pub from: i64,
+    /// To before this time.
+    pub to: i64,
+    /// The time between two values, in seconds.
+    pub step_seconds: i64,
+    /// The times, rising, in unix seconds. Where nothing was stored for longer than a step there is one without values.
+    pub times: Vec<i64>,
+    /// The series, in the order in which they were asked for.
+    pub series: Vec<Series>,
+}
+
+/// One of them.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct Series {
+    /// Its Carbon path.
+    pub path: String,
+    /// What it counts: `jobs`, `seconds`, ….
+    pub unit: &'static str,
+    /// One for each time; `None` where nothing was stored.
+    pub values: Vec<Option<f64>>,
+}
+
+/// A number as a store may give it.
+pub fn number(value: Value) -> f64 {
+    match value {
+        Value::Int(value) => value as f64,
+        Value::Float(value) => value,
+    }
+}
+
+impl History {
+    /// Aligns `series` over `from..to`, with at most about `points` times. `step_seconds` is the time between two values of
+    /// the tier that they come from; programs that run more rarely have a longer one, which is found from the values.
+    pub fn new(from: i64, to: i64, step_seconds: i64, points: usize, series: Vec<Values>) -> Self {
+        let points = i64::try_from(points.max(1)).unwrap_or(i64::MAX);
+        // Of series that come at different rhythms the slowest is the common one; what came once a week has none.
+        let steps = series.iter().filter_map(|series| usual_step(&series.values)).filter(|step| *step <= 3600);
+        let step = steps.max().unwrap_or(0).max(step_seconds).max(1);
+        let span = to.saturating_sub(from).max(0);
+        // Whole steps, so that each bucket holds as many values as the next.
+        let bucket = step * (span / step / points + i64::from(span / step % points > 0)).max(1);
+        let mut rows = BTreeMap::<i64, Vec<Option<f64>>>::new();
+        for (at, Values { field, values, .. }) in series.iter().enumerate() {
+            let mut values = values.as_slice();
+            while let Some((first, _)) = values.first() {
+                let time = first.div_euclid(bucket) * bucket;
+                let end =
+                    values.iter().position(|(other, _)| *other >= time.saturating_add(bucket)).unwrap_or(values.len());
+                rows.entry(time).or_insert_with(|| vec![None; series.len()])[at] = fold(field.fold, &values[..end]);
+                values = &values[end..];
+            }
+        }
+        let mut history = Self { from, to, step_seconds: bucket, ..Self::default() };
+        history.series = series
+            .into_iter()
+            .map(|Values { path, field, .. }| Series { path, unit: field.unit, values: Vec::with_capacity(rows.len()) })
+            .collect();
+        for (time, row) in rows {
+            // A line across a time of which nothing is known would be a lie.
+            if let Some(last) = history.times.last().copied().filter(|last| time - last > bucket + bucket / 2) {
+                history.times.push(last + bucket);
+                history.series.iter_mut().for_each(|series| series.values.push(None));
+            }
+            history.times.push(time);
+            for (series, value) in history.series.iter_mut().zip(row) {
+                series.values.push(value);
+            }
+        }
+        history
+    }
+
+    /// Heads and rows, with `separator` between the cells; times in UTC. A value that is not known is an empty cell.
+    pub fn table(&self, separator: char) -> String {
+        let mut text = String::from("time");
+        for series in &self.series {
+            text.push(separator);
+            text.push_str(&series.path);
+        }
+        text.push('\n');
+        for (at, time) in self.times.iter().enumerate() {
+            let _ = write!(text, "{}", jiff::Timestamp::from_second(*time).unwrap_or_default());
+            for series in &self.series {
+                text.push(separator);
+                if let Some(value) = series.values[at] {
+                    let _ = write!(text, "{value}");
+                }
+            }
+            text.push('\n');
+        }
+        text
+    }
+}
+
+/// The time between most neighbours; `None` with fewer than two values.
+fn usual_step(values: &[(i64, f64)]) -> Option<i64> {
+    let mut steps: Vec<_> = values.windows(2).map(|pair| pair[1].0 - pair[0].0).collect();
+    let middle = steps.len() / 2;
+    (!steps.is_empty()).then(|| *steps.select_nth_unstable(middle).1)
+}
+
+/// Many values as one, as their field declares it.
+fn fold(fold: Fold, values: &[(i64, f64)]) -> Option<f64> {
+    let numbers = || values.iter().map(|(_, value)| *value);
+    let count = values.len() as f64;
+    match fold {
+        _ if values.is_empty() => None,
+        Fold::Sum => Some(numbers().sum()),
+        Fold::Mean => Some(numbers().sum::<f64>() / count),
+        Fold::Last => numbers().next_back(),
+        Fold::Min => numbers().reduce(f64::min),
+        Fold::Max => numbers().reduce(f64::max),
+    }
+}

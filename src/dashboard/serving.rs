@@ -1,0 +1,84 @@
+//! Connections: as many as the machine can bear, none of them for ever.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use axum::Router;
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::Semaphore;
+
+/// How many connections are served at once; others wait in the kernel's queue.
+const CONNECTIONS: usize = 1000;
+
+/// How long a request's head may take to come, and a quiet connection is kept.
+const HEAD: Duration = Duration::from_secs(15);
+
+/// How long one connection may last.
+const LONGEST: Duration = Duration::from_secs(600);
+
+/// The longest head of a request, in bytes.
+const LONGEST_HEAD: usize = 64 << 10;
+
+/// Serves `routes` at `listen` until a signal ends it; `listening` is told the address once it is there.
+///
+/// # Errors
+/// When it cannot listen there.
+pub fn serve(routes: Router, listen: &str, listening: impl FnOnce(SocketAddr)) -> Result<()> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .max_blocking_threads(8)
+        .thread_stack_size(1 << 20)
+        .enable_all()
+        .build()
+        .context("runtime")?;
+    runtime.block_on(async {
+        let listener = TcpListener::bind(listen).await.with_context(|| format!("cannot listen on {listen}"))?;
+        listening(listener.local_addr().context("its own address")?);
+        let (mut terminated, mut interrupted) =
+            (signal(SignalKind::terminate()).context("signals")?, signal(SignalKind::interrupt()).context("signals")?);
+        tokio::select! {
+            () = accept(&listener, routes) => {}
+            _ = terminated.recv() => {}
+            _ = interrupted.recv() => {}
+        }
+        Ok::<_, anyhow::Error>(())
+    })?;
+    // What is being answered may take a moment more.
+    runtime.shutdown_timeout(Duration::from_secs(2));
+    Ok(())
+}
+
+async fn accept(listener: &TcpListener, routes: Router) {
+    let places = Arc::new(Semaphore::new(CONNECTIONS));
+    loop {
+        let Ok(place) = places.clone().acquire_owned().await else { return };
+        match listener.accept().await {
+            Ok((stream, _)) => {
+                let routes = routes.clone();
+                tokio::spawn(async move {
+                    // Who is gone, is gone.
+                    let _ = tokio::time::timeout(LONGEST, converse(stream, routes)).await;
+                    drop(place);
+                });
+            }
+            // Out of files, as a rule: let some connections end first.
+            Err(_) => tokio::time::sleep(Duration::from_millis(100)).await,
+        }
+    }
+}
+
+async fn converse(stream: TcpStream, routes: Router) -> Result<(), hyper::Error> {
+    let _ = stream.set_nodelay(true);
+    http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD)
+        .max_buf_size(LONGEST_HEAD)
+        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(routes))
+        .await
+}
