@@ -119,7 +119,7 @@ impl History {
 /// The time between most neighbours; `None` with fewer than two values.
 fn usual_step(values: &[(i64, f64)]) -> Option<i64> {
     let mut steps: Vec<_> = values.windows(2).map(|pair| pair[1].0 - pair[0].0).collect();
-    let middle = steps.len() / 2;
+    let middle = steps.len().saturating_sub(1) / 2;
     (!steps.is_empty()).then(|| *steps.select_nth_unstable(middle).1)
 }
 
@@ -134,5 +134,86 @@ fn fold(fold: Fold, values: &[(i64, f64)]) -> Option<f64> {
         Fold::Last => numbers().next_back(),
         Fold::Min => numbers().reduce(f64::min),
         Fold::Max => numbers().reduce(f64::max),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::point::Kind;
+
+    static MEAN: Field =
+        Field { name: "jobs", kind: Kind::Int, unit: "jobs", meaning: "", fold: Fold::Mean, count: true };
+    static MOST: Field =
+        Field { name: "jobs", kind: Kind::Int, unit: "jobs", meaning: "", fold: Fold::Max, count: true };
+
+    fn values(field: &'static Field, values: &[(i64, f64)]) -> Values {
+        Values { path: "a.b".into(), field, values: values.to_vec() }
+    }
+
+    #[test]
+    fn a_time_of_which_nothing_is_known_is_a_gap() {
+        let history =
+            History::new(0, 600, 60, 100, vec![values(&MEAN, &[(0, 1.0), (60, 2.0), (300, 3.0), (360, 4.0)])]);
+        assert_eq!(history.times, [0, 60, 120, 300, 360]);
+        assert_eq!(history.series[0].values, [Some(1.0), Some(2.0), None, Some(3.0), Some(4.0)]);
+        assert_eq!(history.table('\t').lines().nth(3), Some("1970-01-01T00:02:00Z\t"));
+    }
+
+    #[test]
+    fn what_is_missing_from_one_series_alone_is_a_gap_in_it_alone() {
+        let series =
+            vec![values(&MEAN, &[(0, 1.0), (60, 2.0), (120, 3.0)]), values(&MEAN, &[(0, 5.0), (120, 6.0), (180, 7.0)])];
+        let history = History::new(0, 600, 60, 100, series);
+        assert_eq!(history.times, [0, 60, 120, 180]);
+        assert_eq!(history.series[1].values, [Some(5.0), None, Some(6.0), Some(7.0)]);
+    }
+
+    #[test]
+    fn many_values_become_one_as_their_field_declares_it() {
+        let ten: Vec<_> = (0..10).map(|at| (at * 60, at as f64)).collect();
+        let history = History::new(0, 600, 60, 2, vec![values(&MEAN, &ten), values(&MOST, &ten)]);
+        assert_eq!((history.step_seconds, history.times.as_slice()), (300, &[0, 300][..]));
+        assert_eq!(history.series[0].values, [Some(2.0), Some(7.0)]);
+        assert_eq!(history.series[1].values, [Some(4.0), Some(9.0)]);
+    }
+
+    #[test]
+    fn of_two_rhythms_the_slower_one_is_common() {
+        let minutes: Vec<_> = (0..20).map(|at| (at * 60, 1.0)).collect();
+        let history =
+            History::new(0, 1200, 60, 1000, vec![values(&MEAN, &minutes), values(&MEAN, &[(0, 5.0), (600, 6.0)])]);
+        assert_eq!((history.step_seconds, history.times.as_slice()), (600, &[0, 600][..]));
+    }
+
+    #[test]
+    fn nothing_is_an_empty_history() {
+        let history = History::new(0, 600, 60, 100, vec![values(&MEAN, &[])]);
+        assert!(history.times.is_empty() && history.series[0].values.is_empty());
+        assert_eq!(history.table(','), "time,a.b\n");
+    }
+
+    proptest! {
+        #[test]
+        fn it_is_bounded_ordered_and_within_what_was_given(
+            from in 0..2_000_000_000_i64,
+            steps in 1..3000_i64,
+            points in 2..500_usize,
+            gaps in prop::collection::vec(any::<bool>(), 1..50),
+        ) {
+            let to = from + steps * 60;
+            let given: Vec<_> = (0..steps).filter(|at| gaps[*at as usize % gaps.len()]).map(|at| (from + at * 60, at as f64)).collect();
+            let history = History::new(from, to, 60, points, vec![values(&MEAN, &given)]);
+            let [series] = history.series.as_slice() else { panic!("one series") };
+            prop_assert_eq!(series.values.len(), history.times.len());
+            // Each gap adds a time, and buckets may begin before the range.
+            prop_assert!(series.values.iter().flatten().count() <= points + 2, "{} {points}", history.times.len());
+            prop_assert!(history.times.windows(2).all(|pair| pair[0] < pair[1]));
+            prop_assert_eq!(series.values.iter().flatten().next().is_some(), !given.is_empty());
+            let most = given.last().map_or(0.0, |last| last.1);
+            prop_assert!(series.values.iter().flatten().all(|value| (0.0..=most).contains(value)));
+        }
     }
 }
