@@ -184,6 +184,8 @@ fn help_is_a_golden_file() {
     let help = Sandbox::new("small").run(&["--help"]);
     assert_eq!((help.code, help.stderr.as_str()), (Some(0), ""));
     expect(&root("tests/fixtures/collect-grid.help"), &help.stdout);
+    let help = Command::new(env!("CARGO_BIN_EXE_cloud-monitor")).arg("--help").output().unwrap();
+    expect(&root("tests/fixtures/cloud-monitor.help"), &String::from_utf8(help.stdout).unwrap());
     let sandbox = Sandbox::new("small");
     let helps = [
         "--help",
@@ -206,6 +208,9 @@ fn help_is_a_golden_file() {
 /// The programs that neither cron nor systemd starts.
 const BY_HAND: [&str; 1] = ["gridmon-status"];
 
+/// The programs that run all the time.
+const SERVICES: [&str; 1] = ["cloud-monitor"];
+
 #[test]
 fn every_line_of_the_crontab_and_every_unit_names_a_program_that_exists() {
     let programs: Vec<_> = fs::read_dir(root("src/bin"))
@@ -218,11 +223,16 @@ fn every_line_of_the_crontab_and_every_unit_names_a_program_that_exists() {
         .filter(|line| line.starts_with(|first: char| first.is_ascii_digit() || first == '*'))
         .map(|line| line.split_whitespace().nth(5).unwrap())
         .collect();
-    let by_cron: Vec<_> = programs.iter().filter(|program| !BY_HAND.contains(&program.as_str())).collect();
+    let by_cron = |program: &&String| !BY_HAND.contains(&program.as_str()) && !SERVICES.contains(&program.as_str());
+    let by_cron: Vec<_> = programs.iter().filter(by_cron).collect();
     assert_eq!(commands, by_cron, "each program once");
     for program in &by_cron {
         assert!(text(&format!("contrib/{program}.service")).contains(&format!("/{program} ")));
         assert!(text(&format!("contrib/{program}.timer")).contains("OnCalendar="));
+    }
+    for service in SERVICES {
+        let unit = text(&format!("contrib/{service}.service"));
+        assert!(unit.contains(&format!("/{service} ")) && unit.contains("WantedBy=multi-user.target"), "{unit}");
     }
     for program in &programs {
         assert!(text("README.md").contains(&format!("## {program}")));

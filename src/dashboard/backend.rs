@@ -171,6 +171,7 @@ pub struct Graphite {
     render: Url,
     shown: String,
     client: Client,
+    patience: Duration,
     seen: Mutex<Seen>,
 }
 
@@ -182,9 +183,6 @@ struct Seen {
     /// The newest time and value of each path.
     newest: HashMap<String, (i64, f64)>,
 }
-
-/// How long graphite-web may take to answer.
-const PATIENCE: Duration = Duration::from_secs(20);
 
 /// The most that is read of its answer, in bytes.
 const LONGEST: usize = 24 << 20;
@@ -202,7 +200,8 @@ impl Graphite {
     /// When there can be no HTTP client.
     pub fn new(config: &graphite::Config) -> Result<Self> {
         let client = Client::new()?.reading_at_most(LONGEST);
-        Ok(Self { render: config.render()?, shown: config.url.to_string(), client, seen: Mutex::default() })
+        let patience = Duration::from_secs(config.timeout_seconds);
+        Ok(Self { render: config.render()?, shown: config.url.to_string(), client, patience, seen: Mutex::default() })
     }
 
     /// Values of each target that answers, by target.
@@ -214,7 +213,7 @@ impl Graphite {
         points: usize,
     ) -> Result<HashMap<String, graphite::Series>> {
         let mut series = HashMap::new();
-        let ends = Instant::now() + PATIENCE;
+        let ends = Instant::now() + self.patience;
         for targets in targets.chunks(TARGETS) {
             let mut form = url::form_urlencoded::Serializer::new(String::new());
             for target in targets {
@@ -223,7 +222,7 @@ impl Graphite {
             form.append_pair("from", &from.to_string()).append_pair("until", &until.to_string());
             form.append_pair("maxDataPoints", &points.to_string()).append_pair("format", "json");
             let left = ends.saturating_duration_since(Instant::now());
-            ensure!(!left.is_zero(), "{} gave no answer within {} s", self.shown, PATIENCE.as_secs());
+            ensure!(!left.is_zero(), "{} gave no answer within {} s", self.shown, self.patience.as_secs());
             series.extend(graphite::parse(&self.client.post(&self.render, form.finish(), left)?)?);
         }
         Ok(series)

@@ -144,7 +144,7 @@ fn stroke(at: usize, dark: bool) -> String {
     }
 }
 
-/// The line of a series: broken where a value is missing, a dot where one stands alone.
+/// The line of a series: broken where a value is missing, a cross where one stands alone.
 fn line(history: &History, series: &Series, x: &dyn Fn(i64) -> f64, y: &dyn Fn(f64) -> f64) -> String {
     let mut path = String::new();
     let mut drawing = false;
@@ -154,8 +154,10 @@ fn line(history: &History, series: &Series, x: &dyn Fn(i64) -> f64, y: &dyn Fn(f
             continue;
         };
         let (x, y) = (x(history.times[at]), y(*value));
+        // A cross, since a line without length is hardly seen.
         let alone = !drawing && series.values.get(at + 1).is_none_or(Option::is_none);
-        let _ = write!(path, "{}{x:.1} {y:.1}{}", if drawing { "L" } else { "M" }, if alone { "h0.1" } else { "" });
+        let cross = if alone { "m-2 0h4m-2 -2v4" } else { "" };
+        let _ = write!(path, "{}{x:.1} {y:.1}{cross}", if drawing { "L" } else { "M" });
         drawing = true;
     }
     path

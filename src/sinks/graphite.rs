@@ -26,6 +26,8 @@ use crate::point::{Value, quote};
 pub struct Config {
     /// Where graphite-web is: `http://HOST:PORT/`, with the path of a prefix when it has one.
     pub url: Url,
+    /// How long the dashboard waits for an answer, in seconds; 20 by default.
+    pub timeout_seconds: u64,
 }
 
 impl Config {
@@ -34,9 +36,12 @@ impl Config {
     /// # Errors
     /// When a value is not what its key asks for.
     pub fn read(section: &mut Section) -> Result<Option<Self>> {
-        let Some(text) = section.text("url")? else { return Ok(None) };
+        let url = section.text("url")?;
+        let timeout_seconds = section.number("timeout_seconds", 20)?;
+        section.check("timeout_seconds", (1..=600).contains(&timeout_seconds), "1 to 600 seconds")?;
+        let Some(text) = url else { return Ok(None) };
         let url = http::address(&text).map_err(|error| section.error("url", error))?;
-        Ok(Some(Self { url }))
+        Ok(Some(Self { url, timeout_seconds }))
     }
 
     /// Where it draws and answers: `…/render`.
