@@ -24,7 +24,7 @@ use std::collections::HashMap;
 use std::fmt::Write as _;
 use std::io::Write as _;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, RwLock};
+use std::sync::{Arc, Mutex, OnceLock, RwLock};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow, ensure};
@@ -109,7 +109,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// How long what was made may be shown again, in seconds, when nothing has changed: ages stand in it.
 const FRESH: i64 = 10;
 
-/// How much is kept of what was made, in bytes.
+/// How much is kept of what was made, in bytes before compression.
 const KEPT: usize = 8 << 20;
 
 /// The dashboard, as its routes see it.
@@ -140,7 +140,8 @@ pub struct Summary {
 struct Made {
     kind: &'static str,
     body: Bytes,
-    gzip: Option<Bytes>,
+    /// The same compressed, once somebody has asked for it so; nothing where that is no gain.
+    gzip: OnceLock<Option<Bytes>>,
 }
 
 /// What `/metrics` tells.
@@ -253,30 +254,30 @@ impl Dashboard {
     }
 
     /// Something made of the data, or what was made of the same data before. `key` holds everything that it depends on.
-    fn made(&self, key: String, make: impl FnOnce() -> (&'static str, String)) -> Arc<Made> {
+    fn made<B: Into<Bytes>>(&self, key: String, make: impl FnOnce() -> (&'static str, B)) -> Arc<Made> {
         let kept = |kept: &HashMap<String, Arc<Made>>| kept.get(&key).cloned();
         if let Some(made) = kept(&self.kept.lock().expect("nothing panics while it is held")) {
             self.counts.reused.fetch_add(1, Ordering::Relaxed);
             return made;
         }
-        let (kind, text) = make();
-        let gzip = (text.len() > 1024).then(|| compressed(text.as_bytes())).flatten();
-        let made = Arc::new(Made { kind, body: text.into(), gzip });
+        let (kind, body) = make();
+        let made = Arc::new(Made { kind, body: body.into(), gzip: OnceLock::new() });
         let mut kept = self.kept.lock().expect("nothing panics while it is held");
-        let size = |made: &Made| made.body.len() + made.gzip.as_ref().map_or(0, Bytes::len);
         // What is old is never asked for again, so what is too much is mostly old.
-        if kept.len() >= 1000 || kept.values().map(|made| size(made)).sum::<usize>() + size(&made) > KEPT {
+        if kept.len() >= 1000 || kept.values().map(|made| made.body.len()).sum::<usize>() + made.body.len() > KEPT {
             kept.clear();
         }
-        if size(&made) <= KEPT / 4 {
-            kept.insert(key, made.clone());
-        }
+        kept.insert(key, made.clone());
         made
     }
 }
 
 fn compressed(bytes: &[u8]) -> Option<Bytes> {
-    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::new(6));
+    if bytes.len() < 1024 {
+        return None;
+    }
+    // What is sent once is compressed once, so the quick way is the quickest.
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
     encoder.write_all(bytes).ok()?;
     Some(encoder.finish().ok()?.into())
 }
@@ -287,12 +288,14 @@ impl Made {
         let kind = (header::CONTENT_TYPE, HeaderValue::from_static(self.kind));
         let vary = (header::VARY, HeaderValue::from_static("accept-encoding"));
         let cache = (header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
-        match &self.gzip {
-            Some(gzip) if accepts.contains("gzip") => {
+        let wanted =
+            accepts.contains("gzip").then(|| self.gzip.get_or_init(|| compressed(&self.body)).clone()).flatten();
+        match wanted {
+            Some(gzip) => {
                 let encoding = (header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
-                ([kind, vary, cache, encoding], gzip.clone()).into_response()
+                ([kind, vary, cache, encoding], gzip).into_response()
             }
-            _ => ([kind, vary, cache], self.body.clone()).into_response(),
+            None => ([kind, vary, cache], self.body.clone()).into_response(),
         }
     }
 }
@@ -531,11 +534,11 @@ async fn metrics(State(app): App) -> Response {
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response()
 }
 
-async fn asset(Path(name): Path<String>, headers: HeaderMap) -> Response {
+async fn asset(State(app): App, Path(name): Path<String>, headers: HeaderMap) -> Response {
     let Some(asset) = page::ASSETS.iter().find(|asset| asset.name == name) else {
         return Failure(StatusCode::NOT_FOUND, "there is no such file".into()).into_response();
     };
-    let made = Made { kind: asset.kind, body: Bytes::from_static(asset.bytes), gzip: compressed(asset.bytes) };
+    let made = app.made(format!("static {name}"), || (asset.kind, asset.bytes));
     let mut response = made.response(&headers);
     // Its address holds the version.
     response
