@@ -1,7 +1,7 @@
 # What there is to do here. `make test` is the one command that runs every test; see README.md.
 SHELL := /bin/bash -o pipefail
 .DELETE_ON_ERROR:
-.PHONY: build test test-all soak test-deps lint lint-deps bench fuzz
+.PHONY: build demo test test-all soak test-deps lint lint-deps bench fuzz
 
 export GRIDMON_SKIPPED := $(CURDIR)/target/skipped
 # What the operator has set for his own runs must not reach the tests.
@@ -10,10 +10,23 @@ unexport RUST_BACKTRACE
 build:
 	cargo build --release --locked
 
+# A day of a made-up grid through the real collect-grid into the embedded store, for anybody with a Rust toolchain; HOURS
+# plays fewer or more hours, DEMO is the folder for its files. POOL=real runs jobs in a real HTCondor pool instead, as root
+# on Debian.
+DEMO = target/demo
+QUICK = --locked --profile quick --no-default-features --features demo
+demo:
+ifeq ($(POOL),real)
+	@demo/real-pool.sh "$(DEMO)" $(QUICK)
+else
+	@cargo build $(QUICK)
+	@cargo run --quiet $(QUICK) --bin gridmon-demo -- --folder "$(DEMO)" $(if $(HOURS),--hours $(HOURS))
+endif
+
 # The tests, on real servers where they are installed; at the end the sum, and what was skipped for want of a server.
 test: test-deps
 	@mkdir -p target && rm -f $(GRIDMON_SKIPPED)
-	cargo test --locked $(TESTS) 2>&1 | tee target/test.log
+	cargo test --locked --features demo $(TESTS) 2>&1 | tee target/test.log
 	@sort -u $(GRIDMON_SKIPPED) 2>/dev/null; \
 	skipped=$$(sort -u $(GRIDMON_SKIPPED) 2>/dev/null | wc -l); \
 	sed -n 's/^test result: .* \([0-9]*\) passed; \([0-9]*\) failed.*/\1 \2/p' target/test.log | \
@@ -38,7 +51,8 @@ test-deps:
 # Everything that can be said without running: format, lints, docs, features, licences and versions of dependencies.
 lint: lint-deps
 	cargo fmt --check
-	cargo clippy --locked --all-targets -- -D warnings
+	cargo clippy --locked --all-targets --features demo -- -D warnings
+	cargo clippy --locked --no-default-features --features grid -- -D warnings
 	cargo clippy --locked --no-default-features -- -D warnings
 	RUSTDOCFLAGS='-D warnings' cargo doc --locked --no-deps --document-private-items
 	cargo deny --offline check licenses bans sources

@@ -129,6 +129,8 @@ impl Config {
         let grid = Grid::read(sections.section("grid"))?;
         #[cfg(feature = "http")]
         let graphite = crate::sinks::graphite::Config::read(sections.section("graphite"))?;
+        #[cfg(not(feature = "http"))]
+        sections.section("graphite").needs_http("url")?;
         #[cfg(feature = "grid")]
         let (htcondor, cloud_scheduler) = {
             // A file that names one of the two sources means that one; one that names neither means both.
@@ -389,6 +391,20 @@ impl Section {
     pub fn check(&self, key: &str, good: bool, what: &str) -> Result<()> {
         let value = self.entries.get(key).map_or("", |entry| entry.value.as_str());
         if good { Ok(()) } else { Err(self.error(key, anyhow!("{} is not {what}", quote(value)))) }
+    }
+
+    /// Refuses `key`: what it asks for takes HTTP.
+    ///
+    /// # Errors
+    /// When the file gives it.
+    #[cfg(not(feature = "http"))]
+    pub fn needs_http(&mut self, key: &'static str) -> Result<()> {
+        match self.text(key)? {
+            Some(_) => {
+                Err(self.error(key, anyhow!("this program was built without HTTP; build it with --features http")))
+            }
+            None => Ok(()),
+        }
     }
 
     /// An error of one key, with the file, the line and the section before it.

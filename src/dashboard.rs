@@ -14,6 +14,8 @@
 //! Every address in the page is relative, so it works behind a proxy under any prefix.
 
 pub mod backend;
+#[cfg(feature = "http")]
+pub mod graphite;
 pub mod history;
 pub mod page;
 pub mod plot;

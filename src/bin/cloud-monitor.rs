@@ -4,10 +4,16 @@ use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
+#[cfg(not(feature = "http"))]
+use anyhow::ensure;
+#[cfg(feature = "http")]
+use anyhow::{Context, bail};
 use clap::Parser;
 use gridmon::config::Config;
-use gridmon::dashboard::backend::{Backend, Embedded, Graphite};
+use gridmon::dashboard::backend::{Backend, Embedded};
+#[cfg(feature = "http")]
+use gridmon::dashboard::graphite::Graphite;
 use gridmon::dashboard::{Dashboard, Read, serve};
 use gridmon::{delivery, state};
 
@@ -61,16 +67,19 @@ fn run(arguments: &Arguments, config: &Config) -> Result<()> {
 }
 
 fn backend(config: &Config) -> Result<Box<dyn Backend>> {
-    let graphite = match (config.dashboard.read, &config.graphite) {
-        (Read::Graphite, None) => {
-            return Err(anyhow::anyhow!("[dashboard] read = graphite, but [graphite] url is not set"));
+    #[cfg(feature = "http")]
+    {
+        let graphite = match (config.dashboard.read, &config.graphite) {
+            (Read::Graphite, None) => bail!("[dashboard] read = graphite, but [graphite] url is not set"),
+            (Read::Embedded, _) => None,
+            (_, graphite) => graphite.as_ref(),
+        };
+        if let Some(graphite) = graphite {
+            return Ok(Box::new(Graphite::new(graphite).context("[graphite]")?));
         }
-        (Read::Embedded, _) => None,
-        (_, graphite) => graphite.as_ref(),
-    };
-    if let Some(graphite) = graphite {
-        return Ok(Box::new(Graphite::new(graphite).context("[graphite]")?));
     }
+    #[cfg(not(feature = "http"))]
+    ensure!(config.dashboard.read != Read::Graphite, "[dashboard] read = graphite: this build has no HTTP");
     let directory = state::directory(config.state_directory.as_deref());
     Ok(Box::new(Embedded::new(delivery::store(config, &directory))))
 }

@@ -74,6 +74,10 @@ impl Config {
             ("readback", Acknowledge::Readback),
             ("none", Acknowledge::None),
         ];
+        #[cfg(not(feature = "http"))]
+        if section.text("acknowledge")?.as_deref() == Some("readback") {
+            section.needs_http("acknowledge")?;
+        }
         let acknowledge = section.word("acknowledge", &words)?;
         #[cfg(feature = "http")]
         if acknowledge == Acknowledge::Readback && graphite.is_none() {

@@ -1,0 +1,66 @@
+//! `make demo`: a day of a made-up grid, ending now, minute by minute through the real `collect-grid` into the embedded
+//! store.
+//!
+//! One program in two roles. Run by its own name it is the player: it makes a folder with a config, a state directory and
+//! a `bin` with links to itself called `condor_q`, `condor_status` and `cloud_status`, and runs `collect-grid --now` for
+//! one minute after the other. Called by one of those names it is the stand-in for that command.
+
+mod grid;
+mod player;
+mod stand_in;
+
+use std::env;
+use std::io::{self, Write};
+use std::path::Path;
+use std::process::ExitCode;
+
+use clap::Parser;
+use gridmon::cli;
+use jiff::Timestamp;
+
+/// The time that the stand-ins answer for, in unix seconds; the wall clock's when it is not set.
+const TIME: &str = "GRIDMON_DEMO_TIME";
+
+/// Plays a day of a made-up grid that ends now, through collect-grid into the embedded store.
+#[derive(Parser)]
+#[command(name = "gridmon-demo", version, max_term_width = 100)]
+struct Arguments {
+    /// Where config, state and commands of the demo go; what an earlier demo made there is removed first
+    #[arg(long, value_name = "FOLDER", default_value = "target/demo")]
+    folder: std::path::PathBuf,
+    /// How many hours are played
+    #[arg(long, value_name = "N", default_value_t = 24, value_parser = clap::value_parser!(u32).range(1..=720))]
+    hours: u32,
+    /// When the last of them ends, instead of now: unix seconds, RFC 3339, or "YYYY-mm-dd HH:MM:SS" in UTC
+    #[arg(long, value_name = "TIME", value_parser = cli::parse_time)]
+    until: Option<i64>,
+    /// How long it may take, in seconds; when every minute would take longer, the older hours are played more coarsely
+    #[arg(long, value_name = "N", default_value_t = 50)]
+    seconds: u32,
+}
+
+fn main() -> ExitCode {
+    let mut arguments = env::args();
+    let name = arguments.next().unwrap_or_default();
+    let name = Path::new(&name).file_name().and_then(|name| name.to_str()).unwrap_or_default();
+    if let Some(program) = stand_in::PROGRAMS.into_iter().find(|program| *program == name) {
+        return stand_in(program, &arguments.collect::<Vec<_>>());
+    }
+    match player::play(&Arguments::parse()) {
+        Ok(code) => code,
+        Err(error) => {
+            let _ = writeln!(io::stderr(), "gridmon-demo: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn stand_in(program: &str, arguments: &[String]) -> ExitCode {
+    let time = env::var(TIME).ok().and_then(|time| time.parse().ok());
+    let time: i64 = time.unwrap_or_else(|| Timestamp::now().as_second());
+    let answer = stand_in::answer(program, arguments, &grid::Grid::at(time.div_euclid(60)));
+    let _ = io::stderr().write_all(answer.stderr.as_bytes());
+    // A reader that has gone away has given up on the answer.
+    let _ = io::stdout().write_all(answer.stdout.as_bytes());
+    ExitCode::from(answer.code)
+}

@@ -1,0 +1,419 @@
+//! The player: makes the folder, runs `collect-grid` for each minute, tells what happens, shows what is in the store.
+
+use std::env;
+use std::fmt::Write as _;
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io::{self, ErrorKind, IsTerminal, Write};
+use std::os::unix::fs::{OpenOptionsExt, symlink};
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail, ensure};
+use gridmon::cli::{print, utc};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use jiff::Timestamp;
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+
+use crate::grid::{CLOUDS, Grid, Minute, POOL, SCHEDDS, news};
+use crate::{Arguments, TIME, stand_in};
+
+/// The last of the hours are played minute by minute on the slowest machine.
+const RECENT: Minute = 120;
+
+/// Plays the hours that are asked for, then shows the grid's state and says what to run next.
+///
+/// # Errors
+/// When the folder cannot be had, or a run of `collect-grid` ends otherwise than the grid of its minute explains.
+pub fn play(arguments: &Arguments) -> Result<ExitCode> {
+    let interrupted = Arc::new(AtomicBool::new(false));
+    for signal in [SIGINT, SIGTERM, SIGHUP] {
+        signal_hook::flag::register(signal, interrupted.clone()).context("signal handler")?;
+    }
+    let stage = Stage::set(&arguments.folder)?;
+    let last = || arguments.until.unwrap_or_else(|| Timestamp::now().as_second()).div_euclid(60);
+    let end = last();
+    let first = end - 60 * Minute::from(arguments.hours) + 1;
+    print(&programme(first, end, &stage));
+
+    let began = Instant::now();
+    let bar = Bar::new(first, end);
+    let mut pace = Pace::new(Duration::from_secs(arguments.seconds.into()));
+    let (mut minute, mut told, mut runs) = (first, first - 1, 0);
+    // However long it takes: the last minute played is the one that it is then.
+    while minute <= last() {
+        // Of minutes that are left out as well, or what comes by mail would have no reason.
+        for time in told + 1..=minute {
+            news(time).iter().for_each(|words| bar.say(&format!("{}  generated: {words}", clock(time))));
+        }
+        told = minute;
+        for line in stage.run(minute, &interrupted)? {
+            bar.say(&format!("{}  by mail:   {line}", clock(minute)));
+        }
+        runs += 1;
+        if interrupted.load(Ordering::SeqCst) {
+            bar.end();
+            let folder = shown(&stage.folder);
+            bail!("interrupted; what was played up to {} is in {folder}, and the next demo begins anew", clock(minute));
+        }
+        if let Some(words) = pace.next(minute, last(), began.elapsed(), runs) {
+            bar.say(&words);
+        }
+        minute = pace.after(minute, last());
+        bar.at(minute, last());
+    }
+    bar.end();
+    let took = began.elapsed().as_secs_f64();
+    print(&format!("{runs} runs of collect-grid in {took:.0} s, {:.0} ms each\n\n", 1000.0 * took / f64::from(runs)));
+    stage.show(arguments.until)?;
+    print(&stage.next_commands());
+    Ok(ExitCode::SUCCESS)
+}
+
+/// What is about to be seen, and what of it is made up.
+fn programme(first: Minute, end: Minute, stage: &Stage) -> String {
+    format!(
+        "{} in the life of a grid, from {} to {}, minute by minute into {}
+
+  generated  the grid: {} clouds with their machines, {} schedds with their jobs, and what goes wrong there; a function
+             of the time, so that it is the same whoever asks
+  recorded   the form of the answers and the words of failure, from HTCondor 23.9 and Cloud Scheduler 1.13
+  real       collect-grid, started once for each minute as cron would start it, its spool and its embedded store
+
+",
+        hours(end - first + 1),
+        utc(60 * first),
+        utc(60 * end),
+        shown(&stage.folder),
+        CLOUDS.len(),
+        SCHEDDS.len(),
+    )
+}
+
+fn hours(minutes: Minute) -> String {
+    match minutes / 60 {
+        24 => "A day".into(),
+        1 => "An hour".into(),
+        hours => format!("{hours} hours"),
+    }
+}
+
+fn clock(minute: Minute) -> String {
+    utc(60 * minute)[11..16].into()
+}
+
+/// The folder of a demo, in which a run of `collect-grid` finds all that it needs.
+struct Stage {
+    folder: PathBuf,
+    /// Where `collect-grid` and `gridmon-status` are: beside this program.
+    programs: PathBuf,
+    /// Says that the folder is a demo's; locked while it plays.
+    _mark: File,
+}
+
+/// The file that says that a folder is a demo's.
+const MARK: &str = "made-by-gridmon-demo";
+
+/// The programs of gridmon that get a link beside the stand-ins.
+const REAL: [&str; 2] = ["collect-grid", "gridmon-status"];
+
+impl Stage {
+    /// Makes the folder, or clears it of what an earlier demo made.
+    fn set(folder: &Path) -> Result<Self> {
+        let another = "give another one: make demo DEMO=FOLDER";
+        let cannot = || format!("{} cannot be made or written; {another}", folder.display());
+        fs::create_dir_all(folder).with_context(cannot)?;
+        let folder = folder.canonicalize().with_context(cannot)?;
+        let text = folder.to_str().unwrap_or_default();
+        // PATH could not name it, or the config not hold it.
+        ensure!(!text.is_empty() && !text.contains([':', '\n', '#']), "{folder:?} is no name for PATH; {another}");
+        let mark = folder.join(MARK);
+        let foreign = !mark.exists() && fs::read_dir(&folder).with_context(cannot)?.next().is_some();
+        ensure!(!foreign, "{text} holds files that no demo made; {another}");
+        let mark = OpenOptions::new().write(true).create(true).truncate(false).open(mark).with_context(cannot)?;
+        match mark.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => bail!("another demo plays in {text}; wait for it, or {another}"),
+            Err(TryLockError::Error(error)) => return Err(error).with_context(cannot),
+        }
+        let program = env::current_exe().context("this program's own place")?;
+        let programs = program.parent().context("this program has no folder")?.to_path_buf();
+        let bin = folder.join("bin");
+        gone(fs::remove_dir_all(folder.join("state"))).with_context(cannot)?;
+        gone(fs::remove_file(folder.join("config.cfg"))).with_context(cannot)?;
+        gone(fs::create_dir(&bin).or_else(|error| if bin.is_dir() { Ok(()) } else { Err(error) }))
+            .with_context(cannot)?;
+        let links = stand_in::PROGRAMS.map(|name| (name, program.clone()));
+        for (name, target) in links.into_iter().chain(REAL.map(|name| (name, programs.join(name)))) {
+            ensure!(target.exists(), "{} is not there; build it: make demo does", target.display());
+            gone(fs::remove_file(bin.join(name))).with_context(cannot)?;
+            symlink(target, bin.join(name)).with_context(cannot)?;
+        }
+        // A config that a group can write is refused, and some umasks would make it so.
+        let config = OpenOptions::new().write(true).create_new(true).mode(0o644).open(folder.join("config.cfg"));
+        config.and_then(|mut file| file.write_all(config_text(text).as_bytes())).with_context(cannot)?;
+        Ok(Self { folder, programs, _mark: mark })
+    }
+
+    /// Runs `collect-grid` for one minute, as cron would; gives what it said, which cron would mail.
+    ///
+    /// # Errors
+    /// When it ends otherwise than the grid of that minute explains.
+    fn run(&self, minute: Minute, interrupted: &AtomicBool) -> Result<Vec<String>> {
+        let program = self.programs.join(REAL[0]);
+        let now = (60 * minute).to_string();
+        let output = Command::new(&program)
+            .arg("--config")
+            .arg(self.folder.join("config.cfg"))
+            .args(["--now", &now])
+            .env_clear()
+            .env("PATH", format!("{}:/usr/bin:/bin", self.folder.join("bin").display()))
+            .env(TIME, &now)
+            .stdin(Stdio::null())
+            .output()
+            .with_context(|| program.display().to_string())?;
+        let words = String::from_utf8_lossy(&output.stderr).into_owned();
+        // On ctrl-C it was told to end as well.
+        if !interrupted.load(Ordering::SeqCst) {
+            let expected = if Grid::at(minute).answers() { 0 } else { 1 };
+            ensure!(
+                output.status.code() == Some(expected),
+                "collect-grid --now {now} ended with {} where the grid of that minute explains {expected}: {}",
+                output.status,
+                if words.is_empty() { "it said nothing" } else { words.trim_end() }
+            );
+        }
+        Ok(words.lines().map(String::from).collect())
+    }
+
+    /// Prints the grid's state as the store has it.
+    fn show(&self, now: Option<i64>) -> Result<()> {
+        let mut command = Command::new(self.programs.join(REAL[1]));
+        command.args(["grid", "--config"]).arg(self.folder.join("config.cfg"));
+        command.args(now.map(|now| format!("--now={now}"))).stdin(Stdio::null());
+        let said = format!("$ {}\n", self.command(&[REAL[1], "grid"], ""));
+        print(&said);
+        let status = command.status().context(REAL[1])?;
+        ensure!(status.success(), "{} grid ended with {status}", REAL[1]);
+        Ok(())
+    }
+
+    /// A command line of a program of the demo, to be copied.
+    fn command(&self, words: &[&str], more: &str) -> String {
+        let (program, config) = (self.folder.join("bin").join(words[0]), self.folder.join("config.cfg"));
+        let words: String = words[1..].iter().map(|word| format!(" {word}")).collect();
+        format!("{}{words} -c {}{more}", shown(&program), shown(&config))
+    }
+
+    fn next_commands(&self) -> String {
+        let folder = |name: &str| self.folder.join(name);
+        let status = REAL[1];
+        let with_path = |command: String| format!("PATH={}:$PATH {command}", shown(&folder("bin")));
+        let query = "SELECT utc, value FROM points WHERE series = 'grid_jobs,grid=demo,status=running,type=all' ORDER BY time DESC LIMIT 10";
+        let commands = [
+            ("what ran, what waits and what is dark", self.command(&[status], "")),
+            ("what is in the store", self.command(&[status, "store"], "")),
+            (
+                "the jobs, as a table for a spreadsheet",
+                self.command(&[status, "store export --format csv -m grid_jobs -o jobs.csv"], ""),
+            ),
+            ("or asked with SQL", format!("sqlite3 {} \"{query}\"", shown(&folder("state/gridmon.db")))),
+            (
+                "the points of the minute that it is now, printed",
+                with_path(self.command(&["collect-grid", "--dry-run"], "")),
+            ),
+            ("the same, stored: the grid goes on; let cron do it", with_path(self.command(&["collect-grid"], ""))),
+            (
+                "points go to Graphite from now on",
+                format!("printf '[carbon]\\nhost = graphite.example.org\\n' >> {}", shown(&folder("config.cfg"))),
+            ),
+        ];
+        let mut text = String::from("\nWhat to run next:\n");
+        for (what, command) in commands {
+            let _ = write!(text, "\n  # {what}\n  {command}\n");
+        }
+        text
+    }
+}
+
+/// The config of the demo, whose folder is `folder`.
+fn config_text(folder: &str) -> String {
+    format!(
+        "# Made by the demo, and made anew by the next one.
+[grid]
+name = demo
+
+[htcondor]
+pool = {POOL}
+
+[cloud_scheduler]
+
+[state]
+directory = {folder}/state
+"
+    )
+}
+
+/// Not being there is as good as being removed.
+fn gone(result: io::Result<()>) -> io::Result<()> {
+    result.or_else(|error| if error.kind() == ErrorKind::NotFound { Ok(()) } else { Err(error) })
+}
+
+/// A path for a shell: short when it lies below the working directory, quoted when it must be.
+fn shown(path: &Path) -> String {
+    let here = env::current_dir().ok();
+    let below = here.as_deref().and_then(|here| path.strip_prefix(here).ok()).filter(|path| path.is_relative());
+    let text = below.unwrap_or(path).display().to_string();
+    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+,@".contains(c);
+    if text.chars().all(plain) { text } else { format!("'{}'", text.replace('\'', r"'\''")) }
+}
+
+/// Which minutes are played.
+struct Pace {
+    limit: Duration,
+    step: Minute,
+}
+
+/// The steps of a coarse play, in minutes. Each divides an hour.
+const STEPS: [Minute; 11] = [1, 2, 3, 4, 5, 6, 10, 12, 15, 20, 30];
+
+impl Pace {
+    fn new(limit: Duration) -> Self {
+        Self { limit, step: 1 }
+    }
+
+    /// After `runs` runs in `took`, the last of them for `minute`: whether the machine is fast enough for every minute up
+    /// to `end`. What is to be said when it is not.
+    fn next(&mut self, minute: Minute, end: Minute, took: Duration, runs: u32) -> Option<String> {
+        // The first runs make the store, and are no measure.
+        if runs < 30 || !runs.is_multiple_of(10) {
+            return None;
+        }
+        let each = took.as_secs_f64() / f64::from(runs);
+        let older = (end - RECENT - minute).max(0);
+        let affordable = (self.limit.as_secs_f64() - took.as_secs_f64()) / each - RECENT.min(end - minute) as f64;
+        let step = STEPS.into_iter().find(|step| (older / step) as f64 <= affordable.max(1.0));
+        let step = step.unwrap_or(STEPS[STEPS.len() - 1]);
+        // A little late is no reason to leave minutes out.
+        if older == 0 || step <= self.step || (older / self.step) as f64 <= 1.1 * affordable {
+            return None;
+        }
+        self.step = step;
+        Some(format!(
+            "this machine takes {:.0} ms a run, so from {} to {} only every {step} minutes are played",
+            1000.0 * each,
+            clock(minute),
+            clock(end - RECENT)
+        ))
+    }
+
+    /// The minute to be played after `minute`.
+    fn after(&self, minute: Minute, end: Minute) -> Minute {
+        let next = (minute.div_euclid(self.step) + 1) * self.step;
+        if next > end - RECENT { next.min((end - RECENT).max(minute) + 1) } else { next }
+    }
+}
+
+/// The progress on standard error: a bar on a terminal, else lines.
+struct Bar {
+    first: Minute,
+    bar: Option<ProgressBar>,
+    said: std::cell::Cell<Instant>,
+}
+
+impl Bar {
+    fn new(first: Minute, end: Minute) -> Self {
+        let bar = io::stderr().is_terminal().then(|| {
+            let style = ProgressStyle::with_template("{msg} {wide_bar} {percent} %, {eta} left");
+            ProgressBar::with_draw_target(Some((end - first + 1) as u64), ProgressDrawTarget::stderr())
+                .with_style(style.expect("the template is sound"))
+                .with_message(clock(first))
+        });
+        Self { first, bar, said: Instant::now().into() }
+    }
+
+    /// All before `minute` is played.
+    fn at(&self, minute: Minute, end: Minute) {
+        let (done, all) = (minute - self.first, end - self.first + 1);
+        match &self.bar {
+            Some(bar) => {
+                bar.set_length(all as u64);
+                bar.set_position(done as u64);
+                bar.set_message(clock(minute));
+            }
+            None if self.said.get().elapsed() >= Duration::from_secs(5) => {
+                self.said.set(Instant::now());
+                self.say(&format!("{}  {done} of {all} minutes played", clock(minute)));
+            }
+            None => {}
+        }
+    }
+
+    /// A line above the bar.
+    fn say(&self, line: &str) {
+        match &self.bar {
+            Some(bar) => bar.println(line),
+            None => {
+                let _ = writeln!(io::stderr(), "{line}");
+            }
+        }
+    }
+
+    fn end(&self) {
+        if let Some(bar) = &self.bar {
+            bar.finish_and_clear();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The minutes that are played of `minutes` when each run takes so long.
+    fn played(minutes: Minute, each: Duration) -> (Vec<Minute>, Vec<String>) {
+        let mut pace = Pace::new(Duration::from_secs(50));
+        let (mut minute, end) = (1000, 1000 + minutes - 1);
+        let (mut played, mut said) = (Vec::new(), Vec::new());
+        while minute <= end {
+            played.push(minute);
+            let runs = played.len() as u32;
+            said.extend(pace.next(minute, end, each * runs, runs));
+            minute = pace.after(minute, end);
+        }
+        (played, said)
+    }
+
+    #[test]
+    fn a_fast_machine_plays_every_minute() {
+        for minutes in [1, 60, 120, 1440] {
+            let (played, said) = played(minutes, Duration::from_millis(34));
+            assert_eq!((played, said), ((1000..1000 + minutes).collect(), vec![]));
+        }
+    }
+
+    #[test]
+    fn a_slow_machine_leaves_out_older_minutes_and_says_so() {
+        for milliseconds in [45, 100, 200, 400] {
+            let each = Duration::from_millis(milliseconds);
+            let (played, said) = played(1440, each);
+            let took = each * played.len() as u32;
+            // The first runs, which measure, and the last two hours are the least that is played.
+            let least = each * (30 + 120 + 48);
+            assert!(took <= Duration::from_secs(56).max(least), "{took:?} at {each:?}");
+            assert!(!said.is_empty(), "{each:?}");
+            assert!((2440 - 120..2440).all(|minute| played.contains(&minute)), "{each:?}");
+            let gap = played.windows(2).map(|pair| pair[1] - pair[0]).max();
+            assert!(gap > Some(1) && gap <= Some(30), "{gap:?}");
+        }
+    }
+
+    #[test]
+    fn a_path_is_shown_as_a_shell_takes_it() {
+        assert_eq!(shown(Path::new("/srv/grid-mon/a_b")), "/srv/grid-mon/a_b");
+        assert_eq!(shown(Path::new("/srv/it's mine")), r"'/srv/it'\''s mine'");
+        assert_eq!(shown(&env::current_dir().unwrap().join("x")), "x");
+    }
+}
