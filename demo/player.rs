@@ -3,12 +3,14 @@
 use std::env;
 use std::fmt::Write as _;
 use std::fs::{self, File, OpenOptions, TryLockError};
-use std::io::{self, ErrorKind, IsTerminal, Write};
+use std::io::{self, BufRead, BufReader, ErrorKind, IsTerminal, Write};
+use std::net::TcpStream;
 use std::os::unix::fs::{OpenOptionsExt, symlink};
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitCode, Stdio};
+use std::process::{Child, Command, ExitCode, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
@@ -69,6 +71,7 @@ pub fn play(arguments: &Arguments) -> Result<ExitCode> {
     print(&format!("{runs} runs of collect-grid in {took:.0} s, {:.0} ms each\n\n", 1000.0 * took / f64::from(runs)));
     stage.show(arguments.until)?;
     print(&stage.next_commands());
+    stage.dashboard(&interrupted)?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -117,7 +120,7 @@ struct Stage {
 const MARK: &str = "made-by-gridmon-demo";
 
 /// The programs of gridmon that get a link beside the stand-ins.
-const REAL: [&str; 2] = ["collect-grid", "gridmon-status"];
+const REAL: [&str; 3] = ["collect-grid", "gridmon-status", "cloud-monitor"];
 
 impl Stage {
     /// Makes the folder, or clears it of what an earlier demo made.
@@ -200,6 +203,53 @@ impl Stage {
         Ok(())
     }
 
+    /// Serves the dashboard of what was played: on a terminal until it is interrupted, else just long enough to see that it
+    /// answers.
+    fn dashboard(&self, interrupted: &AtomicBool) -> Result<()> {
+        let program = self.programs.join(REAL[2]);
+        let start = |listen: &str| -> Result<(Child, String)> {
+            let mut command = Command::new(&program);
+            command.arg("--config").arg(self.folder.join("config.cfg")).args(["--listen", listen]);
+            let mut child = command.stdin(Stdio::null()).stderr(Stdio::piped()).spawn().context(REAL[2])?;
+            let mut said = String::new();
+            if let Some(stderr) = child.stderr.take() {
+                BufReader::new(stderr).read_line(&mut said).context(REAL[2])?;
+            }
+            Ok((child, said))
+        };
+        let (mut child, mut said) = start("127.0.0.1:5000")?;
+        if !said.contains("http://") {
+            // Somebody has that port; any other will do.
+            let _ = child.wait();
+            (child, said) = start("127.0.0.1:0")?;
+        }
+        let address = said.split_whitespace().find_map(|word| word.strip_prefix("http://")?.strip_suffix('/'));
+        let served =
+            address.with_context(|| format!("{} did not start: {}", REAL[2], said.trim())).and_then(|address| {
+                let answer = ask(address).with_context(|| format!("http://{address}/"))?;
+                ensure!(answer.starts_with("HTTP/1.1 200 "), "http://{address}/ answers {answer:?}");
+                print(&format!("\nThe dashboard of this grid: http://{address}/\n"));
+                if !io::stdin().is_terminal() {
+                    let again = self.command(&[REAL[2]], "");
+                    print(&format!(
+                        "There is no terminal to end it from, so it ends now; start it again with\n  {again}\n"
+                    ));
+                    return Ok(());
+                }
+                print("It runs until you press ctrl-C.\n");
+                while !interrupted.load(Ordering::SeqCst) {
+                    if let Some(status) = child.try_wait().context(REAL[2])? {
+                        bail!("{} ended with {status}", REAL[2]);
+                    }
+                    thread::sleep(Duration::from_millis(50));
+                }
+                Ok(())
+            });
+        let _ = child.kill();
+        let _ = child.wait();
+        served
+    }
+
     /// A command line of a program of the demo, to be copied.
     fn command(&self, words: &[&str], more: &str) -> String {
         let (program, config) = (self.folder.join("bin").join(words[0]), self.folder.join("config.cfg"));
@@ -236,6 +286,16 @@ impl Stage {
         }
         text
     }
+}
+
+/// The first line of what a server answers to a question for its first page.
+fn ask(address: &str) -> io::Result<String> {
+    let mut stream = TcpStream::connect(address)?;
+    stream.set_read_timeout(Some(Duration::from_secs(10)))?;
+    stream.write_all(b"GET / HTTP/1.1\r\nHost: demo\r\nConnection: close\r\n\r\n")?;
+    let mut line = String::new();
+    BufReader::new(stream).read_line(&mut line)?;
+    Ok(line)
 }
 
 /// The config of the demo, whose folder is `folder`.

@@ -117,6 +117,8 @@ fn two_hours_are_played_told_and_stored() {
 
     // What it says is to be run next can be copied and does what it says.
     let (_, commands) = stdout.split_once("What to run next:").unwrap();
+    let (commands, dashboard) = commands.split_once("\nThe dashboard of this grid: ").unwrap();
+    assert!(dashboard.starts_with("http://127.0.0.1:") && dashboard.contains("cloud-monitor' -c "), "{dashboard}");
     let mut ran = 0;
     for command in commands.lines().filter(|line| line.starts_with("  ") && !line.starts_with("  #")) {
         if command.contains("sqlite3") && !Path::new("/usr/bin/sqlite3").exists() {
@@ -167,6 +169,7 @@ fn a_run_that_fails_for_no_reason_of_the_grids_ends_the_demo() {
     fs::create_dir(&place).unwrap();
     fs::copy(DEMO, place.join("gridmon-demo")).unwrap();
     symlink(GRIDMON_STATUS, place.join("gridmon-status")).unwrap();
+    symlink(env!("CARGO_BIN_EXE_cloud-monitor"), place.join("cloud-monitor")).unwrap();
     symlink("/bin/false", place.join("collect-grid")).unwrap();
     let stage = folder.path().join("stage");
     let mut command = bare(place.join("gridmon-demo"));
@@ -226,6 +229,7 @@ fn make_demo_in_a_clean_clone() {
     };
     let (stdout, _) = fine(&mut make(&[]));
     assert!(stdout.contains(" runs of collect-grid in ") && stdout.contains("What to run next:"), "{stdout}");
+    assert!(stdout.contains("\nThe dashboard of this grid: http://127.0.0.1:"), "{stdout}");
     let folder = clone.join("target/demo");
     let newest = fine(bare("sh").args(["-c", "ls -1 target/demo"]).current_dir(&clone)).0;
     assert_eq!(newest, "bin\nconfig.cfg\nmade-by-gridmon-demo\nstate\n");
