@@ -196,12 +196,17 @@ impl Store {
     fn connect(path: &Path, mode: OpenFlags, until: Instant) -> Result<Option<Self>> {
         let shown = path.display();
         let there = match fs::metadata(path) {
-            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+            Err(error) if error.kind() == ErrorKind::NotFound => match fs::read_link(path) {
+                // Where a disk is not mounted, say: what lies there must not be begun anew here.
+                Ok(to) => bail!("{shown} is a link to {}, which is not there", to.display()),
+                Err(_) => return Ok(None),
+            },
             there => there.with_context(|| shown.to_string())?,
         };
         ensure!(there.is_file(), "{shown} is not a file");
         // SQLite would take it for a new one.
         ensure!(there.len() > 0, "{shown} is empty, though no store ever is; {}", way_out(path));
+        let log = fs::metadata(beside(path, "-wal")).map_or(0, |log| log.len());
         let connection = Connection::open_with_flags(path, mode | OpenFlags::SQLITE_OPEN_NO_MUTEX);
         let connection = connection.map_err(|error| in_words(error, path))?;
         let store = Self { connection, path: path.to_path_buf(), file: identity(&there) };
@@ -212,9 +217,9 @@ impl Store {
             store.connection.pragma_update(None, "cache_size", -8000)?;
             Ok(())
         })?;
-        let (application, version) = store.read_with(|store| {
+        let (application, version, page) = store.read_with(|store| {
             let number = |name| store.connection.pragma_query_value(None, name, |row| row.get::<_, i64>(0));
-            Ok((number("application_id")?, number("user_version")?))
+            Ok((number("application_id")?, number("user_version")?, number("page_size")?))
         })?;
         ensure!(
             application == APPLICATION,
@@ -225,6 +230,9 @@ impl Store {
             "{shown} has schema {version}, which a newer gridmon made; this one knows schemas up to {}: run the newer one again",
             MIGRATIONS.len()
         );
+        // SQLite reads the missing end of a page as zeros. In the log it may still be whole.
+        let whole = there.len() % page.unsigned_abs().max(1) == 0 || log > 0;
+        ensure!(whole, "{shown} is damaged (it ends within a page); {}", way_out(path));
         Ok(Some(store))
     }
 
@@ -266,8 +274,7 @@ impl Store {
                 }
             }
         }
-        // Only when every tier is through can no row of a series be left.
-        if left > 0 && left < budget {
+        if left < budget {
             self.write_with(until, |store| forget_series(&store.connection, &oldest_kept))?;
         }
         Ok(budget - left)
@@ -489,17 +496,27 @@ fn remove_some(connection: &Connection, tier: Tier, oldest_kept: i64, most: usiz
     }
 }
 
-/// Removes the series that no tier has a row of any more.
+/// Removes the series that no tier has a row of any more. None as long as any tier has rows that are to go: the pruning
+/// was not done, or a late batch came meanwhile, and what the table of series says of the newest is no proof.
 fn forget_series(connection: &Connection, oldest_kept: &dyn Fn(Tier) -> Option<i64>) -> rusqlite::Result<()> {
     let gone = |tier: Tier| {
-        let newest = tier.newest();
+        let (newest, table) = (tier.newest(), tier.table());
         match oldest_kept(tier) {
-            Some(oldest_kept) => format!("({newest} IS NULL OR {newest} < {oldest_kept})"),
+            Some(oldest_kept) => format!(
+                "({newest} IS NULL OR {newest} < {oldest_kept}) AND NOT EXISTS (SELECT 1 FROM {table} WHERE bucket < {oldest_kept})"
+            ),
             None => format!("{newest} IS NULL"),
         }
     };
     let gone = Tier::ALL.map(gone).join(" AND ");
     connection.execute(&format!("DELETE FROM series WHERE {gone}"), []).map(drop)
+}
+
+/// A file that SQLite keeps beside a store.
+fn beside(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(suffix);
+    name.into()
 }
 
 fn identity(file: &Metadata) -> (u64, u64) {
@@ -528,7 +545,9 @@ fn in_words(error: rusqlite::Error, path: &Path) -> anyhow::Error {
             )
         }
         Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => anyhow!("{shown} is locked by another process"),
-        _ => anyhow!("{shown}: {error}"),
+        Some(_) => anyhow!("{shown}: {error}"),
+        // Not SQLite's: what it gave is not what a store holds.
+        None => anyhow!("{shown} is damaged ({error}); {}", way_out(path)),
     }
 }
 
