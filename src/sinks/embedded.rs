@@ -554,7 +554,14 @@ fn in_words(error: rusqlite::Error, path: &Path) -> anyhow::Error {
     let extended = error.sqlite_error().map(|error| error.extended_code);
     match error.sqlite_error_code() {
         Some(ErrorCode::NotADatabase) => anyhow!("{shown} is no SQLite database, or is damaged; {}", way_out(path)),
-        Some(ErrorCode::DatabaseCorrupt) => anyhow!("{shown} is damaged ({error}); {}", way_out(path)),
+        // A row that is there twice, a table that is not there: what is written and asked is always the same.
+        Some(
+            ErrorCode::DatabaseCorrupt
+            | ErrorCode::ConstraintViolation
+            | ErrorCode::TypeMismatch
+            | ErrorCode::TooBig
+            | ErrorCode::Unknown,
+        ) => anyhow!("{shown} is damaged ({error}); {}", way_out(path)),
         Some(ErrorCode::DiskFull) => anyhow!("{shown}: the disk is full"),
         Some(_) if extended == Some(ffi::SQLITE_IOERR_SHMSIZE) => {
             anyhow!("{shown}-shm cannot be written: the disk is full, or fails")
