@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::{Result, anyhow};
+use anyhow::{Result, anyhow, bail};
 use serde::{Deserialize, Serialize};
 
 use crate::config::Config;
@@ -445,6 +445,12 @@ impl Sink for Embedded {
     }
 
     fn check(&self, _deadline: Instant) -> Result<String> {
+        // A run makes the state directory, and no other.
+        if let Some(folder) = self.config.path.as_deref().and_then(Path::parent)
+            && let Err(error) = folder.metadata()
+        {
+            bail!("{} cannot be made: {}: {error}", self.path.display(), folder.display());
+        }
         Store::check(&self.path)
     }
 

@@ -8,14 +8,14 @@ mod support;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::io::{BufRead, BufReader, Write};
 use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
+use std::process::Stdio;
 use std::time::Duration;
 
+use sandbox::disk::SmallDisk;
 use sandbox::proof::{Clouds, Keeper, Key, account, batches, names, slot};
 use sandbox::{Mood, Outcome, Sandbox};
-use support::{Ports, free_port, skip, wait_until};
+use support::{Ports, free_port, wait_until};
 
 /// The slot of the first run.
 const START: i64 = 1_717_200_000;
@@ -263,95 +263,12 @@ fn a_spool_that_cannot_be_had_costs_no_live_points() {
     assert!(outcome.stderr.contains(&words), "{}", outcome.stderr);
 }
 
-/// A small disk of its own for a folder of the sandbox, seen by nobody but those who are let in; gone with this value.
-struct SmallDisk {
-    child: Child,
-    folder: PathBuf,
-}
-
-impl SmallDisk {
-    /// `None` without the right to mount, which it says.
-    fn mount(test: &str, folder: PathBuf, size: &str) -> Option<Self> {
-        fs::create_dir_all(&folder).unwrap();
-        let script = "mount -t tmpfs -o mode=0750,size=\"$1\" none \"$0\" && echo ready && read -r _";
-        let mut child = Command::new("unshare")
-            .args(["-m", "--propagation", "private", "sh", "-c", script])
-            .arg(&folder)
-            .arg(size)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .ok()?;
-        let mut line = String::new();
-        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
-        if line != "ready\n" {
-            let _ = child.wait();
-            skip(test, "the right to mount (root)");
-            return None;
-        }
-        Some(Self { child, folder })
-    }
-
-    /// A file on it.
-    fn path(&self, name: &str) -> PathBuf {
-        let root = PathBuf::from(format!("/proc/{}/root", self.child.id()));
-        root.join(self.folder.strip_prefix("/").unwrap()).join(name)
-    }
-
-    /// A command that sees it.
-    fn inside(&self, command: &Command) -> Command {
-        let mut inside = Command::new("nsenter");
-        inside.args(["-t", &self.child.id().to_string(), "-m"]);
-        if let Some(folder) = command.get_current_dir() {
-            inside.arg(format!("--wd={}", folder.display())).env_clear();
-        }
-        inside.envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
-        inside.arg(command.get_program()).args(command.get_args()).stdin(Stdio::null());
-        inside
-    }
-
-    fn run(&self, at: &Waiting, minute: i64) -> Outcome {
-        let arguments = at.clouds.at(&at.sandbox, START + MINUTE * minute);
-        let mut arguments: Vec<_> = arguments.iter().map(String::as_str).collect();
-        arguments.push("-v");
-        let output = self.inside(&at.sandbox.command(&arguments)).output().unwrap();
-        Outcome {
-            stdout: String::from_utf8(output.stdout).unwrap(),
-            stderr: String::from_utf8(output.stderr).unwrap(),
-            code: output.status.code(),
-            took: Duration::ZERO,
-        }
-    }
-
-    fn remount(&self, how: &str) {
-        let mut mount = Command::new("mount");
-        mount.args(["-o", &format!("remount,{how}")]).arg(&self.folder);
-        assert!(self.inside(&mount).status().unwrap().success());
-    }
-
-    /// Writes until nothing more fits, where nobody minds a foreign file.
-    fn fill(&self) {
-        let mut file = fs::File::options().create(true).append(true).open(self.filling()).unwrap();
-        while file.write_all(&[0; 512]).is_ok() {}
-    }
-
-    fn free(&self) {
-        fs::remove_file(self.filling()).unwrap();
-    }
-
-    fn filling(&self) -> PathBuf {
-        let bad = if self.folder.ends_with("spool") { "bad" } else { "spool/bad" };
-        self.path(bad).join("filling")
-    }
-}
-
-impl Drop for SmallDisk {
-    fn drop(&mut self) {
-        // Its end of input ends it.
-        drop(self.child.stdin.take());
-        let _ = self.child.wait();
-    }
+/// A run of [`Waiting`] in which everybody sees the disk.
+fn run_on(disk: &SmallDisk, at: &Waiting, minute: i64) -> Outcome {
+    let arguments = at.clouds.at(&at.sandbox, START + MINUTE * minute);
+    let mut arguments: Vec<_> = arguments.iter().map(String::as_str).collect();
+    arguments.push("-v");
+    disk.run(&at.sandbox.command(&arguments))
 }
 
 #[test]
@@ -362,11 +279,11 @@ fn a_disk_that_has_gone_read_only_costs_no_live_points_and_what_is_on_it_waits()
         let at = Waiting::new(3, 0);
         let Some(disk) = SmallDisk::mount(test, at.sandbox.path(folder), "4m") else { return };
         at.carbon(false, "");
-        assert_eq!(disk.run(&at, 0).code, Some(1));
+        assert_eq!(run_on(&disk, &at, 0).code, Some(1));
         disk.remount("ro");
         at.carbon(true, "");
         for minute in [1, 2] {
-            let outcome = disk.run(&at, minute);
+            let outcome = run_on(&disk, &at, minute);
             assert_eq!(outcome.code, Some(1), "{folder}");
             let words = "collect-grid: spool: spool: Read-only file system (os error 30); what a sink does not acknowledge at once is lost";
             assert!(outcome.stderr.contains(words), "{folder}: {}", outcome.stderr);
@@ -376,7 +293,7 @@ fn a_disk_that_has_gone_read_only_costs_no_live_points_and_what_is_on_it_waits()
         }
         at.has([1, 2]);
         disk.remount("rw");
-        let outcome = disk.run(&at, 3);
+        let outcome = run_on(&disk, &at, 3);
         assert_eq!((outcome.code, account(&outcome.stderr)[5]), (Some(0), 0), "{folder}: {}", outcome.stderr);
         at.has(0..=3);
     }
@@ -389,9 +306,11 @@ fn a_full_disk_costs_no_live_points() {
     for folder in ["state/spool", "state"] {
         let at = Waiting::new(3, 0);
         let Some(disk) = SmallDisk::mount(test, at.sandbox.path(folder), "2m") else { return };
+        // Where nobody minds a foreign file.
+        let filling = if folder == "state" { "spool/bad/filling" } else { "bad/filling" };
         at.carbon(false, "[spool]\nmax_disk_percent = 100");
-        assert_eq!(disk.run(&at, 0).code, Some(1), "{folder}");
-        disk.fill();
+        assert_eq!(run_on(&disk, &at, 0).code, Some(1), "{folder}");
+        disk.fill(filling);
         // Before the limit, and where there is none.
         for (minute, percent, words) in [
             (
@@ -406,7 +325,7 @@ fn a_full_disk_costs_no_live_points() {
             ),
         ] {
             at.carbon(true, &format!("[spool]\nmax_disk_percent = {percent}"));
-            let outcome = disk.run(&at, minute);
+            let outcome = run_on(&disk, &at, minute);
             assert_eq!(outcome.code, Some(1), "{folder}");
             assert!(outcome.stderr.contains(words), "{folder}: {}", outcome.stderr);
             let [collected, delivered, spooled, dropped, _, waiting] = account(&outcome.stderr);
@@ -416,18 +335,18 @@ fn a_full_disk_costs_no_live_points() {
         }
         at.carbon(false, "[spool]\nmax_disk_percent = 100");
         // Also where the batch was that has left.
-        disk.fill();
-        let outcome = disk.run(&at, 3);
+        disk.fill(filling);
+        let outcome = run_on(&disk, &at, 3);
         let [collected, delivered, spooled, dropped, ..] = account(&outcome.stderr);
         assert_eq!((delivered, spooled, dropped), (0, 0, collected), "{folder}: {}", outcome.stderr);
         assert_eq!(outcome.code, Some(1));
         assert!(outcome.stderr.contains("points of this run (neither spooled nor acknowledged by carbon)"));
         // No leaving of what did not fit, and all is well with room.
-        disk.free();
-        let spool = disk.filling().ancestors().nth(2).unwrap().to_path_buf();
+        fs::remove_file(disk.path(filling)).unwrap();
+        let spool = disk.path(filling).ancestors().nth(2).unwrap().to_path_buf();
         assert_eq!(names(&spool), ["bad", "lock.carbon"]);
         at.carbon(true, "");
-        let outcome = disk.run(&at, 4);
+        let outcome = run_on(&disk, &at, 4);
         assert_eq!(outcome.code, Some(0), "{folder}: {}", outcome.stderr);
         at.has([0, 1, 2, 4]);
     }

@@ -29,7 +29,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use rusqlite::config::DbConfig;
-use rusqlite::{Connection, ErrorCode, OpenFlags, Statement, Transaction, TransactionBehavior, params};
+use rusqlite::{Connection, ErrorCode, OpenFlags, Statement, Transaction, TransactionBehavior, ffi, params};
 
 pub use self::reading::{Filter, Range, Series, TierStatus};
 use crate::config::Section;
@@ -179,7 +179,10 @@ impl Store {
         let mut store = match Self::connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE, until)? {
             Some(store) => store,
             None => {
-                make(path).with_context(|| format!("{} cannot be made", path.display()))?;
+                make(path).map_err(|error| match error.downcast() {
+                    Ok(error) => in_words(error, path),
+                    Err(error) => error.context(format!("{} cannot be made", path.display())),
+                })?;
                 let store = Self::connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE, until)?;
                 store.with_context(|| format!("{} vanished as soon as it was made", path.display()))?
             }
@@ -205,12 +208,17 @@ impl Store {
     fn connect(path: &Path, mode: OpenFlags, until: Instant) -> Result<Option<Self>> {
         let shown = path.display();
         let there = match fs::metadata(path) {
-            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+            Err(error) if error.kind() == ErrorKind::NotFound => match fs::read_link(path) {
+                // Where a disk is not mounted, say: what lies there must not be begun anew here.
+                Ok(to) => bail!("{shown} is a link to {}, which is not there", to.display()),
+                Err(_) => return Ok(None),
+            },
             there => there.with_context(|| shown.to_string())?,
         };
         ensure!(there.is_file(), "{shown} is not a file");
         // SQLite would take it for a new one.
         ensure!(there.len() > 0, "{shown} is empty, though no store ever is; {}", way_out(path));
+        let log = fs::metadata(beside(path, "-wal")).map_or(0, |log| log.len());
         let connection = Connection::open_with_flags(path, mode | OpenFlags::SQLITE_OPEN_NO_MUTEX);
         let connection = connection.map_err(|error| in_words(error, path))?;
         let store = Self { connection, path: path.to_path_buf(), file: identity(&there) };
@@ -221,9 +229,9 @@ impl Store {
             store.connection.pragma_update(None, "cache_size", -8000)?;
             Ok(())
         })?;
-        let (application, version) = store.read_with(|store| {
+        let (application, version, page) = store.read_with(|store| {
             let number = |name| store.connection.pragma_query_value(None, name, |row| row.get::<_, i64>(0));
-            Ok((number("application_id")?, number("user_version")?))
+            Ok((number("application_id")?, number("user_version")?, number("page_size")?))
         })?;
         ensure!(
             application == APPLICATION,
@@ -234,6 +242,9 @@ impl Store {
             "{shown} has schema {version}, which a newer gridmon made; this one knows schemas up to {}: run the newer one again",
             MIGRATIONS.len()
         );
+        // SQLite reads the missing end of a page as zeros. In the log it may still be whole.
+        let whole = there.len() % page.unsigned_abs().max(1) == 0 || log > 0;
+        ensure!(whole, "{shown} is damaged (it ends within a page); {}", way_out(path));
         Ok(Some(store))
     }
 
@@ -243,12 +254,21 @@ impl Store {
     /// # Errors
     /// When they are not all in the file that lies at the store's path.
     pub fn write(&mut self, tier: Tier, points: &[Point], until: Instant) -> Result<()> {
-        self.write_with(until, |store| {
+        let written = self.write_with(until, |store| {
             let transaction = store.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
             write(&transaction, tier, points)?;
-            transaction.commit()
+            // The log lies beside the path: committed there, pages of this file would get into the one in its place.
+            let still = is_at(&store.path, store.file);
+            if still {
+                transaction.commit()?;
+            }
+            Ok(still)
         })?;
-        let still = fs::metadata(&self.path).is_ok_and(|there| identity(&there) == self.file);
+        let still = written && is_at(&self.path, self.file);
+        if written && !still {
+            // What has got there all the same goes where it belongs, before anybody takes it for the other's.
+            let _ = self.connection.execute_batch("PRAGMA wal_checkpoint(TRUNCATE)");
+        }
         ensure!(still, "{} was replaced or removed while it was written", self.path.display());
         Ok(())
     }
@@ -272,8 +292,7 @@ impl Store {
                 }
             }
         }
-        // Only when every tier is through can no row of a series be left.
-        if left > 0 && left < budget {
+        if left < budget {
             self.write_with(until, |store| forget_series(&store.connection, &oldest_kept))?;
         }
         Ok(budget - left)
@@ -311,7 +330,7 @@ fn make(path: &Path) -> Result<()> {
     let name = path.file_name().context("it has no name")?.to_string_lossy().into_owned();
     let begins = format!("{name}.new-");
     let old = SystemTime::now() - Duration::from_secs(3600);
-    for file in fs::read_dir(folder)? {
+    for file in fs::read_dir(folder).with_context(|| folder.display().to_string())? {
         let file = file?;
         // What a process left that was killed here.
         if file.file_name().to_string_lossy().starts_with(&begins) && file.metadata()?.modified()? < old {
@@ -495,17 +514,32 @@ fn remove_some(connection: &Connection, tier: Tier, oldest_kept: i64, most: usiz
     }
 }
 
-/// Removes the series that no tier has a row of any more.
+/// Removes the series that no tier has a row of any more. None as long as any tier has rows that are to go: the pruning
+/// was not done, or a late batch came meanwhile, and what the table of series says of the newest is no proof.
 fn forget_series(connection: &Connection, oldest_kept: &dyn Fn(Tier) -> Option<i64>) -> rusqlite::Result<()> {
     let gone = |tier: Tier| {
-        let newest = tier.newest();
+        let (newest, table) = (tier.newest(), tier.table());
         match oldest_kept(tier) {
-            Some(oldest_kept) => format!("({newest} IS NULL OR {newest} < {oldest_kept})"),
+            Some(oldest_kept) => format!(
+                "({newest} IS NULL OR {newest} < {oldest_kept}) AND NOT EXISTS (SELECT 1 FROM {table} WHERE bucket < {oldest_kept})"
+            ),
             None => format!("{newest} IS NULL"),
         }
     };
     let gone = Tier::ALL.map(gone).join(" AND ");
     connection.execute(&format!("DELETE FROM series WHERE {gone}"), []).map(drop)
+}
+
+/// A file that SQLite keeps beside a store.
+fn beside(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(suffix);
+    name.into()
+}
+
+/// Whether the file that was opened is still the one at the path.
+fn is_at(path: &Path, file: (u64, u64)) -> bool {
+    fs::metadata(path).is_ok_and(|there| identity(&there) == file)
 }
 
 fn identity(file: &Metadata) -> (u64, u64) {
@@ -523,18 +557,34 @@ fn way_out(path: &Path) -> String {
 /// An error of SQLite's in words that name the file and the way out.
 fn in_words(error: rusqlite::Error, path: &Path) -> anyhow::Error {
     let shown = path.display();
+    let extended = error.sqlite_error().map(|error| error.extended_code);
     match error.sqlite_error_code() {
         Some(ErrorCode::NotADatabase) => anyhow!("{shown} is no SQLite database, or is damaged; {}", way_out(path)),
-        Some(ErrorCode::DatabaseCorrupt) => anyhow!("{shown} is damaged ({error}); {}", way_out(path)),
+        // A row that is there twice, a table that is not there: what is written and asked is always the same.
+        Some(
+            ErrorCode::DatabaseCorrupt
+            | ErrorCode::ConstraintViolation
+            | ErrorCode::TypeMismatch
+            | ErrorCode::TooBig
+            | ErrorCode::Unknown,
+        ) => anyhow!("{shown} is damaged ({error}); {}", way_out(path)),
         Some(ErrorCode::DiskFull) => anyhow!("{shown}: the disk is full"),
+        Some(_) if extended == Some(ffi::SQLITE_IOERR_SHMSIZE) => {
+            anyhow!("{shown}-shm cannot be written: the disk is full, or fails")
+        }
+        Some(_) if extended == Some(ffi::SQLITE_READONLY_DIRECTORY) => {
+            anyhow!("{shown} takes files beside it, and its folder cannot be written")
+        }
         Some(ErrorCode::ReadOnly) => anyhow!("{shown} cannot be written ({error})"),
         Some(ErrorCode::CannotOpen) => {
             anyhow!(
-                "{shown}: {error}; reading too takes the right to write into its folder: run it as the user who runs the programs"
+                "{shown}: unable to open database file; reading too takes room on its disk and the right to write into its folder: run it as the user who runs the programs"
             )
         }
         Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => anyhow!("{shown} is locked by another process"),
-        _ => anyhow!("{shown}: {error}"),
+        Some(_) => anyhow!("{shown}: {error}"),
+        // Not SQLite's: what it gave is not what a store holds.
+        None => anyhow!("{shown} is damaged ({error}); {}", way_out(path)),
     }
 }
 
@@ -556,5 +606,134 @@ impl Store {
         rustix::fs::access(path, rustix::fs::Access::WRITE_OK).with_context(|| shown.to_string())?;
         let series = store.count_series()?;
         Ok(format!("{shown}, {series} series"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::process::{Child, Command};
+    use std::thread;
+
+    use super::*;
+
+    /// Two migrations: the first as it is, and one that would be the next, with what each row must be after it.
+    const TWO: [&str; 2] = [
+        MIGRATIONS[0],
+        "ALTER TABLE series ADD COLUMN seen INTEGER; UPDATE series SET seen = 1; UPDATE tier_raw SET value = value + 1;",
+    ];
+
+    /// The same, with a work in the middle of the second that nobody lives to see the end of.
+    const ENDLESS: [&str; 2] = [
+        MIGRATIONS[0],
+        "ALTER TABLE series ADD COLUMN seen INTEGER; UPDATE series SET seen = 1; UPDATE tier_raw SET value = value + 1;
+         WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT count(*) FROM n;",
+    ];
+
+    const AT: &str = "GRIDMON_TEST_MIGRATION_AT";
+    const ROWS: i64 = 20_000;
+
+    fn later() -> Instant {
+        Instant::now() + Duration::from_secs(30)
+    }
+
+    /// A store of schema 1 with some rows, of which each value is its time in seconds.
+    fn old(name: &str) -> PathBuf {
+        let path = std::env::temp_dir().join(format!("gridmon-{name}-{}.db", std::process::id()));
+        clear(&path);
+        let point = |second| Point::new("m".into(), [], [("v".into(), Value::Int(second))], second * SECOND);
+        Store::open(&path, later())
+            .unwrap()
+            .write(Tier::Raw, &(0..ROWS).map(point).collect::<Vec<_>>(), later())
+            .unwrap();
+        path
+    }
+
+    fn clear(path: &Path) {
+        for suffix in ["", "-wal", "-shm"] {
+            let _ = fs::remove_file(beside(path, suffix));
+        }
+    }
+
+    fn connection(path: &Path) -> Connection {
+        let connection = Connection::open(path).unwrap();
+        connection.busy_timeout(Duration::from_secs(30)).unwrap();
+        connection
+    }
+
+    /// Schema and sum of the values.
+    fn look(path: &Path) -> (i64, i64) {
+        let connection = connection(path);
+        let check: String = connection.query_row("PRAGMA integrity_check", [], |row| row.get(0)).unwrap();
+        assert_eq!(check, "ok");
+        let one = |query: &str| connection.query_row(query, [], |row| row.get(0)).unwrap();
+        (one("PRAGMA user_version"), one("SELECT sum(value) FROM tier_raw"))
+    }
+
+    const BEFORE: i64 = ROWS * (ROWS - 1) / 2;
+
+    /// This test again as a process of its own, which does the one thing that [`AT`] asks for.
+    fn process(path: &Path, endless: bool) -> Child {
+        Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "sinks::embedded::tests::a_process_that_migrates"])
+            .env(AT, format!("{endless} {}", path.display()))
+            .spawn()
+            .unwrap()
+    }
+
+    #[test]
+    fn a_process_that_migrates() {
+        let Ok(at) = std::env::var(AT) else { return };
+        let (endless, path) = at.split_once(' ').unwrap();
+        let mut connection = connection(Path::new(path));
+        // What does not fit goes into the log before the end, where it can be seen.
+        connection.pragma_update(None, "cache_size", 10).unwrap();
+        migrate(&mut connection, if endless == "true" { &ENDLESS } else { &TWO }).unwrap();
+    }
+
+    #[test]
+    fn a_store_is_brought_to_the_next_schema_once_by_whoever_comes_first() {
+        let path = old("next-schema");
+        assert_eq!(look(&path), (1, BEFORE));
+        // The write lock is held until all are there, so that they meet.
+        let gate = connection(&path);
+        gate.execute_batch("BEGIN IMMEDIATE").unwrap();
+        let mut processes: Vec<_> = (0..3).map(|_| process(&path, false)).collect();
+        thread::scope(|scope| {
+            let threads: Vec<_> =
+                (0..2).map(|_| scope.spawn(|| migrate(&mut connection(&path), &TWO).unwrap())).collect();
+            gate.execute_batch("COMMIT").unwrap();
+            threads.into_iter().for_each(|thread| thread.join().unwrap());
+        });
+        assert!(processes.iter_mut().all(|process| process.wait().unwrap().success()));
+        // Twice would show in the values.
+        assert_eq!(look(&path), (2, BEFORE + ROWS));
+        migrate(&mut connection(&path), &TWO).unwrap();
+        assert_eq!(look(&path), (2, BEFORE + ROWS));
+        // To the version before, this one is newer.
+        let error = Store::open(&path, later()).unwrap_err().to_string();
+        assert!(
+            error.ends_with(
+                "has schema 2, which a newer gridmon made; this one knows schemas up to 1: run the newer one again"
+            ),
+            "{error}"
+        );
+        clear(&path);
+    }
+
+    #[test]
+    fn a_migration_that_is_killed_half_way_is_done_by_the_next() {
+        let path = old("killed");
+        let mut endless = process(&path, true);
+        let began = Instant::now();
+        while fs::metadata(beside(&path, "-wal")).map_or(0, |log| log.len()) < 200_000 {
+            assert!(endless.try_wait().unwrap().is_none() && began.elapsed() < Duration::from_secs(30));
+            thread::yield_now();
+        }
+        endless.kill().unwrap();
+        endless.wait().unwrap();
+        assert_eq!(look(&path), (1, BEFORE));
+        migrate(&mut connection(&path), &TWO).unwrap();
+        assert_eq!(look(&path), (2, BEFORE + ROWS));
+        clear(&path);
     }
 }

@@ -5,6 +5,7 @@
 //! at will. Real servers are in `support`.
 #![allow(dead_code)]
 
+pub mod disk;
 pub mod proof;
 pub mod tracer;
 

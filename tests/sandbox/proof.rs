@@ -30,8 +30,11 @@ pub struct Clouds {
 /// The points of one cloud.
 pub const POINTS_OF_A_CLOUD: usize = 7;
 
-/// The points of a run that are not of a cloud: two heartbeats.
-pub const OTHER_POINTS: usize = 2;
+/// The measurements that a run covers.
+const COVERED: [&str; 3] = ["grid_cloud", "grid_heartbeat", "grid_vms"];
+
+/// The points of a run that are not of a cloud: two heartbeats, and what it covered.
+pub const OTHER_POINTS: usize = 2 + COVERED.len();
 
 impl Clouds {
     /// The grid `heprc` with this many clouds.
@@ -68,6 +71,9 @@ impl Clouds {
     pub fn datapoints(&self, time: i64) -> BTreeMap<Key, f64> {
         let slot = time.div_euclid(60) * 60;
         let mut datapoints = BTreeMap::new();
+        for measurement in COVERED {
+            datapoints.insert((format!("coverage.{}.{measurement}", self.grid), slot), 1.0);
+        }
         let mut put =
             |path: String, value: i64| datapoints.insert((format!("grids.{}.{path}", self.grid), slot), value as f64);
         put("heartbeat.cloud_monitor".into(), 1);

@@ -180,29 +180,28 @@ impl Store {
             .collect()
     }
 
-    /// The values of one field of each series from `from` to before `to`, in nanoseconds: from the coarsest tier that has
-    /// at least `points` of them in that time, and if none has, from the one that has most.
+    /// The values of one field of each series from `from` to before `to`, in nanoseconds: from the coarsest tier in which one
+    /// of them has at least `points` values in that time, and if none has, from the one where one of them has most.
     ///
     /// # Errors
     /// When the store cannot be read.
     pub fn range(&self, wanted: &[(&Series, &str)], from: i64, to: i64, points: usize) -> Result<Range> {
+        let most = |range: &Range| range.values.iter().map(Vec::len).max().unwrap_or_default();
         self.read_with(|store| {
             let picture = store.connection.unchecked_transaction()?;
-            let mut best = (Tier::Raw, 0);
+            let mut best = Range { tier: Tier::Raw, values: vec![Vec::new(); wanted.len()] };
+            // Looking into the coarse ones is cheap: each has a twentieth of the next. The time that a tier covers says little:
+            // a series may be younger than it, and the newest bucket is mostly yet to come.
             for tier in Tier::ALL.into_iter().rev() {
-                let Some((oldest, newest)) = span(&picture, tier)? else { continue };
-                let seconds = (to.min(newest).saturating_sub(from.max(oldest)) / SECOND).max(0);
-                let has = seconds / tier.step_seconds();
-                if has > best.1 {
-                    best = (tier, has);
+                let range = Range { tier, values: values(&picture, tier, wanted, from, to)? };
+                if most(&range) > most(&best) {
+                    best = range;
                 }
-                if usize::try_from(has).is_ok_and(|has| has >= points) {
+                if most(&best) >= points.max(1) {
                     break;
                 }
             }
-            let tier = best.0;
-            let values = values(&picture, tier, wanted, from, to)?;
-            Ok(Range { tier, values })
+            Ok(best)
         })
     }
 
@@ -307,10 +306,7 @@ impl Store {
                         .query_row([tier.table()], |row| Ok((row.get(0)?, row.get(1)?)))
                         .optional()?
                         .unwrap_or_default();
-                    let ages = match span(&picture, tier)? {
-                        None => None,
-                        Some(_) => Some(ages(&picture, tier)?),
-                    };
+                    let ages = ages(&picture, tier)?;
                     let (table, newest) = (tier.table(), tier.newest());
                     let series =
                         format!("SELECT count(*) FROM series WHERE {newest} >= (SELECT min(bucket) FROM {table})");
@@ -354,26 +350,17 @@ fn time_of(tier: Tier, bucket: i64, time: i64) -> i64 {
     bucket.wrapping_mul(tier.bucket()).wrapping_add(time)
 }
 
-/// The time that the buckets of a tier cover, in nanoseconds; `None` when it is empty.
-fn span(connection: &Connection, tier: Tier) -> rusqlite::Result<Option<(i64, i64)>> {
-    let table = tier.table();
-    let query = format!("SELECT (SELECT min(bucket) FROM {table}), (SELECT max(bucket) FROM {table})");
-    let (first, last): (Option<i64>, Option<i64>) =
-        connection.query_row(&query, [], |row| Ok((row.get(0)?, row.get(1)?)))?;
-    let bucket = tier.bucket();
-    Ok(first
-        .zip(last)
-        .map(|(first, last)| (first.saturating_mul(bucket), (last.saturating_add(1)).saturating_mul(bucket))))
-}
-
-/// Times of the oldest and of the newest value of a tier that has any.
-fn ages(connection: &Connection, tier: Tier) -> rusqlite::Result<(i64, i64)> {
+/// Times of the oldest and of the newest value of a tier; `None` when it is empty.
+fn ages(connection: &Connection, tier: Tier) -> rusqlite::Result<Option<(i64, i64)>> {
     let end = |of: &str| {
         let table = tier.table();
         let query = format!("SELECT bucket, {of}(time) FROM {table} WHERE bucket = (SELECT {of}(bucket) FROM {table})");
-        connection.query_row(&query, [], |row| Ok(time_of(tier, row.get(0)?, row.get(1)?)))
+        connection.query_row(&query, [], |row| {
+            let (bucket, time): (Option<i64>, Option<i64>) = (row.get(0)?, row.get(1)?);
+            Ok(bucket.zip(time).map(|(bucket, time)| time_of(tier, bucket, time)))
+        })
     };
-    Ok((end("min")?, end("max")?))
+    Ok(end("min")?.zip(end("max")?))
 }
 
 fn values(
@@ -384,8 +371,10 @@ fn values(
     to: i64,
 ) -> rusqlite::Result<Vec<Vec<(i64, Value)>>> {
     let mut values = vec![Vec::new(); wanted.len()];
-    let Some((oldest, newest)) = span(connection, tier)? else { return Ok(values) };
-    let (from, to, bucket) = (from.max(oldest), to.min(newest), tier.bucket());
+    if from >= to {
+        return Ok(values);
+    }
+    let (table, bucket) = (tier.table(), tier.bucket());
     let fields = field_ids(connection)?;
     let ids: Vec<_> = wanted
         .iter()
@@ -393,25 +382,28 @@ fn values(
         .collect();
     let mut order: Vec<_> = (0..wanted.len()).filter(|at| ids[*at].is_some()).collect();
     order.sort_by_key(|at| ids[*at]);
-    let query =
-        "SELECT time, value FROM {} WHERE bucket = ?1 AND series = ?2 AND field = ?3 AND time >= ?4 AND time < ?5";
-    let mut query = connection.prepare(&query.replace("{}", &tier.table()))?;
-    if from >= to {
-        return Ok(values);
-    }
-    for number in from.div_euclid(bucket)..=(to - 1).div_euclid(bucket) {
+    let mut query = connection.prepare(&format!(
+        "SELECT time, value FROM {table} WHERE bucket = ?1 AND series = ?2 AND field = ?3 AND time >= ?4 AND time < ?5"
+    ))?;
+    // One point of a wrong clock may lie half a million buckets before the next.
+    let mut next = connection.prepare(&format!("SELECT min(bucket) FROM {table} WHERE bucket >= ?1"))?;
+    let mut next = |from: i64| next.query_row([from], |row| row.get::<_, Option<i64>>(0));
+    let last = (to - 1).div_euclid(bucket);
+    let mut number = next(from.div_euclid(bucket))?;
+    while let Some(in_bucket) = number.filter(|number| *number <= last) {
         // The first bucket of all begins before the first time that 64 bits can hold.
         let within = |time: i64| {
-            (i128::from(time) - i128::from(number) * i128::from(bucket)).clamp(0, i128::from(bucket)) as i64
+            (i128::from(time) - i128::from(in_bucket) * i128::from(bucket)).clamp(0, i128::from(bucket)) as i64
         };
         let (first, end) = (within(from), within(to));
         for at in &order {
             let Some((series, field)) = ids[*at] else { continue };
-            let mut rows = query.query(params![number, series, field, first, end])?;
+            let mut rows = query.query(params![in_bucket, series, field, first, end])?;
             while let Some(row) = rows.next()? {
-                values[*at].push((time_of(tier, number, row.get(0)?), value(row, 1)?));
+                values[*at].push((time_of(tier, in_bucket, row.get(0)?), value(row, 1)?));
             }
         }
+        number = next(in_bucket + 1)?;
     }
     Ok(values)
 }
