@@ -6,38 +6,32 @@
 //! 3. A start with nothing to do, beside `/bin/true`.
 //! 4. Counting the jobs of a dump, beside serde_json.
 //!
-//! The things that are compared take turns; of the turns the median counts for programs, and the best for computations
-//! in memory: that is what stays true on a machine with other work. A target that is missed is measured once more before
-//! it is called `MISSED`; the end is then no success, unless `GRIDMON_BENCH_TOLERANT=1` is in the environment. Where a
-//! server is not installed, the parts that need it are named and left out.
-//!
-//! How a process is measured: it is started in an empty environment, for `RUST_BACKTRACE` alone costs 45 ms and 36 MB
-//! at the first error. Its wall time goes from before the start to its end. Its own processor time is that of
-//! `/proc/PID/stat` after the end and before it is reaped, and its own peak memory is `VmHWM` of `/proc/PID/status`,
-//! read over and over until the end: what `wait4` and `time` tell of a process has its reaped children in it, whose
-//! memory and time here are many times its own.
+//! How it is measured: `frame`.
 
+mod frame;
 #[path = "../tests/support/mod.rs"]
 mod support;
 
+use std::env;
 use std::fmt::Write as _;
 use std::fs::{self, File};
-use std::hint::black_box;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Child, ChildStdin, ChildStdout, Command, ExitCode, Stdio};
 use std::thread;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
-use std::{array, env};
+use std::time::{SystemTime, UNIX_EPOCH};
 
-use gridmon::point::{Point, SECOND, Value};
+use gridmon::point::{SECOND, Value};
 use gridmon::sinks::carbon::{self, Datapoint};
 use gridmon::sources::htcondor::ads::Splitter;
 use gridmon::sources::htcondor::{Counter, Jobs, Rules};
-use rustix::process::{Pid, WaitId, WaitIdOptions, waitid};
 use serde::Serialize;
 
+use frame::{
+    SystemCalls, Table, alone, clean, cost, least, median, megabytes, memory_mb, milliseconds, points, seconds, tell,
+    timed, times, turns,
+};
 use support::{Carbon, Pool, SCHEDDS, Suite, TempDir, skip};
 
 /// The most wall time of a run, in that of its commands side by side.
@@ -60,8 +54,7 @@ fn main() -> ExitCode {
     if let [_, part, dump] = env::args().collect::<Vec<_>>().as_slice()
         && let Some(count) = count_alone(part, Path::new(dump))
     {
-        println!("{count} {}", peak_memory_mb("self").expect("Linux has /proc"));
-        return ExitCode::SUCCESS;
+        return tell(count);
     }
     let mut table = Table::default();
     let dump = real_pool(&mut table);
@@ -69,159 +62,6 @@ fn main() -> ExitCode {
     start(&mut table);
     counter(&mut table, dump);
     table.end()
-}
-
-// What is printed.
-
-/// The lines, and how many targets were missed.
-#[derive(Default)]
-struct Table {
-    missed: usize,
-}
-
-impl Table {
-    fn title(&self, text: &str) {
-        println!("\n{text}");
-    }
-
-    /// A figure, what it is compared by, and what for information.
-    fn line(&self, what: &str, figure: &str, ratio: &str) {
-        println!("  {what:<58} {figure:>12}  {ratio}");
-    }
-
-    /// A figure that has a target.
-    fn target(&mut self, what: &str, figure: &str, ratio: &str, target: &str, met: bool) {
-        self.missed += usize::from(!met);
-        let word = if met { "ok" } else { "MISSED" };
-        let ratio = if ratio.is_empty() { String::new() } else { format!("{ratio}, ") };
-        self.line(what, figure, &format!("{ratio}{target}: {word}"));
-    }
-
-    /// Measures, and once more if the target was missed: a busy machine is no slow program.
-    fn twice<T>(&self, mut measure: impl FnMut() -> T, met: impl Fn(&T) -> bool) -> T {
-        let first = measure();
-        if met(&first) {
-            return first;
-        }
-        println!("  (a target is missed; once more)");
-        measure()
-    }
-
-    fn end(&self) -> ExitCode {
-        let tolerant = env::var("GRIDMON_BENCH_TOLERANT").is_ok_and(|value| value == "1");
-        match self.missed {
-            0 => println!("\nevery target that was measured is met"),
-            missed => println!("\n{missed} MISSED"),
-        }
-        if self.missed == 0 || tolerant { ExitCode::SUCCESS } else { ExitCode::FAILURE }
-    }
-}
-
-fn seconds(value: f64) -> String {
-    format!("{value:.3} s")
-}
-
-fn milliseconds(value: f64) -> String {
-    format!("{:.2} ms", value * 1e3)
-}
-
-fn megabytes(value: f64) -> String {
-    format!("{value:.1} MB")
-}
-
-fn times(ratio: f64) -> String {
-    format!("{ratio:.2} x")
-}
-
-fn median(values: impl IntoIterator<Item = f64>) -> f64 {
-    let mut values: Vec<_> = values.into_iter().collect();
-    values.sort_by(f64::total_cmp);
-    values[values.len() / 2]
-}
-
-fn least(values: impl IntoIterator<Item = f64>) -> f64 {
-    values.into_iter().fold(f64::INFINITY, f64::min)
-}
-
-/// Lets `N` things take turns and gives all that each took.
-fn turns<const N: usize>(rounds: usize, things: [&mut dyn FnMut() -> f64; N]) -> [Vec<f64>; N] {
-    let mut all: [Vec<f64>; N] = array::from_fn(|_| Vec::new());
-    for _ in 0..rounds {
-        for at in 0..N {
-            all[at].push(things[at]());
-        }
-    }
-    all
-}
-
-fn timed<T>(work: impl FnOnce() -> T) -> f64 {
-    let began = Instant::now();
-    let result = work();
-    let took = began.elapsed().as_secs_f64();
-    black_box(result);
-    took
-}
-
-// How processes are measured.
-
-/// What one process took, its children left out.
-struct Cost {
-    wall: f64,
-    /// User and system time.
-    processor: f64,
-}
-
-/// Runs a command to its end, which must be a success.
-fn cost(command: &mut Command) -> Cost {
-    let began = Instant::now();
-    let mut child = start_quietly(command);
-    let id = Pid::from_child(&child);
-    // Left unreaped, it still tells what it took.
-    waitid(WaitId::Pid(id), WaitIdOptions::EXITED | WaitIdOptions::NOWAIT).expect("our own child");
-    let wall = began.elapsed().as_secs_f64();
-    let stat = fs::read_to_string(format!("/proc/{}/stat", child.id())).expect("it is not reaped yet");
-    let (_, fields) = stat.rsplit_once(')').expect("the command's name stands in parentheses");
-    let ticks = |at: usize| fields.split_whitespace().nth(at).and_then(|text| text.parse::<f64>().ok());
-    // utime and stime; each was rounded down to the ticks of 10 ms in which Linux tells it.
-    let ticks = ticks(11).zip(ticks(12)).map(|(user, system)| user + system + 1.0).expect("utime and stime");
-    let status = child.wait().expect("our own child");
-    assert!(status.success(), "{command:?}: {status}");
-    Cost { wall, processor: ticks / 100.0 }
-}
-
-/// Runs a command to its end and gives its own peak memory in MB, that of its children left out. The highest value
-/// before it ends is read up to a fraction of a millisecond before its end.
-fn memory_mb(command: &mut Command) -> f64 {
-    let mut child = start_quietly(command);
-    let id = child.id().to_string();
-    let mut peak = 0.0;
-    loop {
-        // A process that has ended but is not reaped has no memory any more.
-        peak = peak_memory_mb(&id).unwrap_or(peak);
-        if let Some(status) = child.try_wait().expect("our own child") {
-            assert!(status.success(), "{command:?}: {status}");
-            return peak;
-        }
-        thread::sleep(Duration::from_micros(20));
-    }
-}
-
-fn start_quietly(command: &mut Command) -> Child {
-    command.stdin(Stdio::null()).spawn().unwrap_or_else(|error| panic!("{command:?}: {error}"))
-}
-
-fn peak_memory_mb(process: &str) -> Option<f64> {
-    let status = fs::read_to_string(format!("/proc/{process}/status")).ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
-    let kib: f64 = line.trim().strip_suffix(" kB")?.parse().ok()?;
-    Some(kib * 1024.0 / 1e6)
-}
-
-/// A program in an empty environment but for its PATH.
-fn clean(program: impl AsRef<Path>, path: &str) -> Command {
-    let mut command = Command::new(program.as_ref());
-    command.env_clear().env("PATH", path);
-    command
 }
 
 // 1. A run against a real pool.
@@ -417,28 +257,14 @@ impl Site {
         table.target(what, &seconds(collect), &times(collect / queues), &target, met(&found));
     }
 
-    /// The system calls of all its threads, and of its children up to their `execve`, where strace lets go of them.
     fn system_calls(&self, table: &mut Table) {
         for (config, what) in [("schedd", "system calls"), ("dump", "system calls when it counts the dump")] {
             let counted = self.folder.path().join("system-calls");
-            let mut traced = clean("/usr/bin/strace", &self.path());
-            traced
-                .args(["-f", "-qq", "--detach-on=execve", "-c", "-U", "name,calls", "-S", "calls", "-o"])
-                .arg(&counted);
-            traced.args([env!("CARGO_BIN_EXE_collect-grid"), "--config", config]).current_dir(self.folder.path());
-            let traced = traced.stdin(Stdio::null()).output();
-            let counts = traced.is_ok_and(|output| output.status.success()).then(|| fs::read_to_string(&counted));
-            let Some(Ok(counts)) = counts else {
+            let Some(calls) = SystemCalls::of(&self.collect(config), &counted) else {
                 table.line(&format!("collect-grid, {what}"), "?", "strace is not here, or may not trace");
                 return;
             };
-            // A name and a number a line, the most frequent first, and the sum as the last.
-            let count =
-                |line: &str| line.split_once(' ')?.1.trim().parse::<usize>().ok().map(|_| words(line).join(" "));
-            let mut counts: Vec<_> = counts.lines().filter_map(count).collect();
-            let total = counts.pop().unwrap_or_default().replace("total ", "");
-            counts.truncate(4);
-            table.line(&format!("collect-grid, {what}"), &total, &counts.join(", "));
+            table.line(&format!("collect-grid, {what}"), &calls.total().to_string(), &calls.most(4));
         }
     }
 
@@ -492,7 +318,7 @@ fn idle_jobs(count: usize) -> String {
 
 fn encoder(table: &mut Table) {
     table.title(&format!("{POINTS} points as Carbon's pickles of at most 1 MiB"));
-    let points = points(POINTS);
+    let points = points(POINTS, 1_717_245_000 * SECOND);
     let from_points = timed(|| carbon::frames(&carbon::datapoints(&points).0));
     let (datapoints, dropped) = carbon::datapoints(&points);
     assert!(dropped.is_empty() && datapoints.len() == POINTS, "every point has a path of its own");
@@ -522,34 +348,6 @@ fn encoder(table: &mut Table) {
     let ratio = format!("{} as fast", times(theirs / ours));
     table.target("carbon::frames", &milliseconds(ours), &ratio, &target, met(&found));
     table.line("from points: carbon::datapoints and carbon::frames", &milliseconds(from_points), "");
-}
-
-/// Points as collect-grid makes them, whole numbers small and large and fractions, each with a path of its own.
-fn points(count: usize) -> Vec<Point> {
-    let measurement = |name: &str| gridmon::measurement(name).expect("collect-grid sends it");
-    let (slots, cloud, schedd) = (measurement("grid_slots"), measurement("grid_cloud"), measurement("grid_schedd"));
-    let time = 1_717_245_000 * SECOND;
-    let point = |at: usize| {
-        let number = at as i64;
-        match at % 4 {
-            0 => cloud.point(
-                time,
-                ["heprc", &format!("cc-east-{at}")],
-                &[("kflops", Value::Int(1_500_000_000 + 5_000 * number))],
-            ),
-            1 => schedd.point(
-                time,
-                ["heprc", &format!("ce{at}.heprc.example.org")],
-                &[("duty_cycle_ratio", Value::Float(at as f64 / count as f64))],
-            ),
-            _ => {
-                let (cloud, slot) = (format!("cc-east-{}", at / 256), format!("slot1_{}", at % 256));
-                let tags = ["heprc", cloud.as_str(), "atlas-worker", slot.as_str()];
-                slots.point(time, tags, &[("slots", Value::Int(number % 64))])
-            }
-        }
-    };
-    (0..count).map(point).collect()
 }
 
 /// How many points go into a frame of the peers, whose frames are larger than ours for the same points.
@@ -726,12 +524,9 @@ fn counter(table: &mut Table, recorded: Option<Vec<u8>>) {
     let folder = TempDir::new();
     let path = folder.write("dump", &dump);
     let memory = ["serde_json", "collect-grid"].map(|part| {
-        let this = env::current_exe().expect("Linux has /proc");
-        let output = clean(this, "/usr/bin:/bin").arg(part).arg(&path).output().expect("this program");
-        let printed = String::from_utf8_lossy(&output.stdout).into_owned();
-        let (counted, memory) = printed.trim().split_once(' ').expect("the count and the memory");
+        let (counted, memory) = alone([part.as_ref(), path.as_os_str()]);
         assert_eq!(counted, jobs.to_string());
-        memory.parse::<f64>().expect("megabytes")
+        memory
     });
     let figure = |seconds: f64, memory: f64| format!("{:.0} MB/s, peak memory {}", size / seconds, megabytes(memory));
     table.line("serde_json::from_slice::<Vec<Value>>", &milliseconds(serde_json), &figure(serde_json, memory[0]));

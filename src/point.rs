@@ -305,7 +305,7 @@ impl Point {
 
     /// What stays the same from point to point of one series: measurement and tags, in line protocol.
     pub fn series(&self) -> String {
-        let mut key = String::new();
+        let mut key = String::with_capacity(96);
         self.write_series(&mut key);
         key
     }
@@ -481,12 +481,15 @@ fn safe_name(name: Name) -> Name {
 }
 
 fn escape(text: &str, specials: &[char], out: &mut String) {
-    for c in text.chars() {
-        if specials.contains(&c) {
-            out.push('\\');
-        }
-        out.push(c);
+    let mut rest = text;
+    while let Some(at) = rest.find(specials) {
+        out.push_str(&rest[..at]);
+        out.push('\\');
+        // Every special is one byte.
+        out.push_str(&rest[at..=at]);
+        rest = &rest[at + 1..];
     }
+    out.push_str(rest);
 }
 
 fn unescape(text: &str, specials: &[char]) -> String {
