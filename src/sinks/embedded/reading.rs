@@ -8,7 +8,7 @@ use rusqlite::types::ValueRef;
 use rusqlite::{Connection, OptionalExtension, Row, Statement, params};
 
 use super::{Store, Tier, field_ids};
-use crate::point::{Latest, Measurement, Point, SECOND, Value};
+use crate::point::{Latest, Measurement, Point, Value};
 
 /// A series of the store.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -277,7 +277,14 @@ impl Store {
     /// # Errors
     /// When the store cannot be read.
     pub fn span(&self, tier: Tier) -> Result<Option<(i64, i64)>> {
-        self.read_with(|store| span(&store.connection, tier))
+        self.read_with(|store| {
+            let table = tier.table();
+            let query = format!("SELECT (SELECT min(bucket) FROM {table}), (SELECT max(bucket) FROM {table})");
+            let ends = store.connection.query_row(&query, [], |row| Ok((row.get(0)?, row.get(1)?)))?;
+            let (Some(first), Some(last)): (Option<i64>, Option<i64>) = ends else { return Ok(None) };
+            let bucket = tier.bucket();
+            Ok(Some((first.saturating_mul(bucket), last.saturating_add(1).saturating_mul(bucket))))
+        })
     }
 
     /// How much of the file is free, in bytes: new points fill it first.
