@@ -265,9 +265,22 @@ impl Point {
     /// # Errors
     /// When that is no series.
     pub fn of_series(series: &str) -> Result<Self> {
-        // A line needs a field and a time.
-        let mut point = Self::from_line(&format!("{series} x=0 0"))?;
-        point.fields.clear();
+        ensure!(split_unescaped(series, ' ').is_none(), "{} is more than a series", quote(series));
+        Self::from_parts(series, Vec::new(), 0, series)
+    }
+
+    /// The point of a series, as [`Point::series`] wrote it, with these fields; `read` is what they were read from.
+    fn from_parts(series: &str, fields: Vec<(Name, Value)>, time: i64, read: &str) -> Result<Self> {
+        let (name, tags) = split_unescaped(series, ',').map_or((series, None), |(name, tags)| (name, Some(tags)));
+        let measurement = unescape(name, MEASUREMENT_SPECIALS);
+        ensure!(!measurement.is_empty(), "{} has no measurement", quote(read));
+        ensure!(!measurement.starts_with('#'), "{} is a comment", quote(read));
+        let tags = pairs(tags)?;
+        let (tag_count, field_count) = (tags.len(), fields.len());
+        let tags = tags.iter().map(|(name, value)| (Cow::Owned(name.clone().into_owned()), value.as_ref()));
+        let point = Self::new(Cow::Owned(measurement.into_owned()), tags, fields, time);
+        ensure!(point.tags.len() == tag_count, "{} has a tag twice", quote(read));
+        ensure!(point.fields.len() == field_count, "{} has a field twice", quote(read));
         Ok(point)
     }
 
@@ -376,22 +389,11 @@ impl Point {
         let (fields, time) = split_unescaped(rest, ' ').with_context(|| format!("{} has no time", quote(line)))?;
         let time = time.parse().with_context(|| format!("time {} is not nanoseconds", quote(time)))?;
 
-        let (measurement, tags) = split_unescaped(key, ',').map_or((key, None), |(name, tags)| (name, Some(tags)));
-        let measurement = unescape(measurement, MEASUREMENT_SPECIALS);
-        ensure!(!measurement.is_empty(), "{} has no measurement", quote(line));
-        ensure!(!measurement.starts_with('#'), "{} is a comment", quote(line));
-        let tags = pairs(tags)?;
         let fields = pairs(Some(fields))?
             .into_iter()
-            .map(|(name, value)| Ok((Cow::Owned(name), number(&value)?)))
+            .map(|(name, value)| Ok((Cow::Owned(name.into_owned()), number(&value)?)))
             .collect::<Result<Vec<_>>>()?;
-
-        let (tag_count, field_count) = (tags.len(), fields.len());
-        let tags = tags.iter().map(|(name, value)| (Cow::Owned(name.clone()), value.as_str()));
-        let point = Self::new(Cow::Owned(measurement), tags, fields, time);
-        ensure!(point.tags.len() == tag_count, "{} has a tag twice", quote(line));
-        ensure!(point.fields.len() == field_count, "{} has a field twice", quote(line));
-        Ok(point)
+        Self::from_parts(key, fields, time, line)
     }
 }
 
@@ -492,7 +494,10 @@ fn escape(text: &str, specials: &[char], out: &mut String) {
     out.push_str(rest);
 }
 
-fn unescape(text: &str, specials: &[char]) -> String {
+fn unescape<'a>(text: &'a str, specials: &[char]) -> Cow<'a, str> {
+    if !text.contains('\\') {
+        return Cow::Borrowed(text);
+    }
     let mut out = String::with_capacity(text.len());
     let mut chars = text.chars().peekable();
     while let Some(c) = chars.next() {
@@ -501,7 +506,7 @@ fn unescape(text: &str, specials: &[char]) -> String {
             _ => out.push(c),
         }
     }
-    out
+    Cow::Owned(out)
 }
 
 /// Splits at the first `at` that no backslash precedes.
@@ -511,7 +516,7 @@ fn split_unescaped(text: &str, at: char) -> Option<(&str, &str)> {
 }
 
 /// The `name=value` pairs of a tag set or a field set, unescaped.
-fn pairs(text: Option<&str>) -> Result<Vec<(String, String)>> {
+fn pairs(text: Option<&str>) -> Result<Vec<(Cow<'_, str>, Cow<'_, str>)>> {
     let mut pairs = Vec::new();
     let mut rest = text;
     while let Some(text) = rest {

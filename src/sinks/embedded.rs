@@ -226,7 +226,9 @@ impl Store {
             store.connection.busy_timeout(until.saturating_duration_since(Instant::now()))?;
             // What is read may come from a damaged disk.
             store.connection.set_db_config(DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true)?;
-            store.connection.pragma_update(None, "cache_size", -8000)?;
+            // In kB. Readers come in numbers, and the kernel keeps what they read.
+            let cache = if mode.contains(OpenFlags::SQLITE_OPEN_READ_ONLY) { -2000 } else { -8000 };
+            store.connection.pragma_update(None, "cache_size", cache)?;
             Ok(())
         })?;
         let (application, version, page) = store.read_with(|store| {
@@ -676,6 +678,7 @@ mod tests {
         Command::new(std::env::current_exe().unwrap())
             .args(["--exact", "sinks::embedded::tests::a_process_that_migrates"])
             .env(AT, format!("{endless} {}", path.display()))
+            .stdout(std::process::Stdio::null())
             .spawn()
             .unwrap()
     }

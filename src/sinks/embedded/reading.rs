@@ -162,22 +162,30 @@ impl Store {
     /// # Errors
     /// When the store cannot be read.
     pub fn newest(&self, measurements: &[&'static Measurement], tags: &[(&str, &str)]) -> Result<Vec<Latest>> {
-        let mut names = Vec::new();
+        let mut found = Vec::new();
         for measurement in measurements {
             let filter =
                 tags.iter().fold(Filter::measurement(measurement.name), |filter, (tag, value)| filter.with(tag, value));
-            names.extend(self.find(&filter)?.into_iter().map(|series| (*measurement, series)));
+            found.extend(self.find(&filter)?.into_iter().map(|series| (*measurement, series)));
         }
-        let wanted: Vec<_> = names
+        let wanted = found
             .iter()
-            .flat_map(|(measurement, series)| measurement.fields.iter().map(move |field| (series, field)))
-            .collect();
-        let asked: Vec<_> = wanted.iter().map(|(series, field)| (*series, field.name)).collect();
-        let found = wanted.iter().zip(self.latest(&asked)?);
-        found
-            .filter_map(|((series, field), latest)| Some((series, field, latest?)))
-            .map(|(series, field, (time, value))| Ok(Latest { series: series.names()?, field, time, value }))
-            .collect()
+            .flat_map(|(measurement, series)| measurement.fields.iter().map(move |field| (series, field.name)));
+        let mut values = self.latest(&wanted.collect::<Vec<_>>())?.into_iter();
+        let mut latest = Vec::with_capacity(values.len());
+        for (measurement, series) in &found {
+            // The names are taken apart once for all fields.
+            let mut names = None;
+            for field in measurement.fields {
+                let Some((time, value)) = values.next().flatten() else { continue };
+                let series = match &names {
+                    Some(names) => Point::clone(names),
+                    None => names.insert(series.names()?).clone(),
+                };
+                latest.push(Latest { series, field, time, value });
+            }
+        }
+        Ok(latest)
     }
 
     /// The values of one field of each series from `from` to before `to`, in nanoseconds: from the coarsest tier in which one

@@ -1,0 +1,373 @@
+//! What cloud-monitor costs, each figure beside its floor or peer in the same run: `make bench`.
+//!
+//! 1. The summary of 2 grids of 100 clouds, right after a change of the data and with nothing changed.
+//! 2. Five years of one series, beside graphite-web drawing the same range from Whisper.
+//! 3. The page: how much is transferred.
+//! 4. Its memory after all that.
+//!
+//! The release binary on loopback, asked over connections that are kept. How it is measured: `frame`.
+
+mod frame;
+#[path = "../tests/support/mod.rs"]
+mod support;
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitCode, Stdio};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use gridmon::point::{Point, SECOND, Value};
+use gridmon::sinks::embedded::{Store, Tier};
+
+use frame::{Table, median, megabytes, milliseconds, peak_memory_mb, timed, times};
+use support::{Carbon, GraphiteWeb, TempDir, skip};
+
+/// The 99th percentile of the summary, in seconds.
+const SUMMARY_LIMIT: f64 = 0.010;
+/// The least requests a second when nothing has changed.
+const RATE_LIMIT: f64 = 2000.0;
+/// The most time of five years of one series, in seconds.
+const HISTORY_LIMIT: f64 = 0.030;
+/// The most memory, in MB.
+const MEMORY_LIMIT_MB: f64 = 48.0;
+/// The most that is transferred for the first view of the page, in kB.
+const PAGE_LIMIT_KB: f64 = 150.0;
+
+fn main() -> ExitCode {
+    let mut table = Table::default();
+    let folder = TempDir::new();
+    let now = jiff::Timestamp::now().as_second() / 60 * 60;
+    let store = folder.path().join("gridmon.db");
+    build(&store, now);
+    let site = Site::start(&folder, &store);
+    summary(&mut table, &site, &store, now);
+    history(&mut table, &site, now);
+    page(&mut table, &site);
+    let peak = peak_memory_mb(&site.child.id().to_string()).expect("Linux has /proc");
+    table.title("memory");
+    table.target("cloud-monitor after all that, at its peak", &megabytes(peak), "", "48 MB", peak < MEMORY_LIMIT_MB);
+    table.end()
+}
+
+fn later() -> Instant {
+    Instant::now() + Duration::from_secs(60)
+}
+
+/// What collect-grid would send of 2 grids of 100 clouds at a time (unix seconds).
+fn points(time: i64) -> Vec<Point> {
+    let mut points = Vec::new();
+    let mut put = |measurement: &'static str, tags: &[(&'static str, &str)], fields: &[&'static str]| {
+        let value = |at: usize| Value::Int((time / 60 * 7 + at as i64 + tags.len() as i64) % 50);
+        points.push(Point::new(
+            measurement.into(),
+            tags.iter().map(|(name, value)| ((*name).into(), *value)),
+            fields.iter().enumerate().map(|(at, name)| ((*name).into(), value(at))),
+            time * SECOND,
+        ));
+    };
+    let states = ["total", "starting", "running", "retiring", "error", "shutdown"];
+    let statuses = ["total", "unexpanded", "idle", "running", "removed", "completed", "held", "error"];
+    for grid in ["heprc", "dune"] {
+        let of = ("grid", grid);
+        for service in ["cloud_monitor", "cloud_scheduler", "condor"] {
+            put("grid_heartbeat", &[of, ("service", service)], &["alive"]);
+        }
+        for cloud in 0..100 {
+            let cloud = format!("cloud-{cloud:03}.example.org");
+            let of_cloud = ("cloud", cloud.as_str());
+            put("grid_cloud", &[of, of_cloud], &["enabled", "quota", "mips", "kflops"]);
+            put("grid_idle_vms", &[of, of_cloud, ("vmtype", "total")], &["vms"]);
+            for status in statuses {
+                put("grid_cloud_jobs", &[of, of_cloud, ("status", status)], &["jobs"]);
+            }
+            for vmtype in ["atlas-worker", "belle-worker"] {
+                let of_type = ("vmtype", vmtype);
+                put("grid_idle_vms", &[of, of_cloud, of_type], &["vms"]);
+                for status in states {
+                    put("grid_vms", &[of, of_cloud, of_type, ("status", status)], &["vms"]);
+                }
+                for slot in ["slot1_1", "slot1_2", "slot1_3", "slot1_4"] {
+                    put("grid_slots", &[of, of_cloud, of_type, ("slot", slot)], &["slots"]);
+                }
+            }
+        }
+        for job_type in ["all", "1_Core", "8_Core", "Alberta", "DPHEP", "MCore", "Himem", "Analy"] {
+            for status in statuses {
+                put("grid_jobs", &[of, ("type", job_type), ("status", status)], &["jobs"]);
+            }
+        }
+    }
+    points
+}
+
+/// An hour by the minute of everything, and five years of one series in each tier.
+fn build(path: &Path, now: i64) {
+    let mut store = Store::open(path, later()).expect("a new store");
+    for minute in 0..60 {
+        store.write(Tier::Raw, &points(now - 60 * minute), later()).expect("room on the disk");
+    }
+    for tier in [Tier::Hour, Tier::Day] {
+        let step = tier.step_seconds();
+        let end = now / step;
+        let one = |at: i64| {
+            let line = format!("grid_jobs,grid=heprc,status=idle,type=all jobs={}i {}", at % 1000, at * step * SECOND);
+            Point::from_line(&line).expect("a good line")
+        };
+        let five_years: Vec<_> = (end - 1826 * 86_400 / step..end).map(one).collect();
+        store.write(tier, &five_years, later()).expect("room on the disk");
+    }
+}
+
+/// The release binary over the store.
+struct Site {
+    child: Child,
+    port: u16,
+}
+
+impl Site {
+    fn start(folder: &TempDir, store: &Path) -> Self {
+        let config =
+            format!("[embedded]\npath = {}\n[state]\ndirectory = {}\n", store.display(), folder.path().display());
+        let config: PathBuf = folder.write("config.cfg", config);
+        let mut child = Command::new(env!("CARGO_BIN_EXE_cloud-monitor"))
+            .arg("--config")
+            .arg(config)
+            .args(["--listen", "127.0.0.1:0"])
+            .env_clear()
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the binary is built");
+        let mut said = String::new();
+        BufReader::new(child.stderr.as_mut().expect("a pipe")).read_line(&mut said).expect("a line");
+        let port = said.split("127.0.0.1:").nth(1).and_then(|rest| rest.split('/').next()?.parse().ok());
+        Self { port: port.unwrap_or_else(|| panic!("{said}")), child }
+    }
+}
+
+impl Drop for Site {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// A connection that is kept.
+struct Connection(BufReader<TcpStream>);
+
+impl Connection {
+    fn to(port: u16) -> Self {
+        let stream = TcpStream::connect(("127.0.0.1", port)).expect("it listens");
+        stream.set_nodelay(true).expect("a socket");
+        Self(BufReader::new(stream))
+    }
+
+    /// The body of a path, compressed as it comes; it must be a success.
+    fn get(&mut self, path: &str) -> Vec<u8> {
+        let request = format!("GET {path} HTTP/1.1\r\nHost: bench\r\nAccept-Encoding: gzip\r\n\r\n");
+        self.0.get_mut().write_all(request.as_bytes()).expect("it reads");
+        let (mut length, mut line) = (None, String::new());
+        loop {
+            line.clear();
+            self.0.read_line(&mut line).expect("it answers");
+            let lower = line.to_ascii_lowercase();
+            assert!(!lower.starts_with("http/1.1 ") || lower.contains(" 200 "), "{path}: {line}");
+            if let Some(value) = lower.strip_prefix("content-length:") {
+                length = value.trim().parse().ok();
+            }
+            if line.trim().is_empty() {
+                break;
+            }
+        }
+        let mut body = vec![0; length.unwrap_or_else(|| panic!("{path}: an answer without a length"))];
+        self.0.read_exact(&mut body).expect("the whole body");
+        body
+    }
+}
+
+/// A body as it was before it was compressed.
+fn plain(body: &[u8]) -> String {
+    let mut text = String::new();
+    match flate2::read::GzDecoder::new(body).read_to_string(&mut text) {
+        Ok(_) => text,
+        Err(_) => String::from_utf8_lossy(body).into_owned(),
+    }
+}
+
+/// The value that 99 of 100 are not beyond.
+fn percentile_99(values: &[f64]) -> f64 {
+    let mut sorted = values.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    sorted[sorted.len() * 99 / 100]
+}
+
+fn summary(table: &mut Table, site: &Site, path: &Path, now: i64) {
+    let numbers = points(now).iter().map(|point| point.fields().count()).sum::<usize>();
+    table.title(&format!("the summary of 2 grids of 100 clouds, {numbers} numbers"));
+    let mut connection = Connection::to(site.port);
+    connection.get("/api/v1/summary");
+    let mut writer = Store::open(path, later()).expect("the store");
+    let series = Point::from_line("grid_jobs,grid=heprc,status=idle,type=all jobs=0i 0").expect("a good line");
+    let mut count = 0;
+    let mut changed = |rounds: usize| -> (Vec<f64>, Vec<f64>) {
+        let mut floors = Vec::new();
+        let answers = (0..rounds)
+            .map(|_| {
+                // One number changes, so all of them must be looked at again.
+                count += 1;
+                let changed = series.at(now * SECOND, [("jobs".into(), Value::Int(count))]);
+                writer.write(Tier::Raw, &[changed], later()).expect("room on the disk");
+                let reader = Store::open_to_read(path).expect("the store").expect("it is there");
+                floors.push(timed(|| reader.newest(&gridmon::grid::MEASUREMENTS, &[]).expect("the store").len()));
+                let mut body = Vec::new();
+                let took = timed(|| body = connection.get("/api/v1/summary"));
+                let body = plain(&body);
+                assert!(body.contains("\"problem\":null") && body.contains(&format!("\"value\":{count}}}")), "{body}");
+                took
+            })
+            .collect();
+        (answers, floors)
+    };
+    let (answers, floors) = table.twice(|| changed(200), |(answers, _)| percentile_99(answers) < SUMMARY_LIMIT);
+    let p99 = percentile_99(&answers);
+    table.target(
+        "right after a change, 99th percentile of 200",
+        &milliseconds(p99),
+        &format!("{} the store's own answer", times(median(answers.clone()) / median(floors.clone()))),
+        "10 ms",
+        p99 < SUMMARY_LIMIT,
+    );
+    table.line(
+        "  its median, and that of the store's own answer",
+        &milliseconds(median(answers)),
+        &milliseconds(median(floors)),
+    );
+
+    let (summaries, latencies) = rate(site.port, "/api/v1/summary");
+    let (nothing, _) = rate(site.port, "/healthz");
+    table.target(
+        "requests a second with nothing changed, 4 clients",
+        &format!("{summaries:.0}/s"),
+        &format!("{} of /healthz's {nothing:.0}/s", times(summaries / nothing)),
+        "2,000/s",
+        summaries > RATE_LIMIT,
+    );
+    let p99 = percentile_99(&latencies);
+    table.target("  99th percentile of one of them", &milliseconds(p99), "", "10 ms", p99 < SUMMARY_LIMIT);
+    let (pages, _) = rate(site.port, "/");
+    table.line("  the same of the page", &format!("{pages:.0}/s"), "");
+}
+
+/// Requests a second of four clients, and how long each took.
+fn rate(port: u16, path: &str) -> (f64, Vec<f64>) {
+    let (count, ends) = (AtomicUsize::new(0), AtomicBool::new(false));
+    let began = Instant::now();
+    let latencies = thread::scope(|scope| {
+        let client = || {
+            let mut connection = Connection::to(port);
+            let mut latencies = Vec::new();
+            while !ends.load(Ordering::Relaxed) {
+                latencies.push(timed(|| connection.get(path)));
+                count.fetch_add(1, Ordering::Relaxed);
+            }
+            latencies
+        };
+        let clients: Vec<_> = (0..4).map(|_| scope.spawn(client)).collect();
+        thread::sleep(Duration::from_secs(2));
+        ends.store(true, Ordering::Relaxed);
+        clients.into_iter().flat_map(|client| client.join().expect("a client does not panic")).collect()
+    });
+    (count.into_inner() as f64 / began.elapsed().as_secs_f64(), latencies)
+}
+
+const FIVE_YEARS: &str = "grids.heprc.jobs.all.idle";
+
+fn history(table: &mut Table, site: &Site, now: i64) {
+    table.title("five years of one series");
+    let mut connection = Connection::to(site.port);
+    // Each asks for another number of points, so that no answer was made before.
+    let mut ours = |rounds: usize| -> Vec<f64> {
+        (0..rounds)
+            .map(|at| {
+                timed(|| connection.get(&format!("/api/v1/history?path={FIVE_YEARS}&from=-5y&points={}", 1000 + at)))
+            })
+            .collect()
+    };
+    let answers = table.twice(|| ours(100), |answers| percentile_99(answers) < HISTORY_LIMIT);
+    let theirs = graphite(now);
+    let p99 = percentile_99(&answers);
+    let ratio = theirs
+        .as_ref()
+        .map(|theirs| format!("{} as fast as graphite-web", times(median(theirs.clone()) / median(answers.clone()))));
+    table.target(
+        "99th percentile of 100, from its daily tier",
+        &milliseconds(p99),
+        &ratio.unwrap_or_default(),
+        "30 ms",
+        p99 < HISTORY_LIMIT,
+    );
+    table.line(
+        "  its median",
+        &milliseconds(median(answers)),
+        &theirs.map(|theirs| milliseconds(median(theirs))).unwrap_or_default(),
+    );
+    let hourly: Vec<_> = (0..20)
+        .map(|at| {
+            timed(|| connection.get(&format!("/api/v1/history?path={FIVE_YEARS}&from=-5y&points={}", 19_000 + at)))
+        })
+        .collect();
+    table.line("  with 20,000 points, from its hourly tier: median", &milliseconds(median(hourly)), "");
+    let drawn: Vec<_> = (0..20)
+        .map(|at| timed(|| connection.get(&format!("/plot.svg?path={FIVE_YEARS}&from=-5y&points={}", 1000 + at))))
+        .collect();
+    table.line("  drawn as SVG: median", &milliseconds(median(drawn)), "");
+}
+
+/// How long graphite-web takes for the same range from Whisper; `None` where it is not installed.
+fn graphite(now: i64) -> Option<Vec<f64>> {
+    let started = Carbon::start().and_then(|carbon| GraphiteWeb::start(&carbon).map(|graphite| (carbon, graphite)));
+    let Some((carbon, graphite)) = started else {
+        skip("five years of one series through graphite-web", "Carbon with graphite-web");
+        return None;
+    };
+    let file = carbon.whisper(FIVE_YEARS);
+    std::fs::create_dir_all(file.parent().expect("a folder")).expect("a folder");
+    let make = format!(
+        "import whisper; path = {:?}; whisper.create(path, [(60, 43200), (3600, 43848), (86400, 3652)], aggregationMethod='average'); \
+         whisper.update_many(path, [(t, t // 3600 % 1000) for t in range({now} - 1826 * 86400, {now}, 3600)])",
+        file.display().to_string()
+    );
+    let made = Command::new("/usr/bin/python3").args(["-c", &make]).status().expect("Debian's python3");
+    assert!(made.success(), "a Whisper file of five years");
+    let from = now - 1826 * 86_400;
+    let asked = format!("/render?target={FIVE_YEARS}&from={from}&until={now}&format=json&noCache=1&maxDataPoints=");
+    let ask = |at: i64| {
+        let mut stream = TcpStream::connect(("127.0.0.1", graphite.port)).expect("it listens");
+        write!(stream, "GET {asked}{} HTTP/1.0\r\nHost: bench\r\n\r\n", 1000 + at).expect("it reads");
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).expect("it answers");
+        assert!(answer.contains(" 200 ") && answer.len() > 10_000, "{answer}");
+    };
+    Some((0..20).map(|at| timed(|| ask(at))).collect())
+}
+
+fn page(table: &mut Table, site: &Site) {
+    table.title("the page of 2 grids of 100 clouds");
+    let mut connection = Connection::to(site.port);
+    let html = connection.get("/");
+    let mut bytes = html.len();
+    let text = plain(&html);
+    for asset in text.split(['"', '\'']).filter(|address| address.starts_with("static/")) {
+        bytes += connection.get(&format!("/{}", asset.replace("&amp;", "&"))).len();
+    }
+    let kilobytes = bytes as f64 / 1000.0;
+    table.target(
+        "transferred for the first view, compressed",
+        &format!("{kilobytes:.0} kB"),
+        "",
+        "150 kB",
+        kilobytes < PAGE_LIMIT_KB,
+    );
+}
