@@ -62,21 +62,25 @@ const LAST: [Range; 15] = [
     ("2 days", "-2d", ""),
     ("week", "-1w", ""),
     ("month", "-1mon", ""),
-    ("3 months", "-3mon", ""),
-    ("6 months", "-6mon", ""),
+    ("3 mon", "-3mon", ""),
+    ("6 mon", "-6mon", ""),
     ("year", "-1y", ""),
-    ("2 years", "-2y", ""),
-    ("5 years", "-5y", ""),
+    ("2 y", "-2y", ""),
+    ("5 y", "-5y", ""),
 ];
 
-/// The ranges of the calendar.
-const CALENDAR: [Range; 6] = [
+/// The ranges of days.
+const DAYS: [Range; 3] = [
     ("yesterday", "yesterday", "today"),
     ("day before yesterday", "today-2d", "yesterday"),
     ("this day last week", "today-7d", "today-6d"),
-    ("previous week", "thisweek-1w", "thisweek"),
-    ("previous month", "thismonth-1mon", "thismonth"),
-    ("previous year", "thisyear-1y", "thisyear"),
+];
+
+/// The ranges of the calendar before this one.
+const PREVIOUS: [Range; 3] = [
+    ("week", "thisweek-1w", "thisweek"),
+    ("month", "thismonth-1mon", "thismonth"),
+    ("year", "thisyear-1y", "thisyear"),
 ];
 
 /// The range when none is chosen.
@@ -182,8 +186,10 @@ pub fn whole(view: &View) -> String {
         ">\n<head>\n<meta charset=\"utf-8\">\n<title>{title}</title>\n\
          <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
          <meta name=\"color-scheme\" content=\"light dark\">\n<link rel=\"icon\" href=\"{ICON}\">\n{}</head>\n\
-         <body data-refresh=\"{}\">\n<header>\n<h1>{title}</h1>\n<p id=\"state\">",
-        *LINKS, view.config.refresh_seconds
+         <body data-refresh=\"{}\">\n<a class=\"skip\" id=\"skip\" href=\"#plot-title\"{}>To the plot</a>\n<header>\n<h1>{title}</h1>\n<p id=\"state\">",
+        *LINKS,
+        view.config.refresh_seconds,
+        if options.plots.is_empty() { " hidden" } else { "" }
     );
     let _ = write!(
         html,
@@ -230,9 +236,10 @@ fn panel(html: &mut String, view: &View) {
     let options = view.options;
     let hidden = if options.plots.is_empty() { " hidden" } else { "" };
     let _ = write!(html, "<section id=\"plot\" aria-labelledby=\"plot-title\"{hidden}>\n<div class=\"bar\"><h2 ");
-    let _ = write!(html, "id=\"plot-title\">Plot</h2>\n<nav aria-label=\"Range of the plot\">");
-    for (words, ranges) in [("last", &LAST[..]), ("", &CALENDAR[..])] {
-        let _ = write!(html, "<span class=\"ranges\">{words}");
+    let _ = write!(html, "id=\"plot-title\" tabindex=\"-1\">Plot</h2>\n<nav aria-label=\"Range of the plot\">");
+    for (words, ranges) in [("last", &LAST[..]), ("", &DAYS[..]), ("previous", &PREVIOUS[..])] {
+        let group = if words.is_empty() { "days" } else { words };
+        let _ = write!(html, "<span class=\"ranges\" role=\"group\" aria-label=\"{group}\">{words}");
         for (label, from, to) in ranges {
             let chosen = if options.from.is_empty() { DEFAULT_FROM } else { &options.from };
             let current = if (chosen, options.to.as_str()) == (from, to) { " aria-current=\"true\"" } else { "" };
@@ -255,15 +262,16 @@ fn panel(html: &mut String, view: &View) {
         html,
         "<label>from <input name=\"from\" value=\"{}\" placeholder=\"{DEFAULT_FROM}\" size=\"14\" autocomplete=\"off\" \
          spellcheck=\"false\"></label> <label>to <input name=\"to\" value=\"{}\" placeholder=\"now\" size=\"14\" \
-         autocomplete=\"off\" spellcheck=\"false\"></label> <button>Show</button> <span class=\"hint\">UTC; now, -6h, \
-         now-2d, yesterday, 2026-06-01, 12:30_20260601</span></form>\n",
+         autocomplete=\"off\" spellcheck=\"false\"></label> <button>Show</button> <span class=\"hint\" title=\"now, -6h, \
+         now-2d, today-7d, monday, 2026-06-01, 12:30_20260601, unix seconds\">UTC</span></form>\n",
         escaped(&options.from),
         escaped(&options.to)
     );
     html.push_str(
         "<p class=\"buttons\" data-script hidden><button type=\"button\" id=\"earlier\">Earlier</button> <button \
          type=\"button\" id=\"later\">Later</button> <button type=\"button\" id=\"in\">Zoom in</button> <button \
-         type=\"button\" id=\"out\">Zoom out</button></p>\n<p class=\"export\">export",
+         type=\"button\" id=\"out\">Zoom out</button> <span class=\"hint\">Esc: to the tables and \
+         back</span></p>\n<p class=\"export\">export",
     );
     for (format, words) in [("tsv", "TSV"), ("csv", "CSV"), ("json", "JSON"), ("svg", "SVG")] {
         let address = history("export", options, &[("format", format)]);

@@ -127,7 +127,7 @@
 
   const path = (link) => {
     const href = link.getAttribute("href");
-    return href?.startsWith("?plot=") && link.closest("main") ? new URLSearchParams(href).get("plot") : null;
+    return href?.startsWith("?plot=") && link.closest("main") && link.dataset.look === undefined ? new URLSearchParams(href).get("plot") : null;
   };
 
   /** Marks what is plotted, in the colour of its line. */
@@ -138,7 +138,7 @@
     }
     view.plots.forEach((plotted, at) => {
       const start = written({ ...view, plots: [plotted] }, ["plot"]);
-      for (const link of main.querySelectorAll(`a[href="${start}"], a[href^="${start}&"]`)) {
+      for (const link of main.querySelectorAll(`:is(a[href="${start}"], a[href^="${start}&"]):not([data-look])`)) {
         link.setAttribute("aria-current", "true");
         link.dataset.on = at % COLOURS;
       }
@@ -280,6 +280,8 @@
   });
   document.addEventListener("visibilitychange", () => document.hidden || tick());
 
+  let left = null; // The number from which the keyboard went to the plot.
+
   // --- What a click does. ----------------------------------------------------------------------------------------
 
   document.addEventListener("click", (event) => {
@@ -299,7 +301,9 @@
       zooms.length = 0;
       go({ from: link.dataset.from === DEFAULT_FROM ? "" : link.dataset.from, to: link.dataset.to });
     } else if (link.id === "close") {
+      const last = left?.isConnected ? left : main.querySelector("[aria-current]");
       go({ plots: [] });
+      last?.focus({ preventScroll: true });
     } else return;
     event.preventDefault();
   });
@@ -323,6 +327,12 @@
     if (open) {
       open.open = false;
       open.querySelector("summary").focus();
+    } else if (!panel.hidden && main.contains(document.activeElement)) {
+      // From a number to the plot and back, without all the numbers between them.
+      left = document.activeElement;
+      byId("plot-title").focus();
+    } else if (panel.contains(document.activeElement)) {
+      (left?.isConnected ? left : main.querySelector("[aria-current]"))?.focus();
     }
   });
   document.addEventListener("click", (event) => {
@@ -369,7 +379,7 @@
   /** Asks for what is plotted and draws it; `again` when only the data may have changed. */
   const plot = async (again = false) => {
     plotting?.abort();
-    panel.hidden = !view.plots.length;
+    panel.hidden = byId("skip").hidden = !view.plots.length;
     if (panel.hidden) {
       drawn?.destroy();
       drawn = data = null;
@@ -421,14 +431,15 @@
 
   /** Names of the series without what all of them share, which is the title. */
   const labels = (paths) => {
-    const parts = paths.map((path) => path.split("."));
-    const shared = (at) => parts.every((other) => other.length === parts[0].length && other[at] === parts[0][at]);
     const said = (words) => words.filter((word) => word !== "grids").join(" · ");
-    if (parts.length < 2 || !parts[0].some((_, at) => shared(at))) {
-      return { title: parts.length < 2 ? said(parts[0]) : `${paths.length} numbers`, names: parts.map(said) };
-    }
+    const parts = paths.map((path) => path.split("."));
+    if (parts.length === 1) return { title: said(parts[0]), names: [said(parts[0])] };
+    const aligned = parts.every((words) => words.length === parts[0].length);
+    const differs = parts[0].findIndex((word, at) => parts.some((other) => other[at] !== word));
+    const shared = (at) => (aligned ? parts.every((words) => words[at] === parts[0][at]) : at < differs);
+    const title = parts[0].map((word, at) => (shared(at) ? word : "…"));
     return {
-      title: said(parts[0].map((word, at) => (shared(at) ? word : "…")).filter((word, at, all) => word !== "…" || all[at - 1] !== "…")),
+      title: said(title.filter((word, at) => word !== "…" || title[at - 1] !== "…")),
       names: parts.map((words) => said(words.filter((_, at) => !shared(at)))),
     };
   };
@@ -503,7 +514,7 @@
         cursor: { drag: { x: true, y: false, setScale: false }, points: { size: 6 } },
         scales,
         axes: [
-          { stroke: ink, font, grid, ticks: grid, values: ticks, space: 70, size: 40 },
+          { stroke: ink, font, grid, ticks: grid, values: ticks, space: 70, size: 48 },
           ...units.map((unit, at) => ({
             scale: `u${at}`,
             side: at ? 1 : 3,

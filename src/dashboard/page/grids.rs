@@ -30,7 +30,7 @@ pub fn html(view: &View) -> String {
         );
     }
     let parts: Vec<_> = view.summary.grids.iter().map(|grid| Part::new(view, grid)).collect();
-    if !parts.is_empty() {
+    if parts.len() > 1 || parts.iter().any(Part::is_hidden) {
         html.push_str("<nav aria-label=\"Grids\" data-key=\"grids\"><ul class=\"beats\">\n");
         for part in &parts {
             part.listed(&mut html);
