@@ -77,7 +77,7 @@ fn settled(browser: &Browser, lines: usize) {
 pub fn numbers(browser: &Browser, site: &Site) {
     browser.go(&site.url);
     let shown = shown(browser);
-    assert!(shown.len() > 50, "{shown:?}");
+    assert!(shown.len() > 50, "{}", browser.text("document.body.innerText"));
     for (path, (text, _)) in &shown {
         let value = site.numbers.get(path).unwrap_or_else(|| panic!("{path} is not in the store"));
         let is_beat = path.ends_with(".heartbeat") || path.contains(".heartbeat.");
@@ -261,6 +261,8 @@ pub fn options(browser: &Browser, site: &Site) {
     browser.click("#options [name=all]");
     browser.wait("location.search === '?all=1&density=compact&theme=dark'");
     assert_eq!(ground(browser), "rgb(20, 23, 26)");
+    browser.keys("\u{e00c}");
+    assert_eq!(browser.text("document.querySelector('#options').open"), "false");
     browser.click(".grid .hide");
     browser.wait(&format!("{grids} === {}", count - 1));
     // A bare address in the same browser.

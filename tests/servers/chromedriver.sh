@@ -10,9 +10,10 @@ set -m
 chromedriver --port=0 </dev/null 2>>"$dir/log" &
 driver=$!
 cat >/dev/null || true
-kill -TERM -- -$driver 2>/dev/null || true
+exec 2>/dev/null
+kill -TERM -- -$driver || true
 for process in /proc/[0-9]*; do
-  if tr '\0' ' ' <"$process/cmdline" 2>/dev/null | grep -q -- "--user-data-dir=$dir/"; then
-    kill -KILL "${process#/proc/}" 2>/dev/null || true
+  if { tr '\0' ' ' <"$process/cmdline"; } | grep -q -- "--user-data-dir=$dir/"; then
+    kill -KILL "${process#/proc/}" || true
   fi
 done

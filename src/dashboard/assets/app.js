@@ -145,6 +145,14 @@
     });
   };
 
+  /** Tables wider than the page scroll in boxes of their own; in others the heads stay below the bar. */
+  const widths = () => {
+    const boxes = [...main.querySelectorAll(".box")];
+    const wide = boxes.map((box) => box.firstElementChild.offsetWidth > box.parentElement.clientWidth);
+    boxes.forEach((box, at) => box.classList.toggle("wide", wide[at]));
+  };
+  new ResizeObserver(widths).observe(main);
+
   /** Makes `old` equal to `fresh` and touches only what differs, so that focus, selection and scrolling stay. */
   const morph = (old, fresh) => {
     if (old.isEqualNode(fresh)) return;
@@ -177,6 +185,12 @@
             ? at
             : undefined;
       if (match && match.nodeName === child.nodeName) {
+        // What is moved loses the focus: rather goes what stands before it.
+        while (at && at !== match && at.dataset?.key === undefined) {
+          const next = at.nextSibling;
+          at.remove();
+          at = next;
+        }
         if (match === at) at = at.nextSibling;
         else old.insertBefore(match, at);
         morph(match, child);
@@ -219,6 +233,7 @@
       fresh.className = main.className;
       morph(main, fresh);
       marks();
+      widths();
       heard = Date.now();
       if (gone) {
         said.textContent = `The server answers again, after ${words(Math.round((heard - gone) / 1000))}.`;
@@ -341,25 +356,32 @@
   });
 
   // How old an old number is: for the mouse and for the keyboard.
-  const showTip = (event) => {
-    const old = event.target.closest?.("main [title], main [data-title]");
-    tip.hidden = !old;
-    if (!old) return;
-    if (old.title) {
-      old.dataset.title = old.title;
-      old.setAttribute("aria-description", old.title);
-      old.removeAttribute("title");
-    }
-    tip.textContent = old.dataset.title;
-    const box = old.getBoundingClientRect();
-    const width = tip.offsetWidth;
-    tip.style.left = `${Math.max(4, Math.min(box.left, innerWidth - width - 4))}px`;
-    tip.style.top = `${box.bottom + tip.offsetHeight + 6 < innerHeight ? box.bottom + 2 : box.top - tip.offsetHeight - 2}px`;
+  let tipped = null;
+  const place = () => {
+    const box = tipped.getBoundingClientRect();
+    tip.style.left = `${Math.max(4, Math.min(box.left, innerWidth - tip.offsetWidth - 4))}px`;
+    const below = box.bottom + tip.offsetHeight + 6 < innerHeight;
+    tip.style.top = `${below ? box.bottom + 2 : box.top - tip.offsetHeight - 2}px`;
   };
+  const showTip = (event) => {
+    tipped = event.target.closest?.("main [title], main [data-title]");
+    tip.hidden = !tipped;
+    if (!tipped) return;
+    // The browser shows a title to the mouse alone, and late.
+    if (tipped.title) {
+      tipped.dataset.title = tipped.title;
+      tipped.setAttribute("aria-description", tipped.title);
+      tipped.removeAttribute("title");
+    }
+    tip.textContent = tipped.dataset.title;
+    place();
+  };
+  const hideTip = () => (tip.hidden = true);
   document.addEventListener("mouseover", showTip);
   document.addEventListener("focusin", showTip);
-  document.addEventListener("focusout", () => (tip.hidden = true));
-  addEventListener("scroll", () => (tip.hidden = true), { capture: true, passive: true });
+  document.addEventListener("focusout", hideTip);
+  const follow = () => tip.hidden || (tipped === document.activeElement ? place() : hideTip());
+  addEventListener("scroll", follow, { capture: true, passive: true });
 
   // --- The plot. -------------------------------------------------------------------------------------------------
 
