@@ -91,6 +91,8 @@ impl Browser {
         browser.size(width, height);
         // Of several windows only one has the focus; here each behaves as if it had it.
         browser.tell("Emulation.setFocusEmulationEnabled", &json!({ "enabled": true }));
+        // Instead of its own first page, which would go on loading.
+        browser.go("about:blank");
         Some(browser)
     }
 
@@ -117,7 +119,10 @@ impl Browser {
 
     /// Opens an address and waits until the page has loaded.
     pub fn go(&self, url: &str) {
+        // On a busy machine the driver sometimes answers before the page has changed.
+        self.js("window.isOld = true");
         self.ask("POST", "/url", &json!({ "url": url }));
+        self.wait("!window.isOld && document.readyState === 'complete'");
     }
 
     /// The browser's own button.
@@ -203,9 +208,19 @@ impl Browser {
         self.ask("POST", "/actions", &json!({ "actions": [{ "type": "pointer", "id": "mouse", "actions": actions }] }));
     }
 
-    /// What is seen, as PNG in base64.
-    pub fn picture(&self) -> String {
-        self.ask("GET", "/screenshot", &Value::Null).as_str().expect("a picture").to_string()
+    /// What is seen, as PNG.
+    pub fn picture(&self) -> Vec<u8> {
+        let answer = self.ask("GET", "/screenshot", &Value::Null);
+        let sixes = answer.as_str().expect("a picture").bytes().filter_map(|byte| {
+            let letters = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+            letters.iter().position(|letter| *letter == byte)
+        });
+        let sixes: Vec<_> = sixes.collect();
+        let bytes = sixes.chunks(4).flat_map(|four| {
+            let all = four.iter().enumerate().fold(0, |all, (at, six)| all | six << (18 - 6 * at));
+            (0..four.len() - 1).map(move |at| (all >> (16 - 8 * at)) as u8)
+        });
+        bytes.collect()
     }
 
     /// What the console said since the last time: errors, warnings, violations of the content security policy.

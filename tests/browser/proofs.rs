@@ -77,7 +77,7 @@ fn settled(browser: &Browser, lines: usize) {
 pub fn numbers(browser: &Browser, site: &Site) {
     browser.go(&site.url);
     let shown = shown(browser);
-    assert!(shown.len() > 50, "{}", browser.text("document.body.innerText"));
+    assert!(shown.len() > 50, "{shown:?}");
     for (path, (text, _)) in &shown {
         let value = site.numbers.get(path).unwrap_or_else(|| panic!("{path} is not in the store"));
         let is_beat = path.ends_with(".heartbeat") || path.contains(".heartbeat.");

@@ -148,7 +148,7 @@
   /** Tables wider than the page scroll in boxes of their own; in others the heads stay below the bar. */
   const widths = () => {
     const boxes = [...main.querySelectorAll(".box")];
-    const wide = boxes.map((box) => box.firstElementChild.offsetWidth > box.parentElement.clientWidth);
+    const wide = boxes.map((box) => box.firstElementChild.offsetWidth > main.clientWidth);
     boxes.forEach((box, at) => box.classList.toggle("wide", wide[at]));
   };
   new ResizeObserver(widths).observe(main);
@@ -505,6 +505,8 @@
     return found;
   };
 
+  const STEPS = [...Array(15).keys()].flatMap((power) => [1, 2, 5].map((step) => step * 10 ** power));
+
   const draw = () => {
     const { times, series, from, to } = data;
     const colour = colours();
@@ -549,7 +551,8 @@
             size: (u, values) => Math.max(30, 14 + 7 * Math.max(0, ...(values ?? []).map((value) => String(value).length))),
             grid: at ? { show: false } : grid,
             ticks: { show: false },
-            incrs: whole(unit) ? [1, 2, 5, 10, 20, 50].flatMap((n, i, all) => all.slice(0, 3).map((m) => m * 10 ** i)) : undefined,
+            incrs: whole(unit) ? STEPS : undefined,
+            space: 28,
             values: (_, splits) => splits.map((value) => (value === null ? "" : value >= 1e6 ? `${+(value / 1e6).toFixed(2)}M` : String(+value.toFixed(4)))),
           })),
         ],

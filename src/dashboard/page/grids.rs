@@ -255,6 +255,7 @@ impl<'a> Part<'a> {
             }
             html.push_str("</tbody></table></div>\n");
         }
+        html.push_str("<div>\n");
         if !pools.is_empty() {
             self.begin(html, "pools", "HTCondor pools", "pools");
             self.heads(html, &["pool", "is", "<slots", "<updates lost"], &[]);
@@ -279,7 +280,7 @@ impl<'a> Part<'a> {
             }
             html.push_str("</tbody></table></div>\n");
         }
-        html.push_str("</div>\n");
+        html.push_str("</div></div>\n");
         if !clouds.is_empty() {
             self.clouds(html, &clouds);
         }
