@@ -133,19 +133,20 @@ fn put(grid: &mut Grid, measurement: &str, tag: impl Fn(&str) -> String, field: 
 
 impl Cloud {
     /// The newest time of all its numbers.
-    fn time(&self) -> i64 {
+    pub(crate) fn time(&self) -> i64 {
         let types = self.types.values().flat_map(|vms| vms.states.values().chain(vms.slots.values()).chain(&vms.idle));
         let own = self.facts.values().chain(&self.idle).chain(self.jobs.values());
         newest(own.chain(types))
     }
 }
 
-fn newest<'a>(numbers: impl Iterator<Item = &'a Number>) -> i64 {
+/// The newest time of these numbers, in unix seconds.
+pub(crate) fn newest<'a>(numbers: impl Iterator<Item = &'a Number>) -> i64 {
     numbers.map(|number| number.time).max().unwrap_or_default()
 }
 
 /// Columns of states: these always, in this order, then those that occur and are not zero, then `total`.
-fn columns<'a>(always: &[&str], seen: impl Iterator<Item = &'a Numbers>) -> Vec<String> {
+pub(crate) fn columns<'a>(always: &[&str], seen: impl Iterator<Item = &'a Numbers>) -> Vec<String> {
     let mut more = BTreeSet::new();
     for (name, number) in seen.flatten() {
         let zero = matches!(number.value, Value::Int(0));

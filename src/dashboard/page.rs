@@ -1,8 +1,12 @@
-//! The page as HTML. It is whole without a script; the script refreshes its tables and draws its plots. Pure.
+//! The page as HTML. It is whole without a script: every number is a link that shows its plot. The script refreshes the
+//! tables, draws the plots and keeps the address; what it needs to know stands in what is rendered here. Pure.
+
+mod grids;
 
 use std::fmt::Write as _;
+use std::sync::LazyLock;
 
-use super::{Config, Summary};
+use super::{Config, Summary, times};
 
 /// A file that the page needs.
 pub struct Asset {
@@ -14,8 +18,76 @@ pub struct Asset {
     pub bytes: &'static [u8],
 }
 
+const SCRIPT: &str = "text/javascript; charset=utf-8";
+const STYLE: &str = "text/css; charset=utf-8";
+
 /// All of them.
-pub static ASSETS: [Asset; 0] = [];
+pub static ASSETS: [Asset; 6] = [
+    Asset { name: "style.css", kind: STYLE, bytes: include_bytes!("assets/style.css") },
+    Asset { name: "early.js", kind: SCRIPT, bytes: include_bytes!("assets/early.js") },
+    Asset { name: "app.js", kind: SCRIPT, bytes: include_bytes!("assets/app.js") },
+    Asset { name: "uplot.js", kind: SCRIPT, bytes: include_bytes!("assets/uplot.js") },
+    Asset { name: "uplot.css", kind: STYLE, bytes: include_bytes!("assets/uplot.css") },
+    Asset { name: "LICENSE.txt", kind: "text/plain; charset=utf-8", bytes: include_bytes!("assets/uplot.LICENSE") },
+];
+
+/// The links to them. They may be kept for ever: what has changed has another address.
+static LINKS: LazyLock<String> = LazyLock::new(|| {
+    let mut html = String::new();
+    for Asset { name, bytes, .. } in &ASSETS {
+        let address = format!("static/{name}?v={:08x}", crc32fast::hash(bytes));
+        let _ = match *name {
+            // Before the first paint; the others wait until the page is read.
+            "early.js" => writeln!(html, "<script src=\"{address}\"></script>"),
+            name if name.ends_with(".js") => writeln!(html, "<script src=\"{address}\" defer></script>"),
+            name if name.ends_with(".css") => writeln!(html, "<link rel=\"stylesheet\" href=\"{address}\">"),
+            _ => Ok(()),
+        };
+    }
+    html
+});
+
+/// Ranges: words, from, to.
+type Range = (&'static str, &'static str, &'static str);
+
+/// The ranges that end now.
+const LAST: [Range; 15] = [
+    ("5 min", "-5min", ""),
+    ("15 min", "-15min", ""),
+    ("1 h", "-1h", ""),
+    ("3 h", "-3h", ""),
+    ("6 h", "-6h", ""),
+    ("12 h", "-12h", ""),
+    ("day", "-1d", ""),
+    ("2 days", "-2d", ""),
+    ("week", "-1w", ""),
+    ("month", "-1mon", ""),
+    ("3 mon", "-3mon", ""),
+    ("6 mon", "-6mon", ""),
+    ("year", "-1y", ""),
+    ("2 y", "-2y", ""),
+    ("5 y", "-5y", ""),
+];
+
+/// The ranges of days.
+const DAYS: [Range; 3] = [
+    ("yesterday", "yesterday", "today"),
+    ("day before yesterday", "today-2d", "yesterday"),
+    ("this day last week", "today-7d", "today-6d"),
+];
+
+/// The ranges of the calendar before this one.
+const PREVIOUS: [Range; 3] = [
+    ("week", "thisweek-1w", "thisweek"),
+    ("month", "thismonth-1mon", "thismonth"),
+    ("year", "thisyear-1y", "thisyear"),
+];
+
+/// The range when none is chosen.
+const DEFAULT_FROM: &str = "-6h";
+
+/// How long a grid may be silent until all its numbers are old, in seconds.
+const STALE: i64 = 180;
 
 /// What a person has chosen to see; all of it is in the page's address.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -30,6 +102,10 @@ pub struct Options {
     pub all: bool,
     /// Grids that are not shown.
     pub hidden: Vec<String>,
+    /// Whether the rows are close together.
+    pub compact: bool,
+    /// `light`, `dark`, or empty for what the browser prefers.
+    pub theme: &'static str,
 }
 
 impl Options {
@@ -38,15 +114,41 @@ impl Options {
         let mut options = Self::default();
         for (name, value) in pairs {
             match name.as_str() {
-                "plot" => options.plots.push(value.clone()),
+                "plot" if options.plots.len() < super::SERIES && !options.plots.contains(value) => {
+                    options.plots.push(value.clone());
+                }
                 "from" => options.from = value.clone(),
                 "to" => options.to = value.clone(),
                 "all" => options.all = value == "1",
-                "hide" => options.hidden.push(value.clone()),
+                "hide" if !options.hidden.contains(value) => options.hidden.push(value.clone()),
+                "density" => options.compact = value == "compact",
+                "theme" => options.theme = ["light", "dark"].into_iter().find(|theme| theme == value).unwrap_or(""),
                 _ => {}
             }
         }
         options
+    }
+
+    /// As they stand in an address, in the order in which the script writes them.
+    fn pairs(&self) -> Vec<(&'static str, &str)> {
+        let mut pairs: Vec<_> = self.plots.iter().map(|path| ("plot", path.as_str())).collect();
+        pairs.extend([("from", self.from.as_str()), ("to", &self.to)].into_iter().filter(|(_, time)| !time.is_empty()));
+        pairs.extend(self.all.then_some(("all", "1")));
+        pairs.extend(self.hidden.iter().map(|grid| ("hide", grid.as_str())));
+        pairs.extend(self.compact.then_some(("density", "compact")));
+        pairs.extend((!self.theme.is_empty()).then_some(("theme", self.theme)));
+        pairs
+    }
+
+    /// The page's address with these options, relative, fit for an attribute.
+    fn address(&self) -> String {
+        let pairs: Vec<_> = self.pairs().iter().map(|(name, value)| format!("{name}={}", encoded(value))).collect();
+        format!("?{}", pairs.join("&amp;"))
+    }
+
+    /// The same with another range.
+    fn with_range(&self, from: &str, to: &str) -> Self {
+        Self { from: from.into(), to: to.into(), ..self.clone() }
     }
 }
 
@@ -64,18 +166,160 @@ pub struct View<'a> {
     pub now: i64,
 }
 
+/// A picture for the tab that needs no request.
+const ICON: &str = "data:image/svg+xml,%3Csvg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 16 16'%3E%3Cpath \
+                    d='M1 13l4-6 3 3 3-7 4 8' fill='none' stroke='%230b6bcb' stroke-width='2'/%3E%3C/svg%3E";
+
 /// The whole page.
 pub fn whole(view: &View) -> String {
-    format!("<!doctype html><html lang=\"en\"><title>{}</title>{}</html>", escaped(&view.config.title), tables(view))
+    let options = view.options;
+    let title = escaped(&view.config.title);
+    let mut html = String::from("<!doctype html>\n<html lang=\"en\"");
+    if !options.theme.is_empty() {
+        let _ = write!(html, " data-theme=\"{}\"", options.theme);
+    }
+    if options.compact {
+        html.push_str(" data-density=\"compact\"");
+    }
+    let _ = write!(
+        html,
+        ">\n<head>\n<meta charset=\"utf-8\">\n<title>{title}</title>\n\
+         <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
+         <meta name=\"color-scheme\" content=\"light dark\">\n<link rel=\"icon\" href=\"{ICON}\">\n{}</head>\n\
+         <body data-refresh=\"{}\">\n<a class=\"skip\" id=\"skip\" href=\"#plot-title\"{}>To the plot</a>\n<header>\n<h1>{title}</h1>\n<p id=\"state\">",
+        *LINKS,
+        view.config.refresh_seconds,
+        if options.plots.is_empty() { " hidden" } else { "" }
+    );
+    let _ = write!(
+        html,
+        "<span id=\"countdown\">As of {}; reload for newer numbers.</span></p>\n\
+         <p class=\"buttons\" data-script hidden><button type=\"button\" id=\"refresh\">Refresh</button> <button \
+         type=\"button\" id=\"pause\" aria-pressed=\"false\">Pause</button></p>\n",
+        moment(view.now)
+    );
+    choices(&mut html, options);
+    html.push_str("</header>\n<p id=\"said\" role=\"status\" aria-live=\"polite\"></p>\n<main>\n");
+    html.push_str(&tables(view));
+    html.push_str("</main>\n");
+    panel(&mut html, view);
+    html.push_str("<div id=\"tip\" aria-hidden=\"true\" hidden></div>\n</body>\n</html>\n");
+    html
 }
 
-/// Its tables alone.
-pub fn tables(view: &View) -> String {
-    let mut html = String::new();
-    for grid in &view.summary.grids {
-        let _ = write!(html, "<pre>{}</pre>", escaped(&grid.text(view.now, view.options.all)));
+/// What can be chosen about the looks.
+fn choices(html: &mut String, options: &Options) {
+    let checked = |is: bool| if is { " checked" } else { "" };
+    let selected = |is: bool| if is { " selected" } else { "" };
+    html.push_str("<details id=\"options\"><summary>Options</summary>\n<form method=\"get\">\n");
+    for (name, value) in options.pairs() {
+        if ["plot", "from", "to", "hide"].contains(&name) {
+            let _ = writeln!(html, "<input type=\"hidden\" name=\"{name}\" value=\"{}\">", escaped(value));
+        }
     }
-    html
+    let _ = write!(
+        html,
+        "<label><input type=\"checkbox\" name=\"all\" value=\"1\"{}> show all, also what has been silent for over an \
+         hour</label>\n<label>rows <select name=\"density\"><option value=\"\">normal</option><option \
+         value=\"compact\"{}>compact</option></select></label>\n<label>theme <select name=\"theme\"><option \
+         value=\"\">automatic</option><option value=\"light\"{}>light</option><option \
+         value=\"dark\"{}>dark</option></select></label>\n<button>Apply</button>\n</form>\n</details>\n",
+        checked(options.all),
+        selected(options.compact),
+        selected(options.theme == "light"),
+        selected(options.theme == "dark"),
+    );
+}
+
+/// The plot: ranges, export, the picture.
+fn panel(html: &mut String, view: &View) {
+    let options = view.options;
+    let hidden = if options.plots.is_empty() { " hidden" } else { "" };
+    let _ = write!(html, "<section id=\"plot\" aria-labelledby=\"plot-title\"{hidden}>\n<div class=\"bar\"><h2 ");
+    let _ = write!(html, "id=\"plot-title\" tabindex=\"-1\">Plot</h2>\n<nav aria-label=\"Range of the plot\">");
+    for (words, ranges) in [("last", &LAST[..]), ("", &DAYS[..]), ("previous", &PREVIOUS[..])] {
+        let group = if words.is_empty() { "days" } else { words };
+        let _ = write!(html, "<span class=\"ranges\" role=\"group\" aria-label=\"{group}\">{words}");
+        for (label, from, to) in ranges {
+            let chosen = if options.from.is_empty() { DEFAULT_FROM } else { &options.from };
+            let current = if (chosen, options.to.as_str()) == (from, to) { " aria-current=\"true\"" } else { "" };
+            let address = options.with_range(from, to).address();
+            let _ = write!(
+                html,
+                " <a href=\"{address}\" data-from=\"{from}\" data-to=\"{to}\"{current}>{}</a>",
+                label.replace(' ', "\u{a0}")
+            );
+        }
+        html.push_str("</span>\n");
+    }
+    html.push_str("</nav>\n<form id=\"range\" method=\"get\">");
+    for (name, value) in options.pairs() {
+        if !["from", "to"].contains(&name) {
+            let _ = write!(html, "<input type=\"hidden\" name=\"{name}\" value=\"{}\">", escaped(value));
+        }
+    }
+    let _ = write!(
+        html,
+        "<label>from <input name=\"from\" value=\"{}\" placeholder=\"{DEFAULT_FROM}\" size=\"14\" autocomplete=\"off\" \
+         spellcheck=\"false\"></label> <label>to <input name=\"to\" value=\"{}\" placeholder=\"now\" size=\"14\" \
+         autocomplete=\"off\" spellcheck=\"false\"></label> <button>Show</button> <span class=\"hint\" title=\"now, -6h, \
+         now-2d, today-7d, monday, 2026-06-01, 12:30_20260601, unix seconds\">UTC</span></form>\n",
+        escaped(&options.from),
+        escaped(&options.to)
+    );
+    html.push_str(
+        "<p class=\"buttons\" data-script hidden><button type=\"button\" id=\"earlier\">Earlier</button> <button \
+         type=\"button\" id=\"later\">Later</button> <button type=\"button\" id=\"in\">Zoom in</button> <button \
+         type=\"button\" id=\"out\">Zoom out</button> <span class=\"hint\">Esc: to the tables and \
+         back</span></p>\n<p class=\"export\">export",
+    );
+    for (format, words) in [("tsv", "TSV"), ("csv", "CSV"), ("json", "JSON"), ("svg", "SVG")] {
+        let address = history("export", options, &[("format", format)]);
+        let _ = write!(html, " <a href=\"{address}\" data-export=\"{format}\" download>{words}</a>");
+    }
+    let closed = Options { plots: Vec::new(), ..options.clone() };
+    let _ = write!(html, "</p>\n<a id=\"close\" href=\"{}\">Close</a></div>\n", closed.address());
+    let wrong = [("from", options.from.as_str()), ("to", &options.to)]
+        .into_iter()
+        .filter(|(_, time)| !time.is_empty())
+        .find_map(|(name, time)| Some(format!("{name}: {:#}", times::parse(time, view.now).err()?)));
+    let _ = writeln!(html, "<p id=\"wrong\" role=\"alert\">{}</p>", escaped(&wrong.unwrap_or_default()));
+    html.push_str("<div class=\"body\"><div id=\"chart\"></div>\n<div id=\"legend\"><noscript>");
+    if !options.plots.is_empty() {
+        let theme: &[_] = if options.theme == "dark" { &[("theme", "dark")] } else { &[] };
+        let _ = write!(html, "<img src=\"{}\" alt=\"the plot\"><ul>", history("plot.svg", options, theme));
+        for path in &options.plots {
+            let plots = options.plots.iter().filter(|other| *other != path).cloned().collect();
+            let without = Options { plots, ..options.clone() };
+            let _ = write!(html, "<li>{} <a href=\"{}\">remove</a></li>", escaped(path), without.address());
+        }
+        html.push_str("</ul>");
+    }
+    html.push_str("</noscript></div></div>\n</section>\n");
+}
+
+/// The address of what is plotted, in another form.
+fn history(route: &str, options: &Options, more: &[(&str, &str)]) -> String {
+    let paths = options.plots.iter().map(|path| ("path", path.as_str()));
+    let times = [("from", options.from.as_str()), ("to", &options.to)].into_iter().filter(|(_, time)| !time.is_empty());
+    let pairs: Vec<_> = more
+        .iter()
+        .copied()
+        .chain(times)
+        .chain(paths)
+        .map(|(name, value)| format!("{name}={}", encoded(value)))
+        .collect();
+    format!("{route}?{}", pairs.join("&amp;"))
+}
+
+/// Its tables alone, with what is said about them.
+pub fn tables(view: &View) -> String {
+    grids::html(view)
+}
+
+/// A moment in words, with its seconds left out.
+fn moment(time: i64) -> String {
+    escaped(&crate::cli::utc(time))
 }
 
 /// Text from outside, fit for HTML: as text and as the value of an attribute in quotes.
@@ -92,4 +336,18 @@ pub fn escaped(text: &str) -> String {
         }
     }
     html
+}
+
+/// Text from outside as a value in a query, as a browser's `encodeURIComponent` has it; fit for an attribute in quotes.
+fn encoded(text: &str) -> String {
+    let mut encoded = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        match byte {
+            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' => encoded.push(byte.into()),
+            _ => {
+                let _ = write!(encoded, "%{byte:02X}");
+            }
+        }
+    }
+    encoded
 }

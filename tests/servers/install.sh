@@ -1,8 +1,8 @@
 #!/bin/bash
-# install.sh [SUITE…]: brings the servers that the tests talk to onto a Debian 12 machine: Carbon, graphite-web,
-# openssl, sqlite3 and strace as packages, HTCondor of each SUITE (trixie when none is named; sid as well if wanted)
-# unpacked below ${GRIDMON_SERVERS:-target/servers}. Does and prints nothing when all is there. Without root it says so
-# and exits 0: the tests that miss a server skip themselves.
+# install.sh [SUITE…]: brings what the tests talk to onto a Debian 12 machine: Carbon, graphite-web, Chromium, openssl,
+# sqlite3 and strace as packages, HTCondor of each SUITE (trixie when none is named; sid as well if wanted) unpacked below
+# ${GRIDMON_SERVERS:-target/servers}. Does and prints nothing when all is there. Without root it says so and exits 0:
+# the tests that miss a server skip themselves.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 cd "$here/../.."
@@ -12,7 +12,7 @@ if [ "$(id -u)" != 0 ]; then
 fi
 
 missing=()
-for package in graphite-carbon graphite-web openssl sqlite3 strace; do
+for package in chromium chromium-driver graphite-carbon graphite-web openssl sqlite3 strace; do
   [ "$(dpkg-query -W -f '${db:Status-Status}' $package 2>/dev/null || true)" = installed ] || missing+=("$package")
 done
 if [ ${#missing[@]} -gt 0 ]; then

@@ -1,0 +1,732 @@
+// Refreshes the tables, draws the plots and keeps the address. The server renders all HTML; this script never makes any
+// from text: what it adds to the page it adds as nodes.
+"use strict";
+{
+  const byId = (id) => document.getElementById(id);
+  const root = document.documentElement;
+  const main = document.querySelector("main");
+  const panel = byId("plot");
+  const chart = byId("chart");
+  const legend = byId("legend");
+  const state = byId("state");
+  const said = byId("said");
+  const tip = byId("tip");
+  const options = document.querySelector("#options form");
+  const range = byId("range");
+  const REFRESH = Number(document.body.dataset.refresh) * 1000;
+  const DEFAULT_FROM = "-6h";
+  const COLOURS = 6;
+  const DASHES = [[], [8, 4], [2, 3]];
+
+  // --- The address: everything that is chosen. -------------------------------------------------------------------
+
+  const read = (query) => {
+    const q = new URLSearchParams(query);
+    return {
+      plots: [...new Set(q.getAll("plot"))].slice(0, 50),
+      from: q.get("from") ?? "",
+      to: q.get("to") ?? "",
+      all: q.get("all") === "1",
+      hide: [...new Set(q.getAll("hide"))],
+      density: q.get("density") === "compact" ? "compact" : "",
+      theme: ["light", "dark"].includes(q.get("theme")) ? q.get("theme") : "",
+    };
+  };
+
+  // In the order and the writing of the server, whose links are compared with it.
+  const written = (view, names = ["plot", "from", "to", "all", "hide", "density", "theme"]) => {
+    const values = {
+      plot: view.plots,
+      from: view.from ? [view.from] : [],
+      to: view.to ? [view.to] : [],
+      all: view.all ? ["1"] : [],
+      hide: view.hide,
+      density: view.density ? [view.density] : [],
+      theme: view.theme ? [view.theme] : [],
+    };
+    const encoded = (text) =>
+      encodeURIComponent(text).replace(/[!'()*]/g, (c) => "%" + c.charCodeAt(0).toString(16).toUpperCase());
+    return "?" + names.flatMap((name) => values[name].map((value) => `${name}=${encoded(value)}`)).join("&");
+  };
+
+  const kept = () => {
+    try {
+      return JSON.parse(localStorage.getItem("cloud-monitor")) || {};
+    } catch {
+      return {};
+    }
+  };
+  const keep = (view) => {
+    const { theme, density, all, hide } = view;
+    try {
+      localStorage.setItem("cloud-monitor", JSON.stringify({ theme, density, all, hide }));
+    } catch {
+      // This browser keeps nothing.
+    }
+  };
+
+  let view = read(location.search);
+  if (location.search.length < 2) {
+    const { all, hide } = kept();
+    view.all = all === true;
+    view.hide = Array.isArray(hide) ? hide.filter((name) => typeof name === "string") : [];
+  }
+
+  /** Shows another view; `how` is "push", "replace" or "none" for the browser's history. */
+  const go = (change, how = "push") => {
+    const before = view;
+    view = { ...view, ...change };
+    const address = written(view);
+    if (how !== "none" && address !== written(before)) {
+      history[how + "State"](null, "", address === "?" ? location.pathname : address);
+    }
+    look();
+    if (view.all !== before.all || view.hide.join("\n") !== before.hide.join("\n")) refresh();
+    marks();
+    plot();
+  };
+
+  addEventListener("popstate", () => {
+    zooms.length = 0;
+    go(read(location.search), "none");
+  });
+
+  /** Theme, density, what the controls say, and every link that carries what is chosen. */
+  const look = () => {
+    for (const name of ["theme", "density"]) {
+      const named = view[name] || (new URLSearchParams(location.search).has(name) ? "" : kept()[name]);
+      if (["light", "dark", "compact"].includes(named)) root.dataset[name] = named;
+      else delete root.dataset[name];
+      options.elements[name].value = root.dataset[name] ?? "";
+    }
+    options.elements.all.checked = view.all;
+    if (document.activeElement !== range.elements.from) range.elements.from.value = view.from;
+    if (document.activeElement !== range.elements.to) range.elements.to.value = view.to;
+    for (const link of panel.querySelectorAll("[data-from]")) {
+      const { from, to } = link.dataset;
+      link.href = written({ ...view, from, to });
+      if ((view.from || DEFAULT_FROM) === from && view.to === to) link.setAttribute("aria-current", "true");
+      else link.removeAttribute("aria-current");
+    }
+    const asked = question();
+    for (const link of panel.querySelectorAll("[data-export]")) {
+      link.href = `export?format=${link.dataset.export}&${asked}`;
+    }
+    byId("close").href = written({ ...view, plots: [] });
+  };
+
+  const question = () => {
+    const asked = new URLSearchParams();
+    if (view.from) asked.set("from", view.from);
+    if (view.to) asked.set("to", view.to);
+    for (const path of view.plots) asked.append("path", path);
+    return asked;
+  };
+
+  // --- The tables. -----------------------------------------------------------------------------------------------
+
+  const path = (link) => {
+    const href = link.getAttribute("href");
+    return href?.startsWith("?plot=") && link.closest("main") && link.dataset.look === undefined ? new URLSearchParams(href).get("plot") : null;
+  };
+
+  /** Marks what is plotted, in the colour of its line. */
+  const marks = () => {
+    for (const link of main.querySelectorAll("[aria-current]")) {
+      link.removeAttribute("aria-current");
+      delete link.dataset.on;
+    }
+    view.plots.forEach((plotted, at) => {
+      const start = written({ ...view, plots: [plotted] }, ["plot"]);
+      for (const link of main.querySelectorAll(`:is(a[href="${start}"], a[href^="${start}&"]):not([data-look])`)) {
+        link.setAttribute("aria-current", "true");
+        link.dataset.on = at % COLOURS;
+      }
+    });
+  };
+
+  /** Tables wider than the page scroll in boxes of their own; in others the heads stay below the bar. */
+  const widths = () => {
+    const boxes = [...main.querySelectorAll(".box")];
+    const wide = boxes.map((box) => box.firstElementChild.offsetWidth > main.clientWidth);
+    boxes.forEach((box, at) => box.classList.toggle("wide", wide[at]));
+  };
+  new ResizeObserver(widths).observe(main);
+
+  /** Makes `old` equal to `fresh` and touches only what differs, so that focus, selection and scrolling stay. */
+  const morph = (old, fresh) => {
+    if (old.isEqualNode(fresh)) return;
+    if (old.nodeType === Node.TEXT_NODE) {
+      old.data = fresh.data;
+      return;
+    }
+    for (const { name } of [...old.attributes]) {
+      if (!fresh.hasAttribute(name) && name !== "aria-current" && name !== "data-on") old.removeAttribute(name);
+    }
+    for (const { name, value } of fresh.attributes) {
+      if (old.getAttribute(name) !== value) old.setAttribute(name, value);
+    }
+    const keyed = new Map();
+    const wanted = new Set();
+    for (const child of fresh.children) if (child.dataset.key !== undefined) wanted.add(child.dataset.key);
+    for (const child of [...old.children]) {
+      const { key } = child.dataset;
+      if (key === undefined) continue;
+      if (wanted.has(key)) keyed.set(key, child);
+      else child.remove();
+    }
+    let at = old.firstChild;
+    for (const child of [...fresh.childNodes]) {
+      const key = child.dataset?.key;
+      const match =
+        key !== undefined
+          ? keyed.get(key)
+          : at && at.nodeName === child.nodeName && at.dataset?.key === undefined
+            ? at
+            : undefined;
+      if (match && match.nodeName === child.nodeName) {
+        // What is moved loses the focus: rather goes what stands before it.
+        while (at && at !== match && at.dataset?.key === undefined) {
+          const next = at.nextSibling;
+          at.remove();
+          at = next;
+        }
+        if (match === at) at = at.nextSibling;
+        else old.insertBefore(match, at);
+        morph(match, child);
+      } else {
+        old.insertBefore(child, at);
+      }
+    }
+    while (at) {
+      const next = at.nextSibling;
+      at.remove();
+      at = next;
+    }
+  };
+
+  const CLOCK = new Intl.DateTimeFormat("en-GB", { timeZone: "UTC", hour: "2-digit", minute: "2-digit", second: "2-digit" });
+  const clock = (ms) => CLOCK.format(ms) + " UTC";
+
+  let due = Date.now() + REFRESH;
+  let paused = false;
+  let gone = 0; // Since when nobody answers, in ms.
+  let tries = 0;
+  let asking = null;
+  let heard = Date.now();
+
+  const refresh = async () => {
+    asking?.abort();
+    const mine = (asking = new AbortController());
+    due = Date.now() + REFRESH;
+    const limit = setTimeout(() => mine.abort(), 20_000);
+    try {
+      const answer = await fetch("tables" + written(view, ["from", "to", "all", "hide", "density", "theme"]), {
+        signal: mine.signal,
+        cache: "no-store",
+      });
+      if (!answer.ok) throw new Error(`it answers ${answer.status}`);
+      const html = await answer.text();
+      if (asking !== mine) return;
+      const fresh = document.createElement("main");
+      fresh.append(...new DOMParser().parseFromString(html, "text/html").body.childNodes);
+      fresh.className = main.className;
+      morph(main, fresh);
+      marks();
+      widths();
+      heard = Date.now();
+      if (gone) {
+        said.textContent = `The server answers again, after ${words(Math.round((heard - gone) / 1000))}.`;
+        said.className = "well";
+        setTimeout(() => said.classList.contains("well") && (said.textContent = ""), 10_000);
+      }
+      gone = tries = 0;
+      main.classList.remove("gone");
+      state.classList.remove("gone");
+      if (view.plots.length) plot(true);
+    } catch (error) {
+      if (asking !== mine) return;
+      tries += 1;
+      due = Date.now() + Math.min(REFRESH, 2500 * 2 ** Math.min(tries, 5));
+      if (!gone) {
+        gone = Date.now();
+        said.textContent = `The server has not answered since ${clock(gone)}. The numbers are those of ${clock(heard)}; the page goes on trying.`;
+        said.className = "";
+      }
+      main.classList.add("gone");
+      state.classList.add("gone");
+    } finally {
+      clearTimeout(limit);
+      if (asking === mine) asking = null;
+      tick();
+    }
+  };
+
+  /** A length of time as the server writes it. */
+  const words = (seconds) => {
+    const [m, h, d] = [60, 3600, 86400].map((unit) => Math.floor(seconds / unit));
+    if (seconds < 120) return `${seconds} s`;
+    if (seconds < 7200) return `${m} min`;
+    return seconds < 172_800 ? `${h} h ${m % 60} min` : `${d} d ${h % 24} h`;
+  };
+
+  const countdown = byId("countdown");
+  const tick = () => {
+    const left = Math.max(0, Math.ceil((due - Date.now()) / 1000));
+    countdown.textContent = gone
+      ? `no answer since ${clock(gone)}; tries again in ${left} s`
+      : paused
+        ? `paused; as of ${clock(heard)}`
+        : `as of ${clock(heard)}; refreshes in ${left} s`;
+    for (const age of main.querySelectorAll(".age")) {
+      const { time, now } = age.dataset;
+      const text = words(Math.max(0, Math.floor(Number(now) - Number(time) + (Date.now() - heard) / 1000)));
+      if (age.firstChild.data !== text) age.firstChild.data = text;
+    }
+    if (left === 0 && !asking && !paused) refresh();
+  };
+
+  byId("refresh").addEventListener("click", refresh);
+  byId("pause").addEventListener("click", (event) => {
+    paused = !paused;
+    event.target.setAttribute("aria-pressed", paused);
+    if (!paused) due = Math.min(due, Date.now() + REFRESH);
+    tick();
+  });
+  document.addEventListener("visibilitychange", () => document.hidden || tick());
+
+  let left = null; // The number from which the keyboard went to the plot.
+
+  // --- What a click does. ----------------------------------------------------------------------------------------
+
+  document.addEventListener("click", (event) => {
+    const link = event.target.closest?.("a");
+    // Other clicks open the same view in another tab.
+    if (!link || event.button || event.ctrlKey || event.metaKey || event.shiftKey || event.altKey) return;
+    const clicked = path(link);
+    if (clicked !== null) {
+      const plots = view.plots.filter((plotted) => plotted !== clicked);
+      if (plots.length === view.plots.length) plots.push(clicked);
+      go({ plots: plots.slice(-50) });
+    } else if (link.dataset.look !== undefined) {
+      const { all, hide } = read(link.getAttribute("href"));
+      go({ all, hide });
+      keep({ ...view, ...kept(), all, hide });
+    } else if (link.dataset.from !== undefined) {
+      zooms.length = 0;
+      go({ from: link.dataset.from === DEFAULT_FROM ? "" : link.dataset.from, to: link.dataset.to });
+    } else if (link.id === "close") {
+      const last = left?.isConnected ? left : main.querySelector("[aria-current]");
+      go({ plots: [] });
+      last?.focus({ preventScroll: true });
+    } else return;
+    event.preventDefault();
+  });
+
+  options.addEventListener("change", () => {
+    const { all, density, theme } = options.elements;
+    const chosen = { all: all.checked, density: density.value, theme: theme.value };
+    keep({ ...view, ...chosen });
+    go(chosen, "push");
+    redraw();
+  });
+  options.addEventListener("submit", (event) => event.preventDefault());
+  range.addEventListener("submit", (event) => {
+    event.preventDefault();
+    zooms.length = 0;
+    go({ from: range.elements.from.value.trim(), to: range.elements.to.value.trim() });
+  });
+  document.addEventListener("keydown", (event) => {
+    if (event.key !== "Escape") return;
+    const open = document.querySelector("#options[open]");
+    if (open) {
+      open.open = false;
+      open.querySelector("summary").focus();
+    } else if (!panel.hidden && main.contains(document.activeElement)) {
+      // From a number to the plot and back, without all the numbers between them.
+      left = document.activeElement;
+      byId("plot-title").focus();
+    } else if (panel.contains(document.activeElement)) {
+      (left?.isConnected ? left : main.querySelector("[aria-current]"))?.focus();
+    }
+  });
+  document.addEventListener("click", (event) => {
+    const open = document.querySelector("#options[open]");
+    if (open && !open.contains(event.target)) open.open = false;
+  });
+
+  // How old an old number is: for the mouse and for the keyboard.
+  let tipped = null;
+  const place = () => {
+    const box = tipped.getBoundingClientRect();
+    tip.style.left = `${Math.max(4, Math.min(box.left, innerWidth - tip.offsetWidth - 4))}px`;
+    const below = box.bottom + tip.offsetHeight + 6 < innerHeight;
+    tip.style.top = `${below ? box.bottom + 2 : box.top - tip.offsetHeight - 2}px`;
+  };
+  const showTip = (event) => {
+    tipped = event.target.closest?.("main [title], main [data-title]");
+    tip.hidden = !tipped;
+    if (!tipped) return;
+    // The browser shows a title to the mouse alone, and late.
+    if (tipped.title) {
+      tipped.dataset.title = tipped.title;
+      tipped.setAttribute("aria-description", tipped.title);
+      tipped.removeAttribute("title");
+    }
+    tip.textContent = tipped.dataset.title;
+    place();
+  };
+  const hideTip = () => (tip.hidden = true);
+  document.addEventListener("mouseover", showTip);
+  document.addEventListener("focusin", showTip);
+  document.addEventListener("focusout", hideTip);
+  const follow = () => tip.hidden || (tipped === document.activeElement ? place() : hideTip());
+  addEventListener("scroll", follow, { capture: true, passive: true });
+
+  // --- The plot. -------------------------------------------------------------------------------------------------
+
+  let drawn = null; // The uPlot.
+  let data = null; // The history that it shows.
+  let plotting = null;
+  const zooms = []; // The ranges before each zoom.
+  const wrong = byId("wrong");
+
+  const node = (name, text, attributes = {}) => {
+    const made = document.createElement(name);
+    if (text !== undefined) made.textContent = text;
+    for (const [key, value] of Object.entries(attributes)) made.setAttribute(key, value);
+    return made;
+  };
+
+  /** Asks for what is plotted and draws it; `again` when only the data may have changed. */
+  const plot = async (again = false) => {
+    plotting?.abort();
+    panel.hidden = byId("skip").hidden = !view.plots.length;
+    if (panel.hidden) {
+      drawn?.destroy();
+      drawn = data = null;
+      chart.replaceChildren();
+      legend.replaceChildren();
+      room();
+      return;
+    }
+    const mine = (plotting = new AbortController());
+    const limit = setTimeout(() => mine.abort(), 40_000);
+    if (!again) chart.setAttribute("aria-busy", "true");
+    room();
+    try {
+      const asked = question();
+      asked.set("points", Math.max(200, Math.min(2000, Math.round(chart.clientWidth || 800))));
+      const answer = await fetch("api/v1/history?" + asked, { signal: mine.signal });
+      const body = await answer.json().catch(() => ({ error: `the server answers ${answer.status}` }));
+      if (plotting !== mine) return;
+      if (!answer.ok) throw new Error(body.error);
+      complain("");
+      data = body;
+      draw();
+    } catch (error) {
+      if (plotting !== mine) return;
+      if (!again || answerless(error)) complain(answerless(error) ? "The server does not answer." : error.message);
+    } finally {
+      clearTimeout(limit);
+      if (plotting === mine) {
+        plotting = null;
+        chart.removeAttribute("aria-busy");
+      }
+    }
+  };
+  const answerless = (error) => error.name === "AbortError" || error.name === "TypeError";
+
+  const complain = (words) => {
+    if (wrong.textContent !== words) wrong.textContent = words;
+    for (const name of ["from", "to"]) {
+      const is = new RegExp(`^${name}[: ]`).test(words);
+      const input = range.elements[name];
+      if (is) input.setAttribute("aria-invalid", "true");
+      else input.removeAttribute("aria-invalid");
+    }
+    room();
+  };
+
+  /** Keeps what has the focus above the plot. */
+  const room = () => root.style.setProperty("--plot-height", panel.hidden ? "0px" : `${panel.offsetHeight}px`);
+
+  /** Names of the series without what all of them share, which is the title. */
+  const labels = (paths) => {
+    const said = (words) => words.filter((word) => word !== "grids").join(" · ");
+    const parts = paths.map((path) => path.split("."));
+    if (parts.length === 1) return { title: said(parts[0]), names: [said(parts[0])] };
+    const aligned = parts.every((words) => words.length === parts[0].length);
+    const differs = parts[0].findIndex((word, at) => parts.some((other) => other[at] !== word));
+    const shared = (at) => (aligned ? parts.every((words) => words[at] === parts[0][at]) : at < differs);
+    const title = parts[0].map((word, at) => (shared(at) ? word : "…"));
+    return {
+      title: said(title.filter((word, at) => word !== "…" || title[at - 1] !== "…")),
+      names: parts.map((words) => said(words.filter((_, at) => !shared(at)))),
+    };
+  };
+
+  const short = (value) => {
+    if (value === null || value === undefined) return "–";
+    if (Number.isInteger(value)) return String(value);
+    return Math.abs(value) >= 1000 ? value.toFixed(0) : value.toPrecision(3).replace(/\.?0+$/, "");
+  };
+
+  const two = (n) => String(n).padStart(2, "0");
+  const day = (date) => `${date.getUTCFullYear()}-${two(date.getUTCMonth() + 1)}-${two(date.getUTCDate())}`;
+  const time = (date) => `${two(date.getUTCHours())}:${two(date.getUTCMinutes())}`;
+
+  const ticks = (_, splits, __, ___, step) => {
+    let last = "";
+    return splits.map((second) => {
+      const date = new Date(second * 1000);
+      if (step >= 28 * 86400) return day(date).slice(0, 7);
+      if (step >= 86400) return day(date);
+      const words = step < 60 ? `${time(date)}:${two(date.getUTCSeconds())}` : time(date);
+      const today = day(date);
+      const named = today === last ? words : `${words}\n${today}`;
+      last = today;
+      return named;
+    });
+  };
+
+  const colours = () => {
+    const style = getComputedStyle(root);
+    return (name) => style.getPropertyValue(name).trim();
+  };
+
+  /** Points without neighbours have no line: they are drawn as points. */
+  const alone = (u, at) => {
+    const values = u.data[at];
+    const found = [];
+    for (let i = 0; i < values.length; i++) {
+      if (values[i] != null && values[i - 1] == null && values[i + 1] == null) found.push(i);
+    }
+    return found;
+  };
+
+  const STEPS = [...Array(15).keys()].flatMap((power) => [1, 2, 5].map((step) => step * 10 ** power));
+
+  const draw = () => {
+    const { times, series, from, to } = data;
+    const colour = colours();
+    const { title, names } = labels(series.map(({ path }) => path));
+    byId("plot-title").textContent = title;
+    const units = [...new Set(series.map(({ unit }) => unit))];
+    const ink = colour("--quiet");
+    const grid = { stroke: colour("--line"), width: 1 };
+    const font = `${root.dataset.density ? 11 : 12}px ${getComputedStyle(document.body).fontFamily}`;
+    const scales = { x: { time: true, auto: false, range: [from, to] } };
+    units.forEach((unit, at) => {
+      scales[`u${at}`] = {
+        range: (_, min, max) => {
+          if (unit === "0 or 1") return [0, 1.1];
+          const [low, high] = uPlot.rangeNum(Math.min(0, min ?? 0), Math.max(max ?? 1, unit === "ratio" ? 0.01 : 1), 0.08, true);
+          return [min < 0 ? low : 0, high];
+        },
+      };
+    });
+    const whole = (unit) => unit !== "ratio" && unit !== "seconds";
+    drawn?.destroy();
+    chart.replaceChildren();
+    drawn = new uPlot(
+      {
+        width: chart.clientWidth,
+        height: chart.clientHeight,
+        tzDate: (second) => uPlot.tzDate(new Date(second * 1000), "Etc/UTC"),
+        legend: { show: false },
+        cursor: { drag: { x: true, y: false, setScale: false }, points: { size: 6 } },
+        scales,
+        axes: [
+          { stroke: ink, font, grid, ticks: grid, values: ticks, space: 70, size: 48 },
+          ...units.map((unit, at) => ({
+            scale: `u${at}`,
+            side: at ? 1 : 3,
+            label: unit,
+            labelFont: font,
+            labelSize: 16,
+            labelGap: 0,
+            font,
+            stroke: ink,
+            size: (u, values) => Math.max(30, 14 + 7 * Math.max(0, ...(values ?? []).map((value) => String(value).length))),
+            grid: at ? { show: false } : grid,
+            ticks: { show: false },
+            incrs: whole(unit) ? STEPS : undefined,
+            space: 28,
+            values: (_, splits) => splits.map((value) => (value === null ? "" : value >= 1e6 ? `${+(value / 1e6).toFixed(2)}M` : String(+value.toFixed(4)))),
+          })),
+        ],
+        series: [
+          {},
+          ...series.map(({ unit }, at) => ({
+            label: names[at],
+            scale: `u${units.indexOf(unit)}`,
+            stroke: colour(`--s${at % COLOURS}`),
+            width: 1.6,
+            dash: DASHES[Math.floor(at / COLOURS) % DASHES.length],
+            points: { show: true, size: 4, filter: alone, fill: colour(`--s${at % COLOURS}`) },
+          })),
+        ],
+        hooks: {
+          setSelect: [
+            (u) => {
+              if (u.select.width < 4) return;
+              const at = (left) => u.posToVal(left, "x");
+              zoom(at(u.select.left), at(u.select.left + u.select.width));
+            },
+          ],
+          setCursor: [(u) => values(u.cursor.idx)],
+        },
+      },
+      [times, ...series.map((one) => one.values)],
+      chart,
+    );
+    drawn.over.addEventListener("dblclick", out);
+    const known = series.some((one) => one.values.some((value) => value !== null));
+    if (!known) chart.append(node("p", "Nothing was stored in this time.", { class: "nothing" }));
+    const words = `${series.length === 1 ? "Plot" : `Plot of ${series.length} numbers`}, ${moment(from)} to ${moment(to)} UTC; left and right move the cursor`;
+    chart.setAttribute("role", "img");
+    chart.setAttribute("aria-label", words);
+    chart.tabIndex = 0;
+    legendOf(series, names);
+    room();
+  };
+
+  const moment = (second) => {
+    const date = new Date(second * 1000);
+    return `${day(date)} ${time(date)}`;
+  };
+
+  /** The legend: what the lines are, and their values where the cursor is. */
+  const legendOf = (series, names) => {
+    const focused = legend.contains(document.activeElement) ? document.activeElement.dataset.path : null;
+    const table = node("table");
+    table.append(node("caption", "", { class: "unseen" }));
+    table.firstChild.textContent = "What is plotted";
+    const head = node("tr");
+    for (const [words, name] of [["number", ""], ["", "n at"], ["least", "n"], ["mean", "n"], ["most", "n"], ["unit", ""]]) {
+      head.append(node("th", words, { scope: "col", class: name }));
+    }
+    head.append(node("td"));
+    const body = node("tbody");
+    series.forEach(({ path, unit, values: all }, at) => {
+      const row = node("tr");
+      const name = node("th", undefined, { scope: "row", title: path });
+      name.append(swatch(at), names[at]);
+      const known = all.filter((value) => value !== null);
+      const mean = known.length ? known.reduce((sum, value) => sum + value, 0) / known.length : null;
+      const numbers = [null, known.length ? known.reduce((a, b) => Math.min(a, b)) : null, mean, known.length ? known.reduce((a, b) => Math.max(a, b)) : null];
+      row.append(name, ...numbers.map((value) => node("td", short(value))), node("td", unit, { class: "name" }));
+      const cell = node("td");
+      const remove = node("button", "×", { type: "button", "aria-label": `remove ${names[at]}`, "data-path": path });
+      remove.addEventListener("click", () => {
+        const next = view.plots[view.plots.indexOf(path) + 1] ?? view.plots[view.plots.indexOf(path) - 1];
+        go({ plots: view.plots.filter((plotted) => plotted !== path) });
+        // The keyboard goes on where it was.
+        const there = [...legend.querySelectorAll("button")].find((button) => button.dataset.path === next);
+        (there ?? main.querySelector("a"))?.focus({ preventScroll: !there });
+      });
+      cell.append(remove);
+      row.append(cell);
+      body.append(row);
+    });
+    const heads = node("thead");
+    heads.append(head);
+    table.append(heads, body);
+    legend.replaceChildren(table);
+    if (focused) [...legend.querySelectorAll("button")].find((button) => button.dataset.path === focused)?.focus();
+    values(null);
+  };
+
+  /** A piece of the line itself. */
+  const swatch = (at) => {
+    const canvas = node("canvas", undefined, { width: 60, height: 20, "aria-hidden": "true" });
+    const pen = canvas.getContext("2d");
+    pen.scale(2, 2);
+    pen.strokeStyle = colours()(`--s${at % COLOURS}`);
+    pen.lineWidth = 2.5;
+    pen.setLineDash(DASHES[Math.floor(at / COLOURS) % DASHES.length]);
+    pen.beginPath();
+    pen.moveTo(0, 5);
+    pen.lineTo(30, 5);
+    pen.stroke();
+    return canvas;
+  };
+
+  /** Writes the values at a time into the legend; the last ones without a cursor. */
+  const values = (at) => {
+    const head = legend.querySelector(".at");
+    if (!head || !data) return;
+    const index = at ?? data.times.length - 1;
+    head.textContent = at == null ? "last" : time(new Date(data.times[index] * 1000));
+    head.title = index >= 0 ? `${moment(data.times[index])} UTC` : "";
+    legend.querySelectorAll("tbody tr").forEach((row, i) => {
+      const all = data.series[i].values;
+      const value = at == null ? all.findLast((value) => value !== null) : all[index];
+      row.children[1].textContent = short(value);
+    });
+  };
+
+  // Graphite's own writing of a minute; below that a zoom shows nothing new.
+  const minute = (second) => {
+    const date = new Date(second * 1000);
+    return `${time(date)}_${day(date).replaceAll("-", "")}`;
+  };
+  const zoom = (from, to) => {
+    const [first, last] = [Math.floor(from / 60) * 60, Math.max(Math.ceil(to / 60), Math.floor(from / 60) + 2) * 60];
+    zooms.push([view.from, view.to]);
+    go({ from: minute(first), to: minute(last) });
+  };
+  const out = () => {
+    if (!data) return;
+    if (zooms.length) {
+      const [from, to] = zooms.pop();
+      go({ from, to });
+      return;
+    }
+    const half = (data.to - data.from) / 2;
+    go({ from: minute(Math.max(86_400, data.from - half)), to: minute(data.to + half) });
+  };
+  const move = (part) => {
+    if (!data) return;
+    const by = (data.to - data.from) * part;
+    go({ from: minute(Math.max(86_400, data.from + by)), to: minute(data.to + by) });
+  };
+  byId("out").addEventListener("click", out);
+  byId("in").addEventListener("click", () => {
+    if (!data) return;
+    const quarter = (data.to - data.from) / 4;
+    zoom(data.from + quarter, data.to - quarter);
+  });
+  byId("earlier").addEventListener("click", () => move(-0.5));
+  byId("later").addEventListener("click", () => move(0.5));
+
+  chart.addEventListener("keydown", (event) => {
+    const by = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
+    if (!by || !drawn || !data.times.length) return;
+    event.preventDefault();
+    const at = Math.max(0, Math.min(data.times.length - 1, (drawn.cursor.idx ?? data.times.length) + by));
+    drawn.setCursor({ left: drawn.valToPos(data.times[at], "x"), top: 0 });
+  });
+
+  const redraw = () => data && view.plots.length && draw();
+  new ResizeObserver(() => {
+    drawn?.setSize({ width: chart.clientWidth, height: chart.clientHeight });
+    room();
+  }).observe(chart);
+  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", redraw);
+
+  // --- Begin. ----------------------------------------------------------------------------------------------------
+
+  for (const hidden of document.querySelectorAll("[data-script]")) hidden.hidden = false;
+  options.querySelector("button").hidden = true;
+  look();
+  marks();
+  if (location.search.length < 2 && (view.all || view.hide.length)) {
+    history.replaceState(null, "", written(view));
+    refresh();
+  }
+  if (view.plots.length) plot();
+  tick();
+  setInterval(tick, 1000);
+}

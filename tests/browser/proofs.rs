@@ -1,0 +1,411 @@
+//! What holds for the page whatever store it reads: each proof takes a site, that is an address and the numbers that its
+//! store has, and a browser.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+
+use gridmon::point::Value;
+use serde_json::json;
+
+use super::Browser;
+
+/// A running dashboard, and what it must show.
+pub struct Site {
+    /// Its address, with the slash at its end.
+    pub url: String,
+    /// The newest value of each number of the store, by path.
+    pub numbers: BTreeMap<String, Value>,
+}
+
+/// The links of the page that are numbers, as `[path, text, title]`.
+const NUMBERS: &str = "return [...document.querySelectorAll('main a[href^=\"?plot=\"]:not([data-look])')].map((link) => \
+    [new URLSearchParams(link.getAttribute('href')).get('plot'), link.textContent.trim(), link.title || link.dataset.title || ''])";
+
+/// The numbers as the page shows them: path to text and title.
+pub fn shown(browser: &Browser) -> BTreeMap<String, (String, String)> {
+    let links = browser.js(NUMBERS);
+    let mut shown = BTreeMap::new();
+    for link in links.as_array().unwrap() {
+        let text = |at: usize| link[at].as_str().unwrap().to_string();
+        let before = shown.insert(text(0), (text(1), text(2)));
+        assert_eq!(before, None, "{} stands twice", text(0));
+    }
+    shown
+}
+
+/// Numbers that the page leaves out: what is a sum of others that it shows, jobs of a cloud in other states, slots and
+/// states that are zero everywhere.
+fn may_miss(path: &str, value: Value) -> bool {
+    path.contains(".idle.total")
+        || path.contains(".jobs.all.")
+            && path.contains(".clouds.")
+            && !path.ends_with(".idle")
+            && !path.ends_with(".held")
+        || value == Value::Int(0)
+        || path.starts_with("util.")
+}
+
+impl Site {
+    fn page(&self, query: &str) -> String {
+        format!("{}{query}", self.url)
+    }
+
+    /// Paths of some numbers that are not zero, of the same unit.
+    pub fn some(&self, count: usize) -> Vec<String> {
+        let running = self.numbers.iter().filter(|(path, value)| path.contains(".vms.") && **value != Value::Int(0));
+        let paths: Vec<_> = running.map(|(path, _)| path.clone()).take(count).collect();
+        assert_eq!(paths.len(), count);
+        paths
+    }
+}
+
+/// The selector of a number's link.
+pub fn link(path: &str) -> String {
+    format!("main a[href^=\"?plot={path}\"]:not([data-look])")
+}
+
+fn settled(browser: &Browser, lines: usize) {
+    browser.wait(&format!(
+        "document.querySelectorAll('#legend tbody tr').length === {lines} && !document.querySelector('#chart[aria-busy]') \
+         && document.querySelector('#chart canvas')"
+    ));
+}
+
+/// Every number of the page is the store's, and none is missing.
+pub fn numbers(browser: &Browser, site: &Site) {
+    browser.go(&site.url);
+    let shown = shown(browser);
+    assert!(shown.len() > 50, "{shown:?}");
+    for (path, (text, _)) in &shown {
+        let value = site.numbers.get(path).unwrap_or_else(|| panic!("{path} is not in the store"));
+        let is_beat = path.ends_with(".heartbeat") || path.contains(".heartbeat.");
+        let expected = match value {
+            Value::Int(0) if is_beat => "DOWN".into(),
+            Value::Int(_) if is_beat => "up".into(),
+            Value::Int(0) if path.ends_with(".enabled") => "no".into(),
+            Value::Int(_) if path.ends_with(".enabled") => "yes".into(),
+            Value::Int(value) => value.to_string(),
+            Value::Float(value) => format!("{value:.2}"),
+        };
+        if is_beat {
+            assert!(text.ends_with(&expected), "{path}: {text}");
+        } else {
+            assert_eq!(text, &expected, "{path}");
+        }
+    }
+    let paths: BTreeSet<_> = shown.keys().collect();
+    let missing: Vec<_> =
+        site.numbers.iter().filter(|(path, value)| !paths.contains(path) && !may_miss(path, **value)).collect();
+    assert!(missing.is_empty(), "{missing:?}");
+    browser.is_quiet(&site.url);
+}
+
+/// A click opens a number's plot below the tables, others come into the same plot, a second click takes one out; dragging
+/// zooms, a double click goes back, and so does the browser's button.
+pub fn plots(browser: &Browser, site: &Site) {
+    browser.go(&site.url);
+    let paths = site.some(3);
+    assert_eq!(browser.text("document.querySelector('#plot').hidden"), "true");
+    browser.click(&link(&paths[0]));
+    settled(browser, 1);
+    // The number that was clicked is still seen: the plot takes a place of its own.
+    let covered = "(() => { const link = document.activeElement.getBoundingClientRect(); const panel = \
+        document.querySelector('#plot').getBoundingClientRect(); return link.bottom <= panel.top })()";
+    browser.click(&link(&paths[1]));
+    settled(browser, 2);
+    browser.click(&link(&paths[2]));
+    settled(browser, 3);
+    assert_eq!(browser.text(covered), "true");
+    let marked = |browser: &Browser| {
+        let found = browser.js("return [...document.querySelectorAll('main a[aria-current]')].map((link) => new \
+             URLSearchParams(link.getAttribute('href')).get('plot'))");
+        let found = found.as_array().unwrap().iter().map(|path| path.as_str().unwrap().to_string());
+        found.collect::<BTreeSet<_>>()
+    };
+    assert_eq!(marked(browser), paths.iter().cloned().collect());
+    browser.click(&link(&paths[1]));
+    settled(browser, 2);
+    assert_eq!(marked(browser), [&paths[0], &paths[2]].into_iter().cloned().collect());
+    let address = browser.text("location.search");
+    assert_eq!(address, format!("?plot={}&plot={}", paths[0], paths[2]));
+
+    // The last value of the plot is the number of the table.
+    let last = browser.text("document.querySelector('#legend tbody td').textContent");
+    let Value::Int(number) = site.numbers[&paths[0]] else { panic!() };
+    assert_eq!(last, number.to_string());
+
+    // Drag over the right half, where the store has values.
+    let over = browser.js(
+        "const box = document.querySelector('#chart .u-over').getBoundingClientRect(); return [box.left, box.top, box.width, \
+         box.height].map(Math.round)",
+    );
+    let [left, top, width, height] = [0, 1, 2, 3].map(|at| over[at].as_i64().unwrap());
+    let middle = top + height / 2;
+    browser.drag((left + width / 2, middle), (left + width - 5, middle));
+    browser.wait("/from=\\d\\d%3A\\d\\d_\\d{8}&to=/.test(location.search)");
+    settled(browser, 2);
+    browser.double_click((left + width / 2, middle));
+    browser.wait(&format!("location.search === {address:?}"));
+    settled(browser, 2);
+    browser.back();
+    browser.wait("/from=/.test(location.search)");
+    browser.back();
+    browser.wait(&format!("location.search === {address:?}"));
+    browser.back();
+    settled(browser, 3);
+    browser.wait(&format!("document.querySelectorAll('main a[aria-current]').length === {}", 3));
+
+    // A line's own button takes it out, Close takes all.
+    browser.click("#legend button");
+    settled(browser, 2);
+    browser.click("#close");
+    browser.wait("document.querySelector('#plot').hidden && location.search === ''");
+    assert_eq!(marked(browser), BTreeSet::new());
+    browser.is_quiet(&site.url);
+}
+
+/// Every range is understood, also what a person writes; what is no time is said, and the plot stays.
+pub fn ranges(browser: &Browser, site: &Site) {
+    let path = &site.some(1)[0];
+    browser.go(&site.page(&format!("?plot={path}")));
+    settled(browser, 1);
+    let count = browser.js("return document.querySelectorAll('#plot [data-from]').length").as_u64().unwrap();
+    assert_eq!(count, 21);
+    for at in 0..count {
+        let address = browser.text(&format!(
+            "(() => {{ const link = document.querySelectorAll('#plot [data-from]')[{at}]; link.click(); return \
+             link.dataset.from + ' ' + link.dataset.to }})()"
+        ));
+        let current =
+            format!("document.querySelectorAll('#plot [data-from]')[{at}].getAttribute('aria-current') === 'true'");
+        browser.wait(&current);
+        settled(browser, 1);
+        assert_eq!(browser.text("document.querySelector('#wrong').textContent"), "", "{address}");
+    }
+    let write = |from: &str, to: &str| {
+        for (name, text) in [("from", from), ("to", to)] {
+            browser.js(&format!(
+                "const field = document.querySelector('#range [name={name}]'); field.focus(); field.value = ''"
+            ));
+            browser.keys(text);
+        }
+        browser.keys("\u{e007}");
+    };
+    write("-6parsecs", "");
+    browser.wait("document.querySelector('#wrong').textContent.includes('is no unit')");
+    assert_eq!(browser.text("document.querySelector('#range [name=from]').getAttribute('aria-invalid')"), "true");
+    assert_eq!(browser.text("!!document.querySelector('#chart canvas')"), "true");
+    write("now-2d", "now-1h");
+    browser.wait("document.querySelector('#wrong').textContent === ''");
+    browser.wait("location.search.endsWith('&from=now-2d&to=now-1h')");
+    assert_eq!(browser.text("document.querySelector('#range [name=from]').getAttribute('aria-invalid')"), "null");
+    // A wrong time in an address is said too; the server refuses the question, which the console reports.
+    browser.is_quiet_but(&site.url, "status of 400");
+}
+
+/// What is plotted comes as TSV, CSV, JSON and SVG, with the store's values.
+pub fn export(browser: &Browser, site: &Site) {
+    let paths = site.some(2);
+    browser.go(&site.page(&format!("?plot={}", paths[0])));
+    settled(browser, 1);
+    browser.click(&link(&paths[1]));
+    settled(browser, 2);
+    let answers = browser.promise(
+        "return Promise.all([...document.querySelectorAll('[data-export]')].map(async (link) => { const answer = await \
+         fetch(link.href); return [link.textContent, answer.status, answer.headers.get('content-type'), await \
+         answer.text()] }))",
+    );
+    let answers = answers.as_array().unwrap_or_else(|| panic!("{answers}"));
+    assert_eq!(answers.len(), 4);
+    let values = paths.iter().map(|path| match site.numbers[path] {
+        Value::Int(value) => value.to_string(),
+        Value::Float(value) => value.to_string(),
+    });
+    let values: Vec<_> = values.collect();
+    for (answer, (words, kind)) in answers.iter().zip([
+        ("TSV", "text/tab-separated-values; charset=utf-8"),
+        ("CSV", "text/csv; charset=utf-8"),
+        ("JSON", "application/json"),
+        ("SVG", "image/svg+xml"),
+    ]) {
+        assert_eq!((&answer[0], &answer[1], &answer[2]), (&json!(words), &json!(200), &json!(kind)));
+        let text = answer[3].as_str().unwrap();
+        let separator = match words {
+            "TSV" => "\t",
+            "CSV" => ",",
+            _ => continue,
+        };
+        assert_eq!(text.lines().next(), Some(["time", &paths[0], &paths[1]].join(separator).as_str()));
+        let last: Vec<_> = text.lines().last().unwrap().split(separator).skip(1).collect();
+        assert_eq!(last, values);
+    }
+    browser.is_quiet(&site.url);
+}
+
+/// What is chosen is in the address, and in the browser for an address that says nothing.
+pub fn options(browser: &Browser, site: &Site) {
+    let grids = "document.querySelectorAll('main section.grid').length";
+    browser.go(&site.url);
+    let count = browser.js(&format!("return {grids}")).as_u64().unwrap();
+    browser.click("#options summary");
+    let choose = |name: &str, value: &str| {
+        browser.js(&format!(
+            "const field = document.querySelector('#options [name={name}]'); field.value = '{value}'; \
+             field.dispatchEvent(new Event('change', {{ bubbles: true }}))"
+        ));
+    };
+    choose("theme", "dark");
+    choose("density", "compact");
+    browser.click("#options [name=all]");
+    browser.wait("location.search === '?all=1&density=compact&theme=dark'");
+    assert_eq!(ground(browser), "rgb(20, 23, 26)");
+    browser.keys("\u{e00c}");
+    assert_eq!(browser.text("document.querySelector('#options').open"), "false");
+    browser.click(".grid .hide");
+    browser.wait(&format!("{grids} === {}", count - 1));
+    // A bare address in the same browser.
+    browser.go(&site.url);
+    browser.wait(&format!("{grids} === {} && location.search.includes('hide=')", count - 1));
+    assert_eq!(ground(browser), "rgb(20, 23, 26)");
+    assert_eq!(browser.text("document.querySelector('#options [name=all]').checked"), "true");
+    browser.click("nav [data-look]");
+    browser.wait(&format!("{grids} === {count}"));
+    choose("theme", "");
+    choose("density", "");
+    assert_ne!(ground(browser), "rgb(20, 23, 26)");
+    browser.is_quiet(&site.url);
+}
+
+/// The colour behind everything.
+pub fn ground(browser: &Browser) -> String {
+    browser.text("getComputedStyle(document.documentElement).backgroundColor")
+}
+
+/// An address shows in a browser that knows nothing what it showed where it was copied.
+pub fn mailed(browser: &Browser, site: &Site) {
+    let paths = site.some(2);
+    let query = format!("?plot={}&plot={}&from=-1h&density=compact&theme=dark", paths[0], paths[1]);
+    browser.go(&site.page(&query));
+    settled(browser, 2);
+    assert_eq!(browser.text("location.search"), query);
+    assert_eq!(ground(browser), "rgb(20, 23, 26)");
+    assert_eq!(browser.text("document.querySelector('#plot [aria-current]').dataset.from"), "-1h");
+    assert_eq!(browser.text("document.querySelectorAll('main a[aria-current]').length"), "2");
+    // Without the script it is all there too.
+    browser.tell("Emulation.setScriptExecutionDisabled", &json!({ "value": true }));
+    browser.go(&site.page(&query));
+    browser.tell("Emulation.setScriptExecutionDisabled", &json!({ "value": false }));
+    assert_eq!(browser.text("document.querySelectorAll('main a[aria-current]').length"), "2");
+    assert_eq!(browser.text("document.querySelector('#plot').hidden"), "false");
+    browser.is_quiet(&site.url);
+}
+
+/// Everything without a mouse: a number is plotted, the way to the plot and back is one key, ranges and zoom are buttons.
+pub fn keyboard(browser: &Browser, site: &Site) {
+    browser.go(&site.url);
+    let focused = |what: &str| browser.text(&format!("document.activeElement.{what}"));
+    let is_number = "document.activeElement.matches('main a[href^=\"?plot=\"]:not([data-look])')";
+    for _ in 0..30 {
+        browser.keys("\u{e004}");
+        if browser.js(&format!("return {is_number}")) == json!(true) {
+            break;
+        }
+    }
+    browser.wait(is_number);
+    assert_ne!(browser.text("getComputedStyle(document.activeElement).outlineStyle"), "none");
+    browser.keys("\u{e007}");
+    settled(browser, 1);
+    browser.keys("\u{e004}\u{e007}");
+    settled(browser, 2);
+    let number = focused("getAttribute('href')");
+    browser.keys("\u{e00c}");
+    assert_eq!(focused("id"), "plot-title");
+    browser.keys("\u{e004}");
+    assert_eq!(focused("dataset.from"), "-5min");
+    browser.keys("\u{e004}\u{e004}\u{e007}");
+    browser.wait("location.search.endsWith('from=-1h')");
+    settled(browser, 2);
+    browser.js("document.querySelector('#in').focus()");
+    browser.keys("\u{e007}");
+    browser.wait("/from=\\d\\d%3A/.test(location.search)");
+    settled(browser, 2);
+    browser.js("document.querySelector('#out').focus()");
+    browser.keys("\u{e007}");
+    browser.wait("location.search.endsWith('from=-1h')");
+    browser.js("document.querySelector('#chart').focus()");
+    browser.keys("\u{e012}");
+    assert_ne!(browser.text("document.querySelector('#legend .at').textContent"), "last");
+    browser.keys("\u{e00c}");
+    assert_eq!(focused("getAttribute('href')"), number);
+    browser.is_quiet(&site.url);
+}
+
+/// On a phone the page itself never scrolls sideways; wide tables do, in their boxes.
+pub fn narrow(browser: &Browser, site: &Site) {
+    browser.size(360, 740);
+    let path = &site.some(1)[0];
+    for query in ["", &format!("?plot={path}"), "?density=compact"] {
+        browser.go(&site.page(query));
+        if query.contains("plot") {
+            settled(browser, 1);
+        }
+        let widths = browser.js(
+            "return [document.documentElement.scrollWidth, ...[...document.querySelectorAll('.box')].map((box) => \
+             box.getBoundingClientRect().right)].map(Math.ceil)",
+        );
+        for width in widths.as_array().unwrap() {
+            assert!(width.as_u64().unwrap() <= 360, "{query}: {widths}");
+        }
+    }
+    let scrolls =
+        "(() => { const box = document.querySelector('.clouds'); box.scrollLeft = 200; return box.scrollLeft })()";
+    assert_eq!(browser.text(scrolls), "200");
+    browser.is_quiet(&site.url);
+}
+
+/// axe-core, which npm brings into `target`; `None` where it cannot be had.
+pub fn axe() -> Option<String> {
+    const VERSION: &str = "4.14.1";
+    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(format!("target/axe-{VERSION}"));
+    let script = folder.join("package/axe.min.js");
+    if !script.exists() {
+        fs::create_dir_all(&folder).unwrap();
+        let quietly = |command: &mut Command| {
+            let command = command.current_dir(&folder).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+            command.status().is_ok_and(|status| status.success())
+        };
+        quietly(Command::new("npm").args(["pack", "--silent", &format!("axe-core@{VERSION}")]));
+        quietly(Command::new("tar").args(["xzf", &format!("axe-core-{VERSION}.tgz")]));
+    }
+    fs::read_to_string(script).ok()
+}
+
+/// axe finds nothing, in light and dark, with and without a plot, and on a phone.
+pub fn accessible(browser: &Browser, site: &Site, axe: &str) {
+    let paths = site.some(2);
+    let plot = format!("?plot={}&plot={}", paths[0], paths[1]);
+    for (query, lines, width) in [
+        ("?theme=light", 0, 1280),
+        ("?theme=dark", 0, 1280),
+        (&format!("{plot}&theme=light"), 2, 1280),
+        (&format!("{plot}&theme=dark"), 2, 1280),
+        (&plot, 2, 360),
+    ] {
+        browser.size(width, 900);
+        browser.go(&site.page(query));
+        if lines > 0 {
+            settled(browser, lines);
+        } else {
+            browser.click("#options summary");
+        }
+        browser.js(axe);
+        let found = browser.promise(
+            "const found = await axe.run(document, { resultTypes: ['violations'] }); return found.violations.map((one) => \
+             one.id + ': ' + one.nodes.slice(0, 3).map((node) => node.html.slice(0, 200) + ' ' + node.failureSummary).join(' | '))",
+        );
+        assert_eq!(found, json!([]), "{query} {width}");
+    }
+    browser.is_quiet(&site.url);
+}
