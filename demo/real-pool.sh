@@ -107,4 +107,5 @@ echo 'The pool is stopped. The store stays; what to run next:'
 echo
 echo "  $programs/gridmon-status store -c $folder/config.cfg"
 echo "  $programs/gridmon-status store export --format csv -m grid_jobs -c $folder/config.cfg"
+echo "  $programs/cloud-monitor -c $folder/config.cfg   # the dashboard, http://127.0.0.1:5000/"
 exit $status
