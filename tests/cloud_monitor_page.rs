@@ -184,11 +184,15 @@ fn the_server_goes_and_comes_again_and_nothing_is_lost() {
     let path = &site(&sandbox, &monitor).some(8)[7];
     browser.click(&link(path));
     browser.wait("document.querySelector('#legend tbody tr')");
-    let place = "[scrollY, document.activeElement.getAttribute('href'), getSelection().toString()].join()";
+    let place = "[scrollY > 0, document.activeElement.getAttribute('href'), getSelection().toString()].join()";
     browser.js(
         "const text = document.querySelector('main h2').firstChild; getSelection().selectAllChildren(text.parentNode)",
     );
     let before = browser.text(place);
+    // What is looked at stays where it is, also when something is said above it.
+    let height =
+        |browser: &Browser| browser.js("return document.activeElement.getBoundingClientRect().top").as_f64().unwrap();
+    let was_at = height(&browser);
     let numbers = shown(&browser);
     assert!(before.contains(path) && before.ends_with("heprc"), "{before}");
     browser.wait("/refreshes in [1-5] s/.test(document.querySelector('#countdown').textContent)");
@@ -197,6 +201,7 @@ fn the_server_goes_and_comes_again_and_nothing_is_lost() {
     browser.wait("/^The server has not answered since \\d\\d:\\d\\d:\\d\\d UTC/.test(document.querySelector('#said').textContent)");
     browser.wait("/no answer since .*; tries again in \\d+ s/.test(document.querySelector('#countdown').textContent)");
     assert_eq!(browser.text(place), before);
+    assert!((height(&browser) - was_at).abs() < 3.0);
     assert_eq!(shown(&browser), numbers);
 
     // Meanwhile the grid went on: another cloud, and one job fewer.
@@ -209,6 +214,7 @@ fn the_server_goes_and_comes_again_and_nothing_is_lost() {
     browser.wait("/^The server answers again/.test(document.querySelector('#said').textContent)");
     browser.wait("!document.querySelector('main.gone')");
     assert_eq!(browser.text(place), before);
+    assert!((height(&browser) - was_at).abs() < 3.0);
     assert_eq!(browser.text("document.querySelectorAll('#legend tbody tr').length"), "1");
     assert_ne!(shown(&browser), numbers);
     let total = "grids.heprc.jobs.all.total".to_string();

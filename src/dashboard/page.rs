@@ -258,12 +258,12 @@ fn panel(html: &mut String, view: &View) {
             let _ = write!(html, "<input type=\"hidden\" name=\"{name}\" value=\"{}\">", escaped(value));
         }
     }
-    let _ = write!(
+    let _ = writeln!(
         html,
         "<label>from <input name=\"from\" value=\"{}\" placeholder=\"{DEFAULT_FROM}\" size=\"14\" autocomplete=\"off\" \
          spellcheck=\"false\"></label> <label>to <input name=\"to\" value=\"{}\" placeholder=\"now\" size=\"14\" \
          autocomplete=\"off\" spellcheck=\"false\"></label> <button>Show</button> <span class=\"hint\" title=\"now, -6h, \
-         now-2d, today-7d, monday, 2026-06-01, 12:30_20260601, unix seconds\">UTC</span></form>\n",
+         now-2d, today-7d, monday, 2026-06-01, 12:30_20260601, unix seconds\">UTC</span></form>",
         escaped(&options.from),
         escaped(&options.to)
     );
@@ -350,4 +350,50 @@ fn encoded(text: &str) -> String {
         }
     }
     encoded
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn an_address_is_read_as_it_was_written() {
+        let options = Options {
+            plots: vec!["grids.a&b.jobs.all.idle".into(), "\"<'".into()],
+            from: "-6h".into(),
+            to: "12:30_20240601".into(),
+            all: true,
+            hidden: vec!["a grid+".into()],
+            compact: true,
+            theme: "dark",
+        };
+        let address = options.address();
+        assert_eq!(
+            address,
+            "?plot=grids.a%26b.jobs.all.idle&amp;plot=%22%3C%27&amp;from=-6h&amp;to=12%3A30_20240601&amp;all=1\
+             &amp;hide=a%20grid%2B&amp;density=compact&amp;theme=dark"
+        );
+        let query = address[1..].replace("&amp;", "&");
+        let pairs: Vec<_> = url::form_urlencoded::parse(query.as_bytes()).into_owned().collect();
+        assert_eq!(Options::new(&pairs), options);
+        assert_eq!(Options::new(&[("theme".into(), "\" onload=\"".into())]), Options::default());
+    }
+
+    #[test]
+    fn every_range_is_a_time() {
+        for (words, from, to) in LAST.iter().chain(&DAYS).chain(&PREVIOUS) {
+            let time = |text| times::parse(text, 1_717_245_000).unwrap();
+            assert!(time(from) < time(to), "{words}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_from_outside_is_html(text in ".{0,40}") {
+            prop_assert!(!escaped(&text).contains(['<', '>', '"', '\'']));
+            prop_assert!(encoded(&text).bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.~%".contains(&byte)));
+        }
+    }
 }

@@ -283,6 +283,7 @@
       const text = words(Math.max(0, Math.floor(Number(now) - Number(time) + (Date.now() - heard) / 1000)));
       if (age.firstChild.data !== text) age.firstChild.data = text;
     }
+    if (!tip.hidden) tipped.isConnected ? place() : hideTip();
     if (left === 0 && !asking && !paused) refresh();
   };
 

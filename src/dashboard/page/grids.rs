@@ -89,6 +89,9 @@ struct Part<'a> {
     is_stale: bool,
 }
 
+/// A cloud and the types of its machines that are shown.
+type Typed<'a> = (&'a String, &'a Cloud, Vec<(&'a String, &'a VmType)>);
+
 /// Columns in which any number but zero is bad news.
 const ALARMING: &[&str] = &["error", "held"];
 
@@ -296,7 +299,7 @@ impl<'a> Part<'a> {
     }
 
     fn clouds(&self, html: &mut String, clouds: &[(&String, &Cloud)]) {
-        let of_types: Vec<(&String, &Cloud, Vec<(&String, &VmType)>)> = clouds
+        let of_types: Vec<Typed> = clouds
             .iter()
             .map(|(name, cloud)| {
                 (*name, *cloud, cloud.types.iter().filter(|(_, vms)| self.is_here(age(vms))).collect())
@@ -362,7 +365,7 @@ impl<'a> Part<'a> {
                 html.push_str("</td>");
             };
             let enabled = cloud.facts.get("enabled");
-            spanned(html, enabled, enabled.map(|_| if is_disabled { "no" } else { "yes" }));
+            spanned(html, enabled, enabled.map(|_| if is_disabled { "<b>no</b>" } else { "yes" }));
             spanned(html, cloud.facts.get("quota"), None);
             let none = VmType::default();
             let types = if types.is_empty() { vec![("–", &none)] } else { named(types) };
@@ -395,14 +398,7 @@ impl<'a> Part<'a> {
     }
 
     /// The sums over all clouds, by type. A job may name two clouds, so sums of the clouds' jobs would count it twice.
-    fn sums(
-        &self,
-        html: &mut String,
-        clouds: &[(&String, &Cloud, Vec<(&String, &VmType)>)],
-        states: &[String],
-        slots: &[&str],
-        powers: &[&str],
-    ) {
+    fn sums(&self, html: &mut String, clouds: &[Typed], states: &[String], slots: &[&str], powers: &[&str]) {
         let mut by_type = BTreeMap::<&str, Vec<&VmType>>::new();
         for (name, vms) in clouds.iter().flat_map(|(_, _, types)| types) {
             by_type.entry(name.as_str()).or_default().push(vms);
@@ -476,7 +472,7 @@ impl<'a> Part<'a> {
         let _ = write!(
             html,
             "<div class=\"box {class}\" data-key=\"{key}\"><table><caption>{caption}<span class=\"unseen\"> of \
-             {name}</span></caption>\n"
+             {name}</span></caption>"
         );
     }
 
@@ -520,7 +516,7 @@ impl<'a> Part<'a> {
         html.push_str("</td>");
     }
 
-    /// What stands in a cell.
+    /// What stands in a cell: the number, or `words` of HTML for it.
     fn inner(&self, html: &mut String, number: Option<&Number>, column: &str, words: Option<&str>) {
         let Some(number) = number else { return html.push_str("<span class=\"zero\">–</span>") };
         let text = match (words, number.value) {
