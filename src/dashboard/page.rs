@@ -283,11 +283,15 @@ fn panel(html: &mut String, view: &View) {
         .into_iter()
         .filter(|(_, time)| !time.is_empty())
         .find_map(|(name, time)| Some(format!("{name}: {:#}", times::parse(time, view.now).err()?)));
-    let _ = writeln!(html, "<p id=\"wrong\" role=\"alert\">{}</p>", escaped(&wrong.unwrap_or_default()));
-    html.push_str("<div class=\"body\"><div id=\"chart\"></div>\n<div id=\"legend\"><noscript>");
+    let _ = writeln!(html, "<p id=\"wrong\" role=\"alert\">{}</p>", escaped(wrong.as_deref().unwrap_or_default()));
+    html.push_str("<div class=\"body\"><div id=\"chart\"><noscript>");
     if !options.plots.is_empty() {
-        let theme: &[_] = if options.theme == "dark" { &[("theme", "dark")] } else { &[] };
-        let _ = write!(html, "<img src=\"{}\" alt=\"the plot\"><ul>", history("plot.svg", options, theme));
+        if wrong.is_none() {
+            let mut look = vec![("width", "1200"), ("height", "260")];
+            look.extend((!options.theme.is_empty()).then_some(("theme", options.theme)));
+            let _ = write!(html, "<img src=\"{}\" alt=\"the plot\">", history("plot.svg", options, &look));
+        }
+        html.push_str("<ul>");
         for path in &options.plots {
             let plots = options.plots.iter().filter(|other| *other != path).cloned().collect();
             let without = Options { plots, ..options.clone() };
@@ -295,7 +299,7 @@ fn panel(html: &mut String, view: &View) {
         }
         html.push_str("</ul>");
     }
-    html.push_str("</noscript></div></div>\n</section>\n");
+    html.push_str("</noscript></div>\n<div id=\"legend\"></div></div>\n</section>\n");
 }
 
 /// The address of what is plotted, in another form.

@@ -74,7 +74,7 @@ impl Is {
         match self {
             Self::Up => "up".into(),
             Self::Down => "DOWN".into(),
-            Self::Silent(seconds) => format!("stale, silent for {}", ago(seconds)),
+            Self::Silent(seconds) => format!("stale for {}", ago(seconds)),
             Self::Unknown => "unknown".into(),
         }
     }
