@@ -1,7 +1,7 @@
 # What there is to do here. `make test` is the one command that runs every test; see README.md.
 SHELL := /bin/bash -o pipefail
 .DELETE_ON_ERROR:
-.PHONY: build demo test test-all soak test-deps lint lint-deps bench fuzz
+.PHONY: build demo test test-all soak test-deps lint lint-deps bench fuzz picture
 
 export GRIDMON_SKIPPED := $(CURDIR)/target/skipped
 # What the operator has set for his own runs must not reach the tests.
@@ -48,6 +48,10 @@ soak: test-deps
 SUITES = trixie
 test-deps:
 	@tests/servers/install.sh $(SUITES)
+
+# The README's picture of the dashboard, taken anew.
+picture: test-deps
+	GRIDMON_PICTURE=1 cargo test --locked --test cloud_monitor_page screenshot -- --ignored
 
 # Everything that can be said without running: format, lints, docs, features, licences and versions of dependencies.
 lint: lint-deps
