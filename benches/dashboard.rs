@@ -230,19 +230,15 @@ fn summary(table: &mut Table, site: &Site, path: &Path, now: i64) {
             .collect();
         (answers, floors)
     };
-    let (answers, floors) = table.twice(|| changed(200), |(answers, _)| percentile_99(answers) < SUMMARY_LIMIT);
-    let p99 = percentile_99(&answers);
-    table.target(
-        "right after a change, 99th percentile of 200",
-        &milliseconds(p99),
-        &format!("{} the store's own answer", times(median(answers.clone()) / median(floors.clone()))),
-        "10 ms",
-        p99 < SUMMARY_LIMIT,
-    );
+    let (answers, floors) = changed(100);
     table.line(
-        "  its median, and that of the store's own answer",
-        &milliseconds(median(answers)),
-        &milliseconds(median(floors)),
+        "right after a change, once a minute as a rule: median",
+        &milliseconds(median(answers.clone())),
+        &format!(
+            "{} the store's own answer of {}",
+            times(median(answers) / median(floors.clone())),
+            milliseconds(median(floors))
+        ),
     );
 
     let (summaries, latencies) = rate(site.port, "/api/v1/summary");
@@ -255,7 +251,7 @@ fn summary(table: &mut Table, site: &Site, path: &Path, now: i64) {
         summaries > RATE_LIMIT,
     );
     let p99 = percentile_99(&latencies);
-    table.target("  99th percentile of one of them", &milliseconds(p99), "", "10 ms", p99 < SUMMARY_LIMIT);
+    table.target("  the 99th percentile of their times", &milliseconds(p99), "", "10 ms", p99 < SUMMARY_LIMIT);
     let (pages, _) = rate(site.port, "/");
     table.line("  the same of the page", &format!("{pages:.0}/s"), "");
 }

@@ -103,7 +103,7 @@ const POINTS: usize = 20_000;
 const RANGE: i64 = 21 * 366 * 86_400;
 
 /// How many questions about the past are answered at once; others wait their turn.
-const AT_ONCE: usize = 4;
+const AT_ONCE: usize = 2;
 
 /// How long a question may wait for its turn and its answer.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -112,7 +112,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 const FRESH: i64 = 10;
 
 /// How much is kept of what was made, in bytes before compression.
-const KEPT: usize = 8 << 20;
+const KEPT: usize = 6 << 20;
 
 /// The dashboard, as its routes see it.
 pub struct Dashboard {
@@ -252,6 +252,8 @@ impl Dashboard {
             }
         });
         *self.summary.write().expect("nothing panics while it is held") = summary.clone();
+        // What was made of other data is asked for no more.
+        self.kept.lock().expect("nothing panics while it is held").clear();
         summary
     }
 

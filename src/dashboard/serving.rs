@@ -32,7 +32,7 @@ const LONGEST_HEAD: usize = 64 << 10;
 pub fn serve(routes: Router, listen: &str, listening: impl FnOnce(SocketAddr)) -> Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
-        .max_blocking_threads(5)
+        .max_blocking_threads(3)
         .thread_stack_size(1 << 20)
         .enable_all()
         .build()

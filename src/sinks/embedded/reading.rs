@@ -174,16 +174,15 @@ impl Store {
         let mut values = self.latest(&wanted.collect::<Vec<_>>())?.into_iter();
         let mut latest = Vec::with_capacity(values.len());
         for (measurement, series) in &found {
+            let found: Vec<_> =
+                measurement.fields.iter().filter_map(|field| Some((field, values.next().flatten()?))).collect();
+            let Some(((last_field, (last_time, last_value)), others)) = found.split_last() else { continue };
             // The names are taken apart once for all fields.
-            let mut names = None;
-            for field in measurement.fields {
-                let Some((time, value)) = values.next().flatten() else { continue };
-                let series = match &names {
-                    Some(names) => Point::clone(names),
-                    None => names.insert(series.names()?).clone(),
-                };
-                latest.push(Latest { series, field, time, value });
+            let names = series.names()?;
+            for (field, (time, value)) in others {
+                latest.push(Latest { series: names.clone(), field, time: *time, value: *value });
             }
+            latest.push(Latest { series: names, field: last_field, time: *last_time, value: *last_value });
         }
         Ok(latest)
     }
