@@ -71,10 +71,17 @@ pub fn missing(config: &Config, mut datapoints: Vec<Datapoint>, deadline: Instan
     let render = config.render()?;
     let mut ends = None;
     loop {
-        datapoints = still_missing(&client, &render, datapoints, deadline)?;
-        // What was asked for first may have been asked too early, so what is missing is asked for twice at least.
+        let answer = still_missing(&client, &render, &datapoints, deadline);
+        // What was asked for first may have been asked too early, so what is missing is asked for twice at least. A question
+        // that comes while Carbon is making a file is answered with HTTP 500.
         let ends = *ends.get_or_insert_with(|| deadline.min(Instant::now() + HELD));
-        if datapoints.is_empty() || Instant::now() + PAUSE >= ends {
+        let last = Instant::now() + PAUSE >= ends;
+        match answer {
+            Ok(missing) => datapoints = missing,
+            Err(error) if last => return Err(error),
+            Err(_) => {}
+        }
+        if datapoints.is_empty() || last {
             return Ok(datapoints);
         }
         thread::sleep(PAUSE);
@@ -91,11 +98,11 @@ const HELD: Duration = Duration::from_secs(1);
 pub fn check(config: &Config, deadline: Instant) -> Result<()> {
     let nothing = Datapoint { path: "gridmon.check".into(), time: 0, value: Value::Int(0) };
     let left = deadline.saturating_duration_since(Instant::now()).max(Duration::from_millis(1));
-    parse(&Client::new()?.post(&config.render()?, question(&[nothing], 3600), left)?).map(drop)
+    parse(&Client::new()?.post(&config.render()?, question(&[&nothing], 3600), left)?).map(drop)
 }
 
 /// The form that asks for `datapoints`, all of one time.
-fn question(datapoints: &[Datapoint], time: i64) -> String {
+fn question(datapoints: &[&Datapoint], time: i64) -> String {
     let mut form = url::form_urlencoded::Serializer::new(String::new());
     for datapoint in datapoints {
         form.append_pair("target", &datapoint.path);
@@ -107,13 +114,8 @@ fn question(datapoints: &[Datapoint], time: i64) -> String {
 /// How long to wait before asking again.
 const PAUSE: Duration = Duration::from_millis(200);
 
-fn still_missing(
-    client: &Client,
-    render: &Url,
-    datapoints: Vec<Datapoint>,
-    deadline: Instant,
-) -> Result<Vec<Datapoint>> {
-    let mut by_time = BTreeMap::<i64, Vec<Datapoint>>::new();
+fn still_missing(client: &Client, render: &Url, datapoints: &[Datapoint], deadline: Instant) -> Result<Vec<Datapoint>> {
+    let mut by_time = BTreeMap::<i64, Vec<&Datapoint>>::new();
     for datapoint in datapoints {
         by_time.entry(datapoint.time).or_default().push(datapoint);
     }
@@ -123,8 +125,8 @@ fn still_missing(
             let left = deadline.saturating_duration_since(Instant::now()).max(Duration::from_millis(1));
             let answer = client.post(render, question(chunk, time), left)?;
             let stored = parse(&answer)?;
-            let is_missing = |point: &&Datapoint| !stored.get(&point.path).is_some_and(|series| series.has(point));
-            missing.extend(chunk.iter().filter(is_missing).cloned());
+            let is_missing = |point: &Datapoint| !stored.get(&point.path).is_some_and(|series| series.has(point));
+            missing.extend(chunk.iter().copied().filter(|point| is_missing(point)).cloned());
         }
     }
     Ok(missing)
