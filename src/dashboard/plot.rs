@@ -70,7 +70,8 @@ pub fn svg(history: &History, look: &Look) -> String {
     let (low, high, step) = scale(values().reduce(f64::min), values().reduce(f64::max), (bottom - TOP) / 45.0);
     let x =
         |time: i64| LEFT + (right - LEFT) * (time - history.from) as f64 / (history.to - history.from).max(1) as f64;
-    let y = |value: f64| bottom - (bottom - TOP) * ((value - low) / (high - low));
+    // By halves: the difference of the largest numbers that there are is none.
+    let y = |value: f64| bottom - (bottom - TOP) * ((value / 2.0 - low / 2.0) / (high / 2.0 - low / 2.0));
 
     let units: Vec<_> = history.series.iter().map(|series| series.unit).collect();
     let unit = units.first().filter(|unit| units.iter().all(|other| other == *unit)).copied().unwrap_or_default();
@@ -83,8 +84,9 @@ pub fn svg(history: &History, look: &Look) -> String {
         escaped(&names.join(", "))
     );
     let digits = if step.fract() == 0.0 { 0 } else { (-step.log10().floor()).clamp(0.0, 12.0) as usize };
-    let mut value = low;
-    while value <= high + step / 2.0 {
+    for line in 0..=((high / step - low / step).round().clamp(0.0, 100.0) as u32) {
+        // In steps: many of the largest ones would be more than there is.
+        let value = (low / step + f64::from(line)) * step;
         let at = y(value);
         let _ = writeln!(
             svg,
@@ -93,7 +95,6 @@ pub fn svg(history: &History, look: &Look) -> String {
             at + 4.0,
             short(value, digits)
         );
-        value += step;
     }
     let (times, format) = ticks(history.from, history.to, ((right - LEFT) / 90.0) as i64);
     for time in times {
@@ -179,16 +180,18 @@ fn scale(low: Option<f64>, high: Option<f64>, lines: f64) -> (f64, f64, f64) {
     let rough = (high / lines.max(2.0) - low / lines.max(2.0)).max(f64::MIN_POSITIVE);
     let power = 10_f64.powf(rough.log10().floor());
     let step = [1.0, 2.0, 5.0, 10.0].iter().map(|one| one * power).find(|step| *step >= rough).unwrap_or(rough);
-    // Beyond this the steps are lost in the numbers, and the lines would have no end.
-    if !step.is_finite() || low.abs().max(high.abs()) / step > 1e12 || step <= 0.0 {
-        return (low, high.max(low + 1.0), (high - low).max(1.0));
-    }
-    ((low / step).floor() * step, (high / step).ceil() * step, step)
+    let (first, last) = ((low / step).floor() * step, (high / step).ceil() * step);
+    // Beyond this the steps are lost in the numbers.
+    let is_sound = first.is_finite() && last.is_finite() && low.abs().max(high.abs()) / step < 1e12;
+    if is_sound { (first, last, step) } else { (low, high, high / 2.0 - low / 2.0) }
 }
 
 /// A number as short as an axis needs it: `1.5k`, `20M`, `0.25`.
 fn short(value: f64, digits: usize) -> String {
     let size = value.abs();
+    if size >= 1e18 {
+        return format!("{value:.1e}");
+    }
     for (unit, letter) in [(1e15, "P"), (1e12, "T"), (1e9, "G"), (1e6, "M"), (1e4, "k")] {
         if size >= unit {
             let unit = if letter == "k" { 1e3 } else { unit };
@@ -307,6 +310,7 @@ mod tests {
             (12_000.0, 0, "12k"),
             (-1.5e6, 0, "-1.5M"),
             (2e15, 0, "2P"),
+            (-1.5e300, 0, "-1.5e300"),
         ] {
             assert_eq!(short(value, digits), text);
         }
