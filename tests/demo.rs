@@ -185,8 +185,10 @@ fn an_interrupted_demo_leaves_nothing_running() {
     // As a terminal does: the signal goes to the whole group, or, by kill, to the player alone.
     for to_group in [true, false] {
         let mut command = demo(&folder, &["--until", UNTIL]);
-        let child = command.process_group(0).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
         let store = folder.join("state/gridmon.db");
+        // The one of the play before would say that this one is under way.
+        let _ = fs::remove_file(&store);
+        let child = command.process_group(0).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
         wait_until("the store of the demo", Duration::from_secs(30), || store.exists().then_some(()));
         assert!(!processes(&folder).is_empty());
         let pid = format!("{}{}", if to_group { "-" } else { "" }, child.id());
