@@ -19,7 +19,7 @@ use gridmon::{delivery, state};
 
 /// Serves the dashboard: every grid at a glance, any number one click from its plot. A service; it reads and never writes.
 ///
-/// Reads graphite-web when [graphite] url is set, else the embedded store. Exit code 0: it was told to end; 1: it could not
+/// Reads graphite-web when its address is in the config, else the embedded store. Exit code 0: it was told to end; 1: it could not
 /// listen; 2: wrong flags or config.
 #[derive(Parser)]
 #[command(version, max_term_width = 100)]
@@ -27,7 +27,7 @@ struct Arguments {
     /// Read this config instead of ./config.cfg or /etc/gridmon/config.cfg
     #[arg(short, long, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// Listen here instead of where [dashboard] listen says; port 0 takes any that is free
+    /// Listen here instead of where the config says; port 0 takes any that is free
     #[arg(short, long, value_name = "ADDRESS:PORT")]
     listen: Option<std::net::SocketAddr>,
 }
