@@ -1,6 +1,6 @@
 #!/bin/bash
-# install.sh [SUITE…]: brings what the tests talk to onto a Debian 12 machine: Carbon, graphite-web, Chromium, openssl,
-# sqlite3 and strace as packages, HTCondor of each SUITE (trixie when none is named; sid as well if wanted) unpacked below
+# install.sh [SUITE…]: brings what the tests talk to onto a Debian 12 machine: Carbon, graphite-web, Chromium, npm,
+# openssl, sqlite3 and strace as packages, HTCondor of each SUITE (trixie when none is named; sid as well if wanted) unpacked below
 # ${GRIDMON_SERVERS:-target/servers}. Does and prints nothing when all is there. Without root it says so and exits 0:
 # the tests that miss a server skip themselves.
 set -euo pipefail
@@ -15,6 +15,8 @@ missing=()
 for package in chromium chromium-driver graphite-carbon graphite-web openssl sqlite3 strace; do
   [ "$(dpkg-query -W -f '${db:Status-Status}' $package 2>/dev/null || true)" = installed ] || missing+=("$package")
 done
+# It brings axe-core, by which the page's accessibility is tested; any npm will do.
+command -v npm >/dev/null || missing+=(npm)
 if [ ${#missing[@]} -gt 0 ]; then
   log=$(mktemp)
   # 101 forbids the packages to start services: the tests start their own, on ports of their own.
