@@ -257,11 +257,16 @@ impl Dashboard {
         summary
     }
 
+    /// What was made under this key before and is still kept.
+    fn made_before(&self, key: &str) -> Option<Arc<Made>> {
+        let made = self.kept.lock().expect("nothing panics while it is held").get(key).cloned()?;
+        self.counts.reused.fetch_add(1, Ordering::Relaxed);
+        Some(made)
+    }
+
     /// Something made of the data, or what was made of the same data before. `key` holds everything that it depends on.
     fn made<B: Into<Bytes>>(&self, key: String, make: impl FnOnce() -> (&'static str, B)) -> Arc<Made> {
-        let kept = |kept: &HashMap<String, Arc<Made>>| kept.get(&key).cloned();
-        if let Some(made) = kept(&self.kept.lock().expect("nothing panics while it is held")) {
-            self.counts.reused.fetch_add(1, Ordering::Relaxed);
+        if let Some(made) = self.made_before(&key) {
             return made;
         }
         let (kind, body) = make();
@@ -380,9 +385,8 @@ impl Dashboard {
             Format::Svg => format!("svg {look:?}"),
         };
         let key = format!("{kind} {} {}", self.backend.version(), question.key());
-        if let Some(made) = self.kept.lock().expect("nothing panics while it is held").get(&key) {
-            self.counts.reused.fetch_add(1, Ordering::Relaxed);
-            return Ok(made.clone());
+        if let Some(made) = self.made_before(&key) {
+            return Ok(made);
         }
         let this = self.clone();
         let work = async move {
