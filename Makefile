@@ -26,7 +26,7 @@ endif
 # The tests, on real servers where they are installed; at the end the sum, and what was skipped for want of a server.
 test: test-deps
 	@mkdir -p target && rm -f $(GRIDMON_SKIPPED)
-	cargo test --locked --features demo $(TESTS) 2>&1 | tee target/test.log
+	cargo test --locked --no-fail-fast --features demo $(TESTS) 2>&1 | tee target/test.log
 	@sort -u $(GRIDMON_SKIPPED) 2>/dev/null; \
 	skipped=$$(sort -u $(GRIDMON_SKIPPED) 2>/dev/null | wc -l); \
 	sed -n 's/^test result: .* \([0-9]*\) passed; \([0-9]*\) failed.*/\1 \2/p' target/test.log | \

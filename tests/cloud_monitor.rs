@@ -136,12 +136,17 @@ fn minute(ago: i64) -> i64 {
     (jiff::Timestamp::now().as_second() / 60 - ago) * 60
 }
 
-/// Runs collect-grid once a minute, from `first` minutes ago to `last` minutes ago.
-fn collect(sandbox: &Sandbox, first: i64, last: i64) {
-    for ago in (last..=first).rev() {
-        let run = sandbox.run(&["--now", &minute(ago).to_string()]);
+/// Runs collect-grid once for each of so many minutes up to the one that began `last` minutes ago, and gives these
+/// minutes.
+fn collect(sandbox: &Sandbox, runs: i64, last: i64) -> Vec<i64> {
+    // Another minute may begin meanwhile.
+    let last = minute(last);
+    let minutes: Vec<_> = (0..runs).rev().map(|before| last - 60 * before).collect();
+    for minute in &minutes {
+        let run = sandbox.run(&["--now", &minute.to_string()]);
         assert_eq!((run.code, run.stderr.as_str()), (Some(0), ""));
     }
+    minutes
 }
 
 /// What the store holds by Carbon path, as of the newest time: independent of the dashboard's own way to it.
@@ -172,7 +177,7 @@ fn number(value: Value) -> f64 {
 #[test]
 fn every_route_gives_what_the_store_holds() {
     let sandbox = Sandbox::new("small");
-    collect(&sandbox, 5, 1);
+    let times = collect(&sandbox, 5, 1);
     let site = Site::start(&sandbox);
     for path in ["/api/v1/summary", "/json", "/json?"] {
         assert_eq!(numbers(&site.json(path)), stored(&sandbox), "{path}");
@@ -182,7 +187,6 @@ fn every_route_gives_what_the_store_holds() {
     let values = stored(&sandbox);
     let history = site.json(&format!("/api/v1/history?path={idle}&path={quota}&from=-1h"));
     assert_eq!(history["step_seconds"], 60);
-    let times: Vec<_> = (1..=5).rev().map(minute).collect();
     assert_eq!(history["times"], serde_json::json!(times));
     for (at, (path, unit)) in [(idle, "jobs"), (quota, "vms")].into_iter().enumerate() {
         let series = &history["series"][at];
@@ -221,7 +225,7 @@ fn every_route_gives_what_the_store_holds() {
             && metrics.contains("cloud_monitor_grid_age_seconds{grid=\"heprc\"} ")
     );
     // A new run is seen at once.
-    collect(&sandbox, 0, 0);
+    collect(&sandbox, 1, 0);
     assert_eq!(numbers(&site.json("/json")), stored(&sandbox));
 }
 
@@ -252,6 +256,7 @@ fn graphite_and_the_store_give_the_same_numbers() {
     };
     let expected = of_this_grid(&from_store);
     assert!(expected.len() > 90, "{}", expected.len());
+    carbon.wait_until_on_disk(expected.iter().map(|(path, (_, time))| (path, *time)));
     assert_eq!(of_this_grid(&from_graphite), expected);
 
     let question = "path=grids.two-backends.jobs.all.idle&path=grids.two-backends.clouds.cc-east.quota&from=-20min";

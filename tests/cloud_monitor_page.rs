@@ -108,14 +108,17 @@ fn two_grids() -> Sandbox {
     sandbox
 }
 
-/// Three minutes of two grids.
-fn fill(sandbox: &Sandbox) {
+/// Three minutes of two grids; gives the last of them.
+fn fill(sandbox: &Sandbox) -> i64 {
+    // Another minute may begin meanwhile.
+    let last = minute();
     for grid in ["heprc", "belle"] {
         rename(sandbox, grid);
         for ago in [2, 1, 0] {
-            collect(sandbox, minute() - 60 * ago);
+            collect(sandbox, last - 60 * ago);
         }
     }
+    last
 }
 
 /// A sandbox whose config names it once.
@@ -164,9 +167,10 @@ fn over_real_graphite_the_page_is_the_same() {
         graphite.port,
         sandbox.path("state/gridmon.db").display()
     ));
-    fill(&sandbox);
+    let last = fill(&sandbox);
     let monitor = Monitor::start(&sandbox, "127.0.0.1:0");
     let site = site(&sandbox, &monitor);
+    carbon.wait_until_on_disk(site.numbers.keys().map(|path| (path, last)));
     proofs::numbers(&browser, &site);
     proofs::plots(&browser, &site);
     proofs::ranges(&browser, &site);

@@ -10,7 +10,6 @@ mod support;
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::Path;
 use std::process::Stdio;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -18,20 +17,6 @@ use std::time::{Duration, Instant};
 use sandbox::Sandbox;
 use sandbox::proof::{Clouds, Keeper, account, batches, soak};
 use support::{Carbon, GraphiteWeb, skip, wait_until};
-
-/// The points of a Whisper file by time. Its whole header is 16 bytes and 12 for each archive; of ours there is one.
-fn whisper(path: &Path) -> BTreeMap<i64, f64> {
-    let bytes = fs::read(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
-    let word = |at: usize| u32::from_be_bytes(bytes[at..at + 4].try_into().unwrap());
-    assert_eq!((word(12), word(20)), (1, 60), "{}: one archive of one value a minute", path.display());
-    let points = bytes[word(16) as usize..].chunks_exact(12).filter(|point| point[..4] != [0; 4]);
-    points
-        .map(|point| {
-            let time = u32::from_be_bytes(point[..4].try_into().unwrap());
-            (time.into(), f64::from_be_bytes(point[4..].try_into().unwrap()))
-        })
-        .collect()
-}
 
 #[test]
 fn after_a_day_without_carbon_every_value_is_there() {
@@ -110,16 +95,14 @@ fn after_a_day_without_carbon_every_value_is_there() {
     let mut values = 0;
     let mut lost = 0;
     for (path, expected) in &expected {
-        let file = carbon.whisper(path);
         // Carbon writes what it has read when it comes to it.
-        let stored = || file.exists().then(|| whisper(&file)).filter(|stored| stored.len() >= expected.len());
         let began = Instant::now();
         let stored = loop {
-            match stored() {
-                Some(stored) => break stored,
-                None if began.elapsed() > Duration::from_secs(60) => break whisper(&file),
-                None => thread::sleep(Duration::from_millis(50)),
+            let stored = carbon.on_disk(path);
+            if stored.len() >= expected.len() || began.elapsed() > Duration::from_secs(60) {
+                break stored;
             }
+            thread::sleep(Duration::from_millis(50));
         };
         lost += expected.iter().filter(|(time, value)| stored.get(time) != Some(value)).count();
         assert!(stored.keys().all(|time| expected.contains_key(time)), "{path}: a time that nobody collected");

@@ -276,7 +276,7 @@ fn with_readback_everything_is_stored_in_the_end_though_carbon_drops_new_metrics
     });
     assert!(last.stderr.contains(" 0 wait\n"), "{}", last.stderr);
     for at in 0..270 {
-        assert_eq!(graphite.value(&format!("grids.heprc.clouds.c{at}.quota"), now), Some(at.into()));
+        assert_eq!(stored(&graphite, &format!("grids.heprc.clouds.c{at}.quota"), now), Some(at.into()));
     }
     // Names that the render API has to carry.
     sandbox.schedds(

@@ -3,10 +3,12 @@
 use super::{Ports, Server, TempDir, signal, tail, wait_until};
 use serde_json::Value;
 use std::{
+    collections::BTreeMap,
     fmt::Write as _,
+    fs,
     io::{Read, Write},
     net::TcpStream,
-    path::{Path, PathBuf},
+    path::Path,
     sync::OnceLock,
     time::Duration,
 };
@@ -81,14 +83,37 @@ impl Carbon {
         self.dir.path()
     }
 
-    /// The Whisper file that holds this metric once it is on disk.
-    pub fn whisper(&self, metric: &str) -> PathBuf {
-        self.dir().join("whisper").join(metric.replace('.', "/") + ".wsp")
+    /// The points of a metric that are on disk, by Unix time; none where it has no Whisper file yet. The file's header is 16
+    /// bytes and 12 for each archive; of ours there is one.
+    pub fn on_disk(&self, metric: &str) -> BTreeMap<i64, f64> {
+        let path = self.dir().join("whisper").join(metric.replace('.', "/") + ".wsp");
+        let Ok(bytes) = fs::read(&path) else { return BTreeMap::new() };
+        // Carbon makes the file and fills it afterwards.
+        if bytes.len() < 28 {
+            return BTreeMap::new();
+        }
+        let word = |at: usize| u32::from_be_bytes(bytes[at..at + 4].try_into().expect("four bytes"));
+        assert_eq!((word(12), word(20)), (1, 60), "{}: one archive of one value a minute", path.display());
+        let points = bytes[word(16) as usize..].chunks_exact(12).filter(|point| point[..4] != [0; 4]);
+        let point = |point: &[u8]| {
+            let (time, value) = point.split_first_chunk().expect("twelve bytes");
+            (u32::from_be_bytes(*time).into(), f64::from_be_bytes(value.try_into().expect("eight bytes")))
+        };
+        points.map(point).collect()
+    }
+
+    /// Waits until these metrics have a value at these times on disk. What Carbon is just moving from its memory to the
+    /// disk is in neither for a moment, and graphite-web gives one value fewer then: about one summary of a hundred
+    /// metrics in a hundred, right after a run.
+    pub fn wait_until_on_disk<'a>(&self, expected: impl IntoIterator<Item = (&'a String, i64)>) {
+        for (metric, time) in expected {
+            wait_until(metric, Duration::from_secs(60), || self.on_disk(metric).contains_key(&time).then_some(()));
+        }
     }
 
     /// What carbon has logged so far.
     pub fn log(&self) -> String {
-        String::from_utf8_lossy(&std::fs::read(self.dir().join("log")).unwrap_or_default()).into_owned()
+        String::from_utf8_lossy(&fs::read(self.dir().join("log")).unwrap_or_default()).into_owned()
     }
 }
 
