@@ -462,6 +462,14 @@ async fn either(State(app): App, pairs: Pairs, headers: HeaderMap) -> Result<Res
     summary_json(State(app), headers).await
 }
 
+/// What `/api/v1/summary` answers.
+#[derive(serde::Serialize)]
+struct Now<'a> {
+    now: i64,
+    problem: Option<&'a str>,
+    grids: &'a [Grid],
+}
+
 async fn summary_json(State(app): App, headers: HeaderMap) -> Result<Response, Failure> {
     let summary = app.current().await;
     if let Some(problem) = summary.problem.as_ref().filter(|_| summary.grids.is_empty()) {
@@ -470,8 +478,8 @@ async fn summary_json(State(app): App, headers: HeaderMap) -> Result<Response, F
     let now = (app.now)();
     let key = format!("summary {:?} {}", summary.asked, now.div_euclid(FRESH));
     let made = app.made(key, || {
-        let body = serde_json::json!({ "now": now, "problem": summary.problem, "grids": summary.grids });
-        ("application/json", body.to_string())
+        let answer = Now { now, problem: summary.problem.as_deref(), grids: &summary.grids };
+        ("application/json", serde_json::to_string(&answer).unwrap_or_default())
     });
     Ok(made.response(&headers))
 }

@@ -131,18 +131,43 @@ fn put(grid: &mut Grid, measurement: &str, tag: impl Fn(&str) -> String, field: 
     true
 }
 
-impl Cloud {
-    /// The newest time of all its numbers.
-    pub(crate) fn time(&self) -> i64 {
-        let types = self.types.values().flat_map(|vms| vms.states.values().chain(vms.slots.values()).chain(&vms.idle));
-        let own = self.facts.values().chain(&self.idle).chain(self.jobs.values());
-        newest(own.chain(types))
-    }
+/// A cloud by its name, with those types of its machines that are to be shown.
+pub(crate) type Typed<'a> = (&'a str, &'a Cloud, Vec<(&'a str, &'a VmType)>);
+
+/// What of a grid is to be shown, each with its name.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Present<'a> {
+    pub pools: Vec<(&'a str, &'a Numbers)>,
+    pub negotiators: Vec<(&'a str, &'a Numbers)>,
+    pub schedds: Vec<(&'a str, &'a Schedd)>,
+    pub clouds: Vec<Typed<'a>>,
+    /// Jobs by type, `all` last: a sum stands below what it is the sum of.
+    pub jobs: Vec<(&'a str, &'a Numbers)>,
+    /// How many names are left out; the types of machines of a cloud that is shown are not counted.
+    pub left_out: usize,
 }
 
 /// The newest time of these numbers, in unix seconds.
-pub(crate) fn newest<'a>(numbers: impl Iterator<Item = &'a Number>) -> i64 {
+fn newest<'a>(numbers: impl Iterator<Item = &'a Number>) -> i64 {
     numbers.map(|number| number.time).max().unwrap_or_default()
+}
+
+/// Those of the named whose newest time is after `since`.
+fn heard<T>(named: &BTreeMap<String, T>, since: i64, newest: impl Fn(&T) -> i64) -> Vec<(&str, &T)> {
+    named.iter().filter(|(_, one)| newest(one) > since).map(|(name, one)| (name.as_str(), one)).collect()
+}
+
+impl VmType {
+    fn numbers(&self) -> impl Iterator<Item = &Number> {
+        self.states.values().chain(self.slots.values()).chain(&self.idle)
+    }
+}
+
+impl Cloud {
+    fn numbers(&self) -> impl Iterator<Item = &Number> {
+        let own = self.facts.values().chain(&self.idle).chain(self.jobs.values());
+        own.chain(self.types.values().flat_map(VmType::numbers))
+    }
 }
 
 /// Columns of states: these always, in this order, then those that occur and are not zero, then `total`.
@@ -158,40 +183,50 @@ pub(crate) fn columns<'a>(always: &[&str], seen: impl Iterator<Item = &'a Number
 }
 
 impl Grid {
+    /// What of it is to be shown: everything when `all` is wanted, else what was not silent for the last [`GONE`] seconds.
+    pub(crate) fn present<'a>(&'a self, all: bool) -> Present<'a> {
+        let since = if all { i64::MIN } else { self.time - GONE };
+        let mut jobs = heard(&self.jobs, since, |numbers| newest(numbers.values()));
+        jobs.sort_by_key(|(name, _)| *name == "all");
+        let clouds = heard(&self.clouds, since, |cloud| newest(cloud.numbers())).into_iter();
+        let with_types =
+            |(name, cloud): (_, &'a Cloud)| (name, cloud, heard(&cloud.types, since, |vms| newest(vms.numbers())));
+        let present = Present {
+            pools: heard(&self.pools, since, |pool| newest(pool.values())),
+            negotiators: heard(&self.negotiators, since, |negotiator| newest(negotiator.values())),
+            schedds: heard(&self.schedds, since, |schedd| newest(schedd.health.values().chain(schedd.jobs.values()))),
+            clouds: clouds.map(with_types).collect(),
+            jobs,
+            left_out: 0,
+        };
+        let Present { pools, negotiators, schedds, clouds, jobs, .. } = &present;
+        let shown = pools.len() + negotiators.len() + schedds.len() + clouds.len() + jobs.len();
+        let known =
+            self.pools.len() + self.negotiators.len() + self.schedds.len() + self.clouds.len() + self.jobs.len();
+        Present { left_out: known - shown, ..present }
+    }
+
     /// The grid as tables for a terminal, as of `now` in unix seconds. What has been silent for an hour is left out, unless
     /// `all` is wanted.
     pub fn text(&self, now: i64, all: bool) -> String {
-        let is_here = |time: i64| all || time > self.time - GONE;
-        let mut left_out = 0;
-        let mut here = |time: i64| {
-            left_out += usize::from(!is_here(time));
-            is_here(time)
-        };
-        let clouds: Vec<_> = self.clouds.iter().filter(|(_, cloud)| here(cloud.time())).collect();
-        let schedds: Vec<_> = self
-            .schedds
-            .iter()
-            .filter(|(_, schedd)| here(newest(schedd.health.values().chain(schedd.jobs.values()))))
-            .collect();
-        let pools: Vec<_> = self.pools.iter().filter(|(_, pool)| here(newest(pool.values()))).collect();
-        let jobs: Vec<_> = self.jobs.iter().filter(|(_, of_type)| here(newest(of_type.values()))).collect();
-
+        let present = self.present(all);
         let age = now.saturating_sub(self.time);
         let mut text = format!("{} at {}, {} ago\n\n", one_line(&self.name), utc(self.time), ago(age));
-        text.push_str(&self.heartbeats_text(&pools, &schedds));
-        if !clouds.is_empty() {
+        text.push_str(&self.heartbeats_text(&present));
+        if !present.clouds.is_empty() {
             text.push('\n');
-            text.push_str(&self.clouds_text(&clouds));
+            text.push_str(&self.clouds_text(&present));
         }
-        if !jobs.is_empty() || !schedds.is_empty() {
+        if !present.jobs.is_empty() || !present.schedds.is_empty() {
             text.push('\n');
-            text.push_str(&self.jobs_text(&jobs, &schedds));
+            text.push_str(&self.jobs_text(&present));
         }
         if text.contains('*') {
             text.push_str("\n* an older number: nobody could tell a newer one\n");
         }
-        if left_out > 0 {
-            let _ = writeln!(text, "\n{} silent for over an hour left out; --all shows them", count(left_out, "name"));
+        if present.left_out > 0 {
+            let left_out = count(present.left_out, "name");
+            let _ = writeln!(text, "\n{left_out} silent for over an hour left out; --all shows them");
         }
         text
     }
@@ -211,7 +246,7 @@ impl Grid {
         }
     }
 
-    fn heartbeats_text(&self, pools: &[(&String, &Numbers)], schedds: &[(&String, &Schedd)]) -> String {
+    fn heartbeats_text(&self, present: &Present) -> String {
         let mut table = Table::new(&["part", "is", ""]);
         let is = |number: Option<&Number>| match number {
             None => "unknown".to_string(),
@@ -229,11 +264,15 @@ impl Grid {
         for (service, number) in &self.heartbeats {
             table.row(&[one_line(service), is(Some(number)), String::new()]);
         }
-        for (name, pool) in pools {
+        for (name, pool) in &present.pools {
             let words = facts(pool, &[("slots", "slots"), ("updates_lost_ratio", "updates lost")]);
             table.row(&[format!("pool {}", one_line(name)), is(pool.get("heartbeat")), words]);
         }
-        for (name, schedd) in schedds {
+        for (name, negotiator) in &present.negotiators {
+            let words = facts(negotiator, &[("cycle_seconds", "seconds per cycle")]);
+            table.row(&[format!("negotiator {}", one_line(name)), String::new(), words]);
+        }
+        for (name, schedd) in &present.schedds {
             let words =
                 facts(&schedd.health, &[("duty_cycle_ratio", "duty cycle"), ("running_jobs_limit", "runs at most")]);
             table.row(&[format!("schedd {}", one_line(name)), is(schedd.health.get("heartbeat")), words]);
@@ -241,15 +280,16 @@ impl Grid {
         table.text()
     }
 
-    fn clouds_text(&self, clouds: &[(&String, &Cloud)]) -> String {
+    fn clouds_text(&self, present: &Present) -> String {
         let always = ["starting", "running", "retiring", "error", "shutdown"];
-        let states = columns(&always, clouds.iter().flat_map(|(_, cloud)| cloud.types.values().map(|vms| &vms.states)));
+        let types = present.clouds.iter().flat_map(|(_, _, types)| types);
+        let states = columns(&always, types.map(|(_, vms)| &vms.states));
         let right: Vec<_> = states.iter().map(|state| format!("<{}", one_line(state))).collect();
         let mut heads = vec!["cloud", "enabled", "<quota", "machines"];
         heads.extend(right.iter().map(String::as_str));
         heads.extend(["<idle", "<slots", "<jobs idle", "<held"]);
         let mut table = Table::new(&heads);
-        for (name, cloud) in clouds {
+        for (name, cloud, types) in &present.clouds {
             let enabled = match cloud.facts.get("enabled") {
                 Some(Number { value: Value::Int(0), .. }) => "no",
                 Some(_) => "yes",
@@ -258,13 +298,8 @@ impl Grid {
             let mut first = vec![one_line(name), enabled.into(), self.shown(cloud.facts.get("quota"))];
             let mut jobs = ["idle", "held"].map(|status| self.shown(cloud.jobs.get(status)));
             let none = VmType::default();
-            let none_at_all = ("-".to_string(), none);
-            let types: Vec<_> = if cloud.types.is_empty() {
-                vec![(&none_at_all.0, &none_at_all.1)]
-            } else {
-                cloud.types.iter().collect()
-            };
-            for (vmtype, vms) in types {
+            let no_type = [("-", &none)];
+            for (vmtype, vms) in if types.is_empty() { &no_type[..] } else { types } {
                 let mut row = std::mem::replace(&mut first, vec![String::new(); 3]);
                 row.push(one_line(vmtype));
                 row.extend(states.iter().map(|state| self.shown(vms.states.get(state))));
@@ -285,12 +320,10 @@ impl Grid {
         self.shown(Some(&Number { value: Value::Int(sum), time, path: String::new() }))
     }
 
-    fn jobs_text(&self, jobs: &[(&String, &Numbers)], schedds: &[(&String, &Schedd)]) -> String {
-        let mut jobs = jobs.to_vec();
-        // The sum stands below what it is the sum of.
-        jobs.sort_by_key(|(name, _)| *name == "all");
-        let of_types = jobs.iter().map(|(name, numbers)| (one_line(name), *numbers));
-        let of_schedds = schedds.iter().map(|(name, schedd)| (format!("schedd {}", one_line(name)), &schedd.jobs));
+    fn jobs_text(&self, present: &Present) -> String {
+        let of_types = present.jobs.iter().map(|(name, numbers)| (one_line(name), *numbers));
+        let of_schedds =
+            present.schedds.iter().map(|(name, schedd)| (format!("schedd {}", one_line(name)), &schedd.jobs));
         let rows: Vec<_> = of_types.chain(of_schedds).collect();
         let statuses = columns(&["idle", "running", "held"], rows.iter().map(|(_, numbers)| *numbers));
         let right: Vec<_> = statuses.iter().map(|status| format!("<{}", one_line(status))).collect();

@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use super::{Options, STALE, View, encoded, escaped, moment};
 use crate::point::Value;
 use crate::state::ago;
-use crate::summary::{Cloud, GONE, Grid, Number, Numbers, VmType, columns, newest};
+use crate::summary::{Grid, Number, Numbers, Present, Typed, VmType, columns};
 use crate::words::{count, one_line};
 
 /// All that stands between the head of the page and its plot.
@@ -84,13 +84,11 @@ impl Is {
 struct Part<'a> {
     view: &'a View<'a>,
     grid: &'a Grid,
+    present: Present<'a>,
     /// What follows a number's path in its link: everything else that is chosen.
     tail: String,
     is_stale: bool,
 }
-
-/// A cloud and the types of its machines that are shown.
-type Typed<'a> = (&'a String, &'a Cloud, Vec<(&'a String, &'a VmType)>);
 
 /// Columns in which any number but zero is bad news.
 const ALARMING: &[&str] = &["error", "held"];
@@ -100,15 +98,11 @@ impl<'a> Part<'a> {
         let others = Options { plots: Vec::new(), ..view.options.clone() }.address();
         let tail = if others == "?" { String::new() } else { format!("&amp;{}", &others[1..]) };
         let is_stale = view.now - grid.time > STALE;
-        Self { view, grid, tail, is_stale }
+        Self { view, grid, present: grid.present(view.options.all), tail, is_stale }
     }
 
     fn is_hidden(&self) -> bool {
         self.view.options.hidden.contains(&self.grid.name)
-    }
-
-    fn is_here(&self, time: i64) -> bool {
-        self.view.options.all || time > self.grid.time - GONE
     }
 
     fn id(&self) -> String {
@@ -130,10 +124,9 @@ impl<'a> Part<'a> {
     /// The heartbeats of what is here.
     fn beats(&self) -> Vec<Is> {
         let services = self.grid.heartbeats.values().map(Some);
-        let pools = self.grid.pools.values().filter(|pool| self.is_here(newest(pool.values())));
-        let schedds = self.grid.schedds.values().map(|schedd| (&schedd.health, &schedd.jobs));
-        let schedds = schedds.filter(|(health, jobs)| self.is_here(newest(health.values().chain(jobs.values()))));
-        let others = pools.chain(schedds.map(|(health, _)| health)).map(|numbers| numbers.get("heartbeat"));
+        let pools = self.present.pools.iter().map(|(_, pool)| *pool);
+        let schedds = self.present.schedds.iter().map(|(_, schedd)| &schedd.health);
+        let others = pools.chain(schedds).map(|numbers| numbers.get("heartbeat"));
         services.chain(others).map(|number| self.is(number)).collect()
     }
 
@@ -179,23 +172,7 @@ impl<'a> Part<'a> {
     fn section(&self, html: &mut String) {
         let Self { grid, view, .. } = self;
         let name = escaped(&one_line(&grid.name));
-        let mut left_out = 0;
-        let mut here = |time: i64| {
-            left_out += usize::from(!self.is_here(time));
-            self.is_here(time)
-        };
-        let clouds: Vec<_> = grid.clouds.iter().filter(|(_, cloud)| here(cloud.time())).collect();
-        let schedds: Vec<_> = grid
-            .schedds
-            .iter()
-            .filter(|(_, schedd)| here(newest(schedd.health.values().chain(schedd.jobs.values()))))
-            .collect();
-        let pools: Vec<_> = grid.pools.iter().filter(|(_, pool)| here(newest(pool.values()))).collect();
-        let negotiators: Vec<_> = grid.negotiators.iter().filter(|(_, one)| here(newest(one.values()))).collect();
-        let mut jobs: Vec<_> = grid.jobs.iter().filter(|(_, of_type)| here(newest(of_type.values()))).collect();
-        // The sum stands below what it is the sum of.
-        jobs.sort_by_key(|(name, _)| *name == "all");
-
+        let Present { pools, negotiators, schedds, clouds, jobs, left_out } = &self.present;
         let hidden = view.options.hidden.iter().cloned().chain([grid.name.clone()]).collect();
         let hide = Options { hidden, ..view.options.clone() }.address();
         let _ = write!(
@@ -230,13 +207,12 @@ impl<'a> Part<'a> {
         }
         html.push_str("<div class=\"small\">\n");
         if !jobs.is_empty() {
-            let rows: Vec<_> = jobs.iter().map(|(name, numbers)| (name.as_str(), *numbers)).collect();
-            let statuses = columns(&["idle", "running", "held"], rows.iter().map(|(_, numbers)| *numbers));
+            let statuses = columns(&["idle", "running", "held"], jobs.iter().map(|(_, numbers)| *numbers));
             self.begin(html, "jobs", "Jobs by type", "jobs");
             self.heads(html, &["type"], &statuses);
             html.push_str("<tbody>\n");
-            for (name, numbers) in rows {
-                let sum = if name == "all" { " class=\"sum\"" } else { "" };
+            for (name, numbers) in jobs {
+                let sum = if *name == "all" { " class=\"sum\"" } else { "" };
                 let _ = write!(html, "<tr{sum} data-key=\"{0}\"><th scope=\"row\">{0}</th>", shown(name));
                 self.cells(html, &statuses, numbers);
                 html.push_str("</tr>\n");
@@ -285,27 +261,21 @@ impl<'a> Part<'a> {
         }
         html.push_str("</div></div>\n");
         if !clouds.is_empty() {
-            self.clouds(html, &clouds);
+            self.clouds(html, clouds);
         }
-        if left_out > 0 {
+        if *left_out > 0 {
             let all = Options { all: true, ..view.options.clone() }.address();
             let _ = writeln!(
                 html,
                 "<p class=\"quiet\">{} silent for over an hour left out. <a href=\"{all}\" data-look>Show all</a></p>",
-                count(left_out, "name")
+                count(*left_out, "name")
             );
         }
         html.push_str("</section>\n");
     }
 
-    fn clouds(&self, html: &mut String, clouds: &[(&String, &Cloud)]) {
-        let of_types: Vec<Typed> = clouds
-            .iter()
-            .map(|(name, cloud)| {
-                (*name, *cloud, cloud.types.iter().filter(|(_, vms)| self.is_here(age(vms))).collect())
-            })
-            .collect();
-        let types = || of_types.iter().flat_map(|(_, _, types)| types.iter().map(|(_, vms)| *vms));
+    fn clouds(&self, html: &mut String, clouds: &[Typed]) {
+        let types = || clouds.iter().flat_map(|(_, _, types)| types.iter().map(|(_, vms)| *vms));
         let states = columns(&["starting", "running", "retiring", "error", "shutdown"], types().map(|vms| &vms.states));
         let mut slots: Vec<_> = types()
             .flat_map(|vms| &vms.slots)
@@ -319,7 +289,7 @@ impl<'a> Part<'a> {
         let powers: Vec<_> = ["mips", "kflops"]
             .into_iter()
             .filter(|field| {
-                clouds.iter().any(|(_, cloud)| cloud.facts.get(*field).is_some_and(|it| it.value != Value::Int(0)))
+                clouds.iter().any(|(_, cloud, _)| cloud.facts.get(*field).is_some_and(|it| it.value != Value::Int(0)))
             })
             .collect();
 
@@ -347,8 +317,8 @@ impl<'a> Part<'a> {
             headed(html, &format!("<{head}"));
         }
         html.push_str("</tr></thead>\n");
-        self.sums(html, &of_types, &states, &slots, &powers);
-        for (name, cloud, types) in &of_types {
+        self.sums(html, clouds, &states, &slots, &powers);
+        for (name, cloud, types) in clouds {
             let rows = types.len().max(1);
             let span = if rows > 1 { format!(" rowspan=\"{rows}\"") } else { String::new() };
             let is_disabled = cloud.facts.get("enabled").is_some_and(|number| number.value == Value::Int(0));
@@ -368,8 +338,9 @@ impl<'a> Part<'a> {
             spanned(html, enabled, enabled.map(|_| if is_disabled { "<b>no</b>" } else { "yes" }));
             spanned(html, cloud.facts.get("quota"), None);
             let none = VmType::default();
-            let types = if types.is_empty() { vec![("–", &none)] } else { named(types) };
-            for (at, (vmtype, vms)) in types.into_iter().enumerate() {
+            let no_type = [("–", &none)];
+            let types = if types.is_empty() { &no_type[..] } else { types };
+            for (at, (vmtype, vms)) in types.iter().enumerate() {
                 if at > 0 {
                     html.push_str("<tr>");
                 }
@@ -401,7 +372,7 @@ impl<'a> Part<'a> {
     fn sums(&self, html: &mut String, clouds: &[Typed], states: &[String], slots: &[&str], powers: &[&str]) {
         let mut by_type = BTreeMap::<&str, Vec<&VmType>>::new();
         for (name, vms) in clouds.iter().flat_map(|(_, _, types)| types) {
-            by_type.entry(name.as_str()).or_default().push(vms);
+            by_type.entry(name).or_default().push(vms);
         }
         if clouds.len() < 2 || by_type.is_empty() {
             return;
@@ -549,14 +520,6 @@ impl<'a> Part<'a> {
         }
         let _ = write!(html, ">{words}</a>");
     }
-}
-
-fn named<'v>(types: &[(&'v String, &'v VmType)]) -> Vec<(&'v str, &'v VmType)> {
-    types.iter().map(|(name, vms)| (name.as_str(), *vms)).collect()
-}
-
-fn age(vms: &VmType) -> i64 {
-    newest(vms.states.values().chain(vms.slots.values()).chain(&vms.idle))
 }
 
 /// A name from outside, on one line, as HTML.
