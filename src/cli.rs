@@ -29,6 +29,7 @@ use crate::sinks::carbon;
 use crate::sources::Problem;
 use crate::spool::Header;
 use crate::state::{self, COVERAGE, Lock, RUN, Report, State, say, vanished};
+use crate::words::one_line;
 use crate::{command, delivery};
 
 /// The flags that every cron program has.
@@ -428,8 +429,8 @@ pub fn list(measurements: &[&Measurement]) -> String {
 fn print_checked(lines: &[Checked]) -> ExitCode {
     let width = lines.iter().map(|(what, _)| what.chars().count()).max().unwrap_or_default();
     let text = lines.iter().fold(String::new(), |text, (what, result)| match result {
-        Ok(words) => format!("{text}ok      {what:<width$}  {words}\n"),
-        Err(words) => format!("{text}failed  {what:<width$}  {words}\n"),
+        Ok(words) => format!("{text}ok      {what:<width$}  {}\n", one_line(words)),
+        Err(words) => format!("{text}failed  {what:<width$}  {}\n", one_line(words)),
     });
     let printed = print(&text);
     if lines.iter().all(|(_, result)| result.is_ok()) { printed } else { ExitCode::FAILURE }
@@ -446,9 +447,7 @@ pub fn print(text: &str) -> ExitCode {
 
 /// Writes lines to standard error, in one write each run of the program, so that 50 programs at once stay readable.
 fn complain(program: &Program, lines: &[String]) {
-    let text = lines
-        .iter()
-        .fold(String::new(), |text, line| format!("{text}{}: {}\n", program.name, line.replace(['\n', '\r'], " ")));
+    let text = lines.iter().fold(String::new(), |text, line| format!("{text}{}: {}\n", program.name, one_line(line)));
     // Nobody reads: nothing to be done.
     let _ = io::stderr().write_all(text.as_bytes());
 }

@@ -204,6 +204,8 @@ fn one_bad_schedd_costs_its_own_numbers_and_the_totals_and_nothing_else() {
             "echo 'Error: Collector has no record of schedd/submitter' >&2; exit 1",
             "ended with exit status: 1: \"Error: Collector has no record of schedd/submitter\"",
         ),
+        // What colours a terminal, or moves its cursor, is no part of a mail.
+        ("printf 'no\\033[31m such\\rschedd\\n' >&2; exit 1", "ended with exit status: 1: \"no [31m such schedd\""),
         ("kill -SEGV $$", "ended with signal: 11 (SIGSEGV) and printed nothing"),
         ("sleep 1000", "gave no answer in 1 s"),
         ("trap '' TERM INT HUP QUIT; while :; do sleep 1; done", "gave no answer in 1 s"),

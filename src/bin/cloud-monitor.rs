@@ -15,6 +15,7 @@ use gridmon::dashboard::backend::{Backend, Embedded};
 #[cfg(feature = "http")]
 use gridmon::dashboard::graphite::Graphite;
 use gridmon::dashboard::{Dashboard, Read, serve};
+use gridmon::words::one_line;
 use gridmon::{delivery, state};
 
 /// Serves the dashboard: every grid at a glance, any number one click from its plot. A service; it reads and never writes.
@@ -52,7 +53,7 @@ fn main() -> ExitCode {
 
 fn complain(error: &anyhow::Error) {
     // Nobody reads: nothing to be done.
-    let _ = writeln!(std::io::stderr(), "cloud-monitor: {error:#}");
+    let _ = writeln!(std::io::stderr(), "cloud-monitor: {}", one_line(&format!("{error:#}")));
 }
 
 fn run(arguments: &Arguments, config: &Config) -> Result<()> {

@@ -56,7 +56,11 @@ pub fn number(value: Value) -> f64 {
 impl History {
     /// Aligns `series` over `from..to`, with at most about `points` times. `step_seconds` is the time between two values of
     /// the tier that they come from; programs that run more rarely have a longer one, which is found from the values.
-    pub fn new(from: i64, to: i64, step_seconds: i64, points: usize, series: Vec<Values>) -> Self {
+    pub fn new(from: i64, to: i64, step_seconds: i64, points: usize, mut series: Vec<Values>) -> Self {
+        // What a server gives that was not asked for, or is no number.
+        for Values { values, .. } in &mut series {
+            values.retain(|(time, value)| (from..to).contains(time) && value.is_finite());
+        }
         let points = i64::try_from(points.max(1)).unwrap_or(i64::MAX);
         // Of series that come at different rhythms the slowest is the common one; what came once a week has none.
         let steps = series.iter().filter_map(|series| usual_step(&series.values)).filter(|step| *step <= 3600);
@@ -127,14 +131,16 @@ fn usual_step(values: &[(i64, f64)]) -> Option<i64> {
 fn fold(fold: Fold, values: &[(i64, f64)]) -> Option<f64> {
     let numbers = || values.iter().map(|(_, value)| *value);
     let count = values.len() as f64;
-    match fold {
+    let folded = match fold {
         _ if values.is_empty() => None,
         Fold::Sum => Some(numbers().sum()),
         Fold::Mean => Some(numbers().sum::<f64>() / count),
         Fold::Last => numbers().next_back(),
         Fold::Min => numbers().reduce(f64::min),
         Fold::Max => numbers().reduce(f64::max),
-    }
+    };
+    // A sum of the largest numbers there are is none.
+    folded.filter(|value| value.is_finite())
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use std::{
     fs,
     io::{Read, Write},
     net::TcpStream,
-    path::Path,
+    path::{Path, PathBuf},
     sync::OnceLock,
     time::Duration,
 };
@@ -83,10 +83,15 @@ impl Carbon {
         self.dir.path()
     }
 
+    /// The Whisper file that holds this metric once it is on disk.
+    pub fn whisper(&self, metric: &str) -> PathBuf {
+        self.dir().join("whisper").join(metric.replace('.', "/") + ".wsp")
+    }
+
     /// The points of a metric that are on disk, by Unix time; none where it has no Whisper file yet. The file's header is 16
     /// bytes and 12 for each archive; of ours there is one.
     pub fn on_disk(&self, metric: &str) -> BTreeMap<i64, f64> {
-        let path = self.dir().join("whisper").join(metric.replace('.', "/") + ".wsp");
+        let path = self.whisper(metric);
         let Ok(bytes) = fs::read(&path) else { return BTreeMap::new() };
         // Carbon makes the file and fills it afterwards.
         if bytes.len() < 28 {
