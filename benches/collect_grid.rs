@@ -23,14 +23,14 @@ use std::thread;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use gridmon::point::{SECOND, Value};
-use gridmon::sinks::carbon::{self, Datapoint};
+use gridmon::sinks::carbon::{self, Datapoint, Frames};
 use gridmon::sources::htcondor::ads::Splitter;
 use gridmon::sources::htcondor::{Counter, Jobs, Rules};
 use serde::Serialize;
 
 use frame::{
-    SystemCalls, Table, alone, clean, cost, least, median, megabytes, memory_mb, milliseconds, points, seconds, tell,
-    timed, times, turns,
+    SystemCalls, Table, again, alone, clean, cost, least, median, megabytes, memory_mb, milliseconds, points, seconds,
+    tell, timed, times, turns,
 };
 use support::{Carbon, Pool, SCHEDDS, Suite, TempDir, skip};
 
@@ -51,10 +51,15 @@ const POINTS: usize = 1_000_000;
 
 fn main() -> ExitCode {
     // This program starts itself for what needs a process of its own.
-    if let [_, part, dump] = env::args().collect::<Vec<_>>().as_slice()
-        && let Some(count) = count_alone(part, Path::new(dump))
-    {
-        return tell(count);
+    if let [_, part, path] = env::args().collect::<Vec<_>>().as_slice() {
+        let path = Path::new(path);
+        match part.as_str() {
+            "carbon::Frames" => return encode_alone(encoded, path),
+            "serde-pickle" => return encode_alone(encoded_by_serde_pickle, path),
+            "collect-grid" => return tell(count(File::open(path).expect("the dump")).values().sum::<i64>()),
+            "serde_json" => return tell(count_with_serde_json(path)),
+            _ => {}
+        }
     }
     let mut table = Table::default();
     let dump = real_pool(&mut table);
@@ -319,42 +324,56 @@ fn idle_jobs(count: usize) -> String {
 fn encoder(table: &mut Table) {
     table.title(&format!("{POINTS} points as Carbon's pickles of at most 1 MiB"));
     let points = points(POINTS, 1_717_245_000 * SECOND);
-    let from_points = timed(|| carbon::frames(&carbon::datapoints(&points).0));
+    let from_points = timed(|| encoded(&carbon::datapoints(&points).0));
     let (datapoints, dropped) = carbon::datapoints(&points);
     assert!(dropped.is_empty() && datapoints.len() == POINTS, "every point has a path of its own");
     drop(points);
 
     let folder = TempDir::new();
-    let Some(mut python) = Python::start(&folder, &datapoints) else {
+    let mut text = String::new();
+    for Datapoint { path, time, value } in &datapoints {
+        let kind = if matches!(value, Value::Int(_)) { "int" } else { "float" };
+        let _ = writeln!(text, "{path} {time} {kind} {value}");
+    }
+    let points = folder.write("points", text);
+    let mut command = clean("python3", "/usr/local/bin:/usr/bin:/bin");
+    command.args(["-c", PYTHON]).args([points.as_os_str(), PEERS_CHUNK.to_string().as_ref()]);
+    let Some(mut python) = Encoder::start(command) else {
         skip("the benchmark of the encoder", "python3");
         return;
     };
-    python.expect_the_same(&folder, &carbon::frames(&datapoints));
-    let measure = || {
-        turns(
-            7,
-            [&mut || timed(|| carbon::frames(&datapoints)), &mut || python.encode(), &mut || {
-                timed(|| serde_pickle_frames(&datapoints))
-            }],
-        )
-        .map(least)
-    };
+    let mut frames = Frames::of(&datapoints);
+    let frames: Vec<_> = std::iter::from_fn(|| frames.advance().map(<[u8]>::to_vec)).collect();
+    let found = python.ask(folder.write("frames", frames.concat()).to_str().expect("a path in UTF-8"));
+    assert_eq!(found, "True", "CPython does not find in the frames what was put in");
+    drop((frames, datapoints));
+
+    let [mut ours, mut serde_pickle] = ["carbon::Frames", "serde-pickle"]
+        .map(|which| Encoder::start(again([which.as_ref(), points.as_os_str()])).expect("this program"));
+    let measure =
+        || turns(7, [&mut || ours.encode(), &mut || python.encode(), &mut || serde_pickle.encode()]).map(least);
     let met = |[ours, python, _]: &[f64; 3]| python / ours >= ENCODER_LIMIT;
     let found = table.twice(measure, met);
     let [ours, theirs, serde_pickle] = found;
-    table.line(&format!("CPython {}, pickle.dumps in C", python.version), &milliseconds(theirs), &times(1.0));
+    table.line(&format!("CPython {}, pickle.dumps in C", python.name), &milliseconds(theirs), &times(1.0));
     table.line("serde-pickle", &milliseconds(serde_pickle), &format!("{} as fast", times(theirs / serde_pickle)));
     let target = format!("at least {}", times(ENCODER_LIMIT));
     let ratio = format!("{} as fast", times(theirs / ours));
-    table.target("carbon::frames", &milliseconds(ours), &ratio, &target, met(&found));
-    table.line("from points: carbon::datapoints and carbon::frames", &milliseconds(from_points), "");
+    table.target("carbon::Frames", &milliseconds(ours), &ratio, &target, met(&found));
+    table.line("from points: carbon::datapoints and carbon::Frames", &milliseconds(from_points), "");
+}
+
+/// How long the frames are in all; as they are sent, each is gone when the next one is made.
+fn encoded(datapoints: &[Datapoint]) -> usize {
+    let mut frames = Frames::of(datapoints);
+    std::iter::from_fn(|| frames.advance().map(|frame| std::hint::black_box(frame).len())).sum()
 }
 
 /// How many points go into a frame of the peers, whose frames are larger than ours for the same points.
 const PEERS_CHUNK: usize = 8_000;
 
-/// The same frames, as far as serde-pickle can make them.
-fn serde_pickle_frames(datapoints: &[Datapoint]) -> Vec<Vec<u8>> {
+/// The same with serde-pickle.
+fn encoded_by_serde_pickle(datapoints: &[Datapoint]) -> usize {
     #[derive(Serialize)]
     #[serde(untagged)]
     enum Number {
@@ -365,25 +384,19 @@ fn serde_pickle_frames(datapoints: &[Datapoint]) -> Vec<Vec<u8>> {
         Value::Int(value) => Number::Int(value),
         Value::Float(value) => Number::Float(value),
     };
-    let frame = |chunk: &[Datapoint]| {
+    let mut frame = Vec::new();
+    let mut encode = |chunk: &[Datapoint]| {
         let list: Vec<_> =
             chunk.iter().map(|datapoint| (&datapoint.path, (datapoint.time, number(datapoint.value)))).collect();
-        let mut frame = vec![0; 4];
+        frame.clear();
+        frame.extend_from_slice(&[0; 4]);
         serde_pickle::to_writer(&mut frame, &list, serde_pickle::SerOptions::new().proto_v2()).expect("plain values");
         let length = frame.len() - 4;
         assert!(length <= 1 << 20, "a frame of the peer is too large for Carbon");
         frame[..4].copy_from_slice(&(length as u32).to_be_bytes());
-        frame
+        std::hint::black_box(frame.as_slice()).len()
     };
-    datapoints.chunks(PEERS_CHUNK).map(frame).collect()
-}
-
-/// A CPython that holds the same points and does as it is told, a line each.
-struct Python {
-    child: Child,
-    tell: Option<ChildStdin>,
-    hear: BufReader<ChildStdout>,
-    version: String,
+    datapoints.chunks(PEERS_CHUNK).map(&mut encode).sum()
 }
 
 /// Times nothing but the encoding, without the garbage collector, as timeit does.
@@ -399,13 +412,11 @@ print(platform.python_version(), flush=True)
 for line in sys.stdin:
     if line == "encode\n":
         began = time.perf_counter()
-        frames = []
         for at in range(0, len(points), chunk):
             message = pickle.dumps(points[at:at + chunk], protocol=2)
-            frames.append(struct.pack(">L", len(message)) + message)
+            frame = struct.pack(">L", len(message)) + message
+            assert len(frame) <= 4 + (1 << 20), "a frame of the peer is too large for Carbon"
         took = time.perf_counter() - began
-        assert max(map(len, frames)) <= 4 + (1 << 20), "a frame of the peer is too large for Carbon"
-        del frames
         print(took, flush=True)
     else:
         found = []
@@ -418,37 +429,33 @@ for line in sys.stdin:
         print(found == points and kinds(found) == kinds(points), flush=True)
 "#;
 
-impl Python {
-    /// `None` where there is none.
-    fn start(folder: &TempDir, datapoints: &[Datapoint]) -> Option<Python> {
-        let mut text = String::new();
-        for Datapoint { path, time, value } in datapoints {
-            let kind = if matches!(value, Value::Int(_)) { "int" } else { "float" };
-            let _ = writeln!(text, "{path} {time} {kind} {value}");
-        }
-        let points = folder.write("points", text);
-        let mut child = clean("python3", "/usr/local/bin:/usr/bin:/bin")
-            .args(["-c", PYTHON])
-            .args([points.as_os_str(), PEERS_CHUNK.to_string().as_ref()])
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .ok()?;
+/// A process that holds the points, in its memory in their order, and does as it is told, a line each.
+struct Encoder {
+    name: String,
+    child: Child,
+    tell: Option<ChildStdin>,
+    hear: BufReader<ChildStdout>,
+}
+
+impl Encoder {
+    /// `None` where there is no such program.
+    fn start(mut command: Command) -> Option<Self> {
+        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().ok()?;
         let (tell, hear) = (child.stdin.take(), BufReader::new(child.stdout.take().expect("piped")));
-        let mut python = Python { child, tell, hear, version: String::new() };
-        python.version = python.answer();
-        Some(python)
+        let mut encoder = Self { name: String::new(), child, tell, hear };
+        encoder.name = encoder.answer();
+        Some(encoder)
     }
 
     fn answer(&mut self) -> String {
         let mut line = String::new();
-        self.hear.read_line(&mut line).expect("python prints a line");
+        self.hear.read_line(&mut line).expect("it prints a line");
         line.trim().to_string()
     }
 
     fn ask(&mut self, line: &str) -> String {
         let tell = self.tell.as_mut().expect("open until the end");
-        writeln!(tell, "{line}").and_then(|()| tell.flush()).expect("python listens");
+        writeln!(tell, "{line}").and_then(|()| tell.flush()).expect("it listens");
         self.answer()
     }
 
@@ -456,16 +463,28 @@ impl Python {
     fn encode(&mut self) -> f64 {
         self.ask("encode").parse().expect("seconds")
     }
-
-    /// Lets it read frames, which must hold the points that it has, in their order and of their types.
-    fn expect_the_same(&mut self, folder: &TempDir, frames: &[Vec<u8>]) {
-        let path = folder.write("frames", frames.concat());
-        let answer = self.ask(path.to_str().expect("a path in UTF-8"));
-        assert_eq!(answer, "True", "CPython does not find in the frames what was put in");
-    }
 }
 
-impl Drop for Python {
+/// This program as such a process.
+fn encode_alone(encode: fn(&[Datapoint]) -> usize, points: &Path) -> ExitCode {
+    let text = fs::read_to_string(points).expect("the points");
+    let number = |kind: &str, value: &str| match kind {
+        "int" => Value::Int(value.parse().expect("a whole number")),
+        _ => Value::Float(value.parse().expect("a number")),
+    };
+    let datapoint = |line: &str| {
+        let [path, time, kind, value] = line.split(' ').collect::<Vec<_>>().try_into().expect("four words");
+        Datapoint { path: path.to_string(), time: time.parse().expect("a time"), value: number(kind, value) }
+    };
+    let datapoints: Vec<_> = text.lines().map(datapoint).collect();
+    println!("ready");
+    for _ in std::io::stdin().lines() {
+        println!("{}", timed(|| encode(&datapoints)));
+    }
+    ExitCode::SUCCESS
+}
+
+impl Drop for Encoder {
     fn drop(&mut self) {
         // The end of its input is its end.
         self.tell = None;
@@ -550,18 +569,11 @@ fn count(mut dump: impl Read) -> Jobs {
     }
 }
 
-/// Counts the jobs of a file in one of the two ways, for the memory that it takes.
-fn count_alone(part: &str, dump: &Path) -> Option<i64> {
-    let open = || File::open(dump).expect("the dump");
-    match part {
-        "collect-grid" => Some(count(open()).values().sum()),
-        "serde_json" => {
-            let bytes = fs::read(dump).expect("the dump");
-            let jobs: Vec<serde_json::Value> = serde_json::from_slice(&bytes).expect("a list of jobs");
-            Some(jobs.len() as i64)
-        }
-        _ => None,
-    }
+/// Counts the jobs of a file.
+fn count_with_serde_json(dump: &Path) -> usize {
+    let bytes = fs::read(dump).expect("the dump");
+    let jobs: Vec<serde_json::Value> = serde_json::from_slice(&bytes).expect("a list of jobs");
+    jobs.len()
 }
 
 /// As condor_q 23.9 prints it.

@@ -9,7 +9,7 @@ use std::sync::LazyLock;
 use gridmon::cli::Collected;
 use gridmon::grid::{self, Seen};
 use gridmon::point::{self, Point, SECOND, Value, safe_text};
-use gridmon::sinks::carbon;
+use gridmon::sinks::carbon::{self, Frames};
 use gridmon::sources::cloud_scheduler::{self, Cloud};
 use gridmon::sources::htcondor::{self, Answer, Pool, Rules, Schedd};
 use gridmon::state;
@@ -199,7 +199,8 @@ fn is_accounted_for(points: Vec<Point>) {
     let (datapoints, dropped) = carbon::datapoints(&sound);
     let fields: usize = sound.iter().map(|point| point.fields().count()).sum();
     assert!(datapoints.len() <= fields && (datapoints.len() == fields) == dropped.is_empty());
-    for frame in carbon::frames(&datapoints) {
+    let mut frames = Frames::of(&datapoints);
+    while let Some(frame) = frames.advance() {
         let (length, message) = frame.split_first_chunk().expect("it begins with its length");
         assert_eq!(u32::from_be_bytes(*length) as usize, message.len());
         assert!(message.len() <= 1 << 20);

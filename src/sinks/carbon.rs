@@ -165,58 +165,77 @@ const BEGIN: &[u8] = b"\x80\x02](";
 /// What it ends with: append the members to the list, stop.
 const END: &[u8] = b"e.";
 
-/// The messages that carry `datapoints`, each with its length in front and as full as Carbon allows.
+/// The messages that carry `datapoints`, each with its length in front and as full as Carbon allows, one after the other.
 ///
 /// A path alone must fit, which the paths of [`datapoints`], some components of 200 bytes each, always do.
 ///
-/// The pickles are written here: serde-pickle would do, but takes up to twice as long (see `make bench`) and does not tell
-/// the size of a frame before it is written. They hold the opcodes of protocol 2 that every reader knows: BINUNICODE,
-/// BININT or LONG1, BINFLOAT, TUPLE2, APPENDS.
-pub fn frames(datapoints: &[Datapoint]) -> Vec<Vec<u8>> {
-    let mut frames = Vec::new();
-    let mut frame = Vec::new();
-    for datapoint in datapoints {
-        let largest = datapoint.path.len() + 40;
-        if !frame.is_empty() && frame.len() + largest + END.len() > 4 + LARGEST_MESSAGE {
-            frames.push(finish(std::mem::take(&mut frame)));
-        }
-        if frame.is_empty() {
-            frame.reserve(LARGEST_MESSAGE.min(datapoints.len().saturating_mul(largest)) + 4);
-            frame.extend_from_slice(&[0; 4]);
-            frame.extend_from_slice(BEGIN);
-        }
-        frame.push(b'X');
-        frame.extend_from_slice(&(datapoint.path.len() as u32).to_le_bytes());
-        frame.extend_from_slice(datapoint.path.as_bytes());
-        int(datapoint.time, &mut frame);
-        match datapoint.value {
-            Value::Int(value) => int(value, &mut frame),
-            Value::Float(value) => {
-                frame.push(b'G');
-                frame.extend_from_slice(&value.to_be_bytes());
-            }
-        }
-        frame.extend_from_slice(b"\x86\x86");
-    }
-    if !frame.is_empty() {
-        frames.push(finish(frame));
-    }
-    frames
+/// The pickles are written here: serde-pickle would do, but takes longer (see `make bench`) and does not tell the size of a
+/// frame before it is written. They hold the opcodes of protocol 2 that every reader knows: BINUNICODE, BININT or LONG1,
+/// BINFLOAT, TUPLE2, APPENDS.
+#[derive(Debug)]
+pub struct Frames<'a> {
+    rest: &'a [Datapoint],
+    /// All of them are made in one place, which stays in the processor's cache.
+    frame: Vec<u8>,
 }
 
-fn finish(mut frame: Vec<u8>) -> Vec<u8> {
-    frame.extend_from_slice(END);
-    let length = (frame.len() - 4) as u32;
-    frame[..4].copy_from_slice(&length.to_be_bytes());
-    frame
+impl<'a> Frames<'a> {
+    /// Those of `datapoints`.
+    pub fn of(datapoints: &'a [Datapoint]) -> Self {
+        Self { rest: datapoints, frame: Vec::new() }
+    }
+
+    /// The next one; `None` behind the last.
+    pub fn advance(&mut self) -> Option<&[u8]> {
+        let frame = &mut self.frame;
+        frame.clear();
+        // The room for its length, which is known in the end.
+        frame.extend_from_slice(&[0; 4]);
+        frame.extend_from_slice(BEGIN);
+        let fits = |frame: &Vec<u8>, datapoint: &Datapoint| {
+            frame.len() + datapoint.path.len() + AROUND_PATH + END.len() <= 4 + LARGEST_MESSAGE
+        };
+        let begin = frame.len();
+        while let Some((datapoint, rest)) = self.rest.split_first()
+            && (frame.len() == begin || fits(frame, datapoint))
+        {
+            put(datapoint, frame);
+            self.rest = rest;
+        }
+        if frame.len() == begin {
+            return None;
+        }
+        frame.extend_from_slice(END);
+        let length = (frame.len() - 4) as u32;
+        frame[..4].copy_from_slice(&length.to_be_bytes());
+        Some(frame)
+    }
+}
+
+/// The most bytes of a datapoint beside its path: five before it, two whole numbers of ten, and two to pair them.
+const AROUND_PATH: usize = 5 + 10 + 10 + 2;
+
+fn put(Datapoint { path, time, value }: &Datapoint, frame: &mut Vec<u8>) {
+    let [a, b, c, d] = (path.len() as u32).to_le_bytes();
+    frame.extend_from_slice(&[b'X', a, b, c, d]);
+    frame.extend_from_slice(path.as_bytes());
+    int(*time, frame);
+    match value {
+        Value::Int(value) => int(*value, frame),
+        Value::Float(value) => {
+            frame.push(b'G');
+            frame.extend_from_slice(&value.to_be_bytes());
+        }
+    }
+    frame.extend_from_slice(b"\x86\x86");
 }
 
 /// A whole number: BININT while four bytes hold it, else LONG1 with eight.
 fn int(value: i64, out: &mut Vec<u8>) {
     match i32::try_from(value) {
         Ok(value) => {
-            out.push(b'J');
-            out.extend_from_slice(&value.to_le_bytes());
+            let [a, b, c, d] = value.to_le_bytes();
+            out.extend_from_slice(&[b'J', a, b, c, d]);
         }
         Err(_) => {
             out.extend_from_slice(b"\x8a\x08");
@@ -235,7 +254,7 @@ pub fn send(config: &Config, datapoints: &[Datapoint], deadline: Instant) -> Res
     if datapoints.is_empty() {
         return Ok(());
     }
-    converse(config, &frames(datapoints), &Patience::of(config, deadline))?;
+    converse(config, datapoints, &Patience::of(config, deadline))?;
     #[cfg(feature = "http")]
     if let (Acknowledge::Readback, Some(graphite)) = (config.acknowledge, &config.graphite) {
         return read_back(config, graphite, datapoints, deadline);
@@ -264,7 +283,7 @@ fn read_back(
             graphite.url,
             first.path
         );
-        converse(config, &frames(&missing), &patience)?;
+        converse(config, &missing, &patience)?;
         missing = super::graphite::missing(graphite, missing, deadline)?;
     }
     Ok(())
@@ -286,10 +305,10 @@ pub fn check(config: &Config, deadline: Instant) -> Result<String> {
     Ok(answers)
 }
 
-fn converse(config: &Config, frames: &[Vec<u8>], patience: &Patience) -> Result<()> {
+fn converse(config: &Config, datapoints: &[Datapoint], patience: &Patience) -> Result<()> {
     let name = (config.host.as_str(), config.port);
     let mut stream = connect(name, patience).with_context(|| format!("{}:{}", name.0, name.1))?;
-    deliver(&mut stream, config.acknowledge, frames, patience).with_context(|| format!("{}:{}", name.0, name.1))
+    deliver(&mut stream, config.acknowledge, datapoints, patience).with_context(|| format!("{}:{}", name.0, name.1))
 }
 
 /// The time that is left for all of it.
@@ -343,10 +362,15 @@ fn connect(name: (&str, u16), patience: &Patience) -> Result<TcpStream> {
     Err(failure)
 }
 
-fn deliver(stream: &mut TcpStream, acknowledge: Acknowledge, frames: &[Vec<u8>], patience: &Patience) -> Result<()> {
+fn deliver(
+    stream: &mut TcpStream,
+    acknowledge: Acknowledge,
+    datapoints: &[Datapoint],
+    patience: &Patience,
+) -> Result<()> {
     stream.set_nodelay(true).and_then(|()| stream.set_nonblocking(true)).context("socket")?;
-    for frame in frames {
-        let mut rest = frame.as_slice();
+    let mut frames = Frames::of(datapoints);
+    while let Some(mut rest) = frames.advance() {
         while !rest.is_empty() {
             ensure!(!patience.ran_out(), "it did not take everything within {}", patience.whole());
             let ready = wait(stream, PollFlags::IN | PollFlags::OUT, patience);
@@ -423,6 +447,11 @@ mod tests {
         assert_eq!(frame.len(), length + 4);
         assert!(length <= LARGEST_MESSAGE);
         serde_pickle::from_slice(&frame[4..], serde_pickle::DeOptions::new()).unwrap()
+    }
+
+    fn frames(datapoints: &[Datapoint]) -> Vec<Vec<u8>> {
+        let mut frames = Frames::of(datapoints);
+        std::iter::from_fn(|| frames.advance().map(<[u8]>::to_vec)).collect()
     }
 
     fn datapoint(path: String, time: i64, value: Value) -> Datapoint {
