@@ -635,6 +635,22 @@ fn of_a_store_with_flipped_bytes_all_is_there_or_the_damage_can_be_seen() {
     tally("flipped", &met);
 }
 
+#[test]
+fn a_store_with_a_flipped_bit_in_its_header_is_whole_or_refused_in_words() {
+    let (folder, path, model) = whole();
+    let bytes = fs::read(&path).unwrap();
+    let mut met = Vec::new();
+    // Bytes 18 and 19 name the format that it is written and read in.
+    for (at, bit) in (0..100).map(|at| (at, at % 8)).chain([(18, 7), (19, 7)]) {
+        let mut bytes = bytes.clone();
+        bytes[at] ^= 1 << bit;
+        folder.write("gridmon.db", &bytes);
+        remove_beside(&folder);
+        met.push(meet(&path, &model, &format!("bit {bit} of byte {at}")));
+    }
+    assert!(tally("flipped in the header", &met).contains_key(&Met::RefusedToWrite));
+}
+
 /// What `GRIDMON_SEED` says, or a new one.
 fn seed() -> u64 {
     let seed = std::env::var("GRIDMON_SEED").ok().and_then(|seed| seed.parse().ok());

@@ -30,6 +30,7 @@ use std::time::{Duration, Instant, SystemTime};
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags, Statement, Transaction, TransactionBehavior, ffi, params};
+use rustix::fs::{Access, access};
 
 pub use self::reading::{Filter, Range, Series, TierStatus};
 use crate::config::Section;
@@ -577,6 +578,12 @@ fn in_words(error: rusqlite::Error, path: &Path) -> anyhow::Error {
         Some(_) if extended == Some(ffi::SQLITE_READONLY_DIRECTORY) => {
             anyhow!("{shown} takes files beside it, and its folder cannot be written")
         }
+        // A format that SQLite does not know it will not write, though nobody forbids it.
+        Some(ErrorCode::ReadOnly)
+            if extended == Some(ffi::SQLITE_READONLY) && access(path, Access::WRITE_OK).is_ok() =>
+        {
+            anyhow!("{shown} is damaged (its header names a format that is not known); {}", way_out(path))
+        }
         Some(ErrorCode::ReadOnly) => anyhow!("{shown} cannot be written ({error})"),
         Some(ErrorCode::CannotOpen) => {
             anyhow!(
@@ -600,12 +607,12 @@ impl Store {
         let folder = path.parent().context("the store has no folder")?;
         let Some(store) = Self::open_to_read(path)? else {
             let existing = folder.ancestors().find(|folder| folder.exists()).unwrap_or(Path::new("/"));
-            if let Err(error) = rustix::fs::access(existing, rustix::fs::Access::WRITE_OK) {
+            if let Err(error) = access(existing, Access::WRITE_OK) {
                 bail!("{shown} is not there and cannot be made: {}: {error}", existing.display());
             }
             return Ok(format!("{shown}; the first run makes it"));
         };
-        rustix::fs::access(path, rustix::fs::Access::WRITE_OK).with_context(|| shown.to_string())?;
+        access(path, Access::WRITE_OK).with_context(|| shown.to_string())?;
         let series = store.count_series()?;
         Ok(format!("{shown}, {series} series"))
     }
