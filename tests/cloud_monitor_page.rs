@@ -20,7 +20,7 @@ use gridmon::point::Value;
 use gridmon::sinks::embedded::Store;
 use sandbox::Sandbox;
 use serde_json::json;
-use support::{shared_graphite, skip};
+use support::{Proxy, shared_graphite, skip};
 
 /// A browser, or the test is skipped.
 macro_rules! browser {
@@ -154,6 +154,16 @@ fn a_click_plots_and_plots_are_mailed_zoomed_and_exported() {
 }
 
 #[test]
+fn a_refresh_disturbs_nobody() {
+    let browser = browser!("a_refresh_disturbs_nobody", 1280, 900);
+    let sandbox = one_grid("hard");
+    let last = minute() - 60;
+    (0..200).rev().step_by(20).for_each(|ago| collect(&sandbox, last - 60 * ago));
+    let monitor = Monitor::start(&sandbox, "127.0.0.1:0");
+    proofs::undisturbed(&browser, &site(&sandbox, &monitor), || collect(&sandbox, last + 60));
+}
+
+#[test]
 fn over_real_graphite_the_page_is_the_same() {
     let test = "over_real_graphite_the_page_is_the_same";
     let browser = browser!("over_real_graphite_the_page_is_the_same", 1280, 900);
@@ -179,6 +189,34 @@ fn over_real_graphite_the_page_is_the_same() {
     proofs::options(&browser, &site);
     proofs::narrow(&browser, &site);
     proofs::mailed(&Browser::open(1280, 900).unwrap(), &site);
+}
+
+#[test]
+fn behind_apache_and_nginx_the_page_is_the_same() {
+    let test = "behind_apache_and_nginx_the_page_is_the_same";
+    let sandbox = two_grids();
+    let mut monitor = Monitor::start(&sandbox, "127.0.0.1:0");
+    let address = monitor.address();
+    let port = address.rsplit(':').next().unwrap().parse().unwrap();
+    for kind in ["apache", "nginx"] {
+        let Some(proxy) = Proxy::start(kind, port) else { return skip(test, kind) };
+        let url = format!("http://127.0.0.1:{}/cloud-monitor/", proxy.port);
+        // Who forgets the slash is shown the way.
+        let browser = browser!("behind_apache_and_nginx_the_page_is_the_same", 1280, 900);
+        browser.go(url.trim_end_matches('/'));
+        assert_eq!(browser.text("location.href"), url);
+        let browser = Browser::open(1280, 900).unwrap();
+        let site = Site { url, ..site(&sandbox, &monitor) };
+        proofs::numbers(&browser, &site);
+        proofs::plots(&browser, &site);
+        proofs::export(&browser, &site);
+        proofs::options(&browser, &site);
+        // What the proxy answers instead of a server that is gone is no answer.
+        drop(monitor);
+        browser.wait("/^The server has not answered since/.test(document.querySelector('#said').textContent)");
+        monitor = Monitor::start(&sandbox, &address);
+        browser.wait("/^The server answers again/.test(document.querySelector('#said').textContent)");
+    }
 }
 
 #[test]

@@ -179,28 +179,29 @@ impl Browser {
 
     /// Moves the mouse from one place of the page to another with its button down.
     pub fn drag(&self, from: (i64, i64), to: (i64, i64)) {
-        let step = |(x, y): (i64, i64)| json!({ "type": "pointerMove", "x": x, "y": y, "duration": 20 });
-        let middle = (i64::midpoint(from.0, to.0), i64::midpoint(from.1, to.1));
-        let actions = [
-            step(from),
-            json!({ "type": "pointerDown", "button": 0 }),
-            step(middle),
-            step(to),
-            json!({ "type": "pointerUp", "button": 0 }),
-        ];
-        self.mouse(&actions);
+        self.press(from, (i64::midpoint(from.0, to.0), i64::midpoint(from.1, to.1)));
+        self.release(to);
+    }
+
+    /// Presses the button at a place and moves the mouse to another, with the button down from then on.
+    pub fn press(&self, from: (i64, i64), to: (i64, i64)) {
+        self.mouse(&[step(from), json!({ "type": "pointerDown", "button": 0 }), step(to)]);
+    }
+
+    /// Moves the mouse to a place and lets its button go there.
+    pub fn release(&self, at: (i64, i64)) {
+        self.mouse(&[step(at), json!({ "type": "pointerUp", "button": 0 })]);
     }
 
     /// Moves the mouse and leaves it there.
     pub fn hover(&self, place: (i64, i64)) {
-        self.mouse(&[json!({ "type": "pointerMove", "x": place.0, "y": place.1, "duration": 20 })]);
+        self.mouse(&[step(place)]);
     }
 
     /// Clicks twice.
     pub fn double_click(&self, place: (i64, i64)) {
         let press = ["pointerDown", "pointerUp"].map(|kind| json!({ "type": kind, "button": 0 }));
-        let step = json!({ "type": "pointerMove", "x": place.0, "y": place.1, "duration": 20 });
-        let actions: Vec<_> = std::iter::once(step).chain(press.clone()).chain(press).collect();
+        let actions: Vec<_> = std::iter::once(step(place)).chain(press.clone()).chain(press).collect();
         self.mouse(&actions);
     }
 
@@ -273,6 +274,11 @@ impl Drop for Browser {
     fn drop(&mut self) {
         let _ = exchange(self.port, "DELETE", &format!("/session/{}", self.session), &Value::Null);
     }
+}
+
+/// The mouse on its way to a place.
+fn step((x, y): (i64, i64)) -> Value {
+    json!({ "type": "pointerMove", "x": x, "y": y, "duration": 20 })
 }
 
 fn ask(port: u16, method: &str, path: &str, body: &Value) -> Value {

@@ -102,6 +102,39 @@ pub fn numbers(browser: &Browser, site: &Site) {
     browser.is_quiet(&site.url);
 }
 
+/// Where the right half of the plot begins and ends, where the store has values.
+fn right_half(browser: &Browser) -> [(i64, i64); 2] {
+    let over = browser.js(
+        "const box = document.querySelector('#chart .u-over').getBoundingClientRect(); return [box.left, box.top, box.width, \
+         box.height].map(Math.round)",
+    );
+    let [left, top, width, height] = [0, 1, 2, 3].map(|at| over[at].as_i64().unwrap());
+    [left + width / 2, left + width - 5].map(|x| (x, top + height / 2))
+}
+
+/// Newer numbers come while somebody drags: the plot stays the one that is dragged over, the buttons those that are about
+/// to be clicked. `collect` makes the newer numbers.
+pub fn undisturbed(browser: &Browser, site: &Site, collect: impl FnOnce()) {
+    let path = &site.some(1)[0];
+    browser.go(&format!("{}?plot={path}", site.url));
+    settled(browser, 1);
+    browser.js("window.seen = [...document.querySelectorAll('#legend button, #legend canvas, #chart canvas')]");
+    let newest = "Math.max(...[...document.querySelectorAll('.age')].map((age) => Number(age.dataset.time)))";
+    let before = browser.text(newest);
+    let asked = "performance.getEntriesByType('resource').filter(({ name }) => name.includes('api/v1/history')).length";
+    let [begin, end] = right_half(browser);
+    browser.press(begin, ((begin.0 + end.0) / 2, begin.1));
+    collect();
+    browser.wait(&format!("{newest} > {before}"));
+    let count = browser.text(asked);
+    browser.wait(&format!("{asked} > {count} && !document.querySelector('#chart[aria-busy]')"));
+    assert_eq!(browser.text("window.seen.every((node) => node.isConnected)"), "true");
+    browser.release(end);
+    browser.wait("/from=\\d\\d%3A\\d\\d_\\d{8}&to=/.test(location.search)");
+    settled(browser, 1);
+    browser.is_quiet(&site.url);
+}
+
 /// A click opens a number's plot below the tables, others come into the same plot, a second click takes one out; dragging
 /// zooms, a double click goes back, and so does the browser's button.
 pub fn plots(browser: &Browser, site: &Site) {
@@ -136,17 +169,11 @@ pub fn plots(browser: &Browser, site: &Site) {
     let Value::Int(number) = site.numbers[&paths[0]] else { panic!() };
     assert_eq!(last, number.to_string());
 
-    // Drag over the right half, where the store has values.
-    let over = browser.js(
-        "const box = document.querySelector('#chart .u-over').getBoundingClientRect(); return [box.left, box.top, box.width, \
-         box.height].map(Math.round)",
-    );
-    let [left, top, width, height] = [0, 1, 2, 3].map(|at| over[at].as_i64().unwrap());
-    let middle = top + height / 2;
-    browser.drag((left + width / 2, middle), (left + width - 5, middle));
+    let [begin, end] = right_half(browser);
+    browser.drag(begin, end);
     browser.wait("/from=\\d\\d%3A\\d\\d_\\d{8}&to=/.test(location.search)");
     settled(browser, 2);
-    browser.double_click((left + width / 2, middle));
+    browser.double_click(begin);
     browser.wait(&format!("location.search === {address:?}"));
     settled(browser, 2);
     browser.back();

@@ -1,4 +1,4 @@
-//! Real servers for the tests: Carbon, graphite-web and HTCondor pools, each on loopback ports and in a folder of its
+//! Real servers for the tests: Carbon, graphite-web, HTCondor pools, Apache and nginx, each on loopback ports and in a folder of its
 //! own.
 //!
 //! `tests/servers/install.sh` brings them onto a machine. A `start` answers `None` where its server is not installed,
@@ -9,11 +9,13 @@
 
 mod graphite;
 mod pool;
+mod proxy;
 
 #[allow(unused_imports)] // Each test file takes what it needs.
 pub use {
     graphite::{Carbon, GraphiteWeb, shared_graphite},
     pool::{OddJobs, Pool, SCHEDDS, Suite},
+    proxy::Proxy,
 };
 
 use std::{

@@ -387,6 +387,7 @@
   // --- The plot. -------------------------------------------------------------------------------------------------
 
   let drawn = null; // The uPlot.
+  let lines = ""; // What it was made for: paths and units.
   let data = null; // The history that it shows.
   let plotting = null;
   const zooms = []; // The ranges before each zoom.
@@ -424,7 +425,7 @@
       if (!answer.ok) throw new Error(body.error);
       complain("");
       data = body;
-      draw();
+      draw(again);
     } catch (error) {
       if (plotting !== mine) return;
       if (!again || answerless(error)) complain(answerless(error) ? "The server does not answer." : error.message);
@@ -508,11 +509,35 @@
 
   const STEPS = [...Array(15).keys()].flatMap((power) => [1, 2, 5].map((step) => step * 10 ** power));
 
-  const draw = () => {
+  /** Draws the data; `again` when only they may have changed, which must not disturb who is just pointing or dragging. */
+  const draw = (again = false) => {
     const { times, series, from, to } = data;
-    const colour = colours();
     const { title, names } = labels(series.map(({ path }) => path));
-    byId("plot-title").textContent = title;
+    const wanted = JSON.stringify(series.map(({ path, unit }) => [path, unit]));
+    const rows = [times, ...series.map((one) => one.values)];
+    if (again && drawn && lines === wanted) {
+      drawn.setData(rows);
+      drawn.setScale("x", { min: from, max: to });
+    } else {
+      byId("plot-title").textContent = title;
+      make(names, rows);
+      lines = wanted;
+    }
+    chart.querySelector(".nothing")?.remove();
+    const known = series.some((one) => one.values.some((value) => value !== null));
+    if (!known) chart.append(node("p", "Nothing was stored in this time.", { class: "nothing" }));
+    const words = `${series.length === 1 ? "Plot" : `Plot of ${series.length} numbers`}, ${moment(from)} to ${moment(to)} UTC; left and right move the cursor`;
+    chart.setAttribute("role", "img");
+    chart.setAttribute("aria-label", words);
+    chart.tabIndex = 0;
+    legendOf(series, names);
+    room();
+  };
+
+  /** The plot itself, anew. */
+  const make = (names, rows) => {
+    const { series, from, to } = data;
+    const colour = colours();
     const units = [...new Set(series.map(({ unit }) => unit))];
     const ink = colour("--quiet");
     const grid = { stroke: colour("--line"), width: 1 };
@@ -579,18 +604,10 @@
           setCursor: [(u) => values(u.cursor.idx)],
         },
       },
-      [times, ...series.map((one) => one.values)],
+      rows,
       chart,
     );
     drawn.over.addEventListener("dblclick", out);
-    const known = series.some((one) => one.values.some((value) => value !== null));
-    if (!known) chart.append(node("p", "Nothing was stored in this time.", { class: "nothing" }));
-    const words = `${series.length === 1 ? "Plot" : `Plot of ${series.length} numbers`}, ${moment(from)} to ${moment(to)} UTC; left and right move the cursor`;
-    chart.setAttribute("role", "img");
-    chart.setAttribute("aria-label", words);
-    chart.tabIndex = 0;
-    legendOf(series, names);
-    room();
   };
 
   const moment = (second) => {
@@ -598,9 +615,8 @@
     return `${day(date)} ${time(date)}`;
   };
 
-  /** The legend: what the lines are, and their values where the cursor is. */
+  /** The legend: what the lines are, and their values where the cursor is. What stays is touched as little as the tables. */
   const legendOf = (series, names) => {
-    const focused = legend.contains(document.activeElement) ? document.activeElement.dataset.path : null;
     const table = node("table");
     table.append(node("caption", "", { class: "unseen" }));
     table.firstChild.textContent = "What is plotted";
@@ -611,37 +627,39 @@
     head.append(node("td"));
     const body = node("tbody");
     series.forEach(({ path, unit, values: all }, at) => {
-      const row = node("tr");
+      const row = node("tr", undefined, { "data-key": path });
       const name = node("th", undefined, { scope: "row", title: path });
-      name.append(swatch(at), names[at]);
+      name.append(node("canvas", undefined, { width: 60, height: 20, "aria-hidden": "true" }), names[at]);
       const known = all.filter((value) => value !== null);
       const mean = known.length ? known.reduce((sum, value) => sum + value, 0) / known.length : null;
       const numbers = [null, known.length ? known.reduce((a, b) => Math.min(a, b)) : null, mean, known.length ? known.reduce((a, b) => Math.max(a, b)) : null];
       row.append(name, ...numbers.map((value) => node("td", short(value))), node("td", unit, { class: "name" }));
       const cell = node("td");
-      const remove = node("button", "×", { type: "button", "aria-label": `remove ${names[at]}`, "data-path": path });
-      remove.addEventListener("click", () => {
-        const next = view.plots[view.plots.indexOf(path) + 1] ?? view.plots[view.plots.indexOf(path) - 1];
-        go({ plots: view.plots.filter((plotted) => plotted !== path) });
-        // The keyboard goes on where it was.
-        const there = [...legend.querySelectorAll("button")].find((button) => button.dataset.path === next);
-        (there ?? main.querySelector("a"))?.focus({ preventScroll: !there });
-      });
-      cell.append(remove);
+      cell.append(node("button", "×", { type: "button", "aria-label": `remove ${names[at]}`, "data-path": path }));
       row.append(cell);
       body.append(row);
     });
     const heads = node("thead");
     heads.append(head);
     table.append(heads, body);
-    legend.replaceChildren(table);
-    if (focused) [...legend.querySelectorAll("button")].find((button) => button.dataset.path === focused)?.focus();
-    values(null);
+    if (legend.firstChild) morph(legend.firstChild, table);
+    else legend.append(table);
+    legend.querySelectorAll("canvas").forEach(swatch);
+    values(drawn.cursor.idx);
   };
+  legend.addEventListener("click", (event) => {
+    const { path } = event.target.closest("button")?.dataset ?? {};
+    if (path === undefined) return;
+    const next = view.plots[view.plots.indexOf(path) + 1] ?? view.plots[view.plots.indexOf(path) - 1];
+    go({ plots: view.plots.filter((plotted) => plotted !== path) });
+    // The keyboard goes on where it was.
+    const there = [...legend.querySelectorAll("button")].find((button) => button.dataset.path === next);
+    (there ?? main.querySelector("a"))?.focus({ preventScroll: !there });
+  });
 
   /** A piece of the line itself. */
-  const swatch = (at) => {
-    const canvas = node("canvas", undefined, { width: 60, height: 20, "aria-hidden": "true" });
+  const swatch = (canvas, at) => {
+    canvas.width = 60; // Which empties it.
     const pen = canvas.getContext("2d");
     pen.scale(2, 2);
     pen.strokeStyle = colours()(`--s${at % COLOURS}`);
@@ -651,14 +669,13 @@
     pen.moveTo(0, 5);
     pen.lineTo(30, 5);
     pen.stroke();
-    return canvas;
   };
 
   /** Writes the values at a time into the legend; the last ones without a cursor. */
   const values = (at) => {
     const head = legend.querySelector(".at");
     if (!head || !data) return;
-    const index = at ?? data.times.length - 1;
+    const index = Math.min(at ?? Infinity, data.times.length - 1);
     head.textContent = at == null ? "last" : time(new Date(data.times[index] * 1000));
     head.title = index >= 0 ? `${moment(data.times[index])} UTC` : "";
     legend.querySelectorAll("tbody tr").forEach((row, i) => {
