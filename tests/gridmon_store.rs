@@ -279,10 +279,38 @@ fn vacuum_gives_the_room_back() {
 }
 
 #[test]
+fn check_sees_damage_that_nobody_has_come_upon() {
+    let sandbox = with_store();
+    let path = sandbox.path("state/gridmon.db");
+    let whole = status(&sandbox, &["store", "check"]);
+    assert_eq!((whole.code, whole.stderr.as_str()), (Some(0), ""));
+    assert_eq!(whole.stdout, format!("{}: no damage in 384 rows of 112 series\n", path.display()));
+    let damage = |sql: &str, words: &str| {
+        let copy = Sandbox::new("small");
+        fs::create_dir_all(copy.path("state")).unwrap();
+        let path = copy.path("state/gridmon.db");
+        fs::copy(sandbox.path("state/gridmon.db"), &path).unwrap();
+        rusqlite::Connection::open(&path).unwrap().execute_batch(sql).unwrap();
+        let checked = status(&copy, &["store", "check"]);
+        assert_eq!((checked.code, checked.stdout.as_str()), (Some(1), ""), "{sql}");
+        let begin = format!("gridmon-status: {} is damaged ({words}", path.display());
+        assert!(checked.stderr.starts_with(&begin), "{}", checked.stderr);
+        assert!(checked.stderr.contains("; put a copy of it in its place, or move it away"), "{}", checked.stderr);
+    };
+    damage("DELETE FROM series WHERE id = 3", "tier raw: 3 rows of no series or no field); ");
+    damage(
+        "UPDATE series SET newest_raw = newest_raw - 1 WHERE id = 2",
+        "tier raw: the newest values of 1 series are not found); ",
+    );
+    damage("PRAGMA writable_schema = 1; DELETE FROM sqlite_schema WHERE name = 'field'", "");
+    damage("DROP TABLE tier_1d", "no such table: tier_1d); ");
+}
+
+#[test]
 fn where_there_is_no_store_the_way_to_one_is_told() {
     let sandbox = Sandbox::new("small");
     let words = "no program has written one yet: run one, for instance `collect-grid --verbose`";
-    for arguments in [&["grid"][..], &["store"], &["store", "export"], &["store", "vacuum"]] {
+    for arguments in [&["grid"][..], &["store"], &["store", "check"], &["store", "export"], &["store", "vacuum"]] {
         let outcome = status(&sandbox, arguments);
         assert_eq!((outcome.code, outcome.stdout.as_str()), (Some(1), ""), "{arguments:?}");
         assert!(outcome.stderr.contains(words), "{}", outcome.stderr);

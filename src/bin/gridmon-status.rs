@@ -97,7 +97,7 @@ enum Command {
         #[arg(long)]
         all: bool,
     },
-    /// Tell how large the embedded store is; export, import and vacuum it
+    /// Tell how large the embedded store is; check, export, import and vacuum it
     Store {
         #[command(subcommand)]
         command: Option<StoreCommand>,

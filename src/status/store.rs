@@ -1,4 +1,4 @@
-//! What gridmon-status does with the embedded store: shows what is in it, exports, imports and vacuums it.
+//! What gridmon-status does with the embedded store: shows what is in it, checks, exports, imports and vacuums it.
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};
@@ -24,6 +24,8 @@ use crate::words::{Table, count, size};
 /// What can be done with the store.
 #[derive(Subcommand)]
 pub enum StoreCommand {
+    /// Look for damage in all of it
+    Check,
     /// Write what is in it as line protocol, which InfluxDB and `import` read, or as CSV
     Export(Export),
     /// Read line protocol into it; what is there already takes the new value
@@ -39,6 +41,7 @@ impl StoreCommand {
     /// When the store cannot be read or written.
     pub fn run(&self, config: &Config, now: i64) -> Result<ExitCode> {
         match self {
+            Self::Check => check(config),
             Self::Export(export) => export.run(config),
             Self::Import(import) => import.run(config, now),
             Self::Vacuum => vacuum(config),
@@ -110,6 +113,14 @@ pub fn status(config: &Config, now: i64) -> Result<ExitCode> {
         free => format!(", {} of it free", size(free)),
     };
     Ok(print(&format!("{}, {}{free}, at {}\n\n{}", path.display(), size(bytes), utc(now), table.text())))
+}
+
+fn check(config: &Config) -> Result<ExitCode> {
+    let (path, store) = open(config)?;
+    store.verify()?;
+    let rows = store.status()?.iter().map(|tier| tier.rows).sum();
+    let (rows, series) = (count(rows, "row"), store.count_series()?);
+    Ok(print(&format!("{}: no damage in {rows} of {series} series\n", path.display())))
 }
 
 /// How long one step waits for programs that write.

@@ -3,12 +3,13 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, OptionalExtension, Row, Statement, params};
 
-use super::{Store, Tier, field_ids};
+use super::{Store, Tier, field_ids, way_out};
 use crate::point::{Latest, Measurement, Point, Value};
+use crate::words;
 
 /// A series of the store.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -329,6 +330,50 @@ impl Store {
                 })
                 .collect()
         })
+    }
+}
+
+impl Store {
+    /// Looks at every page and every row. What it cannot see is a value that reads as another value: SQLite keeps no
+    /// checksums.
+    ///
+    /// # Errors
+    /// When anything is wrong with the file: all of it in one line, with the way out.
+    pub fn verify(&self) -> Result<()> {
+        let faults = self.read_with(|store| {
+            let picture = store.connection.unchecked_transaction()?;
+            let mut faults = Vec::<String>::new();
+            each(&picture, "PRAGMA integrity_check(5)", &[], &mut |row| row.get(0).map(|said| faults.push(said)))?;
+            faults.retain(|said| said != "ok");
+            for tier in Tier::ALL {
+                let (table, newest) = (tier.table(), tier.newest());
+                let count = |query: &str| picture.query_row(query, [], |row| row.get::<_, usize>(0));
+                let nameless = count(&format!(
+                    "SELECT count(*) FROM {table}
+                     WHERE series NOT IN (SELECT id FROM series) OR field NOT IN (SELECT id FROM field)"
+                ))?;
+                let hidden = count(&format!(
+                    "SELECT count(*) FROM (SELECT series, max(bucket) AS newest FROM {table} GROUP BY series) AS rows
+                     JOIN series ON series.id = rows.series WHERE {newest} IS NULL OR {newest} < rows.newest"
+                ))?;
+                if nameless > 0 {
+                    faults.push(format!("tier {tier}: {} of no series or no field", words::count(nameless, "row")));
+                }
+                if hidden > 0 {
+                    faults.push(format!("tier {tier}: the newest values of {hidden} series are not found"));
+                }
+            }
+            Ok(faults)
+        })?;
+        let path = &self.path;
+        ensure!(
+            faults.is_empty(),
+            "{} is damaged ({}); {}",
+            path.display(),
+            words::one_line(&faults.join("; ")),
+            way_out(path)
+        );
+        Ok(())
     }
 }
 
