@@ -271,9 +271,14 @@ impl<D: Disk<Hold: Send + Sync>> Outgoing<'_, D> {
                     Ok(true) => (newer_passed, failed_before) = (true, false),
                     Ok(false) => {}
                     Err(error) => {
+                        let ran_out = Instant::now() >= deadline;
+                        // It got on until its time was over, in the middle of this batch: the next replay begins with it.
+                        if ran_out && replay.points > 0 {
+                            return replay;
+                        }
                         // A sink that fails twice in a row is down again; nothing is to be learnt from the rest.
-                        let down = failed_before || !newer_passed || Instant::now() >= deadline;
-                        if newer_passed && Instant::now() < deadline {
+                        let down = failed_before || !newer_passed || ran_out;
+                        if newer_passed && !ran_out {
                             self.failed(spool, sink, &entry, &error, &mut replay);
                         }
                         if down {

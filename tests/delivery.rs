@@ -282,6 +282,29 @@ fn a_replay_keeps_to_its_rate_and_its_deadline() {
 }
 
 #[test]
+fn a_replay_whose_time_is_over_in_the_middle_of_a_batch_has_failed_only_if_it_did_not_get_on() {
+    let bench = Bench::new(&["carbon"]);
+    bench.set(0, down);
+    (0..3).for_each(|minute| drop(bench.run(minute, 1 + minute as usize)));
+    // Batches of one point pass, all others take for ever.
+    bench.set(0, |points| match points.len() {
+        1 => sent(Ok(())),
+        _ => {
+            std::thread::sleep(Duration::from_secs(2));
+            sent(Err(anyhow!("it did not take everything")))
+        }
+    });
+    let words = |replay: Replay| -> Vec<String> { replay.problems.into_iter().map(|problem| problem.words).collect() };
+    let first = bench.replay(0, &CONFIG, Duration::from_secs(1));
+    assert_eq!((first.points, words(first)), (1, vec![]));
+    let second = bench.replay(0, &CONFIG, Duration::from_secs(1));
+    assert_eq!((second.points, words(second)), (0, vec!["it did not take everything".to_string()]));
+    bench.set(0, up);
+    assert_eq!(bench.replay(0, &CONFIG, Duration::from_secs(60)).points, 5);
+    assert_eq!(bench.minutes(0), [0, 1, 2]);
+}
+
+#[test]
 fn two_replays_at_once_send_nothing_twice() {
     let bench = Bench::new(&["carbon"]);
     bench.set(0, down);
