@@ -38,8 +38,8 @@ test-all: TESTS = -- --include-ignored
 test-all: test
 
 # The proofs of delivery in their long forms: every pair of kills, a day without Carbon, 10,000 random faults, a million
-# schedules on a simulated disk, 20,000 runs into the embedded store, 200 clients of cloud-monitor for a minute. More than half an hour; GRIDMON_SEED repeats the
-# faults of a seed.
+# schedules on a simulated disk, 20,000 runs into the embedded store, 200 clients of cloud-monitor for a minute. More than
+# half an hour; GRIDMON_SEED repeats the faults of a seed.
 soak: test-deps
 	GRIDMON_SOAK=1 GRIDMON_SCHEDULES=1000000 cargo test --release --locked --test delivery_kills --test delivery_outage \
 		--test soak --test spool_model --test embedded --test embedded_runs --test cloud_monitor -- --nocapture

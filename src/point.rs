@@ -40,6 +40,16 @@ pub enum Value {
     Float(f64),
 }
 
+impl Value {
+    /// As a real number: beyond 2⁵³ the nearest one, as Carbon and every plot have it.
+    pub fn as_f64(self) -> f64 {
+        match self {
+            Self::Int(value) => value as f64,
+            Self::Float(value) => value,
+        }
+    }
+}
+
 impl From<i64> for Value {
     fn from(value: i64) -> Self {
         Self::Int(value)

@@ -8,26 +8,24 @@ mod sandbox;
 mod support;
 
 use std::collections::BTreeMap;
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{Read, Write};
 use std::net::TcpStream;
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 use std::{fs, thread};
 
 use gridmon::point::{Point, SECOND, Value};
 use gridmon::sinks::embedded::{Filter, Store, Tier};
+use sandbox::monitor::Monitor;
 use sandbox::{Sandbox, http};
 use serde_json::Value as Json;
 use support::{shared_graphite, skip, wait_until};
 
 const LONG: Duration = Duration::from_secs(30);
 
-/// A cloud-monitor on a port of its own, ended on drop.
-struct Site {
-    child: Child,
-    port: u16,
-}
+/// A cloud-monitor on a port of its own, asked over HTTP.
+struct Site(Monitor);
 
 /// An answer.
 #[derive(Debug)]
@@ -49,23 +47,12 @@ impl Answer {
 
 impl Site {
     fn start(sandbox: &Sandbox) -> Self {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_cloud-monitor"))
-            .args(["--listen", "127.0.0.1:0"])
-            .current_dir(sandbox.path(""))
-            .env_clear()
-            .stdin(Stdio::null())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut said = String::new();
-        BufReader::new(child.stderr.as_mut().unwrap()).read_line(&mut said).unwrap();
-        let port = said.split("http://127.0.0.1:").nth(1).and_then(|rest| rest.split('/').next()?.parse().ok());
-        Self { child, port: port.unwrap_or_else(|| panic!("{said}")) }
+        Self(Monitor::start(sandbox, "127.0.0.1:0"))
     }
 
     /// Sends bytes and reads all that comes back.
     fn raw(&self, request: &[u8]) -> Vec<u8> {
-        let mut stream = TcpStream::connect(("127.0.0.1", self.port)).unwrap();
+        let mut stream = TcpStream::connect(("127.0.0.1", self.0.port())).unwrap();
         stream.set_read_timeout(Some(LONG)).unwrap();
         // It may answer and close before it has read everything.
         let _ = stream.write_all(request);
@@ -99,16 +86,9 @@ impl Site {
 
     /// Its memory at the peak, in MB.
     fn peak_mb(&self) -> f64 {
-        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
+        let status = fs::read_to_string(format!("/proc/{}/status", self.0.pid())).unwrap();
         let line = status.lines().find(|line| line.starts_with("VmHWM")).unwrap();
         line.split_whitespace().nth(1).unwrap().parse::<f64>().unwrap() / 1024.0
-    }
-}
-
-impl Drop for Site {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
     }
 }
 
@@ -158,20 +138,13 @@ fn stored(sandbox: &Sandbox) -> BTreeMap<String, (f64, i64)> {
         for (field, value) in point.fields() {
             let path = measurement.carbon_path(&point, field).unwrap();
             if path.starts_with("grids.") {
-                newest.insert(path, (number(value), point.time() / SECOND));
+                newest.insert(path, (value.as_f64(), point.time() / SECOND));
             }
         }
         Ok(())
     };
     store.points(Tier::Raw, &Filter::default(), 0, i64::MAX, &mut each, &|_| {}).unwrap();
     newest
-}
-
-fn number(value: Value) -> f64 {
-    match value {
-        Value::Int(value) => value as f64,
-        Value::Float(value) => value,
-    }
 }
 
 #[test]
@@ -518,7 +491,7 @@ fn many_clients_with_slow_readers_among_them_are_served_in_flat_memory() {
                     at += 1;
                     if client % 10 == 0 {
                         // Reads a few bytes at a time, and goes away in the middle.
-                        let mut stream = TcpStream::connect(("127.0.0.1", site.port)).unwrap();
+                        let mut stream = TcpStream::connect(("127.0.0.1", site.0.port())).unwrap();
                         write!(stream, "GET {path} HTTP/1.1\r\nHost: x\r\n\r\n").unwrap();
                         for _ in 0..10 {
                             assert!(stream.read(&mut [0; 20]).unwrap() > 0);

@@ -1,6 +1,7 @@
 //! cloud-monitor's page in a real browser: what it shows, what a click and a key do, what it does when numbers grow old,
 //! when there are none, when the server or the store goes and comes again.
 
+#![cfg(feature = "dashboard")]
 #![allow(clippy::unwrap_used)]
 
 mod browser;
@@ -9,9 +10,7 @@ mod support;
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::io::{BufRead, BufReader};
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
 
 use browser::Browser;
 use browser::proofs::{self, Site, link, shown};
@@ -19,6 +18,7 @@ use gridmon::grid::MEASUREMENTS;
 use gridmon::point::Value;
 use gridmon::sinks::embedded::Store;
 use sandbox::Sandbox;
+use sandbox::monitor::Monitor;
 use serde_json::json;
 use support::{Proxy, shared_graphite, skip};
 
@@ -36,40 +36,6 @@ macro_rules! browser {
 fn minute() -> i64 {
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
     i64::try_from(now).unwrap() / 60 * 60 - 60
-}
-
-/// A running cloud-monitor, killed on drop.
-struct Monitor {
-    child: Child,
-    url: String,
-}
-
-impl Monitor {
-    /// Starts it on a store of the sandbox; at this address when one is given, else at one that is free.
-    fn start(sandbox: &Sandbox, address: &str) -> Self {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_cloud-monitor"))
-            .args(["--listen", address])
-            .current_dir(sandbox.path(""))
-            .stdin(Stdio::null())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut line = String::new();
-        BufReader::new(child.stderr.take().unwrap()).read_line(&mut line).unwrap();
-        let url = line.split_whitespace().find(|word| word.starts_with("http://")).unwrap_or_else(|| panic!("{line}"));
-        Self { child, url: url.into() }
-    }
-
-    fn address(&self) -> String {
-        self.url.trim_start_matches("http://").trim_end_matches('/').into()
-    }
-}
-
-impl Drop for Monitor {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
 }
 
 fn collect(sandbox: &Sandbox, time: i64) {
@@ -196,8 +162,7 @@ fn behind_apache_and_nginx_the_page_is_the_same() {
     let test = "behind_apache_and_nginx_the_page_is_the_same";
     let sandbox = two_grids();
     let mut monitor = Monitor::start(&sandbox, "127.0.0.1:0");
-    let address = monitor.address();
-    let port = address.rsplit(':').next().unwrap().parse().unwrap();
+    let (address, port) = (monitor.address().to_string(), monitor.port());
     for kind in ["apache", "nginx"] {
         let Some(proxy) = Proxy::start(kind, port) else { return skip(test, kind) };
         let url = format!("http://127.0.0.1:{}/cloud-monitor/", proxy.port);
@@ -253,7 +218,7 @@ fn the_server_goes_and_comes_again_and_nothing_is_lost() {
     let sandbox = one_grid("hard");
     collect(&sandbox, minute() - 60);
     let monitor = Monitor::start(&sandbox, "127.0.0.1:0");
-    let (url, address) = (monitor.url.clone(), monitor.address());
+    let (url, address) = (monitor.url.clone(), monitor.address().to_string());
     browser.go(&url);
     let path = &site(&sandbox, &monitor).some(8)[7];
     browser.click(&link(path));

@@ -170,6 +170,20 @@ fn a_batch_of_a_newer_version_waits_and_is_named() {
 }
 
 #[test]
+fn what_a_batch_says_moves_no_cursor() {
+    let at = Waiting::new(3, 2);
+    let name = batches(&at.sandbox).remove(0);
+    let path = at.spool().join(&name);
+    // Sound as a file, with a word in it that a terminal would obey.
+    let text = String::from_utf8(fs::read(&path).unwrap()).unwrap();
+    let rest = text.splitn(4, ' ').nth(3).unwrap().replace("\"plain\"", "\"\u{9b}31mred\"");
+    fs::write(&path, format!("gridmon-batch 1 {:08x} {rest}", crc32fast::hash(rest.as_bytes()))).unwrap();
+    let outcome = at.run(3);
+    assert!(outcome.stderr.contains("unknown variant ` 31mred`"), "{:?}", outcome.stderr);
+    assert!(!outcome.stderr.contains(|c: char| c.is_control() && c != '\n'), "{:?}", outcome.stderr);
+}
+
+#[test]
 fn what_gridmon_did_not_write_goes_aside_and_is_named() {
     let at = Waiting::new(3, 2);
     let spool = at.spool();

@@ -20,7 +20,7 @@ use gridmon::sinks::embedded::{Config, Filter, Series, Store, Tier};
 use proptest::prelude::*;
 use proptest::sample::Index;
 use rusqlite::Connection;
-use sandbox::proof::{Random, names, soak};
+use sandbox::proof::{Random, names, seed, soak};
 use support::TempDir;
 
 const HOUR: i64 = 3600 * SECOND;
@@ -645,12 +645,6 @@ fn a_store_with_a_flipped_bit_in_its_header_is_whole_or_refused_in_words() {
         met.push(meet(&path, &model, &format!("bit {bit} of byte {at}")));
     }
     assert!(tally("flipped in the header", &met).contains_key(&Met::RefusedToWrite));
-}
-
-/// What `GRIDMON_SEED` says, or a new one.
-fn seed() -> u64 {
-    let seed = std::env::var("GRIDMON_SEED").ok().and_then(|seed| seed.parse().ok());
-    seed.unwrap_or_else(|| jiff::Timestamp::now().as_millisecond() as u64)
 }
 
 #[test]

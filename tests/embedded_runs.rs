@@ -20,7 +20,7 @@ use gridmon::point::{Point, SECOND, Value};
 use gridmon::sinks::embedded::{Filter, Store, Tier};
 use rusqlite::Connection;
 use sandbox::disk::SmallDisk;
-use sandbox::proof::{Clouds, Keeper, Key, Random, batches, copy, is_report, names, slot, soak};
+use sandbox::proof::{Clouds, Keeper, Key, Random, batches, copy, is_report, names, seed, slot, soak};
 use sandbox::tracer::{self, Threads, may_trace, was_killed};
 use sandbox::{Outcome, Sandbox};
 use support::{free_port, signal, skip, wait_until};
@@ -128,12 +128,8 @@ fn all_stored(store: &Path) -> BTreeMap<Key, f64> {
         let measurement = gridmon::measurement(point.measurement()).unwrap();
         for (field, value) in point.fields() {
             let path = measurement.carbon_path(&point, field).unwrap();
-            let value = match value {
-                Value::Int(value) => value as f64,
-                Value::Float(value) => value,
-            };
             assert_eq!(point.time() % SECOND, 0);
-            values.insert((path, point.time() / SECOND), value);
+            values.insert((path, point.time() / SECOND), value.as_f64());
         }
         Ok(())
     };
@@ -177,23 +173,6 @@ fn under(program: &str, own: &[&str], plain: &Command) -> Command {
     command.envs(plain.get_envs().filter_map(|(name, value)| Some((name, value?))));
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     command
-}
-
-fn outcome(mut command: Command) -> Outcome {
-    let began = Instant::now();
-    let output = command.output().unwrap();
-    Outcome {
-        stdout: String::from_utf8(output.stdout).unwrap(),
-        stderr: String::from_utf8(output.stderr).unwrap(),
-        code: output.status.code(),
-        took: began.elapsed(),
-    }
-}
-
-/// What `GRIDMON_SEED` says, or a new one.
-fn seed() -> u64 {
-    let seed = std::env::var("GRIDMON_SEED").ok().and_then(|seed| seed.parse().ok());
-    seed.unwrap_or_else(|| jiff::Timestamp::now().as_millisecond() as u64)
 }
 
 // Kills.
@@ -537,7 +516,7 @@ fn injected(at: &Place, minute: i64, inject: &str) -> Outcome {
     let calls = inject.split([':', '=']).nth(1).unwrap();
     let trace = format!("trace={calls}");
     let own = ["-f", "-b", "execve", "-o", &log, "-P", &store, "-P", &wal, "-P", &shm, "-e", &trace, "-e", &inject];
-    outcome(under("strace", &own, &at.sandbox.command(&arguments)))
+    Outcome::of(&mut under("strace", &own, &at.sandbox.command(&arguments)))
 }
 
 #[test]
@@ -656,7 +635,7 @@ fn run_by_modes(at: &Place, minute: i64) -> Outcome {
 }
 
 fn by_modes(plain: &Command) -> Outcome {
-    outcome(if rustix::process::geteuid().is_root() {
+    Outcome::of(&mut if rustix::process::geteuid().is_root() {
         under("setpriv", &["--bounding-set=-dac_override,-dac_read_search"], plain)
     } else {
         under("env", &[], plain)
@@ -732,7 +711,7 @@ fn a_store_that_is_removed_or_replaced_while_it_is_written_acknowledges_nothing(
         plain.arg("-v");
         let mut command = under("strace", &own, &plain);
         thread::scope(|scope| {
-            let run = scope.spawn(move || outcome(std::mem::replace(&mut command, Command::new("true"))));
+            let run = scope.spawn(|| Outcome::of(&mut command));
             let pid = wait_until("the run to stop in its transaction", Duration::from_secs(30), || {
                 let log = fs::read_to_string(&log).ok()?;
                 log.lines().find(|line| line.contains("stopped by SIGSTOP"))?.split(' ').next()?.parse::<u32>().ok()

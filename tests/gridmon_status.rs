@@ -12,7 +12,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::thread;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, SystemTime};
 
 use gridmon::point::{Point, SECOND, Value};
 use gridmon::spool::{Batch, Directory, Disk, Header, Spool};
@@ -34,21 +34,10 @@ fn command(sandbox: &Sandbox, arguments: &[&str]) -> Command {
     command
 }
 
-fn outcome(command: &mut Command) -> Outcome {
-    let began = Instant::now();
-    let output = command.output().unwrap();
-    Outcome {
-        stdout: String::from_utf8(output.stdout).unwrap(),
-        stderr: String::from_utf8(output.stderr).unwrap(),
-        code: output.status.code(),
-        took: began.elapsed(),
-    }
-}
-
 /// Runs `gridmon-status`, with the clock three minutes after [`NOW`].
 fn status(sandbox: &Sandbox, arguments: &[&str]) -> Outcome {
     let now = (NOW + 180).to_string();
-    outcome(command(sandbox, arguments).args(["--now", &now]))
+    Outcome::of(command(sandbox, arguments).args(["--now", &now]))
 }
 
 /// A folder where three runs have met a Carbon that is down.
@@ -155,7 +144,7 @@ fn a_dead_source_is_dark_since_its_first_failure() {
     let sandbox = with_backlog();
     sandbox.program("cloud_status", "echo no database >&2; exit 3");
     collect(&sandbox, 3..5);
-    let told = outcome(command(&sandbox, &["--now", &(NOW + 300).to_string()]).arg("--runs=1"));
+    let told = Outcome::of(command(&sandbox, &["--now", &(NOW + 300).to_string()]).arg("--runs=1"));
     assert!(
         told.stdout.contains("cloud_scheduler (collect-grid, heprc) since 2024-06-01 12:33 UTC, 2 min ago"),
         "{told:?}"
@@ -280,7 +269,7 @@ fn show_lists_and_prints_batches_by_any_part_of_a_name() {
     }
     for reader in ["head -1", "true"] {
         let script = format!("{PROGRAM} show {by_time} | {reader}; echo code ${{PIPESTATUS[0]}}");
-        let output = outcome(Command::new("bash").args(["-c", &script]).current_dir(sandbox.path("")));
+        let output = Outcome::of(Command::new("bash").args(["-c", &script]).current_dir(sandbox.path("")));
         assert!(output.stdout.ends_with("code 0\n") && output.stderr.is_empty(), "{output:?}");
     }
 }
@@ -316,7 +305,7 @@ fn discard_puts_aside_with_a_reason_and_deletes_only_what_is_aside() {
     let young = status(&sandbox, &["discard", "--older-than", "1", "--yes"]);
     assert_eq!((young.code, young.stdout.as_str()), (Some(0), "nothing to discard\n"));
     let tomorrow = (NOW + 86_400 + 60).to_string();
-    let old = outcome(&mut command(&sandbox, &["discard", "--older-than", "1", "-y", "--now", &tomorrow]));
+    let old = Outcome::of(&mut command(&sandbox, &["discard", "--older-than", "1", "-y", "--now", &tomorrow]));
     assert!(old.stdout.starts_with("put 1 batch "), "{old:?}");
     assert_eq!(batches(&sandbox), [names[2].clone()], "half-open: what is a day old to the second stays");
 
@@ -370,7 +359,7 @@ fn a_monitor_reads_one_line_and_the_code_of_a_plugin() {
     sandbox.config(&up(&carbon));
     let check = |after: i64, arguments: &[&str]| {
         let now = (NOW + after).to_string();
-        let told = outcome(command(&sandbox, &["--nagios", "--now", &now]).args(arguments));
+        let told = Outcome::of(command(&sandbox, &["--nagios", "--now", &now]).args(arguments));
         assert_eq!((told.stdout.lines().count(), told.stderr.as_str()), (1, ""), "{told:?}");
         let word = told.stdout.split(' ').nth(1).unwrap().to_string();
         let code = ["OK", "WARNING", "CRITICAL", "UNKNOWN"].iter().position(|known| *known == word).unwrap();

@@ -16,23 +16,15 @@ use sandbox::{NOW, Outcome, Sandbox};
 use support::skip;
 
 fn status(sandbox: &Sandbox, arguments: &[&str]) -> Outcome {
-    let began = Instant::now();
-    let now = (NOW + 180).to_string();
-    let output = Command::new(env!("CARGO_BIN_EXE_gridmon-status"))
-        .args(arguments)
-        .args(["--now", &now])
-        .current_dir(sandbox.path(""))
-        .env_clear()
-        .env("PATH", "/usr/bin:/bin")
-        .stdin(Stdio::null())
-        .output()
-        .unwrap();
-    Outcome {
-        stdout: String::from_utf8(output.stdout).unwrap(),
-        stderr: String::from_utf8(output.stderr).unwrap(),
-        code: output.status.code(),
-        took: began.elapsed(),
-    }
+    Outcome::of(
+        Command::new(env!("CARGO_BIN_EXE_gridmon-status"))
+            .args(arguments)
+            .args(["--now", &(NOW + 180).to_string()])
+            .current_dir(sandbox.path(""))
+            .env_clear()
+            .env("PATH", "/usr/bin:/bin")
+            .stdin(Stdio::null()),
+    )
 }
 
 /// A folder where three runs have written to the store.

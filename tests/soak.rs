@@ -16,7 +16,7 @@ use std::sync::Mutex;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use sandbox::proof::{Clouds, Keeper, Key, Random, batches, is_report, names, set_back, slot, soak};
+use sandbox::proof::{Clouds, Keeper, Key, Random, batches, is_report, names, seed, set_back, slot, soak};
 use sandbox::tracer::{self, Threads, may_trace, was_killed};
 use sandbox::{Mood, Sandbox};
 
@@ -291,8 +291,7 @@ fn random_faults_lose_nothing_and_invent_nothing() {
         return;
     }
     let faults = if soak() { 10_000 } else { 500 };
-    let seed = std::env::var("GRIDMON_SEED").ok().and_then(|seed| seed.parse().ok());
-    let seed: u64 = seed.unwrap_or_else(|| jiff::Timestamp::now().as_millisecond() as u64);
+    let seed = seed();
     println!("soak: GRIDMON_SEED={seed}");
     const PLACES: usize = 4;
     let (began, done) = (Instant::now(), Mutex::new(Vec::new()));

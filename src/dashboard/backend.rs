@@ -8,7 +8,7 @@ use std::sync::Mutex;
 
 use anyhow::{Context, Result};
 
-use super::history::{Values, number};
+use super::history::Values;
 use crate::grid::MEASUREMENTS;
 use crate::point::{Latest, Measurement, Number, Point, SECOND, Value, quote};
 use crate::sinks::embedded::{Filter, Series, Store};
@@ -149,7 +149,7 @@ impl Backend for Embedded {
         })?;
         let (step, found) = answer.unwrap_or_else(|| (60, vec![Vec::new(); wanted.len()]));
         let seconds = |values: Vec<(i64, Value)>| {
-            values.into_iter().map(|(time, value)| (time / SECOND, number(value))).collect()
+            values.into_iter().map(|(time, value)| (time / SECOND, value.as_f64())).collect()
         };
         let series = wanted.iter().zip(found).map(|(wanted, values)| Values {
             path: wanted.path.clone(),

@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 
 use serde::Serialize;
 
-use crate::point::{Field, Fold, Value};
+use crate::point::{Field, Fold};
 
 /// One series as a store gave it.
 #[derive(Clone, Debug)]
@@ -43,14 +43,6 @@ pub struct Series {
     pub unit: &'static str,
     /// One for each time; `None` where nothing was stored.
     pub values: Vec<Option<f64>>,
-}
-
-/// A number as a store may give it.
-pub fn number(value: Value) -> f64 {
-    match value {
-        Value::Int(value) => value as f64,
-        Value::Float(value) => value,
-    }
 }
 
 impl History {
@@ -192,6 +184,16 @@ mod tests {
         let history =
             History::new(0, 1200, 60, 1000, vec![values(&MEAN, &minutes), values(&MEAN, &[(0, 5.0), (600, 6.0)])]);
         assert_eq!((history.step_seconds, history.times.as_slice()), (600, &[0, 600][..]));
+    }
+
+    #[test]
+    fn what_is_no_number_or_was_not_asked_for_is_not_shown() {
+        let given = [(i64::MIN, 1.0), (0, f64::NAN), (60, 2.0), (120, f64::INFINITY), (600, 3.0), (i64::MAX, 4.0)];
+        let history = History::new(0, 600, 60, 100, vec![values(&MEAN, &given)]);
+        assert_eq!((history.times.as_slice(), history.series[0].values.as_slice()), (&[60][..], &[Some(2.0)][..]));
+        // The sum of which the mean is made is beyond all numbers.
+        let history = History::new(0, 600, 60, 2, vec![values(&MEAN, &[(0, f64::MAX), (60, f64::MAX)])]);
+        assert_eq!(history.series[0].values, [None]);
     }
 
     #[test]

@@ -153,12 +153,8 @@ impl Series {
     /// Whether a value is in it. In an archive with a coarser step than the data, any value of its step will do: the last
     /// one that was written there stands for all.
     fn has(&self, datapoint: &Datapoint) -> bool {
-        let value = match datapoint.value {
-            Value::Int(value) => value as f64,
-            Value::Float(value) => value,
-        };
         match self.datapoints.iter().rev().find(|(_, time)| *time <= datapoint.time) {
-            Some((Some(stored), time)) if *time == datapoint.time => *stored == value,
+            Some((Some(stored), time)) if *time == datapoint.time => *stored == datapoint.value.as_f64(),
             Some((stored, _)) => stored.is_some(),
             None => false,
         }

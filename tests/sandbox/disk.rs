@@ -4,7 +4,6 @@ use std::fs;
 use std::io::{BufRead, BufReader, Write};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
-use std::time::Duration;
 
 use super::Outcome;
 use crate::support::skip;
@@ -59,13 +58,7 @@ impl SmallDisk {
 
     /// A command's end in it.
     pub fn run(&self, command: &Command) -> Outcome {
-        let output = self.inside(command).output().unwrap();
-        Outcome {
-            stdout: String::from_utf8(output.stdout).unwrap(),
-            stderr: String::from_utf8(output.stderr).unwrap(),
-            code: output.status.code(),
-            took: Duration::ZERO,
-        }
+        Outcome::of(&mut self.inside(command))
     }
 
     /// Mounts it anew: `ro`, `rw`.

@@ -6,6 +6,8 @@
 #![allow(dead_code)]
 
 pub mod disk;
+#[cfg(feature = "dashboard")]
+pub mod monitor;
 pub mod proof;
 pub mod tracer;
 
@@ -131,14 +133,7 @@ impl Sandbox {
 
     /// Runs `collect-grid` to its end.
     pub fn run(&self, arguments: &[&str]) -> Outcome {
-        let began = Instant::now();
-        let output = self.command(arguments).output().unwrap();
-        Outcome {
-            stdout: String::from_utf8(output.stdout).unwrap(),
-            stderr: String::from_utf8(output.stderr).unwrap(),
-            code: output.status.code(),
-            took: began.elapsed(),
-        }
+        Outcome::of(&mut self.command(arguments))
     }
 
     /// Runs `collect-grid --dry-run` at [`NOW`].
@@ -148,6 +143,18 @@ impl Sandbox {
 }
 
 impl Outcome {
+    /// Runs a command to its end.
+    pub fn of(command: &mut Command) -> Self {
+        let began = Instant::now();
+        let output = command.output().unwrap();
+        Self {
+            stdout: String::from_utf8(output.stdout).unwrap(),
+            stderr: String::from_utf8(output.stderr).unwrap(),
+            code: output.status.code(),
+            took: began.elapsed(),
+        }
+    }
+
     /// The lines of standard output that hold `text`.
     pub fn lines_with(&self, text: &str) -> Vec<&str> {
         self.stdout.lines().filter(|line| line.contains(text)).collect()

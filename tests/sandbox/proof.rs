@@ -370,6 +370,12 @@ pub fn account(stderr: &str) -> [usize; 6] {
     account
 }
 
+/// What `GRIDMON_SEED` says, or a new seed.
+pub fn seed() -> u64 {
+    let seed = std::env::var("GRIDMON_SEED").ok().and_then(|seed| seed.parse().ok());
+    seed.unwrap_or_else(|| jiff::Timestamp::now().as_millisecond() as u64)
+}
+
 /// Whether the long forms are asked for: `make soak`.
 pub fn soak() -> bool {
     std::env::var_os("GRIDMON_SOAK").is_some_and(|value| value == "1")

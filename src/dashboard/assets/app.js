@@ -599,6 +599,8 @@
               if (u.select.width < 4) return;
               const at = (left) => u.posToVal(left, "x");
               zoom(at(u.select.left), at(u.select.left + u.select.width));
+              // The plot may stay the same one.
+              u.setSelect({ left: 0, top: 0, width: 0, height: 0 }, false);
             },
           ],
           setCursor: [(u) => values(u.cursor.idx)],
