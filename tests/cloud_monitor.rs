@@ -15,8 +15,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 use std::{fs, thread};
 
-use gridmon::point::{Point, SECOND, Value};
-use gridmon::sinks::embedded::{Filter, Store, Tier};
+use gridmon::model::{Point, SECOND, Tier, Value};
+use gridmon::sinks::embedded::{Filter, Store};
 use sandbox::monitor::Monitor;
 use sandbox::{Sandbox, http};
 use serde_json::Value as Json;
@@ -134,7 +134,7 @@ fn stored(sandbox: &Sandbox) -> BTreeMap<String, (f64, i64)> {
     let store = Store::open_to_read(&sandbox.path("state/gridmon.db")).unwrap().unwrap();
     let mut newest = BTreeMap::new();
     let mut each = |point: Point| {
-        let Some(measurement) = gridmon::measurement(point.measurement()) else { return Ok(()) };
+        let Some(measurement) = gridmon::setup::CATALOG.measurement(point.measurement()) else { return Ok(()) };
         for (field, value) in point.fields() {
             let path = measurement.carbon_path(&point, field).unwrap();
             if path.starts_with("grids.") {

@@ -14,8 +14,8 @@ use std::path::Path;
 
 use browser::Browser;
 use browser::proofs::{self, Site, link, shown};
-use gridmon::grid::MEASUREMENTS;
-use gridmon::point::Value;
+use gridmon::model::Value;
+use gridmon::monitors::grid::MEASUREMENTS;
 use gridmon::sinks::embedded::Store;
 use sandbox::Sandbox;
 use sandbox::monitor::Monitor;
@@ -49,7 +49,7 @@ fn stored(path: &Path) -> BTreeMap<String, Value> {
     let newest = store.newest(&MEASUREMENTS, &[]).unwrap();
     let mut numbers = BTreeMap::new();
     for latest in newest {
-        let measurement = gridmon::measurement(latest.series.measurement()).unwrap();
+        let measurement = gridmon::setup::CATALOG.measurement(latest.series.measurement()).unwrap();
         numbers.insert(measurement.carbon_path(&latest.series, latest.field.name).unwrap(), latest.value);
     }
     numbers

@@ -12,8 +12,9 @@ use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, anyhow};
-use gridmon::delivery::{self, Delivery, Outgoing, Replay, Sent, Sink};
-use gridmon::point::Point;
+use gridmon::delivery::{self, Delivery, Outcome, Replay};
+use gridmon::model::Point;
+use gridmon::sinks::{Sent, Sink};
 use gridmon::spool::{Batch, Config, Directory, Header, Spool};
 use support::TempDir;
 
@@ -98,7 +99,11 @@ impl Bench {
         self.recorders.iter().map(|recorder| Box::new(Handle(recorder.clone())) as Box<dyn Sink>).collect()
     }
 
-    fn outgoing<'a>(&'a self, minute: i64, points: Vec<Point>, config: &'a Config) -> Outgoing<'a, Directory> {
+    fn delivery<'a>(&'a self, minute: i64, config: &'a Config) -> Delivery<'a, Directory> {
+        Delivery { spool: Ok(&self.spool), config, now: minute * 60, progress: &|_| {} }
+    }
+
+    fn run(&self, minute: i64, count: usize) -> Outcome {
         let header = Header {
             program: "test".into(),
             grid: "g".into(),
@@ -107,27 +112,13 @@ impl Bench {
             database: String::new(),
             sinks: BTreeSet::new(),
         };
-        Outgoing {
-            header,
-            points,
-            unsound: vec![],
-            spool: Ok(&self.spool),
-            config,
-            now: minute * 60,
-            progress: &|_| {},
-        }
-    }
-
-    fn run(&self, minute: i64, count: usize) -> Delivery {
-        self.outgoing(minute, points(minute, count), &CONFIG).deliver(
-            &self.sinks(),
-            Instant::now() + Duration::from_secs(60),
-            || {},
-        )
+        let batch = Batch { header, points: points(minute, count) };
+        let until = Instant::now() + Duration::from_secs(60);
+        self.delivery(minute, &CONFIG).publish(batch, vec![], &self.sinks(), until, || {})
     }
 
     fn replay(&self, sink: usize, config: &Config, deadline: Duration) -> Replay {
-        self.outgoing(0, vec![], config).replay(self.sinks()[sink].as_ref(), Instant::now() + deadline, false)
+        self.delivery(0, config).replay(self.sinks()[sink].as_ref(), Instant::now() + deadline, false)
     }
 
     /// The minutes that a sink got, in the order in which it got them.

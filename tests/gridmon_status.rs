@@ -14,7 +14,7 @@ use std::process::{Command, Stdio};
 use std::thread;
 use std::time::{Duration, SystemTime};
 
-use gridmon::point::{Point, SECOND, Value};
+use gridmon::model::{Point, SECOND, Value};
 use gridmon::spool::{Batch, Directory, Disk, Header, Spool};
 use sandbox::{FakeCarbon, Mood, NOW, Outcome, Sandbox};
 use support::skip;

@@ -10,8 +10,8 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use gridmon::point::{Point, SECOND};
-use gridmon::sinks::embedded::{Filter, Store, Tier};
+use gridmon::model::{Point, SECOND, Tier};
+use gridmon::sinks::embedded::{Filter, Store};
 use sandbox::{NOW, Outcome, Sandbox};
 use support::skip;
 

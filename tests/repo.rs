@@ -10,11 +10,13 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use gridmon::config::Config;
 use gridmon::delivery::Account;
-use gridmon::point::{Point, SECOND, Value};
+use gridmon::frame::report::Report;
+use gridmon::frame::state::State;
+use gridmon::model::{Point, SECOND, Value};
+use gridmon::problem::Failing;
+use gridmon::setup::Config;
 use gridmon::spool::{Backlog, Batch, Directory, Header, Spool};
-use gridmon::state::{Failing, Report, State};
 use sandbox::{NOW, Sandbox, expect};
 
 fn root(name: &str) -> std::path::PathBuf {
@@ -253,7 +255,7 @@ fn the_map_of_the_architecture_names_every_file() {
 fn a_measurement_is_declared_soundly() {
     let mut names = BTreeSet::new();
     let mut paths = BTreeSet::new();
-    for measurement in gridmon::measurements() {
+    for measurement in gridmon::setup::CATALOG.measurements() {
         assert!(names.insert(measurement.name), "{} twice", measurement.name);
         assert!(paths.insert(measurement.carbon), "{} twice", measurement.carbon);
         for tag in measurement.tags {

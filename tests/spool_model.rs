@@ -12,8 +12,9 @@ use std::sync::{Arc, Mutex, Weak};
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
-use gridmon::delivery::{Outgoing, Sent, Sink};
-use gridmon::point::{Point, Value};
+use gridmon::delivery::Delivery;
+use gridmon::model::{Point, Value};
+use gridmon::sinks::{Sent, Sink};
 use gridmon::spool::{BAD, Batch, Config, Disk, Header, Spool};
 
 /// A small generator of random numbers (splitmix64): schedules must come again from their seed.
@@ -387,16 +388,9 @@ fn schedule(seed: u64, figures: &mut Figures) {
             sinks: BTreeSet::new(),
         };
         let total = points.len();
-        let outgoing = Outgoing {
-            header,
-            points,
-            unsound: vec![],
-            spool: Ok(&spool),
-            config: &CONFIG,
-            now: time,
-            progress: &|_| {},
-        };
-        let delivery = outgoing.deliver(&sinks, Instant::now() + Duration::from_secs(60), || {});
+        let way = Delivery { spool: Ok(&spool), config: &CONFIG, now: time, progress: &|_| {} };
+        let batch = Batch { header, points };
+        let delivery = way.publish(batch, vec![], &sinks, Instant::now() + Duration::from_secs(60), || {});
         for account in delivery.accounts.values() {
             assert_eq!(account.sum(), total, "seed {seed}: {account:?}");
         }
@@ -421,16 +415,9 @@ fn schedule(seed: u64, figures: &mut Figures) {
         database: String::new(),
         sinks: BTreeSet::new(),
     };
-    let outgoing = Outgoing {
-        header,
-        points: vec![],
-        unsound: vec![],
-        spool: Ok(&spool),
-        config: &CONFIG,
-        now: 0,
-        progress: &|_| {},
-    };
-    let delivery = outgoing.deliver(&sinks, Instant::now() + Duration::from_secs(60), || {});
+    let way = Delivery { spool: Ok(&spool), config: &CONFIG, now: 0, progress: &|_| {} };
+    let batch = Batch { header, points: vec![] };
+    let delivery = way.publish(batch, vec![], &sinks, Instant::now() + Duration::from_secs(60), || {});
     assert_eq!(delivery.problems, [], "seed {seed}");
 
     let promised = disk.0.lock().unwrap().promised.clone();

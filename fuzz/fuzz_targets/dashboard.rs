@@ -5,14 +5,14 @@
 
 use std::borrow::Cow;
 
-use gridmon::config::Config;
-use gridmon::dashboard::backend::Wanted;
-use gridmon::dashboard::history::{History, Values};
+use gridmon::dashboard::Summary;
 use gridmon::dashboard::page::{self, Options, View};
-use gridmon::dashboard::plot::{self, Look};
-use gridmon::dashboard::{Summary, times};
-use gridmon::grid::MEASUREMENTS;
-use gridmon::point::{Latest, Point, Value};
+use gridmon::model::{Point, Value, graphite_time};
+use gridmon::monitors::grid::MEASUREMENTS;
+use gridmon::query::{Latest, Values, Wanted};
+use gridmon::setup::Config;
+use gridmon::view::history::History;
+use gridmon::view::plot::{self, Look};
 use libfuzzer_sys::arbitrary::{self, Arbitrary};
 use libfuzzer_sys::fuzz_target;
 
@@ -42,7 +42,7 @@ fuzz_target!(|outside: Outside| {
         if let Ok(time) = times::parse(text, now) {
             assert!(jiff::Timestamp::from_second(time).is_ok(), "{text:?} is {time}");
         }
-        if let Ok(wanted) = Wanted::new(text) {
+        if let Ok(wanted) = Wanted::new(text, gridmon::setup::CATALOG) {
             assert!(!text.contains(|c: char| "*?{}[](),\"'<>&".contains(c)), "{:?}", wanted.path);
         }
     }
@@ -60,7 +60,7 @@ fn shown(outside: &Outside, pairs: &[(String, String)], now: i64) {
         Latest { series, field, time: *time, value: value.map_or_else(Value::Float, Value::Int) }
     });
     let mut summary = Summary::default();
-    summary.grids = gridmon::summary::grids(&latest.collect::<Vec<_>>());
+    summary.grids = gridmon::view::summary::grids(&latest.collect::<Vec<_>>());
     summary.problem = outside.problem.map(String::from);
     for grid in &summary.grids {
         assert!(!grid.text(now, true).contains(|c: char| c.is_control() && c != '\n'));

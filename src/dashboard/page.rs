@@ -6,7 +6,9 @@ mod grids;
 use std::fmt::Write as _;
 use std::sync::LazyLock;
 
-use super::{Config, Summary, times};
+use super::{Config, Summary};
+use crate::model::graphite_time as times;
+use crate::view::html::{encoded, escaped};
 
 /// A file that the page needs.
 pub struct Asset {
@@ -114,7 +116,7 @@ impl Options {
         let mut options = Self::default();
         for (name, value) in pairs {
             match name.as_str() {
-                "plot" if options.plots.len() < super::SERIES && !options.plots.contains(value) => {
+                "plot" if options.plots.len() < super::routes::SERIES && !options.plots.contains(value) => {
                     options.plots.push(value.clone());
                 }
                 "from" => options.from = value.clone(),
@@ -323,37 +325,7 @@ pub fn tables(view: &View) -> String {
 
 /// A moment in words, with its seconds left out.
 fn moment(time: i64) -> String {
-    escaped(&crate::cli::utc(time))
-}
-
-/// Text from outside, fit for HTML: as text and as the value of an attribute in quotes.
-pub fn escaped(text: &str) -> String {
-    let mut html = String::with_capacity(text.len());
-    for c in text.chars() {
-        match c {
-            '&' => html.push_str("&amp;"),
-            '<' => html.push_str("&lt;"),
-            '>' => html.push_str("&gt;"),
-            '"' => html.push_str("&quot;"),
-            '\'' => html.push_str("&#39;"),
-            c => html.push(c),
-        }
-    }
-    html
-}
-
-/// Text from outside as a value in a query, as a browser's `encodeURIComponent` has it; fit for an attribute in quotes.
-fn encoded(text: &str) -> String {
-    let mut encoded = String::with_capacity(text.len());
-    for byte in text.bytes() {
-        match byte {
-            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' => encoded.push(byte.into()),
-            _ => {
-                let _ = write!(encoded, "%{byte:02X}");
-            }
-        }
-    }
-    encoded
+    escaped(&crate::model::utc(time))
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ use std::fs;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
-use gridmon::point::Value;
+use gridmon::model::Value;
 use serde_json::json;
 
 use super::Browser;

@@ -3,11 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
-use super::{Options, STALE, View, encoded, escaped, moment};
-use crate::point::Value;
-use crate::state::ago;
-use crate::summary::{Grid, Number, Numbers, Present, Typed, VmType, columns};
-use crate::words::{count, one_line};
+use super::{Options, STALE, View, moment};
+use crate::model::Value;
+use crate::text::{ago, count, one_line};
+use crate::view::html::{encoded, escaped};
+use crate::view::summary::{Grid, Number, Numbers, Present, Typed, VmType, columns};
 
 /// All that stands between the head of the page and its plot.
 pub fn html(view: &View) -> String {

@@ -1,0 +1,17 @@
+//! The frame of every program: flags, clock, lock, deadline, delivery, what is printed and when, exit code, report.
+
+pub mod args;
+pub mod cron;
+mod dry_run;
+mod listing;
+mod publish;
+pub mod report;
+mod session;
+pub mod state;
+mod watchdog;
+mod zero_fill;
+
+pub use self::args::Common;
+pub use self::cron::{Run, cron};
+pub use self::listing::{CheckLine, list};
+pub use self::session::{Program, Session, Setup};

@@ -1,0 +1,142 @@
+//! What failed, what is missing because of it, and when that is said.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
+
+use crate::text::ago;
+
+/// Something that did not answer, and what is missing because of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problem {
+    /// What stays the same while the failure lasts: `schedd ce01.example.org`.
+    pub what: String,
+    /// What happened, in words that follow the above and a colon.
+    pub words: String,
+}
+
+impl Problem {
+    /// A problem of `what`, in the words of `error`.
+    pub fn new(what: impl Into<String>, error: impl std::fmt::Display) -> Self {
+        Self { what: what.into(), words: error.to_string() }
+    }
+}
+
+/// The answer of a source that answers whole or not at all, as [`Asked`] is made of it.
+pub fn whole<T>(answer: Result<T, Problem>) -> (Option<T>, Vec<Problem>) {
+    match answer {
+        Ok(answer) => (Some(answer), Vec::new()),
+        Err(problem) => (None, vec![problem]),
+    }
+}
+
+/// What came of asking a source.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Asked<T> {
+    /// The config does not select it.
+    Not,
+    /// It did not answer.
+    Failed,
+    /// Its answer.
+    Answered(T),
+}
+
+impl<T> Asked<T> {
+    /// The same by reference.
+    pub fn as_ref(&self) -> Asked<&T> {
+        match self {
+            Self::Not => Asked::Not,
+            Self::Failed => Asked::Failed,
+            Self::Answered(answer) => Asked::Answered(answer),
+        }
+    }
+
+    /// The same with another answer.
+    pub fn map<U>(self, change: impl FnOnce(T) -> U) -> Asked<U> {
+        match self {
+            Self::Not => Asked::Not,
+            Self::Failed => Asked::Failed,
+            Self::Answered(answer) => Asked::Answered(change(answer)),
+        }
+    }
+
+    /// The answer; `None` when there is none.
+    pub fn answer(self) -> Option<T> {
+        match self {
+            Self::Answered(answer) => Some(answer),
+            Self::Not | Self::Failed => None,
+        }
+    }
+}
+
+/// A failure that may last over many runs.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Failing {
+    /// The first run that failed so, in unix seconds.
+    pub since: i64,
+    /// The last run that said so.
+    pub said: i64,
+    /// What happened in the run of the report.
+    pub words: String,
+}
+
+/// How often a failure that lasts is said again, in seconds.
+const AGAIN: i64 = 3600;
+
+/// What a run has to say of its problems, given those of the run before, and what is failing now. A failure is said when
+/// it begins, every hour while it lasts, and when it is over; `always` says it each time.
+pub fn notify(
+    before: &BTreeMap<String, Failing>,
+    problems: &[Problem],
+    now: i64,
+    always: bool,
+) -> (Vec<String>, BTreeMap<String, Failing>) {
+    let mut lines = Vec::new();
+    let mut failing = BTreeMap::new();
+    for Problem { what, words } in problems {
+        let mut state =
+            before.get(what).cloned().unwrap_or(Failing { since: now, said: i64::MIN, words: String::new() });
+        state.words = words.clone();
+        // A clock that was set back must not silence it until its time has come again.
+        if always || !(0..AGAIN).contains(&now.saturating_sub(state.said)) {
+            let lasting = if state.since < now { format!(", for {}", ago(now - state.since)) } else { String::new() };
+            lines.push(format!("{what}: {words}{lasting}"));
+            state.said = now;
+        }
+        failing.insert(what.clone(), state);
+    }
+    let names: BTreeSet<_> = failing.keys().collect();
+    for (what, state) in before.iter().filter(|(what, _)| !names.contains(what)) {
+        lines.push(format!("{what}: works again after {}", ago(now - state.since)));
+    }
+    (lines, failing)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lasting_failure_speaks_at_its_onset_hourly_and_at_its_end() {
+        let dead = [Problem::new("schedd a", "no answer")];
+        let both = [Problem::new("schedd a", "refused"), Problem::new("carbon", "refused")];
+        let mut failing = BTreeMap::new();
+        let mut run = |problems: &[Problem], minute: i64| {
+            let (lines, after) = notify(&failing, problems, minute * 60, false);
+            failing = after;
+            lines
+        };
+        assert_eq!(run(&dead, 0), ["schedd a: no answer"]);
+        assert!(run(&dead, 1).is_empty());
+        assert_eq!(run(&both, 2), ["carbon: refused"], "what begins later has an onset of its own");
+        assert!(run(&both, 59).is_empty());
+        assert_eq!(run(&both, 60), ["schedd a: refused, for 60 min"]);
+        assert_eq!(run(&dead, 61), ["carbon: works again after 59 min"]);
+        assert!(run(&dead, 62).is_empty());
+        assert_eq!(run(&[], 130), ["schedd a: works again after 2 h 10 min"]);
+        assert!(run(&[], 131).is_empty());
+        assert_eq!(run(&dead, 132), ["schedd a: no answer"]);
+        assert_eq!(run(&dead, 5), ["schedd a: no answer"], "the clock was set back");
+        assert!(run(&dead, 6).is_empty());
+    }
+}
