@@ -32,14 +32,11 @@ pub struct Common {
     pub(super) verbose: bool,
 }
 
-/// How `--dry-run` prints points.
+/// How `--dry-run` prints points. Its variants carry no documentation, since `--help` would show it.
 #[derive(Clone, Copy, Debug, ValueEnum)]
-pub enum Format {
-    /// `path value timestamp`, as Carbon's line receiver takes them.
+pub(crate) enum Format {
     Carbon,
-    /// InfluxDB's line protocol.
     Influx,
-    /// A JSON object a line.
     Json,
 }
 
