@@ -1,6 +1,6 @@
 //! What failed, what is missing because of it, and when that is said.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
@@ -83,30 +83,45 @@ pub struct Failing {
 /// How often a failure that lasts is said again, in seconds.
 const AGAIN: i64 = 3600;
 
-/// What a run has to say of its problems, given those of the run before, and what is failing now. A failure is said when
-/// it begins, every hour while it lasts, and when it is over; `always` says it each time.
+/// When a failure that lasts is printed again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Repeat {
+    /// In every run.
+    Always,
+    /// Once an hour: cron mails whatever is printed.
+    Hourly,
+    /// Not at all: a service logs a change of state.
+    Never,
+}
+
+/// Returns the lines to print about a run's problems, given those of the run before, and what is failing now. A failure is
+/// printed when it begins, again as `repeat` says, and when it is over.
 pub fn notify(
     before: &BTreeMap<String, Failing>,
     problems: &[Problem],
     now: i64,
-    always: bool,
+    repeat: Repeat,
 ) -> (Vec<String>, BTreeMap<String, Failing>) {
     let mut lines = Vec::new();
     let mut failing = BTreeMap::new();
     for Problem { what, words } in problems {
-        let mut state =
-            before.get(what).cloned().unwrap_or(Failing { since: now, said: i64::MIN, words: String::new() });
+        let known = before.get(what);
+        let mut state = known.cloned().unwrap_or(Failing { since: now, said: i64::MIN, words: String::new() });
         state.words = words.clone();
-        // A clock that was set back must not silence it until its time has come again.
-        if always || !(0..AGAIN).contains(&now.saturating_sub(state.said)) {
+        let is_due = match repeat {
+            Repeat::Always => true,
+            // A clock that was set back must not silence it until its time has come again.
+            Repeat::Hourly => !(0..AGAIN).contains(&now.saturating_sub(state.said)),
+            Repeat::Never => known.is_none(),
+        };
+        if is_due {
             let lasting = if state.since < now { format!(", for {}", ago(now - state.since)) } else { String::new() };
             lines.push(format!("{what}: {words}{lasting}"));
             state.said = now;
         }
         failing.insert(what.clone(), state);
     }
-    let names: BTreeSet<_> = failing.keys().collect();
-    for (what, state) in before.iter().filter(|(what, _)| !names.contains(what)) {
+    for (what, state) in before.iter().filter(|(what, _)| !failing.contains_key(*what)) {
         lines.push(format!("{what}: works again after {}", ago(now - state.since)));
     }
     (lines, failing)
@@ -122,7 +137,7 @@ mod tests {
         let both = [Problem::new("schedd a", "refused"), Problem::new("carbon", "refused")];
         let mut failing = BTreeMap::new();
         let mut run = |problems: &[Problem], minute: i64| {
-            let (lines, after) = notify(&failing, problems, minute * 60, false);
+            let (lines, after) = notify(&failing, problems, minute * 60, Repeat::Hourly);
             failing = after;
             lines
         };

@@ -9,16 +9,18 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
 use anyhow::Result;
+use jiff::Timestamp;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::args::{Common, Mode};
+use super::dry_run;
 use super::listing::{CheckLine, list, print_checks};
 use super::publish::{prepare, publish};
-use super::report::{RUN, Report};
-use super::session::{Program, Session, Setup, complain};
-use super::{dry_run, watchdog};
-use crate::model::{COVERAGE, Collected, Dropped};
+use super::report::RUN;
+use super::session::{Kind, Program, Session, Setup, complain};
+use super::watchdog::{Patience, Watchdog};
+use crate::model::{COVERAGE, Collected};
 use crate::os::files::print;
 use crate::problem::{Asked, Problem};
 
@@ -35,7 +37,12 @@ pub struct Run<'a, C> {
     session: Mutex<&'a mut Session>,
 }
 
-impl<C> Run<'_, C> {
+impl<'a, C> Run<'a, C> {
+    pub(super) fn new(config: &'a C, session: &'a mut Session) -> Self {
+        let (now, time, until) = (session.now, session.time, session.sources_until());
+        Self { config, now, time, until, session: Mutex::new(session) }
+    }
+
     fn session<T>(&self, work: impl FnOnce(&mut Session) -> T) -> T {
         work(&mut self.session.lock().unwrap_or_else(PoisonError::into_inner))
     }
@@ -97,15 +104,16 @@ fn run<C: Sync>(
     collect: impl FnOnce(&Run<C>) -> Collected,
     check: impl FnOnce(&C, Instant) -> Vec<CheckLine>,
 ) -> Result<ExitCode> {
-    let Some(mut session) = Session::open(program, common, setup)? else { return Ok(ExitCode::SUCCESS) };
-    watchdog::start(program.name, session.deadline(), session.allowed)?;
+    let now = common.now.unwrap_or_else(|| Timestamp::now().as_second());
+    let Some(mut session) = Session::open(program, common, now, Kind::Cron, setup)? else {
+        return Ok(ExitCode::SUCCESS);
+    };
+    let watchdog = Watchdog::start(program.name, Patience::None)?;
+    watchdog.expect_end(Some((session.deadline(), session.allowed)));
     if session.mode == Mode::Check {
         return Ok(print_checks(&session.check(check(config, session.sources_until()))));
     }
-    let collected = {
-        let (now, time, until) = (session.now, session.time, session.sources_until());
-        collect(&Run { config, now, time, until, session: Mutex::new(&mut session) })
-    };
+    let collected = collect(&Run::new(config, &mut session));
     let (shown, dropped) = if session.mode == Mode::DryRun {
         let prepared = prepare(&mut session, collected);
         let (text, unshown) = dry_run::show(&prepared.points, common.format, session.setup.catalog);
@@ -114,22 +122,7 @@ fn run<C: Sync>(
         let until = session.sinks_until();
         (ExitCode::SUCCESS, publish(&mut session, collected, until))
     };
-    session.problems.extend(dropped_problem(&dropped, common.verbose));
-    session.report.dropped = Report::names(&dropped);
+    session.note_dropped(&dropped, common.verbose);
     let code = session.finish(common.verbose);
     Ok(if shown == ExitCode::SUCCESS { code } else { shown })
-}
-
-/// One problem for all dropped points: the first ones by name, or all of them.
-fn dropped_problem(dropped: &[Dropped], all: bool) -> Option<Problem> {
-    const NAMED: usize = 3;
-    if dropped.is_empty() {
-        return None;
-    }
-    let named = if all { dropped.len() } else { NAMED };
-    let names: Vec<_> =
-        dropped.iter().take(named).map(|dropped| format!("{} ({})", dropped.name, dropped.why)).collect();
-    let more = dropped.len().saturating_sub(named);
-    let more = if more > 0 { format!(" and {more} more, which --verbose names") } else { String::new() };
-    Some(Problem::new("points dropped", format!("{}{more}", names.join(", "))))
 }

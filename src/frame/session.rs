@@ -16,8 +16,8 @@ use super::listing::CheckLine;
 use super::report::Report;
 use super::state::{self, Lock, State};
 use crate::delivery::Account;
-use crate::model::{Catalog, Measurement, SECOND};
-use crate::problem::{Problem, notify};
+use crate::model::{Catalog, Dropped, Measurement, SECOND};
+use crate::problem::{Problem, Repeat, notify};
 use crate::sinks::Sink;
 use crate::spool;
 use crate::text::one_line;
@@ -34,6 +34,25 @@ pub struct Program {
     pub deadline_seconds: u64,
     /// What it sends, besides coverage and the report of its last run.
     pub measurements: &'static [&'static Measurement],
+}
+
+/// How a program runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Cron starts it for each run.
+    Cron,
+    /// It runs all the time.
+    Service,
+}
+
+impl Kind {
+    /// How long a healthy process of this kind holds its lock at most.
+    fn may_hold_lock(self, allowed: Duration) -> Duration {
+        match self {
+            Self::Cron => allowed,
+            Self::Service => Duration::from_secs(u32::MAX.into()),
+        }
+    }
 }
 
 /// What setup/ hands to the frame: the parts that the config selects.
@@ -90,21 +109,27 @@ pub struct Session {
 }
 
 impl Session {
-    /// Opens the state and takes the lock of this program and scope. Returns `None` if another run holds the lock.
+    /// Opens the state and takes the lock of this program and scope. Returns `None` if another run holds the lock, for a
+    /// service for however long.
     ///
     /// # Errors
     /// When the state cannot be opened, or the holder of the lock has outlived its deadline.
-    pub fn open(program: &'static Program, common: &Common, setup: Setup) -> Result<Option<Self>> {
+    pub fn open(
+        program: &'static Program,
+        common: &Common,
+        now: i64,
+        kind: Kind,
+        setup: Setup,
+    ) -> Result<Option<Self>> {
         let began = Instant::now();
         let allowed = Duration::from_secs(setup.deadline_seconds.unwrap_or(program.deadline_seconds));
-        let now = common.now.unwrap_or_else(|| Timestamp::now().as_second());
         let mode = common.mode();
         let configured = setup.state_directory.as_deref();
         let state = State::open(configured, program.name, &setup.scope, mode == Mode::Live);
         // --dry-run and --check need no state.
         let state = if mode == Mode::Live { Some(state?) } else { state.ok() };
         let lock = match &state {
-            Some(state) if mode == Mode::Live => match state.lock(allowed)? {
+            Some(state) if mode == Mode::Live => match state.lock(kind.may_hold_lock(allowed))? {
                 Some(lock) => Some(lock),
                 None => return Ok(None),
             },
@@ -116,23 +141,35 @@ impl Session {
         };
         // A run whose --now precedes the last report neither reads nor writes the state.
         let state = state.filter(|state| common.now.is_none() || state.last().is_none_or(|last| last.time <= now));
-        let time = now.div_euclid(program.interval_seconds) * program.interval_seconds * SECOND;
-        let report = Report { time: now, ..Report::default() };
-        Ok(Some(Self {
+        let mut session = Self {
             program,
             setup,
             mode,
             now,
-            time,
+            time: 0,
             began,
             allowed,
             directory,
             is_replayed: common.now.is_some(),
             state,
             problems: Vec::new(),
-            report,
+            report: Report::default(),
             lock,
-        }))
+        };
+        session.begin(now, began);
+        Ok(Some(session))
+    }
+
+    /// Begins a run of the session: of a cron program the only one, of a service the next tick.
+    pub(super) fn begin(&mut self, now: i64, began: Instant) {
+        (self.now, self.time, self.began) = (now, self.slot(now) * SECOND, began);
+        self.problems = Vec::new();
+        self.report = Report { time: now, ..Report::default() };
+    }
+
+    /// The slot that a clock falls into, in unix seconds.
+    pub(super) fn slot(&self, now: i64) -> i64 {
+        now.div_euclid(self.program.interval_seconds) * self.program.interval_seconds
     }
 
     /// When the run must have ended.
@@ -184,8 +221,23 @@ impl Session {
         }
     }
 
+    /// Notes the points that were dropped, by name.
+    pub(super) fn note_dropped(&mut self, dropped: &[Dropped], all: bool) {
+        self.problems.extend(dropped_problem(dropped, all));
+        self.report.dropped = Report::names(dropped);
+    }
+
     /// Prints what is to be said, writes the report, and releases the lock.
     pub(super) fn finish(mut self, verbose: bool) -> ExitCode {
+        // A person at a terminal wants to see what is wrong now, and so does everybody while there is no state.
+        let always = verbose || !self.is_live() || self.state.is_none() || io::stderr().is_terminal();
+        let success = self.conclude(verbose, if always { Repeat::Always } else { Repeat::Hourly });
+        drop(self.lock);
+        if success { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    }
+
+    /// Prints what is to be said of this run and keeps its report. Returns whether all of it went well.
+    pub(super) fn conclude(&mut self, verbose: bool, repeat: Repeat) -> bool {
         if verbose {
             self.tell();
         }
@@ -193,29 +245,27 @@ impl Session {
             .map(|slot| slot.strftime("%H:%M UTC").to_string())
             .unwrap_or_default();
         let is_live = self.is_live();
-        // A person at a terminal wants to see what is wrong now, and so does everybody while there is no state.
-        let always = verbose || !is_live || self.state.is_none() || io::stderr().is_terminal();
         let nothing = BTreeMap::new();
         let before = self.state.as_ref().and_then(State::last).map_or(&nothing, |last| &last.failing);
         let before = if is_live { before } else { &nothing };
-        let (lines, failing) = notify(before, &self.problems, self.now, always);
+        let (lines, failing) = notify(before, &self.problems, self.now, repeat);
         let success = self.problems.is_empty();
         let lines: Vec<_> =
             lines.into_iter().map(|line| if success { line } else { format!("{line}, at {slot}") }).collect();
         complain(self.program, &lines);
 
-        self.report.success = success;
-        self.report.failing = failing;
-        self.report.duration_seconds = self.began.elapsed().as_secs_f64();
+        let mut report = std::mem::take(&mut self.report);
+        report.success = success;
+        report.failing = failing;
+        report.duration_seconds = self.began.elapsed().as_secs_f64();
         let mut kept = Ok(());
         if let Some(state) = self.state.as_mut().filter(|_| is_live) {
-            kept = state.add(self.report);
+            kept = state.add(report);
         }
-        drop(self.lock);
         if let Err(error) = &kept {
             complain(self.program, &[format!("{error:#}; the report of this run is lost")]);
         }
-        if success && kept.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+        success && kept.is_ok()
     }
 
     fn tell(&self) {
@@ -239,4 +289,18 @@ pub(super) fn complain(program: &Program, lines: &[String]) {
     let text = lines.iter().fold(String::new(), |text, line| format!("{text}{}: {}\n", program.name, one_line(line)));
     // If nobody reads it, there is no other place to report that.
     let _ = io::stderr().write_all(text.as_bytes());
+}
+
+/// One problem for all dropped points: the first ones by name, or all of them.
+fn dropped_problem(dropped: &[Dropped], all: bool) -> Option<Problem> {
+    const NAMED: usize = 3;
+    if dropped.is_empty() {
+        return None;
+    }
+    let named = if all { dropped.len() } else { NAMED };
+    let names: Vec<_> =
+        dropped.iter().take(named).map(|dropped| format!("{} ({})", dropped.name, dropped.why)).collect();
+    let more = dropped.len().saturating_sub(named);
+    let more = if more > 0 { format!(" and {more} more, which --verbose names") } else { String::new() };
+    Some(Problem::new("points dropped", format!("{}{more}", names.join(", "))))
 }
