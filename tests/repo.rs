@@ -164,6 +164,37 @@ fn each_program_has_a_page_with_every_heading_and_the_readme_links_to_it() {
     }
 }
 
+/// The parts of a message of four words and more that are the program's own, between its names and numbers.
+fn own_parts(message: &str) -> Vec<Vec<&str>> {
+    let is_name = |word: &&str| {
+        let is_upper = word.contains(char::is_alphabetic) && !word.contains(char::is_lowercase);
+        is_upper || word.contains('…') || word.contains(|c: char| c.is_ascii_digit())
+    };
+    let words: Vec<_> = message.split(' ').collect();
+    words.split(is_name).filter(|part| part.len() > 3).map(<[_]>::to_vec).collect()
+}
+
+#[test]
+fn the_troubleshooting_quotes_messages_that_the_programs_have() {
+    let found = Command::new("find").args(["src", "-name", "*.rs"]).current_dir(root("")).output().unwrap();
+    let source: String = String::from_utf8(found.stdout).unwrap().lines().map(text).collect();
+    let mut quoted = 0;
+    for page in ["docs/collect-grid.md", "docs/cloud-monitor.md", "docs/gridmon-status.md", "docs/delivery.md"] {
+        let document = text(page);
+        let (_, troubleshooting) = document.split_once("\n## Troubleshooting\n").unwrap();
+        for line in troubleshooting.lines().filter(|line| line.starts_with("- `")) {
+            // The system's own words.
+            let parts = line.split('`').skip(1).step_by(2).flat_map(own_parts);
+            for part in parts.filter(|part| part[..] != ["Address", "already", "in", "use"]) {
+                quoted += 1;
+                let is_there = part.windows(3).any(|words| source.contains(&words.join(" ")));
+                assert!(is_there, "{page}: no message has {:?}", part.join(" "));
+            }
+        }
+    }
+    assert!(quoted > 20, "{quoted}");
+}
+
 /// Pages that are generated from the declarations, and the text that links to them is older than they are.
 const TO_COME: [&str; 2] = ["docs/configuration.md", "docs/measurements.md"];
 
