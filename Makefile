@@ -10,7 +10,7 @@ unexport RUST_BACKTRACE
 build:
 	cargo build --release --locked
 
-# Plays a day of a made-up grid through the real collect-grid into the embedded store; needs only a Rust toolchain. HOURS
+# Plays a day of a made-up grid through the real collect-grid into the embedded store; needs Rust and a C compiler. HOURS
 # sets the number of hours, DEMO the folder for its files. POOL=real runs jobs in a real HTCondor pool instead, as root on
 # Debian.
 DEMO = target/demo
