@@ -12,7 +12,7 @@ use anyhow::{Result, anyhow};
 use serde::{Deserialize, Serialize};
 
 use crate::model::{Dropped, Point, utc};
-use crate::problem::Problem;
+use crate::problem::{Problem, Subject};
 use crate::sinks::{Sent, Sink};
 use crate::spool::{self, Backlog, Batch, Directory, Disk, Entry, Header, Published, Spool, Unreadable};
 
@@ -104,31 +104,31 @@ impl<D: Disk<Hold: Send + Sync>> Delivery<'_, D> {
 
     /// Makes room in the spool and publishes the run's points there.
     fn spool_batch(&self, batch: &Batch, outcome: &mut Outcome) -> Option<Published<D::Hold>> {
-        let mut problem = |what: &str, words: String| outcome.problems.push(Problem::new(what, words));
+        let mut problem = |subject: Subject, message: String| outcome.problems.push(Problem::new(subject, message));
         let spool = match &self.spool {
             Ok(spool) => *spool,
             Err(words) => {
-                problem("spool", format!("{words}; what a sink does not acknowledge at once is lost"));
+                problem(Subject::Spool, format!("{words}; what a sink does not acknowledge at once is lost"));
                 return None;
             }
         };
         match spool.sweep() {
             Ok(foreign) if foreign.is_empty() => {}
             Ok(foreign) => {
-                problem("spool", format!("put {} into bad/, which gridmon did not write", foreign.join(", ")))
+                problem(Subject::Spool, format!("put {} into bad/, which gridmon did not write", foreign.join(", ")))
             }
-            Err(error) => problem("spool", format!("{error:#}")),
+            Err(error) => problem(Subject::Spool, format!("{error:#}")),
         }
         match spool.limit(self.config, self.now, 0) {
             Ok(dropped) if dropped.batches == 0 => {}
             Ok(Backlog { batches, points, oldest, .. }) => problem(
-                "spool limit",
+                Subject::SpoolLimit,
                 format!(
                     "dropped {batches} batches with {points} points from {} on, that waited longer than [spool] max_age_days or beyond max_bytes",
                     utc(oldest.unwrap_or_default())
                 ),
             ),
-            Err(error) => problem("spool limit", format!("{error:#}")),
+            Err(error) => problem(Subject::SpoolLimit, format!("{error:#}")),
         }
         if batch.points.is_empty() || batch.header.sinks.is_empty() {
             return None;
@@ -136,7 +136,7 @@ impl<D: Disk<Hold: Send + Sync>> Delivery<'_, D> {
         match spool.has_room(self.config).and_then(|()| spool.publish(batch)) {
             Ok(published) => Some(published),
             Err(error) => {
-                problem("spool", format!("{error:#}; what a sink does not acknowledge at once is lost"));
+                problem(Subject::Spool, format!("{error:#}; what a sink does not acknowledge at once is lost"));
                 None
             }
         }
@@ -168,11 +168,17 @@ impl<D: Disk<Hold: Send + Sync>> Delivery<'_, D> {
             }
             (Err(error), Some(_)) => {
                 account.spooled = sent;
-                problems.push(Problem::new(sink.name(), format!("{error:#}; {sent} points wait in the spool")));
+                problems.push(Problem::new(
+                    Subject::Sink(sink.name().into()),
+                    format!("{error:#}; {sent} points wait in the spool"),
+                ));
             }
             (Err(error), None) => {
                 account.dropped += sent;
-                problems.push(Problem::new(sink.name(), format!("{error:#}; {sent} points are lost")));
+                problems.push(Problem::new(
+                    Subject::Sink(sink.name().into()),
+                    format!("{error:#}; {sent} points are lost"),
+                ));
                 if sent > 0 {
                     dropped.push(Dropped {
                         name: format!("all {sent} points of this run"),
@@ -196,7 +202,7 @@ impl<D: Disk<Hold: Send + Sync>> Delivery<'_, D> {
             }
         };
         let done = kept.and_then(|()| spool.acknowledge(entry, sink.name()));
-        done.err().map(|error| Problem::new("spool", format!("{error:#}; {} is sent again", entry.name)))
+        done.err().map(|error| Problem::new(Subject::Spool, format!("{error:#}; {} is sent again", entry.name)))
     }
 
     /// Sends what waits for `sink`, oldest first, at most until `deadline` and no faster than the config says. `newer_passed`
@@ -207,7 +213,7 @@ impl<D: Disk<Hold: Send + Sync>> Delivery<'_, D> {
             Ok(spool) => *spool,
             Err(_) => return replay,
         };
-        let problem = |error: anyhow::Error| Problem::new(format!("replay to {}", sink.name()), format!("{error:#}"));
+        let problem = |error: anyhow::Error| Problem::new(Subject::Replay(sink.name().into()), format!("{error:#}"));
         let _lock = match spool.lock(sink.name()) {
             Ok(Some(lock)) => lock,
             Ok(None) => return replay,
@@ -269,7 +275,7 @@ impl<D: Disk<Hold: Send + Sync>> Delivery<'_, D> {
         deadline: Instant,
         replay: &mut Replay,
     ) -> Result<bool> {
-        let aside = |words: String| Problem::new(format!("batch {}", entry.name), words);
+        let aside = |words: String| Problem::new(Subject::Batch(entry.name.clone()), words);
         // An error of our own disk is none of the sink's: it must not count as its failure with this batch.
         let _hold = match spool.hold(entry) {
             Ok(Some(hold)) => hold,
@@ -322,9 +328,9 @@ impl<D: Disk<Hold: Send + Sync>> Delivery<'_, D> {
                     Err(error) => Err(anyhow!("{error}; it waits")),
                 };
                 let moved = moved.map_or_else(|error| format!("{error:#}"), |()| "put into bad/".into());
-                replay.problems.push(Problem::new(format!("batch {}", entry.name), format!("{why}; {moved}")));
+                replay.problems.push(Problem::new(Subject::Batch(entry.name.clone()), format!("{why}; {moved}")));
             }
-            Err(error) => replay.problems.push(Problem::new("spool", format!("{error:#}"))),
+            Err(error) => replay.problems.push(Problem::new(Subject::Spool, format!("{error:#}"))),
         }
     }
 }

@@ -1,24 +1,71 @@
 //! What failed, what is missing because of it, and when that is said.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
 use crate::text::ago;
 
-/// Something that did not answer, and what is missing because of it.
+/// The part of a program that failed. Its text stays the same while the failure lasts, and names it in the state file.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Subject {
+    /// A source or a part of it: `schedd ce01.example.org`.
+    Source(String),
+    /// A sink, by name: `carbon`.
+    Sink(String),
+    /// The replay of waiting batches to a sink: `replay to carbon`.
+    Replay(String),
+    /// The pruning of a sink's old points: `tidying embedded`.
+    Pruning(String),
+    /// A sink's account of the points: `account of carbon`.
+    Account(String),
+    /// The spool.
+    Spool,
+    /// The limits of the spool.
+    SpoolLimit,
+    /// A batch of the spool, by file name.
+    Batch(String),
+    /// The points that were dropped by name.
+    DroppedPoints,
+    /// A memory that a later run would need: `memory of series`.
+    Memory(String),
+}
+
+impl fmt::Display for Subject {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Source(name) | Self::Sink(name) => out.write_str(name),
+            Self::Replay(sink) => write!(out, "replay to {sink}"),
+            Self::Pruning(sink) => write!(out, "tidying {sink}"),
+            Self::Account(sink) => write!(out, "account of {sink}"),
+            Self::Spool => out.write_str("spool"),
+            Self::SpoolLimit => out.write_str("spool limit"),
+            Self::Batch(name) => write!(out, "batch {name}"),
+            Self::DroppedPoints => out.write_str("points dropped"),
+            Self::Memory(name) => write!(out, "memory of {name}"),
+        }
+    }
+}
+
+/// A failure, and what is missing because of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
-    /// What stays the same while the failure lasts: `schedd ce01.example.org`.
-    pub what: String,
-    /// What happened, in words that follow the above and a colon.
-    pub words: String,
+    /// The part that failed.
+    pub subject: Subject,
+    /// What happened, as it follows the subject and a colon.
+    pub message: String,
 }
 
 impl Problem {
-    /// A problem of `what`, in the words of `error`.
-    pub fn new(what: impl Into<String>, error: impl std::fmt::Display) -> Self {
-        Self { what: what.into(), words: error.to_string() }
+    /// A failure of `subject`, with the text of `error`.
+    pub fn new(subject: Subject, error: impl fmt::Display) -> Self {
+        Self { subject, message: error.to_string() }
+    }
+
+    /// A failure of a source, or of the part of it that `name` names.
+    pub fn of_source(name: impl Into<String>, error: impl fmt::Display) -> Self {
+        Self::new(Subject::Source(name.into()), error)
     }
 }
 
@@ -104,10 +151,11 @@ pub fn notify(
 ) -> (Vec<String>, BTreeMap<String, Failing>) {
     let mut lines = Vec::new();
     let mut failing = BTreeMap::new();
-    for Problem { what, words } in problems {
-        let known = before.get(what);
+    for Problem { subject, message } in problems {
+        let subject = subject.to_string();
+        let known = before.get(&subject);
         let mut state = known.cloned().unwrap_or(Failing { since: now, said: i64::MIN, words: String::new() });
-        state.words = words.clone();
+        state.words.clone_from(message);
         let is_due = match repeat {
             Repeat::Always => true,
             // A clock that was set back must not silence it until its time has come again.
@@ -116,13 +164,13 @@ pub fn notify(
         };
         if is_due {
             let lasting = if state.since < now { format!(", for {}", ago(now - state.since)) } else { String::new() };
-            lines.push(format!("{what}: {words}{lasting}"));
+            lines.push(format!("{subject}: {message}{lasting}"));
             state.said = now;
         }
-        failing.insert(what.clone(), state);
+        failing.insert(subject, state);
     }
-    for (what, state) in before.iter().filter(|(what, _)| !failing.contains_key(*what)) {
-        lines.push(format!("{what}: works again after {}", ago(now - state.since)));
+    for (subject, state) in before.iter().filter(|(subject, _)| !failing.contains_key(*subject)) {
+        lines.push(format!("{subject}: works again after {}", ago(now - state.since)));
     }
     (lines, failing)
 }
@@ -133,8 +181,8 @@ mod tests {
 
     #[test]
     fn a_lasting_failure_speaks_at_its_onset_hourly_and_at_its_end() {
-        let dead = [Problem::new("schedd a", "no answer")];
-        let both = [Problem::new("schedd a", "refused"), Problem::new("carbon", "refused")];
+        let dead = [Problem::of_source("schedd a", "no answer")];
+        let both = [Problem::of_source("schedd a", "refused"), Problem::of_source("carbon", "refused")];
         let mut failing = BTreeMap::new();
         let mut run = |problems: &[Problem], minute: i64| {
             let (lines, after) = notify(&failing, problems, minute * 60, Repeat::Hourly);

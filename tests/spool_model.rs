@@ -395,7 +395,9 @@ fn schedule(seed: u64, figures: &mut Figures) {
             assert_eq!(account.sum(), total, "seed {seed}: {account:?}");
         }
         if !last {
-            figures.refused_by_disk += usize::from(delivery.problems.iter().any(|problem| problem.what == "spool"));
+            figures.refused_by_disk += usize::from(
+                delivery.problems.iter().any(|problem| problem.subject == gridmon::problem::Subject::Spool),
+            );
             let power = random.one_in(3);
             figures.kills += usize::from(disk.is_dead());
             figures.power_failures += usize::from(power);

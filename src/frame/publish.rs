@@ -9,7 +9,7 @@ use super::zero_fill::zero_fill;
 use crate::delivery::{self, Delivery, Outcome};
 use crate::model::{COVERAGE, Collected, Dropped, Point, SECOND, validate};
 use crate::os::files::host_name;
-use crate::problem::Problem;
+use crate::problem::{Problem, Subject};
 use crate::sinks::Sink;
 use crate::spool::{Batch, Header};
 
@@ -66,13 +66,13 @@ pub(super) fn publish(session: &mut Session, collected: Collected, until: Instan
     // By the wall clock: a run with another clock must not delete what is kept for this one.
     for sink in sinks.iter().filter(|sink| !session.is_replayed && has_all(sink.as_ref())) {
         if let Err(error) = sink.prune(session.now, until) {
-            session.problems.push(Problem::new(format!("tidying {}", sink.name()), format!("{error:#}")));
+            session.problems.push(Problem::new(Subject::Pruning(sink.name().into()), format!("{error:#}")));
         }
     }
     let collected = session.report.collected;
     for (sink, account) in accounts.iter().filter(|(_, account)| account.sum() != collected) {
         let message = format!("{collected} points collected, but {account:?}; this is a bug");
-        session.problems.push(Problem::new(format!("account of {sink}"), message));
+        session.problems.push(Problem::new(Subject::Account(sink.clone()), message));
     }
     session.report.sinks = accounts;
     dropped

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io::{self, IsTerminal, Write};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
@@ -17,8 +17,8 @@ use super::report::Report;
 use super::state::{self, Lock, State};
 use crate::delivery::Account;
 use crate::model::{Catalog, Dropped, Measurement, SECOND};
-use crate::problem::{Problem, Repeat, notify};
-use crate::sinks::Sink;
+use crate::problem::{Problem, Repeat, Subject, notify};
+use crate::sinks::MakeSinks;
 use crate::spool;
 use crate::text::one_line;
 
@@ -72,7 +72,7 @@ pub struct Setup {
     /// Which role goes where, for `--check`.
     pub roles: String,
     /// Makes the sinks that points go to, given the state directory.
-    pub sinks: Box<dyn Fn(&Path) -> Vec<Box<dyn Sink>> + Send + Sync>,
+    pub sinks: MakeSinks,
 }
 
 /// The time between the end of the sources and the end of the run, for the sinks.
@@ -217,7 +217,7 @@ impl Session {
         let state = self.state.as_ref().filter(|_| self.is_live());
         if let Some(Err(error)) = state.map(|state| state.remember(what, value)) {
             self.problems
-                .push(Problem::new(format!("memory of {what}"), format!("{error:#}; the next run starts without it")));
+                .push(Problem::new(Subject::Memory(what.into()), format!("{error:#}; the next run starts without it")));
         }
     }
 
@@ -302,5 +302,5 @@ fn dropped_problem(dropped: &[Dropped], all: bool) -> Option<Problem> {
         dropped.iter().take(named).map(|dropped| format!("{} ({})", dropped.name, dropped.why)).collect();
     let more = dropped.len().saturating_sub(named);
     let more = if more > 0 { format!(" and {more} more, which --verbose names") } else { String::new() };
-    Some(Problem::new("points dropped", format!("{}{more}", names.join(", "))))
+    Some(Problem::new(Subject::DroppedPoints, format!("{}{more}", names.join(", "))))
 }

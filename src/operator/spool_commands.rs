@@ -21,6 +21,7 @@ use crate::frame::report;
 use crate::frame::state::State;
 use crate::model::utc;
 use crate::os::files::print;
+use crate::problem::Subject;
 use crate::setup::{self, Config};
 use crate::sinks::Sink;
 use crate::spool::{Aside, BAD, Backlog, Batch, Directory, Disk, Entry, Spool};
@@ -210,10 +211,10 @@ fn drain(config: &Config, spool: &Spool<Directory>, sink: &dyn Sink) -> Result<b
         0 => write!(words, "; nothing waits"),
         _ => write!(words, "; {}", waiting(&left)),
     };
-    let of_this_sink = format!("replay to {name}");
+    let of_this_sink = Subject::Replay(name.into());
     for problem in &problems {
-        let what = if problem.what == of_this_sink { String::new() } else { format!("{}: ", problem.what) };
-        let _ = write!(words, "; {what}{}", problem.words);
+        let subject = if problem.subject == of_this_sink { String::new() } else { format!("{}: ", problem.subject) };
+        let _ = write!(words, "; {subject}{}", problem.message);
     }
     if left.batches > 0 && problems.is_empty() {
         words.push_str("; programs that run now hold it or have just added it: try again");

@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use crate::frame::report::{History, Report};
 use crate::model::utc;
-use crate::problem::Failing;
+use crate::problem::{Failing, Subject};
 use crate::spool::{Aside, Backlog};
 use crate::text::{Table, ago, count, one_line, size};
 
@@ -187,9 +187,9 @@ impl Limits {
     }
 }
 
-/// The name under which [`crate::delivery`] reports that a sink's replay failed.
+/// The name under which a run reports that a sink's replay failed.
 fn replay_to(sink: &str) -> String {
-    format!("replay to {sink}")
+    Subject::Replay(sink.into()).to_string()
 }
 
 impl Status {

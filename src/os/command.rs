@@ -138,7 +138,19 @@ pub fn run(
             child.kill();
         }
     }
-    // Both pipes are closed, which is as a rule the child's end; one that closed them and lives on has its time too.
+    wait_for_end(&child, started, deadline)?;
+    let status = child.reap().map_err(Failure::Start)?;
+    if !status.success() {
+        // cloud_status prints its errors on standard output.
+        let words = words.iter().find(|words| !words.trim_ascii().is_empty()).map_or(&[][..], |words| words);
+        let words = String::from_utf8_lossy(words.trim_ascii()).into_owned();
+        return Err(Failure::Exit(status, words));
+    }
+    refused.map_or(Ok(()), |error| Err(Failure::Output(error)))
+}
+
+/// Waits for a child whose pipes are closed. That is as a rule its end; one that closed them and lives on has its time too.
+fn wait_for_end(child: &Group, started: Instant, deadline: Instant) -> Result<(), Failure> {
     let mut pause = Duration::from_micros(50);
     while !child.has_ended() {
         if ENDING.load(Ordering::SeqCst) {
@@ -150,14 +162,7 @@ pub fn run(
         std::thread::sleep(pause);
         pause = (pause * 2).min(TICK);
     }
-    let status = child.reap().map_err(Failure::Start)?;
-    if !status.success() {
-        // cloud_status prints its errors on standard output.
-        let words = words.iter().find(|words| !words.trim_ascii().is_empty()).map_or(&[][..], |words| words);
-        let words = String::from_utf8_lossy(words.trim_ascii()).into_owned();
-        return Err(Failure::Exit(status, words));
-    }
-    refused.map_or(Ok(()), |error| Err(Failure::Output(error)))
+    Ok(())
 }
 
 /// Which of the two pipes can be read from without waiting, after at most `limit`.

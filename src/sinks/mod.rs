@@ -3,12 +3,16 @@
 pub mod embedded;
 pub mod graphite;
 
+use std::path::Path;
 use std::time::Instant;
 
 use anyhow::Result;
 
 use crate::model::{Dropped, Point};
 use crate::spool::Batch;
+
+/// Makes the sinks that the config selects, given the state directory.
+pub type MakeSinks = Box<dyn Fn(&Path) -> Vec<Box<dyn Sink>> + Send + Sync>;
 
 /// What takes points and acknowledges them.
 pub trait Sink: Sync {

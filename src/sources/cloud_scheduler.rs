@@ -88,9 +88,9 @@ pub struct Vm {
 /// # Errors
 /// A [`Problem`] when it does not answer, or not in JSON.
 pub fn collect(config: &Config, until: Instant) -> Result<Vec<Cloud>, Problem> {
-    fetch(config, until)
-        .and_then(|json| parse(&json))
-        .map_err(|error| Problem::new("cloud_scheduler", format!("{error:#}; clouds and virtual machines are missing")))
+    fetch(config, until).and_then(|json| parse(&json)).map_err(|error| {
+        Problem::of_source("cloud_scheduler", format!("{error:#}; clouds and virtual machines are missing"))
+    })
 }
 
 /// The most that is read of what the command prints, in bytes: 100,000 virtual machines are 120 MB.
@@ -141,7 +141,7 @@ pub fn check(config: &Config, until: Instant) -> (String, Result<String, String>
         let vms: usize = clouds.iter().map(|cloud| cloud.vms.len()).sum();
         format!("{} clouds, {vms} virtual machines", clouds.len())
     });
-    ("cloud_scheduler".into(), result.map_err(|problem| problem.words))
+    ("cloud_scheduler".into(), result.map_err(|problem| problem.message))
 }
 
 /// A text, or a number or truth as text; `None` for the empty one and for anything else.

@@ -116,25 +116,29 @@ pub fn svg(history: &History, look: &Look) -> String {
         );
     }
     for (at, series) in history.series.iter().enumerate() {
-        let stroke = stroke(at, look.dark);
-        let _ = writeln!(
-            svg,
-            "<path d=\"{}\" fill=\"none\" stroke-width=\"1.5\" stroke-linejoin=\"round\" stroke-linecap=\"round\" {stroke}/>",
-            line(history, series, &x, &y)
-        );
+        let path = line(history, series, &x, &y);
         let below = field_height + LINE * at as f64 + 12.0;
-        let last = series.values.iter().rev().find_map(|value| *value);
-        let last = last.map_or("no value".into(), |value| short(value, 2));
-        let _ = writeln!(
-            svg,
-            "<path d=\"M8 {:.1}h26\" stroke-width=\"2\" {stroke}/><text x=\"42\" y=\"{below:.1}\">{}: {last} {}</text>",
-            below - 4.0,
-            escaped(&series.path),
-            escaped(series.unit)
-        );
+        draw_series(&mut svg, series, &path, &stroke(at, look.dark), below);
     }
     svg.push_str("</svg>\n");
     svg
+}
+
+/// The line of a series, and its line of the legend at the height `below`.
+fn draw_series(svg: &mut String, series: &Series, path: &str, stroke: &str, below: f64) {
+    let _ = writeln!(
+        svg,
+        "<path d=\"{path}\" fill=\"none\" stroke-width=\"1.5\" stroke-linejoin=\"round\" stroke-linecap=\"round\" {stroke}/>"
+    );
+    let last = series.values.iter().rev().find_map(|value| *value);
+    let last = last.map_or("no value".into(), |value| short(value, 2));
+    let _ = writeln!(
+        svg,
+        "<path d=\"M8 {:.1}h26\" stroke-width=\"2\" {stroke}/><text x=\"42\" y=\"{below:.1}\">{}: {last} {}</text>",
+        below - 4.0,
+        escaped(&series.path),
+        escaped(series.unit)
+    );
 }
 
 fn stroke(at: usize, dark: bool) -> String {

@@ -244,23 +244,7 @@ pub fn collect(config: &Config, known: &mut Known, now: i64, until: Instant) -> 
         problems.extend(troubles);
         answer.pools.push(pool);
     }
-    match &config.schedds {
-        Schedds::All => {}
-        Schedds::Local => {
-            targets.insert(LOCAL.into(), Target { pool: LOCAL.into(), ad: None, askable: true });
-        }
-        Schedds::Named(names) => {
-            for name in names {
-                let pool = answer.pools.iter().find(|pool| pool.listed).or(answer.pools.first());
-                let Some(pool) = pool else { continue };
-                targets.entry(name.clone()).or_insert(Target {
-                    pool: pool.name.clone(),
-                    ad: None,
-                    askable: pool.listed,
-                });
-            }
-        }
-    }
+    add_unlisted(config, &answer.pools, &mut targets);
     answer.every_schedd_is_known = config.schedds != Schedds::All || answer.pools.iter().all(|pool| pool.listed);
     let targets: Vec<_> = targets.into_iter().collect();
     let jobs = side_by_side(targets.len(), |at| {
@@ -272,14 +256,7 @@ pub fn collect(config: &Config, known: &mut Known, now: i64, until: Instant) -> 
         let jobs = match jobs {
             Some(Ok(jobs)) => Some(jobs),
             Some(Err(failure)) => {
-                let gone = (config.schedds == Schedds::All && target.ad.is_none()).then_some(
-                    " (its collector lists it no more; it is given up after a day, or at once when [htcondor] schedds names the others)",
-                );
-                let advice = gone.unwrap_or_default();
-                problems.push(Problem::new(
-                    format!("schedd {name}"),
-                    format!("{} {failure}{advice}; its jobs and the grid's totals are missing", config.condor_q[0]),
-                ));
+                problems.push(asker.no_jobs(&name, &target, &failure));
                 None
             }
             None => None,
@@ -293,6 +270,24 @@ pub fn collect(config: &Config, known: &mut Known, now: i64, until: Instant) -> 
         });
     }
     (answer, problems)
+}
+
+/// Adds the schedds that the config names and no collector lists.
+fn add_unlisted(config: &Config, pools: &[Pool], targets: &mut BTreeMap<String, Target>) {
+    match &config.schedds {
+        Schedds::All => {}
+        Schedds::Local => {
+            targets.insert(LOCAL.into(), Target { pool: LOCAL.into(), ad: None, askable: true });
+        }
+        Schedds::Named(names) => {
+            for name in names {
+                let pool = pools.iter().find(|pool| pool.listed).or(pools.first());
+                let Some(pool) = pool else { continue };
+                let target = Target { pool: pool.name.clone(), ad: None, askable: pool.listed };
+                targets.entry(name.clone()).or_insert(target);
+            }
+        }
+    }
 }
 
 /// A schedd that is to be asked.
@@ -361,6 +356,19 @@ struct Asker<'a> {
 type PoolAnswer = (Pool, Option<BTreeMap<String, ScheddAd>>, Vec<Problem>);
 
 impl Asker<'_> {
+    /// The problem of a schedd that did not count its jobs.
+    fn no_jobs(&self, name: &str, target: &Target, failure: &Failure) -> Problem {
+        let is_gone = self.config.schedds == Schedds::All && target.ad.is_none();
+        let advice = if is_gone {
+            " (its collector lists it no more; it is given up after a day, or at once when [htcondor] schedds names the others)"
+        } else {
+            ""
+        };
+        let condor_q = &self.config.condor_q[0];
+        let message = format!("{condor_q} {failure}{advice}; its jobs and the grid's totals are missing");
+        Problem::of_source(format!("schedd {name}"), message)
+    }
+
     /// Asks a collector for its slots, schedds, negotiators and its own health, side by side.
     fn pool(&self, name: &str) -> PoolAnswer {
         let (slots, (schedds, (negotiators, collector))) = thread::scope(|scope| {
@@ -379,7 +387,7 @@ impl Asker<'_> {
                 }
                 _ => "",
             };
-            problems.push(Problem::new(what, format!("{program} {failure}{advice}; {missing}")));
+            problems.push(Problem::of_source(what, format!("{program} {failure}{advice}; {missing}")));
         };
         // A collector that is down fails four times over, and is named once.
         match (&slots, &schedds) {
@@ -651,6 +659,6 @@ pub fn check(config: &Config, until: Instant) -> Vec<(String, Result<String, Str
             lines.push((format!("schedd {}", schedd.name), Ok(format!("{} jobs", jobs.values().sum::<i64>()))));
         }
     }
-    lines.extend(problems.into_iter().map(|problem| (problem.what, Err(problem.words))));
+    lines.extend(problems.into_iter().map(|problem| (problem.subject.to_string(), Err(problem.message))));
     lines
 }
