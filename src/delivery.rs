@@ -62,7 +62,7 @@ pub struct Delivery<'a, D: Disk> {
     pub progress: &'a (dyn Fn(usize) + Sync),
 }
 
-impl<D: Disk<Hold: Send + Sync>> Delivery<'_, D> {
+impl<D: Disk<Claim: Send + Sync>> Delivery<'_, D> {
     /// Publishes a batch, then sends it and what waits to all `sinks` side by side, at most until `deadline`. The sinks of
     /// its header become those of `sinks`; `rejected` are the run's points that no sink can take, for the account.
     /// `published` is called once the points are safe, or cannot be made so, before any sink is tried.
@@ -103,7 +103,7 @@ impl<D: Disk<Hold: Send + Sync>> Delivery<'_, D> {
     }
 
     /// Makes room in the spool and publishes the run's points there.
-    fn spool_batch(&self, batch: &Batch, outcome: &mut Outcome) -> Option<Published<D::Hold>> {
+    fn spool_batch(&self, batch: &Batch, outcome: &mut Outcome) -> Option<Published<D::Claim>> {
         let mut problem = |subject: Subject, message: String| outcome.problems.push(Problem::new(subject, message));
         let spool = match &self.spool {
             Ok(spool) => *spool,
@@ -147,7 +147,7 @@ impl<D: Disk<Hold: Send + Sync>> Delivery<'_, D> {
         &self,
         sink: &dyn Sink,
         batch: &Batch,
-        own: Option<&Published<D::Hold>>,
+        own: Option<&Published<D::Claim>>,
         deadline: Instant,
     ) -> (Account, Vec<Dropped>, Vec<Problem>) {
         let mut account = Account::default();
@@ -277,7 +277,7 @@ impl<D: Disk<Hold: Send + Sync>> Delivery<'_, D> {
     ) -> Result<bool> {
         let aside = |words: String| Problem::new(Subject::Batch(entry.name.clone()), words);
         // An error of our own disk is none of the sink's: it must not count as its failure with this batch.
-        let _hold = match spool.hold(entry) {
+        let _claim = match spool.claim(entry) {
             Ok(Some(hold)) => hold,
             Ok(None) => return Ok(false),
             Err(error) => {
@@ -288,7 +288,7 @@ impl<D: Disk<Hold: Send + Sync>> Delivery<'_, D> {
         let batch = match spool.read(entry) {
             Ok(Ok(batch)) => batch,
             Ok(Err(Unreadable::Bad(why))) => {
-                let moved = spool.set_aside(&entry.name, &why);
+                let moved = spool.quarantine(&entry.name, &why);
                 let moved = moved.map_or_else(|error| format!("{error:#}"), |()| "put into bad/".into());
                 replay.problems.push(aside(format!("{why}; {moved}")));
                 return Ok(false);

@@ -12,7 +12,7 @@ use gridmon::problem::Asked;
 use gridmon::monitors::grid::{self, GridInput};
 use gridmon::sinks::graphite::carbon::{self, Frames};
 use gridmon::sources::cloud_scheduler::{self, Cloud};
-use gridmon::sources::htcondor::{self, Answer, Pool, Rules, Schedd};
+use gridmon::sources::htcondor::{self, CondorReply, Pool, Rules, Schedd};
 use libfuzzer_sys::fuzz_target;
 
 /// The slots of a pool whose hosts the seeds name.
@@ -40,7 +40,7 @@ static RULES: LazyLock<Rules> = LazyLock::new(Rules::default);
 
 /// HTCondor's answer when all is well, and when its collector tells nothing of its slots.
 static CONDOR: LazyLock<[Answer; 2]> = LazyLock::new(|| {
-    [true, false].map(|tells| Answer {
+    [true, false].map(|tells| CondorReply {
         pools: vec![Pool {
             name: "cm.example.org:9618".into(),
             slots: tells.then(|| htcondor::parse_slots(SLOTS.as_bytes()).expect("slots")),
@@ -165,7 +165,7 @@ fn idle_machines_run(points: &[Point]) {
 }
 
 /// A slot is counted with one machine at most, and not at all while a pool is silent.
-fn slots_are_counted_once(points: &[Point], condor: Option<&Answer>) {
+fn slots_are_counted_once(points: &[Point], condor: Option<&CondorReply>) {
     let slots = points.iter().filter(|point| point.measurement() == "grid_slots");
     let counted: i64 = slots.map(whole).sum();
     let slots = condor.and_then(|condor| condor.pools[0].slots.as_ref());

@@ -11,7 +11,7 @@ use gridmon::monitors::grid::{self, GridInput};
 use gridmon::problem::{Asked, whole};
 use gridmon::setup::{self, Config};
 use gridmon::sources::cloud_scheduler;
-use gridmon::sources::htcondor::{self, Known, Rules};
+use gridmon::sources::htcondor::{self, KnownSchedds, Rules};
 
 static PROGRAM: Program =
     Program { name: "collect-grid", interval_seconds: 60, deadline_seconds: 50, measurements: &grid::MEASUREMENTS };
@@ -33,7 +33,7 @@ fn main() -> ExitCode {
 }
 
 fn collect(run: &Run<Config>) -> Collected {
-    let before: Known = run.recall("schedds");
+    let before: KnownSchedds = run.recall("schedds");
     let mut known = before.clone();
     let (config, until, now) = (run.config, run.until, run.now);
     let (condor, clouds) = thread::scope(|scope| {

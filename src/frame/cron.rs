@@ -19,7 +19,7 @@ use super::listing::{CheckLine, list, print_checks};
 use super::publish::{prepare, publish};
 use super::report::RUN;
 use super::session::{Kind, Program, Session, Setup, complain};
-use super::watchdog::{Patience, Watchdog};
+use super::watchdog::{FirstSignal, Watchdog};
 use crate::model::{COVERAGE, Collected};
 use crate::os::files::print;
 use crate::problem::{Asked, Problem};
@@ -108,7 +108,7 @@ fn run<C: Sync>(
     let Some(mut session) = Session::open(program, common, now, Kind::Cron, setup)? else {
         return Ok(ExitCode::SUCCESS);
     };
-    let watchdog = Watchdog::start(program.name, Patience::None)?;
+    let watchdog = Watchdog::start(program.name, FirstSignal::Ends)?;
     watchdog.expect_end(Some((session.deadline(), session.allowed)));
     if session.mode == Mode::Check {
         return Ok(print_checks(&session.check(check(config, session.sources_until()))));

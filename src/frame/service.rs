@@ -15,7 +15,7 @@ use super::cron::{Run, cron};
 use super::listing::CheckLine;
 use super::publish::publish;
 use super::session::{Kind, Program, Session, Setup, complain};
-use super::watchdog::{Patience, Watchdog};
+use super::watchdog::{FirstSignal, Watchdog};
 use crate::model::Collected;
 use crate::problem::Repeat;
 
@@ -82,7 +82,7 @@ fn serve(
     setup: Setup,
     mut collect: impl FnMut(&mut Session) -> Collected,
 ) -> Result<()> {
-    let watchdog = Watchdog::start(program.name, Patience::OneSignal)?;
+    let watchdog = Watchdog::start(program.name, FirstSignal::Asks)?;
     let scope = setup.scope.clone();
     let Some(mut session) = Session::open(program, common, clock.now(), Kind::Service, setup)? else {
         bail!("another {} runs for {scope} already; end it first", program.name);

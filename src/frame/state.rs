@@ -37,7 +37,7 @@ impl State {
     /// When no directory can be had, or a report cannot be read.
     pub fn open(directory: Option<&Path>, program: &str, grid: &str, may_write: bool) -> Result<Self> {
         let directory = match directory {
-            Some(directory) => have(directory, may_write)?,
+            Some(directory) => ensure_dir(directory, may_write)?,
             None => default_directory(may_write)?,
         };
         let stem = format!("{program}.{}", carbon_component(grid));
@@ -165,37 +165,37 @@ fn unix_now() -> i64 {
 const SHARED: &str = "/var/lib/gridmon";
 
 fn default_directory(may_write: bool) -> Result<PathBuf> {
-    let shared = have(Path::new(SHARED), may_write).ok();
+    let shared = ensure_dir(Path::new(SHARED), may_write).ok();
     if let Some(shared) = shared.filter(|shared| rustix::fs::access(shared, Access::WRITE_OK).is_ok()) {
         return Ok(shared);
     }
-    let home = own_directory()
+    let home = user_dir()
         .context("no place for state: /var/lib/gridmon cannot be written and HOME is not set; set [state] directory")
-        .and_then(|home| have(&home, may_write));
+        .and_then(|home| ensure_dir(&home, may_write));
     // Who only looks, as a monitor's user does, need not be able to write where the programs do.
-    if may_write { home } else { home.or_else(|error| have(Path::new(SHARED), false).map_err(|_| error)) }
+    if may_write { home } else { home.or_else(|error| ensure_dir(Path::new(SHARED), false).map_err(|_| error)) }
 }
 
 /// Where a user's own programs keep it.
-fn own_directory() -> Option<PathBuf> {
+fn user_dir() -> Option<PathBuf> {
     let home = std::env::var_os("HOME").filter(|home| Path::new(home).is_absolute())?;
     Some(Path::new(&home).join(".local/state/gridmon"))
 }
 
 /// Where the state directory is, for who only looks: where the first run would make it when there is none.
 pub fn directory(configured: Option<&Path>) -> PathBuf {
-    let there = configured.map_or_else(|| default_directory(false), |configured| have(configured, false));
-    there.unwrap_or_else(|_| place(configured))
+    let there = configured.map_or_else(|| default_directory(false), |configured| ensure_dir(configured, false));
+    there.unwrap_or_else(|_| default_path(configured))
 }
 
 /// Where the first run would make it.
-fn place(configured: Option<&Path>) -> PathBuf {
+fn default_path(configured: Option<&Path>) -> PathBuf {
     let shared = rustix::fs::access("/var/lib", Access::WRITE_OK).is_ok().then(|| SHARED.into());
-    configured.map(PathBuf::from).or(shared).or_else(own_directory).unwrap_or_else(|| SHARED.into())
+    configured.map(PathBuf::from).or(shared).or_else(user_dir).unwrap_or_else(|| SHARED.into())
 }
 
 /// The directory, made when it is not there and `may_write`.
-fn have(directory: &Path, may_write: bool) -> Result<PathBuf> {
+fn ensure_dir(directory: &Path, may_write: bool) -> Result<PathBuf> {
     let there = if may_write {
         DirBuilder::new().recursive(true).mode(0o750).create(directory)
     } else {

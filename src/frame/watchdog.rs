@@ -15,20 +15,20 @@ use crate::os::command;
 /// its own, shorter timeout; this catches the one that we forgot.
 #[derive(Debug)]
 pub struct Watchdog {
-    patience: Patience,
+    first_signal: FirstSignal,
     state: Mutex<State>,
     told_to_end: Condvar,
     /// Wakes the thread when the deadline changes.
     wake: UnixStream,
 }
 
-/// What a signal does.
+/// What the first signal does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Patience {
-    /// The first signal ends the process at once.
-    None,
-    /// The first signal asks the process to end, the second one ends it at once.
-    OneSignal,
+pub enum FirstSignal {
+    /// It ends the process at once.
+    Ends,
+    /// It asks the process to end; a second one ends it at once.
+    Asks,
 }
 
 #[derive(Debug, Default)]
@@ -46,7 +46,7 @@ impl Watchdog {
     ///
     /// # Errors
     /// When the signal handlers or the thread cannot be set up.
-    pub fn start(program: &'static str, patience: Patience) -> Result<&'static Self> {
+    pub fn start(program: &'static str, first_signal: FirstSignal) -> Result<&'static Self> {
         let (mut events, wake) = UnixStream::pair().context("socket pair")?;
         for number in [SIGTERM, SIGINT, SIGHUP] {
             signal_hook::low_level::pipe::register(number, wake.try_clone().context("socket pair")?)
@@ -54,7 +54,7 @@ impl Watchdog {
         }
         let (state, told_to_end) = (Mutex::default(), Condvar::new());
         // It lives as long as the process, as its thread does.
-        let watchdog: &'static Self = Box::leak(Box::new(Self { patience, state, told_to_end, wake }));
+        let watchdog: &'static Self = Box::leak(Box::new(Self { first_signal, state, told_to_end, wake }));
         thread::Builder::new()
             .name("watchdog".into())
             .spawn(move || {
@@ -99,7 +99,7 @@ impl Watchdog {
                 continue;
             }
             let mut state = self.state();
-            if self.patience == Patience::None || state.is_told_to_end {
+            if self.first_signal == FirstSignal::Ends || state.is_told_to_end {
                 return "interrupted; nothing more is sent".into();
             }
             state.is_told_to_end = true;

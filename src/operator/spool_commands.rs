@@ -15,7 +15,7 @@ use anyhow::{Context, Result, anyhow, bail, ensure};
 use clap::Args;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use super::status::Seen;
+use super::status::StatusInput;
 use crate::delivery::{self, Delivery, Replay};
 use crate::frame::report;
 use crate::frame::state::State;
@@ -24,7 +24,7 @@ use crate::os::files::print;
 use crate::problem::Subject;
 use crate::setup::{self, Config};
 use crate::sinks::Sink;
-use crate::spool::{Aside, BAD, Backlog, Batch, Directory, Disk, Entry, Spool};
+use crate::spool::{BAD, Backlog, Batch, Directory, Disk, Entry, Quarantined, Spool};
 use crate::text::{count, one_line, size};
 
 pub(super) const NAME: &str = "gridmon-status";
@@ -43,25 +43,25 @@ pub(super) fn tell(words: &str) {
 ///
 /// # Errors
 /// When there is no state, or it cannot be read.
-pub fn look(config: &Config, now: i64) -> Result<Seen> {
+pub fn look(config: &Config, now: i64) -> Result<StatusInput> {
     let directory = state_directory(config)?;
-    let mut seen = Seen {
+    let mut seen = StatusInput {
         now,
         directory: directory.display().to_string(),
         configured: setup::sinks(config, &directory).iter().map(|sink| sink.name().to_string()).collect(),
-        histories: report::histories(&directory).map_err(|error| with_way_out(error, &directory))?,
-        ..Seen::default()
+        histories: report::histories(&directory).map_err(|error| with_remedy(error, &directory))?,
+        ..StatusInput::default()
     };
     let spool = directory.join("spool");
-    let problem = |error: anyhow::Error| format!("{:#}", with_way_out(error, &spool));
-    match look_at_spool(&spool) {
+    let problem = |error: anyhow::Error| format!("{:#}", with_remedy(error, &spool));
+    match open_spool(&spool) {
         Ok(None) => {}
         Ok(Some((disk, _))) => {
             match Spool::new(Directory::at(&spool)).backlogs() {
                 Ok(backlogs) => seen.backlogs = backlogs,
                 Err(error) => seen.problems.push(problem(error)),
             }
-            match disk.aside().context(format!("spool/{BAD}")) {
+            match disk.quarantined().context(format!("spool/{BAD}")) {
                 Ok(aside) => seen.aside = aside,
                 Err(error) => seen.problems.push(problem(error)),
             }
@@ -76,12 +76,12 @@ pub(super) fn state_directory(config: &Config) -> Result<PathBuf> {
     let configured = config.state_directory.as_deref();
     match State::open(configured, NAME, &config.grid.name, false) {
         Ok(state) => Ok(state.directory().to_path_buf()),
-        Err(error) => Err(with_way_out(error, configured.unwrap_or(Path::new("/var/lib/gridmon")))),
+        Err(error) => Err(with_remedy(error, configured.unwrap_or(Path::new("/var/lib/gridmon")))),
     }
 }
 
 /// The spool as it is; `None` when there is none yet.
-fn look_at_spool(path: &Path) -> Result<Option<(Directory, Spool<Directory>)>> {
+fn open_spool(path: &Path) -> Result<Option<(Directory, Spool<Directory>)>> {
     match fs::metadata(path) {
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
         Err(error) => Err(error).context("spool"),
@@ -90,7 +90,7 @@ fn look_at_spool(path: &Path) -> Result<Option<(Directory, Spool<Directory>)>> {
 }
 
 /// An error with what to do about it, where that is known.
-fn with_way_out(error: anyhow::Error, path: &Path) -> anyhow::Error {
+fn with_remedy(error: anyhow::Error, path: &Path) -> anyhow::Error {
     let kind = error.chain().find_map(|cause| cause.downcast_ref::<io::Error>()).map(io::Error::kind);
     match kind {
         Some(ErrorKind::NotFound) => anyhow!(
@@ -148,7 +148,7 @@ fn waiting(Backlog { batches, points, oldest, .. }: &Backlog) -> String {
 }
 
 /// How long a flush waits for another program that is sending what waits.
-const PATIENCE: Duration = Duration::from_secs(120);
+const TIMEOUT: Duration = Duration::from_secs(120);
 
 /// Sends now what waits for every sink of the config, and says what is left and why.
 ///
@@ -156,7 +156,7 @@ const PATIENCE: Duration = Duration::from_secs(120);
 /// When the state is not there, somebody else's, or cannot be read.
 pub fn flush(config: &Config) -> Result<ExitCode> {
     let directory = own_state_directory(config)?;
-    if look_at_spool(&directory.join("spool"))?.is_none() {
+    if open_spool(&directory.join("spool"))?.is_none() {
         tell("nothing waits");
         return Ok(ExitCode::SUCCESS);
     }
@@ -232,9 +232,9 @@ fn wait_for_others(spool: &Spool<Directory>, sink: &str) -> Result<()> {
     let mut said = false;
     while spool.lock(sink)?.is_none() {
         ensure!(
-            began.elapsed() < PATIENCE,
+            began.elapsed() < TIMEOUT,
             "{sink}: other programs send what waits for it, for {} s now; look again with {NAME}",
-            PATIENCE.as_secs()
+            TIMEOUT.as_secs()
         );
         if !said {
             complain(&format!("{sink}: another program is sending what waits; waiting for it"));
@@ -254,7 +254,7 @@ fn bar(sink: &str, points: usize) -> ProgressBar {
 /// A file that a person named.
 enum Found {
     Waiting(Entry),
-    Aside(Aside),
+    Quarantined(Quarantined),
 }
 
 impl Found {
@@ -262,7 +262,7 @@ impl Found {
     fn name(&self) -> String {
         match self {
             Self::Waiting(entry) => entry.name.clone(),
-            Self::Aside(file) => format!("{BAD}/{}", file.name),
+            Self::Quarantined(file) => format!("{BAD}/{}", file.name),
         }
     }
 }
@@ -272,8 +272,8 @@ fn all(disk: &Directory, spool: &Spool<Directory>) -> Result<Vec<Found>> {
     let mut entries = Vec::new();
     spool.entries(|entry| entries.push(entry))?;
     entries.sort();
-    let aside = disk.aside().with_context(|| format!("spool/{BAD}"))?;
-    Ok(entries.into_iter().map(Found::Waiting).chain(aside.into_iter().map(Found::Aside)).collect())
+    let aside = disk.quarantined().with_context(|| format!("spool/{BAD}"))?;
+    Ok(entries.into_iter().map(Found::Waiting).chain(aside.into_iter().map(Found::Quarantined)).collect())
 }
 
 /// The one file whose name is `part`, or else holds it.
@@ -305,13 +305,14 @@ fn find(files: Vec<Found>, part: &str) -> Result<Found> {
 pub fn show(config: &Config, batch: Option<&str>) -> Result<ExitCode> {
     let directory = state_directory(config)?;
     let path = directory.join("spool");
-    let files = match look_at_spool(&path).map_err(|error| with_way_out(error, &path))? {
+    let files = match open_spool(&path).map_err(|error| with_remedy(error, &path))? {
         None => Vec::new(),
-        Some((disk, spool)) => all(&disk, &spool).map_err(|error| with_way_out(error, &path))?,
+        Some((disk, spool)) => all(&disk, &spool).map_err(|error| with_remedy(error, &path))?,
     };
     let spool = Spool::new(Directory::at(&path));
     let owed = |entry: &Entry| {
-        let owed: Vec<_> = entry.sinks.iter().filter(|sink| spool.is_owed(entry, sink)).map(String::as_str).collect();
+        let owed: Vec<_> =
+            entry.sinks.iter().filter(|sink| spool.is_pending(entry, sink)).map(String::as_str).collect();
         if owed.is_empty() { "no sink any more".to_string() } else { owed.join(", ") }
     };
     let Some(part) = batch else {
@@ -320,7 +321,7 @@ pub fn show(config: &Config, batch: Option<&str>) -> Result<ExitCode> {
                 let (points, size) = (count(entry.points, "point"), size(entry.bytes));
                 text + &format!("{}  {}, {points}, {size}, waits for {}\n", entry.name, utc(entry.time), owed(entry))
             }
-            Found::Aside(Aside { name, bytes, time, why }) => {
+            Found::Quarantined(Quarantined { name, bytes, time, why }) => {
                 let name = one_line(name);
                 text + &format!("{BAD}/{name}  {}, {}: {}\n", utc(*time), size(*bytes), one_line(why))
             }
@@ -330,12 +331,12 @@ pub fn show(config: &Config, batch: Option<&str>) -> Result<ExitCode> {
     let found = find(files, part)?;
     let name = found.name();
     let bytes = Directory::at(&path).read(&name).with_context(|| name.clone());
-    let bytes = bytes.map_err(|error| with_way_out(error, &path.join(&name)))?;
+    let bytes = bytes.map_err(|error| with_remedy(error, &path.join(&name)))?;
     let mut head = vec![("file", path.join(&name).display().to_string())];
     match &found {
         Found::Waiting(entry) => head.push(("waits for", owed(entry))),
-        Found::Aside(file) if file.why.is_empty() => head.push(("aside", "nobody noted why".into())),
-        Found::Aside(file) => head.push(("aside", file.why.clone())),
+        Found::Quarantined(file) if file.why.is_empty() => head.push(("aside", "nobody noted why".into())),
+        Found::Quarantined(file) => head.push(("aside", file.why.clone())),
     }
     let (body, code) = match Batch::decode(&bytes) {
         Ok(Batch { header, points }) => {
@@ -413,7 +414,7 @@ impl Discard {
     /// When the state is not there, somebody else's, or nobody is there to ask.
     pub fn run(&self, config: &Config, now: i64) -> Result<ExitCode> {
         let directory = own_state_directory(config)?;
-        let Some((disk, spool)) = look_at_spool(&directory.join("spool"))? else {
+        let Some((disk, spool)) = open_spool(&directory.join("spool"))? else {
             ensure!(self.batch.is_empty(), "no batch waits");
             tell("nothing to discard");
             return Ok(ExitCode::SUCCESS);
@@ -421,23 +422,23 @@ impl Discard {
         let before = self.older_than.map(|days| now - i64::from(days) * 86_400);
         let is_old = |time: i64| before.is_none_or(|before| time < before);
         if self.bad {
-            let mut files = disk.aside().with_context(|| format!("spool/{BAD}"))?;
+            let mut files = disk.quarantined().with_context(|| format!("spool/{BAD}"))?;
             files.retain(|file| is_old(file.time));
             return self.delete(&disk, &files);
         }
         let mut entries = Vec::new();
         if self.batch.is_empty() {
             spool.entries(|entry| entries.push(entry))?;
-            let is_owed = |entry: &Entry| match &self.sink {
-                Some(sink) => spool.is_owed(entry, sink),
-                None => entry.sinks.iter().any(|sink| spool.is_owed(entry, sink)),
+            let is_pending = |entry: &Entry| match &self.sink {
+                Some(sink) => spool.is_pending(entry, sink),
+                None => entry.sinks.iter().any(|sink| spool.is_pending(entry, sink)),
             };
-            entries.retain(|entry| is_old(entry.time) && is_owed(entry));
+            entries.retain(|entry| is_old(entry.time) && is_pending(entry));
         }
         for part in &self.batch {
             match find(all(&disk, &spool)?, part)? {
                 Found::Waiting(entry) => entries.push(entry),
-                Found::Aside(file) => {
+                Found::Quarantined(file) => {
                     bail!("{BAD}/{} is aside already; discard --bad deletes all that is there", file.name)
                 }
             }
@@ -466,11 +467,11 @@ impl Discard {
         let (mut done, mut failed) = (Vec::new(), false);
         for entry in entries {
             let owed: Vec<_> =
-                entry.sinks.iter().filter(|sink| spool.is_owed(entry, sink)).map(String::as_str).collect();
+                entry.sinks.iter().filter(|sink| spool.is_pending(entry, sink)).map(String::as_str).collect();
             let owed = self.sink.clone().unwrap_or_else(|| owed.join(", "));
             let why = format!("discarded by hand at {clock}, still owed to {owed}");
-            let result = match spool.hold(entry) {
-                Ok(Some(_hold)) => spool.discard(entry, self.sink.as_deref(), &why),
+            let result = match spool.claim(entry) {
+                Ok(Some(_claim)) => spool.discard(entry, self.sink.as_deref(), &why),
                 // Sent since it was listed.
                 Ok(None) if !disk.exists(&entry.name) => continue,
                 Ok(None) => Err(anyhow!("{}: the run that collected it is sending it now; try again", entry.name)),
@@ -488,7 +489,7 @@ impl Discard {
         Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
     }
 
-    fn delete(&self, disk: &Directory, files: &[Aside]) -> Result<ExitCode> {
+    fn delete(&self, disk: &Directory, files: &[Quarantined]) -> Result<ExitCode> {
         if files.is_empty() {
             tell("nothing to discard");
             return Ok(ExitCode::SUCCESS);
@@ -500,7 +501,7 @@ impl Discard {
         }
         let mut deleted = 0;
         for file in files {
-            match disk.delete_aside(&file.name) {
+            match disk.delete_quarantined(&file.name) {
                 Ok(()) => deleted += 1,
                 Err(error) => complain(&format!("{BAD}/{}: {error}", file.name)),
             }

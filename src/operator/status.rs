@@ -9,12 +9,12 @@ use serde::Serialize;
 use crate::frame::report::{History, Report};
 use crate::model::utc;
 use crate::problem::{Failing, Subject};
-use crate::spool::{Aside, Backlog};
+use crate::spool::{Backlog, Quarantined};
 use crate::text::{Table, ago, count, one_line, size};
 
 /// What was read of a state directory.
 #[derive(Debug, Default)]
-pub struct Seen {
+pub struct StatusInput {
     /// The clock, in unix seconds.
     pub now: i64,
     /// The directory.
@@ -26,7 +26,7 @@ pub struct Seen {
     /// The last runs.
     pub histories: Vec<History>,
     /// What is in `bad/`.
-    pub aside: Vec<Aside>,
+    pub aside: Vec<Quarantined>,
     /// What could not be read, in words.
     pub problems: Vec<String>,
 }
@@ -45,7 +45,7 @@ pub struct Status {
     /// What fails in the last run of each of them, but for the sinks: sources that are dark, above all.
     pub dark: Vec<Dark>,
     /// What was put into `bad/`, oldest first.
-    pub aside: Vec<Aside>,
+    pub aside: Vec<Quarantined>,
     /// What could not be read, in words.
     pub problems: Vec<String>,
 }
@@ -122,7 +122,7 @@ pub struct Thresholds {
     /// How long something fails, in seconds.
     pub failing: Limits,
     /// The age of the last run in seconds, by program; the empty name is for every program without one of its own. Where
-    /// there is none, a program's own rhythm decides: see [`ProgramStatus::rhythm`].
+    /// there is none, a program's own expected_interval decides: see [`ProgramStatus::expected_interval`].
     pub run_age: BTreeMap<String, Limits>,
 }
 
@@ -194,8 +194,8 @@ fn replay_to(sink: &str) -> String {
 
 impl Status {
     /// What the reports and the spool tell together.
-    pub fn gather(seen: Seen) -> Self {
-        let Seen { now, directory, configured, backlogs, histories, aside, mut problems } = seen;
+    pub fn gather(seen: StatusInput) -> Self {
+        let StatusInput { now, directory, configured, backlogs, histories, aside, mut problems } = seen;
         let names: BTreeSet<_> = configured.iter().chain(backlogs.keys()).cloned().collect();
         let sinks: BTreeMap<_, _> = names
             .into_iter()
@@ -338,7 +338,7 @@ impl Status {
                     },
                 ]);
             }
-            let limits = program.rhythm();
+            let limits = program.expected_interval();
             if let Some(last) = program.runs.last().filter(|last| limits.level(self.age(last.time)) != Level::Ok) {
                 table.note(format!(
                     "no run for {}, and it ran every {}; does cron start it? When it is not to run here any more: rm {}/{}.{}.*",
@@ -390,7 +390,7 @@ impl Status {
             let Some(last) = program.runs.last() else { continue };
             let age = self.age(last.time);
             let limits = thresholds.run_age.get(&program.program).or_else(|| thresholds.run_age.get(""));
-            let limits = limits.copied().unwrap_or_else(|| program.rhythm());
+            let limits = limits.copied().unwrap_or_else(|| program.expected_interval());
             let ProgramStatus { program, grid, .. } = program;
             find(limits.level(age), format!("{program} {grid}: no run for {}", ago(age)));
             for (what, Failing { since, words, .. }) in &last.failing {
@@ -444,9 +444,9 @@ pub fn plugin_line(level: Level, words: &str, perfdata: &str) -> String {
 }
 
 impl ProgramStatus {
-    /// When its last run is too old by its own rhythm: a warning when two runs are missing, critical when five are. No limits
+    /// When its last run is too old by its own expected_interval: a warning when two runs are missing, critical when five are. No limits
     /// while too few runs are remembered to know it.
-    pub fn rhythm(&self) -> Limits {
+    pub fn expected_interval(&self) -> Limits {
         // A run is known when it has ended, a minute after its beginning at most where cron starts it each minute.
         let missing = |runs: i64| self.interval_seconds.map(|interval| (runs * interval).saturating_add(60));
         Limits { warn: missing(2), crit: missing(5) }
@@ -516,7 +516,7 @@ mod tests {
         }
     }
 
-    fn seen() -> Seen {
+    fn seen() -> StatusInput {
         let dark = failing("schedd ce02", NOW - 7500, "condor_q gave no answer in 20 s");
         let down = failing("carbon", NOW - 120, "no connection: refused |\x1b[31m\nor so");
         let grid = |grid: &str, reports| History {
@@ -525,7 +525,7 @@ mod tests {
             reports,
             problem: String::new(),
         };
-        Seen {
+        StatusInput {
             now: NOW,
             directory: "/var/lib/gridmon".into(),
             configured: ["carbon".into()].into(),
@@ -546,7 +546,7 @@ mod tests {
                 ),
                 grid("other", (4..9).rev().map(|hours| run(NOW - hours * 3600, 7, 0, &[])).collect()),
             ],
-            aside: vec![Aside {
+            aside: vec![Quarantined {
                 name: "torn.batch".into(),
                 bytes: 4096,
                 time: NOW - 900,
@@ -582,7 +582,8 @@ mod tests {
         let (line, level) = status.nagios(&defaults());
         assert_eq!(level, Level::Critical);
         expect("status.nagios", &line);
-        let empty = Status::gather(Seen { now: NOW, directory: "/var/lib/gridmon".into(), ..Seen::default() });
+        let empty =
+            Status::gather(StatusInput { now: NOW, directory: "/var/lib/gridmon".into(), ..StatusInput::default() });
         expect("empty.txt", &empty.text(5));
         for text in [status.text(100), empty.text(1)] {
             assert!(!text.contains('\x1b') && text.lines().all(|line| line == line.trim_end()), "{text}");
@@ -662,8 +663,8 @@ mod tests {
         let (line, level) = Status::gather(seen).nagios(&defaults());
         assert_eq!(level, Level::Critical);
         assert!(line.contains("Permission denied"), "{line}");
-        let (line, level) =
-            Status::gather(Seen { now: NOW, directory: "/x".into(), ..Seen::default() }).nagios(&defaults());
+        let (line, level) = Status::gather(StatusInput { now: NOW, directory: "/x".into(), ..StatusInput::default() })
+            .nagios(&defaults());
         assert_eq!(
             (line.as_str(), level.code()),
             ("GRIDMON UNKNOWN - no program has reported a run in /x | bad=0;;;0\n", 3)
@@ -674,7 +675,8 @@ mod tests {
             grid: "b".into(),
             reports: vec![],
         };
-        let status = Status::gather(Seen { histories: vec![torn], directory: "/x".into(), ..Seen::default() });
+        let status =
+            Status::gather(StatusInput { histories: vec![torn], directory: "/x".into(), ..StatusInput::default() });
         assert_eq!(status.problems, ["/x/a.b.reports: 2 lines are no reports"]);
         assert_eq!(status.nagios(&defaults()).1, Level::Unknown);
     }

@@ -123,7 +123,7 @@ fn check(config: &Config) -> Result<ExitCode> {
 }
 
 /// How long one step waits for programs that write.
-const PATIENCE: Duration = Duration::from_secs(120);
+const TIMEOUT: Duration = Duration::from_secs(120);
 
 /// The store, for who may change it: the owner of the folder that it lies in.
 fn own(config: &Config) -> Result<PathBuf> {
@@ -144,7 +144,7 @@ fn vacuum(config: &Config) -> Result<ExitCode> {
     own(config)?;
     let bytes = || fs::metadata(&path).map(|file| file.size()).with_context(|| path.display().to_string());
     let before = bytes()?;
-    let until = Instant::now() + PATIENCE;
+    let until = Instant::now() + TIMEOUT;
     Store::open(&path, until)?.vacuum(until)?;
     tell(&format!("{}: {} before, {} now", path.display(), size(before), size(bytes()?)));
     Ok(ExitCode::SUCCESS)
@@ -364,7 +364,7 @@ impl Import {
         let bar = (length > 0 && io::stderr().is_terminal())
             .then(|| Bar { bar: bar(length, "{wide_bar} {bytes} of {total_bytes}, {eta} left"), first: 0 });
         let mut reader = Importing {
-            store: Store::open(&path, Instant::now() + PATIENCE)?,
+            store: Store::open(&path, Instant::now() + TIMEOUT)?,
             config,
             now,
             tier: self.tier.unwrap_or(Tier::Raw),
@@ -463,7 +463,7 @@ impl Importing<'_> {
         if self.points.is_empty() {
             return Ok(());
         }
-        self.store.write(self.tier, &self.points, Instant::now() + PATIENCE)?;
+        self.store.write(self.tier, &self.points, Instant::now() + TIMEOUT)?;
         if let Some(oldest) = self.config.embedded.oldest_kept(self.tier, self.now) {
             self.old += self.points.iter().filter(|point| point.time() < oldest).count();
         }

@@ -15,14 +15,14 @@ use super::{BAD, BATCH, Entry, WHY};
 /// The file operations that a spool is made of, so that crashes can be simulated between any two of them.
 pub trait Disk: Sync {
     /// What keeps a batch from being sent by others while it lives.
-    type Hold;
+    type Claim;
     /// Makes a file that must not exist, writes and syncs it, and holds it for its maker alone.
-    fn create(&self, name: &str, bytes: &[u8]) -> io::Result<Self::Hold>;
+    fn create(&self, name: &str, bytes: &[u8]) -> io::Result<Self::Claim>;
     /// Holds a file together with others that do the same; `None` when its maker holds it.
-    fn hold(&self, name: &str) -> io::Result<Option<Self::Hold>>;
+    fn claim(&self, name: &str) -> io::Result<Option<Self::Claim>>;
     /// Locks a name against every other process, and makes its age zero; `None` when one of them has it. Dropped or killed,
     /// it is free again.
-    fn lock(&self, name: &str) -> io::Result<Option<Self::Hold>>;
+    fn lock(&self, name: &str) -> io::Result<Option<Self::Claim>>;
     /// Renames a file.
     fn rename(&self, from: &str, to: &str) -> io::Result<()>;
     /// Syncs the directory: what was renamed, made and removed is so after a crash.
@@ -67,7 +67,7 @@ impl Directory {
     ///
     /// # Errors
     /// When the folder cannot be read.
-    pub fn aside(&self) -> io::Result<Vec<Aside>> {
+    pub fn quarantined(&self) -> io::Result<Vec<Quarantined>> {
         let folder = match fs::read_dir(self.path.join(BAD)) {
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
             folder => folder?,
@@ -82,7 +82,7 @@ impl Directory {
             let why = fs::read(file.path().with_file_name(format!("{name}{WHY}"))).unwrap_or_default();
             let changed = metadata.modified().ok().and_then(|at| at.duration_since(SystemTime::UNIX_EPOCH).ok());
             let time = name.find(BATCH).and_then(|at| Entry::parse(&name[..at + BATCH.len()])).map(|entry| entry.time);
-            files.push(Aside {
+            files.push(Quarantined {
                 name: name.into(),
                 bytes: metadata.len(),
                 time: time.or(changed.map(|changed| changed.as_secs() as i64)).unwrap_or_default(),
@@ -97,7 +97,7 @@ impl Directory {
     ///
     /// # Errors
     /// When it cannot be deleted.
-    pub fn delete_aside(&self, name: &str) -> io::Result<()> {
+    pub fn delete_quarantined(&self, name: &str) -> io::Result<()> {
         match fs::remove_file(self.path.join(BAD).join(name)) {
             Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
             _ => {}
@@ -109,7 +109,7 @@ impl Directory {
 
 /// A file in `bad/`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct Aside {
+pub struct Quarantined {
     /// Its name, without the folder.
     pub name: String,
     /// How large it is.
@@ -121,7 +121,7 @@ pub struct Aside {
 }
 
 impl Disk for Directory {
-    type Hold = File;
+    type Claim = File;
 
     fn create(&self, name: &str, bytes: &[u8]) -> io::Result<File> {
         let mut file = OpenOptions::new().write(true).create_new(true).mode(0o640).open(self.path.join(name))?;
@@ -134,7 +134,7 @@ impl Disk for Directory {
         Ok(file)
     }
 
-    fn hold(&self, name: &str) -> io::Result<Option<File>> {
+    fn claim(&self, name: &str) -> io::Result<Option<File>> {
         let file = File::open(self.path.join(name))?;
         match file.try_lock_shared() {
             Err(TryLockError::WouldBlock) => Ok(None),
@@ -166,7 +166,7 @@ impl Disk for Directory {
 
     fn list(&self, each: &mut dyn FnMut(&str)) -> io::Result<()> {
         for entry in fs::read_dir(&self.path)? {
-            // What is no text is no name of ours, and set_aside could not name it either.
+            // What is no text is no name of ours, and quarantine could not name it either.
             if let Some(name) = entry?.file_name().to_str() {
                 each(name);
             }

@@ -32,7 +32,7 @@ use anyhow::{Context, Result, anyhow, ensure};
 use serde::{Deserialize, Serialize};
 
 pub use self::batch::{Batch, Header, Unreadable};
-pub use self::disk::{Aside, Directory, Disk};
+pub use self::disk::{Directory, Disk, Quarantined};
 use crate::config::Section;
 use crate::model::carbon_component;
 use crate::text::quote;
@@ -137,7 +137,7 @@ pub struct Spool<D> {
 pub struct Published<H> {
     /// Its name.
     pub entry: Entry,
-    _hold: H,
+    _claim: H,
 }
 
 /// What waits for one sink.
@@ -179,7 +179,7 @@ impl<D: Disk> Spool<D> {
     ///
     /// # Errors
     /// When any step fails. Nothing is published then, or it is not certain to survive a crash.
-    pub fn publish(&self, batch: &Batch) -> Result<Published<D::Hold>> {
+    pub fn publish(&self, batch: &Batch) -> Result<Published<D::Claim>> {
         let bytes = batch.encode()?;
         let entry = Entry::new(&batch.header, batch.points.len(), bytes.len() as u64);
         let aside = format!("{}{NEW}", entry.stem());
@@ -195,7 +195,7 @@ impl<D: Disk> Spool<D> {
             }
         };
         self.disk.sync().context("spool")?;
-        Ok(Published { entry, _hold: hold })
+        Ok(Published { entry, _claim: hold })
     }
 
     /// Up to `count` of the oldest batches that `sink` still owes, whose names come after `after`. Memory does not grow
@@ -207,7 +207,7 @@ impl<D: Disk> Spool<D> {
         let mut oldest = BTreeSet::new();
         self.entries(|entry| {
             let beyond = oldest.len() == count && oldest.last().is_some_and(|last: &Entry| last.name <= entry.name);
-            if entry.name.as_str() > after && !beyond && self.is_owed(&entry, sink) {
+            if entry.name.as_str() > after && !beyond && self.is_pending(&entry, sink) {
                 oldest.insert(entry);
                 if oldest.len() > count {
                     oldest.pop_last();
@@ -224,7 +224,7 @@ impl<D: Disk> Spool<D> {
     pub fn backlog(&self, sink: &str) -> Result<Backlog> {
         let mut backlog = Backlog::default();
         self.entries(|entry| {
-            if self.is_owed(&entry, sink) {
+            if self.is_pending(&entry, sink) {
                 backlog.add(&entry);
             }
         })?;
@@ -238,7 +238,7 @@ impl<D: Disk> Spool<D> {
     pub fn backlogs(&self) -> Result<BTreeMap<String, Backlog>> {
         let mut backlogs = BTreeMap::<String, Backlog>::new();
         self.entries(|entry| {
-            for sink in entry.sinks.iter().filter(|sink| self.is_owed(&entry, sink)) {
+            for sink in entry.sinks.iter().filter(|sink| self.is_pending(&entry, sink)) {
                 backlogs.entry(sink.clone()).or_default().add(&entry);
             }
         })?;
@@ -264,7 +264,7 @@ impl<D: Disk> Spool<D> {
     }
 
     /// Whether `sink` has yet to acknowledge a batch.
-    pub fn is_owed(&self, entry: &Entry, sink: &str) -> bool {
+    pub fn is_pending(&self, entry: &Entry, sink: &str) -> bool {
         entry.sinks.contains(sink) && (entry.sinks.len() == 1 || !self.disk.exists(&entry.ack(sink)))
     }
 
@@ -272,8 +272,8 @@ impl<D: Disk> Spool<D> {
     ///
     /// # Errors
     /// When it cannot be opened.
-    pub fn hold(&self, entry: &Entry) -> Result<Option<D::Hold>> {
-        match self.disk.hold(&entry.name) {
+    pub fn claim(&self, entry: &Entry) -> Result<Option<D::Claim>> {
+        match self.disk.claim(&entry.name) {
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
             held => held.with_context(|| format!("spool: {}", entry.name)),
         }
@@ -283,7 +283,7 @@ impl<D: Disk> Spool<D> {
     ///
     /// # Errors
     /// When the lock cannot be had, or has been held for longer than any run lives: its holder is stopped.
-    pub fn lock(&self, sink: &str) -> Result<Option<D::Hold>> {
+    pub fn lock(&self, sink: &str) -> Result<Option<D::Claim>> {
         let name = format!("{LOCK}{sink}");
         let lock = self.disk.lock(&name).context("spool")?;
         let age = self.disk.age(&name).unwrap_or_default();
@@ -315,7 +315,7 @@ impl<D: Disk> Spool<D> {
                 _ => {}
             }
             // Whoever makes the last note sees all of them.
-            if entry.sinks.iter().any(|sink| self.is_owed(entry, sink)) {
+            if entry.sinks.iter().any(|sink| self.is_pending(entry, sink)) {
                 return Ok(());
             }
         }
@@ -354,7 +354,7 @@ impl<D: Disk> Spool<D> {
     ///
     /// # Errors
     /// When it cannot be moved; it stays then.
-    pub fn set_aside(&self, name: &str, why: &str) -> Result<()> {
+    pub fn quarantine(&self, name: &str, why: &str) -> Result<()> {
         // What went aside before under this name stays, and a folder could not be renamed over another.
         let mut aside = format!("{BAD}/{name}");
         for count in 2.. {
@@ -388,7 +388,7 @@ impl<D: Disk> Spool<D> {
     /// # Errors
     /// When it cannot be moved, or cannot be read while only one of its sinks is to lose it. It waits then.
     pub fn discard(&self, entry: &Entry, sink: Option<&str>, why: &str) -> Result<()> {
-        let others = |sink: &str| entry.sinks.iter().any(|other| other != sink && self.is_owed(entry, other));
+        let others = |sink: &str| entry.sinks.iter().any(|other| other != sink && self.is_pending(entry, other));
         match sink.filter(|sink| others(sink)) {
             Some(sink) => {
                 let batch = self.read(entry).with_context(|| format!("spool: {}", entry.name))?;
@@ -397,7 +397,7 @@ impl<D: Disk> Spool<D> {
                 self.acknowledge(entry, sink)
             }
             None => {
-                self.set_aside(&entry.name, why)?;
+                self.quarantine(&entry.name, why)?;
                 // Its notes, which nothing needs any more.
                 self.forget(entry)
             }
@@ -423,7 +423,7 @@ impl<D: Disk> Spool<D> {
                         leftovers.push(name.to_string());
                     }
                 } else if let Some(entry) = Entry::parse(name) {
-                    if !entry.sinks.iter().any(|sink| self.is_owed(&entry, sink)) {
+                    if !entry.sinks.iter().any(|sink| self.is_pending(&entry, sink)) {
                         finished.push(entry);
                     }
                 } else if !name.starts_with(LOCK) && name != BAD {
@@ -438,7 +438,7 @@ impl<D: Disk> Spool<D> {
             self.forget(&entry)?;
         }
         for name in &foreign {
-            self.set_aside(name, "nothing that gridmon wrote: its name is no batch's")?;
+            self.quarantine(name, "nothing that gridmon wrote: its name is no batch's")?;
         }
         Ok(foreign)
     }

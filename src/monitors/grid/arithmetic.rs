@@ -21,7 +21,7 @@ pub struct GridInput<'a> {
     /// The slot of the run, in nanoseconds.
     pub time: i64,
     /// HTCondor's answer; `None` when it is not part of this grid.
-    pub condor: Option<&'a htcondor::Answer>,
+    pub condor: Option<&'a htcondor::CondorReply>,
     /// What tells the type of a job.
     pub rules: &'a Rules,
     /// Cloud Scheduler's answer; not asked when it is not part of this grid.
@@ -105,7 +105,7 @@ struct Hosts<'a>(Vec<&'a htcondor::Slots>);
 
 impl<'a> Hosts<'a> {
     /// `None` unless every pool told its slots: nobody knows which pool a machine's slots are in.
-    fn of_every_pool(condor: &'a htcondor::Answer) -> Option<Self> {
+    fn of_every_pool(condor: &'a htcondor::CondorReply) -> Option<Self> {
         condor.pools.iter().map(|pool| pool.slots.as_ref()).collect::<Option<Vec<_>>>().map(Self)
     }
 
@@ -217,7 +217,7 @@ fn with_total<'a>(counts: &'a BTreeMap<String, i64>, columns: &[&'a str]) -> Vec
     rows
 }
 
-fn condor_points(input: &GridInput, condor: &htcondor::Answer, points: &mut Vec<Point>) {
+fn condor_points(input: &GridInput, condor: &htcondor::CondorReply, points: &mut Vec<Point>) {
     let GridInput { grid, time, .. } = *input;
     for pool in &condor.pools {
         let mut fields = vec![("heartbeat", Value::Int((pool.slots.is_some() && pool.listed).into()))];
@@ -265,7 +265,7 @@ fn add_jobs(counts: &mut ByStatus, status: Option<i64>, jobs: i64) {
 
 fn job_points(
     input: &GridInput,
-    condor: &htcondor::Answer,
+    condor: &htcondor::CondorReply,
     clouds: &BTreeMap<String, CloudTally>,
     points: &mut Vec<Point>,
 ) {

@@ -240,7 +240,7 @@ pub fn send(config: &Config, datapoints: &[Datapoint], deadline: Instant) -> Res
     if datapoints.is_empty() {
         return Ok(());
     }
-    converse(config, datapoints, &Patience::of(config, deadline))?;
+    exchange(config, datapoints, &Timeout::of(config, deadline))?;
     if let (Acknowledge::Readback, Some(graphite)) = (config.acknowledge, &config.graphite) {
         return read_back(config, graphite, datapoints, deadline);
     }
@@ -252,17 +252,17 @@ pub fn send(config: &Config, datapoints: &[Datapoint], deadline: Instant) -> Res
 /// the rest, and would do so for ever if the first ones were among them each time.
 fn read_back(config: &Config, graphite: &render::Config, datapoints: &[Datapoint], deadline: Instant) -> Result<()> {
     let mut missing = render::missing(graphite, datapoints.to_vec(), deadline)?;
-    let patience = Patience::of(config, deadline);
+    let timeout = Timeout::of(config, deadline);
     while let Some(first) = missing.first() {
         ensure!(
-            !patience.ran_out(),
+            !timeout.has_passed(),
             "{} of {} values did not come back through {}, the first of them {}; a creation limit or a full cache?",
             missing.len(),
             datapoints.len(),
             graphite.url,
             first.path
         );
-        converse(config, &missing, &patience)?;
+        exchange(config, &missing, &timeout)?;
         missing = render::missing(graphite, missing, deadline)?;
     }
     Ok(())
@@ -273,29 +273,29 @@ fn read_back(config: &Config, graphite: &render::Config, datapoints: &[Datapoint
 /// # Errors
 /// As [`send`].
 pub fn check(config: &Config, deadline: Instant) -> Result<String> {
-    let patience = Patience::of(config, deadline);
-    converse(config, &[], &patience)?;
+    let timeout = Timeout::of(config, deadline);
+    exchange(config, &[], &timeout)?;
     let answers = format!("{}:{} answers", config.host, config.port);
     if let (Acknowledge::Readback, Some(graphite)) = (config.acknowledge, &config.graphite) {
-        render::check(graphite, patience.ends)?;
+        render::check(graphite, timeout.ends)?;
         return Ok(format!("{answers}, and so does {}", graphite.url));
     }
     Ok(answers)
 }
 
-fn converse(config: &Config, datapoints: &[Datapoint], patience: &Patience) -> Result<()> {
+fn exchange(config: &Config, datapoints: &[Datapoint], timeout: &Timeout) -> Result<()> {
     let name = (config.host.as_str(), config.port);
-    let mut stream = connect(name, patience).with_context(|| format!("{}:{}", name.0, name.1))?;
-    deliver(&mut stream, config.acknowledge, datapoints, patience).with_context(|| format!("{}:{}", name.0, name.1))
+    let mut stream = connect(name, timeout).with_context(|| format!("{}:{}", name.0, name.1))?;
+    deliver(&mut stream, config.acknowledge, datapoints, timeout).with_context(|| format!("{}:{}", name.0, name.1))
 }
 
 /// The time that is left for all of it.
-struct Patience {
+struct Timeout {
     began: Instant,
     ends: Instant,
 }
 
-impl Patience {
+impl Timeout {
     fn of(config: &Config, deadline: Instant) -> Self {
         let began = Instant::now();
         Self { began, ends: deadline.min(began + Duration::from_secs(config.timeout_seconds)) }
@@ -307,32 +307,32 @@ impl Patience {
     }
 
     /// What it was, in whole seconds where it can be.
-    fn whole(&self) -> String {
+    fn shown(&self) -> String {
         format!("{} s", (self.ends.saturating_duration_since(self.began).as_secs_f64() * 10.0).round() / 10.0)
     }
 
-    fn ran_out(&self) -> bool {
+    fn has_passed(&self) -> bool {
         Instant::now() >= self.ends
     }
 }
 
-fn connect(name: (&str, u16), patience: &Patience) -> Result<TcpStream> {
+fn connect(name: (&str, u16), timeout: &Timeout) -> Result<TcpStream> {
     // A name server that does not answer can hold getaddrinfo for longer than the run lasts.
     let (found, addresses) = mpsc::channel();
     let (host, port) = (name.0.to_string(), name.1);
     thread::spawn(move || found.send((host.as_str(), port).to_socket_addrs().map(Vec::from_iter)));
-    let addresses: Vec<SocketAddr> = match addresses.recv_timeout(patience.left()) {
+    let addresses: Vec<SocketAddr> = match addresses.recv_timeout(timeout.left()) {
         Ok(addresses) => addresses.context("its name cannot be looked up")?,
-        Err(_) => bail!("its name was not looked up within {}", patience.whole()),
+        Err(_) => bail!("its name was not looked up within {}", timeout.shown()),
     };
     let mut failure = anyhow!("its name has no address");
     for (at, address) in addresses.iter().enumerate() {
         // A black hole among the addresses must not eat the time of the others.
-        let share = patience.left() / (addresses.len() - at) as u32;
+        let share = timeout.left() / (addresses.len() - at) as u32;
         match TcpStream::connect_timeout(address, share.max(Duration::from_millis(1))) {
             Ok(stream) => return Ok(stream),
             Err(error) if error.kind() == ErrorKind::TimedOut => {
-                failure = anyhow!("no connection within {}", patience.whole())
+                failure = anyhow!("no connection within {}", timeout.shown())
             }
             Err(error) => failure = anyhow!("no connection: {error}"),
         }
@@ -344,14 +344,14 @@ fn deliver(
     stream: &mut TcpStream,
     acknowledge: Acknowledge,
     datapoints: &[Datapoint],
-    patience: &Patience,
+    timeout: &Timeout,
 ) -> Result<()> {
     stream.set_nodelay(true).and_then(|()| stream.set_nonblocking(true)).context("socket")?;
     let mut frames = Frames::of(datapoints);
     while let Some(mut rest) = frames.advance() {
         while !rest.is_empty() {
-            ensure!(!patience.ran_out(), "it did not take everything within {}", patience.whole());
-            let ready = wait(stream, PollFlags::IN | PollFlags::OUT, patience);
+            ensure!(!timeout.has_passed(), "it did not take everything within {}", timeout.shown());
+            let ready = wait(stream, PollFlags::IN | PollFlags::OUT, timeout);
             // A close before ours acknowledges nothing: it is how Carbon answers what it cannot read.
             ensure!(!has_closed(stream, ready)?, "it closed the connection before the end");
             match stream.write(rest) {
@@ -367,8 +367,8 @@ fn deliver(
         return Ok(());
     }
     loop {
-        ensure!(!patience.ran_out(), "it did not acknowledge within {}", patience.whole());
-        let ready = wait(stream, PollFlags::IN, patience);
+        ensure!(!timeout.has_passed(), "it did not acknowledge within {}", timeout.shown());
+        let ready = wait(stream, PollFlags::IN, timeout);
         if has_closed(stream, ready)? {
             break;
         }
@@ -376,7 +376,7 @@ fn deliver(
     // Its FIN may have crossed what we sent last: then nobody reads that, and a reset follows. Only when it has had our own
     // FIN too is the connection over, and over without an error.
     while stream.peer_addr().is_ok() {
-        ensure!(!patience.ran_out(), "it did not acknowledge within {}", patience.whole());
+        ensure!(!timeout.has_passed(), "it did not acknowledge within {}", timeout.shown());
         thread::sleep(Duration::from_millis(1));
     }
     match stream.take_error().context("socket")? {
@@ -386,8 +386,8 @@ fn deliver(
 }
 
 /// Waits until the stream is ready for one of `events`, and says for which.
-fn wait(stream: &TcpStream, events: PollFlags, patience: &Patience) -> PollFlags {
-    let left = patience.left();
+fn wait(stream: &TcpStream, events: PollFlags, timeout: &Timeout) -> PollFlags {
+    let left = timeout.left();
     let left = Timespec { tv_sec: left.as_secs() as i64, tv_nsec: left.subsec_nanos().into() };
     let mut fds = [PollFd::new(stream, events)];
     // Interrupted by a signal counts as not ready: the caller comes round.

@@ -126,7 +126,7 @@ pub const LOCAL: &str = "local";
 
 /// What HTCondor answered.
 #[derive(Debug, Default)]
-pub struct Answer {
+pub struct CondorReply {
     /// One per pool, in the order of the config.
     pub pools: Vec<Pool>,
     /// One per schedd that was asked or should have been, sorted by name.
@@ -135,7 +135,7 @@ pub struct Answer {
     pub every_schedd_is_known: bool,
 }
 
-impl Answer {
+impl CondorReply {
     /// The jobs of each schedd; `None` unless every known schedd told its own and there is one at all.
     pub fn every_schedds_jobs(&self) -> Option<Vec<&Jobs>> {
         let jobs: Option<Vec<_>> = self.schedds.iter().map(|schedd| schedd.jobs.as_ref()).collect();
@@ -207,7 +207,7 @@ pub struct JobGroup {
 /// A schedd that is down falls off the collector's list within minutes; without this memory the grid's totals would
 /// shrink in silence.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Known(BTreeMap<String, BTreeMap<String, i64>>);
+pub struct KnownSchedds(BTreeMap<String, BTreeMap<String, i64>>);
 
 /// How long a schedd that is listed no more is still expected to answer, in seconds.
 const REMEMBERED: u64 = 24 * 3600;
@@ -221,13 +221,13 @@ const MOST_GROUPS: usize = 50_000;
 
 /// Asks every pool and every schedd, side by side, at most until `until`. `now` is the run's clock in unix seconds, by
 /// which `known` forgets. What does not answer is missing in the answer and named in the problems.
-pub fn collect(config: &Config, known: &mut Known, now: i64, until: Instant) -> (Answer, Vec<Problem>) {
-    let asker = Asker { config, until };
-    let pools = side_by_side(config.pools.len(), |at| asker.pool(&config.pools[at]));
-    let mut answer = Answer::default();
+pub fn collect(config: &Config, known: &mut KnownSchedds, now: i64, until: Instant) -> (CondorReply, Vec<Problem>) {
+    let client = Client { config, until };
+    let pools = side_by_side(config.pools.len(), |at| client.pool(&config.pools[at]));
+    let mut answer = CondorReply::default();
     let mut problems = Vec::new();
     let mut targets = BTreeMap::<String, Target>::new();
-    for (pool, listed, troubles) in pools {
+    for (pool, listed, of_pool) in pools {
         let collector_is_up = pool.listed;
         known.update(&pool.name, listed.as_ref().map(|ads| ads.keys()), now);
         let mut listed = listed.unwrap_or_default();
@@ -241,7 +241,7 @@ pub fn collect(config: &Config, known: &mut Known, now: i64, until: Instant) -> 
                 targets.entry(name).or_insert(Target { pool: pool.name.clone(), ad: Some(ad), askable: true });
             }
         }
-        problems.extend(troubles);
+        problems.extend(of_pool);
         answer.pools.push(pool);
     }
     add_unlisted(config, &answer.pools, &mut targets);
@@ -250,13 +250,13 @@ pub fn collect(config: &Config, known: &mut Known, now: i64, until: Instant) -> 
     let jobs = side_by_side(targets.len(), |at| {
         let (name, target) = &targets[at];
         // Without its collector a schedd cannot be found; the collector's problem says so already.
-        target.askable.then(|| asker.jobs(&target.pool, name))
+        target.askable.then(|| client.jobs(&target.pool, name))
     });
     for ((name, target), jobs) in targets.into_iter().zip(jobs) {
         let jobs = match jobs {
             Some(Ok(jobs)) => Some(jobs),
             Some(Err(failure)) => {
-                problems.push(asker.no_jobs(&name, &target, &failure));
+                problems.push(client.no_jobs(&name, &target, &failure));
                 None
             }
             None => None,
@@ -304,7 +304,7 @@ struct ScheddAd {
     running_jobs_limit: Option<i64>,
 }
 
-impl Known {
+impl KnownSchedds {
     /// Takes in a list that came (`Some`), and forgets what no list has held for a day.
     fn update<'a>(&mut self, pool: &str, listed: Option<impl Iterator<Item = &'a String>>, now: i64) {
         let Some(listed) = listed else { return };
@@ -347,7 +347,7 @@ fn side_by_side<T: Send>(count: usize, work: impl Fn(usize) -> T + Sync) -> Vec<
 }
 
 /// Asks one thing after another within the time there is.
-struct Asker<'a> {
+struct Client<'a> {
     config: &'a Config,
     until: Instant,
 }
@@ -355,7 +355,7 @@ struct Asker<'a> {
 /// A pool, the schedds that its collector lists (`None` when it did not), and what went wrong.
 type PoolAnswer = (Pool, Option<BTreeMap<String, ScheddAd>>, Vec<Problem>);
 
-impl Asker<'_> {
+impl Client<'_> {
     /// The problem of a schedd that did not count its jobs.
     fn no_jobs(&self, name: &str, target: &Target, failure: &Failure) -> Problem {
         let is_gone = self.config.schedds == Schedds::All && target.ad.is_none();
@@ -379,7 +379,7 @@ impl Asker<'_> {
             (slots.join().expect(joined), (schedds, health.join().expect(joined)))
         });
         let mut problems = Vec::new();
-        let mut trouble = |what: String, failure: &Failure, missing: &str| {
+        let mut problem = |what: String, failure: &Failure, missing: &str| {
             let program = &self.config.condor_status[0];
             let advice = match failure {
                 Failure::Start(_) => {
@@ -391,15 +391,15 @@ impl Asker<'_> {
         };
         // A collector that is down fails four times over, and is named once.
         match (&slots, &schedds) {
-            (Err(failure), Err(_)) => trouble(
+            (Err(failure), Err(_)) => problem(
                 format!("pool {name}"),
                 failure,
                 "its slots, its schedds' jobs and the grid's totals are missing",
             ),
             (Err(failure), Ok(_)) => {
-                trouble(format!("slots of pool {name}"), failure, "slots and idle machines are missing")
+                problem(format!("slots of pool {name}"), failure, "slots and idle machines are missing")
             }
-            (Ok(_), Err(failure)) => trouble(
+            (Ok(_), Err(failure)) => problem(
                 format!("schedds of pool {name}"),
                 failure,
                 "its schedds' jobs and the grid's totals are missing",
@@ -409,7 +409,7 @@ impl Asker<'_> {
                     [("negotiators", negotiators.as_ref().err()), ("collector", collector.as_ref().err())]
                 {
                     if let Some(failure) = result {
-                        trouble(format!("{what} of pool {name}"), failure, "its health is missing");
+                        problem(format!("{what} of pool {name}"), failure, "its health is missing");
                     }
                 }
             }
@@ -647,7 +647,7 @@ pub fn parse_slots(text: &[u8]) -> Result<Slots> {
 
 /// Asks every collector and schedd, and says of each what it is: one line per pool and schedd.
 pub fn check(config: &Config, until: Instant) -> Vec<(String, Result<String, String>)> {
-    let (answer, problems) = collect(config, &mut Known::default(), 0, until);
+    let (answer, problems) = collect(config, &mut KnownSchedds::default(), 0, until);
     let mut lines = Vec::new();
     for pool in &answer.pools {
         if let Some(slots) = pool.slots.as_ref().filter(|_| pool.listed) {
