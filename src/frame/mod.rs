@@ -10,7 +10,7 @@ pub mod service;
 mod session;
 pub mod state;
 mod watchdog;
-mod zero_fill;
+pub mod zero_fill;
 
 pub use self::args::Common;
 pub use self::cron::{Run, cron};
