@@ -1,0 +1,213 @@
+//! What the dashboard and `gridmon-status grid` make of known numbers at a known time, to the byte: HTML, JSON and text.
+//! `UPDATE_EXPECT=1` rewrites the golden files in tests/fixtures/pages.
+
+#![cfg(feature = "dashboard")]
+#![allow(clippy::unwrap_used)]
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::path::Path;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, mpsc};
+use std::{fs, thread};
+
+use anyhow::{Result, bail};
+use gridmon::dashboard::backend::{Backend, Wanted};
+use gridmon::dashboard::history::Values;
+use gridmon::dashboard::{Config, Dashboard, Read as From, serve};
+use gridmon::point::{Latest, Point, SECOND};
+
+/// The slot of the recorded inputs: 2024-06-01 12:30:00 UTC.
+const NOW: i64 = 1_717_245_000;
+
+/// What the store holds, and the clock.
+#[derive(Default)]
+struct World {
+    lines: Mutex<String>,
+    problem: Mutex<Option<&'static str>>,
+    version: AtomicU64,
+    now: AtomicI64,
+}
+
+struct Made(Arc<World>);
+
+/// The newest value of each series of the lines, as a store would give it.
+fn latest(lines: &str) -> Vec<Latest> {
+    let mut newest = BTreeMap::new();
+    for point in lines.lines().map(|line| Point::from_line(line).unwrap()) {
+        let fields = gridmon::measurement(point.measurement()).map_or(&[][..], |measurement| measurement.fields);
+        for (name, value) in point.fields() {
+            let Some(field) = fields.iter().find(|field| field.name == name) else { continue };
+            let series = Point::of_series(&point.series()).unwrap();
+            let key = (point.series(), name.to_string());
+            match newest.get(&key) {
+                Some(Latest { time, .. }) if *time > point.time() => {}
+                _ => drop(newest.insert(key, Latest { series, field, time: point.time(), value })),
+            }
+        }
+    }
+    newest.into_values().collect()
+}
+
+impl Backend for Made {
+    fn name(&self) -> String {
+        "the store <made up>".into()
+    }
+
+    fn version(&self) -> u64 {
+        self.0.version.load(Ordering::Relaxed)
+    }
+
+    fn latest(&self, _now: i64) -> Result<Vec<Latest>> {
+        if let Some(problem) = *self.0.problem.lock().unwrap() {
+            bail!("{problem}");
+        }
+        Ok(latest(&self.0.lines.lock().unwrap()))
+    }
+
+    fn history(&self, _: &[Wanted], _: i64, _: i64, _: usize) -> Result<(i64, Vec<Values>)> {
+        bail!("no history")
+    }
+}
+
+/// A dashboard over a made-up store.
+struct Site {
+    world: Arc<World>,
+    port: u16,
+}
+
+impl Site {
+    fn start() -> Self {
+        let world = Arc::new(World::default());
+        let clock = world.clone();
+        let config = Config {
+            listen: String::new(),
+            title: "Cloud <Monitor>".into(),
+            refresh_seconds: 60,
+            read: From::Embedded,
+        };
+        let now = Box::new(move || clock.now.load(Ordering::Relaxed));
+        let dashboard = Dashboard::new(config, Box::new(Made(world.clone())), now);
+        let (sender, port) = mpsc::channel();
+        // It serves until the test ends.
+        thread::spawn(move || {
+            serve(dashboard.routes(), "127.0.0.1:0", |address| sender.send(address.port()).unwrap()).unwrap();
+        });
+        Self { world, port: port.recv().unwrap() }
+    }
+
+    fn holds(&self, lines: &str, now: i64) {
+        *self.world.lines.lock().unwrap() = lines.into();
+        self.world.now.store(now, Ordering::Relaxed);
+        self.world.version.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// The body of a path; the versions of the page's files, which are no matter of these tests, are left out.
+    fn get(&self, path: &str) -> String {
+        let mut stream = TcpStream::connect(("127.0.0.1", self.port)).unwrap();
+        write!(stream, "GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+        assert!(head.contains(" 200 "), "{path}: {answer}");
+        let mut parts = body.split("?v=");
+        let mut text = parts.next().unwrap().to_string();
+        for part in parts {
+            let _ = write!(text, "?v={}", &part[8..]);
+        }
+        text
+    }
+
+    /// The page at a query; its tables alone are the same.
+    fn page(&self, query: &str) -> String {
+        let page = self.get(&format!("/{query}"));
+        let tables = self.get(&format!("/tables{query}"));
+        assert!(page.contains(&format!("<main>\n{tables}</main>")), "{query}");
+        page
+    }
+}
+
+fn text(lines: &str, now: i64, all: bool) -> String {
+    let texts: Vec<_> = gridmon::summary::grids(&latest(lines)).iter().map(|grid| grid.text(now, all)).collect();
+    texts.join("\n\n")
+}
+
+fn check(name: &str, got: &str) {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/pages").join(name);
+    if std::env::var_os("UPDATE_EXPECT").is_some_and(|value| value == "1") {
+        fs::write(&path, got).unwrap();
+    }
+    let expected = fs::read_to_string(&path).unwrap_or_default();
+    let differs = got.lines().zip(expected.lines()).position(|(got, expected)| got != expected);
+    if let Some(at) = differs {
+        panic!("{name}:{}: {}\nand not {}", at + 1, got.lines().nth(at).unwrap(), expected.lines().nth(at).unwrap());
+    }
+    assert!(got == expected, "{name}: {} bytes and not {}", got.len(), expected.len());
+}
+
+fn small() -> &'static str {
+    include_str!("fixtures/cloud_monitor/small/expected.influx")
+}
+
+/// A quarter of an hour after the recorded run: a schedd is down, so its jobs and the totals are old, a cloud and a state
+/// are gone, one type of jobs has been silent for over an hour, and another grid has begun.
+fn half_silent() -> String {
+    let later = (NOW + 900) * SECOND;
+    format!(
+        "{}grid_heartbeat,grid=heprc,service=cloud_monitor alive=1i {later}
+grid_heartbeat,grid=heprc,service=condor alive=1i {later}
+grid_schedd,grid=heprc,schedd=ce01.example.org heartbeat=0i {later}
+grid_vms,cloud=cc-east,grid=heprc,status=running,vmtype=atlas-worker vms=3i {later}
+grid_vms,cloud=cc-east,grid=heprc,status=dreaming,vmtype=atlas-worker vms=1i {later}
+grid_jobs,grid=heprc,status=idle,type=old jobs=7i {}
+grid_jobs,grid=a\\ b,status=idle,type=all jobs=1i {later}
+grid_heartbeat,grid=a\\ b,service=<&\"'> alive=0i {later}
+nonsense,grid=heprc x=1i {later}
+",
+        small(),
+        later - 4000 * SECOND
+    )
+}
+
+#[test]
+fn pages_json_and_text_are_the_golden_ones() {
+    let site = Site::start();
+    let half_silent = half_silent();
+    let hard = include_str!("fixtures/cloud_monitor/hard/expected.influx");
+    for (name, lines, now) in
+        [("small", small(), NOW + 25), ("hard", hard, NOW + 40), ("half", &half_silent, NOW + 960)]
+    {
+        site.holds(lines, now);
+        check(&format!("{name}.html"), &site.page(""));
+        check(&format!("{name}.json"), &site.get("/api/v1/summary"));
+        check(&format!("{name}.txt"), &text(lines, now, false));
+    }
+    check("half_all.txt", &text(&half_silent, NOW + 960, true));
+    check("half_all.html", &site.page("?all=1"));
+    check("half_hidden.html", &site.page("?hide=heprc&from=-1h"));
+    check(
+        "half_plot.html",
+        &site.page("?plot=grids.heprc.jobs.all.idle&plot=grids.heprc.clouds.cc-east.vms.atlas-worker.running&to=now"),
+    );
+    check("half_dark.html", &site.page("?density=compact&theme=dark"));
+    check("metrics.txt", &ages(&site.get("/metrics")));
+    *site.world.problem.lock().unwrap() = Some("it <burns>");
+    site.holds(&half_silent, NOW + 2000);
+    check("half_problem.html", &site.page(""));
+    *site.world.problem.lock().unwrap() = None;
+}
+
+/// The lines about the grids.
+fn ages(metrics: &str) -> String {
+    metrics.lines().filter(|line| line.contains("_age_")).collect::<Vec<_>>().join("\n")
+}
+
+#[test]
+fn an_empty_store_is_told() {
+    let site = Site::start();
+    site.holds("", NOW);
+    check("empty.html", &site.page(""));
+    check("empty.json", &site.get("/api/v1/summary"));
+}
