@@ -38,7 +38,7 @@ const fn gauge(name: &'static str, kind: Kind, unit: &'static str, fold: Fold, m
     Field { name, kind, unit, meaning, fold, count: false }
 }
 
-static HEARTBEAT: Measurement = Measurement {
+pub(crate) static HEARTBEAT: Measurement = Measurement {
     name: "grid_heartbeat",
     meaning: "whether each part of the chain worked in this run",
     tags: &[tag("grid"), tag("service")],
@@ -52,7 +52,7 @@ static HEARTBEAT: Measurement = Measurement {
     carbon: "grids.{grid}.heartbeat.{service}",
 };
 
-static CLOUD: Measurement = Measurement {
+pub(crate) static CLOUD: Measurement = Measurement {
     name: "grid_cloud",
     meaning: "one cloud of Cloud Scheduler",
     tags: &[tag("grid"), tag("cloud")],
@@ -65,7 +65,7 @@ static CLOUD: Measurement = Measurement {
     carbon: "grids.{grid}.clouds.{cloud}.{field}",
 };
 
-static VMS: Measurement = Measurement {
+pub(crate) static VMS: Measurement = Measurement {
     name: "grid_vms",
     meaning: "virtual machines of one type and state on one cloud; status total is the sum of the others",
     tags: &[tag("grid"), tag("cloud"), tag("vmtype"), tag("status")],
@@ -77,7 +77,7 @@ static VMS: Measurement = Measurement {
     carbon: "grids.{grid}.clouds.{cloud}.vms.{vmtype}.{status}",
 };
 
-static IDLE_VMS: Measurement = Measurement {
+pub(crate) static IDLE_VMS: Measurement = Measurement {
     name: "grid_idle_vms",
     meaning: "running virtual machines without a dynamic slot; vmtype total is the sum of the others",
     tags: &[tag("grid"), tag("cloud"), tag("vmtype")],
@@ -85,7 +85,7 @@ static IDLE_VMS: Measurement = Measurement {
     carbon: "grids.{grid}.clouds.{cloud}.idle.{vmtype}",
 };
 
-static SLOTS: Measurement = Measurement {
+pub(crate) static SLOTS: Measurement = Measurement {
     name: "grid_slots",
     meaning: "dynamic HTCondor slots on the virtual machines of one type on one cloud, by slot name",
     tags: &[tag("grid"), tag("cloud"), tag("vmtype"), tag("slot")],
@@ -93,7 +93,7 @@ static SLOTS: Measurement = Measurement {
     carbon: "grids.{grid}.clouds.{cloud}.slots.{vmtype}.{slot}",
 };
 
-static JOBS: Measurement = Measurement {
+pub(crate) static JOBS: Measurement = Measurement {
     name: "grid_jobs",
     meaning: "jobs of all schedds by type and status; sent only when every known schedd answered; type all and status total are sums",
     tags: &[tag("grid"), tag("type"), tag("status")],
@@ -101,7 +101,7 @@ static JOBS: Measurement = Measurement {
     carbon: "grids.{grid}.jobs.{type}.{status}",
 };
 
-static CLOUD_JOBS: Measurement = Measurement {
+pub(crate) static CLOUD_JOBS: Measurement = Measurement {
     name: "grid_cloud_jobs",
     meaning: "jobs whose TargetClouds names a cloud of Cloud Scheduler; a job that names two counts for both",
     tags: &[tag("grid"), tag("cloud"), tag("status")],
@@ -109,7 +109,7 @@ static CLOUD_JOBS: Measurement = Measurement {
     carbon: "grids.{grid}.clouds.{cloud}.jobs.all.{status}",
 };
 
-static SCHEDD: Measurement = Measurement {
+pub(crate) static SCHEDD: Measurement = Measurement {
     name: "grid_schedd",
     meaning: "one schedd and its health",
     tags: &[tag("grid"), tag("schedd")],
@@ -127,7 +127,7 @@ static SCHEDD: Measurement = Measurement {
     carbon: "grids.{grid}.schedds.{schedd}.{field}",
 };
 
-static SCHEDD_JOBS: Measurement = Measurement {
+pub(crate) static SCHEDD_JOBS: Measurement = Measurement {
     name: "grid_schedd_jobs",
     meaning: "jobs of one schedd by status; status total is the sum of the others",
     tags: &[tag("grid"), tag("schedd"), tag("status")],
@@ -135,7 +135,7 @@ static SCHEDD_JOBS: Measurement = Measurement {
     carbon: "grids.{grid}.schedds.{schedd}.jobs.{status}",
 };
 
-static POOL: Measurement = Measurement {
+pub(crate) static POOL: Measurement = Measurement {
     name: "grid_pool",
     meaning: "one HTCondor pool, that is its collector, and its health",
     tags: &[tag("grid"), tag("pool")],
@@ -153,7 +153,7 @@ static POOL: Measurement = Measurement {
     carbon: "grids.{grid}.pools.{pool}.{field}",
 };
 
-static NEGOTIATOR: Measurement = Measurement {
+pub(crate) static NEGOTIATOR: Measurement = Measurement {
     name: "grid_negotiator",
     meaning: "one negotiator and its health",
     tags: &[tag("grid"), tag("negotiator")],
@@ -167,7 +167,7 @@ static NEGOTIATOR: Measurement = Measurement {
     carbon: "grids.{grid}.negotiators.{negotiator}.cycle_seconds",
 };
 
-static LIVE_HOSTS: Measurement = Measurement {
+pub(crate) static LIVE_HOSTS: Measurement = Measurement {
     name: "grid_live_hosts",
     meaning: "a virtual machine that runs or retires; only with [grid] live_hosts = send",
     tags: &[tag("grid"), tag("host")],

@@ -31,6 +31,8 @@ pub mod delivery;
 pub mod grid;
 #[cfg(feature = "http")]
 pub mod http;
+#[cfg(feature = "grid")]
+pub mod monitors;
 pub mod point;
 pub mod sinks;
 pub mod sources;
@@ -39,6 +41,7 @@ pub mod state;
 pub mod status;
 #[cfg(feature = "grid")]
 pub mod summary;
+pub mod view;
 pub mod words;
 
 /// The declaration of the measurement called `name`.

@@ -1,0 +1,3 @@
+//! Grids: HTCondor's pools and the clouds that Cloud Scheduler boots machines on.
+
+pub mod page;
