@@ -39,8 +39,6 @@ pub mod sources;
 pub mod spool;
 pub mod state;
 pub mod status;
-#[cfg(feature = "grid")]
-pub mod summary;
 pub mod view;
 pub mod words;
 

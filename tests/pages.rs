@@ -17,10 +17,35 @@ use anyhow::{Result, bail};
 use gridmon::dashboard::backend::{Backend, Wanted};
 use gridmon::dashboard::history::Values;
 use gridmon::dashboard::{Config, Dashboard, Read as From, serve};
-use gridmon::point::{Latest, Point, SECOND};
+use gridmon::monitors::grid::page::GRIDS;
+use gridmon::point::{Field, Fold, Kind, Latest, Measurement, Point, SECOND, Tag};
+use gridmon::view::page::Page;
+use gridmon::view::{table, text};
 
 /// The slot of the recorded inputs: 2024-06-01 12:30:00 UTC.
 const NOW: i64 = 1_717_245_000;
+
+/// A measurement that no page declares.
+static QUEUE: Measurement = Measurement {
+    name: "made_up_queue",
+    meaning: "a queue of a made-up batch system",
+    tags: &[
+        Tag { name: "cluster", identifies: true },
+        Tag { name: "queue", identifies: true },
+        Tag { name: "kind", identifies: true },
+        Tag { name: "state", identifies: false },
+    ],
+    fields: &[
+        field("jobs", Kind::Int, "jobs", "how many wait <now>"),
+        field("wait_seconds", Kind::Float, "seconds", "how long the oldest has waited"),
+        field("used", Kind::Int, "cpus", "cores at work"),
+    ],
+    carbon: "made_up.{cluster}.{queue}.{kind}.{field}",
+};
+
+const fn field(name: &'static str, kind: Kind, unit: &'static str, meaning: &'static str) -> Field {
+    Field { name, kind, unit, meaning, fold: Fold::Mean, count: false }
+}
 
 /// What the store holds, and the clock.
 #[derive(Default)]
@@ -37,7 +62,8 @@ struct Made(Arc<World>);
 fn latest(lines: &str) -> Vec<Latest> {
     let mut newest = BTreeMap::new();
     for point in lines.lines().map(|line| Point::from_line(line).unwrap()) {
-        let fields = gridmon::measurement(point.measurement()).map_or(&[][..], |measurement| measurement.fields);
+        let fields = [&QUEUE].into_iter().chain(gridmon::measurements()).find(|one| one.name == point.measurement());
+        let fields = fields.map_or(&[][..], |measurement| measurement.fields);
         for (name, value) in point.fields() {
             let Some(field) = fields.iter().find(|field| field.name == name) else { continue };
             let series = Point::of_series(&point.series()).unwrap();
@@ -60,11 +86,13 @@ impl Backend for Made {
         self.0.version.load(Ordering::Relaxed)
     }
 
-    fn latest(&self, _now: i64) -> Result<Vec<Latest>> {
+    fn latest(&self, measurements: &[&'static Measurement], _now: i64) -> Result<Vec<Latest>> {
         if let Some(problem) = *self.0.problem.lock().unwrap() {
             bail!("{problem}");
         }
-        Ok(latest(&self.0.lines.lock().unwrap()))
+        let mut latest = latest(&self.0.lines.lock().unwrap());
+        latest.retain(|one| measurements.iter().any(|measurement| measurement.name == one.series.measurement()));
+        Ok(latest)
     }
 
     fn history(&self, _: &[Wanted], _: i64, _: i64, _: usize) -> Result<(i64, Vec<Values>)> {
@@ -89,7 +117,8 @@ impl Site {
             read: From::Embedded,
         };
         let now = Box::new(move || clock.now.load(Ordering::Relaxed));
-        let dashboard = Dashboard::new(config, Box::new(Made(world.clone())), now);
+        let pages = Page::all(&[&GRIDS], gridmon::measurements().chain([&QUEUE]));
+        let dashboard = Dashboard::new(config, pages, Box::new(Made(world.clone())), now);
         let (sender, port) = mpsc::channel();
         // It serves until the test ends.
         thread::spawn(move || {
@@ -120,22 +149,24 @@ impl Site {
         text
     }
 
-    /// The page at a query; its tables alone are the same.
+    /// The first page at a query; its tables alone are the same.
     fn page(&self, query: &str) -> String {
         let page = self.get(&format!("/{query}"));
         let tables = self.get(&format!("/tables{query}"));
         assert!(page.contains(&format!("<main>\n{tables}</main>")), "{query}");
+        assert_eq!(self.get(&format!("/pages/grids/tables{query}")), tables);
         page
     }
 }
 
-fn text(lines: &str, now: i64, all: bool) -> String {
-    let texts: Vec<_> = gridmon::summary::grids(&latest(lines)).iter().map(|grid| grid.text(now, all)).collect();
+fn text(page: &Page, lines: &str, now: i64, all: bool) -> String {
+    let sections = table::sections(page, latest(lines));
+    let texts: Vec<_> = sections.iter().map(|one| text::section(page, one, now, all)).collect();
     texts.join("\n\n")
 }
 
 fn check(name: &str, got: &str) {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/pages").join(name);
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(name);
     if std::env::var_os("UPDATE_EXPECT").is_some_and(|value| value == "1") {
         fs::write(&path, got).unwrap();
     }
@@ -180,23 +211,63 @@ fn pages_json_and_text_are_the_golden_ones() {
         [("small", small(), NOW + 25), ("hard", hard, NOW + 40), ("half", &half_silent, NOW + 960)]
     {
         site.holds(lines, now);
-        check(&format!("{name}.html"), &site.page(""));
-        check(&format!("{name}.json"), &site.get("/api/v1/summary"));
-        check(&format!("{name}.txt"), &text(lines, now, false));
+        check(&format!("pages/{name}.html"), &site.page(""));
+        check(&format!("pages/{name}.json"), &site.get("/api/v1/summary"));
+        check(&format!("pages/{name}.txt"), &text(&GRIDS, lines, now, false));
     }
-    check("half_all.txt", &text(&half_silent, NOW + 960, true));
-    check("half_all.html", &site.page("?all=1"));
-    check("half_hidden.html", &site.page("?hide=heprc&from=-1h"));
+    check("pages/half_all.txt", &text(&GRIDS, &half_silent, NOW + 960, true));
+    check("pages/half_all.html", &site.page("?all=1"));
+    check("pages/half_hidden.html", &site.page("?hide=heprc&from=-1h"));
     check(
-        "half_plot.html",
+        "pages/half_plot.html",
         &site.page("?plot=grids.heprc.jobs.all.idle&plot=grids.heprc.clouds.cc-east.vms.atlas-worker.running&to=now"),
     );
-    check("half_dark.html", &site.page("?density=compact&theme=dark"));
-    check("metrics.txt", &ages(&site.get("/metrics")));
+    check("pages/half_dark.html", &site.page("?density=compact&theme=dark"));
+    check("pages/metrics.txt", &ages(&site.get("/metrics")));
     *site.world.problem.lock().unwrap() = Some("it <burns>");
     site.holds(&half_silent, NOW + 2000);
-    check("half_problem.html", &site.page(""));
+    check("pages/half_problem.html", &site.page(""));
     *site.world.problem.lock().unwrap() = None;
+}
+
+#[test]
+fn gridmon_status_tells_the_grids_as_ever() {
+    check("status/grid.txt", &text(&GRIDS, small(), NOW + 25, false));
+    let later =
+        half_silent().lines().filter(|line| !line.contains("<&")).fold(String::new(), |all, line| all + line + "\n");
+    check("status/grid_later.txt", &text(&GRIDS, &later, NOW + 960, false));
+    check("status/grid_later_all.txt", &text(&GRIDS, &later, NOW + 960, true));
+    assert!(table::sections(&GRIDS, Vec::new()).is_empty());
+}
+
+#[test]
+fn a_measurement_without_a_page_gets_one() {
+    let site = Site::start();
+    let time = NOW * SECOND;
+    let lines = format!(
+        "made_up_queue,cluster=north,queue=long,kind=gpu,state=online jobs=5i,wait_seconds=61.5,used=0i {time}
+made_up_queue,cluster=north,queue=long,kind=cpu,state=online jobs=2i,used=64i {}
+made_up_queue,cluster=north,queue=short,kind=cpu jobs=0i {time}
+made_up_queue,cluster=north,queue=old,kind=cpu jobs=1i {}
+made_up_queue,cluster=<south>,queue=a\\ b,kind=cpu jobs=1i {time}
+",
+        time - 120 * SECOND,
+        time - 4000 * SECOND,
+    );
+    site.holds(&lines, NOW + 30);
+    let html = site.get("/pages/made_up_queue/tables?density=compact");
+    check("pages/default.html", &html);
+    assert!(site.get("/pages/made_up_queue/").contains("<table><caption>a queue of a made-up batch system<"));
+    // Every number is a link to its plot, under the path that Carbon would have it by.
+    for link in ["long.gpu.jobs", "long.gpu.wait_seconds", "long.cpu.used", "short.cpu.jobs"] {
+        let link = format!("<a href=\"?plot=made_up.north.{link}&amp;density=compact\"");
+        assert_eq!(html.matches(&link).count(), 1, "{link}");
+    }
+    check("pages/default.json", &site.get("/pages/made_up_queue/api/v1/summary"));
+    check("pages/default.txt", &text(&Page::of(&QUEUE), &lines, NOW + 30, false));
+    // No page shows what another one is about.
+    check("pages/empty.json", &site.get("/api/v1/summary").replace(&(NOW + 30).to_string(), &NOW.to_string()));
+    assert!(site.get("/pages/coverage/").contains("There is nothing of coverage in the store &lt;made up&gt;."));
 }
 
 /// The lines about the grids.
@@ -208,6 +279,6 @@ fn ages(metrics: &str) -> String {
 fn an_empty_store_is_told() {
     let site = Site::start();
     site.holds("", NOW);
-    check("empty.html", &site.page(""));
-    check("empty.json", &site.get("/api/v1/summary"));
+    check("pages/empty.html", &site.page(""));
+    check("pages/empty.json", &site.get("/api/v1/summary"));
 }

@@ -15,6 +15,7 @@ use gridmon::dashboard::backend::{Backend, Embedded};
 #[cfg(feature = "http")]
 use gridmon::dashboard::graphite::Graphite;
 use gridmon::dashboard::{Dashboard, Read, serve};
+use gridmon::monitors::pages;
 use gridmon::words::one_line;
 use gridmon::{delivery, state};
 
@@ -61,7 +62,7 @@ fn run(arguments: &Arguments, config: &Config) -> Result<()> {
     let listen = arguments.listen.map_or_else(|| config.dashboard.listen.clone(), |listen| listen.to_string());
     let reads = backend.name();
     let now = Box::new(|| jiff::Timestamp::now().as_second());
-    let routes = Dashboard::new(config.dashboard.clone(), backend, now).routes();
+    let routes = Dashboard::new(config.dashboard.clone(), pages(), backend, now).routes();
     serve(routes, &listen, |address| {
         let _ = writeln!(std::io::stderr(), "cloud-monitor: http://{address}/ shows {reads}");
     })

@@ -9,7 +9,6 @@ use std::sync::Mutex;
 use anyhow::{Context, Result};
 
 use super::history::Values;
-use crate::grid::MEASUREMENTS;
 use crate::point::{Latest, Measurement, Number, Point, SECOND, Value, quote};
 use crate::sinks::embedded::{Filter, Series, Store};
 
@@ -38,11 +37,6 @@ impl Wanted {
     }
 }
 
-/// What a summary is made of. Live hosts are as many as machines ever ran, and no part of it.
-pub(super) fn summarised() -> Vec<&'static Measurement> {
-    MEASUREMENTS.into_iter().filter(|measurement| measurement.name != "grid_live_hosts").collect()
-}
-
 /// A store that the dashboard reads, and never writes.
 pub trait Backend: Send + Sync {
     /// What it is, and where, in words.
@@ -51,11 +45,11 @@ pub trait Backend: Send + Sync {
     /// Something that differs as soon as the data do; what was made of them may be shown again until then.
     fn version(&self) -> u64;
 
-    /// The newest value of each series of every grid.
+    /// The newest value of each series of these measurements.
     ///
     /// # Errors
     /// When it does not answer, or not sensibly.
-    fn latest(&self, now: i64) -> Result<Vec<Latest>>;
+    fn latest(&self, measurements: &[&'static Measurement], now: i64) -> Result<Vec<Latest>>;
 
     /// Values over a time (unix seconds, up to before `to`), at least `points` where there are so many: the time between two
     /// of them in seconds, and the series in the order of `wanted`, empty where there is none.
@@ -130,8 +124,8 @@ impl Backend for Embedded {
         hash.finish()
     }
 
-    fn latest(&self, _now: i64) -> Result<Vec<Latest>> {
-        Ok(self.ask(|store| store.newest(&summarised(), &[]))?.unwrap_or_default())
+    fn latest(&self, measurements: &[&'static Measurement], _now: i64) -> Result<Vec<Latest>> {
+        Ok(self.ask(|store| store.newest(measurements, &[]))?.unwrap_or_default())
     }
 
     fn history(&self, wanted: &[Wanted], from: i64, to: i64, points: usize) -> Result<(i64, Vec<Values>)> {

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, ensure};
 use reqwest::Url;
 
-use super::backend::{Backend, Wanted, summarised};
+use super::backend::{Backend, Wanted};
 use super::history::Values;
 use crate::http::Client;
 use crate::point::{Fold, Kind, Latest, Measurement, SECOND, Value};
@@ -20,7 +20,8 @@ pub struct Graphite {
     shown: String,
     client: Client,
     patience: Duration,
-    seen: Mutex<Seen>,
+    /// By what was asked for.
+    seen: Mutex<HashMap<Vec<&'static str>, Seen>>,
 }
 
 /// What graphite-web has told before.
@@ -118,11 +119,12 @@ impl Backend for Graphite {
         (jiff::Timestamp::now().as_second() / 10).unsigned_abs()
     }
 
-    fn latest(&self, now: i64) -> Result<Vec<Latest>> {
-        let last = self.seen.lock().expect("nothing panics while it is held").widely;
+    fn latest(&self, measurements: &[&'static Measurement], now: i64) -> Result<Vec<Latest>> {
+        let names: Vec<_> = measurements.iter().map(|measurement| measurement.name).collect();
+        let last = self.seen.lock().expect("nothing panics while it is held").get(&names).and_then(|seen| seen.widely);
         let widely = last.is_none_or(|last| last.elapsed() > WIDELY);
         let (from, points) = if widely { (now - 86_400, 96) } else { (now - 900, 900) };
-        let targets: Vec<_> = summarised().into_iter().map(|one| consolidated(&pattern(one), Fold::Last)).collect();
+        let targets: Vec<_> = measurements.iter().map(|one| consolidated(&pattern(one), Fold::Last)).collect();
         let mut answers = self.ask(&targets, from, now, points)?;
         if widely {
             // Consolidated values carry the time of their first one, so the last minutes are asked for as they are.
@@ -135,6 +137,7 @@ impl Backend for Graphite {
             }
         }
         let mut seen = self.seen.lock().expect("nothing panics while it is held");
+        let seen = seen.entry(names).or_default();
         if widely {
             *seen = Seen { widely: Some(Instant::now()), newest: HashMap::new() };
         }

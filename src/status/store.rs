@@ -19,6 +19,8 @@ use crate::delivery;
 use crate::point::{Point, SECOND};
 use crate::sinks::embedded::{Filter, Store, Tier, TierStatus};
 use crate::state::State;
+#[cfg(feature = "grid")]
+use crate::view::{table::sections, text};
 use crate::words::{Table, count, size};
 
 /// What can be done with the store.
@@ -74,14 +76,15 @@ fn open(config: &Config) -> Result<(PathBuf, Store)> {
 pub fn grid(config: &Config, now: i64, name: Option<&str>, all: bool) -> Result<ExitCode> {
     let (path, store) = open(config)?;
     let tags: Vec<_> = name.iter().map(|name| ("grid", *name)).collect();
-    let grids = crate::summary::grids(&store.newest(&crate::grid::MEASUREMENTS, &tags)?);
+    let page = &crate::monitors::grid::page::GRIDS;
+    let grids = sections(page, store.newest(&page.measurements(), &tags)?);
     ensure!(
         !grids.is_empty(),
         "{} has no grid{}; run collect-grid, or see what there is with gridmon-status store export",
         path.display(),
         name.map(|name| format!(" called {name:?}")).unwrap_or_default()
     );
-    let texts: Vec<_> = grids.iter().map(|grid| grid.text(now, all)).collect();
+    let texts: Vec<_> = grids.iter().map(|grid| text::section(page, grid, now, all)).collect();
     Ok(print(&texts.join("\n\n")))
 }
 
