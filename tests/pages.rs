@@ -19,7 +19,7 @@ use gridmon::dashboard::history::Values;
 use gridmon::dashboard::{Config, Dashboard, Read as From, serve};
 use gridmon::monitors::grid::page::GRIDS;
 use gridmon::point::{Field, Fold, Kind, Latest, Measurement, Point, SECOND, Tag};
-use gridmon::view::page::Page;
+use gridmon::view::page::{self, Page, Table};
 use gridmon::view::{table, text};
 
 /// The slot of the recorded inputs: 2024-06-01 12:30:00 UTC.
@@ -43,6 +43,50 @@ static QUEUE: Measurement = Measurement {
     carbon: "made_up.{cluster}.{queue}.{kind}.{field}",
 };
 
+/// A farm of made-up hosts, looked at every five minutes.
+static HOST: Measurement = Measurement {
+    name: "made_up_host",
+    meaning: "a made-up host",
+    tags: &[Tag { name: "host", identifies: true }],
+    fields: &[
+        field("alive", Kind::Int, "0 or 1", "whether it answered"),
+        field("open", Kind::Int, "0 or 1", "whether it takes jobs"),
+        field("load", Kind::Float, "threads", "its load"),
+    ],
+    carbon: "farm.{host}.{field}",
+};
+
+static HOST_JOBS: Measurement = Measurement {
+    name: "made_up_host_jobs",
+    meaning: "its jobs",
+    tags: &[Tag { name: "host", identifies: true }, Tag { name: "state", identifies: true }],
+    fields: &[field("jobs", Kind::Int, "jobs", "by state")],
+    carbon: "farm.{host}.jobs.{state}",
+};
+
+static FARM: Page = Page {
+    name: "farm",
+    title: "The farm",
+    section: None,
+    program: "collect-made-up",
+    every: 300,
+    tables: &[Table::new(
+        "hosts",
+        "Hosts",
+        &[
+            page::key("host"),
+            page::health(&HOST, "alive"),
+            page::switch(&HOST, "open"),
+            page::field(&HOST, "load"),
+            page::pivot(&HOST_JOBS, "state", &["running"], Some("total")).group("jobs").alarm(&["held"]),
+        ],
+    )
+    .noun("host")
+    .sums()],
+    text: &[],
+    json: &[page::place(&HOST, "hosts.{host}.facts.{field}")],
+};
+
 const fn field(name: &'static str, kind: Kind, unit: &'static str, meaning: &'static str) -> Field {
     Field { name, kind, unit, meaning, fold: Fold::Mean, count: false }
 }
@@ -62,7 +106,10 @@ struct Made(Arc<World>);
 fn latest(lines: &str) -> Vec<Latest> {
     let mut newest = BTreeMap::new();
     for point in lines.lines().map(|line| Point::from_line(line).unwrap()) {
-        let fields = [&QUEUE].into_iter().chain(gridmon::measurements()).find(|one| one.name == point.measurement());
+        let fields = [&QUEUE, &HOST, &HOST_JOBS]
+            .into_iter()
+            .chain(gridmon::measurements())
+            .find(|one| one.name == point.measurement());
         let fields = fields.map_or(&[][..], |measurement| measurement.fields);
         for (name, value) in point.fields() {
             let Some(field) = fields.iter().find(|field| field.name == name) else { continue };
@@ -117,7 +164,7 @@ impl Site {
             read: From::Embedded,
         };
         let now = Box::new(move || clock.now.load(Ordering::Relaxed));
-        let pages = Page::all(&[&GRIDS], gridmon::measurements().chain([&QUEUE]));
+        let pages = Page::all(&[&GRIDS, &FARM], gridmon::measurements().chain([&QUEUE]));
         let dashboard = Dashboard::new(config, pages, Box::new(Made(world.clone())), now);
         let (sender, port) = mpsc::channel();
         // It serves until the test ends.
@@ -268,6 +315,40 @@ made_up_queue,cluster=<south>,queue=a\\ b,kind=cpu jobs=1i {time}
     // No page shows what another one is about.
     check("pages/empty.json", &site.get("/api/v1/summary").replace(&(NOW + 30).to_string(), &NOW.to_string()));
     assert!(site.get("/pages/coverage/").contains("There is nothing of coverage in the store &lt;made up&gt;."));
+}
+
+#[test]
+fn what_is_late_stale_and_gone_goes_by_the_interval_of_the_page() {
+    let site = Site::start();
+    let hosts = [("a", 0, 1, 1), ("b", 299, 0, 1), ("c", 300, 1, 0), ("d", 3600, 1, 1)];
+    let lines = hosts.into_iter().fold(String::new(), |lines, (host, back, alive, open)| {
+        let time = (NOW - back) * SECOND;
+        format!(
+            "{lines}made_up_host,host={host} alive={alive}i,open={open}i,load=0.5 {time}
+made_up_host_jobs,host={host},state=total jobs=5i {time}
+made_up_host_jobs,host={host},state=held jobs={}i {time}
+made_up_host_jobs,host={host},state=gone jobs=0i {time}
+",
+            back / 100
+        )
+    });
+    site.holds(&lines, NOW + 900);
+    let fresh = site.get("/pages/farm/tables");
+    check("pages/farm.html", &fresh);
+    check("pages/farm.json", &site.get("/pages/farm/json"));
+    check("pages/farm.txt", &text(&FARM, &lines, NOW + 900, false));
+    assert!(!fresh.contains("all numbers are old"));
+    site.holds(&lines, NOW + 901);
+    assert!(site.get("/pages/farm/tables").contains("all numbers are old"));
+    site.holds("", NOW);
+    let empty = site.get("/pages/farm/");
+    assert!(empty.contains("<pre>collect-made-up --verbose</pre><p>Then let cron run it every 5 min;"), "{empty}");
+}
+
+#[test]
+#[should_panic(expected = "a field that its measurement does not declare")]
+fn a_column_of_no_field_fails_the_build_where_it_is_declared() {
+    page::field(&HOST, "aliv");
 }
 
 /// The lines about the grids.

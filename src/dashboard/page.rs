@@ -7,6 +7,7 @@ use std::sync::LazyLock;
 use super::{Config, Summary, times};
 use crate::view::html::{self, encoded, moment};
 use crate::view::page::Page;
+use crate::view::text::length;
 
 pub use crate::view::html::{Options, escaped};
 
@@ -136,7 +137,7 @@ pub fn whole(view: &View) -> String {
          type=\"button\" id=\"pause\" aria-pressed=\"false\">Pause</button></p>\n",
         moment(view.now)
     );
-    choices(&mut html, options);
+    choices(&mut html, view);
     html.push_str("</header>\n<p id=\"said\" role=\"status\" aria-live=\"polite\"></p>\n<main>\n");
     html.push_str(&tables(view));
     html.push_str("</main>\n");
@@ -146,7 +147,8 @@ pub fn whole(view: &View) -> String {
 }
 
 /// What can be chosen about the looks.
-fn choices(html: &mut String, options: &Options) {
+fn choices(html: &mut String, view: &View) {
+    let View { page, options, .. } = *view;
     let checked = |is: bool| if is { " checked" } else { "" };
     let selected = |is: bool| if is { " selected" } else { "" };
     html.push_str("<details id=\"options\"><summary>Options</summary>\n<form method=\"get\">\n");
@@ -157,12 +159,13 @@ fn choices(html: &mut String, options: &Options) {
     }
     let _ = write!(
         html,
-        "<label><input type=\"checkbox\" name=\"all\" value=\"1\"{}> show all, also what has been silent for over an \
-         hour</label>\n<label>rows <select name=\"density\"><option value=\"\">normal</option><option \
+        "<label><input type=\"checkbox\" name=\"all\" value=\"1\"{}> show all, also what has been silent for over \
+         {}</label>\n<label>rows <select name=\"density\"><option value=\"\">normal</option><option \
          value=\"compact\"{}>compact</option></select></label>\n<label>theme <select name=\"theme\"><option \
          value=\"\">automatic</option><option value=\"light\"{}>light</option><option \
          value=\"dark\"{}>dark</option></select></label>\n<button>Apply</button>\n</form>\n</details>\n",
         checked(options.all),
+        length(page.gone()),
         selected(options.compact),
         selected(options.theme == "light"),
         selected(options.theme == "dark"),

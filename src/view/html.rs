@@ -451,12 +451,12 @@ impl<'a> Shown<'a> {
                         Ok(())
                     }
                     _ if column.outer => {
-                        let sum = self.sum(table.rows.iter().filter_map(|row| row.cells[at].as_ref()));
+                        let sum = self.sum(column, table.rows.iter().filter_map(|row| row.cells[at].as_ref()));
                         let yes = if matches!(column.of.kind, Kind::Switch(..)) { " yes" } else { "" };
                         write!(html, "<td rowspan=\"{span}\">{sum}{yes}</td>")
                     }
                     _ => {
-                        let sum = self.sum(inner.iter().filter_map(|inner| inner.cells[at].as_ref()));
+                        let sum = self.sum(column, inner.iter().filter_map(|inner| inner.cells[at].as_ref()));
                         write!(html, "<td>{sum}</td>")
                     }
                 };
@@ -469,25 +469,24 @@ impl<'a> Shown<'a> {
         html.push_str("</tbody>\n");
     }
 
-    /// A sum in words; one with an old part is old.
-    fn sum<'n>(&self, cells: impl Iterator<Item = &'n Cell<'n>>) -> String {
-        let (mut sum, mut old) = (0, self.view.now);
+    /// The sum of a column in words; one with an old part is old.
+    fn sum<'n>(&self, column: &Column, cells: impl Iterator<Item = &'n Cell<'n>>) -> String {
+        let (mut whole, mut real, mut old) = (0_i64, 0.0, self.view.now);
         for cell in cells {
             if let Value::Int(value) = cell.value {
-                sum += value;
+                whole = whole.saturating_add(value);
             }
+            real += cell.value.as_f64();
             if self.is_old(cell) {
                 old = old.min(cell.time);
             }
         }
-        match (old < self.view.now, sum) {
-            (true, sum) => {
-                let age = ago(self.view.now - old);
-                format!("<span class=\"old\" title=\"with numbers that are {age} old\">{sum}</span>")
-            }
-            (false, 0) => "<span class=\"zero\">0</span>".into(),
-            (false, sum) => sum.to_string(),
+        let sum = if column.of.is_real() { format!("{real:.2}") } else { whole.to_string() };
+        if old < self.view.now {
+            let age = ago(self.view.now - old);
+            return format!("<span class=\"old\" title=\"with numbers that are {age} old\">{sum}</span>");
         }
+        if sum == "0" { "<span class=\"zero\">0</span>".into() } else { sum }
     }
 
     fn is_old(&self, cell: &Cell) -> bool {

@@ -3,7 +3,7 @@
 //! A declaration is data, written with the functions below in a `static`. A measurement that no page declares gets
 //! [`Page::of`]: its key tags are the rows, its fields the columns.
 
-use crate::point::Measurement;
+use crate::point::{Kind as Type, Measurement};
 
 /// One page.
 #[derive(Clone, Copy, Debug)]
@@ -292,6 +292,16 @@ impl Column {
         Self { text, ..self }
     }
 
+    /// Whether its numbers are real ones.
+    pub fn is_real(&self) -> bool {
+        let mut fields = self.measurement().into_iter().flat_map(|measurement| measurement.fields);
+        match self.kind {
+            Kind::Field(_, name) => fields.any(|field| field.name == name && field.kind == Type::Float),
+            Kind::One(..) | Kind::Pivot(_) => fields.next().is_some_and(|field| field.kind == Type::Float),
+            Kind::Key(_) | Kind::Health(..) | Kind::Switch(..) => false,
+        }
+    }
+
     /// The measurement of its numbers; `None` for the names of rows.
     pub fn measurement(&self) -> Option<&'static Measurement> {
         match self.kind {
@@ -308,6 +318,26 @@ impl Table {
     /// A table with these columns below the others, without sums.
     pub const fn new(name: &'static str, caption: &'static str, columns: &'static [Column]) -> Self {
         Self { name, caption, noun: "", stands: Stands::Below, sum_row: "", sums: false, columns }
+    }
+
+    /// Standing elsewhere.
+    pub const fn stands(self, stands: Stands) -> Self {
+        Self { stands, ..self }
+    }
+
+    /// One row is one of these: `cloud`.
+    pub const fn noun(self, noun: &'static str) -> Self {
+        Self { noun, ..self }
+    }
+
+    /// The row of this name is the sum of the others.
+    pub const fn sum_row(self, sum_row: &'static str) -> Self {
+        Self { sum_row, ..self }
+    }
+
+    /// With sums of all rows above them.
+    pub const fn sums(self) -> Self {
+        Self { sums: true, ..self }
     }
 
     /// The tags that name its rows.

@@ -377,7 +377,8 @@ impl<'a> Table<'a> {
         let cells: Vec<_> = of.filter_map(|(_, cell)| *cell).collect();
         let newest = *cells.iter().max_by_key(|cell| cell.time)?;
         let now = cells.iter().filter(|cell| cell.time == newest.time);
-        let sum = now.map(|cell| if let Value::Int(value) = cell.value { value } else { 0 }).sum();
+        let whole = now.map(|cell| if let Value::Int(value) = cell.value { value } else { 0 });
+        let sum = whole.fold(0, i64::saturating_add);
         Some(Cell { value: Value::Int(sum), number: "", ..newest })
     }
 }

@@ -49,7 +49,7 @@ pub fn section(page: &Page, section: &Section, now: i64, all: bool) -> String {
 }
 
 /// A length of time in words: `an hour`, `10 h`.
-pub(super) fn length(seconds: i64) -> String {
+pub fn length(seconds: i64) -> String {
     match seconds {
         3600 => "an hour".into(),
         seconds => ago(seconds),
