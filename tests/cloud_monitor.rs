@@ -203,6 +203,40 @@ fn every_route_gives_what_the_store_holds() {
 }
 
 #[test]
+fn what_no_page_declares_has_a_page_of_its_own() {
+    let sandbox = Sandbox::new("small");
+    let times = collect(&sandbox, 5, 1);
+    let site = Site::start(&sandbox);
+    // Each run but the last is told of by the next one.
+    let runs = site.json("/pages/run/api/v1/summary");
+    assert_eq!((runs["run"][0]["name"].as_str(), runs["run"][0]["time"].as_i64()), (Some("heprc"), Some(times[3])));
+    let (path, (success, _)) = numbers(&runs).into_iter().find(|(path, _)| path.ends_with(".success")).unwrap();
+    assert!(path.starts_with("run.heprc.") && success == 1.0, "{path} {success}");
+    let page = site.get("/pages/run/");
+    assert_eq!(page.status, 200);
+    assert!(page.text().contains(&format!("<a href=\"?plot={path}\">1</a>")), "{}", page.text());
+    assert!(page.text().contains(&site.get("/pages/run/tables").text()));
+    // What the page asks for is found from where it is.
+    assert!(page.text().contains("src=\"static/app.js?v="));
+    assert_eq!(site.get("/pages/run/static/app.js").body, site.get("/static/app.js").body);
+    let history = site.json(&format!("/pages/run/api/v1/history?path={path}&from=-1h"));
+    assert_eq!(history["times"], serde_json::json!(times[..4]));
+    assert_eq!(site.json("/pages/coverage/json")["coverage"][0]["coverage"]["grid_vms"]["slots"]["value"], 1);
+    assert_eq!(numbers(&site.json("/pages/grids/json")), stored(&sandbox));
+    assert!(!site.get("/").text().contains("pages/"), "nothing leads there yet");
+
+    let moved = site.get("/pages/run");
+    assert!(moved.status == 308 && moved.head.contains("\r\nlocation: run/\r\n"), "{moved:?}");
+    for path in ["/pages/nonsense", "/pages/nonsense/", "/pages/%0d%0ax/tables", "/pages/nonsense/json"] {
+        let answer = site.get(path);
+        assert_eq!(answer.status, 404, "{path}");
+        assert!(answer.text().contains("; there are grids, grid_live_hosts, coverage, run"), "{}", answer.text());
+    }
+    let metrics = site.get("/metrics").text();
+    assert!(metrics.contains("requests_total{route=\"/static\",status=\"200\"} 2\n"), "{metrics}");
+}
+
+#[test]
 fn graphite_and_the_store_give_the_same_numbers() {
     let test = "graphite_and_the_store_give_the_same_numbers";
     let Some((carbon, graphite)) = shared_graphite() else { return skip(test, "Carbon with graphite-web") };

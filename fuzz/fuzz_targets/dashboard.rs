@@ -5,14 +5,20 @@
 
 use std::borrow::Cow;
 
-use gridmon::dashboard::Summary;
-use gridmon::dashboard::page::{self, Options, View};
-use gridmon::model::{Point, Value, graphite_time};
-use gridmon::monitors::grid::MEASUREMENTS;
-use gridmon::query::{Latest, Values, Wanted};
 use gridmon::setup::Config;
+use gridmon::query::Wanted;
+use gridmon::query::Values;
 use gridmon::view::history::History;
-use gridmon::view::plot::{self, Look};
+use gridmon::dashboard::page::{self, Options, View};
+use gridmon::view::plot;
+use gridmon::view::plot::Look;
+use gridmon::dashboard::Summary;
+use gridmon::model::graphite_time;
+use gridmon::monitors::grid::MEASUREMENTS;
+use gridmon::monitors::grid::page::GRIDS;
+use gridmon::model::{Point, Value};
+use gridmon::query::Latest;
+use gridmon::view::{table, text};
 use libfuzzer_sys::arbitrary::{self, Arbitrary};
 use libfuzzer_sys::fuzz_target;
 
@@ -42,7 +48,7 @@ fuzz_target!(|outside: Outside| {
         if let Ok(time) = times::parse(text, now) {
             assert!(jiff::Timestamp::from_second(time).is_ok(), "{text:?} is {time}");
         }
-        if let Ok(wanted) = Wanted::new(text, gridmon::setup::CATALOG) {
+        if let Ok(wanted) = Wanted::new(text) {
             assert!(!text.contains(|c: char| "*?{}[](),\"'<>&".contains(c)), "{:?}", wanted.path);
         }
     }
@@ -60,15 +66,16 @@ fn shown(outside: &Outside, pairs: &[(String, String)], now: i64) {
         Latest { series, field, time: *time, value: value.map_or_else(Value::Float, Value::Int) }
     });
     let mut summary = Summary::default();
-    summary.grids = gridmon::view::summary::grids(&latest.collect::<Vec<_>>());
+    summary.sections = table::sections(&GRIDS, latest.collect());
     summary.problem = outside.problem.map(String::from);
-    for grid in &summary.grids {
-        assert!(!grid.text(now, true).contains(|c: char| c.is_control() && c != '\n'));
-        grid.text(now, false);
+    for grid in &summary.sections {
+        assert!(!text::section(&GRIDS, grid, now, true).contains(|c: char| c.is_control() && c != '\n'));
+        text::section(&GRIDS, grid, now, false);
     }
     let (config, _) = Config::parse("", "config.cfg").expect("an empty config is one");
     let view = View {
         config: &config.dashboard,
+        page: &GRIDS,
         summary: &summary,
         backend: "the store",
         options: &Options::new(pairs),

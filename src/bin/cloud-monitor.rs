@@ -53,7 +53,7 @@ fn run(arguments: &Arguments, config: &Config) -> Result<()> {
     let listen = arguments.listen.map_or_else(|| config.dashboard.listen.clone(), |listen| listen.to_string());
     let reads = reader.describe();
     let now = Box::new(|| jiff::Timestamp::now().as_second());
-    let routes = Dashboard::new(config.dashboard.clone(), reader, CATALOG, now).routes();
+    let routes = Dashboard::new(config.dashboard.clone(), setup::pages(), reader, CATALOG, now).routes();
     serve(routes, &listen, |address| {
         let _ = writeln!(std::io::stderr(), "cloud-monitor: http://{address}/ shows {reads}");
     })

@@ -1,5 +1,7 @@
 //! Cloud Monitor's web page, and its data as JSON, TSV, CSV and SVG: read-only, from Graphite or the embedded store.
 //!
+//! Each page of the dashboard has all routes below `pages/NAME/`, the first one has them without that too.
+//!
 //! | route | gives |
 //! |---|---|
 //! | `/` | the page; its query holds what is shown, so that its address can be mailed |

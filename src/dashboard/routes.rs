@@ -23,11 +23,13 @@ use crate::model::{Catalog, graphite_time as times};
 use crate::query::{Read, Wanted};
 use crate::text::quote;
 use crate::view::history::History;
+use crate::view::json::Now;
+use crate::view::page::Page;
 use crate::view::plot;
-use crate::view::summary::{self, Grid};
+use crate::view::table::{Section as Part, sections};
 
 /// The most series that one question may have.
-pub(super) const SERIES: usize = 50;
+pub(super) const SERIES: usize = crate::view::html::PLOTS;
 
 /// The most values of each.
 const POINTS: usize = 20_000;
@@ -54,18 +56,24 @@ pub struct Dashboard {
     catalog: Catalog,
     /// The clock, in unix seconds.
     now: Box<dyn Fn() -> i64 + Send + Sync>,
-    summary: RwLock<Arc<Summary>>,
-    asking: AsyncMutex<()>,
+    pages: Vec<Shown>,
     turns: Semaphore,
     kept: Mutex<HashMap<String, Arc<Made>>>,
     counts: Counts,
 }
 
-/// Every grid as it was last asked for.
+/// A page, and what it shows.
+struct Shown {
+    page: Page,
+    summary: RwLock<Arc<Summary>>,
+    asking: AsyncMutex<()>,
+}
+
+/// The sections of a page as they were last asked for.
 #[derive(Debug, Default)]
 pub struct Summary {
-    /// The grids, sorted by name.
-    pub grids: Vec<Grid>,
+    /// The sections, sorted by name.
+    pub sections: Vec<Part>,
     /// Why they could not be had again since.
     pub problem: Option<String>,
     version: u64,
@@ -110,20 +118,25 @@ fn wrong(error: anyhow::Error) -> Failure {
 }
 
 impl Dashboard {
-    /// A dashboard that reads `backend` by the clock `now`.
+    /// A dashboard of these pages, the first of them in front, that reads `backend` by the clock `now`.
+    ///
+    /// # Panics
+    /// When there is no page.
     pub fn new(
         config: Config,
+        pages: Vec<Page>,
         backend: Box<dyn Read>,
         catalog: Catalog,
         now: Box<dyn Fn() -> i64 + Send + Sync>,
     ) -> Arc<Self> {
+        assert!(!pages.is_empty(), "a dashboard without a page");
+        let shown = |page| Shown { page, summary: RwLock::default(), asking: AsyncMutex::default() };
         Arc::new(Self {
             config,
             backend,
             catalog,
             now,
-            summary: RwLock::default(),
-            asking: AsyncMutex::default(),
+            pages: pages.into_iter().map(shown).collect(),
             turns: Semaphore::new(AT_ONCE),
             kept: Mutex::default(),
             counts: Counts::default(),
@@ -132,71 +145,78 @@ impl Dashboard {
 
     /// Its routes.
     pub fn routes(self: Arc<Self>) -> Router {
-        Router::new()
-            .route("/", get(whole_page))
-            .route("/tables", get(tables))
-            .route("/json", get(json).post(json_form))
-            .route("/export", get(export))
-            .route("/plot.svg", get(drawn))
-            .route("/api/v1/summary", get(summary_json))
-            .route("/api/v1/history", get(history_json))
+        let of_a_page = |at: &str| {
+            Router::new()
+                .route(&format!("{at}/"), get(whole_page))
+                .route(&format!("{at}/tables"), get(tables))
+                .route(&format!("{at}/json"), get(json).post(json_form))
+                .route(&format!("{at}/export"), get(export))
+                .route(&format!("{at}/plot.svg"), get(drawn))
+                .route(&format!("{at}/api/v1/summary"), get(summary_json))
+                .route(&format!("{at}/api/v1/history"), get(history_json))
+                .route(&format!("{at}/static/{{name}}"), get(asset))
+        };
+        of_a_page("")
+            .merge(of_a_page("/pages/{page}"))
+            .route("/pages/{page}", get(moved))
             .route("/healthz", get(healthz))
             .route("/metrics", get(metrics))
-            .route("/static/{name}", get(asset))
             .fallback(async || Failure(StatusCode::NOT_FOUND, "there is no such page; begin at ./".into()))
             .layer(axum::middleware::from_fn_with_state(self.clone(), around))
             .with_state(self)
     }
 
-    fn summary(&self) -> Arc<Summary> {
-        self.summary.read().expect("nothing panics while it is held").clone()
+    /// The page that an address names; the first one where it names none.
+    fn page(&self, names: &Names) -> Result<&Shown, Failure> {
+        let Some(name) = names.get("page") else { return Ok(&self.pages[0]) };
+        self.pages.iter().find(|shown| shown.page.name == name).ok_or_else(|| {
+            let known: Vec<_> = self.pages.iter().map(|shown| shown.page.name).collect();
+            let words = format!("there is no page {}; there are {}", quote(name), known.join(", "));
+            Failure(StatusCode::NOT_FOUND, words)
+        })
     }
 
-    /// Every grid as it is now: asked for once per change of the data, however many want to know.
-    async fn current(self: &Arc<Self>) -> Arc<Summary> {
+    /// A page as it is now: asked for once per change of the data, however many want to know.
+    async fn current(self: &Arc<Self>, shown: &Shown) -> Arc<Summary> {
         let is_fresh = |summary: &Summary| match summary.asked {
             None => false,
             // What went wrong may be right in a moment.
             Some(asked) if summary.problem.is_some() => asked.elapsed() < Duration::from_secs(5),
             Some(asked) => summary.version == self.backend.version() && asked.elapsed() < Duration::from_secs(3600),
         };
-        let last = self.summary();
+        let last = shown.last();
         if is_fresh(&last) {
             self.counts.reused.fetch_add(1, Ordering::Relaxed);
             return last;
         }
-        let _asking = match self.asking.try_lock() {
+        let _asking = match shown.asking.try_lock() {
             Ok(asking) => asking,
             // Somebody asks already; meanwhile the last answer does.
             Err(_) if last.asked.is_some() => return last,
-            Err(_) => self.asking.lock().await,
+            Err(_) => shown.asking.lock().await,
         };
-        let last = self.summary();
+        let last = shown.last();
         if is_fresh(&last) {
             return last;
         }
-        let this = self.clone();
+        let (this, page) = (self.clone(), shown.page);
         let answer = tokio::task::spawn_blocking(move || {
             // Read before the data: what changes while they are read is asked for again.
             let version = this.backend.version();
-            (
-                version,
-                this.backend
-                    .latest(&summary::measurements(this.catalog), (this.now)())
-                    .map(|latest| summary::grids(&latest, this.catalog)),
-            )
+            let latest = this.backend.latest(&page.measurements(), (this.now)());
+            (version, latest.map(|latest| sections(&page, latest)))
         });
         self.counts.asked.fetch_add(1, Ordering::Relaxed);
-        let (version, grids) = answer.await.unwrap_or_else(|error| (0, Err(anyhow!("{error}"))));
+        let (version, sections) = answer.await.unwrap_or_else(|error| (0, Err(anyhow!("{error}"))));
         let asked = Some(Instant::now());
-        let summary = Arc::new(match grids {
-            Ok(grids) => Summary { grids, problem: None, version, asked },
+        let summary = Arc::new(match sections {
+            Ok(sections) => Summary { sections, problem: None, version, asked },
             Err(error) => {
                 self.counts.failed.fetch_add(1, Ordering::Relaxed);
-                Summary { grids: last.grids.clone(), problem: Some(format!("{error:#}")), version, asked }
+                Summary { sections: last.sections.clone(), problem: Some(format!("{error:#}")), version, asked }
             }
         });
-        *self.summary.write().expect("nothing panics while it is held") = summary.clone();
+        *shown.summary.write().expect("nothing panics while it is held") = summary.clone();
         // What was made of other data is asked for no more.
         self.kept.lock().expect("nothing panics while it is held").clear();
         summary
@@ -223,6 +243,13 @@ impl Dashboard {
         }
         kept.insert(key, made.clone());
         made
+    }
+}
+
+impl Shown {
+    /// What was last asked for.
+    fn last(&self) -> Arc<Summary> {
+        self.summary.read().expect("nothing panics while it is held").clone()
     }
 }
 
@@ -364,69 +391,98 @@ impl Dashboard {
 
 type App = State<Arc<Dashboard>>;
 
-async fn whole_page(State(app): App, RawQuery(query): RawQuery, headers: HeaderMap) -> Response {
-    rendered(&app, query, &headers, "page", page::whole).await
+/// The names in an address, by what they name: `page`, `name`.
+type Names = HashMap<String, String>;
+
+async fn whole_page(
+    State(app): App,
+    Path(names): Path<Names>,
+    RawQuery(query): RawQuery,
+    headers: HeaderMap,
+) -> Result<Response, Failure> {
+    rendered(&app, &names, query, &headers, "page", page::whole).await
 }
 
-async fn tables(State(app): App, RawQuery(query): RawQuery, headers: HeaderMap) -> Response {
-    rendered(&app, query, &headers, "tables", page::tables).await
+/// The addresses in a page are relative, so its own ends with a slash.
+async fn moved(State(app): App, Path(names): Path<Names>) -> Result<Response, Failure> {
+    let address = format!("{}/", app.page(&names)?.page.name);
+    Ok((StatusCode::PERMANENT_REDIRECT, [(header::LOCATION, address)]).into_response())
+}
+
+async fn tables(
+    State(app): App,
+    Path(names): Path<Names>,
+    RawQuery(query): RawQuery,
+    headers: HeaderMap,
+) -> Result<Response, Failure> {
+    rendered(&app, &names, query, &headers, "tables", page::tables).await
 }
 
 async fn rendered(
     app: &Arc<Dashboard>,
+    names: &Names,
     query: Option<String>,
     headers: &HeaderMap,
     what: &str,
     render: fn(&View) -> String,
-) -> Response {
+) -> Result<Response, Failure> {
+    let shown = app.page(names)?;
     let options = Options::new(&pairs(query.as_deref()));
-    let summary = app.current().await;
-    let now = (app.now)();
-    let key = format!("{what} {:?} {} {options:?}", summary.asked, now.div_euclid(FRESH));
+    let summary = app.current(shown).await;
+    let (now, page) = ((app.now)(), &shown.page);
+    let key = format!("{what} {} {:?} {} {options:?}", page.name, summary.asked, now.div_euclid(FRESH));
     let made = app.made(key, || {
         let backend = app.backend.describe();
-        let view = View { config: &app.config, summary: &summary, backend: &backend, options: &options, now };
+        let view = View { config: &app.config, page, summary: &summary, backend: &backend, options: &options, now };
         ("text/html; charset=utf-8", render(&view))
     });
-    made.response(headers)
+    Ok(made.response(headers))
 }
 
-async fn json(state: App, RawQuery(query): RawQuery, headers: HeaderMap) -> Result<Response, Failure> {
-    either(state, pairs(query.as_deref()), headers).await
+async fn json(
+    State(app): App,
+    Path(names): Path<Names>,
+    RawQuery(query): RawQuery,
+    headers: HeaderMap,
+) -> Result<Response, Failure> {
+    either(&app, &names, pairs(query.as_deref()), &headers).await
 }
 
 /// The original's page asked with a form.
-async fn json_form(state: App, headers: HeaderMap, body: Bytes) -> Result<Response, Failure> {
-    either(state, pairs(std::str::from_utf8(&body).ok()), headers).await
+async fn json_form(
+    State(app): App,
+    Path(names): Path<Names>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Result<Response, Failure> {
+    either(&app, &names, pairs(std::str::from_utf8(&body).ok()), &headers).await
 }
 
-async fn either(State(app): App, pairs: Pairs, headers: HeaderMap) -> Result<Response, Failure> {
+async fn either(app: &Arc<Dashboard>, names: &Names, pairs: Pairs, headers: &HeaderMap) -> Result<Response, Failure> {
     if pairs.iter().any(|(name, _)| name.starts_with("path")) {
-        return Ok(app.past(pairs, Format::Json).await?.response(&headers));
+        return Ok(app.past(pairs, Format::Json).await?.response(headers));
     }
-    summary_json(State(app), headers).await
+    summarised(app, names, headers).await
+}
+
+async fn summary_json(State(app): App, Path(names): Path<Names>, headers: HeaderMap) -> Result<Response, Failure> {
+    summarised(&app, &names, &headers).await
 }
 
 /// What `/api/v1/summary` answers.
-#[derive(serde::Serialize)]
-struct Now<'a> {
-    now: i64,
-    problem: Option<&'a str>,
-    grids: &'a [Grid],
-}
-
-async fn summary_json(State(app): App, headers: HeaderMap) -> Result<Response, Failure> {
-    let summary = app.current().await;
-    if let Some(problem) = summary.problem.as_ref().filter(|_| summary.grids.is_empty()) {
+async fn summarised(app: &Arc<Dashboard>, names: &Names, headers: &HeaderMap) -> Result<Response, Failure> {
+    let shown = app.page(names)?;
+    let summary = app.current(shown).await;
+    if let Some(problem) = summary.problem.as_ref().filter(|_| summary.sections.is_empty()) {
         return Err(Failure(StatusCode::BAD_GATEWAY, problem.clone()));
     }
-    let now = (app.now)();
-    let key = format!("summary {:?} {}", summary.asked, now.div_euclid(FRESH));
+    let (now, page) = ((app.now)(), &shown.page);
+    let key = format!("summary {} {:?} {}", page.name, summary.asked, now.div_euclid(FRESH));
     let made = app.made(key, || {
-        let answer = Now { now, problem: summary.problem.as_deref(), grids: &summary.grids };
+        let answer = Now { now, problem: summary.problem.as_deref(), page, sections: &summary.sections };
         ("application/json", serde_json::to_string(&answer).unwrap_or_default())
     });
-    Ok(made.response(&headers))
+    Ok(made.response(headers))
 }
 
 async fn history_json(State(app): App, RawQuery(query): RawQuery, headers: HeaderMap) -> Result<Response, Failure> {
@@ -453,7 +509,7 @@ async fn export(State(app): App, RawQuery(query): RawQuery, headers: HeaderMap) 
 }
 
 async fn healthz(State(app): App) -> Response {
-    let summary = app.current().await;
+    let summary = app.current(&app.pages[0]).await;
     match &summary.problem {
         None => "ok\n".into_response(),
         Some(problem) => {
@@ -463,7 +519,7 @@ async fn healthz(State(app): App) -> Response {
 }
 
 async fn metrics(State(app): App) -> Response {
-    let summary = app.current().await;
+    let summary = app.current(&app.pages[0]).await;
     let mut text = String::new();
     let mut metric = |name: &str, kind: &str, help: &str, lines: Vec<(String, String)>| {
         let _ = writeln!(text, "# HELP {name} {help}\n# TYPE {name} {kind}");
@@ -488,18 +544,18 @@ async fn metrics(State(app): App) -> Response {
     let now = (app.now)();
     let escaped = |name: &str| name.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n");
     let ages = summary
-        .grids
+        .sections
         .iter()
         .map(|grid| (format!("{{grid=\"{}\"}}", escaped(&grid.name)), (now - grid.time).to_string()));
     metric("cloud_monitor_grid_age_seconds", "gauge", "Age of the newest number of a grid.", ages.collect());
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response()
 }
 
-async fn asset(State(app): App, Path(name): Path<String>, headers: HeaderMap) -> Response {
-    let Some(asset) = page::ASSETS.iter().find(|asset| asset.name == name) else {
+async fn asset(State(app): App, Path(names): Path<Names>, headers: HeaderMap) -> Response {
+    let Some(asset) = page::ASSETS.iter().find(|asset| names.get("name").is_some_and(|name| asset.name == name)) else {
         return Failure(StatusCode::NOT_FOUND, "there is no such file".into()).into_response();
     };
-    let made = app.made(format!("static {name}"), || (asset.kind, asset.bytes));
+    let made = app.made(format!("static {}", asset.name), || (asset.kind, asset.bytes));
     let mut response = made.response(&headers);
     // Its address holds the version.
     response
@@ -511,7 +567,10 @@ async fn asset(State(app): App, Path(name): Path<String>, headers: HeaderMap) ->
 /// What holds for every answer: no script but our own, nothing from elsewhere, and a count.
 async fn around(State(app): App, request: Request, next: Next) -> Response {
     let began = Instant::now();
-    let route = match request.uri().path() {
+    let path = request.uri().path();
+    // Each page has the same routes.
+    let of_a_page = path.strip_prefix("/pages/").and_then(|rest| rest.find('/').map(|at| &rest[at..]));
+    let route = match of_a_page.unwrap_or(path) {
         "/" => "/",
         "/tables" => "/tables",
         "/json" => "/json",

@@ -19,6 +19,8 @@ use crate::os::files::print;
 use crate::setup::{self, Config};
 use crate::sinks::embedded::{Filter, Store, TierStatus};
 use crate::text::{Table, count, size};
+use crate::view::table::sections;
+use crate::view::text;
 
 /// What can be done with the store.
 #[derive(Subcommand)]
@@ -72,15 +74,15 @@ fn open(config: &Config) -> Result<(PathBuf, Store)> {
 pub fn grid(config: &Config, now: i64, name: Option<&str>, all: bool) -> Result<ExitCode> {
     let (path, store) = open(config)?;
     let tags: Vec<_> = name.iter().map(|name| ("grid", *name)).collect();
-    let grids =
-        crate::view::summary::grids(&store.newest(&crate::monitors::grid::MEASUREMENTS, &tags)?, setup::CATALOG);
+    let page = &crate::monitors::grid::page::GRIDS;
+    let grids = sections(page, store.newest(&page.measurements(), &tags)?);
     ensure!(
         !grids.is_empty(),
         "{} has no grid{}; run collect-grid, or see what there is with gridmon-status store export",
         path.display(),
         name.map(|name| format!(" called {name:?}")).unwrap_or_default()
     );
-    let texts: Vec<_> = grids.iter().map(|grid| grid.text(now, all)).collect();
+    let texts: Vec<_> = grids.iter().map(|grid| text::section(page, grid, now, all)).collect();
     Ok(print(&texts.join("\n\n")))
 }
 

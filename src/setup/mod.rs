@@ -18,9 +18,11 @@ use crate::sinks::graphite::{carbon, render};
 use crate::sources::{cloud_scheduler, htcondor};
 use crate::{dashboard, spool};
 
+mod pages;
 mod sinks;
 mod stores;
 
+pub use self::pages::pages;
 pub use self::sinks::{roles, sinks, store_path};
 pub use self::stores::reader;
 

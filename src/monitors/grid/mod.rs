@@ -1,7 +1,8 @@
-//! The state of a grid: virtual machines, slots and jobs.
+//! Grids: HTCondor's pools and the clouds that Cloud Scheduler boots machines on.
 
 mod arithmetic;
-pub mod measurements;
+mod measurements;
+pub mod page;
 
 pub use self::arithmetic::{GridInput, points};
 pub use self::measurements::MEASUREMENTS;

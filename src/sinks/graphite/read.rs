@@ -18,7 +18,8 @@ pub struct GraphiteReader {
     shown: String,
     client: Client,
     patience: Duration,
-    seen: Mutex<Seen>,
+    /// By what was asked for.
+    seen: Mutex<HashMap<Vec<&'static str>, Seen>>,
     catalog: Catalog,
 }
 
@@ -119,7 +120,8 @@ impl Read for GraphiteReader {
     }
 
     fn latest(&self, measurements: &[&'static Measurement], now: i64) -> Result<Vec<Latest>> {
-        let last = self.seen.lock().expect("nothing panics while it is held").widely;
+        let names: Vec<_> = measurements.iter().map(|measurement| measurement.name).collect();
+        let last = self.seen.lock().expect("nothing panics while it is held").get(&names).and_then(|seen| seen.widely);
         let widely = last.is_none_or(|last| last.elapsed() > WIDELY);
         let (from, points) = if widely { (now - 86_400, 96) } else { (now - 900, 900) };
         let targets: Vec<_> = measurements.iter().map(|one| consolidated(&pattern(one), Fold::Last)).collect();
@@ -135,6 +137,7 @@ impl Read for GraphiteReader {
             }
         }
         let mut seen = self.seen.lock().expect("nothing panics while it is held");
+        let seen = seen.entry(names).or_default();
         if widely {
             *seen = Seen { widely: Some(Instant::now()), newest: HashMap::new() };
         }
