@@ -16,6 +16,8 @@ pub struct Latest {
     pub time: i64,
     /// The value.
     pub value: Value,
+    /// The time between two values of the series, in seconds: what its writer was configured to, where that is known.
+    pub every: i64,
 }
 
 /// What a plot is asked for by: a Carbon path that a measurement declares.
@@ -51,6 +53,8 @@ pub struct Values {
     pub path: String,
     /// What it counts, and how it folds.
     pub field: &'static Field,
+    /// The time between two of them, in seconds.
+    pub step: i64,
     /// Times in unix seconds, rising, with values.
     pub values: Vec<(i64, f64)>,
 }
@@ -69,10 +73,10 @@ pub trait Read: Send + Sync {
     /// When the store does not answer, or its answer cannot be read.
     fn latest(&self, measurements: &[&'static Measurement], now: i64) -> Result<Vec<Latest>>;
 
-    /// Returns values over a time (unix seconds, up to before `to`), at least `points` where there are so many: the time
-    /// between two of them in seconds, and the series in the order of `wanted`, empty where there is none.
+    /// Returns values over a time (unix seconds, up to before `to`), at least `points` where there are so many: the series
+    /// in the order of `wanted`, empty where there is none.
     ///
     /// # Errors
     /// When the store does not answer, or its answer cannot be read.
-    fn range(&self, wanted: &[Wanted], from: i64, to: i64, points: usize) -> Result<(i64, Vec<Values>)>;
+    fn range(&self, wanted: &[Wanted], from: i64, to: i64, points: usize) -> Result<Vec<Values>>;
 }

@@ -368,10 +368,10 @@ impl Dashboard {
                 this.counts.asked.fetch_add(1, Ordering::Relaxed);
                 let Question { wanted, from, to, points } = &question;
                 let answer = this.backend.range(wanted, *from, *to, *points);
-                let (step, values) = answer.inspect_err(|_| {
+                let values = answer.inspect_err(|_| {
                     this.counts.failed.fetch_add(1, Ordering::Relaxed);
                 })?;
-                let history = History::new(*from, *to, step, *points, values);
+                let history = History::new(*from, *to, *points, values);
                 Ok::<_, anyhow::Error>(this.made(key, || match format {
                     Format::Json => ("application/json", serde_json::to_string(&history).unwrap_or_default()),
                     Format::Tsv => ("text/tab-separated-values; charset=utf-8", history.table('\t')),

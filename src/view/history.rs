@@ -36,20 +36,15 @@ pub struct Series {
 }
 
 impl History {
-    /// Aligns `series` over `from..to`, with at most about `points` times. `step_seconds` is the time between two values of
-    /// the tier that they come from; programs that run more rarely have a longer one, which is found from the values.
-    pub fn new(from: i64, to: i64, step_seconds: i64, points: usize, mut series: Vec<Values>) -> Self {
-        // What a server gives that was not asked for, or is no number.
-        for Values { values, .. } in &mut series {
+    /// Aligns `series` over `from..to`, with at most about `points` times. The axis has the step of the most frequent series,
+    /// so that none is thinned that need not be; a value of a rarer one stands until its next one is due.
+    pub fn new(from: i64, to: i64, points: usize, mut series: Vec<Values>) -> Self {
+        for Values { step, values, .. } in &mut series {
+            // A server may give what was not asked for, or what is not a number.
             values.retain(|(time, value)| (from..to).contains(time) && value.is_finite());
+            *step = own_step(*step, values);
         }
-        let points = i64::try_from(points.max(1)).unwrap_or(i64::MAX);
-        // Of series that come at different rhythms the slowest is the common one; what came once a week has none.
-        let steps = series.iter().filter_map(|series| usual_step(&series.values)).filter(|step| *step <= 3600);
-        let step = steps.max().unwrap_or(0).max(step_seconds).max(1);
-        let span = to.saturating_sub(from).max(0);
-        // Whole steps, so that each bucket holds as many values as the next.
-        let bucket = step * (span / step / points + i64::from(span / step % points > 0)).max(1);
+        let bucket = bucket(from, to, points, &series);
         let mut rows = BTreeMap::<i64, Vec<Option<f64>>>::new();
         for (at, Values { field, values, .. }) in series.iter().enumerate() {
             let mut values = values.as_slice();
@@ -63,8 +58,8 @@ impl History {
         }
         let mut history = Self { from, to, step_seconds: bucket, ..Self::default() };
         history.series = series
-            .into_iter()
-            .map(|Values { path, field, .. }| Series { path, unit: field.unit, values: Vec::with_capacity(rows.len()) })
+            .iter()
+            .map(|one| Series { path: one.path.clone(), unit: one.field.unit, values: Vec::with_capacity(rows.len()) })
             .collect();
         for (time, row) in rows {
             // A line across a time of which nothing is known would be a lie.
@@ -76,6 +71,9 @@ impl History {
             for (series, value) in history.series.iter_mut().zip(row) {
                 series.values.push(value);
             }
+        }
+        for (drawn, Values { step, .. }) in history.series.iter_mut().zip(&series) {
+            hold(&history.times, &mut drawn.values, *step);
         }
         history
     }
@@ -102,11 +100,43 @@ impl History {
     }
 }
 
+/// The time between two buckets: whole steps of the most frequent series, so that each bucket holds as many of its values
+/// as the next.
+fn bucket(from: i64, to: i64, points: usize, series: &[Values]) -> i64 {
+    let points = i64::try_from(points.max(1)).unwrap_or(i64::MAX);
+    let with_values = series.iter().filter(|one| !one.values.is_empty()).map(|one| one.step).min();
+    let step = with_values.or_else(|| series.iter().map(|one| one.step).min()).unwrap_or(60).max(1);
+    let span = to.saturating_sub(from).max(0);
+    step.saturating_mul((span / step / points + i64::from(span / step % points > 0)).max(1))
+}
+
+/// The time between two values of a series: the one that the store told, unless the values are more frequent, or rarer but
+/// regular within an hour, as those of a program whose interval no store knows.
+fn own_step(told: i64, values: &[(i64, f64)]) -> i64 {
+    let told = told.max(1);
+    match usual_step(values) {
+        Some(usual) if usual < told || usual <= 3600 => usual.max(1),
+        _ => told,
+    }
+}
+
 /// The time between most neighbours; `None` with fewer than two values.
 fn usual_step(values: &[(i64, f64)]) -> Option<i64> {
     let mut steps: Vec<_> = values.windows(2).map(|pair| pair[1].0 - pair[0].0).collect();
     let middle = steps.len().saturating_sub(1) / 2;
     (!steps.is_empty()).then(|| *steps.select_nth_unstable(middle).1)
+}
+
+/// Lets each value stand until the next one is due, `step` later.
+fn hold(times: &[i64], values: &mut [Option<f64>], step: i64) {
+    let mut last: Option<(i64, f64)> = None;
+    for (time, value) in times.iter().zip(values) {
+        match (*value, last) {
+            (Some(value), _) => last = Some((*time, value)),
+            (None, Some((since, standing))) if time - since < step => *value = Some(standing),
+            _ => {}
+        }
+    }
 }
 
 /// Many values as one, as their field declares it.
@@ -138,13 +168,12 @@ mod tests {
         Field { name: "jobs", kind: Kind::Int, unit: "jobs", meaning: "", fold: Fold::Max, count: true };
 
     fn values(field: &'static Field, values: &[(i64, f64)]) -> Values {
-        Values { path: "a.b".into(), field, values: values.to_vec() }
+        Values { path: "a.b".into(), field, step: 60, values: values.to_vec() }
     }
 
     #[test]
     fn a_time_of_which_nothing_is_known_is_a_gap() {
-        let history =
-            History::new(0, 600, 60, 100, vec![values(&MEAN, &[(0, 1.0), (60, 2.0), (300, 3.0), (360, 4.0)])]);
+        let history = History::new(0, 600, 100, vec![values(&MEAN, &[(0, 1.0), (60, 2.0), (300, 3.0), (360, 4.0)])]);
         assert_eq!(history.times, [0, 60, 120, 300, 360]);
         assert_eq!(history.series[0].values, [Some(1.0), Some(2.0), None, Some(3.0), Some(4.0)]);
         assert_eq!(history.table('\t').lines().nth(3), Some("1970-01-01T00:02:00Z\t"));
@@ -154,7 +183,7 @@ mod tests {
     fn what_is_missing_from_one_series_alone_is_a_gap_in_it_alone() {
         let series =
             vec![values(&MEAN, &[(0, 1.0), (60, 2.0), (120, 3.0)]), values(&MEAN, &[(0, 5.0), (120, 6.0), (180, 7.0)])];
-        let history = History::new(0, 600, 60, 100, series);
+        let history = History::new(0, 600, 100, series);
         assert_eq!(history.times, [0, 60, 120, 180]);
         assert_eq!(history.series[1].values, [Some(5.0), None, Some(6.0), Some(7.0)]);
     }
@@ -162,33 +191,47 @@ mod tests {
     #[test]
     fn many_values_become_one_as_their_field_declares_it() {
         let ten: Vec<_> = (0..10).map(|at| (at * 60, at as f64)).collect();
-        let history = History::new(0, 600, 60, 2, vec![values(&MEAN, &ten), values(&MOST, &ten)]);
+        let history = History::new(0, 600, 2, vec![values(&MEAN, &ten), values(&MOST, &ten)]);
         assert_eq!((history.step_seconds, history.times.as_slice()), (300, &[0, 300][..]));
         assert_eq!(history.series[0].values, [Some(2.0), Some(7.0)]);
         assert_eq!(history.series[1].values, [Some(4.0), Some(9.0)]);
     }
 
     #[test]
-    fn of_two_rhythms_the_slower_one_is_common() {
+    fn the_most_frequent_series_is_not_thinned_and_a_value_of_a_rarer_one_stands_until_the_next() {
+        let seconds: Vec<_> = (0..60).map(|at| (at * 10, at as f64)).collect();
+        let nightly = Values { step: 86_400, ..values(&MEAN, &[(0, 7.0)]) };
+        let series = vec![values(&MEAN, &seconds), values(&MEAN, &[(0, 5.0), (300, 6.0)]), nightly];
+        let history = History::new(0, 600, 1000, series);
+        assert_eq!((history.step_seconds, history.times.len()), (10, 60));
+        assert_eq!(history.series[0].values, seconds.iter().map(|(_, value)| Some(*value)).collect::<Vec<_>>());
+        let stands: Vec<_> = (0..60).map(|at| Some(if at < 30 { 5.0 } else { 6.0 })).collect();
+        assert_eq!(history.series[1].values, stands);
+        assert!(history.series[2].values.iter().all(|value| *value == Some(7.0)));
+    }
+
+    #[test]
+    fn a_value_does_not_stand_beyond_the_time_of_the_next() {
         let minutes: Vec<_> = (0..20).map(|at| (at * 60, 1.0)).collect();
         let history =
-            History::new(0, 1200, 60, 1000, vec![values(&MEAN, &minutes), values(&MEAN, &[(0, 5.0), (600, 6.0)])]);
-        assert_eq!((history.step_seconds, history.times.as_slice()), (600, &[0, 600][..]));
+            History::new(0, 1200, 1000, vec![values(&MEAN, &minutes), values(&MEAN, &[(0, 5.0), (300, 6.0)])]);
+        assert_eq!(history.series[1].values[9], Some(6.0));
+        assert!(history.series[1].values[10..].iter().all(Option::is_none));
     }
 
     #[test]
     fn what_is_no_number_or_was_not_asked_for_is_not_shown() {
         let given = [(i64::MIN, 1.0), (0, f64::NAN), (60, 2.0), (120, f64::INFINITY), (600, 3.0), (i64::MAX, 4.0)];
-        let history = History::new(0, 600, 60, 100, vec![values(&MEAN, &given)]);
+        let history = History::new(0, 600, 100, vec![values(&MEAN, &given)]);
         assert_eq!((history.times.as_slice(), history.series[0].values.as_slice()), (&[60][..], &[Some(2.0)][..]));
         // The sum of which the mean is made is beyond all numbers.
-        let history = History::new(0, 600, 60, 2, vec![values(&MEAN, &[(0, f64::MAX), (60, f64::MAX)])]);
+        let history = History::new(0, 600, 2, vec![values(&MEAN, &[(0, f64::MAX), (60, f64::MAX)])]);
         assert_eq!(history.series[0].values, [None]);
     }
 
     #[test]
     fn nothing_is_an_empty_history() {
-        let history = History::new(0, 600, 60, 100, vec![values(&MEAN, &[])]);
+        let history = History::new(0, 600, 100, vec![values(&MEAN, &[])]);
         assert!(history.times.is_empty() && history.series[0].values.is_empty());
         assert_eq!(history.table(','), "time,a.b\n");
     }
@@ -203,7 +246,7 @@ mod tests {
         ) {
             let to = from + steps * 60;
             let given: Vec<_> = (0..steps).filter(|at| gaps[*at as usize % gaps.len()]).map(|at| (from + at * 60, at as f64)).collect();
-            let history = History::new(from, to, 60, points, vec![values(&MEAN, &given)]);
+            let history = History::new(from, to, points, vec![values(&MEAN, &given)]);
             let [series] = history.series.as_slice() else { panic!("one series") };
             prop_assert_eq!(series.values.len(), history.times.len());
             // Each gap adds a time, and buckets may begin before the range.

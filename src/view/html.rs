@@ -202,7 +202,7 @@ impl<'a> Shown<'a> {
     fn new(view: &'a View<'a>, section: &'a Section) -> Self {
         let others = Options { plots: Vec::new(), ..view.options.clone() }.address();
         let tail = if others == "?" { String::new() } else { format!("&amp;{}", &others[1..]) };
-        let is_stale = view.now - section.time > view.page.stale();
+        let is_stale = section.is_stale(view.now);
         Self { view, section, tables: section.tables(view.page, view.options.all), tail, is_stale }
     }
 
@@ -224,7 +224,7 @@ impl<'a> Shown<'a> {
         match (Health::of(cell), cell) {
             (_, None) => Is::Unknown,
             (Health::Silent, Some(cell)) => Is::Silent(self.since(cell.time)),
-            (_, Some(cell)) if self.is_stale => Is::Silent(self.since(cell.time)),
+            (_, Some(cell)) if self.is_stale && cell.is_stale(self.view.now) => Is::Silent(self.since(cell.time)),
             (Health::Down, _) => Is::Down,
             _ => Is::Up,
         }
@@ -490,7 +490,7 @@ impl<'a> Shown<'a> {
     }
 
     fn is_old(&self, cell: &Cell) -> bool {
-        self.is_stale || cell.is_old()
+        (self.is_stale && cell.is_stale(self.view.now)) || cell.is_old()
     }
 
     /// What stands in a cell: the number, yes or no.

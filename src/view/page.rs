@@ -16,8 +16,7 @@ pub struct Page {
     pub section: Option<&'static str>,
     /// The program that collects its numbers, for a reader who has none yet; empty when nobody knows.
     pub program: &'static str,
-    /// The time between two values of a series, in seconds. A number is late when it is so much older than the newest of
-    /// its section; a section is stale when it has been silent for three times as long.
+    /// The time between two runs of that program by default, in seconds, for the same reader.
     pub every: i64,
     /// The tables, in the order of the HTML.
     pub tables: &'static [Table],
@@ -394,12 +393,7 @@ impl Page {
         measurements
     }
 
-    /// How long a section may be silent until all its numbers are old, in seconds.
-    pub fn stale(&self) -> i64 {
-        3 * self.every
-    }
-
-    /// How long something may be silent until it is left out, in seconds. It is gone, or nobody can ask it.
+    /// How long a series of its default interval may be silent until its row is left out, in seconds.
     pub fn gone(&self) -> i64 {
         (10 * self.every).max(3600)
     }

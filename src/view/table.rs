@@ -17,6 +17,9 @@ pub struct Number {
     pub time: i64,
     /// The Carbon path that it has or would have: what a plot of it is asked for by.
     pub path: String,
+    /// The time between two values of its series, in seconds.
+    #[serde(skip)]
+    every: i64,
     #[serde(skip)]
     series: Point,
     #[serde(skip)]
@@ -30,6 +33,8 @@ pub struct Section {
     pub name: String,
     /// The newest time of all its numbers, in unix seconds.
     pub time: i64,
+    /// The shortest time between two values of a series of it, in seconds.
+    every: i64,
     /// Its numbers by measurement, in the order of [`Page::measurements`].
     numbers: Vec<Vec<Number>>,
 }
@@ -90,7 +95,9 @@ pub struct Cell<'a> {
     pub time: i64,
     /// The Carbon path of its number.
     pub number: &'a str,
-    /// Whether it is older than the newest number of its section by an interval and more.
+    /// The time between two values of its series, in seconds.
+    pub every: i64,
+    /// Whether it is older than the newest number of its section by its interval and more.
     pub late: bool,
 }
 
@@ -125,6 +132,11 @@ impl Cell<'_> {
         self.late && !self.is_zero()
     }
 
+    /// Whether its series has been silent for three intervals at a time in unix seconds.
+    pub fn is_stale(&self, now: i64) -> bool {
+        now.saturating_sub(self.time) > self.every.saturating_mul(3)
+    }
+
     /// Whether it is a count of nothing.
     pub fn is_zero(&self) -> bool {
         self.value == Value::Int(0)
@@ -135,7 +147,7 @@ impl Cell<'_> {
 pub fn sections(page: &Page, latest: Vec<Latest>) -> Vec<Section> {
     let measurements = page.measurements();
     let mut sections = BTreeMap::<String, Section>::new();
-    for Latest { series, field, time, value } in latest {
+    for Latest { series, field, time, value, every } in latest {
         let Some(of) = measurements.iter().position(|measurement| measurement.name == series.measurement()) else {
             continue;
         };
@@ -143,11 +155,12 @@ pub fn sections(page: &Page, latest: Vec<Latest>) -> Vec<Section> {
         let (Some(name), Some(path)) = (name, measurements[of].carbon_path(&series, field.name)) else { continue };
         if !sections.contains_key(name) {
             let numbers = vec![Vec::new(); measurements.len()];
-            sections.insert(name.into(), Section { name: name.into(), time: i64::MIN, numbers });
+            sections.insert(name.into(), Section { name: name.into(), time: i64::MIN, every: i64::MAX, numbers });
         }
         let Some(section) = sections.get_mut(name) else { continue };
-        let number = Number { value, time: time / SECOND, path, series, field: field.name };
+        let number = Number { value, time: time / SECOND, path, every: every.max(1), series, field: field.name };
         section.time = section.time.max(number.time);
+        section.every = section.every.min(number.every);
         section.numbers[of].push(number);
     }
     sections.into_values().collect()
@@ -171,14 +184,19 @@ impl Section {
         &self.numbers[of]
     }
 
-    /// Its tables, one for each that the page declares. What has been silent for longer than [`Page::gone`] is left out,
-    /// unless `all` is wanted.
+    /// Whether all its numbers are old at a time in unix seconds: its most frequent series has been silent for three
+    /// intervals.
+    pub fn is_stale(&self, now: i64) -> bool {
+        now.saturating_sub(self.time) > self.every.saturating_mul(3)
+    }
+
+    /// Its tables, one for each that the page declares. A row that has been silent for ten of its intervals, and for an hour
+    /// at least, is left out unless `all` is wanted: it is gone, or nobody can ask it.
     pub fn tables<'a>(&'a self, page: &'a Page, all: bool) -> Vec<Table<'a>> {
         let measurements = page.measurements();
         let build = |of: &'a page::Table| {
-            let since = if all || of.stands == Stands::Badges { i64::MIN } else { self.time - page.gone() };
-            let late = self.time.saturating_sub(page.every);
-            Builder::new(self, of, &measurements).table(since, late)
+            let keeps_all = all || of.stands == Stands::Badges;
+            Builder::new(self, of, &measurements).table(self.time, keeps_all)
         };
         page.tables.iter().map(build).collect()
     }
@@ -193,17 +211,30 @@ struct Builder<'a> {
 /// The numbers of a row, each with its measurement.
 struct Found<'a> {
     newest: i64,
+    /// The longest time between two values of a series of it, in seconds.
+    every: i64,
     numbers: Vec<(&'static Measurement, &'a Number)>,
     inner: BTreeMap<Vec<&'a str>, Found<'a>>,
 }
 
 impl Default for Found<'_> {
     fn default() -> Self {
-        Self { newest: i64::MIN, numbers: Vec::new(), inner: BTreeMap::new() }
+        Self { newest: i64::MIN, every: 0, numbers: Vec::new(), inner: BTreeMap::new() }
     }
 }
 
 impl<'a> Found<'a> {
+    /// Notes that it has a number.
+    fn note(&mut self, number: &Number) {
+        self.newest = self.newest.max(number.time);
+        self.every = self.every.max(number.every);
+    }
+
+    /// Whether it had a number lately, given the newest time of its section.
+    fn is_there(&self, newest: i64) -> bool {
+        self.newest > newest.saturating_sub(self.every.saturating_mul(10).max(3600))
+    }
+
     /// All its numbers, those of the second level too.
     fn all(&self) -> impl Iterator<Item = &(&'static Measurement, &'a Number)> {
         self.numbers.iter().chain(self.inner.values().flat_map(|inner| &inner.numbers))
@@ -224,7 +255,7 @@ impl<'a> Builder<'a> {
             let outer = is_outer(&keys, measurement);
             for number in numbers {
                 let row = rows.entry(keys.first().map_or("–", |key| number.tag(key))).or_default();
-                row.newest = row.newest.max(number.time);
+                row.note(number);
                 if except.is_some_and(|(tag, value)| number.tag(tag) == value) {
                     continue;
                 }
@@ -232,26 +263,27 @@ impl<'a> Builder<'a> {
                     true => row,
                     false => row.inner.entry(keys[1..].iter().map(|key| number.tag(key)).collect()).or_default(),
                 };
-                row.newest = row.newest.max(number.time);
+                row.note(number);
                 row.numbers.push((measurement, number));
             }
         }
         Self { of, rows }
     }
 
-    /// The table of what was not silent since a time.
-    fn table(mut self, since: i64, late: i64) -> Table<'a> {
+    /// The table, given the newest time of its section. Rows that are gone are left out unless it `keeps_all`.
+    fn table(mut self, newest: i64, keeps_all: bool) -> Table<'a> {
         let known = self.rows.len();
-        self.rows.retain(|_, row| row.newest > since);
+        self.rows.retain(|_, row| keeps_all || row.is_there(newest));
         for row in self.rows.values_mut() {
-            row.inner.retain(|_, inner| inner.newest > since);
+            row.inner.retain(|_, inner| keeps_all || inner.is_there(newest));
         }
         let columns = self.columns();
         let fill = |numbers: &[(&'static Measurement, &'a Number)]| {
             let mut cells = vec![None; columns.len()];
             for (measurement, number) in numbers {
-                let cell =
-                    Cell { value: number.value, time: number.time, number: &number.path, late: number.time <= late };
+                let Number { value, time, path, every, .. } = *number;
+                let late = *time <= newest.saturating_sub(*every);
+                let cell = Cell { value: *value, time: *time, number: path, every: *every, late };
                 let fits = |column: &Column| {
                     is_of(column.of, measurement) && fits(column.of, number).is_some_and(|head| head == column.head)
                 };

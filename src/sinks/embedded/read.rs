@@ -183,10 +183,11 @@ impl Store {
             let Some(((last_field, (last_time, last_value)), others)) = found.split_last() else { continue };
             // The names are taken apart once for all fields.
             let names = series.names()?;
+            let every = Tier::Raw.step_seconds();
             for (field, (time, value)) in others {
-                latest.push(Latest { series: names.clone(), field, time: *time, value: *value });
+                latest.push(Latest { series: names.clone(), field, time: *time, value: *value, every });
             }
-            latest.push(Latest { series: names, field: last_field, time: *last_time, value: *last_value });
+            latest.push(Latest { series: names, field: last_field, time: *last_time, value: *last_value, every });
         }
         Ok(latest)
     }

@@ -9,7 +9,7 @@ use std::sync::Mutex;
 use anyhow::Result;
 
 use super::{Filter, Series, Store};
-use crate::model::{Measurement, SECOND, Value};
+use crate::model::{Measurement, SECOND, Tier, Value};
 use crate::query::{Latest, Read, Values, Wanted};
 
 /// The embedded store.
@@ -81,7 +81,7 @@ impl Read for EmbeddedReader {
         Ok(self.ask(|store| store.newest(measurements, &[]))?.unwrap_or_default())
     }
 
-    fn range(&self, wanted: &[Wanted], from: i64, to: i64, points: usize) -> Result<(i64, Vec<Values>)> {
+    fn range(&self, wanted: &[Wanted], from: i64, to: i64, points: usize) -> Result<Vec<Values>> {
         let answer = self.ask(|store| {
             let found = wanted.iter().map(|wanted| self.find(store, wanted)).collect::<Result<Vec<_>>>()?;
             let asked: Vec<_> = wanted
@@ -92,17 +92,18 @@ impl Read for EmbeddedReader {
             let range = store.range(&asked, from.saturating_mul(SECOND), to.saturating_mul(SECOND), points)?;
             let mut values = range.values.into_iter();
             let found = found.iter().map(|series| series.as_ref().and_then(|_| values.next()).unwrap_or_default());
-            Ok((range.tier.step_seconds(), found.collect::<Vec<_>>()))
+            Ok((range.tier, found.collect::<Vec<_>>()))
         })?;
-        let (step, found) = answer.unwrap_or_else(|| (60, vec![Vec::new(); wanted.len()]));
+        let (tier, found) = answer.unwrap_or_else(|| (Tier::Raw, vec![Vec::new(); wanted.len()]));
         let seconds = |values: Vec<(i64, Value)>| {
             values.into_iter().map(|(time, value)| (time / SECOND, value.as_f64())).collect()
         };
         let series = wanted.iter().zip(found).map(|(wanted, values)| Values {
             path: wanted.path.clone(),
             field: wanted.number.field,
+            step: tier.step_seconds(),
             values: seconds(values),
         });
-        Ok((step, series.collect()))
+        Ok(series.collect())
     }
 }

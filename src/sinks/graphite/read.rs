@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, ensure};
 
 use super::render;
-use crate::model::{Catalog, Fold, Kind, Measurement, SECOND, Value};
+use crate::model::{Catalog, Fold, Kind, Measurement, SECOND, Tier, Value};
 use crate::os::http::{Client, Url};
 use crate::query::{Latest, Read, Values, Wanted};
 
@@ -158,12 +158,13 @@ impl Read for GraphiteReader {
                 field: wanted.number.field,
                 time: time.saturating_mul(SECOND),
                 value,
+                every: Tier::Raw.step_seconds(),
             })
         });
         Ok(latest.collect())
     }
 
-    fn range(&self, wanted: &[Wanted], from: i64, to: i64, points: usize) -> Result<(i64, Vec<Values>)> {
+    fn range(&self, wanted: &[Wanted], from: i64, to: i64, points: usize) -> Result<Vec<Values>> {
         let targets: Vec<_> =
             wanted.iter().map(|wanted| consolidated(&wanted.path, wanted.number.field.fold)).collect();
         // Its range excludes the beginning and includes the end; ours is the other way round.
@@ -171,17 +172,17 @@ impl Read for GraphiteReader {
         for (target, series) in self.ask(&targets, from - 1, to - 1, points)? {
             answers.insert(path(&target).to_string(), series);
         }
-        let mut step = 0;
         let mut all = Vec::new();
         for wanted in wanted {
             let datapoints = answers.remove(&wanted.path).map(|series| series.datapoints).unwrap_or_default();
+            let mut step = 1;
             if let [(_, first), (_, second), ..] = datapoints.as_slice() {
                 ensure!(second > first, "{}: its times do not rise", wanted.path);
-                step = step.max(second - first);
+                step = second - first;
             }
             let values = datapoints.into_iter().filter_map(|(value, time)| Some((time, value?)));
-            all.push(Values { path: wanted.path.clone(), field: wanted.number.field, values: values.collect() });
+            all.push(Values { path: wanted.path.clone(), field: wanted.number.field, step, values: values.collect() });
         }
-        Ok((step.max(1), all))
+        Ok(all)
     }
 }
