@@ -30,7 +30,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use gridmon::model::{Point, SECOND, Tier, Value, validate};
-use gridmon::sinks::embedded::{Filter, Range, Series, Store};
+use gridmon::query::Selector;
+use gridmon::sinks::embedded::{Range, Series, Store};
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, OpenFlags, params};
 
@@ -346,7 +347,7 @@ fn latest(table: &mut Table) {
     let newest = BEGIN + 89 * MINUTE;
     let rows = plain_rows(&path, newest);
     assert_eq!(rows.len(), LATEST, "a row for each series");
-    let found = open(&path).find(&Filter::default()).expect("a store");
+    let found = open(&path).find(&Selector::default()).expect("a store");
     let fields: Vec<_> = rows.iter().map(|row| field_name(&path, row.field)).collect();
     let names: Vec<_> = rows
         .iter()
@@ -548,7 +549,7 @@ fn values(cloud: &Point, time: i64) -> Point {
 
 /// A series in the middle of the large store, of all tiers.
 fn one(store: &Store) -> (Series, &'static str) {
-    let filter = Filter::measurement("grid_cloud").with("cloud", &format!("cc-east-{:03}", FOLDED / 2));
+    let filter = Selector::measurement("grid_cloud").with("cloud", &format!("cc-east-{:03}", FOLDED / 2));
     (store.find(&filter).expect("a store").remove(0), "mips")
 }
 
@@ -596,7 +597,9 @@ fn of_its_own(part: &str, path: &Path, more: &[String]) -> Option<usize> {
                     count += black_box(point).fields().count();
                     Ok(())
                 };
-                store.points(tier, &Filter::default(), i64::MIN, i64::MAX, &mut each, &|_| ()).expect("a store");
+                store
+                    .points(tier, &Selector::default(), gridmon::model::Window::ALL, &mut each, &|_| ())
+                    .expect("a store");
             }
             Some(count)
         }

@@ -16,7 +16,8 @@ use std::time::{Duration, Instant};
 use std::{fs, thread};
 
 use gridmon::model::{Point, SECOND, Tier, Value};
-use gridmon::sinks::embedded::{Filter, Store};
+use gridmon::query::Selector;
+use gridmon::sinks::embedded::Store;
 use sandbox::monitor::Monitor;
 use sandbox::{Sandbox, http};
 use serde_json::Value as Json;
@@ -143,7 +144,7 @@ fn stored(sandbox: &Sandbox) -> BTreeMap<String, (f64, i64)> {
         }
         Ok(())
     };
-    store.points(Tier::Raw, &Filter::default(), 0, i64::MAX, &mut each, &|_| {}).unwrap();
+    store.points(Tier::Raw, &Selector::default(), gridmon::model::Window::ALL, &mut each, &|_| {}).unwrap();
     newest
 }
 

@@ -16,7 +16,8 @@ use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use gridmon::model::{Point, SECOND, Tier, Value};
-use gridmon::sinks::embedded::{Config, Filter, Series, Store};
+use gridmon::query::Selector;
+use gridmon::sinks::embedded::{Config, Series, Store};
 use proptest::prelude::*;
 use proptest::sample::Index;
 use rusqlite::Connection;
@@ -120,7 +121,7 @@ fn everything(store: &Store) -> anyhow::Result<Model> {
             model.write(tier, &[point]);
             Ok(())
         };
-        store.points(tier, &Filter::default(), i64::MIN, i64::MAX, &mut each, &|_| {})?;
+        store.points(tier, &Selector::default(), gridmon::model::Window::ALL, &mut each, &|_| {})?;
     }
     Ok(model)
 }
@@ -234,7 +235,7 @@ fn written(writes: &[(Tier, Vec<Point>)]) -> (TempDir, PathBuf, Store, Model) {
 
 /// The series of a store by key.
 fn by_key(store: &Store) -> BTreeMap<String, Series> {
-    store.find(&Filter::default()).unwrap().into_iter().map(|series| (series.key.clone(), series)).collect()
+    store.find(&Selector::default()).unwrap().into_iter().map(|series| (series.key.clone(), series)).collect()
 }
 
 /// `short` cases, in the soak forty times as many.
@@ -255,16 +256,16 @@ proptest! {
 
         // Half a time, and the series that a filter means.
         let series: Vec<Point> = model.series().iter().map(|key| Point::of_series(key).unwrap()).collect();
-        let mut filters = vec![Filter::default()];
+        let mut filters = vec![Selector::default()];
         for one in series.iter().take(8) {
-            let whole = Filter::measurement(one.measurement());
+            let whole = Selector::measurement(one.measurement());
             filters.push(whole.clone());
             filters.push(one.tags().fold(whole.clone(), |filter, (name, value)| filter.with(name, value)));
             let names: Vec<_> = one.tags().collect();
             if !names.is_empty() {
                 let (name, value) = *tags.get(&names);
                 filters.push(whole.with(name, value));
-                filters.push(Filter { measurement: None, tags: vec![(name.into(), value.into())] });
+                filters.push(Selector { measurement: None, tags: vec![(name.into(), value.into())] });
             }
         }
         for filter in filters {
@@ -281,7 +282,7 @@ proptest! {
                     told.write(tier, &[point]);
                     Ok(())
                 };
-                reader.points(tier, &filter, from, to, &mut each, &|_| {}).unwrap();
+                reader.points(tier, &filter, gridmon::model::Window { from, to }, &mut each, &|_| {}).unwrap();
                 let of = |(t, series, _, time): &(Tier, String, String, i64)| {
                     *t == tier && expected.contains(series) && *time >= from && *time < to
                 };
@@ -433,7 +434,7 @@ fn a_point_at_the_beginning_of_time_makes_no_question_slow() {
     let at = |time| Point::new("m".into(), [], [("value".into(), Value::Int(1))], time);
     store.write(Tier::Raw, &[at(i64::MIN), at(0), at(NOON), at(i64::MAX - 1)], later()).unwrap();
     let reader = Store::open_to_read(&path).unwrap().unwrap();
-    let series = reader.find(&Filter::default()).unwrap().remove(0);
+    let series = reader.find(&Selector::default()).unwrap().remove(0);
     let began = Instant::now();
     let values = reader.range_of(Tier::Raw, &[(&series, "value")], i64::MIN, i64::MAX).unwrap();
     assert_eq!(values[0].iter().map(|(time, _)| *time).collect::<Vec<_>>(), [i64::MIN, 0, NOON, i64::MAX - 1]);
@@ -511,7 +512,7 @@ fn meet(path: &Path, model: &Model, damaged: &str) -> Met {
     }
     let read = Store::open_to_read(path).and_then(|store| {
         let store = store.expect("it is there");
-        let wanted = store.find(&Filter::default())?;
+        let wanted = store.find(&Selector::default())?;
         let wanted: Vec<_> = wanted.iter().map(|series| (series, "value")).collect();
         store.latest(&wanted)?;
         store.range(&wanted, NOON, NOON + 9 * HOUR, 100)?;

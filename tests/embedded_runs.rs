@@ -17,7 +17,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use gridmon::model::{Point, SECOND, Tier, Value};
-use gridmon::sinks::embedded::{Filter, Store};
+use gridmon::query::Selector;
+use gridmon::sinks::embedded::Store;
 use rusqlite::Connection;
 use sandbox::disk::SmallDisk;
 use sandbox::proof::{Clouds, Keeper, Key, Random, batches, copy, is_report, names, seed, slot, soak};
@@ -133,7 +134,7 @@ fn all_stored(store: &Path) -> BTreeMap<Key, f64> {
         }
         Ok(())
     };
-    store.points(Tier::Raw, &Filter::default(), i64::MIN, i64::MAX, &mut each, &|_| {}).unwrap();
+    store.points(Tier::Raw, &Selector::default(), gridmon::model::Window::ALL, &mut each, &|_| {}).unwrap();
     values
 }
 

@@ -11,7 +11,8 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use gridmon::model::{Point, SECOND, Tier};
-use gridmon::sinks::embedded::{Filter, Store};
+use gridmon::query::Selector;
+use gridmon::sinks::embedded::Store;
 use sandbox::{NOW, Outcome, Sandbox};
 use support::skip;
 
@@ -50,7 +51,7 @@ fn everything(path: &Path) -> Vec<String> {
             lines.push(format!("{tier} {}", point.line()));
             Ok(())
         };
-        store.points(tier, &Filter::default(), i64::MIN, i64::MAX, &mut each, &|_| {}).unwrap();
+        store.points(tier, &Selector::default(), gridmon::model::Window::ALL, &mut each, &|_| {}).unwrap();
     }
     lines.sort();
     lines

@@ -18,9 +18,7 @@ use gridmon::dashboard::config::Source as From;
 use gridmon::dashboard::{Config, Dashboard, serve};
 use gridmon::model::{Field, Fold, Kind, Measurement, Point, SECOND, Tag};
 use gridmon::monitors::grid::page::GRIDS;
-use gridmon::query::Latest;
-use gridmon::query::Values;
-use gridmon::query::{self, Wanted};
+use gridmon::query::{self, Latest, Values, Wanted};
 use gridmon::view::page::{self, Page, Table};
 use gridmon::view::{table, text};
 

@@ -48,7 +48,7 @@ fuzz_target!(|outside: Outside| {
         if let Ok(time) = times::parse(text, now) {
             assert!(jiff::Timestamp::from_second(time).is_ok(), "{text:?} is {time}");
         }
-        if let Ok(wanted) = Wanted::new(text) {
+        if let Ok(wanted) = Wanted::new(text, gridmon::setup::CATALOG) {
             assert!(!text.contains(|c: char| "*?{}[](),\"'<>&".contains(c)), "{:?}", wanted.path);
         }
     }

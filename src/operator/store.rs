@@ -14,10 +14,11 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::spool_commands::{complain, is_own, state_directory, tell};
 use crate::frame::state::State;
-use crate::model::{Point, SECOND, Tier, parse_time, utc};
+use crate::model::{Point, SECOND, Tier, Window, parse_time, utc};
 use crate::os::files::print;
+use crate::query::Selector;
 use crate::setup::{self, Config};
-use crate::sinks::embedded::{Filter, Store, TierStatus};
+use crate::sinks::embedded::{Store, TierStatus};
 use crate::text::{Table, count, size};
 use crate::view::table::sections;
 use crate::view::text;
@@ -229,7 +230,7 @@ impl Export {
 
     /// Writes it, and says how many points that were.
     fn write(&self, config: &Config, store: &Store, out: &mut dyn Write, bar: bool) -> Result<usize> {
-        let filter = Filter { measurement: self.measurement.clone(), tags: self.tag.clone() };
+        let selector = Selector { measurement: self.measurement.clone(), tags: self.tag.clone() };
         let nanoseconds = |seconds: i64| seconds.saturating_mul(SECOND);
         let (from, to) = (self.from.map_or(i64::MIN, nanoseconds), self.to.map_or(i64::MAX, nanoseconds));
         let tiers: Vec<_> = Tier::ALL.into_iter().filter(|tier| self.tier.is_none_or(|only| only == *tier)).collect();
@@ -243,7 +244,7 @@ impl Export {
                     each(*tier, Some(point))
                 };
                 let progress = |time| bar.iter().for_each(|bar| bar.at(time));
-                store.points(*tier, &filter, from, to, &mut one, &progress)?;
+                store.points(*tier, &selector, Window { from, to }, &mut one, &progress)?;
             }
             Ok(())
         };
@@ -260,7 +261,7 @@ impl Export {
                 })?;
             }
             Format::Csv => {
-                let series = store.find(&filter)?;
+                let series = store.find(&selector)?;
                 let tags = series.iter().filter_map(|series| series.names().ok());
                 let tags = tags.flat_map(|names| names.tags().map(|tag| tag.0.to_string()).collect::<Vec<_>>());
                 let tags: BTreeSet<String> = tags.collect();

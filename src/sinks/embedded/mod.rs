@@ -35,7 +35,7 @@ use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior};
 use rustix::fs::{Access, access};
 
 use self::errors::{in_words, way_out};
-pub use self::read::{Filter, Range, Series, TierStatus};
+pub use self::read::{Range, Series, TierStatus};
 pub use self::reader::EmbeddedReader;
 use self::schema::{APPLICATION, MIGRATIONS, make, migrate};
 use self::write::{forget_series, remove_some, write};
