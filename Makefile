@@ -2,6 +2,8 @@
 SHELL := /bin/bash -o pipefail
 .DELETE_ON_ERROR:
 .PHONY: build demo test test-all soak test-deps lint lint-deps bench fuzz picture
+# A soak has the machine for itself, also under -j.
+.NOTPARALLEL:
 
 export GRIDMON_SKIPPED := $(CURDIR)/target/skipped
 # What the operator has set for his own runs must not reach the tests.
@@ -37,29 +39,57 @@ test-all: SUITES = trixie sid
 test-all: TESTS = -- --include-ignored
 test-all: test
 
-# The proofs of delivery in their long forms: every pair of kills, a day without Carbon, 10,000 random faults, a million
-# schedules on a simulated disk, 20,000 runs into the embedded store, 200 clients of cloud-monitor for a minute. More than
-# half an hour; GRIDMON_SEED repeats the faults of a seed.
-soak: test-deps
-	GRIDMON_SOAK=1 GRIDMON_SCHEDULES=1000000 cargo test --release --locked --test delivery_kills --test delivery_outage \
-		--test soak --test spool_model --test embedded --test embedded_runs --test cloud_monitor -- --nocapture
+# The proofs of delivery in their long forms, at most two hours in all; each by itself too. GRIDMON_SEED repeats the faults
+# of a seed.
+SOAKS = soak-kills soak-outage soak-faults soak-model soak-store soak-writers soak-clients
+.PHONY: $(SOAKS)
+SOAK = GRIDMON_SOAK=1 cargo test --release --locked
+soak: $(SOAKS)
+
+# Every pair of kills of a run and of the one after it.
+soak-kills: test-deps
+	$(SOAK) --test delivery kills:: -- --nocapture
+
+# A day without Carbon.
+soak-outage: test-deps
+	$(SOAK) --test delivery outage:: -- --nocapture
+
+# 10,000 random faults.
+soak-faults: test-deps
+	$(SOAK) --test delivery soak:: -- --nocapture
+
+# A million schedules on a simulated disk.
+soak-model:
+	GRIDMON_SCHEDULES=1000000 $(SOAK) --test delivery spool_model:: -- --nocapture
+
+# The embedded store: what is written and read, and every kind of damage.
+soak-store:
+	$(SOAK) --test store embedded:: -- --nocapture
+
+# 20,000 runs into the embedded store.
+soak-writers: test-deps
+	$(SOAK) --test store runs:: -- --nocapture
+
+# 200 clients of cloud-monitor for a minute.
+soak-clients: test-deps
+	$(SOAK) --test programs --test servers cloud_monitor:: -- --nocapture
 
 # The Debian packages of the servers, and HTCondor unpacked; as root, else nothing.
 SUITES = trixie
 test-deps:
-	@tests/servers/install.sh $(SUITES)
+	@testkit/servers/install.sh $(SUITES)
 
 # The README's picture of the dashboard, taken anew.
 picture: test-deps
-	GRIDMON_PICTURE=1 cargo test --locked --test cloud_monitor_page screenshot -- --ignored
+	GRIDMON_PICTURE=1 cargo test --locked --test browser screenshot -- --ignored
 
 # Everything that can be said without running: format, lints, docs, features, licences and versions of dependencies.
 lint: lint-deps
-	cargo fmt --check
-	cargo clippy --locked --all-targets --features demo -- -D warnings
+	cargo fmt --all --check
+	cargo clippy --locked --workspace --all-targets --features demo -- -D warnings
 	cargo clippy --locked --no-default-features --features grid -- -D warnings
 	cargo clippy --locked --no-default-features -- -D warnings
-	RUSTDOCFLAGS='-D warnings' cargo doc --locked --no-deps --document-private-items
+	RUSTDOCFLAGS='-D warnings' cargo doc --locked --workspace --no-deps --document-private-items
 	cargo deny --offline check licenses bans sources
 
 lint-deps:
