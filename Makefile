@@ -1,7 +1,7 @@
 # What there is to do here. `make test` is the one command that runs every test; see README.md.
 SHELL := /bin/bash -o pipefail
 .DELETE_ON_ERROR:
-.PHONY: build demo test test-all soak test-deps lint lint-deps bench fuzz picture
+.PHONY: build demo test test-all style soak test-deps lint lint-deps bench fuzz picture
 # A soak has the machine for itself, also under -j.
 .NOTPARALLEL:
 
@@ -25,19 +25,43 @@ else
 	@cargo run --quiet $(QUICK) --bin gridmon-demo -- --folder "$(DEMO)" $(if $(HOURS),--hours $(HOURS))
 endif
 
-# The tests, on real servers where they are installed; at the end the sum, and what was skipped for want of a server.
+# The gate. What can be said without running first: format, lints, docs, every set of features. Then the tests, on real
+# servers where they are installed. At the end the ten slowest, what was skipped for want of a server, and the sum.
 test: test-deps
-	@mkdir -p target && rm -f $(GRIDMON_SKIPPED)
-	cargo test --locked --no-fail-fast --features demo $(TESTS) 2>&1 | tee target/test.log
-	@sort -u $(GRIDMON_SKIPPED) 2>/dev/null; \
-	skipped=$$(sort -u $(GRIDMON_SKIPPED) 2>/dev/null | wc -l); \
-	sed -n 's/^test result: .* \([0-9]*\) passed; \([0-9]*\) failed.*/\1 \2/p' target/test.log | \
-	awk -v skipped=$$skipped '{ p += $$1; f += $$2 } END { printf "%d passed, %d failed, %d skipped\n", p - skipped, f, skipped }'
+	@mkdir -p target && rm -f $(GRIDMON_SKIPPED) target/test.log
+	@$(MAKE) --no-print-directory style
+	@status=0; \
+	cargo test --locked --no-fail-fast --features demo $(TIMED) --lib --bins --tests \
+		-- -Zunstable-options --report-time $(TESTS) 2>&1 | tee target/test.log || status=$$?; \
+	cargo test --locked --features demo --doc 2>&1 | tee -a target/test.log || status=$$?; \
+	testkit/summary.sh target/test.log $(GRIDMON_SKIPPED); exit $$status
 
-# The same with HTCondor 25 beside 23.9.
+# Lets the tests tell how long each took, which stable Rust has only behind this word. It is told to what runs, not to what
+# compiles.
+TIMED = --config 'target."cfg(unix)".runner = ["env", "RUSTC_BOOTSTRAP=1"]'
+
+# The same with HTCondor 25 beside 23.9: at most an hour.
 test-all: SUITES = trixie sid
-test-all: TESTS = -- --include-ignored
+test-all: TESTS = --include-ignored
 test-all: test
+
+# What can be said without running and without installing anything. All of it is checked with one profile, so that the
+# dependencies are checked once for each set of features that they are needed with.
+CLIPPY = cargo clippy --quiet --locked
+SINGLE_FEATURES = dashboard demo grid http panda
+style:
+	@cargo fmt --version >/dev/null 2>&1 && cargo clippy --version >/dev/null 2>&1 || \
+		{ echo 'make: rustfmt and clippy are missing: rustup component add rustfmt clippy' >&2; exit 1; }
+	cargo fmt --all --check
+	$(CLIPPY) --workspace --all-targets --features demo -- -D warnings
+	$(CLIPPY) -- -D warnings
+	$(CLIPPY) --no-default-features -- -D warnings
+	@set -e; for feature in $(SINGLE_FEATURES); do \
+		echo "$(CLIPPY) --no-default-features --features $$feature -- -D warnings"; \
+		$(CLIPPY) --no-default-features --features $$feature -- -D warnings; \
+	done
+	$(CLIPPY) --all-features -- -D warnings
+	RUSTDOCFLAGS='-D warnings' cargo doc --quiet --locked --workspace --no-deps --document-private-items --features demo
 
 # The proofs of delivery in their long forms, at most two hours in all; each by itself too. GRIDMON_SEED repeats the faults
 # of a seed.
@@ -83,13 +107,8 @@ test-deps:
 picture: test-deps
 	GRIDMON_PICTURE=1 cargo test --locked --test browser screenshot -- --ignored
 
-# Everything that can be said without running: format, lints, docs, features, licences and versions of dependencies.
-lint: lint-deps
-	cargo fmt --all --check
-	cargo clippy --locked --workspace --all-targets --features demo -- -D warnings
-	cargo clippy --locked --no-default-features --features grid -- -D warnings
-	cargo clippy --locked --no-default-features -- -D warnings
-	RUSTDOCFLAGS='-D warnings' cargo doc --locked --workspace --no-deps --document-private-items
+# Licences, versions and sources of the dependencies, besides what the gate says of style.
+lint: lint-deps style
 	cargo deny --offline check licenses bans sources
 
 lint-deps:
