@@ -1,20 +1,20 @@
-# What there is to do here. `make test` is the one command that runs every test; see README.md.
+# The commands of this repository. `make test` runs every test; docs/testing.md says what each proves.
 SHELL := /bin/bash -o pipefail
 .DELETE_ON_ERROR:
 .PHONY: build demo test test-all style soak test-deps lint lint-deps bench fuzz picture
-# A soak has the machine for itself, also under -j.
+# The soaks run one after another, also with -j.
 .NOTPARALLEL:
 
 export GRIDMON_SKIPPED := $(CURDIR)/target/skipped
-# What the operator has set for his own runs must not reach the tests.
+# An operator's own setting must not change the tests.
 unexport RUST_BACKTRACE
 
 build:
 	cargo build --release --locked
 
-# A day of a made-up grid through the real collect-grid into the embedded store, for anybody with a Rust toolchain; HOURS
-# plays fewer or more hours, DEMO is the folder for its files. POOL=real runs jobs in a real HTCondor pool instead, as root
-# on Debian.
+# Plays a day of a made-up grid through the real collect-grid into the embedded store; needs Rust and a C compiler. HOURS
+# sets the number of hours, DEMO the folder for its files. POOL=real runs jobs in a real HTCondor pool instead, as root on
+# Debian.
 DEMO = target/demo
 QUICK = --locked --profile quick --no-default-features --features demo
 demo:
@@ -25,8 +25,8 @@ else
 	@cargo run --quiet $(QUICK) --bin gridmon-demo -- --folder "$(DEMO)" $(if $(HOURS),--hours $(HOURS))
 endif
 
-# The gate. What can be said without running first: format, lints, docs, every set of features. Then the tests, on real
-# servers where they are installed. At the end the ten slowest, what was skipped for want of a server, and the sum.
+# The gate: format, lints, documentation and every set of features, then the tests, with real servers if they are installed.
+# Prints at the end the ten slowest tests, the tests that were skipped because a server is missing, and the sum.
 test: test-deps
 	@mkdir -p target && rm -f $(GRIDMON_SKIPPED) target/test.log
 	@$(MAKE) --no-print-directory style
@@ -36,19 +36,19 @@ test: test-deps
 	cargo test --locked --features demo --doc 2>&1 | tee -a target/test.log || status=$$?; \
 	testkit/summary.sh target/test.log $(GRIDMON_SKIPPED); exit $$status
 
-# Lets the tests tell how long each took, which stable Rust has only behind this word. It is told to what runs, not to what
-# compiles.
+# Makes libtest print how long each test took. Stable Rust needs this variable for it; only the test programs see it, not
+# the compiler.
 TIMED = --config 'target."cfg(unix)".runner = ["env", "RUSTC_BOOTSTRAP=1"]'
 
-# The same with HTCondor 25 beside 23.9: at most an hour.
+# The same, with HTCondor 25 as well as 23.9. Takes at most an hour.
 test-all: SUITES = trixie sid
 test-all: TESTS = --include-ignored
 test-all: test
 
-# What can be said without running and without installing anything. All of it is checked with one profile, so that the
-# dependencies are checked once for each set of features that they are needed with.
+# Checks format, lints, every set of features and documentation; runs no test and installs nothing. One profile for all, so
+# that a dependency is compiled once for all sets of features that agree on it.
 CLIPPY = cargo clippy --quiet --locked
-SINGLE_FEATURES = dashboard demo grid http panda
+SINGLE_FEATURES = dashboard demo http
 style:
 	@cargo fmt --version >/dev/null 2>&1 && cargo clippy --version >/dev/null 2>&1 || \
 		{ echo 'make: rustfmt and clippy are missing: rustup component add rustfmt clippy' >&2; exit 1; }
@@ -63,8 +63,8 @@ style:
 	$(CLIPPY) --all-features -- -D warnings
 	RUSTDOCFLAGS='-D warnings' cargo doc --quiet --locked --workspace --no-deps --document-private-items --features demo
 
-# The proofs of delivery in their long forms, at most two hours in all; each by itself too. GRIDMON_SEED repeats the faults
-# of a seed.
+# The long proofs of delivery and store, all or one by one. All take at most two hours. GRIDMON_SEED repeats the faults of a
+# seed.
 SOAKS = soak-kills soak-outage soak-faults soak-model soak-store soak-writers soak-clients
 .PHONY: $(SOAKS)
 SOAK = GRIDMON_SOAK=1 cargo test --release --locked
@@ -98,16 +98,16 @@ soak-writers: test-deps
 soak-clients: test-deps
 	$(SOAK) --test programs --test servers cloud_monitor:: -- --nocapture
 
-# The Debian packages of the servers, and HTCondor unpacked; as root, else nothing.
+# Installs the Debian packages of the servers and unpacks HTCondor; does nothing without root.
 SUITES = trixie
 test-deps:
 	@testkit/servers/install.sh $(SUITES)
 
-# The README's picture of the dashboard, taken anew.
+# Takes the picture of the dashboard anew, docs/cloud-monitor.png.
 picture: test-deps
 	GRIDMON_PICTURE=1 cargo test --locked --test browser screenshot -- --ignored
 
-# Licences, versions and sources of the dependencies, besides what the gate says of style.
+# Checks licences, versions and sources of the dependencies, and what the gate checks without running a test.
 lint: lint-deps style
 	cargo deny --offline check licenses bans sources
 
@@ -115,11 +115,11 @@ lint-deps:
 	@cargo deny --version >/dev/null 2>&1 || cargo install --locked cargo-deny
 	@cargo fetch --locked --quiet
 
-# The figures of the README, each beside its floor or peer.
+# Measures the figures of docs/performance.md, each beside its floor or peer.
 bench: test-deps
 	cargo bench --locked
 
-# Each fuzz target for this many seconds.
+# Runs each fuzz target for this many seconds.
 SECONDS_EACH = 120
 fuzz:
 	fuzz/run.sh $(SECONDS_EACH)

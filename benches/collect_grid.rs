@@ -20,8 +20,8 @@ use std::process::{Child, ChildStdin, ChildStdout, Command, ExitCode, Stdio};
 use std::thread;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use gridmon::point::{SECOND, Value};
-use gridmon::sinks::carbon::{self, Datapoint, Frames};
+use gridmon::model::{Datapoint, SECOND, Value};
+use gridmon::sinks::graphite::carbon::{self, Frames};
 use gridmon::sources::htcondor::ads::Splitter;
 use gridmon::sources::htcondor::{Counter, Jobs, Rules};
 use serde::Serialize;
@@ -322,8 +322,8 @@ fn idle_jobs(count: usize) -> String {
 fn encoder(table: &mut Table) {
     table.title(&format!("{POINTS} points as Carbon's pickles of at most 1 MiB"));
     let points = points(POINTS, 1_717_245_000 * SECOND);
-    let from_points = timed(|| encoded(&carbon::datapoints(&points).0));
-    let (datapoints, dropped) = carbon::datapoints(&points);
+    let from_points = timed(|| encoded(&carbon::datapoints(&points, gridmon::setup::CATALOG).0));
+    let (datapoints, dropped) = carbon::datapoints(&points, gridmon::setup::CATALOG);
     assert!(dropped.is_empty() && datapoints.len() == POINTS, "every point has a path of its own");
     drop(points);
 

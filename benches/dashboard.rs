@@ -17,8 +17,8 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use gridmon::point::{Point, SECOND, Value};
-use gridmon::sinks::embedded::{Store, Tier};
+use gridmon::model::{Point, SECOND, Tier, Value};
+use gridmon::sinks::embedded::Store;
 
 use frame::{Table, median, megabytes, milliseconds, peak_memory_mb, timed, times};
 use gridmon_testkit::{Carbon, GraphiteWeb, TempDir, skip};
@@ -219,7 +219,9 @@ fn summary(table: &mut Table, site: &Site, path: &Path, now: i64) {
                 let changed = series.at(now * SECOND, [("jobs".into(), Value::Int(count))]);
                 writer.write(Tier::Raw, &[changed], later()).expect("room on the disk");
                 let reader = Store::open_to_read(path).expect("the store").expect("it is there");
-                floors.push(timed(|| reader.newest(&gridmon::grid::MEASUREMENTS, &[]).expect("the store").len()));
+                floors.push(timed(|| {
+                    reader.newest(&gridmon::monitors::grid::MEASUREMENTS, &[]).expect("the store").len()
+                }));
                 let mut body = Vec::new();
                 let took = timed(|| body = connection.get("/api/v1/summary"));
                 let answer: Json = serde_json::from_str(&plain(&body)).expect("JSON");

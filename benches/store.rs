@@ -27,8 +27,8 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use gridmon::point::{Point, SECOND, Value, sound};
-use gridmon::sinks::embedded::{Filter, Range, Series, Store, Tier};
+use gridmon::model::{Point, SECOND, Tier, Value, validate};
+use gridmon::sinks::embedded::{Filter, Range, Series, Store};
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, OpenFlags, params};
 
@@ -159,7 +159,7 @@ fn soon() -> Instant {
 
 /// Points of one time, in the order in which delivery has them.
 fn points(count: usize, time: i64) -> Vec<Point> {
-    sound(frame::points(count, time)).0
+    validate(frame::points(count, time)).0
 }
 
 /// Opens, commits points and closes, as a run of a program does it.
@@ -533,7 +533,7 @@ impl Big {
 
 /// A cloud of the large store, without values.
 fn cloud(number: usize) -> Point {
-    let cloud = gridmon::measurement("grid_cloud").expect("collect-grid sends it");
+    let cloud = gridmon::setup::CATALOG.measurement("grid_cloud").expect("collect-grid sends it");
     cloud.point(0, ["heprc", &format!("cc-east-{number:03}")], &[])
 }
 
@@ -605,7 +605,7 @@ fn of_its_own(part: &str, path: &Path, more: &[String]) -> Option<usize> {
             Some(found.values[0].len())
         }
         ("latest", []) => {
-            let grid_cloud = gridmon::measurement("grid_cloud").expect("collect-grid sends it");
+            let grid_cloud = gridmon::setup::CATALOG.measurement("grid_cloud").expect("collect-grid sends it");
             Some(open(path).newest(&[grid_cloud], &[]).expect("a store").len())
         }
         ("status", []) => Some(open(path).status().expect("a store").iter().map(|tier| tier.rows).sum()),

@@ -15,7 +15,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use clap::Parser;
-use gridmon::cli;
+use gridmon::model::parse_time;
 use jiff::Timestamp;
 
 /// The time that the stand-ins answer for, in unix seconds; the wall clock's when it is not set.
@@ -32,7 +32,7 @@ struct Arguments {
     #[arg(long, value_name = "N", default_value_t = 24, value_parser = clap::value_parser!(u32).range(1..=720))]
     hours: u32,
     /// When the last of them ends, instead of now: unix seconds, RFC 3339, or "YYYY-mm-dd HH:MM:SS" in UTC
-    #[arg(long, value_name = "TIME", value_parser = cli::parse_time)]
+    #[arg(long, value_name = "TIME", value_parser = parse_time)]
     until: Option<i64>,
     /// How long it may take, in seconds; when every minute would take longer, the older hours are played more coarsely
     #[arg(long, value_name = "N", default_value_t = 50)]

@@ -4,51 +4,17 @@
 //! first, by one program at a time, no faster than the config says, until the deadline.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::{Result, anyhow, bail};
+use anyhow::{Result, anyhow};
 use serde::{Deserialize, Serialize};
 
-use crate::config::Config;
-use crate::point::{Dropped, Point};
-use crate::sinks::embedded::Store;
-use crate::sinks::{carbon, embedded};
-use crate::sources::Problem;
+use crate::model::{Dropped, Point, utc};
+use crate::problem::{Problem, Subject};
+use crate::sinks::{Sent, Sink};
 use crate::spool::{self, Backlog, Batch, Directory, Disk, Entry, Header, Published, Spool, Unreadable};
-
-/// What takes points and acknowledges them.
-pub trait Sink: Sync {
-    /// Its name, the same for ever: batches owe it by this name.
-    fn name(&self) -> &str;
-    /// Sends the points of a batch and waits for the acknowledgement, at most until `deadline`. Sending the same points
-    /// twice gives the same rows.
-    fn send(&self, batch: &Batch, deadline: Instant) -> Sent;
-    /// Reaches it without writing; says what answers.
-    ///
-    /// # Errors
-    /// When it does not answer.
-    fn check(&self, deadline: Instant) -> Result<String>;
-    /// Removes what it need keep no longer, by the wall clock in unix seconds. Never called in a run of another time.
-    ///
-    /// # Errors
-    /// When it cannot.
-    fn tidy(&self, _now: i64, _deadline: Instant) -> Result<()> {
-        Ok(())
-    }
-}
-
-/// What a sink says of points that it was given.
-#[derive(Debug)]
-pub struct Sent {
-    /// Those that it is known to reject, dropped before they were sent.
-    pub dropped: Vec<Dropped>,
-    /// Those that it refused for good, each with its words. The others are not touched by it.
-    pub refused: Vec<(Point, String)>,
-    /// Whether it acknowledged the rest.
-    pub result: Result<()>,
-}
 
 /// What became of the points of a run at one sink: collected = delivered + spooled + dropped.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -73,28 +39,22 @@ impl Account {
     }
 }
 
-/// What a delivery did.
+/// What became of a run's points.
 #[derive(Debug, Default)]
-pub struct Delivery {
-    /// By sink.
+pub struct Outcome {
+    /// The account of each sink.
     pub accounts: BTreeMap<String, Account>,
-    /// What was dropped, by name.
+    /// The points that were dropped, by name.
     pub dropped: Vec<Dropped>,
     /// What went wrong.
     pub problems: Vec<Problem>,
 }
 
-/// The points of a run on their way to the sinks.
-pub struct Outgoing<'a, D: Disk> {
-    /// What the batch is about; its sinks are those of [`Outgoing::deliver`].
-    pub header: Header,
-    /// The points, sound and sorted.
-    pub points: Vec<Point>,
-    /// Those of the run's points that no sink can take.
-    pub unsound: Vec<Dropped>,
-    /// The spool; what keeps it from being had goes into the words of what is lost.
+/// The way from a run or an operator to the sinks.
+pub struct Delivery<'a, D: Disk> {
+    /// The spool, or why it could not be opened, which the loss message quotes.
     pub spool: Result<&'a Spool<D>, String>,
-    /// Limits of the spool.
+    /// The limits of the spool.
     pub config: &'a spool::Config,
     /// The run's clock, in unix seconds.
     pub now: i64,
@@ -102,15 +62,22 @@ pub struct Outgoing<'a, D: Disk> {
     pub progress: &'a (dyn Fn(usize) + Sync),
 }
 
-impl<D: Disk<Hold: Send + Sync>> Outgoing<'_, D> {
-    /// Publishes the points, then sends them and what waits, to all `sinks` side by side, at most until `deadline`.
+impl<D: Disk<Claim: Send + Sync>> Delivery<'_, D> {
+    /// Publishes a batch, then sends it and what waits to all `sinks` side by side, at most until `deadline`. The sinks of
+    /// its header become those of `sinks`; `rejected` are the run's points that no sink can take, for the account.
     /// `published` is called once the points are safe, or cannot be made so, before any sink is tried.
-    pub fn deliver(mut self, sinks: &[Box<dyn Sink>], deadline: Instant, published: impl FnOnce()) -> Delivery {
-        let mut delivery = Delivery { dropped: std::mem::take(&mut self.unsound), ..Delivery::default() };
-        let unsound = delivery.dropped.len();
-        self.header.sinks = sinks.iter().map(|sink| sink.name().to_string()).collect();
-        let batch = Batch { header: self.header.clone(), points: std::mem::take(&mut self.points) };
-        let own = self.publish(&batch, &mut delivery);
+    pub fn publish(
+        &self,
+        mut batch: Batch,
+        rejected: Vec<Dropped>,
+        sinks: &[Box<dyn Sink>],
+        deadline: Instant,
+        published: impl FnOnce(),
+    ) -> Outcome {
+        let mut outcome = Outcome { dropped: rejected, ..Outcome::default() };
+        let rejected = outcome.dropped.len();
+        batch.header.sinks = sinks.iter().map(|sink| sink.name().to_string()).collect();
+        let own = self.spool_batch(&batch, &mut outcome);
         published();
         let one = |sink: &dyn Sink| self.to_one(sink, &batch, own.as_ref(), deadline);
         let results: Vec<_> = match sinks {
@@ -121,47 +88,47 @@ impl<D: Disk<Hold: Send + Sync>> Outgoing<'_, D> {
             }),
         };
         for (sink, (mut account, dropped, problems)) in sinks.iter().zip(results) {
-            account.dropped += unsound;
-            delivery.accounts.insert(sink.name().into(), account);
-            delivery.dropped.extend(dropped);
-            delivery.problems.extend(problems);
+            account.dropped += rejected;
+            outcome.accounts.insert(sink.name().into(), account);
+            outcome.dropped.extend(dropped);
+            outcome.problems.extend(problems);
         }
         // Only now may others send what this run has published.
         drop(own);
-        for (name, account) in &mut delivery.accounts {
+        for (name, account) in &mut outcome.accounts {
             account.backlog =
                 self.spool.as_ref().map(|spool| spool.backlog(name).unwrap_or_default()).unwrap_or_default();
         }
-        delivery
+        outcome
     }
 
     /// Makes room in the spool and publishes the run's points there.
-    fn publish(&self, batch: &Batch, delivery: &mut Delivery) -> Option<Published<D::Hold>> {
-        let mut problem = |what: &str, words: String| delivery.problems.push(Problem::new(what, words));
+    fn spool_batch(&self, batch: &Batch, outcome: &mut Outcome) -> Option<Published<D::Claim>> {
+        let mut problem = |subject: Subject, message: String| outcome.problems.push(Problem::new(subject, message));
         let spool = match &self.spool {
             Ok(spool) => *spool,
             Err(words) => {
-                problem("spool", format!("{words}; what a sink does not acknowledge at once is lost"));
+                problem(Subject::Spool, format!("{words}; what a sink does not acknowledge at once is lost"));
                 return None;
             }
         };
         match spool.sweep() {
             Ok(foreign) if foreign.is_empty() => {}
             Ok(foreign) => {
-                problem("spool", format!("put {} into bad/, which gridmon did not write", foreign.join(", ")))
+                problem(Subject::Spool, format!("put {} into bad/, which gridmon did not write", foreign.join(", ")))
             }
-            Err(error) => problem("spool", format!("{error:#}")),
+            Err(error) => problem(Subject::Spool, format!("{error:#}")),
         }
         match spool.limit(self.config, self.now, 0) {
             Ok(dropped) if dropped.batches == 0 => {}
             Ok(Backlog { batches, points, oldest, .. }) => problem(
-                "spool limit",
+                Subject::SpoolLimit,
                 format!(
                     "dropped {batches} batches with {points} points from {} on, that waited longer than [spool] max_age_days or beyond max_bytes",
-                    crate::cli::utc(oldest.unwrap_or_default())
+                    utc(oldest.unwrap_or_default())
                 ),
             ),
-            Err(error) => problem("spool limit", format!("{error:#}")),
+            Err(error) => problem(Subject::SpoolLimit, format!("{error:#}")),
         }
         if batch.points.is_empty() || batch.header.sinks.is_empty() {
             return None;
@@ -169,7 +136,7 @@ impl<D: Disk<Hold: Send + Sync>> Outgoing<'_, D> {
         match spool.has_room(self.config).and_then(|()| spool.publish(batch)) {
             Ok(published) => Some(published),
             Err(error) => {
-                problem("spool", format!("{error:#}; what a sink does not acknowledge at once is lost"));
+                problem(Subject::Spool, format!("{error:#}; what a sink does not acknowledge at once is lost"));
                 None
             }
         }
@@ -180,7 +147,7 @@ impl<D: Disk<Hold: Send + Sync>> Outgoing<'_, D> {
         &self,
         sink: &dyn Sink,
         batch: &Batch,
-        own: Option<&Published<D::Hold>>,
+        own: Option<&Published<D::Claim>>,
         deadline: Instant,
     ) -> (Account, Vec<Dropped>, Vec<Problem>) {
         let mut account = Account::default();
@@ -201,11 +168,17 @@ impl<D: Disk<Hold: Send + Sync>> Outgoing<'_, D> {
             }
             (Err(error), Some(_)) => {
                 account.spooled = sent;
-                problems.push(Problem::new(sink.name(), format!("{error:#}; {sent} points wait in the spool")));
+                problems.push(Problem::new(
+                    Subject::Sink(sink.name().into()),
+                    format!("{error:#}; {sent} points wait in the spool"),
+                ));
             }
             (Err(error), None) => {
                 account.dropped += sent;
-                problems.push(Problem::new(sink.name(), format!("{error:#}; {sent} points are lost")));
+                problems.push(Problem::new(
+                    Subject::Sink(sink.name().into()),
+                    format!("{error:#}; {sent} points are lost"),
+                ));
                 if sent > 0 {
                     dropped.push(Dropped {
                         name: format!("all {sent} points of this run"),
@@ -229,7 +202,7 @@ impl<D: Disk<Hold: Send + Sync>> Outgoing<'_, D> {
             }
         };
         let done = kept.and_then(|()| spool.acknowledge(entry, sink.name()));
-        done.err().map(|error| Problem::new("spool", format!("{error:#}; {} is sent again", entry.name)))
+        done.err().map(|error| Problem::new(Subject::Spool, format!("{error:#}; {} is sent again", entry.name)))
     }
 
     /// Sends what waits for `sink`, oldest first, at most until `deadline` and no faster than the config says. `newer_passed`
@@ -240,7 +213,7 @@ impl<D: Disk<Hold: Send + Sync>> Outgoing<'_, D> {
             Ok(spool) => *spool,
             Err(_) => return replay,
         };
-        let problem = |error: anyhow::Error| Problem::new(format!("replay to {}", sink.name()), format!("{error:#}"));
+        let problem = |error: anyhow::Error| Problem::new(Subject::Replay(sink.name().into()), format!("{error:#}"));
         let _lock = match spool.lock(sink.name()) {
             Ok(Some(lock)) => lock,
             Ok(None) => return replay,
@@ -302,9 +275,9 @@ impl<D: Disk<Hold: Send + Sync>> Outgoing<'_, D> {
         deadline: Instant,
         replay: &mut Replay,
     ) -> Result<bool> {
-        let aside = |words: String| Problem::new(format!("batch {}", entry.name), words);
+        let aside = |words: String| Problem::new(Subject::Batch(entry.name.clone()), words);
         // An error of our own disk is none of the sink's: it must not count as its failure with this batch.
-        let _hold = match spool.hold(entry) {
+        let _claim = match spool.claim(entry) {
             Ok(Some(hold)) => hold,
             Ok(None) => return Ok(false),
             Err(error) => {
@@ -315,7 +288,7 @@ impl<D: Disk<Hold: Send + Sync>> Outgoing<'_, D> {
         let batch = match spool.read(entry) {
             Ok(Ok(batch)) => batch,
             Ok(Err(Unreadable::Bad(why))) => {
-                let moved = spool.set_aside(&entry.name, &why);
+                let moved = spool.quarantine(&entry.name, &why);
                 let moved = moved.map_or_else(|error| format!("{error:#}"), |()| "put into bad/".into());
                 replay.problems.push(aside(format!("{why}; {moved}")));
                 return Ok(false);
@@ -355,9 +328,9 @@ impl<D: Disk<Hold: Send + Sync>> Outgoing<'_, D> {
                     Err(error) => Err(anyhow!("{error}; it waits")),
                 };
                 let moved = moved.map_or_else(|error| format!("{error:#}"), |()| "put into bad/".into());
-                replay.problems.push(Problem::new(format!("batch {}", entry.name), format!("{why}; {moved}")));
+                replay.problems.push(Problem::new(Subject::Batch(entry.name.clone()), format!("{why}; {moved}")));
             }
-            Err(error) => replay.problems.push(Problem::new("spool", format!("{error:#}"))),
+            Err(error) => replay.problems.push(Problem::new(Subject::Spool, format!("{error:#}"))),
         }
     }
 }
@@ -378,90 +351,6 @@ pub struct Replay {
     pub dropped: Vec<Dropped>,
     /// What went wrong.
     pub problems: Vec<Problem>,
-}
-
-/// The sinks that points go to: those that the config selects, and where it selects none the embedded store, which lies in
-/// the `state` directory unless the config says otherwise.
-pub fn sinks(config: &Config, state: &Path) -> Vec<Box<dyn Sink>> {
-    let mut sinks: Vec<Box<dyn Sink>> = Vec::new();
-    if let Some(carbon) = &config.carbon {
-        sinks.push(Box::new(carbon.clone()));
-    }
-    if sinks.is_empty() || config.embedded.path.is_some() {
-        sinks.push(Box::new(Embedded { config: config.embedded.clone(), path: store(config, state) }));
-    }
-    sinks
-}
-
-/// Where the embedded store is.
-pub fn store(config: &Config, state: &Path) -> PathBuf {
-    config.embedded.path.clone().unwrap_or_else(|| state.join("gridmon.db"))
-}
-
-/// Which role goes where, in words for `--check`.
-pub fn roles(config: &Config) -> String {
-    let points = match (&config.carbon, &config.embedded.path) {
-        (Some(_), None) => "points go to carbon",
-        (Some(_), Some(_)) => "points go to carbon and, since [embedded] names a path, to the embedded store",
-        (None, _) => "points go to the embedded store, since no [carbon] host is set",
-    };
-    format!("{points}; a table, which no program of this version keeps, would go to the embedded store")
-}
-
-impl Sink for carbon::Config {
-    fn name(&self) -> &str {
-        "carbon"
-    }
-
-    fn send(&self, batch: &Batch, deadline: Instant) -> Sent {
-        let (datapoints, dropped) = carbon::datapoints(&batch.points);
-        Sent { dropped, refused: Vec::new(), result: carbon::send(self, &datapoints, deadline) }
-    }
-
-    fn check(&self, deadline: Instant) -> Result<String> {
-        carbon::check(self, deadline)
-    }
-}
-
-/// The embedded store as a sink.
-struct Embedded {
-    config: embedded::Config,
-    path: PathBuf,
-}
-
-impl Embedded {
-    /// How many rows a run removes at most: more than it writes, as a rule, and no more than a moment's work.
-    const TIDIED: usize = 100_000;
-}
-
-impl Sink for Embedded {
-    fn name(&self) -> &str {
-        "embedded"
-    }
-
-    fn send(&self, batch: &Batch, deadline: Instant) -> Sent {
-        let result = batch.header.tier.parse().and_then(|tier| {
-            if batch.points.is_empty() {
-                return Ok(());
-            }
-            Store::open(&self.path, deadline)?.write(tier, &batch.points, deadline)
-        });
-        Sent { dropped: Vec::new(), refused: Vec::new(), result }
-    }
-
-    fn check(&self, _deadline: Instant) -> Result<String> {
-        // A run makes the state directory, and no other.
-        if let Some(folder) = self.config.path.as_deref().and_then(Path::parent)
-            && let Err(error) = folder.metadata()
-        {
-            bail!("{} cannot be made: {}: {error}", self.path.display(), folder.display());
-        }
-        Store::check(&self.path)
-    }
-
-    fn tidy(&self, now: i64, deadline: Instant) -> Result<()> {
-        Store::open(&self.path, deadline)?.prune(&self.config, now, Self::TIDIED, deadline).map(drop)
-    }
 }
 
 /// The spool of a state directory.

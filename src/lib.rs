@@ -21,41 +21,19 @@
 //! 8. No secret in a URL, a command line, a log, an error, `--dry-run` or a `Debug` print. TLS is verified unless the
 //!    config says otherwise in so many words.
 
-pub mod cli;
-pub mod command;
 pub mod config;
-#[cfg(feature = "dashboard")]
 pub mod dashboard;
 pub mod delivery;
-#[cfg(feature = "grid")]
-pub mod grid;
-#[cfg(feature = "http")]
-pub mod http;
-pub mod point;
+pub mod frame;
+pub mod model;
+pub mod monitors;
+pub mod operator;
+pub mod os;
+pub mod problem;
+pub mod query;
+pub mod setup;
 pub mod sinks;
 pub mod sources;
 pub mod spool;
-pub mod state;
-pub mod status;
-#[cfg(feature = "grid")]
-pub mod summary;
-pub mod words;
-
-/// The declaration of the measurement called `name`.
-pub fn measurement(name: &str) -> Option<&'static point::Measurement> {
-    measurements().find(|measurement| measurement.name == name)
-}
-
-/// What a Carbon path names; `None` for a path that no measurement declares.
-pub fn read_path(path: &str) -> Option<point::Number> {
-    measurements().find_map(|measurement| measurement.read_path(path))
-}
-
-/// Every measurement that this build declares.
-pub fn measurements() -> impl Iterator<Item = &'static point::Measurement> {
-    #[cfg(feature = "grid")]
-    let grid = grid::MEASUREMENTS;
-    #[cfg(not(feature = "grid"))]
-    let grid: [&'static point::Measurement; 0] = [];
-    grid.into_iter().chain([&state::COVERAGE, &state::RUN])
-}
+pub mod text;
+pub mod view;

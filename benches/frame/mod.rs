@@ -22,7 +22,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 use std::{array, env};
 
-use gridmon::point::{Point, Value};
+use gridmon::model::{Point, Value};
 use rustix::process::{Pid, WaitId, WaitIdOptions, waitid};
 
 // What is printed.
@@ -249,7 +249,7 @@ impl SystemCalls {
 /// Points of one time (in nanoseconds) as collect-grid makes them, whole numbers small and large and fractions, each a series
 /// and a path of its own.
 pub fn points(count: usize, time: i64) -> Vec<Point> {
-    let measurement = |name: &str| gridmon::measurement(name).expect("collect-grid sends it");
+    let measurement = |name: &str| gridmon::setup::CATALOG.measurement(name).expect("collect-grid sends it");
     let (slots, cloud, schedd) = (measurement("grid_slots"), measurement("grid_cloud"), measurement("grid_schedd"));
     let point = |at: usize| {
         let number = at as i64;

@@ -6,13 +6,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::LazyLock;
 
-use gridmon::cli::Collected;
-use gridmon::grid::{self, Seen};
-use gridmon::point::{self, Point, SECOND, Value, safe_text};
-use gridmon::sinks::carbon::{self, Frames};
+use gridmon::frame::state;
+use gridmon::model::{self, Collected, Point, SECOND, Value, safe_text};
+use gridmon::problem::Asked;
+use gridmon::monitors::grid::{self, GridInput};
+use gridmon::sinks::graphite::carbon::{self, Frames};
 use gridmon::sources::cloud_scheduler::{self, Cloud};
-use gridmon::sources::htcondor::{self, Answer, Pool, Rules, Schedd};
-use gridmon::state;
+use gridmon::sources::htcondor::{self, CondorReply, Pool, Rules, Schedd};
 use libfuzzer_sys::fuzz_target;
 
 /// The slots of a pool whose hosts the seeds name.
@@ -40,7 +40,7 @@ static RULES: LazyLock<Rules> = LazyLock::new(Rules::default);
 
 /// HTCondor's answer when all is well, and when its collector tells nothing of its slots.
 static CONDOR: LazyLock<[Answer; 2]> = LazyLock::new(|| {
-    [true, false].map(|tells| Answer {
+    [true, false].map(|tells| CondorReply {
         pools: vec![Pool {
             name: "cm.example.org:9618".into(),
             slots: tells.then(|| htcondor::parse_slots(SLOTS.as_bytes()).expect("slots")),
@@ -65,12 +65,12 @@ static CONDOR: LazyLock<[Answer; 2]> = LazyLock::new(|| {
 fuzz_target!(|data: &[u8]| {
     let Ok(clouds) = cloud_scheduler::parse(data) else { return };
     for condor in CONDOR.iter().map(Some).chain([None]) {
-        let seen = Seen {
+        let seen = GridInput {
             grid: "g",
             time: 1_717_245_000 * SECOND,
             condor,
             rules: &RULES,
-            clouds: Some(Some(&clouds)),
+            clouds: Asked::Answered(&clouds[..]),
             live_hosts: true,
         };
         let Collected { points, .. } = grid::points(&seen);
@@ -80,7 +80,7 @@ fuzz_target!(|data: &[u8]| {
         machines_are_counted_once(&points, &clouds);
         idle_machines_run(&points);
         slots_are_counted_once(&points, condor);
-        let fewer = grid::points(&Seen { clouds: Some(Some(&clouds[..clouds.len() / 2])), ..seen });
+        let fewer = grid::points(&GridInput { clouds: Asked::Answered(&clouds[..clouds.len() / 2]), ..seen });
         what_vanished_is_zero(&points, &fewer);
         is_accounted_for(points);
     }
@@ -91,7 +91,7 @@ fn is_fit_for_every_store(point: &Point) {
     assert!(!line.contains(char::is_control), "{line:?}");
     assert_eq!(point.fault(), None, "{line:?}");
     assert_eq!(&Point::from_line(&line).expect("it was written here"), point, "{line:?}");
-    let measurement = gridmon::measurement(point.measurement()).expect("it is declared");
+    let measurement = gridmon::setup::CATALOG.measurement(point.measurement()).expect("it is declared");
     for (field, _) in point.fields() {
         let path = measurement.carbon_path(point, field).expect("it has every tag");
         assert_eq!(path.split('.').count(), measurement.carbon.split('.').count(), "{path}");
@@ -165,7 +165,7 @@ fn idle_machines_run(points: &[Point]) {
 }
 
 /// A slot is counted with one machine at most, and not at all while a pool is silent.
-fn slots_are_counted_once(points: &[Point], condor: Option<&Answer>) {
+fn slots_are_counted_once(points: &[Point], condor: Option<&CondorReply>) {
     let slots = points.iter().filter(|point| point.measurement() == "grid_slots");
     let counted: i64 = slots.map(whole).sum();
     let slots = condor.and_then(|condor| condor.pools[0].slots.as_ref());
@@ -196,7 +196,7 @@ fn is_accounted_for(points: Vec<Point>) {
     let count = points.len();
     let (sound, dropped) = point::sound(points);
     assert_eq!(sound.len() + dropped.len(), count);
-    let (datapoints, dropped) = carbon::datapoints(&sound);
+    let (datapoints, dropped) = carbon::datapoints(&sound, gridmon::setup::CATALOG);
     let fields: usize = sound.iter().map(|point| point.fields().count()).sum();
     assert!(datapoints.len() <= fields && (datapoints.len() == fields) == dropped.is_empty());
     let mut frames = Frames::of(&datapoints);

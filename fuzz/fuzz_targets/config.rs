@@ -2,7 +2,7 @@
 
 #![no_main]
 
-use gridmon::config::Config;
+use gridmon::setup::Config;
 use libfuzzer_sys::fuzz_target;
 
 /// What stands in the value of every key that holds a secret and in [`VARIABLE`], and nowhere else.

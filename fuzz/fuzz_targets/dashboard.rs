@@ -5,14 +5,20 @@
 
 use std::borrow::Cow;
 
-use gridmon::config::Config;
-use gridmon::dashboard::backend::Wanted;
-use gridmon::dashboard::history::{History, Values};
+use gridmon::setup::Config;
+use gridmon::query::Wanted;
+use gridmon::query::Values;
+use gridmon::view::history::History;
 use gridmon::dashboard::page::{self, Options, View};
-use gridmon::dashboard::plot::{self, Look};
-use gridmon::dashboard::{Summary, times};
-use gridmon::grid::MEASUREMENTS;
-use gridmon::point::{Latest, Point, Value};
+use gridmon::view::plot;
+use gridmon::view::plot::Look;
+use gridmon::dashboard::Summary;
+use gridmon::model::graphite_time;
+use gridmon::monitors::grid::MEASUREMENTS;
+use gridmon::monitors::grid::page::GRIDS;
+use gridmon::model::{Point, Value};
+use gridmon::query::Latest;
+use gridmon::view::{table, text};
 use libfuzzer_sys::arbitrary::{self, Arbitrary};
 use libfuzzer_sys::fuzz_target;
 
@@ -60,15 +66,16 @@ fn shown(outside: &Outside, pairs: &[(String, String)], now: i64) {
         Latest { series, field, time: *time, value: value.map_or_else(Value::Float, Value::Int) }
     });
     let mut summary = Summary::default();
-    summary.grids = gridmon::summary::grids(&latest.collect::<Vec<_>>());
+    summary.sections = table::sections(&GRIDS, latest.collect());
     summary.problem = outside.problem.map(String::from);
-    for grid in &summary.grids {
-        assert!(!grid.text(now, true).contains(|c: char| c.is_control() && c != '\n'));
-        grid.text(now, false);
+    for grid in &summary.sections {
+        assert!(!text::section(&GRIDS, grid, now, true).contains(|c: char| c.is_control() && c != '\n'));
+        text::section(&GRIDS, grid, now, false);
     }
     let (config, _) = Config::parse("", "config.cfg").expect("an empty config is one");
     let view = View {
         config: &config.dashboard,
+        page: &GRIDS,
         summary: &summary,
         backend: "the store",
         options: &Options::new(pairs),

@@ -7,8 +7,8 @@
 
 use std::borrow::Cow;
 
-use gridmon::point::{self, LONGEST_NAME, Point, Value, carbon_component, safe_text};
-use gridmon::sinks::carbon;
+use gridmon::model::{self, LONGEST_NAME, Point, Value, carbon_component, safe_text};
+use gridmon::sinks::graphite::carbon;
 use libfuzzer_sys::arbitrary::{self, Arbitrary, Unstructured};
 use libfuzzer_sys::fuzz_target;
 
@@ -84,7 +84,7 @@ fn comes_back(point: &Point) {
     }
     assert!(point.tags().map(|tag| tag.0).is_sorted_by(|a, b| a < b), "{line:?}");
     assert!(point.fields().map(|field| field.0).is_sorted_by(|a, b| a < b), "{line:?}");
-    if let Some(measurement) = gridmon::measurement(point.measurement()) {
+    if let Some(measurement) = gridmon::setup::CATALOG.measurement(point.measurement()) {
         for path in point.fields().filter_map(|(field, _)| measurement.carbon_path(point, field)) {
             assert_eq!(path.split('.').count(), measurement.carbon.split('.').count(), "{path}");
         }
@@ -103,7 +103,7 @@ fn every_point_is_accounted_for(points: Vec<Point>) {
         let expected = if dropped.is_empty() { point.fields().count() } else { 0 };
         assert_eq!(datapoints.len(), expected, "{}", point.line());
     }
-    let (datapoints, dropped) = carbon::datapoints(&sound);
+    let (datapoints, dropped) = carbon::datapoints(&sound, gridmon::setup::CATALOG);
     assert!(datapoints.is_sorted_by(|a, b| (&a.path, a.time) < (&b.path, b.time)));
     assert!(dropped.len() <= sound.len());
 }

@@ -5,18 +5,10 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::Result;
-#[cfg(not(feature = "http"))]
-use anyhow::ensure;
-#[cfg(feature = "http")]
-use anyhow::{Context, bail};
 use clap::Parser;
-use gridmon::config::Config;
-use gridmon::dashboard::backend::{Backend, Embedded};
-#[cfg(feature = "http")]
-use gridmon::dashboard::graphite::Graphite;
-use gridmon::dashboard::{Dashboard, Read, serve};
-use gridmon::words::one_line;
-use gridmon::{delivery, state};
+use gridmon::dashboard::{Dashboard, serve};
+use gridmon::setup::{self, CATALOG, Config};
+use gridmon::text::one_line;
 
 /// Serves the dashboard: every grid at a glance, any number one click from its plot. A service; it reads and never writes.
 ///
@@ -57,30 +49,12 @@ fn complain(error: &anyhow::Error) {
 }
 
 fn run(arguments: &Arguments, config: &Config) -> Result<()> {
-    let backend = backend(config)?;
+    let reader = setup::reader(config)?;
     let listen = arguments.listen.map_or_else(|| config.dashboard.listen.clone(), |listen| listen.to_string());
-    let reads = backend.name();
+    let reads = reader.describe();
     let now = Box::new(|| jiff::Timestamp::now().as_second());
-    let routes = Dashboard::new(config.dashboard.clone(), backend, now).routes();
+    let routes = Dashboard::new(config.dashboard.clone(), setup::pages(), reader, CATALOG, now).routes();
     serve(routes, &listen, |address| {
         let _ = writeln!(std::io::stderr(), "cloud-monitor: http://{address}/ shows {reads}");
     })
-}
-
-fn backend(config: &Config) -> Result<Box<dyn Backend>> {
-    #[cfg(feature = "http")]
-    {
-        let graphite = match (config.dashboard.read, &config.graphite) {
-            (Read::Graphite, None) => bail!("[dashboard] read = graphite, but [graphite] url is not set"),
-            (Read::Embedded, _) => None,
-            (_, graphite) => graphite.as_ref(),
-        };
-        if let Some(graphite) = graphite {
-            return Ok(Box::new(Graphite::new(graphite).context("[graphite]")?));
-        }
-    }
-    #[cfg(not(feature = "http"))]
-    ensure!(config.dashboard.read != Read::Graphite, "[dashboard] read = graphite: this build has no HTTP");
-    let directory = state::directory(config.state_directory.as_deref());
-    Ok(Box::new(Embedded::new(delivery::store(config, &directory))))
 }

@@ -6,11 +6,12 @@ use std::process::ExitCode;
 use anyhow::{Result, anyhow};
 use clap::error::ErrorKind as Usage;
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
-use gridmon::cli::{self, print};
-use gridmon::config::Config;
-use gridmon::status::by_hand::{Discard, complain, flush, look, show};
-use gridmon::status::store::{self, StoreCommand};
-use gridmon::status::{Level, Limits, Status, Thresholds, plugin_line};
+use gridmon::model::parse_time;
+use gridmon::operator::spool_commands::{Discard, complain, flush, look, show};
+use gridmon::operator::status::{Level, Limits, Status, Thresholds, plugin_line};
+use gridmon::operator::store::{self, StoreCommand};
+use gridmon::os::files::print;
+use gridmon::setup::Config;
 
 /// Tells what waits in the spool, what ran and what is dark; drains, shows and discards batches by hand.
 ///
@@ -24,7 +25,7 @@ struct Arguments {
     #[arg(short, long, value_name = "FILE", global = true)]
     config: Option<PathBuf>,
     /// The clock that ages are counted from: unix seconds, RFC 3339, or "YYYY-mm-dd HH:MM:SS" in UTC
-    #[arg(long, value_name = "TIME", value_parser = cli::parse_time, allow_hyphen_values = true, global = true)]
+    #[arg(long, value_name = "TIME", value_parser = parse_time, allow_hyphen_values = true, global = true)]
     now: Option<i64>,
     /// Print tables, or one JSON object
     #[arg(long, value_enum, value_name = "FORMAT", conflicts_with = "nagios")]
@@ -89,7 +90,6 @@ enum Command {
     /// Put batches aside into bad/, so that they are not sent; asks first
     Discard(Discard),
     /// Print what the grids of the embedded store are like now
-    #[cfg(feature = "grid")]
     Grid {
         /// Only this one
         grid: Option<String>,
@@ -162,7 +162,6 @@ fn main() -> ExitCode {
         Some(Command::Flush) => flush(&config),
         Some(Command::Show { batch }) => show(&config, batch.as_deref()),
         Some(Command::Discard(discard)) => discard.run(&config, now),
-        #[cfg(feature = "grid")]
         Some(Command::Grid { grid, all }) => store::grid(&config, now, grid.as_deref(), *all),
         Some(Command::Store { command: None }) => store::status(&config, now),
         Some(Command::Store { command: Some(command) }) => command.run(&config, now),

@@ -1,12 +1,16 @@
 //! The page as HTML. It is whole without a script: every number is a link that shows its plot. The script refreshes the
 //! tables, draws the plots and keeps the address; what it needs to know stands in what is rendered here. Pure.
 
-mod grids;
-
 use std::fmt::Write as _;
 use std::sync::LazyLock;
 
-use super::{Config, Summary, times};
+use super::{Config, Summary};
+use crate::model::graphite_time as times;
+use crate::view::html::{self, encoded, moment};
+use crate::view::page::Page;
+use crate::view::text::length;
+
+pub use crate::view::html::{Options, escaped};
 
 /// A file that the page needs.
 pub struct Asset {
@@ -86,77 +90,13 @@ const PREVIOUS: [Range; 3] = [
 /// The range when none is chosen.
 const DEFAULT_FROM: &str = "-6h";
 
-/// How long a grid may be silent until all its numbers are old, in seconds.
-const STALE: i64 = 180;
-
-/// What a person has chosen to see; all of it is in the page's address.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Options {
-    /// The numbers that are plotted, by path.
-    pub plots: Vec<String>,
-    /// The range of the plot, in Graphite's words; empty for the default.
-    pub from: String,
-    /// Its end.
-    pub to: String,
-    /// Whether clouds and schedds that have been silent for over an hour are shown too.
-    pub all: bool,
-    /// Grids that are not shown.
-    pub hidden: Vec<String>,
-    /// Whether the rows are close together.
-    pub compact: bool,
-    /// `light`, `dark`, or empty for what the browser prefers.
-    pub theme: &'static str,
-}
-
-impl Options {
-    /// Reads them from a query; what is not understood is passed over.
-    pub fn new(pairs: &[(String, String)]) -> Self {
-        let mut options = Self::default();
-        for (name, value) in pairs {
-            match name.as_str() {
-                "plot" if options.plots.len() < super::SERIES && !options.plots.contains(value) => {
-                    options.plots.push(value.clone());
-                }
-                "from" => options.from = value.clone(),
-                "to" => options.to = value.clone(),
-                "all" => options.all = value == "1",
-                "hide" if !options.hidden.contains(value) => options.hidden.push(value.clone()),
-                "density" => options.compact = value == "compact",
-                "theme" => options.theme = ["light", "dark"].into_iter().find(|theme| theme == value).unwrap_or(""),
-                _ => {}
-            }
-        }
-        options
-    }
-
-    /// As they stand in an address, in the order in which the script writes them.
-    fn pairs(&self) -> Vec<(&'static str, &str)> {
-        let mut pairs: Vec<_> = self.plots.iter().map(|path| ("plot", path.as_str())).collect();
-        pairs.extend([("from", self.from.as_str()), ("to", &self.to)].into_iter().filter(|(_, time)| !time.is_empty()));
-        pairs.extend(self.all.then_some(("all", "1")));
-        pairs.extend(self.hidden.iter().map(|grid| ("hide", grid.as_str())));
-        pairs.extend(self.compact.then_some(("density", "compact")));
-        pairs.extend((!self.theme.is_empty()).then_some(("theme", self.theme)));
-        pairs
-    }
-
-    /// The page's address with these options, relative, fit for an attribute.
-    fn address(&self) -> String {
-        let pairs: Vec<_> = self.pairs().iter().map(|(name, value)| format!("{name}={}", encoded(value))).collect();
-        format!("?{}", pairs.join("&amp;"))
-    }
-
-    /// The same with another range.
-    fn with_range(&self, from: &str, to: &str) -> Self {
-        Self { from: from.into(), to: to.into(), ..self.clone() }
-    }
-}
-
 /// What the page is made of.
 pub struct View<'a> {
     /// Title and refresh.
     pub config: &'a Config,
-    /// The grids.
+    /// What it shows.
+    pub page: &'a Page,
+    /// Its sections.
     pub summary: &'a Summary,
     /// Where they come from, in words.
     pub backend: &'a str,
@@ -198,7 +138,7 @@ pub fn whole(view: &View) -> String {
          type=\"button\" id=\"pause\" aria-pressed=\"false\">Pause</button></p>\n",
         moment(view.now)
     );
-    choices(&mut html, options);
+    choices(&mut html, view);
     html.push_str("</header>\n<p id=\"said\" role=\"status\" aria-live=\"polite\"></p>\n<main>\n");
     html.push_str(&tables(view));
     html.push_str("</main>\n");
@@ -208,7 +148,8 @@ pub fn whole(view: &View) -> String {
 }
 
 /// What can be chosen about the looks.
-fn choices(html: &mut String, options: &Options) {
+fn choices(html: &mut String, view: &View) {
+    let View { page, options, .. } = *view;
     let checked = |is: bool| if is { " checked" } else { "" };
     let selected = |is: bool| if is { " selected" } else { "" };
     html.push_str("<details id=\"options\"><summary>Options</summary>\n<form method=\"get\">\n");
@@ -219,12 +160,13 @@ fn choices(html: &mut String, options: &Options) {
     }
     let _ = write!(
         html,
-        "<label><input type=\"checkbox\" name=\"all\" value=\"1\"{}> show all, also what has been silent for over an \
-         hour</label>\n<label>rows <select name=\"density\"><option value=\"\">normal</option><option \
+        "<label><input type=\"checkbox\" name=\"all\" value=\"1\"{}> show all, also what has been silent for over \
+         {}</label>\n<label>rows <select name=\"density\"><option value=\"\">normal</option><option \
          value=\"compact\"{}>compact</option></select></label>\n<label>theme <select name=\"theme\"><option \
          value=\"\">automatic</option><option value=\"light\"{}>light</option><option \
          value=\"dark\"{}>dark</option></select></label>\n<button>Apply</button>\n</form>\n</details>\n",
         checked(options.all),
+        length(page.gone()),
         selected(options.compact),
         selected(options.theme == "light"),
         selected(options.theme == "dark"),
@@ -318,42 +260,9 @@ fn history(route: &str, options: &Options, more: &[(&str, &str)]) -> String {
 
 /// Its tables alone, with what is said about them.
 pub fn tables(view: &View) -> String {
-    grids::html(view)
-}
-
-/// A moment in words, with its seconds left out.
-fn moment(time: i64) -> String {
-    escaped(&crate::cli::utc(time))
-}
-
-/// Text from outside, fit for HTML: as text and as the value of an attribute in quotes.
-pub fn escaped(text: &str) -> String {
-    let mut html = String::with_capacity(text.len());
-    for c in text.chars() {
-        match c {
-            '&' => html.push_str("&amp;"),
-            '<' => html.push_str("&lt;"),
-            '>' => html.push_str("&gt;"),
-            '"' => html.push_str("&quot;"),
-            '\'' => html.push_str("&#39;"),
-            c => html.push(c),
-        }
-    }
-    html
-}
-
-/// Text from outside as a value in a query, as a browser's `encodeURIComponent` has it; fit for an attribute in quotes.
-fn encoded(text: &str) -> String {
-    let mut encoded = String::with_capacity(text.len());
-    for byte in text.bytes() {
-        match byte {
-            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' => encoded.push(byte.into()),
-            _ => {
-                let _ = write!(encoded, "%{byte:02X}");
-            }
-        }
-    }
-    encoded
+    let View { page, summary, backend, options, now, .. } = *view;
+    let problem = summary.problem.as_deref();
+    html::tables(&html::View { page, sections: &summary.sections, problem, backend, options, now })
 }
 
 #[cfg(test)]

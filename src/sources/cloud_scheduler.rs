@@ -13,16 +13,13 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
-#[cfg(feature = "http")]
-use reqwest::Url;
 use serde::{Deserialize, Deserializer};
 
-use super::Problem;
-use crate::command;
 use crate::config::Section;
-#[cfg(feature = "http")]
-use crate::http;
-use crate::point::quote;
+use crate::os::command;
+use crate::os::http::{self, Url};
+use crate::problem::Problem;
+use crate::text::quote;
 
 /// `[cloud_scheduler]`.
 #[derive(Clone, Debug)]
@@ -30,7 +27,6 @@ pub struct Config {
     /// The command that prints the clouds; `cloud_status -aj` by default.
     pub command: Vec<String>,
     /// Where Cloud Scheduler serves the same (`http://HOST:8111/clusters.json`); asked instead of the command when set.
-    #[cfg(feature = "http")]
     pub url: Option<Url>,
     /// How long the answer may take, in seconds; 20 by default.
     pub timeout_seconds: u64,
@@ -45,20 +41,11 @@ impl Config {
         let command = section.text("command")?;
         let command = super::split_command(command.as_deref().unwrap_or("cloud_status -aj"))
             .map_err(|error| section.error("command", error))?;
-        #[cfg(feature = "http")]
         let url = section.text("url")?.map(|url| http::address(&url)).transpose();
-        #[cfg(feature = "http")]
         let url = url.map_err(|error| section.error("url", error))?;
-        #[cfg(not(feature = "http"))]
-        section.needs_http("url")?;
         let timeout_seconds = section.number("timeout_seconds", 20)?;
         section.check("timeout_seconds", (1..=3600).contains(&timeout_seconds), "1 to 3600 seconds")?;
-        Ok(Self {
-            command,
-            #[cfg(feature = "http")]
-            url,
-            timeout_seconds,
-        })
+        Ok(Self { command, url, timeout_seconds })
     }
 }
 
@@ -101,9 +88,9 @@ pub struct Vm {
 /// # Errors
 /// A [`Problem`] when it does not answer, or not in JSON.
 pub fn collect(config: &Config, until: Instant) -> Result<Vec<Cloud>, Problem> {
-    fetch(config, until)
-        .and_then(|json| parse(&json))
-        .map_err(|error| Problem::new("cloud_scheduler", format!("{error:#}; clouds and virtual machines are missing")))
+    fetch(config, until).and_then(|json| parse(&json)).map_err(|error| {
+        Problem::of_source("cloud_scheduler", format!("{error:#}; clouds and virtual machines are missing"))
+    })
 }
 
 /// The most that is read of what the command prints, in bytes: 100,000 virtual machines are 120 MB.
@@ -111,7 +98,6 @@ const LONGEST_ANSWER: usize = 256 << 20;
 
 fn fetch(config: &Config, until: Instant) -> Result<Vec<u8>> {
     let timeout = Duration::from_secs(config.timeout_seconds).min(until.saturating_duration_since(Instant::now()));
-    #[cfg(feature = "http")]
     if let Some(url) = &config.url {
         return http::Client::new()?.get(url, timeout);
     }
@@ -155,7 +141,7 @@ pub fn check(config: &Config, until: Instant) -> (String, Result<String, String>
         let vms: usize = clouds.iter().map(|cloud| cloud.vms.len()).sum();
         format!("{} clouds, {vms} virtual machines", clouds.len())
     });
-    ("cloud_scheduler".into(), result.map_err(|problem| problem.words))
+    ("cloud_scheduler".into(), result.map_err(|problem| problem.message))
 }
 
 /// A text, or a number or truth as text; `None` for the empty one and for anything else.

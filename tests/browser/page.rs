@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::Path;
 
-use gridmon::grid::MEASUREMENTS;
-use gridmon::point::Value;
+use gridmon::model::Value;
+use gridmon::monitors::grid::MEASUREMENTS;
 use gridmon::sinks::embedded::Store;
 use gridmon_testkit::sandbox::Sandbox;
 use gridmon_testkit::sandbox::monitor::Monitor;
@@ -46,7 +46,7 @@ fn stored(path: &Path) -> BTreeMap<String, Value> {
     let newest = store.newest(&MEASUREMENTS, &[]).unwrap();
     let mut numbers = BTreeMap::new();
     for latest in newest {
-        let measurement = gridmon::measurement(latest.series.measurement()).unwrap();
+        let measurement = gridmon::setup::CATALOG.measurement(latest.series.measurement()).unwrap();
         numbers.insert(measurement.carbon_path(&latest.series, latest.field.name).unwrap(), latest.value);
     }
     numbers

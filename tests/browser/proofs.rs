@@ -10,7 +10,7 @@ use std::fs;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
-use gridmon::point::Value;
+use gridmon::model::Value;
 use serde_json::json;
 
 use crate::driver::Browser;

@@ -10,8 +10,9 @@ use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, anyhow};
-use gridmon::delivery::{self, Delivery, Outgoing, Replay, Sent, Sink};
-use gridmon::point::Point;
+use gridmon::delivery::{self, Delivery, Outcome, Replay};
+use gridmon::model::Point;
+use gridmon::sinks::{Sent, Sink};
 use gridmon::spool::{Batch, Config, Directory, Header, Spool};
 use gridmon_testkit::TempDir;
 
@@ -96,7 +97,11 @@ impl Bench {
         self.recorders.iter().map(|recorder| Box::new(Handle(recorder.clone())) as Box<dyn Sink>).collect()
     }
 
-    fn outgoing<'a>(&'a self, minute: i64, points: Vec<Point>, config: &'a Config) -> Outgoing<'a, Directory> {
+    fn delivery<'a>(&'a self, minute: i64, config: &'a Config) -> Delivery<'a, Directory> {
+        Delivery { spool: Ok(&self.spool), config, now: minute * 60, progress: &|_| {} }
+    }
+
+    fn run(&self, minute: i64, count: usize) -> Outcome {
         let header = Header {
             program: "test".into(),
             grid: "g".into(),
@@ -105,27 +110,13 @@ impl Bench {
             database: String::new(),
             sinks: BTreeSet::new(),
         };
-        Outgoing {
-            header,
-            points,
-            unsound: vec![],
-            spool: Ok(&self.spool),
-            config,
-            now: minute * 60,
-            progress: &|_| {},
-        }
-    }
-
-    fn run(&self, minute: i64, count: usize) -> Delivery {
-        self.outgoing(minute, points(minute, count), &CONFIG).deliver(
-            &self.sinks(),
-            Instant::now() + Duration::from_secs(60),
-            || {},
-        )
+        let batch = Batch { header, points: points(minute, count) };
+        let until = Instant::now() + Duration::from_secs(60);
+        self.delivery(minute, &CONFIG).publish(batch, vec![], &self.sinks(), until, || {})
     }
 
     fn replay(&self, sink: usize, config: &Config, deadline: Duration) -> Replay {
-        self.outgoing(0, vec![], config).replay(self.sinks()[sink].as_ref(), Instant::now() + deadline, false)
+        self.delivery(0, config).replay(self.sinks()[sink].as_ref(), Instant::now() + deadline, false)
     }
 
     /// The minutes that a sink got, in the order in which it got them.
@@ -224,7 +215,7 @@ fn a_batch_that_fails_three_times_while_newer_ones_pass_goes_aside() {
     bench.set(0, |points| if points.len() == 3 { sent(Err(anyhow!("it broke off"))) } else { sent(Ok(())) });
     for (minute, aside) in [(2, false), (3, false), (4, true)] {
         let delivery = bench.run(minute, 1);
-        let words: Vec<_> = delivery.problems.iter().map(|problem| problem.words.as_str()).collect();
+        let words: Vec<_> = delivery.problems.iter().map(|problem| problem.message.as_str()).collect();
         assert_eq!(words.len(), usize::from(aside), "{words:?}");
         if aside {
             assert_eq!(

@@ -6,5 +6,6 @@ mod engine;
 mod faults;
 mod kills;
 mod outage;
+mod service;
 mod soak;
 mod spool_model;

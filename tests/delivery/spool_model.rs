@@ -12,8 +12,9 @@ use std::sync::{Arc, Mutex, Weak};
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
-use gridmon::delivery::{Outgoing, Sent, Sink};
-use gridmon::point::{Point, Value};
+use gridmon::delivery::Delivery;
+use gridmon::model::{Point, Value};
+use gridmon::sinks::{Sent, Sink};
 use gridmon::spool::{BAD, Batch, Config, Disk, Header, Spool};
 
 use self::disk::{Random, SimulatedDisk};
@@ -138,21 +139,16 @@ fn schedule(seed: u64, figures: &mut Figures) {
             sinks: BTreeSet::new(),
         };
         let total = points.len();
-        let outgoing = Outgoing {
-            header,
-            points,
-            unsound: vec![],
-            spool: Ok(&spool),
-            config: &CONFIG,
-            now: time,
-            progress: &|_| {},
-        };
-        let delivery = outgoing.deliver(&sinks, Instant::now() + Duration::from_secs(60), || {});
+        let way = Delivery { spool: Ok(&spool), config: &CONFIG, now: time, progress: &|_| {} };
+        let batch = Batch { header, points };
+        let delivery = way.publish(batch, vec![], &sinks, Instant::now() + Duration::from_secs(60), || {});
         for account in delivery.accounts.values() {
             assert_eq!(account.sum(), total, "seed {seed}: {account:?}");
         }
         if !last {
-            figures.refused_by_disk += usize::from(delivery.problems.iter().any(|problem| problem.what == "spool"));
+            figures.refused_by_disk += usize::from(
+                delivery.problems.iter().any(|problem| problem.subject == gridmon::problem::Subject::Spool),
+            );
             let power = random.one_in(3);
             figures.kills += usize::from(disk.is_dead());
             figures.power_failures += usize::from(power);
@@ -172,16 +168,9 @@ fn schedule(seed: u64, figures: &mut Figures) {
         database: String::new(),
         sinks: BTreeSet::new(),
     };
-    let outgoing = Outgoing {
-        header,
-        points: vec![],
-        unsound: vec![],
-        spool: Ok(&spool),
-        config: &CONFIG,
-        now: 0,
-        progress: &|_| {},
-    };
-    let delivery = outgoing.deliver(&sinks, Instant::now() + Duration::from_secs(60), || {});
+    let way = Delivery { spool: Ok(&spool), config: &CONFIG, now: 0, progress: &|_| {} };
+    let batch = Batch { header, points: vec![] };
+    let delivery = way.publish(batch, vec![], &sinks, Instant::now() + Duration::from_secs(60), || {});
     assert_eq!(delivery.problems, [], "seed {seed}");
 
     let promised = disk.0.lock().unwrap().promised.clone();

@@ -11,8 +11,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 use std::{fs, thread};
 
-use gridmon::point::{Point, SECOND, Value};
-use gridmon::sinks::embedded::{Filter, Store, Tier};
+use gridmon::model::{Point, SECOND, Tier, Value};
+use gridmon::sinks::embedded::{Filter, Store};
 use gridmon_testkit::sandbox::site::{Site, collect, minute, numbers};
 use gridmon_testkit::sandbox::{Sandbox, http};
 use gridmon_testkit::wait_until;
@@ -25,7 +25,7 @@ fn stored(sandbox: &Sandbox) -> BTreeMap<String, (f64, i64)> {
     let store = Store::open_to_read(&sandbox.path("state/gridmon.db")).unwrap().unwrap();
     let mut newest = BTreeMap::new();
     let mut each = |point: Point| {
-        let Some(measurement) = gridmon::measurement(point.measurement()) else { return Ok(()) };
+        let Some(measurement) = gridmon::setup::CATALOG.measurement(point.measurement()) else { return Ok(()) };
         for (field, value) in point.fields() {
             let path = measurement.carbon_path(&point, field).unwrap();
             if path.starts_with("grids.") {
@@ -184,4 +184,38 @@ fn wrong_flags_and_places_are_told() {
         code == Some(1) && words.contains("cannot listen on 127.0.0.1:") && words.contains("Address already in use"),
         "{words}"
     );
+}
+
+#[test]
+fn what_no_page_declares_has_a_page_of_its_own() {
+    let sandbox = Sandbox::new("small");
+    let times = collect(&sandbox, 5, 1);
+    let site = Site::start(&sandbox);
+    // Each run but the last is told of by the next one.
+    let runs = site.json("/pages/run/api/v1/summary");
+    assert_eq!((runs["run"][0]["name"].as_str(), runs["run"][0]["time"].as_i64()), (Some("heprc"), Some(times[3])));
+    let (path, (success, _)) = numbers(&runs).into_iter().find(|(path, _)| path.ends_with(".success")).unwrap();
+    assert!(path.starts_with("run.heprc.") && success == 1.0, "{path} {success}");
+    let page = site.get("/pages/run/");
+    assert_eq!(page.status, 200);
+    assert!(page.text().contains(&format!("<a href=\"?plot={path}\">1</a>")), "{}", page.text());
+    assert!(page.text().contains(&site.get("/pages/run/tables").text()));
+    // What the page asks for is found from where it is.
+    assert!(page.text().contains("src=\"static/app.js?v="));
+    assert_eq!(site.get("/pages/run/static/app.js").body, site.get("/static/app.js").body);
+    let history = site.json(&format!("/pages/run/api/v1/history?path={path}&from=-1h"));
+    assert_eq!(history["times"], serde_json::json!(times[..4]));
+    assert_eq!(site.json("/pages/coverage/json")["coverage"][0]["coverage"]["grid_vms"]["slots"]["value"], 1);
+    assert_eq!(numbers(&site.json("/pages/grids/json")), stored(&sandbox));
+    assert!(!site.get("/").text().contains("pages/"), "nothing leads there yet");
+
+    let moved = site.get("/pages/run");
+    assert!(moved.status == 308 && moved.head.contains("\r\nlocation: run/\r\n"), "{moved:?}");
+    for path in ["/pages/nonsense", "/pages/nonsense/", "/pages/%0d%0ax/tables", "/pages/nonsense/json"] {
+        let answer = site.get(path);
+        assert_eq!(answer.status, 404, "{path}");
+        assert!(answer.text().contains("; there are grids, grid_live_hosts, coverage, run"), "{}", answer.text());
+    }
+    let metrics = site.get("/metrics").text();
+    assert!(metrics.contains("requests_total{route=\"/static\",status=\"200\"} 2\n"), "{metrics}");
 }

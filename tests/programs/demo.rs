@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
-use gridmon::point::{Point, SECOND};
+use gridmon::model::{Point, SECOND};
 use gridmon_testkit::{TempDir, skip, wait_until};
 
 const DEMO: &str = env!("CARGO_BIN_EXE_gridmon-demo");

@@ -11,7 +11,7 @@ use std::process::{Command, Stdio};
 use std::thread;
 use std::time::{Duration, SystemTime};
 
-use gridmon::point::{Point, SECOND, Value};
+use gridmon::model::{Point, SECOND, Value};
 use gridmon::spool::{Batch, Directory, Disk, Header, Spool};
 use gridmon_testkit::sandbox::{FakeCarbon, Mood, NOW, Outcome, Sandbox};
 use gridmon_testkit::skip;

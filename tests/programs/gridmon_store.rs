@@ -7,8 +7,8 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use gridmon::point::{Point, SECOND};
-use gridmon::sinks::embedded::{Filter, Store, Tier};
+use gridmon::model::{Point, SECOND, Tier};
+use gridmon::sinks::embedded::{Filter, Store};
 use gridmon_testkit::sandbox::{NOW, Outcome, Sandbox, fixture};
 use gridmon_testkit::skip;
 

@@ -10,3 +10,5 @@ mod demo;
 mod golden;
 mod gridmon_status;
 mod gridmon_store;
+#[cfg(feature = "dashboard")]
+mod pages;

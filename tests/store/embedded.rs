@@ -13,8 +13,8 @@ use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
-use gridmon::point::{Point, SECOND, Value};
-use gridmon::sinks::embedded::{Config, Filter, Series, Store, Tier};
+use gridmon::model::{Point, SECOND, Tier, Value};
+use gridmon::sinks::embedded::{Config, Filter, Series, Store};
 use gridmon_testkit::TempDir;
 use gridmon_testkit::sandbox::proof::{Random, names, seed, soak};
 use proptest::prelude::*;

@@ -16,8 +16,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use gridmon::point::{Point, SECOND, Value};
-use gridmon::sinks::embedded::{Filter, Store, Tier};
+use gridmon::model::{Point, SECOND, Tier, Value};
+use gridmon::sinks::embedded::{Filter, Store};
 use gridmon_testkit::sandbox::disk::SmallDisk;
 use gridmon_testkit::sandbox::proof::{Clouds, Keeper, Key, Random, batches, copy, is_report, names, seed, slot, soak};
 use gridmon_testkit::sandbox::tracer::{self, Threads, may_trace, was_killed};
@@ -125,7 +125,7 @@ fn all_stored(store: &Path) -> BTreeMap<Key, f64> {
     let mut values = BTreeMap::new();
     let Some(store) = Store::open_to_read(store).unwrap() else { return values };
     let mut each = |point: Point| {
-        let measurement = gridmon::measurement(point.measurement()).unwrap();
+        let measurement = gridmon::setup::CATALOG.measurement(point.measurement()).unwrap();
         for (field, value) in point.fields() {
             let path = measurement.carbon_path(&point, field).unwrap();
             assert_eq!(point.time() % SECOND, 0);

@@ -7,7 +7,7 @@ use anyhow::{Result, bail, ensure};
 use serde::Deserialize;
 use serde::de::{self, DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
-use crate::point::quote;
+use crate::text::quote;
 
 /// The longest ad that is believed, in bytes; a whole slot ad of a large machine has about 100 kB.
 const LONGEST_AD: usize = 16 << 20;

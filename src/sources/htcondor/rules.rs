@@ -3,7 +3,7 @@
 use anyhow::{Result, anyhow, ensure};
 
 use crate::config::Section;
-use crate::point::quote;
+use crate::text::quote;
 
 /// The rules, in the order of the file. A job has the type of the first rule that it fits, or none.
 #[derive(Clone, Debug, PartialEq)]

@@ -16,8 +16,8 @@ fn a_replay_stops_when_the_sink_is_down_again() {
     let delivery = bench.run(5, 1);
     assert_eq!(bench.minutes(0), [5, 0]);
     let words: Vec<_> =
-        delivery.problems.iter().map(|problem| (problem.what.as_str(), problem.words.as_str())).collect();
-    assert_eq!(words, [("replay to carbon", "down again")]);
+        delivery.problems.iter().map(|problem| (problem.subject.to_string(), problem.message.clone())).collect();
+    assert_eq!(words, [("replay to carbon".to_string(), "down again".to_string())]);
     bench.set(0, up);
     bench.run(6, 1);
     assert_eq!(bench.minutes(0), [5, 0, 6, 1, 2, 3, 4]);
@@ -54,7 +54,8 @@ fn a_replay_whose_time_is_over_in_the_middle_of_a_batch_has_failed_only_if_it_di
             sent(Err(anyhow!("it did not take everything")))
         }
     });
-    let words = |replay: Replay| -> Vec<String> { replay.problems.into_iter().map(|problem| problem.words).collect() };
+    let words =
+        |replay: Replay| -> Vec<String> { replay.problems.into_iter().map(|problem| problem.message).collect() };
     let first = bench.replay(0, &CONFIG, Duration::from_secs(1));
     assert_eq!((first.points, words(first)), (1, vec![]));
     let second = bench.replay(0, &CONFIG, Duration::from_secs(1));
@@ -88,7 +89,7 @@ fn a_program_that_is_stopped_in_a_replay_is_named_when_it_has_outlived_every_run
     let problems = bench.run(2, 1).problems;
     assert_eq!(problems.len(), 1);
     assert!(
-        problems[0].words.starts_with("spool: a program has held lock.carbon for 3 h 0 min, longer than"),
+        problems[0].message.starts_with("spool: a program has held lock.carbon for 3 h 0 min, longer than"),
         "{problems:?}"
     );
     drop(lock);

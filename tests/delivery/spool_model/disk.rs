@@ -62,7 +62,7 @@ pub(super) struct Simulation {
 pub(super) struct SimulatedDisk(pub(super) Arc<Mutex<Simulation>>);
 
 /// What keeps a file or a lock held.
-pub(super) type Hold = Arc<()>;
+pub(super) type Claim = Arc<()>;
 
 impl SimulatedDisk {
     pub(super) fn new(seed: u64) -> Self {
@@ -143,10 +143,10 @@ impl SimulatedDisk {
 }
 
 impl Disk for SimulatedDisk {
-    type Hold = Hold;
+    type Claim = Claim;
 
-    fn create(&self, name: &str, bytes: &[u8]) -> io::Result<Hold> {
-        let hold = Hold::new(());
+    fn create(&self, name: &str, bytes: &[u8]) -> io::Result<Claim> {
+        let hold = Claim::new(());
         let at = self.operate(|s| {
             if s.names.contains_key(name) {
                 return Err(ErrorKind::AlreadyExists.into());
@@ -177,19 +177,19 @@ impl Disk for SimulatedDisk {
         Ok(hold)
     }
 
-    fn hold(&self, name: &str) -> io::Result<Option<Hold>> {
+    fn claim(&self, name: &str) -> io::Result<Option<Claim>> {
         self.operate(|s| {
             let at = *s.names.get(name).ok_or(ErrorKind::NotFound)?;
-            Ok((s.inodes[at].maker.strong_count() == 0).then(|| Hold::new(())))
+            Ok((s.inodes[at].maker.strong_count() == 0).then(|| Claim::new(())))
         })
     }
 
-    fn lock(&self, name: &str) -> io::Result<Option<Hold>> {
+    fn lock(&self, name: &str) -> io::Result<Option<Claim>> {
         self.operate(|s| {
             if s.locks.get(name).is_some_and(|lock| lock.strong_count() > 0) {
                 return Ok(None);
             }
-            let hold = Hold::new(());
+            let hold = Claim::new(());
             s.locks.insert(name.into(), Arc::downgrade(&hold));
             Ok(Some(hold))
         })

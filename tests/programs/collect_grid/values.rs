@@ -121,7 +121,7 @@ fn what_vanished_goes_to_zero_once_and_the_last_runs_report_goes_out() {
 
     // Each run tells of the one before, with its time.
     let host = fs::read_to_string("/proc/sys/kernel/hostname").unwrap();
-    let host = gridmon::point::carbon_component(host.trim().split('.').next().unwrap()).into_owned();
+    let host = gridmon::model::carbon_component(host.trim().split('.').next().unwrap()).into_owned();
     let report = |lines: &[String], field: &str| {
         let begin = format!("run.heprc.{host}.collect-grid.{field} ");
         lines.iter().find_map(|line| line.strip_prefix(&begin)).map(|rest| rest.split(' ').next().unwrap().to_string())

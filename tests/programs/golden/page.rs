@@ -4,9 +4,8 @@ use std::fs;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 
-use gridmon::config::Config;
 use gridmon::dashboard::Dashboard;
-use gridmon::dashboard::backend::Embedded;
+use gridmon::setup::{self, CATALOG, Config};
 use tokio::runtime::{Builder, Runtime};
 
 use super::cells::cells;
@@ -64,8 +63,14 @@ struct Site<'a> {
 impl<'a> Site<'a> {
     fn at(sandbox: &'a Sandbox, now: i64) -> Self {
         let config = Config::load(Some(&sandbox.path("config.cfg"))).unwrap();
-        let store = Box::new(Embedded::new(sandbox.path("state/gridmon.db")));
-        let routes = Dashboard::new(config.dashboard.clone(), store, Box::new(move || now)).routes();
+        let routes = Dashboard::new(
+            config.dashboard.clone(),
+            setup::pages(),
+            setup::reader(&config).unwrap(),
+            CATALOG,
+            Box::new(move || now),
+        )
+        .routes();
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
         listener.set_nonblocking(true).unwrap();

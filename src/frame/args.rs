@@ -1,0 +1,63 @@
+//! The flags of every cron program.
+
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+
+use crate::model::parse_time;
+
+/// The flags that every cron program has.
+#[derive(Args, Debug)]
+pub struct Common {
+    /// Read this config instead of ./config.cfg or /etc/gridmon/config.cfg
+    #[arg(short, long, value_name = "FILE")]
+    pub(super) config: Option<PathBuf>,
+    /// Do everything but the last step: print the points, sorted, instead of sending them
+    #[arg(short = 'n', long, conflicts_with_all = ["check", "list"])]
+    pub(super) dry_run: bool,
+    /// How --dry-run prints them: "path value timestamp", line protocol, or a JSON object a line
+    #[arg(long, value_enum, value_name = "FORMAT", default_value = "carbon", requires = "dry_run")]
+    pub(super) format: Format,
+    /// The run's clock: unix seconds, RFC 3339, or "YYYY-mm-dd HH:MM:SS" in UTC
+    #[arg(long, value_name = "TIME", value_parser = parse_time, allow_hyphen_values = true)]
+    pub(super) now: Option<i64>,
+    /// Validate the config and reach every source and sink, without writing
+    #[arg(long, conflicts_with = "list")]
+    pub(super) check: bool,
+    /// Print the measurements that this program sends
+    #[arg(long)]
+    pub(super) list: bool,
+    /// Tell on stderr what happens
+    #[arg(short, long)]
+    pub(super) verbose: bool,
+}
+
+/// How `--dry-run` prints points. Its variants carry no documentation, since `--help` would show it.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum Format {
+    Carbon,
+    Influx,
+    Json,
+}
+
+/// What a run does with its points.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// It delivers them and keeps its state.
+    Live,
+    /// It prints them and writes nothing.
+    DryRun,
+    /// It collects none; it reaches every source and sink.
+    Check,
+}
+
+impl Common {
+    /// The mode that the flags ask for.
+    pub fn mode(&self) -> Mode {
+        match (self.dry_run, self.check) {
+            (true, _) => Mode::DryRun,
+            (_, true) => Mode::Check,
+            _ => Mode::Live,
+        }
+    }
+}

@@ -1,0 +1,128 @@
+//! A cron program from its flags to its exit code.
+//!
+//! Exit 0: everything answered and was delivered. 1: something did not or was not, and a line says what. 2: the flags or
+//! the config are wrong, and nothing was asked or sent.
+
+use std::path::Path;
+use std::process::ExitCode;
+use std::sync::{Mutex, PoisonError};
+use std::time::Instant;
+
+use anyhow::Result;
+use jiff::Timestamp;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::args::{Common, Mode};
+use super::dry_run;
+use super::listing::{CheckLine, list, print_checks};
+use super::publish::{prepare, publish};
+use super::report::RUN;
+use super::session::{Kind, Program, Session, Setup, complain};
+use super::watchdog::{FirstSignal, Watchdog};
+use crate::model::{COVERAGE, Collected};
+use crate::os::files::print;
+use crate::problem::{Asked, Problem};
+
+/// A run, as the program sees it.
+pub struct Run<'a, C> {
+    /// The config.
+    pub config: &'a C,
+    /// The run's clock in unix seconds.
+    pub now: i64,
+    /// The time of the run's points, in nanoseconds.
+    pub time: i64,
+    /// When the sources must have ended.
+    pub until: Instant,
+    session: Mutex<&'a mut Session>,
+}
+
+impl<'a, C> Run<'a, C> {
+    pub(super) fn new(config: &'a C, session: &'a mut Session) -> Self {
+        let (now, time, until) = (session.now, session.time, session.sources_until());
+        Self { config, now, time, until, session: Mutex::new(session) }
+    }
+
+    fn session<T>(&self, work: impl FnOnce(&mut Session) -> T) -> T {
+        work(&mut self.session.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Asks a source and notes how long it took and what it did not answer. Sources may be asked side by side.
+    pub fn ask<T>(&self, source: &str, ask: impl FnOnce() -> (Option<T>, Vec<Problem>)) -> Asked<T> {
+        let began = Instant::now();
+        let (answer, problems) = ask();
+        let seconds = (began.elapsed().as_secs_f64() * 1000.0).round() / 1000.0;
+        self.session(|session| {
+            session.report.sources.insert(source.into(), seconds);
+            session.problems.extend(problems);
+        });
+        answer.map_or(Asked::Failed, Asked::Answered)
+    }
+
+    /// What an earlier run remembered as `what`; the default when no run did.
+    pub fn recall<T: DeserializeOwned + Default>(&self, what: &str) -> T {
+        self.session(|session| session.recall(what))
+    }
+
+    /// Remembers `value` as `what` for later runs. Under `--dry-run` nothing is written.
+    pub fn remember<T: Serialize>(&self, what: &str, value: &T) {
+        self.session(|session| session.remember(what, value));
+    }
+}
+
+/// Runs a cron program: `load` reads the config, `collect` asks its sources and makes the points, `check` reaches its
+/// sources.
+pub fn cron<C: Sync>(
+    program: &'static Program,
+    common: &Common,
+    load: impl FnOnce(Option<&Path>) -> Result<(C, Setup)>,
+    collect: impl FnOnce(&Run<C>) -> Collected,
+    check: impl FnOnce(&C, Instant) -> Vec<CheckLine>,
+) -> ExitCode {
+    if common.list {
+        let measurements: Vec<_> = program.measurements.iter().copied().chain([&COVERAGE, &RUN]).collect();
+        return print(&list(&measurements));
+    }
+    let (config, setup) = match load(common.config.as_deref()) {
+        Ok(loaded) => loaded,
+        Err(error) => {
+            complain(program, &[format!("{error:#}")]);
+            return ExitCode::from(2);
+        }
+    };
+    run(program, common, &config, setup, collect, check).unwrap_or_else(|error| {
+        complain(program, &[format!("{error:#}")]);
+        ExitCode::FAILURE
+    })
+}
+
+fn run<C: Sync>(
+    program: &'static Program,
+    common: &Common,
+    config: &C,
+    setup: Setup,
+    collect: impl FnOnce(&Run<C>) -> Collected,
+    check: impl FnOnce(&C, Instant) -> Vec<CheckLine>,
+) -> Result<ExitCode> {
+    let now = common.now.unwrap_or_else(|| Timestamp::now().as_second());
+    let Some(mut session) = Session::open(program, common, now, Kind::Cron, setup)? else {
+        return Ok(ExitCode::SUCCESS);
+    };
+    let watchdog = Watchdog::start(program.name, FirstSignal::Ends)?;
+    watchdog.expect_end(Some((session.deadline(), session.allowed)));
+    if session.mode == Mode::Check {
+        return Ok(print_checks(&session.check(check(config, session.sources_until()))));
+    }
+    let collected = collect(&Run::new(config, &mut session));
+    let (shown, dropped) = if session.mode == Mode::DryRun {
+        let prepared = prepare(&mut session, collected);
+        let (text, unshown) = dry_run::show(&prepared.points, common.format, session.setup.catalog);
+        (print(&text), prepared.rejected.into_iter().chain(unshown).collect())
+    } else {
+        let until = session.sinks_until();
+        (ExitCode::SUCCESS, publish(&mut session, collected, until))
+    };
+    session.note_dropped(&dropped, common.verbose);
+    let code = session.finish(common.verbose);
+    Ok(if shown == ExitCode::SUCCESS { code } else { shown })
+}

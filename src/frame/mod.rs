@@ -1,0 +1,19 @@
+//! The frame of every program: flags, clock, lock, deadline, delivery, what is printed and when, exit code, report.
+
+pub mod args;
+pub mod cron;
+mod dry_run;
+mod listing;
+mod publish;
+pub mod report;
+pub mod service;
+mod session;
+pub mod state;
+mod watchdog;
+pub mod zero_fill;
+
+pub use self::args::Common;
+pub use self::cron::{Run, cron};
+pub use self::listing::{CheckLine, list};
+pub use self::service::{Clock, SystemClock, service};
+pub use self::session::{Program, Session, Setup};

@@ -1,0 +1,79 @@
+//! From collected points to the sinks: zero-filled, covered, validated, spooled, sent, pruned, accounted for.
+
+use std::collections::BTreeSet;
+use std::time::Instant;
+
+use super::session::Session;
+use super::state::State;
+use super::zero_fill::zero_fill;
+use crate::delivery::{self, Delivery, Outcome};
+use crate::model::{COVERAGE, Collected, Dropped, Point, SECOND, validate};
+use crate::os::files::host_name;
+use crate::problem::{Problem, Subject};
+use crate::sinks::Sink;
+use crate::spool::{Batch, Header};
+
+/// The points of a run, ready to be sent or shown.
+pub(super) struct Prepared {
+    /// Those that every sink can take, sorted by series and time.
+    pub points: Vec<Point>,
+    /// Those that no sink can take.
+    pub rejected: Vec<Dropped>,
+    /// The count series to remember; `None` when they are those of the run before.
+    series: Option<BTreeSet<String>>,
+}
+
+/// Adds to the points of a run what the frame knows: zeros of counts that vanished, coverage, the report of the run before.
+pub(super) fn prepare(session: &mut Session, collected: Collected) -> Prepared {
+    let Collected { mut points, complete } = collected;
+    let (scope, time) = (session.setup.scope.clone(), session.time);
+    let before: BTreeSet<String> = session.recall("series");
+    let (zeros, series) = zero_fill(&before, &points, &complete, time, session.setup.catalog);
+    points.extend(zeros);
+    points.extend(complete.iter().map(|one| COVERAGE.point(time, [&scope, one.name], &[("slots", 1.into())])));
+    if let Some(last) = session.state.as_ref().filter(|_| session.is_live()).and_then(State::last) {
+        points.push(last.point(&scope, &host_name(), session.program.name, session.program.interval_seconds));
+    }
+    session.report.collected = points.len();
+    let (points, rejected) = validate(points);
+    Prepared { points, rejected, series: (series != before).then_some(series) }
+}
+
+/// Spools the points, sends them and what waits, at most until `until`; prunes the sinks; checks the account of every point.
+pub(super) fn publish(session: &mut Session, collected: Collected, until: Instant) -> Vec<Dropped> {
+    let Prepared { points, rejected, series } = prepare(session, collected);
+    let spool = delivery::open(&session.directory).map_err(|error| format!("{error:#}"));
+    let sinks = (session.setup.sinks)(&session.directory);
+    let header = Header {
+        program: session.program.name.into(),
+        grid: session.setup.scope.clone(),
+        time: session.time / SECOND,
+        tier: "raw".into(),
+        database: String::new(),
+        sinks: BTreeSet::new(),
+    };
+    let limits = session.setup.spool.clone();
+    let delivery =
+        Delivery { spool: spool.as_ref().map_err(String::clone), config: &limits, now: session.now, progress: &|_| {} };
+    let Outcome { accounts, dropped, problems } =
+        delivery.publish(Batch { header, points }, rejected, &sinks, until, || {
+            if let Some(series) = series {
+                session.remember("series", &series);
+            }
+        });
+    session.problems.extend(problems);
+    let has_all = |sink: &dyn Sink| accounts.get(sink.name()).is_some_and(|account| account.spooled == 0);
+    // By the wall clock: a run with another clock must not delete what is kept for this one.
+    for sink in sinks.iter().filter(|sink| !session.is_replayed && has_all(sink.as_ref())) {
+        if let Err(error) = sink.prune(session.now, until) {
+            session.problems.push(Problem::new(Subject::Pruning(sink.name().into()), format!("{error:#}")));
+        }
+    }
+    let collected = session.report.collected;
+    for (sink, account) in accounts.iter().filter(|(_, account)| account.sum() != collected) {
+        let message = format!("{collected} points collected, but {account:?}; this is a bug");
+        session.problems.push(Problem::new(Subject::Account(sink.clone()), message));
+    }
+    session.report.sinks = accounts;
+    dropped
+}

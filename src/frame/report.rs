@@ -1,0 +1,137 @@
+//! What one run did: kept in the state directory, sent as points by the next run.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::ErrorKind;
+use std::path::Path;
+
+use anyhow::{Context, Result};
+use serde::{Deserialize, Serialize};
+
+use crate::delivery::Account;
+use crate::model::{Dropped, Field, Fold, Kind, Measurement, Point, SECOND, Tag, Value};
+use crate::problem::Failing;
+
+/// What one run did.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Report {
+    /// The run's clock, in unix seconds.
+    pub time: i64,
+    /// How long it took.
+    pub duration_seconds: f64,
+    /// Whether everything answered and everything was delivered.
+    pub success: bool,
+    /// How many points it collected.
+    pub collected: usize,
+    /// What became of them, by sink.
+    pub sinks: BTreeMap<String, Account>,
+    /// How long each source took, in seconds.
+    pub sources: BTreeMap<String, f64>,
+    /// The first names of dropped points, each with the reason.
+    pub dropped: Vec<String>,
+    /// What failed, and since when.
+    pub failing: BTreeMap<String, Failing>,
+}
+
+const fn tag(name: &'static str) -> Tag {
+    Tag { name, identifies: true }
+}
+
+const fn field(name: &'static str, kind: Kind, unit: &'static str, meaning: &'static str) -> Field {
+    Field { name, kind, unit, meaning, fold: Fold::Mean, count: false }
+}
+
+/// What every cron program sends of its run before.
+pub static RUN: Measurement = Measurement {
+    name: "run",
+    meaning: "what a run of a program did, sent by the next one with the time of the run it describes",
+    tags: &[tag("grid"), tag("host"), tag("program")],
+    fields: &[
+        field("success", Kind::Int, "0 or 1", "whether everything answered and was delivered"),
+        field("duration_seconds", Kind::Float, "seconds", "how long it took"),
+        field("collected", Kind::Int, "points", "how many it collected"),
+        field("delivered", Kind::Int, "points", "how many every sink acknowledged"),
+        field("spooled", Kind::Int, "points", "how many waited for some sink at its end"),
+        field("dropped", Kind::Int, "points", "how many were dropped by name for some sink"),
+    ],
+    carbon: "run.{grid}.{host}.{program}.{field}",
+};
+
+impl Report {
+    /// The first names of dropped points, each with the reason, as a report keeps them.
+    pub fn names(dropped: &[Dropped]) -> Vec<String> {
+        dropped.iter().take(20).map(|dropped| format!("{}: {}", dropped.name, dropped.why)).collect()
+    }
+
+    /// The report as a point, rounded down to the program's step.
+    pub fn point(&self, grid: &str, host: &str, program: &str, step_seconds: i64) -> Point {
+        let most = |count: fn(&Account) -> usize| self.sinks.values().map(count).max().unwrap_or_default();
+        let (spooled, dropped) = (most(|account| account.spooled), most(|account| account.dropped));
+        let count = |count: usize| Value::Int(count as i64);
+        let fields = [
+            ("success", Value::Int(self.success.into())),
+            ("duration_seconds", Value::Float(self.duration_seconds)),
+            ("collected", count(self.collected)),
+            ("delivered", count(self.collected.saturating_sub(spooled + dropped))),
+            ("spooled", count(spooled)),
+            ("dropped", count(dropped)),
+        ];
+        RUN.point(self.time.div_euclid(step_seconds) * step_seconds * SECOND, [grid, host, program], &fields)
+    }
+}
+
+/// The last runs of one program on one grid, as a state directory has them.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct History {
+    /// The program.
+    pub program: String,
+    /// The grid, as the names of its files have it.
+    pub grid: String,
+    /// Its reports, oldest first; empty when there are none that can be read.
+    pub reports: Vec<Report>,
+    /// Why some of it cannot be read, in words; empty when all of it can.
+    pub problem: String,
+}
+
+/// The last runs of every program on every grid that has its state in `directory`, sorted by program and grid. Reads only.
+///
+/// # Errors
+/// When the directory cannot be read. A file in it that cannot be read is said in its [`History::problem`].
+pub fn histories(directory: &Path) -> Result<Vec<History>> {
+    let context = || format!("state directory {}", directory.display());
+    let mut histories = Vec::new();
+    for file in fs::read_dir(directory).with_context(context)? {
+        let name = file.with_context(context)?.file_name();
+        // The grid is a component of a Carbon path, so it has no dot.
+        let Some((program, grid)) =
+            name.to_str().and_then(|name| name.strip_suffix(".reports")).and_then(|stem| stem.rsplit_once('.'))
+        else {
+            continue;
+        };
+        let mut history = History { program: program.into(), grid: grid.into(), ..History::default() };
+        match read_reports(&directory.join(&name)) {
+            Ok((reports, unread)) => {
+                history.reports = reports;
+                if unread > 0 {
+                    history.problem = format!("{unread} lines are no reports: damaged, or of another version");
+                }
+            }
+            Err(error) if error.kind() == ErrorKind::NotFound => continue,
+            Err(error) => history.problem = error.to_string(),
+        }
+        histories.push(history);
+    }
+    histories.sort_by(|a, b| (&a.program, &a.grid).cmp(&(&b.program, &b.grid)));
+    Ok(histories)
+}
+
+/// The reports of a file, and how many of its lines are none. Such a line, from another version or a damaged disk, is
+/// history lost and no more.
+pub(super) fn read_reports(path: &Path) -> std::io::Result<(Vec<Report>, usize)> {
+    let bytes = fs::read(path)?;
+    let text = String::from_utf8_lossy(&bytes);
+    let reports: Vec<_> = text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
+    let unread = text.lines().count() - reports.len();
+    Ok((reports, unread))
+}

@@ -1,0 +1,113 @@
+//! A program that runs all the time: a tick at each interval, published as a run of a cron program is.
+//!
+//! A signal lets the tick at hand end: what it collected is published, and the service exits with 0. A second signal, or a
+//! tick beyond its deadline, ends it at once. It logs a change of state, not a tick.
+
+use std::path::Path;
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, bail};
+use jiff::Timestamp;
+
+use super::args::{Common, Mode};
+use super::cron::{Run, cron};
+use super::listing::CheckLine;
+use super::publish::publish;
+use super::session::{Kind, Program, Session, Setup, complain};
+use super::watchdog::{FirstSignal, Watchdog};
+use crate::model::Collected;
+use crate::problem::Repeat;
+
+/// Time as a service sees it, so that tests can hand in a clock of their own.
+pub trait Clock {
+    /// Returns the time in unix seconds.
+    fn now(&self) -> i64;
+
+    /// Waits until the clock shows `time`, or `is_told_to_end`, which waits for at most as long as it is told, returns true.
+    fn wait(&self, time: i64, is_told_to_end: &dyn Fn(Duration) -> bool);
+}
+
+/// The clock of this machine.
+#[derive(Debug)]
+pub struct SystemClock;
+
+impl Clock for SystemClock {
+    fn now(&self) -> i64 {
+        Timestamp::now().as_second()
+    }
+
+    fn wait(&self, time: i64, is_told_to_end: &dyn Fn(Duration) -> bool) {
+        // Once, by a clock that nobody sets: the caller looks at the time again.
+        let now = Timestamp::now();
+        let left = Timestamp::from_second(time).map(|time| time.duration_since(now)).unwrap_or_default();
+        is_told_to_end(left.try_into().unwrap_or_default());
+    }
+}
+
+/// Runs a service: `load` reads the config, `tick` collects, `check` reaches the sources. With `--dry-run`, `--check`,
+/// `--list` or `--now` it does what a cron program does, once.
+pub fn service<C: Sync>(
+    program: &'static Program,
+    common: &Common,
+    clock: &dyn Clock,
+    load: impl FnOnce(Option<&Path>) -> Result<(C, Setup)>,
+    mut tick: impl FnMut(&Run<C>) -> Collected,
+    check: impl FnOnce(&C, Instant) -> Vec<CheckLine>,
+) -> ExitCode {
+    if common.list || common.now.is_some() || common.mode() != Mode::Live {
+        return cron(program, common, load, tick, check);
+    }
+    let (config, setup) = match load(common.config.as_deref()) {
+        Ok(loaded) => loaded,
+        Err(error) => {
+            complain(program, &[format!("{error:#}")]);
+            return ExitCode::from(2);
+        }
+    };
+    match serve(program, common, clock, setup, |session| tick(&Run::new(&config, session))) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            complain(program, &[format!("{error:#}")]);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Ticks until a signal comes.
+fn serve(
+    program: &'static Program,
+    common: &Common,
+    clock: &dyn Clock,
+    setup: Setup,
+    mut collect: impl FnMut(&mut Session) -> Collected,
+) -> Result<()> {
+    let watchdog = Watchdog::start(program.name, FirstSignal::Asks)?;
+    let scope = setup.scope.clone();
+    let Some(mut session) = Session::open(program, common, clock.now(), Kind::Service, setup)? else {
+        bail!("another {} runs for {scope} already; end it first", program.name);
+    };
+    let mut last = None;
+    loop {
+        let now = clock.now();
+        let slot = session.slot(now);
+        if last == Some(slot) {
+            clock.wait(slot + session.program.interval_seconds, &|limit| watchdog.is_told_to_end(limit));
+        }
+        if watchdog.is_told_to_end(Duration::ZERO) {
+            return Ok(());
+        }
+        if last == Some(slot) {
+            continue;
+        }
+        last = Some(slot);
+        session.begin(now, Instant::now());
+        watchdog.expect_end(Some((session.deadline(), session.allowed)));
+        let collected = collect(&mut session);
+        let until = session.sinks_until();
+        let dropped = publish(&mut session, collected, until);
+        session.note_dropped(&dropped, common.verbose);
+        session.conclude(common.verbose, if common.verbose { Repeat::Always } else { Repeat::Never });
+        watchdog.expect_end(None);
+    }
+}

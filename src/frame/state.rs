@@ -1,0 +1,232 @@
+//! What lasts from one run to the next: the lock, the reports of the last runs, and what a source remembers.
+
+use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
+use std::io::{ErrorKind, Read, Seek, SeekFrom, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use rustix::fs::Access;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::report::{Report, read_reports};
+use crate::model::carbon_component;
+use crate::os::files::write;
+use crate::text::ago;
+
+/// The state of one program on one grid.
+#[derive(Debug)]
+pub struct State {
+    directory: PathBuf,
+    /// `collect-grid.heprc`: what the names of its files begin with.
+    stem: String,
+    /// The reports of the runs before, oldest first.
+    reports: Vec<Report>,
+}
+
+/// How many reports are kept.
+const KEPT: usize = 100;
+
+impl State {
+    /// The state of `program` on `grid`, in `directory`; else in `/var/lib/gridmon` when that is writable; else in
+    /// `~/.local/state/gridmon`. The directory is made when it is not there and `may_write`.
+    ///
+    /// # Errors
+    /// When no directory can be had, or a report cannot be read.
+    pub fn open(directory: Option<&Path>, program: &str, grid: &str, may_write: bool) -> Result<Self> {
+        let directory = match directory {
+            Some(directory) => ensure_dir(directory, may_write)?,
+            None => default_directory(may_write)?,
+        };
+        let stem = format!("{program}.{}", carbon_component(grid));
+        let mut state = Self { directory, stem, reports: Vec::new() };
+        let path = state.path("reports");
+        match read_reports(&path) {
+            Ok((reports, _)) => state.reports = reports,
+            Err(error) if error.kind() == ErrorKind::NotFound => {}
+            Err(error) => return Err(error).with_context(|| path.display().to_string()),
+        }
+        Ok(state)
+    }
+
+    /// The directory.
+    pub fn directory(&self) -> &Path {
+        &self.directory
+    }
+
+    fn path(&self, what: &str) -> PathBuf {
+        self.directory.join(format!("{}.{what}", self.stem))
+    }
+
+    /// The report of the last run.
+    pub fn last(&self) -> Option<&Report> {
+        self.reports.last()
+    }
+
+    /// Appends a report and forgets the oldest beyond a hundred.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn add(&mut self, report: Report) -> Result<()> {
+        self.reports.push(report);
+        let from = self.reports.len().saturating_sub(KEPT);
+        let mut text = String::new();
+        for report in &self.reports[from..] {
+            text.push_str(&serde_json::to_string(report).context("report")?);
+            text.push('\n');
+        }
+        write(&self.path("reports"), text.as_bytes())
+    }
+
+    /// What was remembered as `what`; the default when nothing was, or nothing that this version can read.
+    pub fn recall<T: DeserializeOwned + Default>(&self, what: &str) -> T {
+        fs::read(self.path(what)).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok()).unwrap_or_default()
+    }
+
+    /// Remembers `value` as `what`.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn remember<T: Serialize>(&self, what: &str, value: &T) -> Result<()> {
+        let bytes = serde_json::to_vec(value).with_context(|| what.to_string())?;
+        write(&self.path(what), &bytes)
+    }
+
+    /// Takes the lock of this program and grid; `None` when another run holds it and has not outlived `deadline`.
+    ///
+    /// # Errors
+    /// When the holder has outlived `deadline`, with its process and age, or the lock cannot be had for another reason.
+    pub fn lock(&self, deadline: Duration) -> Result<Option<Lock>> {
+        let path = self.path("lock");
+        let file =
+            OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o640).open(&path).or_else(
+                |error| match error.kind() {
+                    // A disk that has gone read-only can be locked all the same.
+                    ErrorKind::ReadOnlyFilesystem => File::open(&path),
+                    _ => Err(error),
+                },
+            );
+        let mut file = file.with_context(|| path.display().to_string())?;
+        match file.try_lock() {
+            Ok(()) => {
+                let holder = format!("{} {}\n", std::process::id(), unix_now());
+                // The note is for the words of others. A full disk, which cannot take it, must not keep what is collected
+                // now from the sinks.
+                let _ = file.set_len(0).and_then(|()| file.write_all(holder.as_bytes()));
+                Ok(Some(Lock(file)))
+            }
+            Err(TryLockError::Error(error)) => Err(error).with_context(|| path.display().to_string()),
+            Err(TryLockError::WouldBlock) => {
+                let Some((pid, began)) = holder(&mut file) else { return Ok(None) };
+                if unix_now() - began <= deadline.as_secs() as i64 {
+                    return Ok(None);
+                }
+                // The note of a run that was killed stands until the next one has written its own.
+                std::thread::sleep(Duration::from_millis(100));
+                if holder(&mut file) != Some((pid, began)) {
+                    return Ok(None);
+                }
+                bail!(
+                    "process {pid} has held {} for {}, longer than any run may take; nothing was collected; end it with: kill -9 {pid}",
+                    path.display(),
+                    ago(unix_now() - began)
+                )
+            }
+        }
+    }
+}
+
+/// The lock of a run; the kernel releases it when the process ends, however it ends.
+#[derive(Debug)]
+pub struct Lock(File);
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        // So that nobody takes this run's note for that of the next one.
+        let _ = self.0.set_len(0);
+    }
+}
+
+fn holder(file: &mut File) -> Option<(u32, i64)> {
+    let mut text = String::new();
+    file.seek(SeekFrom::Start(0)).ok()?;
+    file.take(100).read_to_string(&mut text).ok()?;
+    let (pid, began) = text.trim().split_once(' ')?;
+    Some((pid.parse().ok()?, began.parse().ok()?))
+}
+
+fn unix_now() -> i64 {
+    jiff::Timestamp::now().as_second()
+}
+
+/// Where all programs of a machine keep their state, when they may.
+const SHARED: &str = "/var/lib/gridmon";
+
+fn default_directory(may_write: bool) -> Result<PathBuf> {
+    let shared = ensure_dir(Path::new(SHARED), may_write).ok();
+    if let Some(shared) = shared.filter(|shared| rustix::fs::access(shared, Access::WRITE_OK).is_ok()) {
+        return Ok(shared);
+    }
+    let home = user_dir()
+        .context("no place for state: /var/lib/gridmon cannot be written and HOME is not set; set [state] directory")
+        .and_then(|home| ensure_dir(&home, may_write));
+    // Who only looks, as a monitor's user does, need not be able to write where the programs do.
+    if may_write { home } else { home.or_else(|error| ensure_dir(Path::new(SHARED), false).map_err(|_| error)) }
+}
+
+/// Where a user's own programs keep it.
+fn user_dir() -> Option<PathBuf> {
+    let home = std::env::var_os("HOME").filter(|home| Path::new(home).is_absolute())?;
+    Some(Path::new(&home).join(".local/state/gridmon"))
+}
+
+/// Where the state directory is, for who only looks: where the first run would make it when there is none.
+pub fn directory(configured: Option<&Path>) -> PathBuf {
+    let there = configured.map_or_else(|| default_directory(false), |configured| ensure_dir(configured, false));
+    there.unwrap_or_else(|_| default_path(configured))
+}
+
+/// Where the first run would make it.
+fn default_path(configured: Option<&Path>) -> PathBuf {
+    let shared = rustix::fs::access("/var/lib", Access::WRITE_OK).is_ok().then(|| SHARED.into());
+    configured.map(PathBuf::from).or(shared).or_else(user_dir).unwrap_or_else(|| SHARED.into())
+}
+
+/// The directory, made when it is not there and `may_write`.
+fn ensure_dir(directory: &Path, may_write: bool) -> Result<PathBuf> {
+    let there = if may_write {
+        DirBuilder::new().recursive(true).mode(0o750).create(directory)
+    } else {
+        fs::metadata(directory).map(drop)
+    };
+    there.with_context(|| format!("state directory {}", directory.display()))?;
+    Ok(directory.to_path_buf())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reports_last_and_the_oldest_of_many_are_forgotten() {
+        let directory =
+            Path::new(env!("CARGO_MANIFEST_DIR")).join("target").join(format!("state-test-{}", std::process::id()));
+        let open = || State::open(Some(&directory), "collect-x", "a/b c", true).unwrap();
+        let mut state = open();
+        assert_eq!(state.last(), None);
+        for time in 0..130 {
+            state.add(Report { time, ..Report::default() }).unwrap();
+        }
+        let path = directory.join("collect-x.a_b_c.reports");
+        let text = fs::read_to_string(&path).unwrap();
+        assert_eq!(text.lines().count(), 100);
+        fs::write(&path, format!("{text}{{damaged\n")).unwrap();
+        assert_eq!(open().last().unwrap().time, 129);
+        assert_eq!(open().recall::<Vec<String>>("schedds"), Vec::<String>::new());
+        state.remember("schedds", &["a"]).unwrap();
+        assert_eq!(open().recall::<Vec<String>>("schedds"), ["a"]);
+        fs::remove_dir_all(&directory).unwrap();
+    }
+}

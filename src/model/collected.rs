@@ -1,0 +1,30 @@
+//! The points of a run, and the measurements that it saw whole.
+
+use super::{Field, Fold, Kind, Measurement, Point, Tag};
+
+/// What a program has collected.
+#[derive(Debug, Default)]
+pub struct Collected {
+    /// The points.
+    pub points: Vec<Point>,
+    /// The measurements of which every series that there is was seen; a count series of theirs that is missing is zero,
+    /// and the run covers them.
+    pub complete: Vec<&'static Measurement>,
+}
+
+/// What every cron program sends for each measurement of which it saw every series that there is. Without it a count that
+/// is absent at a time could be zero or unknown, and no mean over an hour could be right.
+pub static COVERAGE: Measurement = Measurement {
+    name: "coverage",
+    meaning: "that a run saw every series of a measurement: a count that is absent at its time is zero, not unknown",
+    tags: &[Tag { name: "grid", identifies: true }, Tag { name: "measurement", identifies: true }],
+    fields: &[Field {
+        name: "slots",
+        kind: Kind::Int,
+        unit: "runs",
+        meaning: "1 for a run; summed over an hour or a day",
+        fold: Fold::Sum,
+        count: false,
+    }],
+    carbon: "coverage.{grid}.{measurement}",
+};

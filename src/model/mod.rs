@@ -1,0 +1,39 @@
+//! The one thing that travels, a [`Point`], and the [`Measurement`] that declares it. Pure: no IO, no clock.
+//!
+//! | file | holds |
+//! |---|---|
+//! | measurement.rs | `Measurement`, `Tag`, `Field`: what a program declares |
+//! | point.rs | `Point`: one observation; `validate`: which points every sink can take |
+//! | name.rs | names from outside made safe, the only place |
+//! | value.rs | `Value`: a whole or a real number |
+//! | line.rs | InfluxDB's line protocol, written and read |
+//! | carbon_path.rs | Carbon paths, from points and back to numbers |
+//! | catalog.rs | `Catalog`: all measurements that a build knows |
+//! | collected.rs | `Collected`: the points of a run, and what it saw whole |
+//! | tier.rs | raw, hourly and daily points |
+//! | time.rs, graphite_time.rs | times as people, programs and Graphite write them |
+
+pub mod carbon_path;
+pub mod catalog;
+pub mod collected;
+pub mod graphite_time;
+pub mod line;
+pub mod measurement;
+pub mod name;
+pub mod point;
+pub mod tier;
+pub mod time;
+pub mod value;
+
+pub use self::carbon_path::{Datapoint, Number};
+pub use self::catalog::Catalog;
+pub use self::collected::{COVERAGE, Collected};
+pub use self::measurement::{Field, Fold, Kind, Measurement, Tag};
+pub use self::name::{LONGEST_NAME, Name, carbon_component, safe_text};
+pub use self::point::{Dropped, Point, validate};
+pub use self::tier::Tier;
+pub use self::time::{SECOND, parse_time, utc};
+pub use self::value::Value;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,155 @@
+use std::borrow::Cow;
+
+use proptest::prelude::*;
+
+use super::*;
+
+static SLOTS: Measurement = Measurement {
+    name: "slots",
+    meaning: "slots",
+    tags: &[Tag { name: "grid", identifies: true }, Tag { name: "slot", identifies: true }],
+    fields: &[
+        Field { name: "busy", kind: Kind::Int, unit: "slots", meaning: "", fold: Fold::Mean, count: true },
+        Field { name: "load", kind: Kind::Float, unit: "ratio", meaning: "", fold: Fold::Mean, count: false },
+    ],
+    carbon: "grids.{grid}.slots.{slot}.{field}",
+};
+
+#[test]
+fn a_point_is_written_as_influxdb_expects_it() {
+    let point = SLOTS.point(7, ["a grid", "x=1,y"], &[("load", 2.0.into()), ("busy", 3.into())]);
+    assert_eq!(point.line(), r"slots,grid=a\ grid,slot=x\=1\,y busy=3i,load=2.0 7");
+    assert_eq!(SLOTS.carbon_path(&point, "busy").as_deref(), Some("grids.a_grid.slots.x_1_y.busy"));
+    assert_eq!(
+        point.json().to_string(),
+        r#"{"fields":{"busy":3,"load":2.0},"measurement":"slots","tags":{"grid":"a grid","slot":"x=1,y"},"time":7}"#
+    );
+}
+
+#[test]
+fn foreign_lines_are_read_or_refused_in_words() {
+    let read = |line: &str| Point::from_line(line).map(|point| point.line()).map_err(|e| format!("{e:#}"));
+    assert_eq!(read("m,b=2,a=1 v=1,u=2i -5").as_deref(), Ok("m,a=1,b=2 u=2i,v=1.0 -5"));
+    for (line, error) in [
+        ("", "\"\" has no fields"),
+        ("m v=1", "\"m v=1\" has no time"),
+        (" v=1 5", "\"v=1 5\" has no measurement"),
+        ("#m v=1 5", "\"#m v=1 5\" is a comment"),
+        ("m v=1 5s", "time \"5s\" is not nanoseconds: invalid digit found in string"),
+        ("m,a v=1 5", "\"a\" is not NAME=VALUE"),
+        ("m,a= v=1 5", "\"a=\" lacks a name or a value"),
+        ("m,a=1,a=2 v=1 5", "\"m,a=1,a=2 v=1 5\" has a tag twice"),
+        ("m v=1,v=2 5", "\"m v=1,v=2 5\" has a field twice"),
+        ("m v=\"text\" 5", "\"\"text\"\" is not a number"),
+        ("m v=NaN 5", "\"NaN\" is not a number"),
+        ("m v=99999999999999999999i 5", "\"99999999999999999999i\" is not a number"),
+    ] {
+        assert_eq!(read(line), Err(error.to_string()), "{line}");
+    }
+}
+
+#[test]
+fn faulty_and_repeated_points_are_dropped_by_name_and_the_first_stays() {
+    let point = |slot, busy: i64| SLOTS.point(7, ["g", slot], &[("busy", busy.into())]);
+    let faulty = SLOTS.point(7, ["g", "b"], &[("load", f64::NAN.into())]);
+    let empty = SLOTS.point(7, ["g", "e"], &[]);
+    let (points, dropped) = validate(vec![point("c", 1), faulty, point("a", 2), point("c", 3), empty]);
+    assert_eq!(points, [point("a", 2), point("c", 1)]);
+    let dropped: Vec<_> = dropped.iter().map(|drop| format!("{}: {}", drop.name, drop.why)).collect();
+    assert_eq!(
+        dropped,
+        [
+            "slots,grid=g,slot=b: field load is NaN",
+            "slots,grid=g,slot=c: another point has the same name",
+            "slots,grid=g,slot=e: it has no field",
+        ]
+    );
+}
+
+#[test]
+fn names_keep_what_is_safe_and_lose_what_is_not() {
+    for (text, tag, component) in [
+        ("", "_", "_"),
+        ("cc-east", "cc-east", "cc-east"),
+        ("slot1_1@wn:2+", "slot1_1@wn:2+", "slot1_1@wn:2+"),
+        ("a.b c", "a.b c", "a_b_c"),
+        ("new\nline\0\u{2028}", "new_line__", "new_line__"),
+        (r"back\", "back_", "back_"),
+        ("😀 é/;{x}", "😀 é/;{x}", "______x_"),
+    ] {
+        assert_eq!(safe_text(text), tag);
+        assert_eq!(carbon_component(text), component);
+    }
+    assert_eq!(safe_text(&"é".repeat(150)).len(), 200);
+    assert_eq!(safe_text(&"€".repeat(150)).len(), 198);
+}
+
+fn number_value() -> impl Strategy<Value = Value> {
+    prop_oneof![
+        any::<i64>().prop_map(Value::Int),
+        prop::num::f64::NORMAL.prop_map(Value::Float),
+        Just(Value::Float(-0.0))
+    ]
+}
+
+prop_compose! {
+    fn any_point()(
+        measurement in any::<String>(),
+        tags in prop::collection::vec((any::<String>(), any::<String>()), 0..5),
+        fields in prop::collection::vec((any::<String>(), number_value()), 1..4),
+        time in any::<i64>(),
+    ) -> Point {
+        let tags: Vec<_> = tags;
+        Point::new(
+            Cow::Owned(measurement),
+            tags.iter().map(|(name, value)| (Cow::Owned(name.clone()), value.as_str())),
+            fields.into_iter().map(|(name, value)| (Cow::Owned(name), value)),
+            time,
+        )
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(2_000))]
+
+    #[test]
+    fn any_safe_point_comes_back_from_its_line_as_it_was(point in any_point()) {
+        let line = point.line();
+        prop_assert!(!line.contains('\n'));
+        prop_assert_eq!(Point::from_line(&line).unwrap(), point);
+    }
+
+    #[test]
+    fn a_line_is_read_or_refused_but_never_panics(line in r#"[a-c=, \\0-9i"\n.é-]{0,60}"#) {
+        if let Ok(point) = Point::from_line(&line) {
+            prop_assert_eq!(Point::from_line(&point.line()).unwrap(), point);
+        }
+    }
+
+    #[test]
+    fn names_are_safe_for_any_text(text in any::<String>()) {
+        let tag = safe_text(&text).into_owned();
+        prop_assert!(!tag.is_empty() && tag.len() <= LONGEST_NAME && !tag.contains(|c: char| c.is_control() || c == '\\'));
+        prop_assert_eq!(safe_text(&tag), tag.as_str());
+        let component = carbon_component(&text).into_owned();
+        prop_assert!(!component.is_empty() && component.len() <= LONGEST_NAME);
+        prop_assert!(component.chars().all(|c| c.is_ascii_alphanumeric() || "-_@:+".contains(c)));
+        prop_assert_eq!(carbon_component(&component), component.as_str());
+        // What was made safe for line protocol first gets the same path: points come back from the spool.
+        prop_assert_eq!(carbon_component(&tag), component.as_str());
+    }
+
+    #[test]
+    fn a_carbon_path_has_as_many_components_as_declared(grid in any::<String>(), slot in any::<String>()) {
+        let point = SLOTS.point(7, [&grid, &slot], &[("busy", 3.into())]);
+        let path = SLOTS.carbon_path(&point, "busy").unwrap();
+        prop_assert_eq!(path.split('.').count(), 5);
+        let Number { tags, field, .. } = SLOTS.read_path(&path).unwrap();
+        let tags: Vec<_> = tags.iter().map(|(name, value)| (*name, value.as_str())).collect();
+        prop_assert_eq!(tags, [("grid", &*carbon_component(&grid)), ("slot", &*carbon_component(&slot))]);
+        prop_assert_eq!(field.name, "busy");
+        for other in [format!("{path}.x"), path.replace("busy", "nosuch"), path.replace("slots.", "others."), "a*.b".into(), String::new()] {
+            prop_assert!(SLOTS.read_path(&other).is_none());
+        }
+    }
+}

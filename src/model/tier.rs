@@ -1,0 +1,57 @@
+//! How far points are folded: raw, hourly, daily.
+
+use std::fmt;
+use std::str::FromStr;
+
+use anyhow::{Context, Result};
+
+/// How far points are folded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Tier {
+    /// As collected.
+    Raw,
+    /// Over hours.
+    Hour,
+    /// Over days.
+    Day,
+}
+
+impl Tier {
+    /// All of them, the finest first.
+    pub const ALL: [Self; 3] = [Self::Raw, Self::Hour, Self::Day];
+
+    /// Its name in batches, in exports and in InfluxDB: `raw`, `1h`, `1d`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Raw => "raw",
+            Self::Hour => "1h",
+            Self::Day => "1d",
+        }
+    }
+
+    /// The time between two of its points, in seconds. Of raw ones the shortest that a program has.
+    pub fn step_seconds(self) -> i64 {
+        match self {
+            Self::Raw => 60,
+            Self::Hour => 3600,
+            Self::Day => 86_400,
+        }
+    }
+}
+
+impl fmt::Display for Tier {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.pad(self.name())
+    }
+}
+
+impl FromStr for Tier {
+    type Err = anyhow::Error;
+
+    fn from_str(name: &str) -> Result<Self> {
+        Self::ALL
+            .into_iter()
+            .find(|tier| tier.name() == name)
+            .with_context(|| format!("{name:?} is no tier: raw, 1h or 1d"))
+    }
+}

@@ -1,0 +1,57 @@
+//! Times as people and programs write them; all of them are UTC.
+
+use anyhow::{Result, anyhow, ensure};
+use jiff::Timestamp;
+use jiff::civil::DateTime;
+use jiff::tz::TimeZone;
+
+/// Nanoseconds in a second; the time of a point is in nanoseconds.
+pub const SECOND: i64 = 1_000_000_000;
+
+/// A time in words, to the minute: `2024-06-01 12:30 UTC`.
+pub fn utc(seconds: i64) -> String {
+    Timestamp::from_second(seconds).unwrap_or_default().strftime("%Y-%m-%d %H:%M UTC").to_string()
+}
+
+/// A time as people and programs write it, in unix seconds.
+///
+/// # Errors
+/// When it is no time from 1970 to 2262.
+pub fn parse_time(text: &str) -> Result<i64> {
+    let seconds = if let Ok(seconds) = text.parse::<i64>() {
+        seconds
+    } else if let Ok(time) = text.parse::<Timestamp>() {
+        time.as_second()
+    } else {
+        let civil = DateTime::strptime("%Y-%m-%d %H:%M:%S", text).ok();
+        let civil = civil.and_then(|civil| civil.to_zoned(TimeZone::UTC).ok());
+        civil
+            .ok_or_else(|| anyhow!("give unix seconds, RFC 3339, or YYYY-mm-dd HH:MM:SS in UTC"))?
+            .timestamp()
+            .as_second()
+    };
+    // The times of points are nanoseconds in 64 bits.
+    ensure!((0..i64::MAX / SECOND).contains(&seconds), "give a time from 1970 to 2262");
+    Ok(seconds)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_clock_is_read_as_people_write_it() {
+        for (text, seconds) in [
+            ("1717245000", 1_717_245_000),
+            ("2024-06-01T12:30:00Z", 1_717_245_000),
+            ("2024-06-01T14:30:00+02:00", 1_717_245_000),
+            ("2024-06-01 12:30:00", 1_717_245_000),
+            ("0", 0),
+        ] {
+            assert_eq!(parse_time(text).unwrap(), seconds, "{text}");
+        }
+        for text in ["", "yesterday", "2024-13-01 00:00:00", "-5", "9999-01-01T00:00:00Z", "99999999999999"] {
+            parse_time(text).unwrap_err();
+        }
+    }
+}

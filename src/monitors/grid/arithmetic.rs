@@ -1,0 +1,311 @@
+//! Cloud Monitor's arithmetic: virtual machines × slots × jobs make the state of a grid. Pure: no IO, no clock.
+//!
+//! A number is only as good as what it was counted from: what needs an answer that did not come is not sent at all.
+
+use std::collections::{BTreeMap, HashMap};
+
+use super::measurements::{
+    CLOUD, CLOUD_JOBS, HEARTBEAT, IDLE_VMS, JOBS, LIVE_HOSTS, NEGOTIATOR, POOL, SCHEDD, SCHEDD_JOBS, SLOTS, VMS,
+};
+use crate::model::{Collected, Point, Value};
+use crate::problem::Asked;
+use crate::sources::cloud_scheduler::{Cloud, Vm};
+use crate::sources::htcondor::rules::Rules;
+use crate::sources::htcondor::{self, Jobs, first_label};
+
+/// What one run saw of a grid.
+#[derive(Clone, Copy, Debug)]
+pub struct GridInput<'a> {
+    /// The grid's name.
+    pub grid: &'a str,
+    /// The slot of the run, in nanoseconds.
+    pub time: i64,
+    /// HTCondor's answer; `None` when it is not part of this grid.
+    pub condor: Option<&'a htcondor::CondorReply>,
+    /// What tells the type of a job.
+    pub rules: &'a Rules,
+    /// Cloud Scheduler's answer; not asked when it is not part of this grid.
+    pub clouds: Asked<&'a [Cloud]>,
+    /// Whether live hosts are wanted.
+    pub live_hosts: bool,
+}
+
+/// The state of the grid as points, and the measurements of which every series that there is was seen. Where a name from
+/// outside collides with a sum's name (`total`, `all`), the sum comes first and stays.
+pub fn points(input: &GridInput) -> Collected {
+    let GridInput { grid, time, .. } = *input;
+    let mut points = Vec::new();
+    let mut complete = vec![&HEARTBEAT];
+    let mut heartbeat = |service, alive: bool| {
+        points.push(HEARTBEAT.point(time, [grid, service], &[("alive", Value::Int(alive.into()))]));
+    };
+    heartbeat("cloud_monitor", true);
+    if input.clouds != Asked::Not {
+        heartbeat("cloud_scheduler", matches!(input.clouds, Asked::Answered(_)));
+    }
+    if let Some(condor) = input.condor {
+        let schedds_answer = condor.schedds.is_empty() || condor.schedds.iter().any(|schedd| schedd.jobs.is_some());
+        heartbeat("condor", condor.pools.iter().all(|pool| pool.slots.is_some() && pool.listed) && schedds_answer);
+    }
+    let mut clouds = BTreeMap::new();
+    if let Asked::Answered(answer) = input.clouds {
+        let hosts = input.condor.and_then(Hosts::of_every_pool);
+        complete.extend([&CLOUD, &VMS]);
+        if hosts.is_some() {
+            complete.extend([&IDLE_VMS, &SLOTS]);
+        }
+        clouds = tally(answer, hosts.as_ref());
+        cloud_points(input, &clouds, &mut points);
+        if input.live_hosts {
+            complete.push(&LIVE_HOSTS);
+            let live = answer.iter().flat_map(|cloud| &cloud.vms).filter(|vm| is_live(&state(vm)));
+            let hosts: std::collections::BTreeSet<_> = live.filter_map(|vm| vm.hostname.as_deref()).collect();
+            points
+                .extend(hosts.into_iter().map(|host| LIVE_HOSTS.point(time, [grid, host], &[("live", Value::Int(1))])));
+        }
+    }
+    if let Some(condor) = input.condor {
+        condor_points(input, condor, &mut points);
+        // Whoever is known has a heartbeat, whether it answered or not.
+        complete.extend([&SCHEDD, &POOL]);
+        if condor.pools.iter().all(|pool| pool.listed) {
+            complete.push(&NEGOTIATOR);
+        }
+        job_points(input, condor, &clouds, &mut points);
+        if condor.every_schedds_jobs().is_some() {
+            complete.extend([&JOBS, &SCHEDD_JOBS]);
+            if let Asked::Answered(_) = input.clouds {
+                complete.push(&CLOUD_JOBS);
+            }
+        }
+    }
+    Collected { points, complete }
+}
+
+/// The machines of one cloud, counted.
+#[derive(Debug, Default)]
+struct CloudTally {
+    enabled: Option<bool>,
+    quota: Option<i64>,
+    types: BTreeMap<String, TypeTally>,
+    /// What its slots add up to; `None` when not every pool told its slots.
+    power: Option<(f64, f64)>,
+}
+
+/// The machines of one type on one cloud, counted.
+#[derive(Debug, Default)]
+struct TypeTally {
+    states: BTreeMap<String, i64>,
+    idle: i64,
+    slots: BTreeMap<String, i64>,
+}
+
+/// The slots of all pools, by host.
+struct Hosts<'a>(Vec<&'a htcondor::Slots>);
+
+impl<'a> Hosts<'a> {
+    /// `None` unless every pool told its slots: nobody knows which pool a machine's slots are in.
+    fn of_every_pool(condor: &'a htcondor::CondorReply) -> Option<Self> {
+        condor.pools.iter().map(|pool| pool.slots.as_ref()).collect::<Option<Vec<_>>>().map(Self)
+    }
+
+    fn get(&self, label: &str) -> impl Iterator<Item = &'a htcondor::Host> {
+        self.0.iter().filter_map(move |slots| slots.hosts.get(label))
+    }
+}
+
+/// The state of a machine: Cloud Scheduler's own word before the cloud's, lower case.
+fn state(vm: &Vm) -> String {
+    let word = vm.override_status.as_deref().or(vm.status.as_deref()).unwrap_or(UNKNOWN);
+    word.trim().to_lowercase()
+}
+
+fn is_live(state: &str) -> bool {
+    matches!(state, "running" | "retiring")
+}
+
+/// What a thing without a name, type or state is filed under.
+const UNKNOWN: &str = "unknown";
+
+/// Counts machines by cloud, type and state, and joins them with their slots on the first label of the host's name.
+fn tally(answer: &[Cloud], hosts: Option<&Hosts>) -> BTreeMap<String, CloudTally> {
+    let mut sorted: Vec<_> = answer.iter().collect();
+    sorted.sort_by_key(|cloud| cloud.name.clone());
+
+    // Slots belong to one machine. When two records carry the same host name, the one that lives has them.
+    let mut owners = HashMap::<String, (&Vm, bool)>::new();
+    for vm in sorted.iter().flat_map(|cloud| &cloud.vms) {
+        let Some(label) = label(vm) else { continue };
+        let live = is_live(&state(vm));
+        let owner = owners.entry(label).or_insert((vm, live));
+        if live && !owner.1 {
+            *owner = (vm, true);
+        }
+    }
+    let mut clouds = BTreeMap::<String, CloudTally>::new();
+    for cloud in sorted {
+        let tally = clouds.entry(cloud.name.clone().unwrap_or_else(|| UNKNOWN.into())).or_default();
+        tally.enabled = tally.enabled.max(cloud.enabled);
+        tally.quota = [tally.quota, cloud.max_slots].into_iter().flatten().reduce(i64::saturating_add);
+        if hosts.is_some() {
+            tally.power.get_or_insert_default();
+        }
+        for vm in &cloud.vms {
+            let state = state(vm);
+            let of_type = tally.types.entry(vm.vmtype.clone().unwrap_or_else(|| UNKNOWN.into())).or_default();
+            let running = state == "running";
+            *of_type.states.entry(state).or_default() += 1;
+
+            let (Some(hosts), Some((mips, kflops))) = (hosts, &mut tally.power) else { continue };
+            // A machine whose name the cloud has not told yet cannot be joined, so nobody knows whether it is idle.
+            let owned = label(vm).filter(|label| owners.get(label).is_some_and(|owner| std::ptr::eq(owner.0, vm)));
+            let Some(label) = owned else { continue };
+            let mut without_slot = true;
+            for host in hosts.get(&label) {
+                without_slot = false;
+                *mips += host.mips;
+                *kflops += host.kflops;
+                for (slot, count) in &host.slots {
+                    *of_type.slots.entry(slot.clone()).or_default() += count;
+                }
+            }
+            of_type.idle += i64::from(running && without_slot);
+        }
+    }
+    clouds
+}
+
+fn label(vm: &Vm) -> Option<String> {
+    vm.hostname.as_deref().map(first_label).filter(|label| !label.is_empty())
+}
+
+fn cloud_points(input: &GridInput, clouds: &BTreeMap<String, CloudTally>, points: &mut Vec<Point>) {
+    let GridInput { grid, time, .. } = *input;
+    for (cloud, tally) in clouds {
+        let mut fields = Vec::new();
+        fields.extend(tally.enabled.map(|enabled| ("enabled", Value::Int(enabled.into()))));
+        fields.extend(tally.quota.map(|quota| ("quota", Value::Int(quota))));
+        if let Some((mips, kflops)) = tally.power {
+            fields.push(("mips", Value::Int(mips.round() as i64)));
+            fields.push(("kflops", Value::Int(kflops.round() as i64)));
+            let idle = tally.types.values().map(|of_type| of_type.idle).sum();
+            points.push(IDLE_VMS.point(time, [grid, cloud, "total"], &[("vms", Value::Int(idle))]));
+        }
+        if !fields.is_empty() {
+            points.push(CLOUD.point(time, [grid, cloud], &fields));
+        }
+        for (vmtype, of_type) in &tally.types {
+            for (status, vms) in with_total(&of_type.states, &["starting", "running", "retiring", "error", "shutdown"])
+            {
+                points.push(VMS.point(time, [grid, cloud, vmtype, status], &[("vms", Value::Int(vms))]));
+            }
+            if tally.power.is_some() {
+                points.push(IDLE_VMS.point(time, [grid, cloud, vmtype], &[("vms", Value::Int(of_type.idle))]));
+            }
+            for (slot, slots) in &of_type.slots {
+                points.push(SLOTS.point(time, [grid, cloud, vmtype, slot], &[("slots", Value::Int(*slots))]));
+            }
+        }
+    }
+}
+
+/// Counts with their sum first, then the `columns` that are there always, then what else occurred.
+fn with_total<'a>(counts: &'a BTreeMap<String, i64>, columns: &[&'a str]) -> Vec<(&'a str, i64)> {
+    let mut rows = vec![("total", counts.values().sum())];
+    rows.extend(columns.iter().map(|column| (*column, counts.get(*column).copied().unwrap_or_default())));
+    rows.extend(counts.iter().map(|(name, count)| (name.as_str(), *count)).filter(|(name, _)| !columns.contains(name)));
+    rows
+}
+
+fn condor_points(input: &GridInput, condor: &htcondor::CondorReply, points: &mut Vec<Point>) {
+    let GridInput { grid, time, .. } = *input;
+    for pool in &condor.pools {
+        let mut fields = vec![("heartbeat", Value::Int((pool.slots.is_some() && pool.listed).into()))];
+        fields.extend(pool.slots.as_ref().map(|slots| ("slots", Value::Int(slots.count as i64))));
+        fields.extend(pool.updates_lost_ratio.map(|ratio| ("updates_lost_ratio", Value::Float(ratio))));
+        points.push(POOL.point(time, [grid, &pool.name], &fields));
+        for (negotiator, seconds) in &pool.negotiators {
+            points.push(NEGOTIATOR.point(time, [grid, negotiator], &[("cycle_seconds", Value::Float(*seconds))]));
+        }
+    }
+    for schedd in &condor.schedds {
+        let mut fields = vec![("heartbeat", Value::Int(schedd.jobs.is_some().into()))];
+        fields.extend(schedd.duty_cycle_ratio.map(|ratio| ("duty_cycle_ratio", Value::Float(ratio))));
+        fields.extend(schedd.running_jobs_limit.map(|limit| ("running_jobs_limit", Value::Int(limit))));
+        points.push(SCHEDD.point(time, [grid, &schedd.name], &fields));
+    }
+}
+
+/// The statuses that are there always. `error` is the original's column; no job of today's HTCondor is in that state,
+/// and what the original counted there, JobStatus 6, is `transferring`.
+const STATUSES: [&str; 7] = ["unexpanded", "idle", "running", "removed", "completed", "held", "error"];
+
+/// `JobStatus` in words; an unknown number keeps its number.
+fn status_name(status: Option<i64>) -> String {
+    match status {
+        Some(0) => "unexpanded".into(),
+        Some(1) => "idle".into(),
+        Some(2) => "running".into(),
+        Some(3) => "removed".into(),
+        Some(4) => "completed".into(),
+        Some(5) => "held".into(),
+        Some(6) => "transferring".into(),
+        Some(7) => "suspended".into(),
+        Some(other) => format!("status_{other}"),
+        None => UNKNOWN.into(),
+    }
+}
+
+/// Job counts by status.
+type ByStatus = BTreeMap<String, i64>;
+
+fn add_jobs(counts: &mut ByStatus, status: Option<i64>, jobs: i64) {
+    *counts.entry(status_name(status)).or_default() += jobs;
+}
+
+fn job_points(
+    input: &GridInput,
+    condor: &htcondor::CondorReply,
+    clouds: &BTreeMap<String, CloudTally>,
+    points: &mut Vec<Point>,
+) {
+    let GridInput { grid, time, rules, .. } = *input;
+    for schedd in &condor.schedds {
+        let Some(jobs) = &schedd.jobs else { continue };
+        let mut counts = ByStatus::new();
+        for (group, count) in jobs {
+            add_jobs(&mut counts, group.status, *count);
+        }
+        for (status, jobs) in with_total(&counts, &STATUSES) {
+            points.push(SCHEDD_JOBS.point(time, [grid, &schedd.name, status], &[("jobs", Value::Int(jobs))]));
+        }
+    }
+    // The grid's totals: all or nothing.
+    let Some(jobs) = condor.every_schedds_jobs() else { return };
+    let mut types = BTreeMap::<&str, ByStatus>::new();
+    let mut of_cloud = BTreeMap::<&str, ByStatus>::new();
+    let mut all = ByStatus::new();
+    for (group, count) in jobs.into_iter().flat_map(Jobs::iter) {
+        add_jobs(&mut all, group.status, *count);
+        if let Some(job_type) = rules.job_type(&group.values) {
+            add_jobs(types.entry(job_type).or_default(), group.status, *count);
+        }
+        let targets = group.values.first().and_then(Option::as_deref).unwrap_or_default();
+        let mut targets: Vec<_> = targets.split([',', ' ']).collect();
+        targets.sort_unstable();
+        targets.dedup();
+        for (cloud, _) in targets.iter().filter_map(|target| clouds.get_key_value(*target)) {
+            add_jobs(of_cloud.entry(cloud).or_default(), group.status, *count);
+        }
+    }
+    for (job_type, counts) in std::iter::once(("all", all)).chain(types) {
+        for (status, jobs) in with_total(&counts, &STATUSES) {
+            points.push(JOBS.point(time, [grid, job_type, status], &[("jobs", Value::Int(jobs))]));
+        }
+    }
+    for (cloud, counts) in of_cloud {
+        for (status, jobs) in with_total(&counts, &STATUSES) {
+            points.push(CLOUD_JOBS.point(time, [grid, cloud, status], &[("jobs", Value::Int(jobs))]));
+        }
+    }
+}

@@ -1,0 +1,87 @@
+//! The page of the grids, and the tables of `gridmon-status grid`.
+
+use super::measurements::{
+    CLOUD, CLOUD_JOBS, HEARTBEAT, IDLE_VMS, JOBS, NEGOTIATOR, POOL, SCHEDD, SCHEDD_JOBS, SLOTS, VMS,
+};
+use crate::view::page::{
+    Column, InText, Page, Stands, Table, Text, field, health, key, one, pivot, pivot_short_first, place, switch,
+};
+
+/// Any number but zero is bad news: of jobs held, of jobs and machines in error.
+const ALARMS: &[&str] = &["error", "held"];
+
+const STATUSES: &[&str] = &["idle", "running", "held"];
+const STATES: &[&str] = &["starting", "running", "retiring", "error", "shutdown"];
+
+const TOTAL: Option<&str> = Some("total");
+
+static SCHEDDS: &[Column] = &[
+    key("schedd"),
+    health(&SCHEDD, "heartbeat"),
+    field(&SCHEDD, "duty_cycle_ratio").head("duty cycle"),
+    field(&SCHEDD, "running_jobs_limit").head("runs at most"),
+    pivot(&SCHEDD_JOBS, "status", STATUSES, TOTAL).alarm(ALARMS),
+];
+
+static POOLS: &[Column] = &[
+    key("pool"),
+    health(&POOL, "heartbeat"),
+    field(&POOL, "slots"),
+    field(&POOL, "updates_lost_ratio").head("updates lost"),
+];
+
+static NEGOTIATORS: &[Column] =
+    &[key("negotiator"), field(&NEGOTIATOR, "cycle_seconds").head("cycle, s").text(InText::Head("seconds per cycle"))];
+
+static CLOUDS: &[Column] = &[
+    key("cloud"),
+    switch(&CLOUD, "enabled"),
+    field(&CLOUD, "quota"),
+    key("vmtype").head("type").text(InText::Head("machines")),
+    pivot(&VMS, "status", STATES, TOTAL).group("machines").alarm(ALARMS),
+    field(&IDLE_VMS, "vms").head("idle").group("machines").except("vmtype", "total"),
+    pivot_short_first(&SLOTS, "slot").group("slots").text(InText::Sum("slots")),
+    // A job may name two clouds, so a sum would count it twice.
+    one(&CLOUD_JOBS, "status", "idle").group("jobs").not_summed().text(InText::Head("jobs idle")),
+    one(&CLOUD_JOBS, "status", "held").group("jobs").not_summed().alarm(ALARMS),
+    field(&CLOUD, "mips").group("power").unless_zero().text(InText::Never),
+    field(&CLOUD, "kflops").group("power").unless_zero().text(InText::Never),
+];
+
+/// Every grid. Live hosts are as many as machines ever ran, and no part of it.
+pub static GRIDS: Page = Page {
+    name: "grids",
+    title: "Grids",
+    section: Some("grid"),
+    program: "collect-grid",
+    every: 60,
+    tables: &[
+        Table::new("heartbeats", "Heartbeats", &[key("service"), health(&HEARTBEAT, "alive")]).stands(Stands::Badges),
+        Table::new("jobs", "Jobs by type", &[key("type"), pivot(&JOBS, "status", STATUSES, TOTAL).alarm(ALARMS)])
+            .stands(Stands::Beside)
+            .sum_row("all"),
+        Table::new("schedds", "Schedds and their jobs", SCHEDDS).stands(Stands::Beside).noun("schedd"),
+        Table::new("pools", "HTCondor pools", POOLS).stands(Stands::Piled).noun("pool"),
+        Table::new("negotiators", "Negotiators", NEGOTIATORS).stands(Stands::Piled).noun("negotiator"),
+        Table::new("clouds", "Clouds: machines, slots and jobs", CLOUDS).noun("cloud").sums(),
+    ],
+    text: &[
+        Text::Parts(&["heartbeats", "pools", "negotiators", "schedds"]),
+        Text::Whole("clouds"),
+        Text::Joined("jobs", &["jobs", "schedds"]),
+    ],
+    json: &[
+        place(&HEARTBEAT, "heartbeats.{service}"),
+        place(&POOL, "pools.{pool}.{field}"),
+        place(&NEGOTIATOR, "negotiators.{negotiator}.{field}"),
+        place(&SCHEDD, "schedds.{schedd}.health.{field}"),
+        place(&SCHEDD_JOBS, "schedds.{schedd}.jobs.{status}"),
+        place(&CLOUD, "clouds.{cloud}.facts.{field}"),
+        place(&IDLE_VMS, "clouds.{cloud}.idle").only("vmtype", "total"),
+        place(&CLOUD_JOBS, "clouds.{cloud}.jobs.{status}"),
+        place(&VMS, "clouds.{cloud}.types.{vmtype}.states.{status}"),
+        place(&SLOTS, "clouds.{cloud}.types.{vmtype}.slots.{slot}"),
+        place(&IDLE_VMS, "clouds.{cloud}.types.{vmtype}.idle"),
+        place(&JOBS, "jobs.{type}.{status}"),
+    ],
+};

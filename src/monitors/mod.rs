@@ -1,0 +1,3 @@
+//! What is monitored, a folder each: its measurements, its arithmetic, its page.
+
+pub mod grid;

@@ -1,0 +1,696 @@
+//! What waits, what ran and what fails, as `gridmon-status` tells it: gathered from the reports and the spool of one state
+//! directory, said as text, as JSON, or as the one line that Nagios and Icinga read. Pure: the program reads the files.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
+
+use serde::Serialize;
+
+use crate::frame::report::{History, Report};
+use crate::model::utc;
+use crate::problem::{Failing, Subject};
+use crate::spool::{Backlog, Quarantined};
+use crate::text::{Table, ago, count, one_line, size};
+
+/// What was read of a state directory.
+#[derive(Debug, Default)]
+pub struct StatusInput {
+    /// The clock, in unix seconds.
+    pub now: i64,
+    /// The directory.
+    pub directory: String,
+    /// The sinks that the config selects.
+    pub configured: BTreeSet<String>,
+    /// What waits in the spool, by sink.
+    pub backlogs: BTreeMap<String, Backlog>,
+    /// The last runs.
+    pub histories: Vec<History>,
+    /// What is in `bad/`.
+    pub aside: Vec<Quarantined>,
+    /// What could not be read, in words.
+    pub problems: Vec<String>,
+}
+
+/// What waits, what ran and what fails.
+#[derive(Debug, Serialize)]
+pub struct Status {
+    /// The clock, in unix seconds.
+    pub time: i64,
+    /// The state directory.
+    pub directory: String,
+    /// Each sink that the config selects or a batch is owed to, by name.
+    pub sinks: BTreeMap<String, SinkStatus>,
+    /// Each program on each grid, sorted.
+    pub programs: Vec<ProgramStatus>,
+    /// What fails in the last run of each of them, but for the sinks: sources that are dark, above all.
+    pub dark: Vec<Dark>,
+    /// What was put into `bad/`, oldest first.
+    pub aside: Vec<Quarantined>,
+    /// What could not be read, in words.
+    pub problems: Vec<String>,
+}
+
+/// One sink.
+#[derive(Debug, Default, PartialEq, Serialize)]
+pub struct SinkStatus {
+    /// Whether the config selects it.
+    pub configured: bool,
+    /// What waits for it.
+    #[serde(flatten)]
+    pub backlog: Backlog,
+    /// The last run whose points or backlog it acknowledged, in unix seconds; `None` when no run that is remembered.
+    pub last_acknowledged: Option<i64>,
+    /// What it or its replay said when it last failed; `None` when it failed in no run that is remembered.
+    pub last_error: Option<Said>,
+}
+
+/// What was said of a failure.
+#[derive(Debug, PartialEq, Serialize)]
+pub struct Said {
+    /// The run that said it, in unix seconds.
+    pub time: i64,
+    /// The first run that failed so, in unix seconds.
+    pub since: i64,
+    /// What it said.
+    pub words: String,
+}
+
+/// One program on one grid.
+#[derive(Debug, PartialEq, Serialize)]
+pub struct ProgramStatus {
+    /// The program.
+    pub program: String,
+    /// The grid.
+    pub grid: String,
+    /// The usual time between two of its runs, in seconds; `None` while too few are remembered.
+    pub interval_seconds: Option<i64>,
+    /// Its runs, oldest first.
+    pub runs: Vec<Report>,
+}
+
+/// Something that fails now.
+#[derive(Debug, PartialEq, Serialize)]
+pub struct Dark {
+    /// The program.
+    pub program: String,
+    /// The grid.
+    pub grid: String,
+    /// What fails: `schedd ce01.example.org`.
+    pub what: String,
+    /// The first run that failed so, in unix seconds.
+    pub since: i64,
+    /// What happened.
+    pub words: String,
+}
+
+/// Beyond what a monitor warns, and beyond what it calls.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Limits {
+    /// Above it: WARNING.
+    pub warn: Option<i64>,
+    /// Above it: CRITICAL.
+    pub crit: Option<i64>,
+}
+
+/// What a monitor is told to mind.
+#[derive(Clone, Debug, Default)]
+pub struct Thresholds {
+    /// The age of the oldest batch that waits for a sink, in seconds.
+    pub age: Limits,
+    /// The points that wait for a sink.
+    pub points: Limits,
+    /// How long something fails, in seconds.
+    pub failing: Limits,
+    /// The age of the last run in seconds, by program; the empty name is for every program without one of its own. Where
+    /// there is none, a program's own expected_interval decides: see [`ProgramStatus::expected_interval`].
+    pub run_age: BTreeMap<String, Limits>,
+}
+
+/// What a monitor shows, worst last, as the exit codes of its plugins count it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Level {
+    /// All is well.
+    Ok,
+    /// Somebody should look.
+    Warning,
+    /// Somebody must look.
+    Critical,
+    /// It cannot be told.
+    Unknown,
+}
+
+impl Level {
+    /// The exit code.
+    pub fn code(self) -> u8 {
+        match self {
+            Self::Ok => 0,
+            Self::Warning => 1,
+            Self::Critical => 2,
+            Self::Unknown => 3,
+        }
+    }
+
+    fn word(self) -> &'static str {
+        match self {
+            Self::Ok => "OK",
+            Self::Warning => "WARNING",
+            Self::Critical => "CRITICAL",
+            Self::Unknown => "UNKNOWN",
+        }
+    }
+
+    /// What is known to be bad goes before what is not known, as in Nagios's own plugins.
+    fn weight(self) -> u8 {
+        match self {
+            Self::Ok => 0,
+            Self::Unknown => 1,
+            Self::Warning => 2,
+            Self::Critical => 3,
+        }
+    }
+}
+
+impl Limits {
+    fn level(self, value: i64) -> Level {
+        let above = |limit: Option<i64>| limit.is_some_and(|limit| value > limit);
+        match () {
+            () if above(self.crit) => Level::Critical,
+            () if above(self.warn) => Level::Warning,
+            () => Level::Ok,
+        }
+    }
+
+    /// `;warn;crit;min` of a perfdata item.
+    fn perfdata(self) -> String {
+        let text = |limit: Option<i64>| limit.map(|limit| limit.to_string()).unwrap_or_default();
+        format!(";{};{};0", text(self.warn), text(self.crit))
+    }
+}
+
+/// The name under which a run reports that a sink's replay failed.
+fn replay_to(sink: &str) -> String {
+    Subject::Replay(sink.into()).to_string()
+}
+
+impl Status {
+    /// What the reports and the spool tell together.
+    pub fn gather(seen: StatusInput) -> Self {
+        let StatusInput { now, directory, configured, backlogs, histories, aside, mut problems } = seen;
+        let names: BTreeSet<_> = configured.iter().chain(backlogs.keys()).cloned().collect();
+        let sinks: BTreeMap<_, _> = names
+            .into_iter()
+            .map(|name| {
+                let sink = SinkStatus {
+                    configured: configured.contains(&name),
+                    backlog: backlogs.get(&name).copied().unwrap_or_default(),
+                    last_acknowledged: last_acknowledged(&histories, &name),
+                    last_error: last_error(&histories, &name),
+                };
+                (name, sink)
+            })
+            .collect();
+        let of_a_sink = |what: &str| sinks.keys().any(|sink| what == sink || what == replay_to(sink));
+        let mut dark = Vec::new();
+        let mut programs = Vec::new();
+        for History { program, grid, reports, problem } in histories {
+            if !problem.is_empty() {
+                problems.push(format!("{directory}/{program}.{grid}.reports: {problem}"));
+            }
+            if reports.is_empty() {
+                continue;
+            }
+            let failing = reports.last().map(|last| &last.failing).into_iter().flatten();
+            for (what, Failing { since, words, .. }) in failing.filter(|(what, _)| !of_a_sink(what)) {
+                dark.push(Dark {
+                    program: program.clone(),
+                    grid: grid.clone(),
+                    what: what.clone(),
+                    since: *since,
+                    words: words.clone(),
+                });
+            }
+            programs.push(ProgramStatus { interval_seconds: interval(&reports), program, grid, runs: reports });
+        }
+        Self { time: now, directory, sinks, programs, dark, aside, problems }
+    }
+
+    /// How long ago a time was, in seconds; 0 for what a clock set back has put into the future.
+    fn age(&self, time: i64) -> i64 {
+        self.time.saturating_sub(time).max(0)
+    }
+
+    fn when(&self, time: i64) -> String {
+        format!("{}, {} ago", utc(time), ago(self.age(time)))
+    }
+
+    /// All of it as tables for people, with the last `runs` runs of each program.
+    pub fn text(&self, runs: usize) -> String {
+        let mut text = format!("state of {} at {}\n\n", self.directory, utc(self.time));
+        self.sinks_text(&mut text);
+        text.push('\n');
+        self.programs_text(&mut text, runs);
+        text.push('\n');
+        if self.dark.is_empty() {
+            text.push_str("no source is dark\n");
+        } else {
+            text.push_str("dark or failing\n");
+        }
+        for Dark { program, grid, what, since, words } in &self.dark {
+            let _ = writeln!(text, "  {what} ({program}, {grid}) since {}\n    {}", self.when(*since), one_line(words));
+        }
+        if let Some(last) = self.aside.last() {
+            let bytes = self.aside.iter().map(|file| file.bytes).sum();
+            let files = count(self.aside.len(), "file");
+            let _ = writeln!(text, "\nbad/ holds {files}, {}, that cannot be sent; the last one", size(bytes));
+            let _ = writeln!(text, "  {}\n    {}", one_line(&last.name), one_line(&last.why));
+        }
+        text
+    }
+
+    fn sinks_text(&self, text: &mut String) {
+        if self.sinks.is_empty() {
+            text.push_str("no sink is known, and nothing waits\n");
+            return;
+        }
+        let heads = ["sink", "<batches", "<points", "<size", "oldest", "last acknowledgement"];
+        let mut table = Table::new(&heads);
+        for (name, SinkStatus { backlog, last_acknowledged, last_error, configured }) in &self.sinks {
+            table.row(&[
+                name.clone(),
+                backlog.batches.to_string(),
+                backlog.points.to_string(),
+                size(backlog.bytes),
+                backlog.oldest.map_or("nothing waits".into(), |oldest| self.when(oldest)),
+                last_acknowledged.map_or("in no run remembered".into(), |time| self.when(time)),
+            ]);
+            if let Some(Said { time, since, words }) = last_error {
+                let lasted = if since < time { format!(", since {}", utc(*since)) } else { String::new() };
+                table.note(format!("last error {}{lasted}: {}", self.when(*time), one_line(words)));
+            }
+            if !configured {
+                table.note(format!(
+                    "the config does not select it: select it again, or put its batches aside with `gridmon-status discard --sink {name}`"
+                ));
+            }
+        }
+        text.push_str(&table.text());
+    }
+
+    fn programs_text(&self, text: &mut String, runs: usize) {
+        if self.programs.is_empty() {
+            text.push_str("no program has reported a run: start one, for instance `collect-grid --verbose`\n");
+            return;
+        }
+        let heads = [
+            "program",
+            "grid",
+            "run",
+            "<took",
+            "<collected",
+            "<delivered",
+            "<spooled",
+            "<dropped",
+            "<replayed",
+            "failed",
+        ];
+        let mut table = Table::new(&heads);
+        for program in &self.programs {
+            for (at, run) in program.runs.iter().rev().take(runs.max(1)).enumerate() {
+                let most = |count: fn(&crate::delivery::Account) -> usize| {
+                    run.sinks.values().map(count).max().unwrap_or_default()
+                };
+                let (spooled, dropped) = (most(|account| account.spooled), most(|account| account.dropped));
+                let failed: Vec<_> = run.failing.keys().map(|what| one_line(what)).collect();
+                table.row(&[
+                    if at == 0 { program.program.clone() } else { String::new() },
+                    if at == 0 { program.grid.clone() } else { String::new() },
+                    self.when(run.time),
+                    format!("{:.2} s", run.duration_seconds),
+                    run.collected.to_string(),
+                    run.collected.saturating_sub(spooled + dropped).to_string(),
+                    spooled.to_string(),
+                    dropped.to_string(),
+                    most(|account| account.replayed).to_string(),
+                    match (failed.is_empty(), run.success) {
+                        (false, _) => failed.join(", "),
+                        (true, true) => "nothing".into(),
+                        (true, false) => "something that it did not name".into(),
+                    },
+                ]);
+            }
+            let limits = program.expected_interval();
+            if let Some(last) = program.runs.last().filter(|last| limits.level(self.age(last.time)) != Level::Ok) {
+                table.note(format!(
+                    "no run for {}, and it ran every {}; does cron start it? When it is not to run here any more: rm {}/{}.{}.*",
+                    ago(self.age(last.time)),
+                    ago(program.interval_seconds.unwrap_or_default()),
+                    self.directory,
+                    program.program,
+                    program.grid
+                ));
+            }
+        }
+        text.push_str(&table.text());
+    }
+
+    /// All of it as one JSON object, with the last `runs` runs of each program.
+    ///
+    /// # Errors
+    /// Never, as far as is known.
+    pub fn json(&self, runs: usize) -> serde_json::Result<String> {
+        let mut value = serde_json::to_value(self)?;
+        for program in value["programs"].as_array_mut().into_iter().flatten() {
+            if let Some(all) = program["runs"].as_array_mut() {
+                all.drain(..all.len().saturating_sub(runs.max(1)));
+            }
+        }
+        Ok(serde_json::to_string_pretty(&value)? + "\n")
+    }
+
+    /// What Nagios and Icinga read: one line with what is wrong, worst first, and perfdata; and the level.
+    pub fn nagios(&self, thresholds: &Thresholds) -> (String, Level) {
+        let mut findings = Vec::new();
+        let mut perfdata = Vec::new();
+        let mut find = |level: Level, words: String| {
+            if level != Level::Ok {
+                findings.push((level, words));
+            }
+        };
+        for (name, sink) in &self.sinks {
+            let Backlog { batches, points, oldest, .. } = sink.backlog;
+            let age = oldest.map_or(0, |oldest| self.age(oldest));
+            let waiting = count(batches, "batch");
+            find(thresholds.age.level(age), format!("{name}: {waiting} waiting, the oldest for {}", ago(age)));
+            find(thresholds.points.level(points as i64), format!("{name}: {} waiting", count(points, "point")));
+            perfdata.push(format!("{}={batches};;;0", label(&[name, "batches"])));
+            perfdata.push(format!("{}={points}{}", label(&[name, "points"]), thresholds.points.perfdata()));
+            perfdata.push(format!("{}={age}s{}", label(&[name, "age"]), thresholds.age.perfdata()));
+        }
+        for program in &self.programs {
+            let Some(last) = program.runs.last() else { continue };
+            let age = self.age(last.time);
+            let limits = thresholds.run_age.get(&program.program).or_else(|| thresholds.run_age.get(""));
+            let limits = limits.copied().unwrap_or_else(|| program.expected_interval());
+            let ProgramStatus { program, grid, .. } = program;
+            find(limits.level(age), format!("{program} {grid}: no run for {}", ago(age)));
+            for (what, Failing { since, words, .. }) in &last.failing {
+                let lasts = self.age(*since);
+                find(thresholds.failing.level(lasts), format!("{program} {grid}: {what}, for {}: {words}", ago(lasts)));
+            }
+            perfdata.push(format!("{}={age}s{}", label(&[program, grid, "run_age"]), limits.perfdata()));
+            perfdata.push(format!("{}={:.3}s;;;0", label(&[program, grid, "duration"]), last.duration_seconds));
+            perfdata.push(format!("{}={};;;0", label(&[program, grid, "failing"]), last.failing.len()));
+        }
+        perfdata.push(format!("bad={};;;0", self.aside.len()));
+        for problem in &self.problems {
+            find(Level::Unknown, problem.clone());
+        }
+        if self.programs.is_empty() && self.problems.is_empty() {
+            find(Level::Unknown, format!("no program has reported a run in {}", self.directory));
+        }
+        findings.sort_by_key(|(level, _)| std::cmp::Reverse(level.weight()));
+        let level = findings.first().map_or(Level::Ok, |(level, _)| *level);
+        let mut words: Vec<_> = findings.iter().take(NAMED).map(|(_, words)| short(words)).collect();
+        if findings.len() > NAMED {
+            words.push(format!("and {} more", findings.len() - NAMED));
+        }
+        if words.is_empty() {
+            words = self.well();
+        }
+        (plugin_line(level, &words.join("; "), &perfdata.join(" ")), level)
+    }
+
+    /// What a monitor shows when all is well.
+    fn well(&self) -> Vec<String> {
+        let sinks = self.sinks.iter().map(|(name, sink)| match sink.backlog.points {
+            0 => format!("{name}: nothing waits"),
+            points => format!("{name}: {} waiting", count(points, "point")),
+        });
+        let programs = self.programs.iter().filter_map(|program| {
+            let last = program.runs.last()?;
+            Some(format!("{} {} ran {} ago", program.program, program.grid, ago(self.age(last.time))))
+        });
+        sinks.chain(programs).collect()
+    }
+}
+
+/// How many findings a monitor is told by name.
+const NAMED: usize = 5;
+
+/// The one line of a plugin: a bar begins the perfdata, so there is none in the words.
+pub fn plugin_line(level: Level, words: &str, perfdata: &str) -> String {
+    let perfdata = if perfdata.is_empty() { String::new() } else { format!(" | {perfdata}") };
+    format!("GRIDMON {} - {}{perfdata}\n", level.word(), one_line(words).replace('|', "/"))
+}
+
+impl ProgramStatus {
+    /// When its last run is too old by its own expected_interval: a warning when two runs are missing, critical when five are. No limits
+    /// while too few runs are remembered to know it.
+    pub fn expected_interval(&self) -> Limits {
+        // A run is known when it has ended, a minute after its beginning at most where cron starts it each minute.
+        let missing = |runs: i64| self.interval_seconds.map(|interval| (runs * interval).saturating_add(60));
+        Limits { warn: missing(2), crit: missing(5) }
+    }
+}
+
+/// The middle one of the times between runs, in seconds, which a run by hand or a reboot does not move.
+fn interval(runs: &[Report]) -> Option<i64> {
+    let times = runs.windows(2).map(|pair| pair[1].time.saturating_sub(pair[0].time));
+    // Nothing on this schedule is rarer than a year, and what is multiplied later must not overflow.
+    let mut times: Vec<_> = times.filter(|time| (1..366 * 86_400).contains(time)).collect();
+    times.sort_unstable();
+    (times.len() >= 3).then(|| times[times.len() / 2])
+}
+
+fn last_acknowledged(histories: &[History], sink: &str) -> Option<i64> {
+    let acknowledged =
+        |run: &&Report| run.sinks.get(sink).is_some_and(|account| account.delivered > 0 || account.replayed > 0);
+    histories.iter().filter_map(|history| history.reports.iter().filter(acknowledged).map(|run| run.time).max()).max()
+}
+
+fn last_error(histories: &[History], sink: &str) -> Option<Said> {
+    let replay = replay_to(sink);
+    let runs = histories.iter().flat_map(|history| &history.reports);
+    runs.filter_map(|run| run.failing.get(sink).or_else(|| run.failing.get(&replay)).map(|failing| (run.time, failing)))
+        .max_by_key(|(time, _)| *time)
+        .map(|(time, Failing { since, words, .. })| Said { time, since: *since, words: words.clone() })
+}
+
+/// A name of perfdata: without what Nagios reads as its end, quoted where it must be.
+fn label(parts: &[&str]) -> String {
+    let name: String = parts
+        .join("_")
+        .chars()
+        .map(|c| if matches!(c, '\'' | '=' | '|') || c.is_control() { '_' } else { c })
+        .collect();
+    let plain = name.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.'));
+    if plain { name } else { format!("'{name}'") }
+}
+
+fn short(text: &str) -> String {
+    const LONGEST: usize = 160;
+    let cut = text.floor_char_boundary(LONGEST);
+    format!("{}{}", &text[..cut], if cut < text.len() { "…" } else { "" })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::delivery::Account;
+
+    const NOW: i64 = 1_717_245_240;
+
+    fn failing(what: &str, since: i64, words: &str) -> (String, Failing) {
+        (what.into(), Failing { since, said: since, words: words.into() })
+    }
+
+    fn run(time: i64, delivered: usize, spooled: usize, failing: &[(String, Failing)]) -> Report {
+        Report {
+            time,
+            duration_seconds: 0.412,
+            success: failing.is_empty(),
+            collected: delivered + spooled,
+            sinks: [("carbon".into(), Account { delivered, spooled, ..Account::default() })].into(),
+            failing: failing.iter().cloned().collect(),
+            ..Report::default()
+        }
+    }
+
+    fn seen() -> StatusInput {
+        let dark = failing("schedd ce02", NOW - 7500, "condor_q gave no answer in 20 s");
+        let down = failing("carbon", NOW - 120, "no connection: refused |\x1b[31m\nor so");
+        let grid = |grid: &str, reports| History {
+            program: "collect-grid".into(),
+            grid: grid.into(),
+            reports,
+            problem: String::new(),
+        };
+        StatusInput {
+            now: NOW,
+            directory: "/var/lib/gridmon".into(),
+            configured: ["carbon".into()].into(),
+            backlogs: [
+                ("carbon".into(), Backlog { batches: 2, points: 212, bytes: 16_400, oldest: Some(NOW - 120) }),
+                ("influxdb".into(), Backlog { batches: 1, points: 9, bytes: 812, oldest: Some(NOW - 90_000) }),
+            ]
+            .into(),
+            histories: vec![
+                grid(
+                    "heprc",
+                    vec![
+                        run(NOW - 240, 105, 0, std::slice::from_ref(&dark)),
+                        run(NOW - 180, 105, 0, std::slice::from_ref(&dark)),
+                        run(NOW - 120, 0, 106, &[dark.clone(), down.clone()]),
+                        run(NOW - 60, 0, 106, &[dark, down]),
+                    ],
+                ),
+                grid("other", (4..9).rev().map(|hours| run(NOW - hours * 3600, 7, 0, &[])).collect()),
+            ],
+            aside: vec![Quarantined {
+                name: "torn.batch".into(),
+                bytes: 4096,
+                time: NOW - 900,
+                why: "its checksum is wrong: it is torn or was changed".into(),
+            }],
+            problems: Vec::new(),
+        }
+    }
+
+    /// Compares with a golden file; `UPDATE_EXPECT=1` writes it.
+    fn expect(name: &str, actual: &str) {
+        let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/status").join(name);
+        if std::env::var_os("UPDATE_EXPECT").is_some_and(|value| value == "1") {
+            std::fs::write(&path, actual).unwrap();
+        }
+        let expected = std::fs::read_to_string(&path).unwrap();
+        assert_eq!(expected, actual, "{}", path.display());
+    }
+
+    fn defaults() -> Thresholds {
+        Thresholds {
+            age: Limits { warn: Some(300), crit: Some(3600) },
+            failing: Limits { warn: Some(-1), crit: None },
+            ..Thresholds::default()
+        }
+    }
+
+    #[test]
+    fn all_three_forms_are_golden_files() {
+        let status = Status::gather(seen());
+        expect("status.txt", &status.text(2));
+        expect("status.json", &status.json(1).unwrap());
+        let (line, level) = status.nagios(&defaults());
+        assert_eq!(level, Level::Critical);
+        expect("status.nagios", &line);
+        let empty =
+            Status::gather(StatusInput { now: NOW, directory: "/var/lib/gridmon".into(), ..StatusInput::default() });
+        expect("empty.txt", &empty.text(5));
+        for text in [status.text(100), empty.text(1)] {
+            assert!(!text.contains('\x1b') && text.lines().all(|line| line == line.trim_end()), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_monitor_is_told_by_thresholds_and_only_above_them() {
+        let mut seen = seen();
+        seen.backlogs.remove("influxdb");
+        seen.histories.truncate(1);
+        for report in &mut seen.histories[0].reports {
+            report.failing.clear();
+        }
+        let status = Status::gather(seen);
+        let level = |change: fn(&mut Thresholds)| {
+            let mut thresholds = defaults();
+            change(&mut thresholds);
+            status.nagios(&thresholds).1
+        };
+        assert_eq!(level(|_| ()), Level::Ok);
+        // 120 s, 212 points, 60 s since the last run.
+        assert_eq!(level(|limits| limits.age.warn = Some(120)), Level::Ok);
+        assert_eq!(level(|limits| limits.age.warn = Some(119)), Level::Warning);
+        assert_eq!(level(|limits| limits.age.crit = Some(119)), Level::Critical);
+        assert_eq!(level(|limits| limits.points.warn = Some(212)), Level::Ok);
+        assert_eq!(level(|limits| limits.points.warn = Some(211)), Level::Warning);
+        assert_eq!(level(|limits| limits.points.crit = Some(0)), Level::Critical);
+        let run_age = |program: &str, warn, crit| BTreeMap::from([(program.to_string(), Limits { warn, crit })]);
+        for (ages, expected) in [
+            (run_age("", Some(60), None), Level::Ok),
+            (run_age("", Some(59), None), Level::Warning),
+            (run_age("collect-grid", None, Some(59)), Level::Critical),
+            (run_age("downsample-1d", None, Some(1)), Level::Ok),
+        ] {
+            assert_eq!(status.nagios(&Thresholds { run_age: ages, ..defaults() }).1, expected);
+        }
+        let (line, _) = status.nagios(&defaults());
+        assert_eq!(
+            line,
+            "GRIDMON OK - carbon: 212 points waiting; collect-grid heprc ran 60 s ago | carbon_batches=2;;;0 carbon_points=212;;;0 carbon_age=120s;300;3600;0 collect-grid_heprc_run_age=60s;180;360;0 collect-grid_heprc_duration=0.412s;;;0 collect-grid_heprc_failing=0;;;0 bad=1;;;0\n"
+        );
+    }
+
+    #[test]
+    fn a_program_that_cron_no_longer_starts_is_late_by_its_own_rhythm() {
+        let at = |now: i64| {
+            let mut seen = seen();
+            seen.histories.remove(0);
+            seen.backlogs.clear();
+            seen.now = now;
+            Status::gather(seen)
+        };
+        // Hourly, last at NOW - 4 h.
+        let last = NOW - 4 * 3600;
+        for (age, expected) in [
+            (0, Level::Ok),
+            (7260, Level::Ok),
+            (7261, Level::Warning),
+            (18_060, Level::Warning),
+            (18_061, Level::Critical),
+            (-500, Level::Ok),
+        ] {
+            let status = at(last + age);
+            assert_eq!(status.nagios(&defaults()).1, expected, "{age}");
+            assert_eq!(status.text(1).contains("does cron start it?"), expected != Level::Ok, "{age}");
+        }
+        assert_eq!(interval(&[1, 2, 3].map(|time| run(time, 0, 0, &[]))), None, "too few to know");
+        let by_hand = [0, 60, 61, 62, 120, 180, 240, 300, 300, 10_000].map(|time| run(time, 0, 0, &[]));
+        assert_eq!(interval(&by_hand), Some(60));
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_unknown_but_hides_nothing_worse() {
+        let mut seen = seen();
+        seen.problems.push("spool: Permission denied".into());
+        let (line, level) = Status::gather(seen).nagios(&defaults());
+        assert_eq!(level, Level::Critical);
+        assert!(line.contains("Permission denied"), "{line}");
+        let (line, level) = Status::gather(StatusInput { now: NOW, directory: "/x".into(), ..StatusInput::default() })
+            .nagios(&defaults());
+        assert_eq!(
+            (line.as_str(), level.code()),
+            ("GRIDMON UNKNOWN - no program has reported a run in /x | bad=0;;;0\n", 3)
+        );
+        let torn = History {
+            problem: "2 lines are no reports".into(),
+            program: "a".into(),
+            grid: "b".into(),
+            reports: vec![],
+        };
+        let status =
+            Status::gather(StatusInput { histories: vec![torn], directory: "/x".into(), ..StatusInput::default() });
+        assert_eq!(status.problems, ["/x/a.b.reports: 2 lines are no reports"]);
+        assert_eq!(status.nagios(&defaults()).1, Level::Unknown);
+    }
+
+    #[test]
+    fn words_of_a_monitor_end_at_the_bar_and_its_labels_are_quoted() {
+        assert_eq!(plugin_line(Level::Unknown, "a|b\nc", ""), "GRIDMON UNKNOWN - a/b c\n");
+        assert_eq!(label(&["carbon", "age"]), "carbon_age");
+        assert_eq!(label(&["it's=a|b:c", "age"]), "'it_s_a_b:c_age'");
+        let sizes: Vec<_> = [0, 999, 1000, 9949, 9999, 24_400, 999_499, 999_500, 1 << 30, 1 << 42].map(size).into();
+        assert_eq!(
+            sizes,
+            ["0 B", "999 B", "1.0 kB", "9.9 kB", "10 kB", "24 kB", "999 kB", "1.0 MB", "1.1 GB", "4.4 TB"]
+        );
+        assert_eq!([0, 1, 2].map(|n| count(n, "batch")), ["0 batches", "1 batch", "2 batches"]);
+    }
+}

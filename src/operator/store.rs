@@ -1,0 +1,476 @@
+//! What gridmon-status does with the embedded store: shows what is in it, checks, exports, imports and vacuums it.
+
+use std::collections::BTreeSet;
+use std::fs::{self, File};
+use std::io::{self, BufRead, BufReader, BufWriter, IsTerminal, Read, Write};
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, anyhow, ensure};
+use clap::{Args, Subcommand, ValueEnum};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+use super::spool_commands::{complain, is_own, state_directory, tell};
+use crate::frame::state::State;
+use crate::model::{Point, SECOND, Tier, parse_time, utc};
+use crate::os::files::print;
+use crate::setup::{self, Config};
+use crate::sinks::embedded::{Filter, Store, TierStatus};
+use crate::text::{Table, count, size};
+use crate::view::table::sections;
+use crate::view::text;
+
+/// What can be done with the store.
+#[derive(Subcommand)]
+pub enum StoreCommand {
+    /// Look for damage in all of it
+    Check,
+    /// Write what is in it as line protocol, which InfluxDB and `import` read, or as CSV
+    Export(Export),
+    /// Read line protocol into it; what is there already takes the new value
+    Import(Import),
+    /// Give the room of what was removed back to the disk
+    Vacuum,
+}
+
+impl StoreCommand {
+    /// Does it.
+    ///
+    /// # Errors
+    /// When the store cannot be read or written.
+    pub fn run(&self, config: &Config, now: i64) -> Result<ExitCode> {
+        match self {
+            Self::Check => check(config),
+            Self::Export(export) => export.run(config),
+            Self::Import(import) => import.run(config, now),
+            Self::Vacuum => vacuum(config),
+        }
+    }
+}
+
+/// Where the store is, and the store, which must be there.
+fn open(config: &Config) -> Result<(PathBuf, Store)> {
+    let path = match &config.embedded.path {
+        Some(path) => path.clone(),
+        None => setup::store_path(config, &state_directory(config)?),
+    };
+    let store = Store::open_to_read(&path)?.with_context(|| {
+        let way_out = if config.carbon.is_some() {
+            "points go to carbon, and to a store only when [embedded] path is set too"
+        } else {
+            "no program has written one yet: run one, for instance `collect-grid --verbose`, or name its config with --config"
+        };
+        format!("there is no store {}; {way_out}", path.display())
+    })?;
+    Ok((path, store))
+}
+
+/// Prints what the grids are like as of `now` in unix seconds: the one called `name`, or all of them.
+///
+/// # Errors
+/// When the store cannot be read, or knows no such grid.
+pub fn grid(config: &Config, now: i64, name: Option<&str>, all: bool) -> Result<ExitCode> {
+    let (path, store) = open(config)?;
+    let tags: Vec<_> = name.iter().map(|name| ("grid", *name)).collect();
+    let page = &crate::monitors::grid::page::GRIDS;
+    let grids = sections(page, store.newest(&page.measurements(), &tags)?);
+    ensure!(
+        !grids.is_empty(),
+        "{} has no grid{}; run collect-grid, or see what there is with gridmon-status store export",
+        path.display(),
+        name.map(|name| format!(" called {name:?}")).unwrap_or_default()
+    );
+    let texts: Vec<_> = grids.iter().map(|grid| text::section(page, grid, now, all)).collect();
+    Ok(print(&texts.join("\n\n")))
+}
+
+/// Prints what each tier holds.
+///
+/// # Errors
+/// When the store cannot be read.
+pub fn status(config: &Config, now: i64) -> Result<ExitCode> {
+    let (path, store) = open(config)?;
+    let bytes = fs::metadata(&path).with_context(|| path.display().to_string())?.len();
+    let mut table = Table::new(&["tier", "<series", "<rows", "<size", "oldest", "newest", "kept"]);
+    for TierStatus { tier, series, rows, bytes, ages } in store.status()? {
+        let kept = config.embedded.keep_days(tier).map_or("for ever".into(), |days| count(days as usize, "day"));
+        let time = |time: Option<i64>| time.map_or("-".into(), |time| utc(time.div_euclid(SECOND)));
+        table.row(&[
+            tier.to_string(),
+            series.to_string(),
+            rows.to_string(),
+            size(bytes),
+            time(ages.map(|ages| ages.0)),
+            time(ages.map(|ages| ages.1)),
+            kept,
+        ]);
+    }
+    let free = match store.free_bytes()? {
+        free if free * 5 > bytes => {
+            format!(", {} of it free, which `gridmon-status store vacuum` gives back", size(free))
+        }
+        free => format!(", {} of it free", size(free)),
+    };
+    Ok(print(&format!("{}, {}{free}, at {}\n\n{}", path.display(), size(bytes), utc(now), table.text())))
+}
+
+fn check(config: &Config) -> Result<ExitCode> {
+    let (path, store) = open(config)?;
+    store.verify()?;
+    let rows = store.status()?.iter().map(|tier| tier.rows).sum();
+    let (rows, series) = (count(rows, "row"), store.count_series()?);
+    Ok(print(&format!("{}: no damage in {rows} of {series} series\n", path.display())))
+}
+
+/// How long one step waits for programs that write.
+const TIMEOUT: Duration = Duration::from_secs(120);
+
+/// The store, for who may change it: the owner of the folder that it lies in.
+fn own(config: &Config) -> Result<PathBuf> {
+    let path = match &config.embedded.path {
+        Some(path) => path.clone(),
+        None => {
+            let state =
+                State::open(config.state_directory.as_deref(), super::spool_commands::NAME, &config.grid.name, true)?;
+            setup::store_path(config, state.directory())
+        }
+    };
+    is_own(path.parent().unwrap_or(Path::new("/")))?;
+    Ok(path)
+}
+
+fn vacuum(config: &Config) -> Result<ExitCode> {
+    let (path, _) = open(config)?;
+    own(config)?;
+    let bytes = || fs::metadata(&path).map(|file| file.size()).with_context(|| path.display().to_string());
+    let before = bytes()?;
+    let until = Instant::now() + TIMEOUT;
+    Store::open(&path, until)?.vacuum(until)?;
+    tell(&format!("{}: {} before, {} now", path.display(), size(before), size(bytes()?)));
+    Ok(ExitCode::SUCCESS)
+}
+
+#[derive(Clone, Copy, PartialEq, ValueEnum)]
+enum Format {
+    Influx,
+    Csv,
+}
+
+/// What to export, and how.
+#[derive(Args)]
+pub struct Export {
+    /// From this time on: unix seconds, RFC 3339, or "YYYY-mm-dd HH:MM:SS" in UTC [default: the oldest]
+    #[arg(long, value_name = "TIME", value_parser = parse_time)]
+    from: Option<i64>,
+    /// Up to before this time [default: the newest, included]
+    #[arg(long, value_name = "TIME", value_parser = parse_time)]
+    to: Option<i64>,
+    /// Only this measurement
+    #[arg(short, long, value_name = "NAME")]
+    measurement: Option<String>,
+    /// Only series with this tag; may be repeated
+    #[arg(short, long, value_name = "NAME=VALUE", value_parser = tag)]
+    tag: Vec<(String, String)>,
+    /// Only this tier: raw, 1h or 1d [default: all]
+    #[arg(long, value_name = "TIER")]
+    tier: Option<Tier>,
+    /// Line protocol as `influx -import` reads it, or CSV with a column for each tag
+    #[arg(long, value_enum, value_name = "FORMAT", default_value = "influx")]
+    format: Format,
+    /// The database that line protocol names for `influx -import`
+    #[arg(long, value_name = "NAME", default_value = "gridmon")]
+    database: String,
+    /// Into this file, which is there whole or not at all [default: standard output]
+    #[arg(short, long, value_name = "FILE")]
+    output: Option<PathBuf>,
+}
+
+/// `NAME=VALUE`.
+fn tag(text: &str) -> Result<(String, String)> {
+    let (name, value) = text.split_once('=').ok_or_else(|| anyhow!("give NAME=VALUE"))?;
+    Ok((name.into(), value.into()))
+}
+
+impl Export {
+    fn run(&self, config: &Config) -> Result<ExitCode> {
+        let (_, store) = open(config)?;
+        match &self.output {
+            None => {
+                // A bar among the lines would help nobody.
+                let bar = !io::stdout().is_terminal();
+                let mut out = BufWriter::new(io::stdout().lock());
+                let done =
+                    self.write(config, &store, &mut out, bar).and_then(|points| Ok(out.flush().map(|()| points)?));
+                match done {
+                    // A reader that has seen enough (`| head`) is no failure.
+                    Err(error) if is_broken_pipe(&error) => Ok(ExitCode::SUCCESS),
+                    done => done.map(|_| ExitCode::SUCCESS),
+                }
+            }
+            Some(path) => {
+                let shown = || path.display().to_string();
+                let mut aside = path.clone().into_os_string();
+                aside.push(".new");
+                let written = File::create(&aside).context("cannot be made").and_then(|file| {
+                    let mut out = BufWriter::new(file);
+                    let points = self.write(config, &store, &mut out, true)?;
+                    out.into_inner().map_err(|error| error.into_error())?.sync_all()?;
+                    fs::rename(&aside, path)?;
+                    Ok(points)
+                });
+                let points = written.inspect_err(|_| drop(fs::remove_file(&aside))).with_context(shown)?;
+                tell(&format!("exported {} into {}", count(points, "point"), path.display()));
+                Ok(ExitCode::SUCCESS)
+            }
+        }
+    }
+
+    /// Writes it, and says how many points that were.
+    fn write(&self, config: &Config, store: &Store, out: &mut dyn Write, bar: bool) -> Result<usize> {
+        let filter = Filter { measurement: self.measurement.clone(), tags: self.tag.clone() };
+        let nanoseconds = |seconds: i64| seconds.saturating_mul(SECOND);
+        let (from, to) = (self.from.map_or(i64::MIN, nanoseconds), self.to.map_or(i64::MAX, nanoseconds));
+        let tiers: Vec<_> = Tier::ALL.into_iter().filter(|tier| self.tier.is_none_or(|only| only == *tier)).collect();
+        let mut points = 0;
+        let mut each_tier = |each: &mut dyn FnMut(Tier, Option<Point>) -> Result<()>| -> Result<()> {
+            for tier in &tiers {
+                let bar = bar.then(|| Bar::of_time(store, *tier, from, to)).transpose()?.flatten();
+                each(*tier, None)?;
+                let mut one = |point| {
+                    points += 1;
+                    each(*tier, Some(point))
+                };
+                let progress = |time| bar.iter().for_each(|bar| bar.at(time));
+                store.points(*tier, &filter, from, to, &mut one, &progress)?;
+            }
+            Ok(())
+        };
+        match self.format {
+            Format::Influx => {
+                let database = self.database.replace(['"', '\\', '\n', '\r'], "_");
+                out.write_all(heading(config, &database, &tiers).as_bytes())?;
+                each_tier(&mut |tier, point| {
+                    match point {
+                        None => writeln!(out, "# CONTEXT-RETENTION-POLICY: {tier}")?,
+                        Some(point) => writeln!(out, "{}", point.line())?,
+                    }
+                    Ok(())
+                })?;
+            }
+            Format::Csv => {
+                let series = store.find(&filter)?;
+                let tags = series.iter().filter_map(|series| series.names().ok());
+                let tags = tags.flat_map(|names| names.tags().map(|tag| tag.0.to_string()).collect::<Vec<_>>());
+                let tags: BTreeSet<String> = tags.collect();
+                let mut lines = csv::Writer::from_writer(out);
+                let heads = ["time", "tier", "measurement"].into_iter().chain(tags.iter().map(String::as_str));
+                lines.write_record(heads.chain(["field", "value"]))?;
+                each_tier(&mut |tier, point| {
+                    let Some(point) = point else { return Ok(()) };
+                    let time = jiff::Timestamp::from_nanosecond(point.time().into())?.to_string();
+                    for (field, value) in point.fields() {
+                        let head = [time.as_str(), tier.name(), point.measurement()];
+                        let tags = tags.iter().map(|tag| point.tag(tag).unwrap_or_default());
+                        lines.write_record(head.into_iter().chain(tags).chain([field, &value.to_string()]))?;
+                    }
+                    Ok(())
+                })?;
+                lines.flush()?;
+            }
+        }
+        Ok(points)
+    }
+}
+
+fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    let io = |cause: &(dyn std::error::Error + 'static)| match cause.downcast_ref::<csv::Error>().map(csv::Error::kind)
+    {
+        Some(csv::ErrorKind::Io(error)) => Some(error.kind()),
+        _ => cause.downcast_ref::<io::Error>().map(io::Error::kind),
+    };
+    error.chain().any(|cause| io(cause) == Some(io::ErrorKind::BrokenPipe))
+}
+
+/// What `influx -import` needs before the points: the database and the retention policies.
+fn heading(config: &Config, database: &str, tiers: &[Tier]) -> String {
+    let mut text = format!("# DDL\nCREATE DATABASE \"{database}\"\n");
+    for tier in tiers {
+        let kept = config.embedded.keep_days(*tier).map_or("INF".into(), |days| format!("{days}d"));
+        text += &format!("CREATE RETENTION POLICY \"{tier}\" ON \"{database}\" DURATION {kept} REPLICATION 1\n");
+    }
+    text + &format!("# DML\n# CONTEXT-DATABASE: {database}\n")
+}
+
+/// A bar on the terminal.
+struct Bar {
+    bar: ProgressBar,
+    first: i64,
+}
+
+impl Bar {
+    /// One that goes with the time of what is exported; `None` when nobody looks, or there is nothing.
+    fn of_time(store: &Store, tier: Tier, from: i64, to: i64) -> Result<Option<Self>> {
+        let Some((oldest, newest)) = store.span(tier)?.filter(|_| io::stderr().is_terminal()) else { return Ok(None) };
+        let (first, end) = (from.max(oldest), to.min(newest));
+        let template = format!("{tier:<3} {{wide_bar}} {{percent}} % {{eta}} left");
+        Ok(Some(Self { bar: bar(end.saturating_sub(first).max(0) as u64, &template), first }))
+    }
+
+    fn at(&self, time: i64) {
+        self.bar.set_position(time.saturating_sub(self.first).max(0) as u64);
+    }
+}
+
+impl Drop for Bar {
+    fn drop(&mut self) {
+        self.bar.finish_and_clear();
+    }
+}
+
+fn bar(length: u64, template: &str) -> ProgressBar {
+    let style = ProgressStyle::with_template(template).expect("the template is sound");
+    ProgressBar::with_draw_target(Some(length), ProgressDrawTarget::stderr()).with_style(style)
+}
+
+/// What to import.
+#[derive(Args)]
+pub struct Import {
+    /// The file; - for standard input
+    #[arg(value_name = "FILE")]
+    file: PathBuf,
+    /// All points are of this tier: raw, 1h or 1d [default: what `# CONTEXT-RETENTION-POLICY:` lines say, raw before them]
+    #[arg(long, value_name = "TIER")]
+    tier: Option<Tier>,
+}
+
+/// How many points are one transaction.
+const CHUNK: usize = 20_000;
+
+/// The longest line that is believed, in bytes.
+const LONGEST: u64 = 1 << 20;
+
+impl Import {
+    fn run(&self, config: &Config, now: i64) -> Result<ExitCode> {
+        let path = own(config)?;
+        let (name, input, length): (_, Box<dyn Read>, _) = if self.file == Path::new("-") {
+            ("standard input".to_string(), Box::new(io::stdin()), 0)
+        } else {
+            let name = self.file.display().to_string();
+            let file = File::open(&self.file).with_context(|| name.clone())?;
+            let there = file.metadata().with_context(|| name.clone())?;
+            ensure!(!there.is_dir(), "{name}: a folder");
+            (name, Box::new(file), there.len())
+        };
+        let bar = (length > 0 && io::stderr().is_terminal())
+            .then(|| Bar { bar: bar(length, "{wide_bar} {bytes} of {total_bytes}, {eta} left"), first: 0 });
+        let mut reader = Importing {
+            store: Store::open(&path, Instant::now() + TIMEOUT)?,
+            config,
+            now,
+            tier: self.tier.unwrap_or(Tier::Raw),
+            only: self.tier,
+            points: Vec::new(),
+            imported: 0,
+            old: 0,
+            bad: Vec::new(),
+            bad_lines: 0,
+        };
+        let read = reader.read(BufReader::new(input), &|bytes| bar.iter().for_each(|bar| bar.at(bytes as i64)));
+        drop(bar);
+        let Importing { imported, old, bad, bad_lines, .. } = reader;
+        let words = format!("imported {} from {name} into {}", count(imported, "point"), path.display());
+        read.with_context(|| format!("{words}, then"))?;
+        tell(&words);
+        if old > 0 {
+            tell(&format!(
+                "{old} of them are older than [embedded] keeps points of their tier; the next run of a program removes them, unless keep_raw_days, keep_1h_days or keep_1d_days is raised first"
+            ));
+        }
+        if bad_lines > 0 {
+            let more = if bad_lines > bad.len() { " …" } else { "" };
+            let lines = count(bad_lines, "line");
+            complain(&format!(
+                "{name}: {lines} left out, which hold no number that can be stored: {}{more}",
+                bad.join("; ")
+            ));
+            return Ok(ExitCode::FAILURE);
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+/// An import on its way.
+struct Importing<'a> {
+    store: Store,
+    config: &'a Config,
+    now: i64,
+    /// The tier of the points that come now.
+    tier: Tier,
+    /// What the person said that it is, whatever the lines say.
+    only: Option<Tier>,
+    points: Vec<Point>,
+    imported: usize,
+    /// Older than is kept.
+    old: usize,
+    /// The first lines that are no points, each with the reason.
+    bad: Vec<String>,
+    bad_lines: usize,
+}
+
+impl Importing<'_> {
+    fn read(&mut self, mut input: impl BufRead, progress: &dyn Fn(u64)) -> Result<()> {
+        let (mut line, mut bytes, mut number, mut commands) = (Vec::new(), 0, 0, false);
+        loop {
+            line.clear();
+            let length = input.by_ref().take(LONGEST).read_until(b'\n', &mut line).context("reading")? as u64;
+            if length == 0 {
+                return self.flush();
+            }
+            number += 1;
+            bytes += length;
+            ensure!(length < LONGEST, "line {number} is over {LONGEST} bytes long; is it line protocol?");
+            let text = String::from_utf8_lossy(&line);
+            let text = text.trim();
+            if let Some(comment) = text.strip_prefix('#') {
+                commands = comment.trim() == "DDL" || commands && comment.trim() != "DML";
+                if let Some(policy) = comment.trim().strip_prefix("CONTEXT-RETENTION-POLICY:") {
+                    self.flush()?;
+                    let policy = policy.trim().trim_matches('"');
+                    let named = self.only.map_or_else(|| policy.parse(), Ok);
+                    self.tier = named.with_context(|| {
+                        format!("line {number}: which tier do these points belong to? Say it with --tier")
+                    })?;
+                }
+            } else if !text.is_empty() && !commands {
+                match Point::from_line(text) {
+                    Ok(point) => self.points.push(point),
+                    Err(error) => {
+                        self.bad_lines += 1;
+                        if self.bad.len() < 3 {
+                            self.bad.push(format!("line {number}: {error:#}"));
+                        }
+                    }
+                }
+            }
+            if self.points.len() >= CHUNK {
+                self.flush()?;
+                progress(bytes);
+            }
+        }
+    }
+
+    fn flush(&mut self) -> Result<()> {
+        if self.points.is_empty() {
+            return Ok(());
+        }
+        self.store.write(self.tier, &self.points, Instant::now() + TIMEOUT)?;
+        if let Some(oldest) = self.config.embedded.oldest_kept(self.tier, self.now) {
+            self.old += self.points.iter().filter(|point| point.time() < oldest).count();
+        }
+        self.imported += self.points.len();
+        self.points.clear();
+        Ok(())
+    }
+}

@@ -1,0 +1,316 @@
+//! Child processes: started with a time-out, read while they print, and never left behind.
+//!
+//! Each child leads a process group of its own and is killed with it, so that nothing that it started outlives
+//! the run: not one that ignores SIGTERM, not a grandchild that holds the pipe open.
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::io::{self, Read};
+use std::os::fd::AsFd;
+use std::os::unix::process::CommandExt;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process_group, waitid};
+
+use crate::text::quote;
+
+/// Why a child process gave no answer that counts.
+#[derive(Debug)]
+pub enum Failure {
+    /// It could not be started; the program is missing or not executable.
+    Start(io::Error),
+    /// It had not ended after this long, and was killed.
+    TimedOut(Duration),
+    /// It ended with something else than 0. Whatever it printed counts for nothing: a stream that was cut can be a
+    /// well-formed shorter one.
+    Exit(ExitStatus, String),
+    /// What it printed was refused by the reader.
+    Output(anyhow::Error),
+    /// The run itself was told to end.
+    Interrupted,
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Start(error) if error.kind() == io::ErrorKind::NotFound => write!(out, "was not found on PATH"),
+            Self::Start(error) => write!(out, "cannot be started: {error}"),
+            Self::TimedOut(limit) => write!(out, "gave no answer in {} s", (limit.as_secs_f64() * 10.0).round() / 10.0),
+            Self::Exit(status, words) if words.is_empty() => write!(out, "ended with {status} and printed nothing"),
+            Self::Exit(status, words) => write!(out, "ended with {status}: {}", quote(words)),
+            Self::Output(error) => write!(out, "{error:#}"),
+            Self::Interrupted => write!(out, "interrupted"),
+        }
+    }
+}
+
+impl std::error::Error for Failure {}
+
+/// How much of what a child prints is kept for the error message, in bytes.
+const KEPT: usize = 4096;
+
+/// How long a pipe may stay open after the child ended and its group was killed: long enough to read what is in it,
+/// short enough for a grandchild that left the group with the pipe in its hand.
+const GRACE: Duration = Duration::from_millis(300);
+
+/// How often a silent child is looked at.
+const TICK: Duration = Duration::from_millis(50);
+
+/// The process groups that run now, and whether the run was told to end.
+static GROUPS: Mutex<BTreeSet<i32>> = Mutex::new(BTreeSet::new());
+static ENDING: AtomicBool = AtomicBool::new(false);
+
+/// Ends every child process and keeps new ones from starting. For the end of a run that did not come by itself.
+pub fn end_all() {
+    ENDING.store(true, Ordering::SeqCst);
+    for pid in GROUPS.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).iter() {
+        if let Some(pid) = Pid::from_raw(*pid) {
+            let _ = kill_process_group(pid, Signal::KILL);
+        }
+    }
+}
+
+/// Runs `command` until it ends, at most until `deadline`, and hands its standard output to `read` piece by piece as
+/// it comes. Standard input is empty; standard error goes into the failure.
+///
+/// # Errors
+/// A [`Failure`] unless the child ended with 0 and `read` took all that it printed.
+pub fn run(
+    command: &mut Command,
+    deadline: Instant,
+    mut read: impl FnMut(&[u8]) -> anyhow::Result<()>,
+) -> Result<(), Failure> {
+    let started = Instant::now();
+    if ENDING.load(Ordering::SeqCst) {
+        return Err(Failure::Interrupted);
+    }
+    let child = command
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .process_group(0)
+        .spawn()
+        .map_err(Failure::Start)?;
+    let mut child = Group::new(child);
+    let mut out = child.child.stdout.take().expect("stdout was asked to be a pipe");
+    let mut err = child.child.stderr.take().expect("stderr was asked to be a pipe");
+
+    let (mut out_open, mut err_open) = (true, true);
+    let mut words = [Vec::new(), Vec::new()];
+    let mut refused = None;
+    let mut buffer = vec![0; 64 * 1024];
+    let mut ended_at = None;
+    while out_open || err_open {
+        let now = Instant::now();
+        if ENDING.load(Ordering::SeqCst) {
+            return Err(Failure::Interrupted);
+        }
+        if ended_at.is_none() && now >= deadline {
+            return Err(Failure::TimedOut(now - started));
+        }
+        if ended_at.is_some_and(|at| now >= at + GRACE) {
+            break;
+        }
+        let (out_ready, err_ready) = wait_readable(
+            out_open.then_some(&out),
+            err_open.then_some(&err),
+            TICK.min(deadline.saturating_duration_since(now)).max(Duration::from_millis(1)),
+        );
+        if out_ready {
+            let count = read_some(&mut out, &mut buffer);
+            out_open = count > 0;
+            keep(&mut words[1], &buffer[..count]);
+            if refused.is_none() {
+                refused = read(&buffer[..count]).err();
+            }
+        }
+        if err_ready {
+            let count = read_some(&mut err, &mut buffer);
+            err_open = count > 0;
+            keep(&mut words[0], &buffer[..count]);
+        }
+        if !out_ready && !err_ready && ended_at.is_none() && child.has_ended() {
+            ended_at = Some(Instant::now());
+            child.kill();
+        }
+    }
+    wait_for_end(&child, started, deadline)?;
+    let status = child.reap().map_err(Failure::Start)?;
+    if !status.success() {
+        // cloud_status prints its errors on standard output.
+        let words = words.iter().find(|words| !words.trim_ascii().is_empty()).map_or(&[][..], |words| words);
+        let words = String::from_utf8_lossy(words.trim_ascii()).into_owned();
+        return Err(Failure::Exit(status, words));
+    }
+    refused.map_or(Ok(()), |error| Err(Failure::Output(error)))
+}
+
+/// Waits for a child whose pipes are closed. That is as a rule its end; one that closed them and lives on has its time too.
+fn wait_for_end(child: &Group, started: Instant, deadline: Instant) -> Result<(), Failure> {
+    let mut pause = Duration::from_micros(50);
+    while !child.has_ended() {
+        if ENDING.load(Ordering::SeqCst) {
+            return Err(Failure::Interrupted);
+        }
+        if Instant::now() >= deadline {
+            return Err(Failure::TimedOut(started.elapsed()));
+        }
+        std::thread::sleep(pause);
+        pause = (pause * 2).min(TICK);
+    }
+    Ok(())
+}
+
+/// Which of the two pipes can be read from without waiting, after at most `limit`.
+fn wait_readable(out: Option<&impl AsFd>, err: Option<&impl AsFd>, limit: Duration) -> (bool, bool) {
+    let limit = Timespec { tv_sec: 0, tv_nsec: limit.subsec_nanos().into() };
+    let mut fds = Vec::with_capacity(2);
+    fds.extend(out.map(|out| PollFd::new(out, PollFlags::IN)));
+    fds.extend(err.map(|err| PollFd::new(err, PollFlags::IN)));
+    // Interrupted by a signal counts as nothing to read: the caller's loop comes round.
+    let _ = poll(&mut fds, Some(&limit));
+    let mut ready = fds.iter().map(|fd| !fd.revents().is_empty());
+    (out.is_some() && ready.next() == Some(true), err.is_some() && ready.next() == Some(true))
+}
+
+/// Reads what is there. A pipe that cannot be read any more counts as closed.
+fn read_some(pipe: &mut impl Read, buffer: &mut [u8]) -> usize {
+    loop {
+        match pipe.read(buffer) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            count => return count.unwrap_or(0),
+        }
+    }
+}
+
+fn keep(words: &mut Vec<u8>, more: &[u8]) {
+    let room = KEPT - words.len();
+    words.extend_from_slice(&more[..more.len().min(room)]);
+}
+
+/// A child that leads its own process group; the group is killed and the child reaped when this is dropped.
+struct Group {
+    child: Child,
+    pid: Pid,
+    reaped: bool,
+}
+
+impl Group {
+    fn new(child: Child) -> Self {
+        let pid = Pid::from_child(&child);
+        GROUPS.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).insert(pid.as_raw_nonzero().get());
+        Self { child, pid, reaped: false }
+    }
+
+    /// Whether the child has ended. It is left unreaped, so that its number still means its group.
+    fn has_ended(&self) -> bool {
+        let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
+        !matches!(waitid(WaitId::Pid(self.pid), options), Ok(None))
+    }
+
+    fn kill(&self) {
+        // Fails only when nobody is left.
+        let _ = kill_process_group(self.pid, Signal::KILL);
+    }
+
+    /// Kills what is left of the group and returns how the child ended.
+    fn reap(&mut self) -> io::Result<ExitStatus> {
+        if !self.reaped {
+            self.kill();
+            GROUPS.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).remove(&self.pid.as_raw_nonzero().get());
+            self.reaped = true;
+        }
+        self.child.wait()
+    }
+}
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        let _ = self.reap();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sh(script: &str, limit: Duration) -> (Result<(), String>, Vec<u8>, Duration) {
+        let mut printed = Vec::new();
+        let started = Instant::now();
+        let result = run(Command::new("sh").args(["-c", script]), started + limit, |piece| {
+            printed.extend_from_slice(piece);
+            Ok(())
+        });
+        (result.map_err(|failure| failure.to_string()), printed, started.elapsed())
+    }
+
+    const LONG: Duration = Duration::from_secs(20);
+    const SHORT: Duration = Duration::from_millis(300);
+
+    #[test]
+    fn output_larger_than_the_pipe_arrives_whole_while_stderr_is_full_too() {
+        let (result, printed, _) = sh("head -c 300000 /dev/zero >&2; head -c 1000000 /dev/zero", LONG);
+        assert_eq!(result, Ok(()));
+        assert_eq!(printed.len(), 1_000_000);
+    }
+
+    #[test]
+    fn an_exit_code_comes_with_the_words_of_stderr_or_else_of_stdout() {
+        for (script, error) in [
+            ("echo out; echo err >&2; exit 3", "ended with exit status: 3: \"err\""),
+            ("echo out; exit 1", "ended with exit status: 1: \"out\""),
+            ("exit 1", "ended with exit status: 1 and printed nothing"),
+            ("kill -9 $$", "ended with signal: 9 (SIGKILL) and printed nothing"),
+        ] {
+            assert_eq!(sh(script, LONG).0, Err(error.into()), "{script}");
+        }
+        let missing = run(&mut Command::new("no-such-program"), Instant::now() + LONG, |_| Ok(()));
+        assert_eq!(missing.unwrap_err().to_string(), "was not found on PATH");
+    }
+
+    #[test]
+    fn a_refused_output_is_the_failure_only_when_the_child_ended_well() {
+        let refuse = |script: &str| {
+            run(Command::new("sh").args(["-c", script]), Instant::now() + LONG, |piece| {
+                anyhow::ensure!(piece.is_empty(), "not JSON");
+                Ok(())
+            })
+            .unwrap_err()
+            .to_string()
+        };
+        assert_eq!(refuse("echo '<html>'"), "not JSON");
+        assert_eq!(refuse("echo refused; exit 1"), "ended with exit status: 1: \"refused\"");
+    }
+
+    #[test]
+    fn a_child_that_hangs_or_ignores_term_is_killed_at_its_time() {
+        for script in ["sleep 1000", "trap '' TERM INT HUP; while :; do sleep 1; done", "exec >&- 2>&-; sleep 1000"] {
+            let (result, _, took) = sh(script, SHORT);
+            assert_eq!(result, Err("gave no answer in 0.3 s".into()), "{script}");
+            assert!(took < LONG / 2, "{script}");
+        }
+    }
+
+    #[test]
+    fn a_grandchild_is_killed_with_the_group_and_one_that_left_it_is_not_waited_for() {
+        let (result, printed, took) = sh("sleep 1000 & echo $!", LONG);
+        assert_eq!(result, Ok(()));
+        assert!(took < LONG / 2);
+        let pid: i32 = String::from_utf8(printed).unwrap().trim().parse().unwrap();
+        let state = || std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+        let gone = || state().is_empty() || state().contains(") Z ");
+        let limit = Instant::now() + LONG;
+        while !gone() {
+            assert!(Instant::now() < limit, "process {pid} outlived its group");
+            std::thread::yield_now();
+        }
+
+        let (result, printed, took) = sh("echo whole; setsid sleep 3 & exit 0", LONG);
+        assert_eq!((result, printed.as_slice()), (Ok(()), &b"whole\n"[..]));
+        assert!(took < Duration::from_secs(3), "it waited for a process of another session");
+    }
+}

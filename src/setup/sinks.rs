@@ -1,0 +1,48 @@
+//! Which sinks the config selects.
+
+use std::path::{Path, PathBuf};
+
+use super::{CATALOG, Config};
+use crate::sinks::Sink;
+use crate::sinks::embedded::{self, Embedded};
+use crate::sinks::graphite::carbon::{self, Carbon};
+
+/// The sinks that points go to: those that the config selects, and where it selects none the embedded store, which lies in
+/// the `state` directory unless the config says otherwise.
+pub fn sinks(config: &Config, state: &Path) -> Vec<Box<dyn Sink>> {
+    selected(config.carbon.as_ref(), &config.embedded, state)
+}
+
+pub(super) fn selected(
+    carbon: Option<&carbon::Config>,
+    embedded: &embedded::Config,
+    state: &Path,
+) -> Vec<Box<dyn Sink>> {
+    let mut sinks: Vec<Box<dyn Sink>> = Vec::new();
+    if let Some(config) = carbon {
+        sinks.push(Box::new(Carbon { config: config.clone(), catalog: CATALOG }));
+    }
+    if sinks.is_empty() || embedded.path.is_some() {
+        sinks.push(Box::new(Embedded { config: embedded.clone(), path: path_of(embedded, state) }));
+    }
+    sinks
+}
+
+/// Where the embedded store is.
+pub fn store_path(config: &Config, state: &Path) -> PathBuf {
+    path_of(&config.embedded, state)
+}
+
+fn path_of(embedded: &embedded::Config, state: &Path) -> PathBuf {
+    embedded.path.clone().unwrap_or_else(|| state.join("gridmon.db"))
+}
+
+/// Which role goes where, for `--check`.
+pub fn roles(config: &Config) -> String {
+    let points = match (&config.carbon, &config.embedded.path) {
+        (Some(_), None) => "points go to carbon",
+        (Some(_), Some(_)) => "points go to carbon and, since [embedded] names a path, to the embedded store",
+        (None, _) => "points go to the embedded store, since no [carbon] host is set",
+    };
+    format!("{points}; a table, which no program of this version keeps, would go to the embedded store")
+}

@@ -1,0 +1,526 @@
+//! The embedded store, read.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
+use anyhow::{Result, ensure};
+use rusqlite::types::ValueRef;
+use rusqlite::{Connection, OptionalExtension, Row, Statement, params};
+
+use super::Store;
+use super::errors::way_out;
+use super::write::field_ids;
+use crate::model::{Measurement, Point, Tier, Value};
+use crate::query::Latest;
+use crate::text;
+
+/// A series of the store.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Series {
+    /// Measurement and tags, as [`Point::series`] has them.
+    pub key: String,
+    /// Its number in this store.
+    pub id: i64,
+}
+
+/// Which series are meant.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Filter {
+    /// Those of this measurement; `None` for those of any.
+    pub measurement: Option<String>,
+    /// Those with all of these tags.
+    pub tags: Vec<(String, String)>,
+}
+
+impl Filter {
+    /// The series of one measurement.
+    pub fn measurement(name: &str) -> Self {
+        Self { measurement: Some(name.into()), tags: Vec::new() }
+    }
+
+    /// Only those of them with this tag.
+    #[must_use]
+    pub fn with(mut self, tag: &str, value: &str) -> Self {
+        self.tags.push((tag.into(), value.into()));
+        self
+    }
+
+    fn fits(&self, series: &Point) -> bool {
+        self.measurement.as_deref().is_none_or(|name| name == series.measurement())
+            && self.tags.iter().all(|(name, value)| series.tag(name) == Some(value))
+    }
+}
+
+impl Series {
+    /// Its measurement and tags, as a point without fields.
+    ///
+    /// # Errors
+    /// When the key is none that gridmon writes.
+    pub fn names(&self) -> Result<Point> {
+        Point::of_series(&self.key)
+    }
+}
+
+/// Values of some series over a time.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Range {
+    /// Where they come from.
+    pub tier: Tier,
+    /// For each series that was asked for, in that order: times in nanoseconds, rising, with values.
+    pub values: Vec<Vec<(i64, Value)>>,
+}
+
+/// What a tier holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TierStatus {
+    /// The tier.
+    pub tier: Tier,
+    /// How many series it has values of.
+    pub series: usize,
+    /// How many values.
+    pub rows: usize,
+    /// How large they are in the file.
+    pub bytes: u64,
+    /// Times of the oldest and of the newest value, in nanoseconds.
+    pub ages: Option<(i64, i64)>,
+}
+
+impl Store {
+    /// The series that `filter` means, sorted by key.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn find(&self, filter: &Filter) -> Result<Vec<Series>> {
+        let mut found = Vec::new();
+        let mut take = |row: &Row| -> rusqlite::Result<()> {
+            found.push(Series { key: row.get(0)?, id: row.get(1)? });
+            Ok(())
+        };
+        self.read_with(|store| match &filter.measurement {
+            None => each(&store.connection, "SELECT key, id FROM series ORDER BY key", &[], &mut take),
+            Some(name) => {
+                let key = Point::new(Cow::Owned(name.clone()), [], [], 0).series();
+                each(&store.connection, "SELECT key, id FROM series WHERE key = ?1", &[&key], &mut take)?;
+                // Behind the measurement comes a comma, and '-' is what follows a comma.
+                let with_tags = "SELECT key, id FROM series WHERE key >= ?1 AND key < ?2 ORDER BY key";
+                each(&store.connection, with_tags, &[&format!("{key},"), &format!("{key}-")], &mut take)
+            }
+        })?;
+        if !filter.tags.is_empty() {
+            found.retain(|series| series.names().is_ok_and(|names| filter.fits(&names)));
+        }
+        Ok(found)
+    }
+
+    /// The series with this key.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn series(&self, key: &str) -> Result<Option<Series>> {
+        self.read_with(|store| {
+            let query = "SELECT key, id FROM series WHERE key = ?1";
+            store.connection.query_row(query, [key], |row| Ok(Series { key: row.get(0)?, id: row.get(1)? })).optional()
+        })
+    }
+
+    /// How many series there are.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn count_series(&self) -> Result<usize> {
+        self.read_with(|store| store.connection.query_row("SELECT count(*) FROM series", [], |row| row.get(0)))
+    }
+
+    /// The newest value of one field of each series, with its time in nanoseconds: the raw one, and where none is kept any
+    /// more the folded one. `None` where there never was one.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn latest(&self, wanted: &[(&Series, &str)]) -> Result<Vec<Option<(i64, Value)>>> {
+        self.read_with(|store| {
+            // One picture of one moment, whatever is written meanwhile.
+            let picture = store.connection.unchecked_transaction()?;
+            let fields = field_ids(&picture)?;
+            let mut tiers =
+                Tier::ALL.iter().map(|tier| Newest::new(&picture, *tier)).collect::<rusqlite::Result<Vec<_>>>()?;
+            // In the order of the table, so that what lies together is read together.
+            let mut order: Vec<_> = (0..wanted.len()).collect();
+            order.sort_by_key(|at| wanted[*at].0.id);
+            let mut latest = vec![None; wanted.len()];
+            for at in order {
+                let (series, field) = wanted[at];
+                let Some((field, _)) = fields.iter().find(|(_, name)| name == field) else { continue };
+                for tier in &mut tiers {
+                    latest[at] = tier.of(series.id, *field)?;
+                    if latest[at].is_some() {
+                        break;
+                    }
+                }
+            }
+            Ok(latest)
+        })
+    }
+
+    /// The newest value of every field of every series of `measurements` that has these `tags`.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn newest(&self, measurements: &[&'static Measurement], tags: &[(&str, &str)]) -> Result<Vec<Latest>> {
+        let mut found = Vec::new();
+        for measurement in measurements {
+            let filter =
+                tags.iter().fold(Filter::measurement(measurement.name), |filter, (tag, value)| filter.with(tag, value));
+            found.extend(self.find(&filter)?.into_iter().map(|series| (*measurement, series)));
+        }
+        let wanted = found
+            .iter()
+            .flat_map(|(measurement, series)| measurement.fields.iter().map(move |field| (series, field.name)));
+        let mut values = self.latest(&wanted.collect::<Vec<_>>())?.into_iter();
+        let mut latest = Vec::with_capacity(values.len());
+        for (measurement, series) in &found {
+            let found: Vec<_> =
+                measurement.fields.iter().filter_map(|field| Some((field, values.next().flatten()?))).collect();
+            let Some(((last_field, (last_time, last_value)), others)) = found.split_last() else { continue };
+            // The names are taken apart once for all fields.
+            let names = series.names()?;
+            let every = Tier::Raw.step_seconds();
+            for (field, (time, value)) in others {
+                latest.push(Latest { series: names.clone(), field, time: *time, value: *value, every });
+            }
+            latest.push(Latest { series: names, field: last_field, time: *last_time, value: *last_value, every });
+        }
+        Ok(latest)
+    }
+
+    /// The values of one field of each series from `from` to before `to`, in nanoseconds: from the coarsest tier in which one
+    /// of them has at least `points` values in that time, and if none has, from the one where one of them has most.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn range(&self, wanted: &[(&Series, &str)], from: i64, to: i64, points: usize) -> Result<Range> {
+        let most = |range: &Range| range.values.iter().map(Vec::len).max().unwrap_or_default();
+        self.read_with(|store| {
+            let picture = store.connection.unchecked_transaction()?;
+            let mut best = Range { tier: Tier::Raw, values: vec![Vec::new(); wanted.len()] };
+            // Looking into the coarse ones is cheap: each has a twentieth of the next. The time that a tier covers says little:
+            // a series may be younger than it, and the newest bucket is mostly yet to come.
+            for tier in Tier::ALL.into_iter().rev() {
+                let range = Range { tier, values: values(&picture, tier, wanted, from, to)? };
+                if most(&range) > most(&best) {
+                    best = range;
+                }
+                if most(&best) >= points.max(1) {
+                    break;
+                }
+            }
+            Ok(best)
+        })
+    }
+
+    /// The values of one field of each series from `from` to before `to`, in nanoseconds, of one tier.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn range_of(
+        &self,
+        tier: Tier,
+        wanted: &[(&Series, &str)],
+        from: i64,
+        to: i64,
+    ) -> Result<Vec<Vec<(i64, Value)>>> {
+        self.read_with(|store| values(&*store.connection.unchecked_transaction()?, tier, wanted, from, to))
+    }
+
+    /// Hands every point of a tier from `from` to before `to` (nanoseconds) that `filter` means to `each`: by bucket, series
+    /// and time. Its memory does not grow with the store. `progress` is told the time that it has come to.
+    ///
+    /// # Errors
+    /// When the store cannot be read, or `each` fails.
+    pub fn points(
+        &self,
+        tier: Tier,
+        filter: &Filter,
+        from: i64,
+        to: i64,
+        each: &mut dyn FnMut(Point) -> Result<()>,
+        progress: &dyn Fn(i64),
+    ) -> Result<()> {
+        let mut failed = Ok(());
+        self.read_with(|store| {
+            let picture = store.connection.unchecked_transaction()?;
+            let fields = field_ids(&picture)?;
+            let bucket = tier.bucket();
+            let mut key_of = picture.prepare("SELECT key FROM series WHERE id = ?1")?;
+            let rows =
+                "SELECT bucket, series, field, time, value FROM {} WHERE bucket BETWEEN ?1 AND ?2 ORDER BY 1, 2, 3, 4";
+            let mut rows = picture.prepare(&rows.replace("{}", &tier.table()))?;
+            let mut rows = rows.query(params![from.div_euclid(bucket), to.div_euclid(bucket)])?;
+            let mut next = rows.next()?.map(stored).transpose()?;
+            // The rows of one series in one bucket lie together, field by field.
+            while let Some(((in_bucket, series), ..)) = next {
+                let key: String = key_of.query_row([series], |row| row.get(0))?;
+                let names = Point::of_series(&key).ok().filter(|names| filter.fits(names));
+                let mut points = BTreeMap::<i64, Vec<(usize, Value)>>::new();
+                while let Some((_, field, time, value)) = next.filter(|row| row.0 == (in_bucket, series)) {
+                    let time = time_of(tier, in_bucket, time);
+                    if names.is_some() && (from..to).contains(&time) {
+                        points.entry(time).or_default().push((field, value));
+                    }
+                    next = rows.next()?.map(stored).transpose()?;
+                }
+                progress(in_bucket.saturating_mul(bucket));
+                let Some(names) = names else { continue };
+                for (time, values) in points {
+                    let named =
+                        values.into_iter().filter_map(|(field, value)| Some((fields.get(field)?.1.clone(), value)));
+                    failed = each(names.at(time, named.map(|(name, value)| (Cow::Owned(name), value))));
+                    if failed.is_err() {
+                        return Ok(());
+                    }
+                }
+            }
+            Ok(())
+        })?;
+        failed
+    }
+
+    /// The time that a tier covers, in nanoseconds, to whole buckets; `None` when it is empty.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn span(&self, tier: Tier) -> Result<Option<(i64, i64)>> {
+        self.read_with(|store| {
+            let table = tier.table();
+            let query = format!("SELECT (SELECT min(bucket) FROM {table}), (SELECT max(bucket) FROM {table})");
+            let ends = store.connection.query_row(&query, [], |row| Ok((row.get(0)?, row.get(1)?)))?;
+            let (Some(first), Some(last)): (Option<i64>, Option<i64>) = ends else { return Ok(None) };
+            let bucket = tier.bucket();
+            Ok(Some((first.saturating_mul(bucket), last.saturating_add(1).saturating_mul(bucket))))
+        })
+    }
+
+    /// How much of the file is free, in bytes: new points fill it first.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn free_bytes(&self) -> Result<u64> {
+        self.read_with(|store| {
+            let number = |name| store.connection.pragma_query_value(None, name, |row| row.get::<_, u64>(0));
+            Ok(number("freelist_count")? * number("page_size")?)
+        })
+    }
+
+    /// What each tier holds. Reads the whole file.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn status(&self) -> Result<Vec<TierStatus>> {
+        self.read_with(|store| {
+            let picture = store.connection.unchecked_transaction()?;
+            let mut sizes = picture.prepare("SELECT ncell, pgsize FROM dbstat WHERE name = ?1 AND aggregate = 1")?;
+            Tier::ALL
+                .into_iter()
+                .map(|tier| {
+                    let (rows, bytes) = sizes
+                        .query_row([tier.table()], |row| Ok((row.get(0)?, row.get(1)?)))
+                        .optional()?
+                        .unwrap_or_default();
+                    let ages = ages(&picture, tier)?;
+                    let (table, newest) = (tier.table(), tier.newest());
+                    let series =
+                        format!("SELECT count(*) FROM series WHERE {newest} >= (SELECT min(bucket) FROM {table})");
+                    let series = picture.query_row(&series, [], |row| row.get(0))?;
+                    Ok(TierStatus { tier, series, rows, bytes, ages })
+                })
+                .collect()
+        })
+    }
+}
+
+impl Store {
+    /// Looks at every page and every row. What it cannot see is a value that reads as another value: SQLite keeps no
+    /// checksums.
+    ///
+    /// # Errors
+    /// When anything is wrong with the file: all of it in one line, with the way out.
+    pub fn verify(&self) -> Result<()> {
+        let faults = self.read_with(|store| {
+            let picture = store.connection.unchecked_transaction()?;
+            let mut faults = Vec::<String>::new();
+            each(&picture, "PRAGMA integrity_check(5)", &[], &mut |row| row.get(0).map(|said| faults.push(said)))?;
+            faults.retain(|said| said != "ok");
+            for tier in Tier::ALL {
+                let (table, newest) = (tier.table(), tier.newest());
+                let count = |query: &str| picture.query_row(query, [], |row| row.get::<_, usize>(0));
+                let nameless = count(&format!(
+                    "SELECT count(*) FROM {table}
+                     WHERE series NOT IN (SELECT id FROM series) OR field NOT IN (SELECT id FROM field)"
+                ))?;
+                let hidden = count(&format!(
+                    "SELECT count(*) FROM (SELECT series, max(bucket) AS newest FROM {table} GROUP BY series) AS rows
+                     JOIN series ON series.id = rows.series WHERE {newest} IS NULL OR {newest} < rows.newest"
+                ))?;
+                if nameless > 0 {
+                    faults.push(format!("tier {tier}: {} of no series or no field", text::count(nameless, "row")));
+                }
+                if hidden > 0 {
+                    faults.push(format!("tier {tier}: the newest values of {hidden} series are not found"));
+                }
+            }
+            Ok(faults)
+        })?;
+        let path = &self.path;
+        ensure!(
+            faults.is_empty(),
+            "{} is damaged ({}); {}",
+            path.display(),
+            text::one_line(&faults.join("; ")),
+            way_out(path)
+        );
+        Ok(())
+    }
+}
+
+fn each(
+    connection: &Connection,
+    query: &str,
+    parameters: &[&dyn rusqlite::ToSql],
+    take: &mut dyn FnMut(&Row) -> rusqlite::Result<()>,
+) -> rusqlite::Result<()> {
+    let mut statement = connection.prepare(query)?;
+    let mut rows = statement.query(parameters)?;
+    while let Some(row) = rows.next()? {
+        take(row)?;
+    }
+    Ok(())
+}
+
+/// A row of a tier: bucket and series, field, time in the bucket, value.
+fn stored(row: &Row) -> rusqlite::Result<((i64, i64), usize, i64, Value)> {
+    Ok(((row.get(0)?, row.get(1)?), row.get(2)?, row.get(3)?, value(row, 4)?))
+}
+
+fn value(row: &Row, at: usize) -> rusqlite::Result<Value> {
+    match row.get_ref(at)? {
+        ValueRef::Integer(value) => Ok(Value::Int(value)),
+        ValueRef::Real(value) => Ok(Value::Float(value)),
+        other => Err(rusqlite::Error::InvalidColumnType(at, "value".into(), other.data_type())),
+    }
+}
+
+/// The time of a row, in nanoseconds: what a bucket of points from outside held wraps around to what it was made from.
+fn time_of(tier: Tier, bucket: i64, time: i64) -> i64 {
+    bucket.wrapping_mul(tier.bucket()).wrapping_add(time)
+}
+
+/// Times of the oldest and of the newest value of a tier; `None` when it is empty.
+fn ages(connection: &Connection, tier: Tier) -> rusqlite::Result<Option<(i64, i64)>> {
+    let end = |of: &str| {
+        let table = tier.table();
+        let query = format!("SELECT bucket, {of}(time) FROM {table} WHERE bucket = (SELECT {of}(bucket) FROM {table})");
+        connection.query_row(&query, [], |row| {
+            let (bucket, time): (Option<i64>, Option<i64>) = (row.get(0)?, row.get(1)?);
+            Ok(bucket.zip(time).map(|(bucket, time)| time_of(tier, bucket, time)))
+        })
+    };
+    Ok(end("min")?.zip(end("max")?))
+}
+
+fn values(
+    connection: &Connection,
+    tier: Tier,
+    wanted: &[(&Series, &str)],
+    from: i64,
+    to: i64,
+) -> rusqlite::Result<Vec<Vec<(i64, Value)>>> {
+    let mut values = vec![Vec::new(); wanted.len()];
+    if from >= to {
+        return Ok(values);
+    }
+    let (table, bucket) = (tier.table(), tier.bucket());
+    let fields = field_ids(connection)?;
+    let ids: Vec<_> = wanted
+        .iter()
+        .map(|(series, field)| Some((series.id, fields.iter().find(|(_, name)| name == field)?.0)))
+        .collect();
+    let mut order: Vec<_> = (0..wanted.len()).filter(|at| ids[*at].is_some()).collect();
+    order.sort_by_key(|at| ids[*at]);
+    let mut query = connection.prepare(&format!(
+        "SELECT time, value FROM {table} WHERE bucket = ?1 AND series = ?2 AND field = ?3 AND time >= ?4 AND time < ?5"
+    ))?;
+    // One point of a wrong clock may lie half a million buckets before the next.
+    let mut next = connection.prepare(&format!("SELECT min(bucket) FROM {table} WHERE bucket >= ?1"))?;
+    let mut next = |from: i64| next.query_row([from], |row| row.get::<_, Option<i64>>(0));
+    let last = (to - 1).div_euclid(bucket);
+    let mut number = next(from.div_euclid(bucket))?;
+    while let Some(in_bucket) = number.filter(|number| *number <= last) {
+        // The first bucket of all begins before the first time that 64 bits can hold.
+        let within = |time: i64| {
+            (i128::from(time) - i128::from(in_bucket) * i128::from(bucket)).clamp(0, i128::from(bucket)) as i64
+        };
+        let (first, end) = (within(from), within(to));
+        for at in &order {
+            let Some((series, field)) = ids[*at] else { continue };
+            let mut rows = query.query(params![in_bucket, series, field, first, end])?;
+            while let Some(row) = rows.next()? {
+                values[*at].push((time_of(tier, in_bucket, row.get(0)?), value(row, 1)?));
+            }
+        }
+        number = next(in_bucket + 1)?;
+    }
+    Ok(values)
+}
+
+/// Looks for the newest values of a tier.
+struct Newest<'a> {
+    tier: Tier,
+    /// The newest bucket of the tier; most series have a value in it.
+    newest: Option<i64>,
+    in_bucket: Statement<'a>,
+    newest_of: Statement<'a>,
+    before: Statement<'a>,
+}
+
+impl<'a> Newest<'a> {
+    fn new(connection: &'a Connection, tier: Tier) -> rusqlite::Result<Self> {
+        let (table, newest) = (tier.table(), tier.newest());
+        Ok(Self {
+            tier,
+            newest: connection.query_row(&format!("SELECT max(bucket) FROM {table}"), [], |row| row.get(0))?,
+            in_bucket: connection.prepare(&format!(
+                "SELECT time, value FROM {table} WHERE bucket = ?1 AND series = ?2 AND field = ?3 ORDER BY time DESC LIMIT 1"
+            ))?,
+            newest_of: connection.prepare(&format!("SELECT {newest} FROM series WHERE id = ?1"))?,
+            before: connection.prepare(&format!("SELECT max(bucket) FROM {table} WHERE bucket < ?1"))?,
+        })
+    }
+
+    fn of(&mut self, series: i64, field: i64) -> rusqlite::Result<Option<(i64, Value)>> {
+        let Some(mut bucket) = self.newest else { return Ok(None) };
+        let mut looked_up = false;
+        loop {
+            let mut rows = self.in_bucket.query(params![bucket, series, field])?;
+            if let Some(row) = rows.next()? {
+                return Ok(Some((time_of(self.tier, bucket, row.get(0)?), value(row, 1)?)));
+            }
+            drop(rows);
+            let next = if looked_up {
+                // The series went on without this field.
+                self.before.query_row([bucket], |row| row.get::<_, Option<i64>>(0))?
+            } else {
+                looked_up = true;
+                let newest =
+                    self.newest_of.query_row([series], |row| row.get::<_, Option<i64>>(0)).optional()?.flatten();
+                match newest {
+                    Some(newest) if newest < bucket => Some(newest),
+                    Some(_) => self.before.query_row([bucket], |row| row.get(0))?,
+                    None => None,
+                }
+            };
+            match next {
+                Some(next) => bucket = next,
+                None => return Ok(None),
+            }
+        }
+    }
+}

@@ -1,0 +1,109 @@
+//! The embedded store behind [`Read`].
+
+use std::fs;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::os::unix::fs::MetadataExt;
+use std::path::PathBuf;
+use std::sync::Mutex;
+
+use anyhow::Result;
+
+use super::{Filter, Series, Store};
+use crate::model::{Measurement, SECOND, Tier, Value};
+use crate::query::{Latest, Read, Values, Wanted};
+
+/// The embedded store.
+#[derive(Debug)]
+pub struct EmbeddedReader {
+    path: PathBuf,
+    /// Connections that nobody uses now.
+    idle: Mutex<Vec<(u64, Store)>>,
+}
+
+impl EmbeddedReader {
+    /// The store at a path, which need not be there yet.
+    pub fn new(path: PathBuf) -> Self {
+        Self { path, idle: Mutex::default() }
+    }
+
+    fn ask<T>(&self, question: impl FnOnce(&Store) -> Result<T>) -> Result<Option<T>> {
+        // A store that was replaced is another one.
+        let inode = fs::metadata(&self.path).map(|file| file.ino()).unwrap_or_default();
+        let taken = {
+            let mut idle = self.idle.lock().expect("nothing panics while it is held");
+            idle.retain(|(of, _)| *of == inode);
+            idle.pop()
+        };
+        let store = match taken {
+            Some((_, store)) => store,
+            None => match Store::open_to_read(&self.path)? {
+                Some(store) => store,
+                None => return Ok(None),
+            },
+        };
+        let answer = question(&store)?;
+        self.idle.lock().expect("nothing panics while it is held").push((inode, store));
+        Ok(Some(answer))
+    }
+
+    fn find(&self, store: &Store, wanted: &Wanted) -> Result<Option<Series>> {
+        let series = wanted.series();
+        if let Some(series) = store.series(&series.series())? {
+            return Ok(Some(series));
+        }
+        // Names that a path cannot carry as they are.
+        let all = store.find(&Filter::measurement(wanted.number.measurement.name))?;
+        Ok(all.into_iter().find(|series| {
+            let names = series.names().ok();
+            names.and_then(|names| wanted.number.measurement.carbon_path(&names, wanted.number.field.name)).as_deref()
+                == Some(&wanted.path)
+        }))
+    }
+}
+
+impl Read for EmbeddedReader {
+    fn describe(&self) -> String {
+        format!("the embedded store {}", self.path.display())
+    }
+
+    fn version(&self) -> u64 {
+        let mut wal = self.path.clone().into_os_string();
+        wal.push("-wal");
+        let mut hash = DefaultHasher::new();
+        for path in [self.path.as_os_str(), &wal] {
+            let file = fs::metadata(path).ok();
+            file.map(|file| (file.ino(), file.size(), file.mtime(), file.mtime_nsec())).hash(&mut hash);
+        }
+        hash.finish()
+    }
+
+    fn latest(&self, measurements: &[&'static Measurement], _now: i64) -> Result<Vec<Latest>> {
+        Ok(self.ask(|store| store.newest(measurements, &[]))?.unwrap_or_default())
+    }
+
+    fn range(&self, wanted: &[Wanted], from: i64, to: i64, points: usize) -> Result<Vec<Values>> {
+        let answer = self.ask(|store| {
+            let found = wanted.iter().map(|wanted| self.find(store, wanted)).collect::<Result<Vec<_>>>()?;
+            let asked: Vec<_> = wanted
+                .iter()
+                .zip(&found)
+                .filter_map(|(wanted, series)| Some((series.as_ref()?, wanted.number.field.name)))
+                .collect();
+            let range = store.range(&asked, from.saturating_mul(SECOND), to.saturating_mul(SECOND), points)?;
+            let mut values = range.values.into_iter();
+            let found = found.iter().map(|series| series.as_ref().and_then(|_| values.next()).unwrap_or_default());
+            Ok((range.tier, found.collect::<Vec<_>>()))
+        })?;
+        let (tier, found) = answer.unwrap_or_else(|| (Tier::Raw, vec![Vec::new(); wanted.len()]));
+        let seconds = |values: Vec<(i64, Value)>| {
+            values.into_iter().map(|(time, value)| (time / SECOND, value.as_f64())).collect()
+        };
+        let series = wanted.iter().zip(found).map(|(wanted, values)| Values {
+            path: wanted.path.clone(),
+            field: wanted.number.field,
+            step: tier.step_seconds(),
+            values: seconds(values),
+        });
+        Ok(series.collect())
+    }
+}

@@ -1,0 +1,201 @@
+//! The store's schema: made, and brought up to this version.
+
+use std::fs::{self, File};
+use std::io::ErrorKind;
+use std::path::Path;
+use std::time::{Duration, SystemTime};
+
+use anyhow::{Context, Result, ensure};
+use rusqlite::{Connection, TransactionBehavior};
+
+/// What `PRAGMA application_id` says of a store: `gmon`.
+pub(super) const APPLICATION: i64 = 0x676d_6f6e;
+
+/// How a store of one schema version becomes one of the next. `PRAGMA user_version` counts those that it has been through.
+pub(super) const MIGRATIONS: [&str; 1] = [include_str!("1.sql")];
+
+/// Makes an empty store and puts it in its place, unless another process has just done so. Made in place, one that was
+/// killed half-way could not be told from one that was truncated.
+pub(super) fn make(path: &Path) -> Result<()> {
+    let folder = path.parent().context("it has no folder")?;
+    let name = path.file_name().context("it has no name")?.to_string_lossy().into_owned();
+    let begins = format!("{name}.new-");
+    let old = SystemTime::now() - Duration::from_secs(3600);
+    for file in fs::read_dir(folder).with_context(|| folder.display().to_string())? {
+        let file = file?;
+        // What a process left that was killed here.
+        if file.file_name().to_string_lossy().starts_with(&begins) && file.metadata()?.modified()? < old {
+            fs::remove_file(file.path())?;
+        }
+    }
+    let aside = folder.join(format!("{begins}{}", std::process::id()));
+    let made = (|| {
+        let mut connection = Connection::open(&aside)?;
+        connection.pragma_update(None, "application_id", APPLICATION)?;
+        let mode: String = connection.pragma_update_and_check(None, "journal_mode", "wal", |row| row.get(0))?;
+        ensure!(
+            mode == "wal",
+            "the file system cannot share memory between processes, as SQLite's WAL mode needs; set [embedded] path to a disk of this machine"
+        );
+        migrate(&mut connection, &MIGRATIONS)?;
+        connection.close().map_err(|(_, error)| error)?;
+        File::open(&aside)?.sync_all()?;
+        match fs::hard_link(&aside, path) {
+            Err(error) if error.kind() != ErrorKind::AlreadyExists => Err(error)?,
+            _ => Ok(File::open(folder)?.sync_all()?),
+        }
+    })();
+    let removed = fs::remove_file(&aside);
+    made.and_then(|()| Ok(removed?))
+}
+
+/// Brings a store up to the last of `migrations`, each in a transaction of its own.
+pub(super) fn migrate(connection: &mut Connection, migrations: &[&str]) -> rusqlite::Result<()> {
+    let version =
+        |connection: &Connection| connection.pragma_query_value(None, "user_version", |row| row.get::<_, usize>(0));
+    while version(connection)? < migrations.len() {
+        let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        // Another process may have done it meanwhile.
+        let version = version(&transaction)?;
+        if let Some(migration) = migrations.get(version) {
+            transaction.execute_batch(migration)?;
+            transaction.pragma_update(None, "user_version", version + 1)?;
+        }
+        transaction.commit()?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+    use std::process::{Child, Command};
+    use std::thread;
+    use std::time::Instant;
+
+    use super::super::{Store, beside};
+    use super::*;
+    use crate::model::{Point, SECOND, Tier, Value};
+
+    /// Two migrations: the first as it is, and one that would be the next, with what each row must be after it.
+    const TWO: [&str; 2] = [
+        MIGRATIONS[0],
+        "ALTER TABLE series ADD COLUMN seen INTEGER; UPDATE series SET seen = 1; UPDATE tier_raw SET value = value + 1;",
+    ];
+
+    /// The same, with a work in the middle of the second that nobody lives to see the end of.
+    const ENDLESS: [&str; 2] = [
+        MIGRATIONS[0],
+        "ALTER TABLE series ADD COLUMN seen INTEGER; UPDATE series SET seen = 1; UPDATE tier_raw SET value = value + 1;
+         WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT count(*) FROM n;",
+    ];
+
+    const AT: &str = "GRIDMON_TEST_MIGRATION_AT";
+    const ROWS: i64 = 20_000;
+
+    fn later() -> Instant {
+        Instant::now() + Duration::from_secs(30)
+    }
+
+    /// A store of schema 1 with some rows, of which each value is its time in seconds.
+    fn old(name: &str) -> PathBuf {
+        let path = std::env::temp_dir().join(format!("gridmon-{name}-{}.db", std::process::id()));
+        clear(&path);
+        let point = |second| Point::new("m".into(), [], [("v".into(), Value::Int(second))], second * SECOND);
+        Store::open(&path, later())
+            .unwrap()
+            .write(Tier::Raw, &(0..ROWS).map(point).collect::<Vec<_>>(), later())
+            .unwrap();
+        path
+    }
+
+    fn clear(path: &Path) {
+        for suffix in ["", "-wal", "-shm"] {
+            let _ = fs::remove_file(beside(path, suffix));
+        }
+    }
+
+    fn connection(path: &Path) -> Connection {
+        let connection = Connection::open(path).unwrap();
+        connection.busy_timeout(Duration::from_secs(30)).unwrap();
+        connection
+    }
+
+    /// Schema and sum of the values.
+    fn look(path: &Path) -> (i64, i64) {
+        let connection = connection(path);
+        let check: String = connection.query_row("PRAGMA integrity_check", [], |row| row.get(0)).unwrap();
+        assert_eq!(check, "ok");
+        let one = |query: &str| connection.query_row(query, [], |row| row.get(0)).unwrap();
+        (one("PRAGMA user_version"), one("SELECT sum(value) FROM tier_raw"))
+    }
+
+    const BEFORE: i64 = ROWS * (ROWS - 1) / 2;
+
+    /// This test again as a process of its own, which does the one thing that [`AT`] asks for.
+    fn process(path: &Path, endless: bool) -> Child {
+        Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "sinks::embedded::schema::tests::a_process_that_migrates"])
+            .env(AT, format!("{endless} {}", path.display()))
+            .stdout(std::process::Stdio::null())
+            .spawn()
+            .unwrap()
+    }
+
+    #[test]
+    fn a_process_that_migrates() {
+        let Ok(at) = std::env::var(AT) else { return };
+        let (endless, path) = at.split_once(' ').unwrap();
+        let mut connection = connection(Path::new(path));
+        // What does not fit goes into the log before the end, where it can be seen.
+        connection.pragma_update(None, "cache_size", 10).unwrap();
+        migrate(&mut connection, if endless == "true" { &ENDLESS } else { &TWO }).unwrap();
+    }
+
+    #[test]
+    fn a_store_is_brought_to_the_next_schema_once_by_whoever_comes_first() {
+        let path = old("next-schema");
+        assert_eq!(look(&path), (1, BEFORE));
+        // The write lock is held until all are there, so that they meet.
+        let gate = connection(&path);
+        gate.execute_batch("BEGIN IMMEDIATE").unwrap();
+        let mut processes: Vec<_> = (0..3).map(|_| process(&path, false)).collect();
+        thread::scope(|scope| {
+            let threads: Vec<_> =
+                (0..2).map(|_| scope.spawn(|| migrate(&mut connection(&path), &TWO).unwrap())).collect();
+            gate.execute_batch("COMMIT").unwrap();
+            threads.into_iter().for_each(|thread| thread.join().unwrap());
+        });
+        assert!(processes.iter_mut().all(|process| process.wait().unwrap().success()));
+        // Twice would show in the values.
+        assert_eq!(look(&path), (2, BEFORE + ROWS));
+        migrate(&mut connection(&path), &TWO).unwrap();
+        assert_eq!(look(&path), (2, BEFORE + ROWS));
+        // To the version before, this one is newer.
+        let error = Store::open(&path, later()).unwrap_err().to_string();
+        assert!(
+            error.ends_with(
+                "has schema 2, which a newer gridmon made; this one knows schemas up to 1: run the newer one again"
+            ),
+            "{error}"
+        );
+        clear(&path);
+    }
+
+    #[test]
+    fn a_migration_that_is_killed_half_way_is_done_by_the_next() {
+        let path = old("killed");
+        let mut endless = process(&path, true);
+        let began = Instant::now();
+        while fs::metadata(beside(&path, "-wal")).map_or(0, |log| log.len()) < 200_000 {
+            assert!(endless.try_wait().unwrap().is_none() && began.elapsed() < Duration::from_secs(30));
+            thread::yield_now();
+        }
+        endless.kill().unwrap();
+        endless.wait().unwrap();
+        assert_eq!(look(&path), (1, BEFORE));
+        migrate(&mut connection(&path), &TWO).unwrap();
+        assert_eq!(look(&path), (2, BEFORE + ROWS));
+        clear(&path);
+    }
+}

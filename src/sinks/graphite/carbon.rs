@@ -1,0 +1,500 @@
+//! Carbon's pickle receiver, the fast way into Graphite. Measured against carbon-cache 1.1.7.
+//!
+//! The wire: a message is a 4-byte big-endian length and a pickle of `[(path, (time, value)), …]`; any number of messages
+//! on one connection. The traps:
+//!
+//! - A message of more than 1,048,576 bytes closes the connection.
+//! - Carbon never answers. Its only sign of life is that, after we have closed our side, it closes its own once it has
+//!   *read* everything. That is what `acknowledge = fin` waits for. It proves neither that a message parsed nor that a
+//!   value was stored: a creation limit (`MAX_CREATES_PER_MINUTE`, 50 in Debian) drops new metrics after it.
+//! - One NaN or infinite *time* loses the whole message, a NaN value or a `bytes` name is skipped in silence; so what
+//!   carbon would reject is dropped here, by name.
+//! - Of two values for one path and time the last wins, so sending again is harmless.
+
+use std::collections::BTreeMap;
+use std::io::{ErrorKind, Read, Write};
+use std::net::{Shutdown, SocketAddr, TcpStream, ToSocketAddrs};
+use std::sync::mpsc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, anyhow, bail, ensure};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+
+use super::render;
+use crate::config::Section;
+use crate::model::{Catalog, Datapoint, Dropped, Point, SECOND, Value};
+use crate::sinks::{Sent, Sink};
+use crate::spool::Batch;
+
+/// `[carbon]`.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// The host of the pickle receiver; without it nothing is sent to Carbon.
+    pub host: String,
+    /// Its port; 2004 by default.
+    pub port: u16,
+    /// What counts as delivered.
+    pub acknowledge: Acknowledge,
+    /// How long the whole delivery may take, from the look-up of the name to the acknowledgement, in seconds; 10 by
+    /// default.
+    pub timeout_seconds: u64,
+    /// Where values are read back.
+    pub graphite: Option<render::Config>,
+}
+
+/// `[carbon] acknowledge`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Acknowledge {
+    /// `fin` (default): Carbon has read everything.
+    Fin,
+    /// `readback`: every value has come back through graphite-web, from Carbon's file or memory, and for a new metric from
+    /// a file at least.
+    Readback,
+    /// `none`: the kernel has taken everything, wherever it is then.
+    None,
+}
+
+impl Config {
+    /// Reads `[carbon]`; `None` unless it names a host.
+    ///
+    /// # Errors
+    /// When a value is not what its key asks for.
+    pub fn read(section: &mut Section, graphite: Option<render::Config>) -> Result<Option<Self>> {
+        let host = section.text("host")?;
+        let named = host.as_ref().is_none_or(|host| !host.contains(|c: char| c.is_whitespace() || "/@,".contains(c)));
+        section.check("host", named, "the name or address of one host; the port has a key of its own")?;
+        let port = section.number("port", 2004)?;
+        section.check("port", port > 0, "a port")?;
+        let words = [("fin", Acknowledge::Fin), ("readback", Acknowledge::Readback), ("none", Acknowledge::None)];
+        let acknowledge = section.word("acknowledge", &words)?;
+        if acknowledge == Acknowledge::Readback && graphite.is_none() {
+            return Err(section.error("acknowledge", anyhow!("readback needs [graphite] url")));
+        }
+        let timeout_seconds = section.number("timeout_seconds", 10)?;
+        section.check("timeout_seconds", (1..=3600).contains(&timeout_seconds), "1 to 3600 seconds")?;
+        Ok(host.map(|host| Self { host, port, acknowledge, timeout_seconds, graphite }))
+    }
+}
+
+/// Carbon as a sink.
+pub struct Carbon {
+    /// Where it is, and what counts as delivered.
+    pub config: Config,
+    /// The measurements whose Carbon paths are known.
+    pub catalog: Catalog,
+}
+
+impl Sink for Carbon {
+    fn name(&self) -> &str {
+        "carbon"
+    }
+
+    fn send(&self, batch: &Batch, deadline: Instant) -> Sent {
+        let (datapoints, dropped) = datapoints(&batch.points, self.catalog);
+        Sent { dropped, refused: Vec::new(), result: send(&self.config, &datapoints, deadline) }
+    }
+
+    fn check(&self, deadline: Instant) -> Result<String> {
+        check(&self.config, deadline)
+    }
+}
+
+/// The datapoints of `points`, one per field, sorted by path and time, and the points that Carbon cannot take: the second
+/// of two whose names become one path, and what a version that knows more measurements than this one has measured.
+pub fn datapoints(points: &[Point], catalog: Catalog) -> (Vec<Datapoint>, Vec<Dropped>) {
+    let mut taken = Taken::new();
+    let mut dropped = Vec::new();
+    for point in points {
+        match keys(point, &taken, catalog) {
+            Ok(keys) => taken.extend(keys.into_iter().map(|(key, value)| (key, (value, point)))),
+            Err(why) => dropped.push(Dropped { name: point.series(), why }),
+        }
+    }
+    let datapoints = taken.into_iter().map(|((path, time), (value, _))| Datapoint { path, time, value }).collect();
+    (datapoints, dropped)
+}
+
+/// Path and time in seconds: what Carbon keeps one value for.
+type Key = (String, i64);
+
+/// The keys that are taken, with the value and the point it comes from.
+type Taken<'a> = BTreeMap<Key, (Value, &'a Point)>;
+
+/// Key and value of each field of `point`; or why Carbon cannot take the point beside those that have `taken`
+/// their paths.
+fn keys(point: &Point, taken: &Taken, catalog: Catalog) -> Result<Vec<(Key, Value)>, String> {
+    let measurement = catalog.measurement(point.measurement()).ok_or("this version has no such measurement")?;
+    let mut keys = Vec::new();
+    for (field, value) in point.fields() {
+        // Without {field} in the path, two fields would be one value.
+        if !measurement.fields.iter().any(|known| known.name == field) {
+            return Err(format!("this version has no field {field} of it"));
+        }
+        let path = measurement.carbon_path(point, field);
+        let path = path.ok_or_else(|| format!("its Carbon path {} needs tags that it lacks", measurement.carbon))?;
+        let key = (path, point.time().div_euclid(SECOND));
+        if let Some((_, first)) = taken.get(&key) {
+            return Err(format!("its Carbon path {} is taken by {}", key.0, first.series()));
+        }
+        keys.push((key, value));
+    }
+    Ok(keys)
+}
+
+/// The largest message that Carbon takes, without its length.
+const LARGEST_MESSAGE: usize = 1 << 20;
+
+/// What a pickle begins with: protocol 2, an empty list, the mark below its members.
+const BEGIN: &[u8] = b"\x80\x02](";
+
+/// What it ends with: append the members to the list, stop.
+const END: &[u8] = b"e.";
+
+/// The messages that carry `datapoints`, each with its length in front and as full as Carbon allows, one after the other.
+///
+/// A path alone must fit, which the paths of [`datapoints`], some components of 200 bytes each, always do.
+///
+/// The pickles are written here: serde-pickle would do, but takes longer (see `make bench`) and does not tell the size of a
+/// frame before it is written. They hold the opcodes of protocol 2 that every reader knows: BINUNICODE, BININT or LONG1,
+/// BINFLOAT, TUPLE2, APPENDS.
+#[derive(Debug)]
+pub struct Frames<'a> {
+    rest: &'a [Datapoint],
+    /// All of them are made in one place, which stays in the processor's cache.
+    frame: Vec<u8>,
+}
+
+impl<'a> Frames<'a> {
+    /// Those of `datapoints`.
+    pub fn of(datapoints: &'a [Datapoint]) -> Self {
+        Self { rest: datapoints, frame: Vec::new() }
+    }
+
+    /// The next one; `None` behind the last.
+    pub fn advance(&mut self) -> Option<&[u8]> {
+        let frame = &mut self.frame;
+        frame.clear();
+        // The room for its length, which is known in the end.
+        frame.extend_from_slice(&[0; 4]);
+        frame.extend_from_slice(BEGIN);
+        let fits = |frame: &Vec<u8>, datapoint: &Datapoint| {
+            frame.len() + datapoint.path.len() + AROUND_PATH + END.len() <= 4 + LARGEST_MESSAGE
+        };
+        let begin = frame.len();
+        while let Some((datapoint, rest)) = self.rest.split_first()
+            && (frame.len() == begin || fits(frame, datapoint))
+        {
+            put(datapoint, frame);
+            self.rest = rest;
+        }
+        if frame.len() == begin {
+            return None;
+        }
+        frame.extend_from_slice(END);
+        let length = (frame.len() - 4) as u32;
+        frame[..4].copy_from_slice(&length.to_be_bytes());
+        Some(frame)
+    }
+}
+
+/// The most bytes of a datapoint beside its path: five before it, two whole numbers of ten, and two to pair them.
+const AROUND_PATH: usize = 5 + 10 + 10 + 2;
+
+fn put(Datapoint { path, time, value }: &Datapoint, frame: &mut Vec<u8>) {
+    let [a, b, c, d] = (path.len() as u32).to_le_bytes();
+    frame.extend_from_slice(&[b'X', a, b, c, d]);
+    frame.extend_from_slice(path.as_bytes());
+    int(*time, frame);
+    match value {
+        Value::Int(value) => int(*value, frame),
+        Value::Float(value) => {
+            frame.push(b'G');
+            frame.extend_from_slice(&value.to_be_bytes());
+        }
+    }
+    frame.extend_from_slice(b"\x86\x86");
+}
+
+/// A whole number: BININT while four bytes hold it, else LONG1 with eight.
+fn int(value: i64, out: &mut Vec<u8>) {
+    match i32::try_from(value) {
+        Ok(value) => {
+            let [a, b, c, d] = value.to_le_bytes();
+            out.extend_from_slice(&[b'J', a, b, c, d]);
+        }
+        Err(_) => {
+            out.extend_from_slice(b"\x8a\x08");
+            out.extend_from_slice(&value.to_le_bytes());
+        }
+    }
+}
+
+/// Sends `datapoints` and waits for the acknowledgement, at most until `deadline`. All of them are acknowledged or none;
+/// nothing is sent for nothing.
+///
+/// # Errors
+/// When any part of it fails or takes too long: what Carbon got of it nobody knows, and sending all of it again is
+/// harmless.
+pub fn send(config: &Config, datapoints: &[Datapoint], deadline: Instant) -> Result<()> {
+    if datapoints.is_empty() {
+        return Ok(());
+    }
+    exchange(config, datapoints, &Timeout::of(config, deadline))?;
+    if let (Acknowledge::Readback, Some(graphite)) = (config.acknowledge, &config.graphite) {
+        return read_back(config, graphite, datapoints, deadline);
+    }
+    Ok(())
+}
+
+/// Reads everything back, and sends what has not come back again, for as long as the time-out allows after the first
+/// round. What is missing is sent alone: a full cache or a creation limit takes the first values of a message and drops
+/// the rest, and would do so for ever if the first ones were among them each time.
+fn read_back(config: &Config, graphite: &render::Config, datapoints: &[Datapoint], deadline: Instant) -> Result<()> {
+    let mut missing = render::missing(graphite, datapoints.to_vec(), deadline)?;
+    let timeout = Timeout::of(config, deadline);
+    while let Some(first) = missing.first() {
+        ensure!(
+            !timeout.has_passed(),
+            "{} of {} values did not come back through {}, the first of them {}; a creation limit or a full cache?",
+            missing.len(),
+            datapoints.len(),
+            graphite.url,
+            first.path
+        );
+        exchange(config, &missing, &timeout)?;
+        missing = render::missing(graphite, missing, deadline)?;
+    }
+    Ok(())
+}
+
+/// Reaches Carbon and takes leave without a word; the address that answered.
+///
+/// # Errors
+/// As [`send`].
+pub fn check(config: &Config, deadline: Instant) -> Result<String> {
+    let timeout = Timeout::of(config, deadline);
+    exchange(config, &[], &timeout)?;
+    let answers = format!("{}:{} answers", config.host, config.port);
+    if let (Acknowledge::Readback, Some(graphite)) = (config.acknowledge, &config.graphite) {
+        render::check(graphite, timeout.ends)?;
+        return Ok(format!("{answers}, and so does {}", graphite.url));
+    }
+    Ok(answers)
+}
+
+fn exchange(config: &Config, datapoints: &[Datapoint], timeout: &Timeout) -> Result<()> {
+    let name = (config.host.as_str(), config.port);
+    let mut stream = connect(name, timeout).with_context(|| format!("{}:{}", name.0, name.1))?;
+    deliver(&mut stream, config.acknowledge, datapoints, timeout).with_context(|| format!("{}:{}", name.0, name.1))
+}
+
+/// The time that is left for all of it.
+struct Timeout {
+    began: Instant,
+    ends: Instant,
+}
+
+impl Timeout {
+    fn of(config: &Config, deadline: Instant) -> Self {
+        let began = Instant::now();
+        Self { began, ends: deadline.min(began + Duration::from_secs(config.timeout_seconds)) }
+    }
+
+    /// What is left, never zero (which sockets take for "for ever").
+    fn left(&self) -> Duration {
+        self.ends.saturating_duration_since(Instant::now()).max(Duration::from_millis(1))
+    }
+
+    /// What it was, in whole seconds where it can be.
+    fn shown(&self) -> String {
+        format!("{} s", (self.ends.saturating_duration_since(self.began).as_secs_f64() * 10.0).round() / 10.0)
+    }
+
+    fn has_passed(&self) -> bool {
+        Instant::now() >= self.ends
+    }
+}
+
+fn connect(name: (&str, u16), timeout: &Timeout) -> Result<TcpStream> {
+    // A name server that does not answer can hold getaddrinfo for longer than the run lasts.
+    let (found, addresses) = mpsc::channel();
+    let (host, port) = (name.0.to_string(), name.1);
+    thread::spawn(move || found.send((host.as_str(), port).to_socket_addrs().map(Vec::from_iter)));
+    let addresses: Vec<SocketAddr> = match addresses.recv_timeout(timeout.left()) {
+        Ok(addresses) => addresses.context("its name cannot be looked up")?,
+        Err(_) => bail!("its name was not looked up within {}", timeout.shown()),
+    };
+    let mut failure = anyhow!("its name has no address");
+    for (at, address) in addresses.iter().enumerate() {
+        // A black hole among the addresses must not eat the time of the others.
+        let share = timeout.left() / (addresses.len() - at) as u32;
+        match TcpStream::connect_timeout(address, share.max(Duration::from_millis(1))) {
+            Ok(stream) => return Ok(stream),
+            Err(error) if error.kind() == ErrorKind::TimedOut => {
+                failure = anyhow!("no connection within {}", timeout.shown())
+            }
+            Err(error) => failure = anyhow!("no connection: {error}"),
+        }
+    }
+    Err(failure)
+}
+
+fn deliver(
+    stream: &mut TcpStream,
+    acknowledge: Acknowledge,
+    datapoints: &[Datapoint],
+    timeout: &Timeout,
+) -> Result<()> {
+    stream.set_nodelay(true).and_then(|()| stream.set_nonblocking(true)).context("socket")?;
+    let mut frames = Frames::of(datapoints);
+    while let Some(mut rest) = frames.advance() {
+        while !rest.is_empty() {
+            ensure!(!timeout.has_passed(), "it did not take everything within {}", timeout.shown());
+            let ready = wait(stream, PollFlags::IN | PollFlags::OUT, timeout);
+            // A close before ours acknowledges nothing: it is how Carbon answers what it cannot read.
+            ensure!(!has_closed(stream, ready)?, "it closed the connection before the end");
+            match stream.write(rest) {
+                Ok(count) => rest = &rest[count..],
+                Err(error) if is_passing(&error) => {}
+                Err(error) => return Err(error).context("it broke off while it was sent to"),
+            }
+        }
+    }
+    ensure!(!has_closed(stream, PollFlags::IN)?, "it closed the connection before the end");
+    stream.shutdown(Shutdown::Write).context("it broke off at the end")?;
+    if acknowledge == Acknowledge::None {
+        return Ok(());
+    }
+    loop {
+        ensure!(!timeout.has_passed(), "it did not acknowledge within {}", timeout.shown());
+        let ready = wait(stream, PollFlags::IN, timeout);
+        if has_closed(stream, ready)? {
+            break;
+        }
+    }
+    // Its FIN may have crossed what we sent last: then nobody reads that, and a reset follows. Only when it has had our own
+    // FIN too is the connection over, and over without an error.
+    while stream.peer_addr().is_ok() {
+        ensure!(!timeout.has_passed(), "it did not acknowledge within {}", timeout.shown());
+        thread::sleep(Duration::from_millis(1));
+    }
+    match stream.take_error().context("socket")? {
+        None => Ok(()),
+        Some(error) => Err(error).context("it broke off"),
+    }
+}
+
+/// Waits until the stream is ready for one of `events`, and says for which.
+fn wait(stream: &TcpStream, events: PollFlags, timeout: &Timeout) -> PollFlags {
+    let left = timeout.left();
+    let left = Timespec { tv_sec: left.as_secs() as i64, tv_nsec: left.subsec_nanos().into() };
+    let mut fds = [PollFd::new(stream, events)];
+    // Interrupted by a signal counts as not ready: the caller comes round.
+    let _ = poll(&mut fds, Some(&left));
+    fds[0].revents()
+}
+
+/// Whether the other side has closed its side, when the stream is `ready` to tell. Carbon says nothing; whatever says
+/// something here is no Carbon, but may well read, so its words are passed over.
+fn has_closed(stream: &mut TcpStream, ready: PollFlags) -> Result<bool> {
+    if !ready.intersects(PollFlags::IN | PollFlags::HUP | PollFlags::ERR) {
+        return Ok(false);
+    }
+    match stream.read(&mut [0; 512]) {
+        Ok(count) => Ok(count == 0),
+        Err(error) if is_passing(&error) => Ok(false),
+        Err(error) => Err(error).context("it broke off"),
+    }
+}
+
+fn is_passing(error: &std::io::Error) -> bool {
+    matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    type Message = Vec<(String, (i64, serde_pickle::Value))>;
+
+    fn read(frame: &[u8]) -> Message {
+        let length = u32::from_be_bytes(frame[..4].try_into().unwrap()) as usize;
+        assert_eq!(frame.len(), length + 4);
+        assert!(length <= LARGEST_MESSAGE);
+        serde_pickle::from_slice(&frame[4..], serde_pickle::DeOptions::new()).unwrap()
+    }
+
+    fn frames(datapoints: &[Datapoint]) -> Vec<Vec<u8>> {
+        let mut frames = Frames::of(datapoints);
+        std::iter::from_fn(|| frames.advance().map(<[u8]>::to_vec)).collect()
+    }
+
+    fn datapoint(path: String, time: i64, value: Value) -> Datapoint {
+        Datapoint { path, time, value }
+    }
+
+    proptest! {
+        #[test]
+        fn another_pickle_reader_finds_in_the_frames_what_was_put_in(
+            datapoints in prop::collection::vec(("[a-z.]{1,300}", any::<i64>(), prop_oneof![
+                any::<i64>().prop_map(Value::Int),
+                prop::num::f64::NORMAL.prop_map(Value::Float),
+            ]), 0..50)
+        ) {
+            let datapoints: Vec<_> = datapoints.into_iter().map(|(path, time, value)| datapoint(path, time, value)).collect();
+            let read: Message = frames(&datapoints).iter().flat_map(|frame| read(frame)).collect();
+            prop_assert_eq!(read.len(), datapoints.len());
+            for ((path, (time, value)), put_in) in read.into_iter().zip(datapoints) {
+                let value = match value {
+                    serde_pickle::Value::I64(value) => Value::Int(value),
+                    serde_pickle::Value::F64(value) => Value::Float(value),
+                    other => panic!("{other:?}"),
+                };
+                prop_assert_eq!(datapoint(path, time, value), put_in);
+            }
+        }
+    }
+
+    #[test]
+    fn a_server_that_slams_the_door_acknowledges_nothing() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        // What a load balancer without a backend does: accept, and close at once, or once something has come.
+        thread::spawn(move || {
+            for (at, stream) in listener.incoming().enumerate() {
+                let stream = stream.unwrap();
+                if at % 2 == 1 {
+                    let _ = stream.peek(&mut [0; 1]);
+                }
+            }
+        });
+        let config = Config {
+            host: "127.0.0.1".into(),
+            port,
+            acknowledge: Acknowledge::Fin,
+            timeout_seconds: 10,
+            graphite: None,
+        };
+        let datapoints = [datapoint("a.b".into(), 60, Value::Int(1))];
+        for _ in 0..2000 {
+            send(&config, &datapoints, Instant::now() + Duration::from_secs(20)).unwrap_err();
+        }
+    }
+
+    #[test]
+    fn frames_are_full_but_never_larger_than_carbon_takes() {
+        assert!(frames(&[]).is_empty());
+        for length in [1, 54, 199, 997, 100_000] {
+            let datapoints: Vec<_> = (0..3 * LARGEST_MESSAGE / (length + 20))
+                .map(|at| datapoint("p".repeat(length), at as i64, Value::Int(i64::MAX)))
+                .collect();
+            let frames = frames(&datapoints);
+            assert_eq!(frames.iter().map(|frame| read(frame).len()).sum::<usize>(), datapoints.len());
+            let largest = frames.iter().map(Vec::len).max().unwrap();
+            assert!(largest > 4 + LARGEST_MESSAGE - length - 45, "{largest} for paths of {length}");
+        }
+    }
+}

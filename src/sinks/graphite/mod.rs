@@ -1,0 +1,5 @@
+//! Graphite: written through Carbon, read through graphite-web.
+
+pub mod carbon;
+pub mod read;
+pub mod render;

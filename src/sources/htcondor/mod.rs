@@ -1,0 +1,664 @@
+//! HTCondor: jobs counted by each schedd, slots from each pool's collector, and the health of its daemons, asked with
+//! HTCondor's own `condor_q` and `condor_status`. Measured against 23.9 and 25.14.
+//!
+//! ```text
+//! $ condor_q -pool cm.example.org -name ce02@ce.example.org -allusers -group-by \
+//!       -attributes JobStatus,TargetClouds,AccountingGroup -json
+//! [
+//! {
+//!   "AccountingGroup": "group_analy.long.anna",
+//!   "Id": 1,
+//!   "JobCount": 5,
+//!   "JobIds": "2.0 ... 2.4",
+//!   "JobStatus": 1,
+//!   "TargetClouds": "CERN,IAAS"
+//! }
+//! ]
+//! $ condor_status -pool cm.example.org -json -attributes Name,Mips,KFlops
+//! ```
+//!
+//! Asked about nothing, both print nothing at all and end with 0. `-group-by` lets the schedd count (500,000 jobs in
+//! 0.75 s); it is undocumented, and where a schedd or tool does not know it, the plain dump is counted while it streams.
+//! The traps that shape this file:
+//!
+//! - `condor_q -global` and `-schedd-constraint` silently group nothing, and the exit code of `-global` is the last
+//!   schedd's: so every schedd is asked by name.
+//! - `condor_q -pool P` without `-name` answers from the *local* schedd when P is dead.
+//! - A stream that was cut can be a well-formed shorter array: only exit code 0 counts.
+//! - A hung schedd costs 20 s and a silent collector 60 s, and no setting shortens all of it: each command has a
+//!   time-out here.
+
+pub mod ads;
+pub mod rules;
+
+use std::collections::{BTreeMap, HashMap};
+use std::process::Command;
+use std::sync::Mutex;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, ensure};
+use serde::{Deserialize, Serialize};
+
+use self::ads::{Attribute, Splitter};
+pub use self::rules::Rules;
+use crate::config::Section;
+use crate::os::command::{self, Failure};
+use crate::problem::Problem;
+
+/// `[htcondor]` and `[job_types]`.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// The collectors, `HOST` or `HOST:PORT`, one per pool; the one of this machine's own configuration by default.
+    pub pools: Vec<String>,
+    /// Which schedds are asked.
+    pub schedds: Schedds,
+    /// Who counts the jobs: the `schedd` (default; falls back to the dump where it cannot) or always this program,
+    /// from the `dump` of all of them.
+    pub counting: Counting,
+    /// How long one command may take, in seconds; 20 by default.
+    pub timeout_seconds: u64,
+    /// The program that asks a schedd, with first arguments; `condor_q` on PATH by default.
+    pub condor_q: Vec<String>,
+    /// The program that asks a collector, with first arguments; `condor_status` on PATH by default.
+    pub condor_status: Vec<String>,
+    /// Which job counts as which type.
+    pub rules: Rules,
+}
+
+/// `[htcondor] schedds`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Schedds {
+    /// `all`: those that the collectors list, and for a day those that they listed before.
+    All,
+    /// `local`: the one of this machine, without asking a collector for it.
+    Local,
+    /// These, whether a collector lists them or not.
+    Named(Vec<String>),
+}
+
+/// `[htcondor] counting`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Counting {
+    /// `condor_q -group-by`, and the dump where that is not to be had.
+    Schedd,
+    /// The dump of all jobs.
+    Dump,
+}
+
+impl Config {
+    /// Reads `[htcondor]`.
+    ///
+    /// # Errors
+    /// When a value is not what its key asks for.
+    pub fn read(section: &mut Section, rules: Rules) -> Result<Self> {
+        let pools = section.list("pool")?;
+        let schedds = match section.list("schedds")?.as_slice() {
+            [] => Schedds::All,
+            [word] if word == "all" => Schedds::All,
+            [word] if word == "local" => Schedds::Local,
+            names => {
+                let word = |name: &String| name == "all" || name == "local";
+                section.check("schedds", !names.iter().any(word), "all, local or names of schedds")?;
+                Schedds::Named(names.to_vec())
+            }
+        };
+        let harmless = |names: &[String]| !names.iter().any(|name| name.starts_with('-'));
+        section.check("pool", harmless(&pools), "the name of a collector")?;
+        if let Schedds::Named(names) = &schedds {
+            section.check("schedds", harmless(names), "the name of a schedd")?;
+        }
+        let pools = if pools.is_empty() { vec![LOCAL.to_string()] } else { pools };
+        let counting = section.word("counting", &[("schedd", Counting::Schedd), ("dump", Counting::Dump)])?;
+        let timeout_seconds = section.number("timeout_seconds", 20)?;
+        section.check("timeout_seconds", (1..=3600).contains(&timeout_seconds), "1 to 3600 seconds")?;
+        let mut command = |key: &'static str| {
+            let text = section.text(key)?.unwrap_or_else(|| key.to_string());
+            super::split_command(&text).map_err(|error| section.error(key, error))
+        };
+        let (condor_q, condor_status) = (command("condor_q")?, command("condor_status")?);
+        Ok(Self { pools, schedds, counting, timeout_seconds, condor_q, condor_status, rules })
+    }
+}
+
+/// What the pool of this machine's own HTCondor configuration, and its own schedd, are called.
+pub const LOCAL: &str = "local";
+
+/// What HTCondor answered.
+#[derive(Debug, Default)]
+pub struct CondorReply {
+    /// One per pool, in the order of the config.
+    pub pools: Vec<Pool>,
+    /// One per schedd that was asked or should have been, sorted by name.
+    pub schedds: Vec<Schedd>,
+    /// Whether these are all schedds that there are: every list that was needed came.
+    pub every_schedd_is_known: bool,
+}
+
+impl CondorReply {
+    /// The jobs of each schedd; `None` unless every known schedd told its own and there is one at all.
+    pub fn every_schedds_jobs(&self) -> Option<Vec<&Jobs>> {
+        let jobs: Option<Vec<_>> = self.schedds.iter().map(|schedd| schedd.jobs.as_ref()).collect();
+        jobs.filter(|jobs| self.every_schedd_is_known && !jobs.is_empty())
+    }
+}
+
+/// What one collector answered.
+#[derive(Debug)]
+pub struct Pool {
+    /// As the config names it.
+    pub name: String,
+    /// Its slots; `None` when it did not tell.
+    pub slots: Option<Slots>,
+    /// Updates that the collector missed, of those sent to it, 0 to 1 (`UpdatesLostRatio`).
+    pub updates_lost_ratio: Option<f64>,
+    /// The pool's negotiators and the length of their last cycle in seconds (`LastNegotiationCycleDuration0`), by name.
+    pub negotiators: Vec<(String, f64)>,
+    /// Whether its list of schedds came.
+    pub listed: bool,
+}
+
+/// The dynamic slots of a pool, by host.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Slots {
+    /// Keyed by the first label of the host's name, lower case.
+    pub hosts: BTreeMap<String, Host>,
+    /// All slots, static and partitionable ones too.
+    pub count: usize,
+}
+
+/// The dynamic slots of one host.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Host {
+    /// How many slots have each name (`slot1_2`), over all startds of the host.
+    pub slots: BTreeMap<String, i64>,
+    /// The sum of their `Mips`.
+    pub mips: f64,
+    /// The sum of their `KFlops`.
+    pub kflops: f64,
+}
+
+/// What is known of one schedd.
+#[derive(Debug)]
+pub struct Schedd {
+    /// Its name, as the collector lists it.
+    pub name: String,
+    /// Its jobs by group, sorted; `None` when it did not tell.
+    pub jobs: Option<Jobs>,
+    /// How busy its main loop was lately, 0 to 1 (`RecentDaemonCoreDutyCycle`); above 0.98 it cannot keep up.
+    pub duty_cycle_ratio: Option<f64>,
+    /// How many jobs it will run at most (`MaxJobsRunning`).
+    pub running_jobs_limit: Option<i64>,
+}
+
+/// Jobs counted by what the arithmetic tells them apart by.
+pub type Jobs = BTreeMap<JobGroup, i64>;
+
+/// What the jobs of one group share.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct JobGroup {
+    /// `JobStatus`; `None` when the job has none that is a number.
+    pub status: Option<i64>,
+    /// The values of [`Rules::attributes`], in that order.
+    pub values: Vec<Option<String>>,
+}
+
+/// The schedds that a collector listed, by pool and name, with the time (unix seconds, to the hour) of the last list they stood in.
+/// A schedd that is down falls off the collector's list within minutes; without this memory the grid's totals would
+/// shrink in silence.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct KnownSchedds(BTreeMap<String, BTreeMap<String, i64>>);
+
+/// How long a schedd that is listed no more is still expected to answer, in seconds.
+const REMEMBERED: u64 = 24 * 3600;
+
+/// How many commands run at once; each costs the machine a process of some 20 MB.
+const AT_ONCE: usize = 16;
+
+/// The most groups of jobs that are kept apart. Beyond it a rule names an attribute that differs from job to job, and
+/// memory would grow with the jobs.
+const MOST_GROUPS: usize = 50_000;
+
+/// Asks every pool and every schedd, side by side, at most until `until`. `now` is the run's clock in unix seconds, by
+/// which `known` forgets. What does not answer is missing in the answer and named in the problems.
+pub fn collect(config: &Config, known: &mut KnownSchedds, now: i64, until: Instant) -> (CondorReply, Vec<Problem>) {
+    let client = Client { config, until };
+    let pools = side_by_side(config.pools.len(), |at| client.pool(&config.pools[at]));
+    let mut answer = CondorReply::default();
+    let mut problems = Vec::new();
+    let mut targets = BTreeMap::<String, Target>::new();
+    for (pool, listed, of_pool) in pools {
+        let collector_is_up = pool.listed;
+        known.update(&pool.name, listed.as_ref().map(|ads| ads.keys()), now);
+        let mut listed = listed.unwrap_or_default();
+        if config.schedds == Schedds::All {
+            for name in known.schedds(&pool.name) {
+                let ad = listed.remove(name);
+                targets.entry(name.into()).or_insert(Target { pool: pool.name.clone(), ad, askable: collector_is_up });
+            }
+        } else if let Schedds::Named(names) = &config.schedds {
+            for (name, ad) in listed.into_iter().filter(|(name, _)| names.contains(name)) {
+                targets.entry(name).or_insert(Target { pool: pool.name.clone(), ad: Some(ad), askable: true });
+            }
+        }
+        problems.extend(of_pool);
+        answer.pools.push(pool);
+    }
+    add_unlisted(config, &answer.pools, &mut targets);
+    answer.every_schedd_is_known = config.schedds != Schedds::All || answer.pools.iter().all(|pool| pool.listed);
+    let targets: Vec<_> = targets.into_iter().collect();
+    let jobs = side_by_side(targets.len(), |at| {
+        let (name, target) = &targets[at];
+        // Without its collector a schedd cannot be found; the collector's problem says so already.
+        target.askable.then(|| client.jobs(&target.pool, name))
+    });
+    for ((name, target), jobs) in targets.into_iter().zip(jobs) {
+        let jobs = match jobs {
+            Some(Ok(jobs)) => Some(jobs),
+            Some(Err(failure)) => {
+                problems.push(client.no_jobs(&name, &target, &failure));
+                None
+            }
+            None => None,
+        };
+        let ad = target.ad.unwrap_or_default();
+        answer.schedds.push(Schedd {
+            name,
+            jobs,
+            duty_cycle_ratio: ad.duty_cycle_ratio,
+            running_jobs_limit: ad.running_jobs_limit,
+        });
+    }
+    (answer, problems)
+}
+
+/// Adds the schedds that the config names and no collector lists.
+fn add_unlisted(config: &Config, pools: &[Pool], targets: &mut BTreeMap<String, Target>) {
+    match &config.schedds {
+        Schedds::All => {}
+        Schedds::Local => {
+            targets.insert(LOCAL.into(), Target { pool: LOCAL.into(), ad: None, askable: true });
+        }
+        Schedds::Named(names) => {
+            for name in names {
+                let pool = pools.iter().find(|pool| pool.listed).or(pools.first());
+                let Some(pool) = pool else { continue };
+                let target = Target { pool: pool.name.clone(), ad: None, askable: pool.listed };
+                targets.entry(name.clone()).or_insert(target);
+            }
+        }
+    }
+}
+
+/// A schedd that is to be asked.
+struct Target {
+    pool: String,
+    ad: Option<ScheddAd>,
+    askable: bool,
+}
+
+/// What the collector knows of a schedd.
+#[derive(Clone, Debug, Default)]
+struct ScheddAd {
+    duty_cycle_ratio: Option<f64>,
+    running_jobs_limit: Option<i64>,
+}
+
+impl KnownSchedds {
+    /// Takes in a list that came (`Some`), and forgets what no list has held for a day.
+    fn update<'a>(&mut self, pool: &str, listed: Option<impl Iterator<Item = &'a String>>, now: i64) {
+        let Some(listed) = listed else { return };
+        let known = self.0.entry(pool.into()).or_default();
+        for name in listed {
+            // To the hour is enough, and saves a write in most runs.
+            let seen = known.entry(name.clone()).or_insert(now);
+            if !(0..3600).contains(&now.saturating_sub(*seen)) {
+                *seen = now;
+            }
+        }
+        known.retain(|_, seen| now.abs_diff(*seen) < REMEMBERED);
+    }
+
+    fn schedds(&self, pool: &str) -> impl Iterator<Item = &str> {
+        self.0.get(pool).into_iter().flat_map(|known| known.keys().map(String::as_str))
+    }
+}
+
+/// Runs `work` for 0 up to `count`, [`AT_ONCE`] at a time; the results in that order.
+fn side_by_side<T: Send>(count: usize, work: impl Fn(usize) -> T + Sync) -> Vec<T> {
+    if count <= 1 {
+        return (0..count).map(work).collect();
+    }
+    let next = Mutex::new(0..count);
+    let results = Mutex::new(Vec::with_capacity(count));
+    thread::scope(|scope| {
+        for _ in 0..count.min(AT_ONCE) {
+            scope.spawn(|| {
+                while let Some(at) = { next.lock().expect("no panic while it is held").next() } {
+                    let result = work(at);
+                    results.lock().expect("no panic while it is held").push((at, result));
+                }
+            });
+        }
+    });
+    let mut results = results.into_inner().expect("no panic while it is held");
+    results.sort_by_key(|(at, _)| *at);
+    results.into_iter().map(|(_, result)| result).collect()
+}
+
+/// Asks one thing after another within the time there is.
+struct Client<'a> {
+    config: &'a Config,
+    until: Instant,
+}
+
+/// A pool, the schedds that its collector lists (`None` when it did not), and what went wrong.
+type PoolAnswer = (Pool, Option<BTreeMap<String, ScheddAd>>, Vec<Problem>);
+
+impl Client<'_> {
+    /// The problem of a schedd that did not count its jobs.
+    fn no_jobs(&self, name: &str, target: &Target, failure: &Failure) -> Problem {
+        let is_gone = self.config.schedds == Schedds::All && target.ad.is_none();
+        let advice = if is_gone {
+            " (its collector lists it no more; it is given up after a day, or at once when [htcondor] schedds names the others)"
+        } else {
+            ""
+        };
+        let condor_q = &self.config.condor_q[0];
+        let message = format!("{condor_q} {failure}{advice}; its jobs and the grid's totals are missing");
+        Problem::of_source(format!("schedd {name}"), message)
+    }
+
+    /// Asks a collector for its slots, schedds, negotiators and its own health, side by side.
+    fn pool(&self, name: &str) -> PoolAnswer {
+        let (slots, (schedds, (negotiators, collector))) = thread::scope(|scope| {
+            let slots = scope.spawn(|| self.slots(name));
+            let health = scope.spawn(|| (self.negotiators(name), self.collector(name)));
+            let schedds = self.schedds(name);
+            let joined = "a thread that asks does not panic";
+            (slots.join().expect(joined), (schedds, health.join().expect(joined)))
+        });
+        let mut problems = Vec::new();
+        let mut problem = |what: String, failure: &Failure, missing: &str| {
+            let program = &self.config.condor_status[0];
+            let advice = match failure {
+                Failure::Start(_) => {
+                    "; set PATH in the crontab or [htcondor] condor_status, or name [cloud_scheduler] alone in the config when there is no HTCondor"
+                }
+                _ => "",
+            };
+            problems.push(Problem::of_source(what, format!("{program} {failure}{advice}; {missing}")));
+        };
+        // A collector that is down fails four times over, and is named once.
+        match (&slots, &schedds) {
+            (Err(failure), Err(_)) => problem(
+                format!("pool {name}"),
+                failure,
+                "its slots, its schedds' jobs and the grid's totals are missing",
+            ),
+            (Err(failure), Ok(_)) => {
+                problem(format!("slots of pool {name}"), failure, "slots and idle machines are missing")
+            }
+            (Ok(_), Err(failure)) => problem(
+                format!("schedds of pool {name}"),
+                failure,
+                "its schedds' jobs and the grid's totals are missing",
+            ),
+            (Ok(_), Ok(_)) => {
+                for (what, result) in
+                    [("negotiators", negotiators.as_ref().err()), ("collector", collector.as_ref().err())]
+                {
+                    if let Some(failure) = result {
+                        problem(format!("{what} of pool {name}"), failure, "its health is missing");
+                    }
+                }
+            }
+        }
+        let pool = Pool {
+            name: name.into(),
+            slots: slots.ok(),
+            updates_lost_ratio: collector.unwrap_or_default(),
+            negotiators: negotiators.unwrap_or_default(),
+            listed: schedds.is_ok(),
+        };
+        (pool, schedds.ok(), problems)
+    }
+
+    fn slots(&self, pool: &str) -> Result<Slots, Failure> {
+        let mut slots = Slots::default();
+        self.status(pool, &[], &["Name", "Mips", "KFlops"], |[name, mips, kflops]| {
+            slots.add(&name.text().unwrap_or_default(), mips.number(), kflops.number());
+        })?;
+        Ok(slots)
+    }
+
+    fn schedds(&self, pool: &str) -> Result<BTreeMap<String, ScheddAd>, Failure> {
+        let mut schedds = BTreeMap::new();
+        let attributes = ["Name", "RecentDaemonCoreDutyCycle", "MaxJobsRunning"];
+        self.status(pool, &["-schedd"], &attributes, |[name, duty_cycle, limit]| {
+            // A name that could be taken for a flag is none that HTCondor gives.
+            if let Some(name) = name.text().filter(|name| !name.is_empty() && !name.starts_with('-')) {
+                let ad = ScheddAd { duty_cycle_ratio: duty_cycle.number(), running_jobs_limit: limit.whole() };
+                schedds.insert(name, ad);
+            }
+        })?;
+        Ok(schedds)
+    }
+
+    fn negotiators(&self, pool: &str) -> Result<Vec<(String, f64)>, Failure> {
+        let mut negotiators = Vec::new();
+        self.status(pool, &["-negotiator"], &["Name", "LastNegotiationCycleDuration0"], |[name, seconds]| {
+            // Absent until the first cycle has ended.
+            negotiators.extend(name.text().zip(seconds.number()));
+        })?;
+        negotiators.sort_by(|a, b| a.0.cmp(&b.0));
+        Ok(negotiators)
+    }
+
+    fn collector(&self, pool: &str) -> Result<Option<f64>, Failure> {
+        let mut ratio = None;
+        self.status(pool, &["-collector"], &["UpdatesLostRatio"], |[lost]| ratio = ratio.or(lost.number()))?;
+        Ok(ratio)
+    }
+
+    /// Runs `condor_status` and hands the `attributes` of each ad to `each`.
+    fn status<const N: usize>(
+        &self,
+        pool: &str,
+        arguments: &[&str],
+        attributes: &[&str; N],
+        mut each: impl FnMut([Attribute; N]),
+    ) -> Result<(), Failure> {
+        let mut command = super::command(&self.config.condor_status);
+        if pool != LOCAL {
+            command.args(["-pool", pool]);
+        }
+        command.args(arguments).args(["-json", "-attributes", &attributes.join(",")]);
+        self.ads(&mut command, &mut |ad| {
+            each(ads::read(ad, attributes)?);
+            Ok(())
+        })
+        .map(drop)
+    }
+
+    /// The jobs of one schedd.
+    fn jobs(&self, pool: &str, schedd: &str) -> Result<Jobs, Failure> {
+        if self.config.counting == Counting::Schedd {
+            match self.queue(pool, schedd, &["-group-by"]) {
+                // Some ways of asking make -group-by print nothing, exit 0, as for an empty queue; so an empty queue
+                // is believed only from the dump, which then costs next to nothing.
+                Ok(jobs) if jobs.is_empty() => {}
+                Err(Failure::Exit(_, words)) if words.contains("group-by") => {}
+                result => return result,
+            }
+        }
+        self.queue(pool, schedd, &[])
+    }
+
+    fn queue(&self, pool: &str, schedd: &str, arguments: &[&str]) -> Result<Jobs, Failure> {
+        let mut command = super::command(&self.config.condor_q);
+        if pool != LOCAL {
+            command.args(["-pool", pool]);
+        }
+        if schedd != LOCAL {
+            command.args(["-name", schedd]);
+        }
+        let attributes = self.config.rules.attributes().join(",");
+        command.arg("-allusers").args(arguments).args(["-attributes", &format!("JobStatus,{attributes}"), "-json"]);
+        let mut counter = Counter::new(&self.config.rules);
+        self.ads(&mut command, &mut |ad| counter.add(ad))?;
+        counter.finish().map_err(Failure::Output)
+    }
+
+    /// Runs `command` and hands each ad that it prints to `each`.
+    fn ads(&self, command: &mut Command, each: &mut impl FnMut(&[u8]) -> Result<()>) -> Result<(), Failure> {
+        let mut splitter = Splitter::default();
+        let limit = Instant::now() + Duration::from_secs(self.config.timeout_seconds);
+        command::run(command, limit.min(self.until), |piece| splitter.feed(piece, each))?;
+        splitter.finish().map(drop).map_err(Failure::Output)
+    }
+}
+
+impl Slots {
+    /// Counts a slot by its `Name`, such as `slot1_2@host.example.org`. A name without `_` before the first `@` is a
+    /// static or partitionable slot, one without `@` has no host; both count in `count` only.
+    pub fn add(&mut self, name: &str, mips: Option<f64>, kflops: Option<f64>) {
+        self.count += 1;
+        // A startd with a name of its own makes it slot1_2@startd@host.
+        let (Some((slot, _)), Some((_, host))) = (name.split_once('@'), name.rsplit_once('@')) else { return };
+        if !slot.contains('_') || host.is_empty() {
+            return;
+        }
+        let host = self.hosts.entry(first_label(host)).or_default();
+        *host.slots.entry(slot.into()).or_default() += 1;
+        // Absent until the startd has run its benchmarks.
+        host.mips += mips.unwrap_or_default();
+        host.kflops += kflops.unwrap_or_default();
+    }
+}
+
+/// What a machine's slots and Cloud Scheduler's record of it have in common: `wn1` for `WN1.example.org`.
+pub fn first_label(host: &str) -> String {
+    host.split('.').next().unwrap_or_default().to_lowercase()
+}
+
+/// Counts jobs by group, from the dump (an ad a job) or from `-group-by` (an ad a group, with its `JobCount`).
+pub struct Counter<'a> {
+    wanted: Vec<&'a str>,
+    values: Vec<Attribute>,
+    /// How often the very same text of an ad came. In a dump of the few attributes asked for, hundreds of thousands of
+    /// jobs share a handful of texts, and comparing bytes is ten times cheaper than reading JSON.
+    texts: HashMap<Box<[u8]>, i64>,
+    jobs: Jobs,
+}
+
+/// How many different texts are kept at most before they are read and counted.
+const MOST_TEXTS: usize = 4096;
+
+impl<'a> Counter<'a> {
+    /// Starts at zero.
+    pub fn new(rules: &'a Rules) -> Self {
+        let wanted: Vec<_> =
+            ["JobStatus", "JobCount"].into_iter().chain(rules.attributes().iter().map(String::as_str)).collect();
+        let values = vec![Attribute::None; wanted.len()];
+        Self { wanted, values, texts: HashMap::new(), jobs: Jobs::new() }
+    }
+
+    /// Counts one ad.
+    ///
+    /// # Errors
+    /// When the ad is no JSON, its `JobCount` cannot be, or the groups are too many.
+    pub fn add(&mut self, ad: &[u8]) -> Result<()> {
+        if let Some(times) = self.texts.get_mut(ad) {
+            *times += 1;
+            return Ok(());
+        }
+        if self.texts.len() >= MOST_TEXTS {
+            self.count_texts()?;
+        }
+        self.texts.insert(ad.into(), 1);
+        Ok(())
+    }
+
+    fn count_texts(&mut self) -> Result<()> {
+        // Sorted, so that of several bad ads the same one is named each time.
+        let mut texts: Vec<_> = std::mem::take(&mut self.texts).into_iter().collect();
+        texts.sort_unstable();
+        for (ad, times) in texts {
+            ads::read_into(&ad, &self.wanted, &mut self.values)?;
+            let [status, count, values @ ..] = self.values.as_slice() else { unreachable!("both are wanted always") };
+            let count = match count {
+                Attribute::None => 1,
+                count => count.whole().filter(|count| (0..=1_000_000_000_000).contains(count)).unwrap_or(-1),
+            };
+            ensure!(
+                count >= 0,
+                "printed a JobCount that counts nothing: {}",
+                crate::text::quote(&String::from_utf8_lossy(&ad))
+            );
+            let group = JobGroup { status: status.whole(), values: values.iter().map(Attribute::text).collect() };
+            *self.jobs.entry(group).or_default() += count * times;
+        }
+        ensure!(
+            self.jobs.len() <= MOST_GROUPS,
+            "has jobs in over {MOST_GROUPS} groups of equal {}; a rule of [job_types] names an attribute that differs from job to job",
+            self.wanted[2..].join(", ")
+        );
+        Ok(())
+    }
+
+    /// The jobs, by group.
+    ///
+    /// # Errors
+    /// As [`Counter::add`].
+    pub fn finish(mut self) -> Result<Jobs> {
+        self.count_texts()?;
+        Ok(self.jobs)
+    }
+}
+
+/// The jobs in a printed array, as [`collect`] counts them.
+///
+/// # Errors
+/// When it is no whole array of ads.
+pub fn parse_jobs(text: &[u8], rules: &Rules) -> Result<Jobs> {
+    let mut counter = Counter::new(rules);
+    let mut splitter = Splitter::default();
+    splitter.feed(text, &mut |ad| counter.add(ad))?;
+    splitter.finish()?;
+    counter.finish()
+}
+
+/// The slots in a printed array, as [`collect`] counts them.
+///
+/// # Errors
+/// When it is no whole array of ads.
+pub fn parse_slots(text: &[u8]) -> Result<Slots> {
+    let mut slots = Slots::default();
+    let mut splitter = Splitter::default();
+    splitter.feed(text, &mut |ad| {
+        let [name, mips, kflops] = ads::read(ad, &["Name", "Mips", "KFlops"])?;
+        slots.add(&name.text().unwrap_or_default(), mips.number(), kflops.number());
+        Ok(())
+    })?;
+    splitter.finish()?;
+    Ok(slots)
+}
+
+/// Asks every collector and schedd, and says of each what it is: one line per pool and schedd.
+pub fn check(config: &Config, until: Instant) -> Vec<(String, Result<String, String>)> {
+    let (answer, problems) = collect(config, &mut KnownSchedds::default(), 0, until);
+    let mut lines = Vec::new();
+    for pool in &answer.pools {
+        if let Some(slots) = pool.slots.as_ref().filter(|_| pool.listed) {
+            lines.push((format!("pool {}", pool.name), Ok(format!("{} slots", slots.count))));
+        }
+    }
+    for schedd in &answer.schedds {
+        if let Some(jobs) = &schedd.jobs {
+            lines.push((format!("schedd {}", schedd.name), Ok(format!("{} jobs", jobs.values().sum::<i64>()))));
+        }
+    }
+    lines.extend(problems.into_iter().map(|problem| (problem.subject.to_string(), Err(problem.message))));
+    lines
+}

@@ -1,0 +1,107 @@
+//! Text and tables for people.
+
+/// Text from outside, on one line, and nothing that moves a terminal's cursor.
+pub fn one_line(text: &str) -> String {
+    text.trim().chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
+}
+
+/// Text from outside, short and on one line, for an error message.
+pub fn quote(text: &str) -> String {
+    const LONGEST: usize = 120;
+    let text = text.trim();
+    let cut = text.floor_char_boundary(LONGEST);
+    let shown: String = text[..cut].chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+    format!("\"{shown}{}\"", if cut < text.len() { "…" } else { "" })
+}
+
+/// A length of time in words: `50 s`, `25 min`, `3 h 5 min`, `2 d 4 h`.
+pub fn ago(seconds: i64) -> String {
+    let (minutes, hours, days) = (seconds / 60, seconds / 3600, seconds / 86_400);
+    match seconds {
+        i64::MIN..120 => format!("{seconds} s"),
+        120..7200 => format!("{minutes} min"),
+        7200..172_800 => format!("{hours} h {} min", minutes % 60),
+        _ => format!("{days} d {} h", hours % 24),
+    }
+}
+
+/// `1 batch`, `3 batches`.
+pub fn count(count: usize, what: &str) -> String {
+    let plural = match what.as_bytes().last() {
+        _ if count == 1 => "",
+        Some(b'h') => "es",
+        _ => "s",
+    };
+    format!("{count} {what}{plural}")
+}
+
+/// A size in words: `812 B`, `24 kB`, `1.2 GB`.
+pub fn size(bytes: u64) -> String {
+    let mut value = bytes as f64;
+    for unit in ["B", "kB", "MB", "GB"] {
+        if value < 999.5 {
+            let digits = usize::from(unit != "B" && value < 9.95);
+            return format!("{value:.digits$} {unit}");
+        }
+        value /= 1000.0;
+    }
+    format!("{value:.1} TB")
+}
+
+/// Rows in columns as wide as they need, with notes below the rows that they belong to.
+pub struct Table {
+    /// Right-aligned, where its head begins with `<`.
+    right: Vec<bool>,
+    lines: Vec<Line>,
+}
+
+enum Line {
+    Row(Vec<String>),
+    Note(String),
+}
+
+impl Table {
+    /// A table with these heads; a column is right-aligned when its head begins with `<`.
+    pub fn new(heads: &[&str]) -> Self {
+        let right = heads.iter().map(|head| head.starts_with('<')).collect();
+        let heads = heads.iter().map(|head| head.trim_start_matches('<').to_string()).collect();
+        Self { right, lines: vec![Line::Row(heads)] }
+    }
+
+    /// A row of one cell per head.
+    pub fn row(&mut self, cells: &[String]) {
+        self.lines.push(Line::Row(cells.to_vec()));
+    }
+
+    /// A line below the row before.
+    pub fn note(&mut self, text: String) {
+        self.lines.push(Line::Note(text));
+    }
+
+    /// The table, a line each, without blanks at their ends.
+    pub fn text(&self) -> String {
+        let mut widths = vec![0; self.right.len()];
+        for line in &self.lines {
+            if let Line::Row(cells) = line {
+                for (width, cell) in widths.iter_mut().zip(cells) {
+                    *width = (*width).max(cell.chars().count());
+                }
+            }
+        }
+        let mut text = String::new();
+        for line in &self.lines {
+            let line = match line {
+                Line::Note(note) => format!("  {note}"),
+                Line::Row(cells) => {
+                    let cells = cells.iter().zip(&self.right).zip(&widths).map(|((cell, right), width)| {
+                        if *right { format!("{cell:>width$}") } else { format!("{cell:<width$}") }
+                    });
+                    cells.collect::<Vec<_>>().join("  ")
+                }
+            };
+            text.push_str(line.trim_end());
+            text.push('\n');
+        }
+        text
+    }
+}

@@ -1,0 +1,618 @@
+//! The tables of a page as HTML. It is whole without a script: every number is a link that shows its plot. Pure.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+use super::page::{Kind, Page, Stands};
+use super::table::{Cell, Column, Health, Inner, Row, Section, Table};
+use super::text::length;
+use crate::model::Value;
+use crate::model::utc;
+use crate::text::ago;
+use crate::text::{count, one_line};
+
+/// The most numbers that are plotted at once.
+pub const PLOTS: usize = 50;
+
+/// What a person has chosen to see; all of it is in the page's address.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Options {
+    /// The numbers that are plotted, by path.
+    pub plots: Vec<String>,
+    /// The range of the plot, in Graphite's words; empty for the default.
+    pub from: String,
+    /// Its end.
+    pub to: String,
+    /// Whether clouds and schedds that have been silent for over an hour are shown too.
+    pub all: bool,
+    /// Sections that are not shown.
+    pub hidden: Vec<String>,
+    /// Whether the rows are close together.
+    pub compact: bool,
+    /// `light`, `dark`, or empty for what the browser prefers.
+    pub theme: &'static str,
+}
+
+impl Options {
+    /// Reads them from a query; what is not understood is passed over.
+    pub fn new(pairs: &[(String, String)]) -> Self {
+        let mut options = Self::default();
+        for (name, value) in pairs {
+            match name.as_str() {
+                "plot" if options.plots.len() < PLOTS && !options.plots.contains(value) => {
+                    options.plots.push(value.clone());
+                }
+                "from" => options.from = value.clone(),
+                "to" => options.to = value.clone(),
+                "all" => options.all = value == "1",
+                "hide" if !options.hidden.contains(value) => options.hidden.push(value.clone()),
+                "density" => options.compact = value == "compact",
+                "theme" => options.theme = ["light", "dark"].into_iter().find(|theme| theme == value).unwrap_or(""),
+                _ => {}
+            }
+        }
+        options
+    }
+
+    /// As they stand in an address, in the order in which the script writes them.
+    pub fn pairs(&self) -> Vec<(&'static str, &str)> {
+        let mut pairs: Vec<_> = self.plots.iter().map(|path| ("plot", path.as_str())).collect();
+        pairs.extend([("from", self.from.as_str()), ("to", &self.to)].into_iter().filter(|(_, time)| !time.is_empty()));
+        pairs.extend(self.all.then_some(("all", "1")));
+        pairs.extend(self.hidden.iter().map(|section| ("hide", section.as_str())));
+        pairs.extend(self.compact.then_some(("density", "compact")));
+        pairs.extend((!self.theme.is_empty()).then_some(("theme", self.theme)));
+        pairs
+    }
+
+    /// The page's address with these options, relative, fit for an attribute.
+    pub fn address(&self) -> String {
+        let pairs: Vec<_> = self.pairs().iter().map(|(name, value)| format!("{name}={}", encoded(value))).collect();
+        format!("?{}", pairs.join("&amp;"))
+    }
+
+    /// The same with another range.
+    pub fn with_range(&self, from: &str, to: &str) -> Self {
+        Self { from: from.into(), to: to.into(), ..self.clone() }
+    }
+}
+
+/// What the tables of a page are made of.
+#[derive(Clone, Copy, Debug)]
+pub struct View<'a> {
+    /// The page.
+    pub page: &'a Page,
+    /// Its sections.
+    pub sections: &'a [Section],
+    /// Why there are no newer ones.
+    pub problem: Option<&'a str>,
+    /// Where they come from, in words.
+    pub backend: &'a str,
+    /// What is chosen.
+    pub options: &'a Options,
+    /// The clock, in unix seconds.
+    pub now: i64,
+}
+
+/// All tables of a page, with what is said about them.
+pub fn tables(view: &View) -> String {
+    let mut html = String::with_capacity(1 << 16);
+    let backend = escaped(view.backend);
+    if let Some(problem) = view.problem {
+        let last = if view.sections.is_empty() { "" } else { "; these are the last numbers that it gave" };
+        let _ = writeln!(
+            html,
+            "<p class=\"banner\" role=\"alert\" data-key=\"banner\"><b>No answer from {backend}</b>: {}{last}.</p>",
+            escaped(problem)
+        );
+    } else if view.sections.is_empty() {
+        let _ = match view.page.program {
+            "" => writeln!(
+                html,
+                "<section class=\"empty\" data-key=\"empty\"><h2>No numbers yet</h2><p>There is nothing of {} in \
+                 {backend}.</p></section>",
+                escaped(view.page.name)
+            ),
+            program => writeln!(
+                html,
+                "<section class=\"empty\" data-key=\"empty\"><h2>No numbers yet</h2><p>There is nothing in {backend}. This \
+                 collects the first ones:</p><pre>{program} --verbose</pre><p>Then let cron run it every {}; the page \
+                 shows them by itself. If it runs already: does it read the same config as this server?</p></section>",
+                if view.page.every == 60 { "minute".into() } else { ago(view.page.every) }
+            ),
+        };
+    }
+    let sections: Vec<_> = view.sections.iter().map(|section| Shown::new(view, section)).collect();
+    if sections.len() > 1 || sections.iter().any(Shown::is_hidden) {
+        let _ = writeln!(
+            html,
+            "<nav aria-label=\"{}\" data-key=\"{}\"><ul class=\"beats\">",
+            view.page.title, view.page.name
+        );
+        for section in &sections {
+            section.listed(&mut html);
+        }
+        html.push_str("</ul></nav>\n");
+    }
+    for section in sections.iter().filter(|section| !section.is_hidden()) {
+        section.html(&mut html);
+    }
+    html
+}
+
+/// How something is, and since when.
+#[derive(Clone, Copy, PartialEq)]
+enum Is {
+    Up,
+    Down,
+    Silent(i64),
+    Unknown,
+}
+
+impl Is {
+    fn class(self) -> &'static str {
+        match self {
+            Self::Up => "up",
+            Self::Down => "down",
+            Self::Silent(_) | Self::Unknown => "stale",
+        }
+    }
+
+    /// Told by shape too, since not everybody sees the colour.
+    fn shape(self) -> &'static str {
+        match self {
+            Self::Up => "<span class=\"shape\" aria-hidden=\"true\">●</span>",
+            Self::Down => "<span class=\"shape\" aria-hidden=\"true\">▼</span>",
+            Self::Silent(_) | Self::Unknown => "<span class=\"shape\" aria-hidden=\"true\">○</span>",
+        }
+    }
+
+    fn words(self) -> String {
+        match self {
+            Self::Up => "up".into(),
+            Self::Down => "DOWN".into(),
+            Self::Silent(seconds) => format!("stale for {}", ago(seconds)),
+            Self::Unknown => "unknown".into(),
+        }
+    }
+}
+
+/// One section, and what it takes to show it.
+struct Shown<'a> {
+    view: &'a View<'a>,
+    section: &'a Section,
+    tables: Vec<Table<'a>>,
+    /// What follows a number's path in its link: everything else that is chosen.
+    tail: String,
+    is_stale: bool,
+}
+
+/// The cells of one line of a table.
+struct Line<'t, 'a> {
+    table: &'t Table<'a>,
+    row: &'t Row<'a>,
+    inner: &'t Inner<'a>,
+    /// ` rowspan="…"` of the cells that belong to all lines of a row.
+    span: &'t str,
+    /// Whether it is the first line of its row.
+    is_first: bool,
+}
+
+impl<'a> Shown<'a> {
+    fn new(view: &'a View<'a>, section: &'a Section) -> Self {
+        let others = Options { plots: Vec::new(), ..view.options.clone() }.address();
+        let tail = if others == "?" { String::new() } else { format!("&amp;{}", &others[1..]) };
+        let is_stale = section.is_stale(view.now);
+        Self { view, section, tables: section.tables(view.page, view.options.all), tail, is_stale }
+    }
+
+    fn is_hidden(&self) -> bool {
+        self.view.options.hidden.contains(&self.section.name)
+    }
+
+    fn id(&self) -> String {
+        format!("grid-{}", encoded(&self.section.name))
+    }
+
+    /// How long ago a time was.
+    fn since(&self, time: i64) -> i64 {
+        (self.view.now - time).max(0)
+    }
+
+    /// How something is by this number.
+    fn is(&self, cell: Option<&Cell>) -> Is {
+        match (Health::of(cell), cell) {
+            (_, None) => Is::Unknown,
+            (Health::Silent, Some(cell)) => Is::Silent(self.since(cell.time)),
+            (_, Some(cell)) if self.is_stale && cell.is_stale(self.view.now) => Is::Silent(self.since(cell.time)),
+            (Health::Down, _) => Is::Down,
+            _ => Is::Up,
+        }
+    }
+
+    /// The section in the list of all sections.
+    fn listed(&self, html: &mut String) {
+        let name = shown(&self.section.name);
+        let of_table = |table: &Table| -> Vec<Is> {
+            let cells = table.rows.iter().filter_map(|row| table.health_cell(row));
+            cells.map(|cell| self.is(cell.as_ref())).collect()
+        };
+        let beats: Vec<_> = self.tables.iter().flat_map(of_table).collect();
+        let down = beats.iter().filter(|is| **is == Is::Down).count();
+        let stale = beats.iter().filter(|is| is.class() == "stale").count();
+        let (is, words) = if self.is_stale {
+            (Is::Unknown, Is::Silent(self.since(self.section.time)).words())
+        } else if !self.tables.iter().any(Table::has_health) {
+            (Is::Up, "up to date".into())
+        } else if down + stale == 0 {
+            (Is::Up, "all up".into())
+        } else {
+            let words = [(down, "DOWN"), (stale, "stale")].into_iter().filter(|(count, _)| *count > 0);
+            let words: Vec<_> = words.map(|(count, words)| format!("{count} {words}")).collect();
+            (if down > 0 { Is::Down } else { Is::Unknown }, words.join(", "))
+        };
+        let _ = write!(html, "<li class=\"{}\" data-key=\"{name}\">", is.class());
+        let shape = is.shape();
+        let _ = if self.is_hidden() {
+            let others = self.view.options.hidden.iter().filter(|hidden| **hidden != self.section.name);
+            let shown = Options { hidden: others.cloned().collect(), ..self.view.options.clone() }.address();
+            write!(
+                html,
+                "<a href=\"{shown}\" data-look>{shape} {name} <b>{words}</b> <span class=\"quiet\">hidden, show \
+                 it</span></a>"
+            )
+        } else {
+            write!(html, "<a href=\"#{}\">{shape} {name} <b>{words}</b></a>", self.id())
+        };
+        html.push_str("</li>\n");
+    }
+
+    /// The section with its tables.
+    fn html(&self, html: &mut String) {
+        self.title(html);
+        let tables = |stands: Stands| self.tables.iter().filter(move |table| table.of.stands == stands);
+        for table in tables(Stands::Badges).filter(|table| !table.rows.is_empty()) {
+            self.badges(html, table);
+        }
+        let is_piled = tables(Stands::Piled).next().is_some();
+        if is_piled || tables(Stands::Beside).next().is_some() {
+            html.push_str("<div class=\"small\">\n");
+            tables(Stands::Beside).for_each(|table| self.table(html, table));
+            if is_piled {
+                html.push_str("<div>\n");
+                tables(Stands::Piled).for_each(|table| self.table(html, table));
+                html.push_str("</div>");
+            }
+            html.push_str("</div>\n");
+        }
+        tables(Stands::Below).for_each(|table| self.table(html, table));
+        let left_out = self.tables.iter().map(|table| table.left_out).sum::<usize>();
+        if left_out > 0 {
+            let all = Options { all: true, ..self.view.options.clone() }.address();
+            let (left_out, gone) = (count(left_out, "name"), length(self.view.page.gone()));
+            let _ = writeln!(
+                html,
+                "<p class=\"quiet\">{left_out} silent for over {gone} left out. <a href=\"{all}\" data-look>Show \
+                 all</a></p>"
+            );
+        }
+        html.push_str("</section>\n");
+    }
+
+    fn title(&self, html: &mut String) {
+        let Self { section, view, .. } = self;
+        let name = shown(&section.name);
+        let hidden = view.options.hidden.iter().cloned().chain([section.name.clone()]).collect();
+        let hide = Options { hidden, ..view.options.clone() }.address();
+        let _ = write!(
+            html,
+            "<section class=\"grid{}\" id=\"{}\" data-key=\"{name}\" aria-label=\"{name}\">\n<div \
+             class=\"title\"><h2>{name}</h2> <p class=\"when\">{}, <span class=\"age\" data-time=\"{}\" \
+             data-now=\"{}\">{}</span> ago{}</p> <a class=\"hide\" href=\"{hide}\" data-look>hide<span \
+             class=\"unseen\"> {name}</span></a></div>\n",
+            if self.is_stale { " stale" } else { "" },
+            self.id(),
+            moment(section.time),
+            section.time,
+            view.now,
+            ago(self.since(section.time)),
+            if self.is_stale { "; <b>all numbers are old</b>" } else { "" },
+        );
+    }
+
+    /// A table of names and their health as a list.
+    fn badges(&self, html: &mut String, table: &Table) {
+        let _ = writeln!(html, "<ul class=\"beats\" aria-label=\"{}\">", table.of.caption);
+        for row in &table.rows {
+            let cell = table.health_cell(row).flatten();
+            let is = self.is(cell.as_ref());
+            let _ = write!(html, "<li class=\"{}\">", is.class());
+            let words = format!("{} {} <b>{}</b>", is.shape(), shown(row.name), is.words());
+            self.link(html, cell.as_ref(), "", &words);
+            html.push_str("</li>\n");
+        }
+        html.push_str("</ul>\n");
+    }
+
+    /// A table, if it has rows.
+    fn table(&self, html: &mut String, table: &Table) {
+        if table.rows.is_empty() {
+            return;
+        }
+        let _ = write!(
+            html,
+            "<div class=\"box {0}\" data-key=\"{0}\"><table><caption>{1}<span class=\"unseen\"> of {2}</span></caption>",
+            table.of.name,
+            escaped(table.of.caption),
+            shown(&self.section.name)
+        );
+        heads(html, table);
+        if table.of.sums {
+            self.sums(html, table);
+        }
+        if !table.is_grouped() {
+            html.push_str("<tbody>\n");
+        }
+        for row in &table.rows {
+            self.row(html, table, row);
+        }
+        html.push_str(if table.is_grouped() { "</table></div>\n" } else { "</tbody></table></div>\n" });
+    }
+
+    fn row(&self, html: &mut String, table: &Table, row: &Row) {
+        let is_off = table.columns.iter().zip(&row.cells).any(|(column, cell)| {
+            matches!(column.of.kind, Kind::Switch(..)) && cell.is_some_and(|cell| cell.is_zero())
+        });
+        let is_sum = !table.of.sum_row.is_empty() && row.name == table.of.sum_row;
+        let class = match (is_off, is_sum) {
+            (true, _) => " class=\"disabled\"",
+            (_, true) => " class=\"sum\"",
+            _ => "",
+        };
+        let name = shown(row.name);
+        let lines = row.inner.len();
+        let span = if lines > 1 { format!(" rowspan=\"{lines}\"") } else { String::new() };
+        let _ = match table.is_grouped() {
+            true => write!(html, "<tbody data-key=\"{name}\"{class}><tr><th scope=\"rowgroup\"{span}>{name}</th>"),
+            false => write!(html, "<tr{class} data-key=\"{name}\"><th scope=\"row\">{name}</th>"),
+        };
+        for (at, inner) in row.inner.iter().enumerate() {
+            if at > 0 {
+                html.push_str("<tr>");
+            }
+            self.line(html, &Line { table, row, inner, span: &span, is_first: at == 0 });
+            html.push_str("</tr>\n");
+        }
+        if table.is_grouped() {
+            html.push_str("</tbody>\n");
+        }
+    }
+
+    /// The cells of one line but its first name.
+    fn line(&self, html: &mut String, line: &Line) {
+        for (at, column) in line.table.shown() {
+            if column.outer && !line.is_first {
+                continue;
+            }
+            let (cell, span) = if column.outer { (line.row.cells[at], line.span) } else { (line.inner.cells[at], "") };
+            let cell = cell.as_ref();
+            match column.of.kind {
+                Kind::Key(_) if column.outer => {}
+                Kind::Key(tag) => {
+                    let _ = write!(html, "<td class=\"name\">{}</td>", name_of(line.table, &line.inner.names, tag));
+                }
+                Kind::Health(..) => {
+                    let is = self.is(cell);
+                    let _ = write!(html, "<td class=\"beat {}\"{span}>", is.class());
+                    self.link(html, cell, "", &format!("{} {}", is.shape(), is.words()));
+                    html.push_str("</td>");
+                }
+                Kind::Switch(..) | Kind::Field(..) | Kind::One(..) | Kind::Pivot(_) => {
+                    let _ = write!(html, "<td{span}>");
+                    self.inner(html, cell, column);
+                    html.push_str("</td>");
+                }
+            }
+        }
+    }
+
+    /// The sums over all rows, by the names of the second level.
+    fn sums(&self, html: &mut String, table: &Table) {
+        let mut by_names = BTreeMap::<&[&str], Vec<&Inner>>::new();
+        for inner in table.rows.iter().flat_map(|row| &row.inner) {
+            if !table.is_grouped() || !inner.names.is_empty() {
+                by_names.entry(&inner.names).or_default().push(inner);
+            }
+        }
+        if table.rows.len() < 2 || by_names.is_empty() {
+            return;
+        }
+        let span = by_names.len();
+        let _ = write!(
+            html,
+            "<tbody class=\"sum\" data-key=\" sum\"><tr><th scope=\"rowgroup\" rowspan=\"{span}\">all {}</th>",
+            count(table.rows.len(), table.of.noun)
+        );
+        for (line, (names, inner)) in by_names.iter().enumerate() {
+            if line > 0 {
+                html.push_str("<tr>");
+            }
+            let mut without = 0;
+            for (at, column) in table.shown().filter(|(_, column)| line == 0 || !column.outer) {
+                let has_none = !column.of.summed || matches!(column.of.kind, Kind::Health(..));
+                if !has_none && without > 0 {
+                    nothing(html, span, std::mem::take(&mut without));
+                }
+                let _ = match column.of.kind {
+                    Kind::Key(_) if column.outer => Ok(()),
+                    Kind::Key(tag) => write!(html, "<td class=\"name\">{}</td>", name_of(table, names, tag)),
+                    _ if has_none => {
+                        without += 1;
+                        Ok(())
+                    }
+                    _ if column.outer => {
+                        let sum = self.sum(column, table.rows.iter().filter_map(|row| row.cells[at].as_ref()));
+                        let yes = if matches!(column.of.kind, Kind::Switch(..)) { " yes" } else { "" };
+                        write!(html, "<td rowspan=\"{span}\">{sum}{yes}</td>")
+                    }
+                    _ => {
+                        let sum = self.sum(column, inner.iter().filter_map(|inner| inner.cells[at].as_ref()));
+                        write!(html, "<td>{sum}</td>")
+                    }
+                };
+            }
+            if without > 0 {
+                nothing(html, span, without);
+            }
+            html.push_str("</tr>\n");
+        }
+        html.push_str("</tbody>\n");
+    }
+
+    /// The sum of a column in words; one with an old part is old.
+    fn sum<'n>(&self, column: &Column, cells: impl Iterator<Item = &'n Cell<'n>>) -> String {
+        let (mut whole, mut real, mut old) = (0_i64, 0.0, self.view.now);
+        for cell in cells {
+            if let Value::Int(value) = cell.value {
+                whole = whole.saturating_add(value);
+            }
+            real += cell.value.as_f64();
+            if self.is_old(cell) {
+                old = old.min(cell.time);
+            }
+        }
+        let sum = if column.of.is_real() { format!("{real:.2}") } else { whole.to_string() };
+        if old < self.view.now {
+            let age = ago(self.view.now - old);
+            return format!("<span class=\"old\" title=\"with numbers that are {age} old\">{sum}</span>");
+        }
+        if sum == "0" { "<span class=\"zero\">0</span>".into() } else { sum }
+    }
+
+    fn is_old(&self, cell: &Cell) -> bool {
+        (self.is_stale && cell.is_stale(self.view.now)) || cell.is_old()
+    }
+
+    /// What stands in a cell: the number, yes or no.
+    fn inner(&self, html: &mut String, cell: Option<&Cell>, column: &Column) {
+        let Some(number) = cell else { return html.push_str("<span class=\"zero\">–</span>") };
+        let text = match (column.of.kind, number.value) {
+            (Kind::Switch(..), Value::Int(0)) => "<b>no</b>".into(),
+            (Kind::Switch(..), _) => "yes".into(),
+            (_, Value::Int(value)) => value.to_string(),
+            (_, Value::Float(value)) => format!("{value:.2}"),
+        };
+        let class = match (column.of.kind, number.value) {
+            (Kind::Switch(..), Value::Int(0)) => "",
+            (_, Value::Int(0)) => "zero",
+            (_, Value::Int(_)) if column.of.alarms.contains(&column.head) => "bad",
+            _ => "",
+        };
+        self.link(html, cell, class, &text);
+    }
+
+    /// A number as a link to its plot; `words` are HTML.
+    fn link(&self, html: &mut String, cell: Option<&Cell>, class: &str, words: &str) {
+        let Some(cell) = cell else { return html.push_str(words) };
+        let _ = write!(html, "<a href=\"?plot={}{}\"", encoded(cell.number), self.tail);
+        let is_old = self.is_old(cell);
+        let class = if is_old { "old" } else { class };
+        if !class.is_empty() {
+            let _ = write!(html, " class=\"{class}\"");
+        }
+        if is_old {
+            let age = ago(self.since(cell.time));
+            let _ = write!(html, " title=\"{age} old: of {}\"", moment(cell.time));
+        }
+        if self.view.options.plots.iter().any(|path| path == cell.number) {
+            html.push_str(" aria-current=\"true\"");
+        }
+        let _ = write!(html, ">{words}</a>");
+    }
+}
+
+/// The heads of a table, those of groups above them.
+fn heads(html: &mut String, table: &Table) {
+    html.push_str("<thead>");
+    if table.shown().any(|(_, column)| !column.of.group.is_empty()) {
+        html.push_str("<tr>");
+        let mut columns = table.shown().map(|(_, column)| column.of.group).peekable();
+        while let Some(group) = columns.next() {
+            let mut span = 1;
+            while columns.next_if_eq(&group).is_some() {
+                span += 1;
+            }
+            let _ = match group {
+                "" => write!(html, "<td colspan=\"{span}\"></td>"),
+                group => write!(html, "<th scope=\"colgroup\" colspan=\"{span}\">{}</th>", shown(group)),
+            };
+        }
+        html.push_str("</tr>\n");
+    }
+    html.push_str("<tr>");
+    for (_, column) in table.shown() {
+        let is_number = !matches!(column.of.kind, Kind::Key(_) | Kind::Health(..) | Kind::Switch(..));
+        let class = if is_number { " class=\"n\"" } else { "" };
+        let title = match column.of.meaning {
+            "" => String::new(),
+            meaning => format!(" title=\"{}\"", escaped(meaning)),
+        };
+        let unit = match column.of.unit {
+            "" => String::new(),
+            unit => format!(" <span class=\"quiet\">{}</span>", escaped(unit)),
+        };
+        let _ = write!(html, "<th scope=\"col\"{class}{title}>{}{unit}</th>", shown(column.head));
+    }
+    html.push_str("</tr></thead>\n");
+}
+
+/// Cells of columns that have no sum.
+fn nothing(html: &mut String, rows: usize, columns: usize) {
+    let _ = write!(html, "<td rowspan=\"{rows}\" colspan=\"{columns}\"></td>");
+}
+
+/// The name of a row of the second level by one of its tags.
+fn name_of(table: &Table, names: &[&str], tag: &str) -> String {
+    let place = table.of.keys().skip(1).position(|key| key == tag);
+    place.and_then(|place| names.get(place)).map_or("–".into(), |name| shown(name))
+}
+
+/// A name from outside, on one line, as HTML.
+fn shown(name: &str) -> String {
+    escaped(&one_line(name))
+}
+
+/// A moment in words, with its seconds left out.
+pub fn moment(time: i64) -> String {
+    escaped(&utc(time))
+}
+
+/// Text from outside, fit for HTML: as text and as the value of an attribute in quotes.
+pub fn escaped(text: &str) -> String {
+    let mut html = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '&' => html.push_str("&amp;"),
+            '<' => html.push_str("&lt;"),
+            '>' => html.push_str("&gt;"),
+            '"' => html.push_str("&quot;"),
+            '\'' => html.push_str("&#39;"),
+            c => html.push(c),
+        }
+    }
+    html
+}
+
+/// Text from outside as a value in a query, as a browser's `encodeURIComponent` has it; fit for an attribute in quotes.
+pub fn encoded(text: &str) -> String {
+    let mut encoded = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        match byte {
+            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' => encoded.push(byte.into()),
+            _ => {
+                let _ = write!(encoded, "%{byte:02X}");
+            }
+        }
+    }
+    encoded
+}

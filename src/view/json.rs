@@ -1,0 +1,188 @@
+//! The numbers of a page as JSON: each stands where the page declares it. Pure.
+
+use std::collections::BTreeMap;
+
+use serde::ser::{Serialize, SerializeMap, Serializer};
+
+use super::page::{Page, Place};
+use super::table::{Number, Section};
+
+/// What a page holds: `{"now": …, "problem": …, "grids": […]}`.
+#[derive(Clone, Copy, Debug)]
+pub struct Now<'a> {
+    /// The clock, in unix seconds.
+    pub now: i64,
+    /// Why there are no newer numbers.
+    pub problem: Option<&'a str>,
+    /// The page, whose name is the name of the sections.
+    pub page: &'a Page,
+    /// The sections.
+    pub sections: &'a [Section],
+}
+
+/// One name on the way to a number.
+#[derive(Clone, Copy, PartialEq)]
+enum Step {
+    /// Always this one.
+    Name(&'static str),
+    /// The value of a tag.
+    Tag(&'static str),
+    /// The field's name.
+    Field,
+}
+
+/// The way to the numbers of one measurement.
+struct Way {
+    /// The measurement, by its place in [`Page::measurements`].
+    of: usize,
+    only: Option<(&'static str, &'static str)>,
+    steps: Vec<Step>,
+}
+
+/// What can stand below a name.
+#[derive(Default)]
+struct Shape {
+    /// The names that are there always, in this order.
+    names: Vec<(&'static str, Shape)>,
+    /// What stands below names that come from tags and fields.
+    any: Option<Box<Shape>>,
+}
+
+/// What stands below a name.
+enum Tree<'a> {
+    /// No number.
+    Nothing,
+    Number(&'a Number),
+    /// Below names, which are sorted by their place in the shape first.
+    Map(BTreeMap<(usize, &'a str), Tree<'a>>),
+}
+
+fn ways(page: &Page) -> Vec<Way> {
+    let measurements = page.measurements();
+    let of = |place: &Place| measurements.iter().position(|one| one.name == place.measurement.name);
+    let declared = page.json.iter().filter_map(|place| {
+        let steps =
+            place.path.split('.').map(|name| match name.strip_prefix('{').and_then(|it| it.strip_suffix('}')) {
+                None => Step::Name(name),
+                Some("field") => Step::Field,
+                Some(tag) => Step::Tag(tag),
+            });
+        Some(Way { of: of(place)?, only: place.only, steps: steps.collect() })
+    });
+    let mut ways: Vec<_> = declared.collect();
+    for (of, measurement) in measurements.iter().enumerate() {
+        if !ways.iter().any(|way| way.of == of) {
+            let tags = measurement.tags.iter().filter(|tag| tag.identifies && Some(tag.name) != page.section);
+            let tags = tags.map(|tag| Step::Tag(tag.name));
+            let steps = [Step::Name(measurement.name)].into_iter().chain(tags).chain([Step::Field]).collect();
+            ways.push(Way { of, only: None, steps });
+        }
+    }
+    ways
+}
+
+impl Shape {
+    fn of(ways: &[Way]) -> Self {
+        let mut root = Self::default();
+        for way in ways {
+            let mut shape = &mut root;
+            for step in &way.steps {
+                shape = match *step {
+                    Step::Tag(_) | Step::Field => shape.any.get_or_insert_default(),
+                    Step::Name(name) => {
+                        let at = shape.names.iter().position(|(known, _)| *known == name).unwrap_or_else(|| {
+                            shape.names.push((name, Self::default()));
+                            shape.names.len() - 1
+                        });
+                        &mut shape.names[at].1
+                    }
+                };
+            }
+        }
+        root
+    }
+
+    /// What is there without any number.
+    fn empty<'a>(&self) -> Tree<'a> {
+        if self.names.is_empty() && self.any.is_none() {
+            return Tree::Nothing;
+        }
+        Tree::Map(self.names.iter().enumerate().map(|(at, (name, shape))| ((at, *name), shape.empty())).collect())
+    }
+}
+
+/// The numbers of a section by the names on the way to them.
+fn tree<'a>(section: &'a Section, ways: &[Way], shape: &Shape) -> Tree<'a> {
+    let mut root = shape.empty();
+    for way in ways {
+        // The first way that fits is taken.
+        let before: Vec<_> = ways.iter().take_while(|other| !std::ptr::eq(*other, way)).collect();
+        let fits = |way: &Way, number: &Number| way.only.is_none_or(|(tag, value)| number.tag(tag) == value);
+        for number in section.numbers(way.of) {
+            if fits(way, number) && !before.iter().any(|other| other.of == way.of && fits(other, number)) {
+                put(&mut root, shape, &way.steps, number);
+            }
+        }
+    }
+    root
+}
+
+fn put<'a>(root: &mut Tree<'a>, shape: &Shape, steps: &[Step], number: &'a Number) {
+    let (mut tree, mut shape) = (root, shape);
+    for step in steps {
+        let Tree::Map(map) = tree else { return };
+        let (key, below) = match *step {
+            Step::Name(name) => {
+                let Some(at) = shape.names.iter().position(|(known, _)| *known == name) else { return };
+                ((at, name), &shape.names[at].1)
+            }
+            Step::Tag(_) | Step::Field => {
+                let Some(below) = &shape.any else { return };
+                let name = if let Step::Tag(tag) = *step { number.tag(tag) } else { number.field() };
+                ((shape.names.len(), name), &**below)
+            }
+        };
+        (tree, shape) = (map.entry(key).or_insert_with(|| below.empty()), below);
+    }
+    *tree = Tree::Number(number);
+}
+
+impl Serialize for Tree<'_> {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::Nothing => to.serialize_none(),
+            Self::Number(number) => number.serialize(to),
+            Self::Map(map) => to.collect_map(map.iter().map(|((_, name), tree)| (name, tree))),
+        }
+    }
+}
+
+/// A section with its name and time before its numbers.
+struct Named<'a>(&'a Section, Tree<'a>);
+
+impl Serialize for Named<'_> {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        let mut map = to.serialize_map(None)?;
+        map.serialize_entry("name", &self.0.name)?;
+        map.serialize_entry("time", &self.0.time)?;
+        if let Tree::Map(numbers) = &self.1 {
+            for ((_, name), tree) in numbers {
+                map.serialize_entry(name, tree)?;
+            }
+        }
+        map.end()
+    }
+}
+
+impl Serialize for Now<'_> {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        let ways = ways(self.page);
+        let shape = Shape::of(&ways);
+        let named = self.sections.iter().map(|section| Named(section, tree(section, &ways, &shape)));
+        let mut map = to.serialize_map(None)?;
+        map.serialize_entry("now", &self.now)?;
+        map.serialize_entry("problem", &self.problem)?;
+        map.serialize_entry(&self.page.name, &named.collect::<Vec<_>>())?;
+        map.end()
+    }
+}

@@ -1,0 +1,195 @@
+//! The tables of a page for a terminal. Pure.
+
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+
+use super::page::{self, InText, Kind, Page, Pivot, Text};
+use super::table::{Cell, Column, Health, Inner, Row, Section, Table};
+use crate::model::Value;
+use crate::model::utc;
+use crate::text;
+use crate::text::ago;
+use crate::text::{count, one_line};
+
+/// A section as tables, as of `now` in unix seconds. What has been silent for longer than [`Page::gone`] is left out, unless
+/// `all` is wanted.
+pub fn section(page: &Page, section: &Section, now: i64, all: bool) -> String {
+    let age = now.saturating_sub(section.time);
+    let mut text = format!("{} at {}, {} ago\n", one_line(&section.name), utc(section.time), ago(age));
+    let tables = section.tables(page, all);
+    let named = |names: &[&str]| -> Vec<&Table> {
+        names.iter().filter_map(|name| tables.iter().find(|table| table.of.name == *name)).collect()
+    };
+    let each: Vec<_> = match page.text {
+        [] => tables.iter().filter(|table| !table.rows.is_empty()).map(whole).collect(),
+        declared => {
+            let each = declared.iter().filter_map(|declared| match declared {
+                Text::Parts(names) => Some(parts(section, &named(names))),
+                Text::Whole(name) => named(&[name]).into_iter().find(|table| !table.rows.is_empty()).map(whole),
+                Text::Joined(head, names) => {
+                    let tables = named(names);
+                    tables.iter().any(|table| !table.rows.is_empty()).then(|| joined(head, &tables))
+                }
+            });
+            each.collect()
+        }
+    };
+    for table in each {
+        text.push('\n');
+        text.push_str(&table);
+    }
+    if text.contains('*') {
+        text.push_str("\n* an older number: nobody could tell a newer one\n");
+    }
+    let left_out = tables.iter().map(|table| table.left_out).sum();
+    if left_out > 0 {
+        let (left_out, gone) = (count(left_out, "name"), length(page.gone()));
+        let _ = writeln!(text, "\n{left_out} silent for over {gone} left out; --all shows them");
+    }
+    text
+}
+
+/// A length of time in words: `an hour`, `10 h`.
+pub fn length(seconds: i64) -> String {
+    match seconds {
+        3600 => "an hour".into(),
+        seconds => ago(seconds),
+    }
+}
+
+/// A number in words, with a mark when nobody could tell a newer one.
+fn number(cell: Option<&Cell>) -> String {
+    let Some(cell) = cell else { return "-".into() };
+    let mark = if cell.is_old() { "*" } else { "" };
+    match cell.value {
+        Value::Int(value) => format!("{value}{mark}"),
+        Value::Float(value) => format!("{value:.2}{mark}"),
+    }
+}
+
+/// The name of a row, after what it is.
+fn named(table: &Table, row: &Row) -> String {
+    match table.of.noun {
+        "" => one_line(row.name),
+        noun => format!("{noun} {}", one_line(row.name)),
+    }
+}
+
+/// A line for each row: its name, its health, its numbers as words.
+fn parts(section: &Section, tables: &[&Table]) -> String {
+    let mut text = text::Table::new(&["part", "is", ""]);
+    for table in tables {
+        for row in &table.rows {
+            let is = match (table.health(row), table.health_cell(row).flatten()) {
+                (None, _) => String::new(),
+                (Some(Health::Silent), Some(cell)) => format!("silent for {}", ago(section.time - cell.time)),
+                (Some(Health::Up), _) => "up".into(),
+                (Some(Health::Down), _) => "DOWN".into(),
+                (Some(Health::Silent | Health::Unknown), _) => "unknown".into(),
+            };
+            let facts = table.shown().filter_map(|(at, column)| {
+                let Kind::Field(..) = column.of.kind else { return None };
+                Some(format!("{} {}", column.in_text()?, number(Some(row.cells[at].as_ref()?))))
+            });
+            text.row(&[named(table, row), is, facts.collect::<Vec<_>>().join(", ")]);
+        }
+    }
+    text.text()
+}
+
+/// What a terminal shows in one column of a table.
+enum Shown<'t, 'a> {
+    /// A column of the table, by its place among the cells.
+    Column(usize, &'t Column<'a>),
+    /// The sum of a pivot.
+    Sum(&'a page::Column),
+}
+
+/// A table as it is.
+fn whole(table: &Table) -> String {
+    let (mut columns, mut heads) = (Vec::new(), Vec::new());
+    for of in table.of.columns {
+        if let InText::Sum(head) = of.text {
+            columns.push(Shown::Sum(of));
+            heads.push(format!("<{head}"));
+            continue;
+        }
+        for (at, column) in table.shown().filter(|(_, column)| std::ptr::eq(column.of, of)) {
+            let Some(head) = column.in_text() else { continue };
+            let unit = if of.unit.is_empty() { String::new() } else { format!(" ({})", of.unit) };
+            let right = !matches!(of.kind, Kind::Key(_) | Kind::Switch(..) | Kind::Health(..));
+            columns.push(Shown::Column(at, column));
+            heads.push(format!("{}{}{unit}", if right { "<" } else { "" }, one_line(head)));
+        }
+    }
+    let mut text = text::Table::new(&heads.iter().map(String::as_str).collect::<Vec<_>>());
+    for row in &table.rows {
+        for (line, inner) in row.inner.iter().enumerate() {
+            let cell = |shown: &Shown| {
+                let outer = match shown {
+                    Shown::Column(_, column) => column.outer,
+                    Shown::Sum(of) => table.is_outer(of),
+                };
+                match (outer, line) {
+                    // The cells of the first level stand in its first line.
+                    (true, 1..) => String::new(),
+                    (true, 0) => cell(table, row, inner, shown, &row.cells),
+                    (false, _) => cell(table, row, inner, shown, &inner.cells),
+                }
+            };
+            text.row(&columns.iter().map(cell).collect::<Vec<_>>());
+        }
+    }
+    text.text()
+}
+
+/// One cell of a line of a row.
+fn cell(table: &Table, row: &Row, inner: &Inner, shown: &Shown, cells: &[Option<Cell>]) -> String {
+    let (at, column) = match *shown {
+        Shown::Column(at, column) => (at, column),
+        Shown::Sum(of) => return number(table.newest_sum(of, cells).as_ref()),
+    };
+    let it = cells[at].as_ref();
+    match column.of.kind {
+        Kind::Key(_) if column.outer => one_line(row.name),
+        Kind::Key(tag) => {
+            let place = table.of.keys().skip(1).position(|key| key == tag);
+            let name = place.and_then(|place| inner.names.get(place));
+            name.map_or("-".into(), |name| one_line(name))
+        }
+        Kind::Switch(..) => it.map_or("-", |it| if it.is_zero() { "no" } else { "yes" }).into(),
+        Kind::Health(..) => match Health::of(it) {
+            Health::Up => "up".into(),
+            Health::Down => "DOWN".into(),
+            Health::Silent => "silent".into(),
+            Health::Unknown => "unknown".into(),
+        },
+        Kind::Field(..) | Kind::One(..) | Kind::Pivot(_) => number(it),
+    }
+}
+
+/// The pivots of some tables as one.
+fn joined(head: &str, tables: &[&Table]) -> String {
+    let (mut first, mut more, mut last): (&[&str], _, _) = (&[], BTreeSet::new(), None);
+    for column in tables.iter().flat_map(|table| table.shown()).map(|(_, column)| column) {
+        let Kind::Pivot(Pivot { first: begin, last: end, .. }) = column.of.kind else { continue };
+        (first, last) = (begin, end);
+        if !begin.contains(&column.head) && end != Some(column.head) {
+            more.insert(column.head);
+        }
+    }
+    let columns: Vec<&str> = first.iter().copied().chain(more).chain(last).collect();
+    let heads = columns.iter().map(|head| format!("<{}", one_line(head)));
+    let heads: Vec<_> = std::iter::once(head.to_string()).chain(heads).collect();
+    let mut text = text::Table::new(&heads.iter().map(String::as_str).collect::<Vec<_>>());
+    for table in tables {
+        for row in &table.rows {
+            let cells = columns.iter().map(|head| {
+                let is = |column: &Column| matches!(column.of.kind, Kind::Pivot(_)) && column.head == *head;
+                number(table.columns.iter().position(is).and_then(|at| row.cells[at].as_ref()))
+            });
+            text.row(&std::iter::once(named(table, row)).chain(cells).collect::<Vec<_>>());
+        }
+    }
+    text.text()
+}
