@@ -9,8 +9,6 @@
 //! How it is measured: `frame`.
 
 mod frame;
-#[path = "../tests/support/mod.rs"]
-mod support;
 
 use std::env;
 use std::fmt::Write as _;
@@ -32,7 +30,7 @@ use frame::{
     SystemCalls, Table, again, alone, clean, cost, least, median, megabytes, memory_mb, milliseconds, points, seconds,
     tell, timed, times, turns,
 };
-use support::{Carbon, Pool, SCHEDDS, Suite, TempDir, skip};
+use gridmon_testkit::{Carbon, Pool, SCHEDDS, Suite, TempDir, skip};
 
 /// The most wall time of a run, in that of its commands side by side.
 const WALL_LIMIT: f64 = 1.2;

@@ -8,8 +8,6 @@
 //! The release binary on loopback, asked over connections that are kept. How it is measured: `frame`.
 
 mod frame;
-#[path = "../tests/support/mod.rs"]
-mod support;
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
@@ -23,8 +21,8 @@ use gridmon::model::{Point, SECOND, Tier, Value};
 use gridmon::sinks::embedded::Store;
 
 use frame::{Table, median, megabytes, milliseconds, peak_memory_mb, timed, times};
+use gridmon_testkit::{Carbon, GraphiteWeb, TempDir, skip};
 use serde_json::Value as Json;
-use support::{Carbon, GraphiteWeb, TempDir, skip};
 
 /// The 99th percentile of the summary, in seconds.
 const SUMMARY_LIMIT: f64 = 0.010;

@@ -15,8 +15,6 @@
 //! How it is measured: `frame`.
 
 mod frame;
-#[path = "../tests/support/mod.rs"]
-mod support;
 
 use std::env;
 use std::ffi::OsStr;
@@ -39,7 +37,7 @@ use frame::{
     SystemCalls, Table, again, alone, clean, cost, least, median, megabytes, milliseconds, seconds, tell, timed, times,
     turns,
 };
-use support::{TempDir, skip};
+use gridmon_testkit::{TempDir, skip};
 
 /// The most time of a minute's commit, in that of plain SQLite.
 const COMMIT_LIMIT: f64 = 1.3;

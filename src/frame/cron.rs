@@ -3,6 +3,7 @@
 //! Exit 0: everything answered and was delivered. 1: something did not or was not, and a line says what. 2: the flags or
 //! the config are wrong, and nothing was asked or sent.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::{Mutex, PoisonError};
@@ -35,12 +36,14 @@ pub struct Run<'a, C> {
     /// When the sources must have ended.
     pub until: Instant,
     session: Mutex<&'a mut Session>,
+    /// The problems of each source, by its place in [`Program::sources`].
+    problems: Mutex<BTreeMap<usize, Vec<Problem>>>,
 }
 
 impl<'a, C> Run<'a, C> {
     pub(super) fn new(config: &'a C, session: &'a mut Session) -> Self {
         let (now, time, until) = (session.now, session.time, session.sources_until());
-        Self { config, now, time, until, session: Mutex::new(session) }
+        Self { config, now, time, until, session: Mutex::new(session), problems: Mutex::default() }
     }
 
     fn session<T>(&self, work: impl FnOnce(&mut Session) -> T) -> T {
@@ -52,10 +55,14 @@ impl<'a, C> Run<'a, C> {
         let began = Instant::now();
         let (answer, problems) = ask();
         let seconds = (began.elapsed().as_secs_f64() * 1000.0).round() / 1000.0;
-        self.session(|session| {
+        let place = self.session(|session| {
             session.report.sources.insert(source.into(), seconds);
-            session.problems.extend(problems);
+            let sources = session.program.sources;
+            sources.iter().position(|known| *known == source).unwrap_or(sources.len())
         });
+        let mut all = self.problems.lock().unwrap_or_else(PoisonError::into_inner);
+        all.entry(place).or_default().extend(problems);
+        drop(all);
         answer.map_or(Asked::Failed, Asked::Answered)
     }
 
@@ -67,6 +74,14 @@ impl<'a, C> Run<'a, C> {
     /// Remembers `value` as `what` for later runs. Under `--dry-run` nothing is written.
     pub fn remember<T: Serialize>(&self, what: &str, value: &T) {
         self.session(|session| session.remember(what, value));
+    }
+}
+
+impl<C> Drop for Run<'_, C> {
+    /// Sources end in any order; what they failed to answer is printed in one.
+    fn drop(&mut self) {
+        let problems = std::mem::take(&mut *self.problems.lock().unwrap_or_else(PoisonError::into_inner));
+        self.session(|session| session.problems.extend(problems.into_values().flatten()));
     }
 }
 

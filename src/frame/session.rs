@@ -32,6 +32,8 @@ pub struct Program {
     pub interval_seconds: i64,
     /// The seconds that a run may take at most, unless the config says otherwise.
     pub deadline_seconds: u64,
+    /// Its sources, in the order in which their failures are printed, whichever answers first.
+    pub sources: &'static [&'static str],
     /// What it sends, besides coverage and the report of its last run.
     pub measurements: &'static [&'static Measurement],
 }

@@ -152,9 +152,7 @@ impl Config {
 
     fn from_sections(sections: &mut Sections) -> Result<Self> {
         let grid = Grid::read(sections.section("grid"))?;
-        let graphite = crate::sinks::graphite::render::Config::read(sections.section("graphite"))?;
-        #[cfg(not(feature = "http"))]
-        sections.section("graphite").needs_http("url")?;
+        let graphite = render::Config::read(sections.section("graphite"))?;
         let (htcondor, cloud_scheduler) = {
             // A file that names one of the two sources means that one; one that names neither means both.
             let neither = !sections.contains("htcondor") && !sections.contains("cloud_scheduler");
