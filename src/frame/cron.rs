@@ -75,7 +75,7 @@ impl<'a, C> Run<'a, C> {
 pub fn cron<C: Sync>(
     program: &'static Program,
     common: &Common,
-    load: impl FnOnce(Option<&Path>) -> Result<(C, Setup)>,
+    load: impl FnOnce(Option<&Path>, &Program) -> Result<(C, Setup)>,
     collect: impl FnOnce(&Run<C>) -> Collected,
     check: impl FnOnce(&C, Instant) -> Vec<CheckLine>,
 ) -> ExitCode {
@@ -83,7 +83,7 @@ pub fn cron<C: Sync>(
         let measurements: Vec<_> = program.measurements.iter().copied().chain([&COVERAGE, &RUN]).collect();
         return print(&list(&measurements));
     }
-    let (config, setup) = match load(common.config.as_deref()) {
+    let (config, setup) = match load(common.config.as_deref(), program) {
         Ok(loaded) => loaded,
         Err(error) => {
             complain(program, &[format!("{error:#}")]);
