@@ -90,7 +90,7 @@ impl<C> Drop for Run<'_, C> {
 pub fn cron<C: Sync>(
     program: &'static Program,
     common: &Common,
-    load: impl FnOnce(Option<&Path>) -> Result<(C, Setup)>,
+    load: impl FnOnce(Option<&Path>, &Program) -> Result<(C, Setup)>,
     collect: impl FnOnce(&Run<C>) -> Collected,
     check: impl FnOnce(&C, Instant) -> Vec<CheckLine>,
 ) -> ExitCode {
@@ -98,7 +98,7 @@ pub fn cron<C: Sync>(
         let measurements: Vec<_> = program.measurements.iter().copied().chain([&COVERAGE, &RUN]).collect();
         return print(&list(&measurements));
     }
-    let (config, setup) = match load(common.config.as_deref()) {
+    let (config, setup) = match load(common.config.as_deref(), program) {
         Ok(loaded) => loaded,
         Err(error) => {
             complain(program, &[format!("{error:#}")]);

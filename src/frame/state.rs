@@ -12,9 +12,31 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::report::{Report, read_reports};
+use crate::config::{Key, Kind, Section, Unset, Values};
 use crate::model::carbon_component;
 use crate::os::files::write;
 use crate::text::ago;
+
+/// `[state]`.
+pub const SECTION: Section = Section::new(
+    "state",
+    "Says where the programs keep what lasts from one run to the next.",
+    &[Key::new(
+        "directory",
+        Kind::Path,
+        Unset::Absent("/var/lib/gridmon"),
+        "Where the spool, the lock, the reports of the last runs and what sources remember are kept. Default: \
+         /var/lib/gridmon when that can be written, else ~/.local/state/gridmon.",
+    )],
+);
+
+/// Reads `[state]`: the directory, if the config names one.
+///
+/// # Errors
+/// When it is relative.
+pub fn read(values: &Values) -> Result<Option<PathBuf>> {
+    values.path("directory")
+}
 
 /// The state of one program on one grid.
 #[derive(Debug)]

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 pub use url::Url;
 
 /// The most that is read of an answer by default, in bytes.
@@ -125,15 +125,4 @@ fn shown(url: &Url) -> String {
     let _ = url.set_password(None);
     url.set_query(None);
     url.to_string()
-}
-
-/// An address of the config: `http://` or `https://`, without a login.
-///
-/// # Errors
-/// When it is none, or carries a login.
-pub fn address(text: &str) -> Result<Url> {
-    let url = Url::parse(text).ok().filter(|url| matches!(url.scheme(), "http" | "https"));
-    let url = url.context("is no http:// or https:// address")?;
-    ensure!(url.username().is_empty() && url.password().is_none(), "carries a login, which would show in logs");
-    Ok(url)
 }

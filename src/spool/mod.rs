@@ -33,9 +33,41 @@ use serde::{Deserialize, Serialize};
 
 pub use self::batch::{Batch, Header, Unreadable};
 pub use self::disk::{Directory, Disk, Quarantined};
-use crate::config::Section;
+use crate::config::{Key, Kind, Section, Unset, Values};
 use crate::model::carbon_component;
 use crate::text::quote;
+
+/// `[spool]`.
+pub const SECTION: Section = Section::new(
+    "spool",
+    "Limits what waits on disk until each sink has acknowledged it.",
+    &[
+        Key::new(
+            "max_bytes",
+            Kind::Number { least: 0, most: u64::MAX, unit: "bytes" },
+            Unset::Default("1073741824"),
+            WAITING,
+        ),
+        Key::new("max_age_days", Kind::Number { least: 1, most: 36_500, unit: "days" }, Unset::Default("14"), WAITING),
+        Key::new(
+            "max_disk_percent",
+            Kind::Number { least: 1, most: 100, unit: "percent" },
+            Unset::Default("95"),
+            "With its disk fuller than this, in percent, nothing is spooled, and what is not acknowledged at once is \
+             lost, and named.",
+        ),
+        Key::new(
+            "replay_points_per_second",
+            Kind::Number { least: 1, most: u64::MAX, unit: "points a second" },
+            Unset::Default("20000"),
+            "How fast waiting points are sent when a sink is back; this run's own points go first, and never wait for \
+             them.",
+        ),
+    ],
+);
+
+const WAITING: &str = "What no sink has acknowledged yet waits in STATE/spool. Beyond so many bytes or days the oldest is \
+                       dropped, and named.";
 
 /// `[spool]`.
 #[derive(Clone, Debug)]
@@ -56,17 +88,13 @@ impl Config {
     ///
     /// # Errors
     /// When a value is not what its key asks for.
-    pub fn read(section: &mut Section) -> Result<Self> {
-        let config = Self {
-            max_bytes: section.number("max_bytes", 1 << 30)?,
-            max_age_days: section.number("max_age_days", 14)?,
-            max_disk_percent: section.number("max_disk_percent", 95)?,
-            replay_points_per_second: section.number("replay_points_per_second", 20_000)?,
-        };
-        section.check("max_age_days", (1..=36_500).contains(&config.max_age_days), "1 to 36500 days")?;
-        section.check("max_disk_percent", (1..=100).contains(&config.max_disk_percent), "1 to 100 percent")?;
-        section.check("replay_points_per_second", config.replay_points_per_second > 0, "at least 1 point a second")?;
-        Ok(config)
+    pub fn read(values: &Values) -> Result<Self> {
+        Ok(Self {
+            max_bytes: values.number("max_bytes")?,
+            max_age_days: values.number("max_age_days")?,
+            max_disk_percent: values.number("max_disk_percent")?,
+            replay_points_per_second: values.number("replay_points_per_second")?,
+        })
     }
 }
 

@@ -162,6 +162,7 @@ fn setup(folder: &Path) -> Setup {
         config_path: None,
         scope: "g".into(),
         deadline_seconds: None,
+        interval_seconds: None,
         state_directory: Some(folder.join("state")),
         spool: spool::Config {
             max_bytes: 1 << 30,
@@ -195,7 +196,7 @@ fn the_service_itself() {
         Collected { points: vec![point], complete: vec![&TINY] }
     };
     let clock = FileClock(folder.join("clock"));
-    let load = |_: Option<&Path>| Ok((folder.clone(), setup(&folder)));
+    let load = |_: Option<&Path>, _: &Program| Ok((folder.clone(), setup(&folder)));
     let common = Args::parse_from(["tiny-service"]).common;
     let code = service(&PROGRAM, &common, &clock, load, tick, |_, _| vec![]);
     std::process::exit(if code == ExitCode::SUCCESS { 0 } else { 1 });

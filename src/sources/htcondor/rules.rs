@@ -2,8 +2,21 @@
 
 use anyhow::{Result, anyhow, ensure};
 
-use crate::config::Section;
+use crate::config::{Section, Values};
 use crate::text::quote;
+
+/// `[job_types]`.
+pub const SECTION: Section = Section::new(
+    "job_types",
+    "Tells which job counts as which type, by its ClassAd attributes.",
+    &[],
+)
+.with_free_keys(
+    "TYPE = ATTRIBUTE = VALUE | VALUE…, several conditions joined by \" and \", a * at the end of a value for \"begins \
+     with\". The first rule that a job fits is its type. Rules here replace these, which are the original Cloud \
+     Monitor's:",
+    &DEFAULT,
+);
 
 /// The rules, in the order of the file. A job has the type of the first rule that it fits, or none.
 #[derive(Clone, Debug, PartialEq)]
@@ -43,11 +56,11 @@ impl Rules {
     ///
     /// # Errors
     /// When a rule cannot be read.
-    pub fn read(section: &mut Section) -> Result<Self> {
-        let entries = section.all()?;
+    pub fn read(values: &Values) -> Result<Self> {
+        let entries = values.free()?;
         let mut rules = Self { rules: Vec::new(), attributes: vec![TARGET_CLOUDS.into()] };
         for (job_type, text) in &entries {
-            rules.add(job_type, text).map_err(|error| section.refuse(job_type, error))?;
+            rules.add(job_type, text).map_err(|error| values.refuse(job_type, error))?;
         }
         Ok(if entries.is_empty() { Self::default() } else { rules })
     }
