@@ -1,15 +1,14 @@
-//! One way to ask over HTTP: with a time-out, a limit to what is read, verified TLS, no redirects, and no address in an
-//! error that could carry a secret.
+//! The HTTP client: with a timeout, a size limit, verified TLS, no redirects, and no secret from a URL in an error.
 
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 pub use url::Url;
 
-/// The most that is read of an answer by default, in bytes.
+/// Default maximum size of a response, in bytes.
 const LONGEST: usize = 256 << 20;
 
-/// Asks servers; one for many questions, since it keeps connections and has read the certificates.
+/// An HTTP client. Use one for many requests: it keeps connections open and reads the certificates only once.
 #[derive(Debug)]
 pub struct Client {
     http: backend::Http,
@@ -17,29 +16,29 @@ pub struct Client {
 }
 
 impl Client {
-    /// A client without connections.
+    /// Creates a client; it opens no connection yet.
     ///
     /// # Errors
-    /// When the machine's certificates cannot be read, or the program was built without HTTP.
+    /// Fails if the machine's certificates cannot be read, or the program was built without HTTP.
     pub fn new() -> Result<Self> {
         Ok(Self { http: backend::new()?, longest: LONGEST })
     }
 
-    /// One that reads at most so many bytes of an answer.
+    /// Sets the maximum size of a response, in bytes.
     #[must_use]
     pub fn reading_at_most(self, longest: usize) -> Self {
         Self { longest, ..self }
     }
 
-    /// The body of `url`, asked with GET.
+    /// Sends a GET request and returns the response's body.
     ///
     /// # Errors
-    /// When it does not come in time, has another status than 200, or is too large.
+    /// Fails if the response does not arrive within `timeout`, its status is not 200, or its body is too large.
     pub fn get(&self, url: &Url, timeout: Duration) -> Result<Vec<u8>> {
         backend::get(&self.http, url, timeout, self.longest).with_context(|| format!("GET {}", shown(url)))
     }
 
-    /// The answer of `url` to a form.
+    /// Posts a URL-encoded form and returns the response's body.
     ///
     /// # Errors
     /// As [`Client::get`].
@@ -62,7 +61,7 @@ mod backend {
     pub type Http = Client;
 
     pub fn new() -> Result<Http> {
-        // Fails only when it was done before.
+        // It fails only if a provider is installed already.
         let _ = rustls::crypto::ring::default_provider().install_default();
         Client::builder()
             .user_agent(concat!("gridmon/", env!("CARGO_PKG_VERSION")))
@@ -115,10 +114,10 @@ mod backend {
     }
 }
 
-/// Whether this build can ask over HTTP.
+/// Whether this build contains the HTTP client (feature `http`).
 pub const AVAILABLE: bool = cfg!(feature = "http");
 
-/// An address without login and query, for messages.
+/// Returns a URL without login and query, for messages.
 fn shown(url: &Url) -> String {
     let mut url = url.clone();
     let _ = url.set_username("");
@@ -127,10 +126,10 @@ fn shown(url: &Url) -> String {
     url.to_string()
 }
 
-/// An address of the config: `http://` or `https://`, without a login.
+/// Parses a URL from the config: `http://` or `https://`, without a login.
 ///
 /// # Errors
-/// When it is none, or carries a login.
+/// Fails if it is not such a URL or contains a login.
 pub fn address(text: &str) -> Result<Url> {
     let url = Url::parse(text).ok().filter(|url| matches!(url.scheme(), "http" | "https"));
     let url = url.context("is no http:// or https:// address")?;
