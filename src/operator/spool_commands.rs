@@ -1,4 +1,4 @@
-//! What gridmon-status does with files: reads what the status is made of, and drains, shows and discards batches for a person.
+//! The file commands of gridmon-status: reads the status, and flushes, shows and discards batches.
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
@@ -29,20 +29,20 @@ use crate::text::{count, one_line, size};
 
 pub(super) const NAME: &str = "gridmon-status";
 
-/// A line on standard error. Nobody reads: nothing to be done.
+/// Prints a line on standard error. Ignores a failed write, since nobody could be told.
 pub fn complain(words: &str) {
     let _ = writeln!(io::stderr(), "{NAME}: {}", one_line(words));
 }
 
-/// A line on standard output.
+/// Prints a line on standard output.
 pub(super) fn tell(words: &str) {
     print(&format!("{}\n", one_line(words)));
 }
 
-/// Reads everything that the status is made of, and changes nothing.
+/// Reads all parts of the status; changes nothing.
 ///
 /// # Errors
-/// When there is no state, or it cannot be read.
+/// Fails if the state directory does not exist or cannot be read.
 pub fn look(config: &Config, now: i64) -> Result<StatusInput> {
     let directory = state_directory(config)?;
     let mut seen = StatusInput {
@@ -71,7 +71,7 @@ pub fn look(config: &Config, now: i64) -> Result<StatusInput> {
     Ok(seen)
 }
 
-/// The state directory, which must be there.
+/// Returns the state directory, which must exist.
 pub(super) fn state_directory(config: &Config) -> Result<PathBuf> {
     let configured = config.state_directory.as_deref();
     match State::open(configured, NAME, &config.grid.name, false) {
@@ -80,7 +80,7 @@ pub(super) fn state_directory(config: &Config) -> Result<PathBuf> {
     }
 }
 
-/// The spool as it is; `None` when there is none yet.
+/// Opens the spool without creating it. Returns `None` if it does not exist yet.
 fn open_spool(path: &Path) -> Result<Option<(Directory, Spool<Directory>)>> {
     match fs::metadata(path) {
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
@@ -89,7 +89,7 @@ fn open_spool(path: &Path) -> Result<Option<(Directory, Spool<Directory>)>> {
     }
 }
 
-/// An error with what to do about it, where that is known.
+/// Adds the remedy to an error, if one is known.
 fn with_remedy(error: anyhow::Error, path: &Path) -> anyhow::Error {
     let kind = error.chain().find_map(|cause| cause.downcast_ref::<io::Error>()).map(io::Error::kind);
     match kind {
@@ -105,7 +105,7 @@ fn with_remedy(error: anyhow::Error, path: &Path) -> anyhow::Error {
     }
 }
 
-/// A user in words, with the command that makes one act as him.
+/// Names a user, and the command to run the program as that user.
 fn user(id: u32) -> String {
     let users = fs::read_to_string("/etc/passwd").unwrap_or_default();
     let id = id.to_string();
@@ -120,15 +120,15 @@ fn user(id: u32) -> String {
     }
 }
 
-/// The state directory of who may change it. Anybody else, root above all, would leave locks and notes in it that the
-/// programs could not open any more.
+/// Returns the state directory if it belongs to this user. Any other user, root above all, would leave locks and notes
+/// in it that the programs could no longer open.
 fn own_state_directory(config: &Config) -> Result<PathBuf> {
     let directory = state_directory(config)?;
     is_own(&directory)?;
     Ok(directory)
 }
 
-/// Refuses a folder of the programs that belongs to another user.
+/// Fails if a folder of the programs belongs to another user.
 pub(super) fn is_own(directory: &Path) -> Result<()> {
     let shown = directory.display();
     let owner = directory.metadata().with_context(|| format!("state directory {shown}"))?.uid();
@@ -140,20 +140,20 @@ pub(super) fn is_own(directory: &Path) -> Result<()> {
     Ok(())
 }
 
-/// What waits, in words.
+/// Describes a backlog: `2 batches with 212 points wait, the oldest from …`.
 fn waiting(Backlog { batches, points, oldest, .. }: &Backlog) -> String {
     let verb = if *batches == 1 { "waits" } else { "wait" };
     let oldest = oldest.map(|oldest| format!(", the oldest from {}", utc(oldest))).unwrap_or_default();
     format!("{} with {} {verb}{oldest}", count(*batches, "batch"), count(*points, "point"))
 }
 
-/// How long a flush waits for another program that is sending what waits.
+/// How long a flush waits for another program that is replaying.
 const TIMEOUT: Duration = Duration::from_secs(120);
 
-/// Sends now what waits for every sink of the config, and says what is left and why.
+/// Sends the backlog of every sink in the config now, and prints the remaining backlog and the reason.
 ///
 /// # Errors
-/// When the state is not there, somebody else's, or cannot be read.
+/// Fails if the state directory does not exist, belongs to another user, or cannot be read.
 pub fn flush(config: &Config) -> Result<ExitCode> {
     let directory = own_state_directory(config)?;
     if open_spool(&directory.join("spool"))?.is_none() {
@@ -174,7 +174,7 @@ pub fn flush(config: &Config) -> Result<ExitCode> {
     Ok(if all_sent { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// Sends what waits for one sink; whether all of it went.
+/// Sends the backlog of one sink. Returns whether all of it was sent.
 fn drain(config: &Config, spool: &Spool<Directory>, sink: &dyn Sink) -> Result<bool> {
     let name = sink.name();
     let before = spool.backlog(name)?;
@@ -199,7 +199,7 @@ fn drain(config: &Config, spool: &Spool<Directory>, sink: &dyn Sink) -> Result<b
         }
     };
     let delivery = Delivery { spool: Ok(spool), config: &config.spool, now: 0, progress: &progress };
-    // Who waits for it can interrupt it: nothing is lost by that.
+    // In effect no deadline: the operator can interrupt it, and nothing is lost.
     let until = Instant::now() + Duration::from_secs(30 * 86_400);
     let Replay { points, dropped, problems } = delivery.replay(sink, until, false);
     if let Some(bar) = bar {
@@ -226,7 +226,7 @@ fn drain(config: &Config, spool: &Spool<Directory>, sink: &dyn Sink) -> Result<b
     Ok(left.batches == 0 && problems.is_empty() && dropped.is_empty())
 }
 
-/// Waits until no other program sends what waits for a sink.
+/// Waits until no other program replays to a sink.
 fn wait_for_others(spool: &Spool<Directory>, sink: &str) -> Result<()> {
     let began = Instant::now();
     let mut said = false;
@@ -251,14 +251,14 @@ fn bar(sink: &str, points: usize) -> ProgressBar {
     bar.with_style(style.expect("the template is sound")).with_prefix(sink.to_string())
 }
 
-/// A file that a person named.
+/// A file that the operator named.
 enum Found {
     Waiting(Entry),
     Quarantined(Quarantined),
 }
 
 impl Found {
-    /// Its name below the spool.
+    /// Returns its name below the spool.
     fn name(&self) -> String {
         match self {
             Self::Waiting(entry) => entry.name.clone(),
@@ -267,7 +267,7 @@ impl Found {
     }
 }
 
-/// Every batch that waits and every file in `bad/`, each sorted, oldest first.
+/// Returns every waiting batch, then every file in `bad/`; both sorted, oldest first.
 fn all(disk: &Directory, spool: &Spool<Directory>) -> Result<Vec<Found>> {
     let mut entries = Vec::new();
     spool.entries(|entry| entries.push(entry))?;
@@ -276,7 +276,7 @@ fn all(disk: &Directory, spool: &Spool<Directory>) -> Result<Vec<Found>> {
     Ok(entries.into_iter().map(Found::Waiting).chain(aside.into_iter().map(Found::Quarantined)).collect())
 }
 
-/// The one file whose name is `part`, or else holds it.
+/// Returns the file whose name is `part`, or else the only one whose name contains it.
 fn find(files: Vec<Found>, part: &str) -> Result<Found> {
     let (exact, mut holding): (Vec<_>, Vec<_>) = files
         .into_iter()
@@ -298,10 +298,10 @@ fn find(files: Vec<Found>, part: &str) -> Result<Found> {
     }
 }
 
-/// Prints the one batch whose name holds `batch`, or the names of all.
+/// Prints the only batch whose name contains `batch`; without `batch`, lists all of them.
 ///
 /// # Errors
-/// When there is no such batch, or it cannot be read.
+/// Fails if there is no such batch, or more than one, or it cannot be read.
 pub fn show(config: &Config, batch: Option<&str>) -> Result<ExitCode> {
     let directory = state_directory(config)?;
     let path = directory.join("spool");
@@ -362,7 +362,7 @@ pub fn show(config: &Config, batch: Option<&str>) -> Result<ExitCode> {
     Ok(if printed == ExitCode::SUCCESS { code } else { printed })
 }
 
-/// Text whose control characters a terminal would obey, spelt out.
+/// Escapes the control characters that a terminal would obey.
 fn harmless(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
@@ -371,7 +371,7 @@ fn harmless(text: &str) -> String {
     out
 }
 
-/// Asks on the terminal; yes at once with `--yes`.
+/// Asks a question on the terminal and returns the answer; with `--yes`, returns true at once.
 fn agreed(question: &str, yes: bool) -> Result<bool> {
     if yes {
         return Ok(true);
@@ -408,10 +408,10 @@ pub struct Discard {
 }
 
 impl Discard {
-    /// Puts the batches aside, or deletes what is aside, after asking.
+    /// Moves the batches into `bad/`, or deletes the files there, after asking.
     ///
     /// # Errors
-    /// When the state is not there, somebody else's, or nobody is there to ask.
+    /// Fails if the state directory does not exist, belongs to another user, or there is no terminal to ask on.
     pub fn run(&self, config: &Config, now: i64) -> Result<ExitCode> {
         let directory = own_state_directory(config)?;
         let Some((disk, spool)) = open_spool(&directory.join("spool"))? else {
@@ -472,7 +472,7 @@ impl Discard {
             let why = format!("discarded by hand at {clock}, still owed to {owed}");
             let result = match spool.claim(entry) {
                 Ok(Some(_claim)) => spool.discard(entry, self.sink.as_deref(), &why),
-                // Sent since it was listed.
+                // Sent after it was listed.
                 Ok(None) if !disk.exists(&entry.name) => continue,
                 Ok(None) => Err(anyhow!("{}: the run that collected it is sending it now; try again", entry.name)),
                 Err(error) => Err(error),

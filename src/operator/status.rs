@@ -1,5 +1,6 @@
-//! What waits, what ran and what fails, as `gridmon-status` tells it: gathered from the reports and the spool of one state
-//! directory, said as text, as JSON, or as the one line that Nagios and Icinga read. Pure: the program reads the files.
+//! The status that `gridmon-status` prints: the backlogs, the last runs and the failures, from the reports and the
+//! spool of one state directory. Rendered as text, as JSON, or as the line that Nagios and Icinga read. Pure: the
+//! caller reads the files.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
@@ -12,7 +13,7 @@ use crate::problem::{Failing, Subject};
 use crate::spool::{Backlog, Quarantined};
 use crate::text::{Table, ago, count, one_line, size};
 
-/// What was read of a state directory.
+/// The contents of a state directory, as the caller has read them.
 #[derive(Debug, Default)]
 pub struct StatusInput {
     /// The clock, in unix seconds.
@@ -21,57 +22,57 @@ pub struct StatusInput {
     pub directory: String,
     /// The sinks that the config selects.
     pub configured: BTreeSet<String>,
-    /// What waits in the spool, by sink.
+    /// The backlog of each sink, by name.
     pub backlogs: BTreeMap<String, Backlog>,
-    /// The last runs.
+    /// The last runs of each program on each grid.
     pub histories: Vec<History>,
-    /// What is in `bad/`.
+    /// The files in `bad/`, oldest first.
     pub aside: Vec<Quarantined>,
-    /// What could not be read, in words.
+    /// Messages about everything that could not be read.
     pub problems: Vec<String>,
 }
 
-/// What waits, what ran and what fails.
+/// The backlogs, the last runs and the failures.
 #[derive(Debug, Serialize)]
 pub struct Status {
     /// The clock, in unix seconds.
     pub time: i64,
     /// The state directory.
     pub directory: String,
-    /// Each sink that the config selects or a batch is owed to, by name.
+    /// Each sink that the config selects or a batch waits for, by name.
     pub sinks: BTreeMap<String, SinkStatus>,
     /// Each program on each grid, sorted.
     pub programs: Vec<ProgramStatus>,
-    /// What fails in the last run of each of them, but for the sinks: sources that are dark, above all.
+    /// The parts that failed in the last run of each program, except sinks: mostly sources that did not answer.
     pub dark: Vec<Dark>,
-    /// What was put into `bad/`, oldest first.
+    /// The files in `bad/`, oldest first.
     pub aside: Vec<Quarantined>,
-    /// What could not be read, in words.
+    /// Messages about everything that could not be read.
     pub problems: Vec<String>,
 }
 
-/// One sink.
+/// The status of one sink.
 #[derive(Debug, Default, PartialEq, Serialize)]
 pub struct SinkStatus {
     /// Whether the config selects it.
     pub configured: bool,
-    /// What waits for it.
+    /// Its backlog.
     #[serde(flatten)]
     pub backlog: Backlog,
-    /// The last run whose points or backlog it acknowledged, in unix seconds; `None` when no run that is remembered.
+    /// The last run in which it acknowledged points, in unix seconds; `None` if it did so in no remembered run.
     pub last_acknowledged: Option<i64>,
-    /// What it or its replay said when it last failed; `None` when it failed in no run that is remembered.
+    /// The last error of the sink or its replay; `None` if neither failed in a remembered run.
     pub last_error: Option<Said>,
 }
 
-/// What was said of a failure.
+/// The last error of a sink.
 #[derive(Debug, PartialEq, Serialize)]
 pub struct Said {
-    /// The run that said it, in unix seconds.
+    /// The run that reported it, in unix seconds.
     pub time: i64,
-    /// The first run that failed so, in unix seconds.
+    /// The first run with this failure, in unix seconds.
     pub since: i64,
-    /// What it said.
+    /// The message.
     pub words: String,
 }
 
@@ -82,28 +83,28 @@ pub struct ProgramStatus {
     pub program: String,
     /// The grid.
     pub grid: String,
-    /// The usual time between two of its runs, in seconds; `None` while too few are remembered.
+    /// The usual time between two of its runs, in seconds; `None` if too few runs are remembered.
     pub interval_seconds: Option<i64>,
     /// Its runs, oldest first.
     pub runs: Vec<Report>,
 }
 
-/// Something that fails now.
+/// A part that failed in the last run of a program.
 #[derive(Debug, PartialEq, Serialize)]
 pub struct Dark {
     /// The program.
     pub program: String,
     /// The grid.
     pub grid: String,
-    /// What fails: `schedd ce01.example.org`.
+    /// The part: `schedd ce01.example.org`.
     pub what: String,
-    /// The first run that failed so, in unix seconds.
+    /// The first run with this failure, in unix seconds.
     pub since: i64,
-    /// What happened.
+    /// The message.
     pub words: String,
 }
 
-/// Beyond what a monitor warns, and beyond what it calls.
+/// The limits above which a monitor warns or alarms.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Limits {
     /// Above it: WARNING.
@@ -112,35 +113,35 @@ pub struct Limits {
     pub crit: Option<i64>,
 }
 
-/// What a monitor is told to mind.
+/// The thresholds of the monitor's check.
 #[derive(Clone, Debug, Default)]
 pub struct Thresholds {
     /// The age of the oldest batch that waits for a sink, in seconds.
     pub age: Limits,
-    /// The points that wait for a sink.
+    /// The number of points that wait for a sink.
     pub points: Limits,
-    /// How long something fails, in seconds.
+    /// How long a part has been failing, in seconds.
     pub failing: Limits,
-    /// The age of the last run in seconds, by program; the empty name is for every program without one of its own. Where
-    /// there is none, a program's own expected_interval decides: see [`ProgramStatus::expected_interval`].
+    /// The age of the last run, in seconds, by program. The empty name applies to every program without its own entry.
+    /// If there is neither, [`ProgramStatus::expected_interval`] applies.
     pub run_age: BTreeMap<String, Limits>,
 }
 
-/// What a monitor shows, worst last, as the exit codes of its plugins count it.
+/// The state that a monitor shows, in the order of the plugins' exit codes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Level {
     /// All is well.
     Ok,
-    /// Somebody should look.
+    /// An operator should look.
     Warning,
-    /// Somebody must look.
+    /// An operator must look.
     Critical,
-    /// It cannot be told.
+    /// The state is not known.
     Unknown,
 }
 
 impl Level {
-    /// The exit code.
+    /// Returns the plugin's exit code.
     pub fn code(self) -> u8 {
         match self {
             Self::Ok => 0,
@@ -159,7 +160,7 @@ impl Level {
         }
     }
 
-    /// What is known to be bad goes before what is not known, as in Nagios's own plugins.
+    /// Returns the severity. A known failure is worse than an unknown state, as in Nagios's own plugins.
     fn weight(self) -> u8 {
         match self {
             Self::Ok => 0,
@@ -180,20 +181,20 @@ impl Limits {
         }
     }
 
-    /// `;warn;crit;min` of a perfdata item.
+    /// Returns `;warn;crit;min` for a perfdata item.
     fn perfdata(self) -> String {
         let text = |limit: Option<i64>| limit.map(|limit| limit.to_string()).unwrap_or_default();
         format!(";{};{};0", text(self.warn), text(self.crit))
     }
 }
 
-/// The name under which a run reports that a sink's replay failed.
+/// Returns the name under which a run reports a failed replay to a sink.
 fn replay_to(sink: &str) -> String {
     Subject::Replay(sink.into()).to_string()
 }
 
 impl Status {
-    /// What the reports and the spool tell together.
+    /// Builds the status from the reports and the spool.
     pub fn gather(seen: StatusInput) -> Self {
         let StatusInput { now, directory, configured, backlogs, histories, aside, mut problems } = seen;
         let names: BTreeSet<_> = configured.iter().chain(backlogs.keys()).cloned().collect();
@@ -234,7 +235,7 @@ impl Status {
         Self { time: now, directory, sinks, programs, dark, aside, problems }
     }
 
-    /// How long ago a time was, in seconds; 0 for what a clock set back has put into the future.
+    /// Returns the seconds since `time`; 0 if it is in the future because the clock was set back.
     fn age(&self, time: i64) -> i64 {
         self.time.saturating_sub(time).max(0)
     }
@@ -243,7 +244,7 @@ impl Status {
         format!("{}, {} ago", utc(time), ago(self.age(time)))
     }
 
-    /// All of it as tables for people, with the last `runs` runs of each program.
+    /// Renders the status as tables for people, with the last `runs` runs of each program.
     pub fn text(&self, runs: usize) -> String {
         let mut text = format!("state of {} at {}\n\n", self.directory, utc(self.time));
         self.sinks_text(&mut text);
@@ -353,10 +354,10 @@ impl Status {
         text.push_str(&table.text());
     }
 
-    /// All of it as one JSON object, with the last `runs` runs of each program.
+    /// Renders the status as one JSON object, with the last `runs` runs of each program.
     ///
     /// # Errors
-    /// Never, as far as is known.
+    /// Fails if a value cannot be serialized; no such value is known.
     pub fn json(&self, runs: usize) -> serde_json::Result<String> {
         let mut value = serde_json::to_value(self)?;
         for program in value["programs"].as_array_mut().into_iter().flatten() {
@@ -367,7 +368,7 @@ impl Status {
         Ok(serde_json::to_string_pretty(&value)? + "\n")
     }
 
-    /// What Nagios and Icinga read: one line with what is wrong, worst first, and perfdata; and the level.
+    /// Returns the line for Nagios and Icinga, which lists the findings, worst first, and perfdata; and the level.
     pub fn nagios(&self, thresholds: &Thresholds) -> (String, Level) {
         let mut findings = Vec::new();
         let mut perfdata = Vec::new();
@@ -420,7 +421,7 @@ impl Status {
         (plugin_line(level, &words.join("; "), &perfdata.join(" ")), level)
     }
 
-    /// What a monitor shows when all is well.
+    /// Returns the text of a monitor's line if all is well, in parts.
     fn well(&self) -> Vec<String> {
         let sinks = self.sinks.iter().map(|(name, sink)| match sink.backlog.points {
             0 => format!("{name}: nothing waits"),
@@ -434,29 +435,30 @@ impl Status {
     }
 }
 
-/// How many findings a monitor is told by name.
+/// Maximum number of findings in a monitor's line.
 const NAMED: usize = 5;
 
-/// The one line of a plugin: a bar begins the perfdata, so there is none in the words.
+/// Formats the line of a plugin. A bar begins the perfdata, so a bar in the text becomes a slash.
 pub fn plugin_line(level: Level, words: &str, perfdata: &str) -> String {
     let perfdata = if perfdata.is_empty() { String::new() } else { format!(" | {perfdata}") };
     format!("GRIDMON {} - {}{perfdata}\n", level.word(), one_line(words).replace('|', "/"))
 }
 
 impl ProgramStatus {
-    /// When its last run is too old by its own expected_interval: a warning when two runs are missing, critical when five are. No limits
-    /// while too few runs are remembered to know it.
+    /// Returns limits for the age of the last run, from the usual interval: WARNING if two runs are missing, CRITICAL
+    /// if five are. No limits if too few runs are remembered.
     pub fn expected_interval(&self) -> Limits {
-        // A run is known when it has ended, a minute after its beginning at most where cron starts it each minute.
+        // A run is reported when it ends, which is at most a minute after its start if cron starts it every minute.
         let missing = |runs: i64| self.interval_seconds.map(|interval| (runs * interval).saturating_add(60));
         Limits { warn: missing(2), crit: missing(5) }
     }
 }
 
-/// The middle one of the times between runs, in seconds, which a run by hand or a reboot does not move.
+/// Returns the median time between runs, in seconds, which a manual run or a reboot does not change. `None` if there
+/// are fewer than three times.
 fn interval(runs: &[Report]) -> Option<i64> {
     let times = runs.windows(2).map(|pair| pair[1].time.saturating_sub(pair[0].time));
-    // Nothing on this schedule is rarer than a year, and what is multiplied later must not overflow.
+    // No program runs less than once a year, and later multiplication must not overflow.
     let mut times: Vec<_> = times.filter(|time| (1..366 * 86_400).contains(time)).collect();
     times.sort_unstable();
     (times.len() >= 3).then(|| times[times.len() / 2])
@@ -476,7 +478,7 @@ fn last_error(histories: &[History], sink: &str) -> Option<Said> {
         .map(|(time, Failing { since, words, .. })| Said { time, since: *since, words: words.clone() })
 }
 
-/// A name of perfdata: without what Nagios reads as its end, quoted where it must be.
+/// Formats a perfdata label: replaces characters that Nagios takes for its end, and quotes it if necessary.
 fn label(parts: &[&str]) -> String {
     let name: String = parts
         .join("_")
@@ -605,7 +607,7 @@ mod tests {
             status.nagios(&thresholds).1
         };
         assert_eq!(level(|_| ()), Level::Ok);
-        // 120 s, 212 points, 60 s since the last run.
+        // The oldest batch is 120 s old, 212 points wait, and the last run was 60 s ago.
         assert_eq!(level(|limits| limits.age.warn = Some(120)), Level::Ok);
         assert_eq!(level(|limits| limits.age.warn = Some(119)), Level::Warning);
         assert_eq!(level(|limits| limits.age.crit = Some(119)), Level::Critical);
@@ -637,7 +639,7 @@ mod tests {
             seen.now = now;
             Status::gather(seen)
         };
-        // Hourly, last at NOW - 4 h.
+        // It runs hourly, and last ran at NOW - 4 h.
         let last = NOW - 4 * 3600;
         for (age, expected) in [
             (0, Level::Ok),
