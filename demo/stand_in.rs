@@ -1,14 +1,14 @@
-//! `condor_q`, `condor_status` and `cloud_status` as HTCondor 23.9 and Cloud Scheduler 1.13 answer `collect-grid`: the form
-//! of the answers and the words of failure are recorded from them, the numbers are those of the made-up grid.
+//! `condor_q`, `condor_status` and `cloud_status` as HTCondor 23.9 and Cloud Scheduler 1.13 answer `collect-grid`. The
+//! format of the answers and the error messages were recorded from them; the numbers come from the simulated grid.
 
 use serde_json::{Map, Value, json};
 
 use crate::grid::{Cloud, Grid, POOL, Schedd, State, Vm};
 
-/// The programs that are stood in for.
+/// The commands that it stands in for.
 pub const PROGRAMS: [&str; 3] = ["condor_q", "condor_status", "cloud_status"];
 
-/// What a program prints, and how it ends.
+/// The output and the exit code of a program.
 #[derive(Debug, Default, PartialEq)]
 pub struct Answer {
     pub stdout: String,
@@ -26,7 +26,7 @@ impl Answer {
     }
 }
 
-/// What `program` answers to `arguments`.
+/// Returns the answer of `program` to `arguments`.
 pub fn answer(program: &str, arguments: &[String], grid: &Grid) -> Answer {
     let has = |flag: &str| arguments.iter().any(|argument| argument == flag);
     let of = |flag: &str| arguments.iter().skip_while(|argument| *argument != flag).nth(1).map(String::as_str);
@@ -69,7 +69,7 @@ pub fn answer(program: &str, arguments: &[String], grid: &Grid) -> Answer {
     }
 }
 
-/// Ads as HTCondor's tools print them, with these attributes; nothing at all when there are none.
+/// Formats ads with these attributes as HTCondor's tools print them; empty if there are none.
 fn array(ads: &[Value], attributes: &[&str]) -> String {
     let wanted = |ad: &Value| -> String {
         let ad = ad.as_object().into_iter().flatten();
@@ -85,7 +85,8 @@ fn schedd_ad(schedd: &Schedd) -> Value {
     json!({"Name": schedd.name, "RecentDaemonCoreDutyCycle": schedd.duty_cycle, "MaxJobsRunning": 500})
 }
 
-/// The slots of the machines whose startd is in the pool: a partitionable one each, and a dynamic one for each job.
+/// Returns the slots of the machines whose startd is in the pool: a partitionable one each, and a dynamic one for each
+/// job.
 fn slot_ads(grid: &Grid) -> Vec<Value> {
     let mut ads = Vec::new();
     for vm in grid.vms().filter(|vm| matches!(vm.state, State::Running | State::Retiring)) {
@@ -126,7 +127,7 @@ fn job_ads(schedd: &Schedd) -> Vec<Value> {
 
 fn cloud_status(grid: &Grid) -> Answer {
     if !grid.cloud_scheduler_answers {
-        // The original says so on standard output.
+        // The original prints this error on standard output.
         let words = "couldn't connect to cloud scheduler at csv1.grid.example.org on port 8111.";
         let stdout = format!("{}: {words}\nIs the cloud scheduler running on port 8111?\n", PROGRAMS[2]);
         return Answer { stdout, code: 1, ..Answer::default() };

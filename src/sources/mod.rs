@@ -1,4 +1,4 @@
-//! The systems that are read, one file each. A source yields records in the words of its system and knows no sink.
+//! The monitored systems, a module each. A source returns records that are named as in its system, and knows no sink.
 
 pub mod cloud_scheduler;
 pub mod htcondor;
@@ -17,7 +17,7 @@ fn split_command(text: &str) -> Result<Vec<String>> {
     Ok(words)
 }
 
-/// `words` as a command to which arguments can be added.
+/// Returns `words` as a command, to which arguments can be added.
 fn command(words: &[String]) -> Command {
     let mut command = Command::new(&words[0]);
     command.args(&words[1..]);
