@@ -39,7 +39,7 @@ pub fn play(arguments: &Arguments) -> Result<ExitCode> {
     let last = || arguments.until.unwrap_or_else(|| Timestamp::now().as_second()).div_euclid(60);
     let end = last();
     let first = end - 60 * Minute::from(arguments.hours) + 1;
-    print(&programme(first, end, &stage));
+    print(&announcement(first, end, &stage));
 
     let began = Instant::now();
     let bar = Bar::new(first, end);
@@ -77,7 +77,7 @@ pub fn play(arguments: &Arguments) -> Result<ExitCode> {
 }
 
 /// Announces the demo, and which parts of it are simulated.
-fn programme(first: Minute, end: Minute, stage: &Stage) -> String {
+fn announcement(first: Minute, end: Minute, stage: &Stage) -> String {
     format!(
         "{} in the life of a grid, from {} to {}, minute by minute into {}
 
@@ -145,14 +145,14 @@ impl Stage {
         let program = env::current_exe().context("this program's own place")?;
         let programs = program.parent().context("this program has no folder")?.to_path_buf();
         let bin = folder.join("bin");
-        gone(fs::remove_dir_all(folder.join("state"))).with_context(cannot)?;
-        gone(fs::remove_file(folder.join("config.cfg"))).with_context(cannot)?;
-        gone(fs::create_dir(&bin).or_else(|error| if bin.is_dir() { Ok(()) } else { Err(error) }))
+        ignore_missing(fs::remove_dir_all(folder.join("state"))).with_context(cannot)?;
+        ignore_missing(fs::remove_file(folder.join("config.cfg"))).with_context(cannot)?;
+        ignore_missing(fs::create_dir(&bin).or_else(|error| if bin.is_dir() { Ok(()) } else { Err(error) }))
             .with_context(cannot)?;
         let links = stand_in::PROGRAMS.map(|name| (name, program.clone()));
         for (name, target) in links.into_iter().chain(REAL.map(|name| (name, programs.join(name)))) {
             ensure!(target.exists(), "{} is not there; build it: make demo does", target.display());
-            gone(fs::remove_file(bin.join(name))).with_context(cannot)?;
+            ignore_missing(fs::remove_file(bin.join(name))).with_context(cannot)?;
             symlink(target, bin.join(name)).with_context(cannot)?;
         }
         // A group-writable config is refused, and some umasks would make it one.
@@ -319,7 +319,7 @@ directory = {folder}/state
 }
 
 /// Treats a missing file as a removed one.
-fn gone(result: io::Result<()>) -> io::Result<()> {
+fn ignore_missing(result: io::Result<()>) -> io::Result<()> {
     result.or_else(|error| if error.kind() == ErrorKind::NotFound { Ok(()) } else { Err(error) })
 }
 

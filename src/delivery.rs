@@ -79,11 +79,11 @@ impl<D: Disk<Claim: Send + Sync>> Delivery<'_, D> {
         batch.header.sinks = sinks.iter().map(|sink| sink.name().to_string()).collect();
         let own = self.spool_batch(&batch, &mut outcome);
         published();
-        let one = |sink: &dyn Sink| self.to_one(sink, &batch, own.as_ref(), deadline);
+        let send = |sink: &dyn Sink| self.send_to(sink, &batch, own.as_ref(), deadline);
         let results: Vec<_> = match sinks {
-            [sink] => vec![one(sink.as_ref())],
+            [sink] => vec![send(sink.as_ref())],
             sinks => thread::scope(|scope| {
-                let threads: Vec<_> = sinks.iter().map(|sink| scope.spawn(|| one(sink.as_ref()))).collect();
+                let threads: Vec<_> = sinks.iter().map(|sink| scope.spawn(|| send(sink.as_ref()))).collect();
                 threads.into_iter().map(|thread| thread.join().expect("a sink does not panic")).collect()
             }),
         };
@@ -107,8 +107,8 @@ impl<D: Disk<Claim: Send + Sync>> Delivery<'_, D> {
         let mut problem = |subject: Subject, message: String| outcome.problems.push(Problem::new(subject, message));
         let spool = match &self.spool {
             Ok(spool) => *spool,
-            Err(words) => {
-                problem(Subject::Spool, format!("{words}; what a sink does not acknowledge at once is lost"));
+            Err(message) => {
+                problem(Subject::Spool, format!("{message}; what a sink does not acknowledge at once is lost"));
                 return None;
             }
         };
@@ -143,7 +143,7 @@ impl<D: Disk<Claim: Send + Sync>> Delivery<'_, D> {
     }
 
     /// Sends the run's own batch to one sink, then, if it was acknowledged, the sink's backlog.
-    fn to_one(
+    fn send_to(
         &self,
         sink: &dyn Sink,
         batch: &Batch,
@@ -159,7 +159,7 @@ impl<D: Disk<Claim: Send + Sync>> Delivery<'_, D> {
             (Ok(()), own) => {
                 account.delivered = sent;
                 if let Some(own) = own {
-                    problems.extend(self.done(&own.entry, sink, &batch.header, &refused));
+                    problems.extend(self.acknowledge(&own.entry, sink, &batch.header, &refused));
                 }
                 let replay = self.replay(sink, deadline, true);
                 account.replayed = replay.points;
@@ -187,22 +187,28 @@ impl<D: Disk<Claim: Send + Sync>> Delivery<'_, D> {
                 }
             }
         }
-        dropped.extend(by_name(&refused, sink));
+        dropped.extend(refused_by_name(&refused, sink));
         (account, dropped, problems)
     }
 
     /// Records that a sink has acknowledged a batch, and puts the points that it refused into `bad/`.
-    fn done(&self, entry: &Entry, sink: &dyn Sink, header: &Header, refused: &[(Point, String)]) -> Option<Problem> {
+    fn acknowledge(
+        &self,
+        entry: &Entry,
+        sink: &dyn Sink,
+        header: &Header,
+        refused: &[(Point, String)],
+    ) -> Option<Problem> {
         let Ok(spool) = self.spool else { return None };
         let kept = match refused.first() {
             None => Ok(()),
-            Some((_, words)) => {
+            Some((_, message)) => {
                 let points = refused.iter().map(|(point, _)| point.clone()).collect();
-                spool.keep_refused(entry, sink.name(), &Batch { header: header.clone(), points }, words)
+                spool.keep_refused(entry, sink.name(), &Batch { header: header.clone(), points }, message)
             }
         };
-        let done = kept.and_then(|()| spool.acknowledge(entry, sink.name()));
-        done.err().map(|error| Problem::new(Subject::Spool, format!("{error:#}; {} is sent again", entry.name)))
+        let result = kept.and_then(|()| spool.acknowledge(entry, sink.name()));
+        result.err().map(|error| Problem::new(Subject::Spool, format!("{error:#}; {} is sent again", entry.name)))
     }
 
     /// Sends the backlog of `sink`, oldest batch first, at most until `deadline` and at the configured speed.
@@ -253,7 +259,7 @@ impl<D: Disk<Claim: Send + Sync>> Delivery<'_, D> {
                         // A sink that fails twice in a row is down again: trying the rest would tell nothing new.
                         let down = failed_before || !newer_passed || ran_out;
                         if newer_passed && !ran_out {
-                            self.failed(spool, sink, &entry, &error, &mut replay);
+                            self.record_failure(spool, sink, &entry, &error, &mut replay);
                         }
                         if down {
                             replay.problems.push(problem(error));
@@ -276,13 +282,13 @@ impl<D: Disk<Claim: Send + Sync>> Delivery<'_, D> {
         deadline: Instant,
         replay: &mut Replay,
     ) -> Result<bool> {
-        let aside = |words: String| Problem::new(Subject::Batch(entry.name.clone()), words);
+        let problem = |message: String| Problem::new(Subject::Batch(entry.name.clone()), message);
         // A local disk error must not count as a failed attempt by the sink.
         let _claim = match spool.claim(entry) {
-            Ok(Some(hold)) => hold,
+            Ok(Some(claim)) => claim,
             Ok(None) => return Ok(false),
             Err(error) => {
-                replay.problems.push(aside(format!("{error:#}; it waits")));
+                replay.problems.push(problem(format!("{error:#}; it waits")));
                 return Ok(false);
             }
         };
@@ -291,17 +297,17 @@ impl<D: Disk<Claim: Send + Sync>> Delivery<'_, D> {
             Ok(Err(Unreadable::Bad(why))) => {
                 let moved = spool.quarantine(&entry.name, &why);
                 let moved = moved.map_or_else(|error| format!("{error:#}"), |()| "put into bad/".into());
-                replay.problems.push(aside(format!("{why}; {moved}")));
+                replay.problems.push(problem(format!("{why}; {moved}")));
                 return Ok(false);
             }
             Ok(Err(newer)) => {
-                replay.problems.push(aside(format!("{newer}; it waits")));
+                replay.problems.push(problem(format!("{newer}; it waits")));
                 return Ok(false);
             }
             // Removed after it was listed: another program has finished it.
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(false),
             Err(error) => {
-                replay.problems.push(aside(format!("{error}; it waits")));
+                replay.problems.push(problem(format!("{error}; it waits")));
                 return Ok(false);
             }
         };
@@ -309,13 +315,20 @@ impl<D: Disk<Claim: Send + Sync>> Delivery<'_, D> {
         result?;
         replay.points += batch.points.len();
         replay.dropped.extend(dropped);
-        replay.dropped.extend(by_name(&refused, sink));
-        replay.problems.extend(self.done(entry, sink, &batch.header, &refused));
+        replay.dropped.extend(refused_by_name(&refused, sink));
+        replay.problems.extend(self.acknowledge(entry, sink, &batch.header, &refused));
         Ok(true)
     }
 
     /// Records a failed attempt at a batch while newer ones passed. Quarantines it at the third.
-    fn failed(&self, spool: &Spool<D>, sink: &dyn Sink, entry: &Entry, error: &anyhow::Error, replay: &mut Replay) {
+    fn record_failure(
+        &self,
+        spool: &Spool<D>,
+        sink: &dyn Sink,
+        entry: &Entry,
+        error: &anyhow::Error,
+        replay: &mut Replay,
+    ) {
         match spool.count_failure(entry, sink.name()) {
             Ok(failures) if failures < 3 => {}
             Ok(_) => {
@@ -337,10 +350,10 @@ impl<D: Disk<Claim: Send + Sync>> Delivery<'_, D> {
 }
 
 /// Returns the points that a sink refused, by series, each with the reason.
-fn by_name<'a>(refused: &'a [(Point, String)], sink: &'a dyn Sink) -> impl Iterator<Item = Dropped> + 'a {
+fn refused_by_name<'a>(refused: &'a [(Point, String)], sink: &'a dyn Sink) -> impl Iterator<Item = Dropped> + 'a {
     refused
         .iter()
-        .map(|(point, words)| Dropped { name: point.series(), why: format!("{} refused it: {words}", sink.name()) })
+        .map(|(point, message)| Dropped { name: point.series(), why: format!("{} refused it: {message}", sink.name()) })
 }
 
 /// The result of a replay.

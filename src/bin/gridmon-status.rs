@@ -136,21 +136,21 @@ impl Monitor {
 }
 
 fn main() -> ExitCode {
-    let arguments = match Arguments::try_parse().and_then(only_for_the_status) {
+    let arguments = match Arguments::try_parse().and_then(reject_status_flags) {
         Ok(arguments) => arguments,
         Err(error) => {
             // A monitor takes exit code 2 for CRITICAL, and reads only standard output.
             if error.use_stderr() && std::env::args().any(|argument| argument == "--nagios") {
-                let words = error.to_string();
-                let words = words.lines().next().unwrap_or_default().trim_start_matches("error: ");
-                return unknown(words);
+                let message = error.to_string();
+                let message = message.lines().next().unwrap_or_default().trim_start_matches("error: ");
+                return print_unknown(message);
             }
             error.exit()
         }
     };
     let config = match Config::load(arguments.config.as_deref()) {
         Ok(config) => config,
-        Err(error) if arguments.monitor.nagios => return unknown(&format!("{error:#}")),
+        Err(error) if arguments.monitor.nagios => return print_unknown(&format!("{error:#}")),
         Err(error) => {
             complain(&format!("{error:#}"));
             return ExitCode::from(2);
@@ -168,7 +168,7 @@ fn main() -> ExitCode {
     };
     match done {
         Ok(code) => code,
-        Err(error) if arguments.monitor.nagios => unknown(&format!("{error:#}")),
+        Err(error) if arguments.monitor.nagios => print_unknown(&format!("{error:#}")),
         Err(error) => {
             complain(&format!("{error:#}"));
             ExitCode::FAILURE
@@ -177,17 +177,17 @@ fn main() -> ExitCode {
 }
 
 /// Refuses flags that a subcommand would ignore.
-fn only_for_the_status(arguments: Arguments) -> Result<Arguments, clap::Error> {
+fn reject_status_flags(arguments: Arguments) -> Result<Arguments, clap::Error> {
     let status = arguments.monitor.nagios || arguments.format.is_some() || arguments.runs.is_some();
     if status && arguments.command.is_some() {
-        let words = "--format, --runs and --nagios are for the status, without a subcommand";
-        return Err(Arguments::command().error(Usage::ArgumentConflict, words));
+        let message = "--format, --runs and --nagios are for the status, without a subcommand";
+        return Err(Arguments::command().error(Usage::ArgumentConflict, message));
     }
     Ok(arguments)
 }
 
-fn unknown(words: &str) -> ExitCode {
-    print(&plugin_line(Level::Unknown, words, ""));
+fn print_unknown(message: &str) -> ExitCode {
+    print(&plugin_line(Level::Unknown, message, ""));
     ExitCode::from(Level::Unknown.code())
 }
 

@@ -55,16 +55,16 @@ pub fn serve(routes: Router, listen: &str, listening: impl FnOnce(SocketAddr)) -
 }
 
 async fn accept(listener: &TcpListener, routes: Router) {
-    let places = Arc::new(Semaphore::new(CONNECTIONS));
+    let permits = Arc::new(Semaphore::new(CONNECTIONS));
     loop {
-        let Ok(place) = places.clone().acquire_owned().await else { return };
+        let Ok(permit) = permits.clone().acquire_owned().await else { return };
         match listener.accept().await {
             Ok((stream, _)) => {
                 let routes = routes.clone();
                 tokio::spawn(async move {
                     // An error concerns this client alone, which has gone or used up its time.
-                    let _ = tokio::time::timeout(LONGEST, converse(stream, routes)).await;
-                    drop(place);
+                    let _ = tokio::time::timeout(LONGEST, exchange(stream, routes)).await;
+                    drop(permit);
                 });
             }
             // Usually the process is out of file descriptors: let some connections end first.
@@ -73,7 +73,7 @@ async fn accept(listener: &TcpListener, routes: Router) {
     }
 }
 
-async fn converse(stream: TcpStream, routes: Router) -> Result<(), hyper::Error> {
+async fn exchange(stream: TcpStream, routes: Router) -> Result<(), hyper::Error> {
     let _ = stream.set_nodelay(true);
     http1::Builder::new()
         .timer(TokioTimer::new())

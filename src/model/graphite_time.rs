@@ -16,7 +16,7 @@ use crate::text::quote;
 /// Fails if the text is not a time, or the time is before 1970 or after 2262.
 pub fn parse(text: &str, now: i64) -> Result<i64> {
     let text = text.trim();
-    let time = understand(text, now).with_context(|| {
+    let time = interpret(text, now).with_context(|| {
         format!(
             "{} is no time: give now, -6h, now-2d, today-7d, monday, 2024-06-01, 12:30_20240601 or unix seconds",
             quote(text)
@@ -26,7 +26,7 @@ pub fn parse(text: &str, now: i64) -> Result<i64> {
     Ok(time)
 }
 
-fn understand(text: &str, now: i64) -> Result<i64> {
+fn interpret(text: &str, now: i64) -> Result<i64> {
     let now = Timestamp::from_second(now)?.to_zoned(TimeZone::UTC).datetime();
     // Eight digits are a day, 20240601, as in Graphite.
     let is_day = text.len() == 8 && text.bytes().all(|byte| byte.is_ascii_digit());
@@ -49,7 +49,7 @@ fn understand(text: &str, now: i64) -> Result<i64> {
             None => (false, rest.strip_prefix('+').unwrap_or(rest)),
         };
         let end = offset.find(['+', '-', ' ']).unwrap_or(offset.len());
-        time = moved(time, back, &offset[..end])?;
+        time = shift(time, back, &offset[..end])?;
         rest = offset[end..].trim_start();
     }
     seconds(time)
@@ -60,7 +60,7 @@ fn seconds(time: DateTime) -> Result<i64> {
 }
 
 /// Moves `time` by `6h`, `30min`, `1mon` or several of them in a row, as in `1d6h`.
-fn moved(mut time: DateTime, back: bool, offset: &str) -> Result<DateTime> {
+fn shift(mut time: DateTime, back: bool, offset: &str) -> Result<DateTime> {
     ensure!(!offset.is_empty(), "an offset is missing");
     let mut rest = offset;
     while !rest.is_empty() {

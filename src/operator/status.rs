@@ -44,7 +44,8 @@ pub struct Status {
     /// Each program on each grid, sorted.
     pub programs: Vec<ProgramStatus>,
     /// The parts that failed in the last run of each program, except sinks: mostly sources that did not answer.
-    pub dark: Vec<Dark>,
+    #[serde(rename = "dark")]
+    pub failing_parts: Vec<FailingPart>,
     /// The files in `bad/`, oldest first.
     pub aside: Vec<Quarantined>,
     /// Messages about everything that could not be read.
@@ -62,12 +63,12 @@ pub struct SinkStatus {
     /// The last run in which it acknowledged points, in unix seconds; `None` if it did so in no remembered run.
     pub last_acknowledged: Option<i64>,
     /// The last error of the sink or its replay; `None` if neither failed in a remembered run.
-    pub last_error: Option<Said>,
+    pub last_error: Option<LastError>,
 }
 
 /// The last error of a sink.
 #[derive(Debug, PartialEq, Serialize)]
-pub struct Said {
+pub struct LastError {
     /// The run that reported it, in unix seconds.
     pub time: i64,
     /// The first run with this failure, in unix seconds.
@@ -91,7 +92,7 @@ pub struct ProgramStatus {
 
 /// A part that failed in the last run of a program.
 #[derive(Debug, PartialEq, Serialize)]
-pub struct Dark {
+pub struct FailingPart {
     /// The program.
     pub program: String,
     /// The grid.
@@ -195,8 +196,8 @@ fn replay_to(sink: &str) -> String {
 
 impl Status {
     /// Builds the status from the reports and the spool.
-    pub fn gather(seen: StatusInput) -> Self {
-        let StatusInput { now, directory, configured, backlogs, histories, aside, mut problems } = seen;
+    pub fn gather(input: StatusInput) -> Self {
+        let StatusInput { now, directory, configured, backlogs, histories, aside, mut problems } = input;
         let names: BTreeSet<_> = configured.iter().chain(backlogs.keys()).cloned().collect();
         let sinks: BTreeMap<_, _> = names
             .into_iter()
@@ -211,7 +212,7 @@ impl Status {
             })
             .collect();
         let of_a_sink = |what: &str| sinks.keys().any(|sink| what == sink || what == replay_to(sink));
-        let mut dark = Vec::new();
+        let mut failing_parts = Vec::new();
         let mut programs = Vec::new();
         for History { program, grid, reports, problem } in histories {
             if !problem.is_empty() {
@@ -222,7 +223,7 @@ impl Status {
             }
             let failing = reports.last().map(|last| &last.failing).into_iter().flatten();
             for (what, Failing { since, words, .. }) in failing.filter(|(what, _)| !of_a_sink(what)) {
-                dark.push(Dark {
+                failing_parts.push(FailingPart {
                     program: program.clone(),
                     grid: grid.clone(),
                     what: what.clone(),
@@ -232,7 +233,7 @@ impl Status {
             }
             programs.push(ProgramStatus { interval_seconds: interval(&reports), program, grid, runs: reports });
         }
-        Self { time: now, directory, sinks, programs, dark, aside, problems }
+        Self { time: now, directory, sinks, programs, failing_parts, aside, problems }
     }
 
     /// Returns the seconds since `time`; 0 if it is in the future because the clock was set back.
@@ -251,12 +252,12 @@ impl Status {
         text.push('\n');
         self.programs_text(&mut text, runs);
         text.push('\n');
-        if self.dark.is_empty() {
+        if self.failing_parts.is_empty() {
             text.push_str("no source is dark\n");
         } else {
             text.push_str("dark or failing\n");
         }
-        for Dark { program, grid, what, since, words } in &self.dark {
+        for FailingPart { program, grid, what, since, words } in &self.failing_parts {
             let _ = writeln!(text, "  {what} ({program}, {grid}) since {}\n    {}", self.when(*since), one_line(words));
         }
         if let Some(last) = self.aside.last() {
@@ -284,7 +285,7 @@ impl Status {
                 backlog.oldest.map_or("nothing waits".into(), |oldest| self.when(oldest)),
                 last_acknowledged.map_or("in no run remembered".into(), |time| self.when(time)),
             ]);
-            if let Some(Said { time, since, words }) = last_error {
+            if let Some(LastError { time, since, words }) = last_error {
                 let lasted = if since < time { format!(", since {}", utc(*since)) } else { String::new() };
                 table.note(format!("last error {}{lasted}: {}", self.when(*time), one_line(words)));
             }
@@ -372,9 +373,9 @@ impl Status {
     pub fn nagios(&self, thresholds: &Thresholds) -> (String, Level) {
         let mut findings = Vec::new();
         let mut perfdata = Vec::new();
-        let mut find = |level: Level, words: String| {
+        let mut find = |level: Level, text: String| {
             if level != Level::Ok {
-                findings.push((level, words));
+                findings.push((level, text));
             }
         };
         for (name, sink) in &self.sinks {
@@ -411,18 +412,18 @@ impl Status {
         }
         findings.sort_by_key(|(level, _)| std::cmp::Reverse(level.weight()));
         let level = findings.first().map_or(Level::Ok, |(level, _)| *level);
-        let mut words: Vec<_> = findings.iter().take(NAMED).map(|(_, words)| short(words)).collect();
+        let mut texts: Vec<_> = findings.iter().take(NAMED).map(|(_, text)| shorten(text)).collect();
         if findings.len() > NAMED {
-            words.push(format!("and {} more", findings.len() - NAMED));
+            texts.push(format!("and {} more", findings.len() - NAMED));
         }
-        if words.is_empty() {
-            words = self.well();
+        if texts.is_empty() {
+            texts = self.all_well_texts();
         }
-        (plugin_line(level, &words.join("; "), &perfdata.join(" ")), level)
+        (plugin_line(level, &texts.join("; "), &perfdata.join(" ")), level)
     }
 
     /// Returns the text of a monitor's line if all is well, in parts.
-    fn well(&self) -> Vec<String> {
+    fn all_well_texts(&self) -> Vec<String> {
         let sinks = self.sinks.iter().map(|(name, sink)| match sink.backlog.points {
             0 => format!("{name}: nothing waits"),
             points => format!("{name}: {} waiting", count(points, "point")),
@@ -439,9 +440,9 @@ impl Status {
 const NAMED: usize = 5;
 
 /// Formats the line of a plugin. A bar begins the perfdata, so a bar in the text becomes a slash.
-pub fn plugin_line(level: Level, words: &str, perfdata: &str) -> String {
+pub fn plugin_line(level: Level, text: &str, perfdata: &str) -> String {
     let perfdata = if perfdata.is_empty() { String::new() } else { format!(" | {perfdata}") };
-    format!("GRIDMON {} - {}{perfdata}\n", level.word(), one_line(words).replace('|', "/"))
+    format!("GRIDMON {} - {}{perfdata}\n", level.word(), one_line(text).replace('|', "/"))
 }
 
 impl ProgramStatus {
@@ -470,12 +471,12 @@ fn last_acknowledged(histories: &[History], sink: &str) -> Option<i64> {
     histories.iter().filter_map(|history| history.reports.iter().filter(acknowledged).map(|run| run.time).max()).max()
 }
 
-fn last_error(histories: &[History], sink: &str) -> Option<Said> {
+fn last_error(histories: &[History], sink: &str) -> Option<LastError> {
     let replay = replay_to(sink);
     let runs = histories.iter().flat_map(|history| &history.reports);
     runs.filter_map(|run| run.failing.get(sink).or_else(|| run.failing.get(&replay)).map(|failing| (run.time, failing)))
         .max_by_key(|(time, _)| *time)
-        .map(|(time, Failing { since, words, .. })| Said { time, since: *since, words: words.clone() })
+        .map(|(time, Failing { since, words, .. })| LastError { time, since: *since, words: words.clone() })
 }
 
 /// Formats a perfdata label: replaces characters that Nagios takes for its end, and quotes it if necessary.
@@ -489,7 +490,7 @@ fn label(parts: &[&str]) -> String {
     if plain { name } else { format!("'{name}'") }
 }
 
-fn short(text: &str) -> String {
+fn shorten(text: &str) -> String {
     const LONGEST: usize = 160;
     let cut = text.floor_char_boundary(LONGEST);
     format!("{}{}", &text[..cut], if cut < text.len() { "…" } else { "" })
@@ -518,8 +519,8 @@ mod tests {
         }
     }
 
-    fn seen() -> StatusInput {
-        let dark = failing("schedd ce02", NOW - 7500, "condor_q gave no answer in 20 s");
+    fn input() -> StatusInput {
+        let schedd = failing("schedd ce02", NOW - 7500, "condor_q gave no answer in 20 s");
         let down = failing("carbon", NOW - 120, "no connection: refused |\x1b[31m\nor so");
         let grid = |grid: &str, reports| History {
             program: "collect-grid".into(),
@@ -540,10 +541,10 @@ mod tests {
                 grid(
                     "heprc",
                     vec![
-                        run(NOW - 240, 105, 0, std::slice::from_ref(&dark)),
-                        run(NOW - 180, 105, 0, std::slice::from_ref(&dark)),
-                        run(NOW - 120, 0, 106, &[dark.clone(), down.clone()]),
-                        run(NOW - 60, 0, 106, &[dark, down]),
+                        run(NOW - 240, 105, 0, std::slice::from_ref(&schedd)),
+                        run(NOW - 180, 105, 0, std::slice::from_ref(&schedd)),
+                        run(NOW - 120, 0, 106, &[schedd.clone(), down.clone()]),
+                        run(NOW - 60, 0, 106, &[schedd, down]),
                     ],
                 ),
                 grid("other", (4..9).rev().map(|hours| run(NOW - hours * 3600, 7, 0, &[])).collect()),
@@ -578,7 +579,7 @@ mod tests {
 
     #[test]
     fn all_three_forms_are_golden_files() {
-        let status = Status::gather(seen());
+        let status = Status::gather(input());
         expect("status.txt", &status.text(2));
         expect("status.json", &status.json(1).unwrap());
         let (line, level) = status.nagios(&defaults());
@@ -594,13 +595,13 @@ mod tests {
 
     #[test]
     fn a_monitor_is_told_by_thresholds_and_only_above_them() {
-        let mut seen = seen();
-        seen.backlogs.remove("influxdb");
-        seen.histories.truncate(1);
-        for report in &mut seen.histories[0].reports {
+        let mut input = input();
+        input.backlogs.remove("influxdb");
+        input.histories.truncate(1);
+        for report in &mut input.histories[0].reports {
             report.failing.clear();
         }
-        let status = Status::gather(seen);
+        let status = Status::gather(input);
         let level = |change: fn(&mut Thresholds)| {
             let mut thresholds = defaults();
             change(&mut thresholds);
@@ -633,11 +634,11 @@ mod tests {
     #[test]
     fn a_program_that_cron_no_longer_starts_is_late_by_its_own_rhythm() {
         let at = |now: i64| {
-            let mut seen = seen();
-            seen.histories.remove(0);
-            seen.backlogs.clear();
-            seen.now = now;
-            Status::gather(seen)
+            let mut input = input();
+            input.histories.remove(0);
+            input.backlogs.clear();
+            input.now = now;
+            Status::gather(input)
         };
         // It runs hourly, and last ran at NOW - 4 h.
         let last = NOW - 4 * 3600;
@@ -660,9 +661,9 @@ mod tests {
 
     #[test]
     fn what_cannot_be_read_is_unknown_but_hides_nothing_worse() {
-        let mut seen = seen();
-        seen.problems.push("spool: Permission denied".into());
-        let (line, level) = Status::gather(seen).nagios(&defaults());
+        let mut input = input();
+        input.problems.push("spool: Permission denied".into());
+        let (line, level) = Status::gather(input).nagios(&defaults());
         assert_eq!(level, Level::Critical);
         assert!(line.contains("Permission denied"), "{line}");
         let (line, level) = Status::gather(StatusInput { now: NOW, directory: "/x".into(), ..StatusInput::default() })

@@ -12,7 +12,7 @@ use anyhow::{Context, Result, anyhow, ensure};
 use clap::{Args, Subcommand, ValueEnum};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use super::spool_commands::{complain, is_own, state_directory, tell};
+use super::spool_commands::{complain, ensure_owned, print_line, state_directory};
 use crate::frame::state::State;
 use crate::model::{Point, SECOND, Tier, parse_time, utc};
 use crate::os::files::print;
@@ -55,12 +55,12 @@ fn open(config: &Config) -> Result<(PathBuf, Store)> {
         None => setup::store_path(config, &state_directory(config)?),
     };
     let store = Store::open_to_read(&path)?.with_context(|| {
-        let way_out = if config.carbon.is_some() {
+        let remedy = if config.carbon.is_some() {
             "points go to carbon, and to a store only when [embedded] path is set too"
         } else {
             "no program has written one yet: run one, for instance `collect-grid --verbose`, or name its config with --config"
         };
-        format!("there is no store {}; {way_out}", path.display())
+        format!("there is no store {}; {remedy}", path.display())
     })?;
     Ok((path, store))
 }
@@ -127,7 +127,7 @@ fn check(config: &Config) -> Result<ExitCode> {
 const TIMEOUT: Duration = Duration::from_secs(120);
 
 /// Returns the path of the store if its folder belongs to this user.
-fn own(config: &Config) -> Result<PathBuf> {
+fn owned_path(config: &Config) -> Result<PathBuf> {
     let path = match &config.embedded.path {
         Some(path) => path.clone(),
         None => {
@@ -136,18 +136,18 @@ fn own(config: &Config) -> Result<PathBuf> {
             setup::store_path(config, state.directory())
         }
     };
-    is_own(path.parent().unwrap_or(Path::new("/")))?;
+    ensure_owned(path.parent().unwrap_or(Path::new("/")))?;
     Ok(path)
 }
 
 fn vacuum(config: &Config) -> Result<ExitCode> {
     let (path, _) = open(config)?;
-    own(config)?;
+    owned_path(config)?;
     let bytes = || fs::metadata(&path).map(|file| file.size()).with_context(|| path.display().to_string());
     let before = bytes()?;
     let until = Instant::now() + TIMEOUT;
     Store::open(&path, until)?.vacuum(until)?;
-    tell(&format!("{}: {} before, {} now", path.display(), size(before), size(bytes()?)));
+    print_line(&format!("{}: {} before, {} now", path.display(), size(before), size(bytes()?)));
     Ok(ExitCode::SUCCESS)
 }
 
@@ -220,7 +220,7 @@ impl Export {
                     Ok(points)
                 });
                 let points = written.inspect_err(|_| drop(fs::remove_file(&aside))).with_context(shown)?;
-                tell(&format!("exported {} into {}", count(points, "point"), path.display()));
+                print_line(&format!("exported {} into {}", count(points, "point"), path.display()));
                 Ok(ExitCode::SUCCESS)
             }
         }
@@ -353,7 +353,7 @@ const LONGEST: u64 = 1 << 20;
 
 impl Import {
     fn run(&self, config: &Config, now: i64) -> Result<ExitCode> {
-        let path = own(config)?;
+        let path = owned_path(config)?;
         let (name, input, length): (_, Box<dyn Read>, _) = if self.file == Path::new("-") {
             ("standard input".to_string(), Box::new(io::stdin()), 0)
         } else {
@@ -382,9 +382,9 @@ impl Import {
         let Importing { imported, old, bad, bad_lines, .. } = reader;
         let words = format!("imported {} from {name} into {}", count(imported, "point"), path.display());
         read.with_context(|| format!("{words}, then"))?;
-        tell(&words);
+        print_line(&words);
         if old > 0 {
-            tell(&format!(
+            print_line(&format!(
                 "{old} of them are older than [embedded] keeps points of their tier; the next run of a program removes them, unless keep_raw_days, keep_1h_days or keep_1d_days is raised first"
             ));
         }

@@ -40,8 +40,8 @@ impl fmt::Display for Failure {
             Self::Start(error) if error.kind() == io::ErrorKind::NotFound => write!(out, "was not found on PATH"),
             Self::Start(error) => write!(out, "cannot be started: {error}"),
             Self::TimedOut(limit) => write!(out, "gave no answer in {} s", (limit.as_secs_f64() * 10.0).round() / 10.0),
-            Self::Exit(status, words) if words.is_empty() => write!(out, "ended with {status} and printed nothing"),
-            Self::Exit(status, words) => write!(out, "ended with {status}: {}", quote(words)),
+            Self::Exit(status, printed) if printed.is_empty() => write!(out, "ended with {status} and printed nothing"),
+            Self::Exit(status, printed) => write!(out, "ended with {status}: {}", quote(printed)),
             Self::Output(error) => write!(out, "{error:#}"),
             Self::Interrupted => write!(out, "interrupted"),
         }
@@ -102,7 +102,7 @@ pub fn run(
     let mut err = child.child.stderr.take().expect("stderr was asked to be a pipe");
 
     let (mut out_open, mut err_open) = (true, true);
-    let mut words = [Vec::new(), Vec::new()];
+    let mut printed = [Vec::new(), Vec::new()];
     let mut refused = None;
     let mut buffer = vec![0; 64 * 1024];
     let mut ended_at = None;
@@ -125,7 +125,7 @@ pub fn run(
         if out_ready {
             let count = read_some(&mut out, &mut buffer);
             out_open = count > 0;
-            keep(&mut words[1], &buffer[..count]);
+            append_up_to_limit(&mut printed[1], &buffer[..count]);
             if refused.is_none() {
                 refused = read(&buffer[..count]).err();
             }
@@ -133,7 +133,7 @@ pub fn run(
         if err_ready {
             let count = read_some(&mut err, &mut buffer);
             err_open = count > 0;
-            keep(&mut words[0], &buffer[..count]);
+            append_up_to_limit(&mut printed[0], &buffer[..count]);
         }
         if !out_ready && !err_ready && ended_at.is_none() && child.has_ended() {
             ended_at = Some(Instant::now());
@@ -144,9 +144,10 @@ pub fn run(
     let status = child.reap().map_err(Failure::Start)?;
     if !status.success() {
         // cloud_status prints its errors on standard output.
-        let words = words.iter().find(|words| !words.trim_ascii().is_empty()).map_or(&[][..], |words| words);
-        let words = String::from_utf8_lossy(words.trim_ascii()).into_owned();
-        return Err(Failure::Exit(status, words));
+        let printed =
+            printed.iter().find(|printed| !printed.trim_ascii().is_empty()).map_or(&[][..], |printed| printed);
+        let printed = String::from_utf8_lossy(printed.trim_ascii()).into_owned();
+        return Err(Failure::Exit(status, printed));
     }
     refused.map_or(Ok(()), |error| Err(Failure::Output(error)))
 }
@@ -190,9 +191,9 @@ fn read_some(pipe: &mut impl Read, buffer: &mut [u8]) -> usize {
     }
 }
 
-fn keep(words: &mut Vec<u8>, more: &[u8]) {
-    let room = KEPT - words.len();
-    words.extend_from_slice(&more[..more.len().min(room)]);
+fn append_up_to_limit(printed: &mut Vec<u8>, more: &[u8]) {
+    let room = KEPT - printed.len();
+    printed.extend_from_slice(&more[..more.len().min(room)]);
 }
 
 /// A child that leads its own process group. On drop, the group is killed and the child reaped.

@@ -13,13 +13,13 @@ use anyhow::{Context, Result};
 /// # Errors
 /// Fails if it cannot be written; the previous content stays.
 pub fn write(path: &Path, bytes: &[u8]) -> Result<()> {
-    let aside = path.with_extension(format!("{}.new", path.extension().unwrap_or_default().to_string_lossy()));
+    let temporary = path.with_extension(format!("{}.new", path.extension().unwrap_or_default().to_string_lossy()));
     let written =
-        OpenOptions::new().write(true).create(true).truncate(true).mode(0o640).open(&aside).and_then(|mut file| {
+        OpenOptions::new().write(true).create(true).truncate(true).mode(0o640).open(&temporary).and_then(|mut file| {
             file.write_all(bytes)?;
             file.sync_data()
         });
-    written.and_then(|()| fs::rename(&aside, path)).with_context(|| format!("state file {}", path.display()))
+    written.and_then(|()| fs::rename(&temporary, path)).with_context(|| format!("state file {}", path.display()))
 }
 
 /// Returns the first label of this host's name: `cm` of `cm.example.org`.

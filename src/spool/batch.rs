@@ -58,10 +58,10 @@ const VERSION: u32 = 1;
 const MAGIC: &str = "gridmon-batch";
 
 /// Minimum size of a body that is compressed, in bytes.
-const LARGE: usize = 64 * 1024;
+const COMPRESSED_FROM: usize = 64 * 1024;
 
 /// Maximum size of a body that is read, in bytes, both compressed and uncompressed.
-pub(super) const LARGEST: u64 = 512 << 20;
+pub(super) const MAX_BODY: u64 = 512 << 20;
 
 impl Batch {
     /// Encodes the batch as the bytes of its file.
@@ -74,8 +74,8 @@ impl Batch {
             body.push_str(&point.line());
             body.push('\n');
         }
-        ensure!(body.len() as u64 <= LARGEST, "{} bytes are too many for one batch", body.len());
-        let (encoding, body) = if body.len() < LARGE {
+        ensure!(body.len() as u64 <= MAX_BODY, "{} bytes are too many for one batch", body.len());
+        let (encoding, body) = if body.len() < COMPRESSED_FROM {
             (Encoding::Plain, body.into_bytes())
         } else {
             (Encoding::Zstd, zstd::bulk::compress(body.as_bytes(), 1).context("zstd")?)
@@ -122,10 +122,10 @@ impl Batch {
             Encoding::Plain => text = String::from_utf8(body.to_vec()).context("its body")?,
             Encoding::Zstd => {
                 let decoder = zstd::stream::read::Decoder::new(body).context("its body")?;
-                decoder.take(LARGEST + 1).read_to_string(&mut text).context("its body")?;
+                decoder.take(MAX_BODY + 1).read_to_string(&mut text).context("its body")?;
             }
         }
-        ensure!(text.len() as u64 <= LARGEST, "its body is over {LARGEST} bytes");
+        ensure!(text.len() as u64 <= MAX_BODY, "its body is over {MAX_BODY} bytes");
         let points: Vec<_> = text.lines().map(Point::from_line).collect::<Result<_>>()?;
         ensure!(points.len() == header.points, "it has {} points and says {}", points.len(), header.points);
         Ok(Self { header: header.header, points })

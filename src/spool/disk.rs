@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime};
 use anyhow::{Context, Result};
 use serde::Serialize;
 
-use super::batch::LARGEST;
+use super::batch::MAX_BODY;
 use super::{BAD, BATCH, Entry, WHY};
 
 /// The file operations of a spool. A trait, so that tests can simulate a crash between any two of them.
@@ -177,7 +177,7 @@ impl Disk for Directory {
 
     fn read(&self, name: &str) -> io::Result<Vec<u8>> {
         let mut bytes = Vec::new();
-        File::open(self.path.join(name))?.take(LARGEST).read_to_end(&mut bytes)?;
+        File::open(self.path.join(name))?.take(MAX_BODY).read_to_end(&mut bytes)?;
         Ok(bytes)
     }
 

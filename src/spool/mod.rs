@@ -100,10 +100,10 @@ impl Entry {
         let unique =
             format!("{}-{:x}{:x}", std::process::id(), clock.as_micros(), COUNT.fetch_add(1, Ordering::Relaxed));
         let sinks = header.sinks.iter().map(String::as_str).collect::<Vec<_>>().join("+");
-        let mut who = carbon_component(&format!("{}:{}", header.program, header.grid)).into_owned();
-        who.truncate(80);
+        let mut origin = carbon_component(&format!("{}:{}", header.program, header.grid)).into_owned();
+        origin.truncate(80);
         let time = header.time.clamp(0, 999_999_999_999);
-        let name = format!("{time:012}-{points}-{bytes}-{sinks}-{who}-{unique}{BATCH}");
+        let name = format!("{time:012}-{points}-{bytes}-{sinks}-{origin}-{unique}{BATCH}");
         Self { name, time, points, bytes, sinks: header.sinks.clone() }
     }
 
@@ -135,10 +135,10 @@ pub struct Spool<D> {
 
 /// A batch that this run has published. No other process sends it until this is dropped.
 #[derive(Debug)]
-pub struct Published<H> {
+pub struct Published<C> {
     /// The batch.
     pub entry: Entry,
-    _claim: H,
+    _claim: C,
 }
 
 /// The batches that wait for one sink.
@@ -183,20 +183,20 @@ impl<D: Disk> Spool<D> {
     pub fn publish(&self, batch: &Batch) -> Result<Published<D::Claim>> {
         let bytes = batch.encode()?;
         let entry = Entry::new(&batch.header, batch.points.len(), bytes.len() as u64);
-        let aside = format!("{}{NEW}", entry.stem());
-        let hold = self.disk.create(&aside, &bytes).and_then(|hold| {
-            self.disk.rename(&aside, &entry.name)?;
-            Ok(hold)
+        let temporary = format!("{}{NEW}", entry.stem());
+        let claim = self.disk.create(&temporary, &bytes).and_then(|claim| {
+            self.disk.rename(&temporary, &entry.name)?;
+            Ok(claim)
         });
-        let hold = match hold {
-            Ok(hold) => hold,
+        let claim = match claim {
+            Ok(claim) => claim,
             Err(error) => {
-                let _ = self.disk.remove(&aside);
+                let _ = self.disk.remove(&temporary);
                 return Err(error).context("spool");
             }
         };
         self.disk.sync().context("spool")?;
-        Ok(Published { entry, _claim: hold })
+        Ok(Published { entry, _claim: claim })
     }
 
     /// Returns up to `count` of the oldest batches that `sink` has not acknowledged and whose names sort after `after`.
@@ -359,15 +359,15 @@ impl<D: Disk> Spool<D> {
     /// Fails if it cannot be moved; it then stays in place.
     pub fn quarantine(&self, name: &str, why: &str) -> Result<()> {
         // Earlier files of this name must stay, and a folder cannot be renamed over another.
-        let mut aside = format!("{BAD}/{name}");
+        let mut target = format!("{BAD}/{name}");
         for count in 2.. {
-            if !self.disk.exists(&aside) {
+            if !self.disk.exists(&target) {
                 break;
             }
-            aside = format!("{BAD}/{name}.{count}");
+            target = format!("{BAD}/{name}.{count}");
         }
-        let _ = self.disk.create(&format!("{aside}{WHY}"), format!("{why}\n").as_bytes());
-        match self.disk.rename(name, &aside) {
+        let _ = self.disk.create(&format!("{target}{WHY}"), format!("{why}\n").as_bytes());
+        match self.disk.rename(name, &target) {
             Err(error) if error.kind() != ErrorKind::NotFound => Err(error).with_context(|| format!("spool: {name}")),
             _ => Ok(()),
         }
