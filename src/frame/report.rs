@@ -18,7 +18,7 @@ use crate::problem::Failing;
 pub struct Report {
     /// The run's clock, in unix seconds.
     pub time: i64,
-    /// Its duration.
+    /// Its duration, in seconds.
     pub duration_seconds: f64,
     /// Whether all sources answered and all points were delivered.
     pub success: bool,

@@ -112,7 +112,7 @@ impl Directory {
 pub struct Quarantined {
     /// Its name, without the folder.
     pub name: String,
-    /// Its size.
+    /// Its size, in bytes.
     pub bytes: u64,
     /// The time slot of its points, in unix seconds; the time of the last write if its name contains no slot.
     pub time: i64,

@@ -80,7 +80,7 @@ pub struct Entry {
     pub time: i64,
     /// Number of points.
     pub points: usize,
-    /// Its size.
+    /// Its size, in bytes.
     pub bytes: u64,
     /// The sinks that must acknowledge it.
     pub sinks: BTreeSet<String>,
@@ -148,7 +148,7 @@ pub struct Backlog {
     pub batches: usize,
     /// Number of points in them.
     pub points: usize,
-    /// Their total size.
+    /// Their total size, in bytes.
     pub bytes: u64,
     /// The time slot of the oldest, in unix seconds; `None` if nothing waits.
     pub oldest: Option<i64>,
