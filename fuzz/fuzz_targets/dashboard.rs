@@ -10,8 +10,7 @@ use gridmon::query::Wanted;
 use gridmon::query::Values;
 use gridmon::view::history::History;
 use gridmon::dashboard::page::{self, Options, View};
-use gridmon::view::plot;
-use gridmon::view::plot::Look;
+use gridmon::view::plot::{self, PlotStyle};
 use gridmon::dashboard::Summary;
 use gridmon::model::graphite_time;
 use gridmon::monitors::grid::MEASUREMENTS;
@@ -105,8 +104,8 @@ fn drawn(outside: &Outside, pairs: &[(String, String)]) {
         assert_eq!(series.values.len(), history.times.len());
     }
     history.table('\t');
-    let Ok(look) = Look::new(pairs) else { return };
-    let svg = plot::svg(&history, &look);
+    let Ok(style) = PlotStyle::new(pairs) else { return };
+    let svg = plot::svg(&history, &style);
     for broken in ["NaN", "inf"] {
         assert!(!svg.split('>').any(|tag| tag.contains(&format!("=\"{broken}"))), "{svg}");
     }

@@ -15,16 +15,26 @@
 //!
 //! Every address in the page is relative, so it works behind a proxy under any prefix.
 
+#[cfg(feature = "dashboard")]
+mod cache;
 pub mod config;
 #[cfg(feature = "dashboard")]
+mod metrics;
+#[cfg(feature = "dashboard")]
 pub mod page;
+#[cfg(feature = "dashboard")]
+mod question;
 #[cfg(feature = "dashboard")]
 mod routes;
 #[cfg(feature = "dashboard")]
 mod serving;
+#[cfg(feature = "dashboard")]
+mod summary;
 
 pub use self::config::Config;
 #[cfg(feature = "dashboard")]
-pub use self::routes::{Dashboard, Summary};
+pub use self::routes::Dashboard;
 #[cfg(feature = "dashboard")]
 pub use self::serving::serve;
+#[cfg(feature = "dashboard")]
+pub use self::summary::Summary;

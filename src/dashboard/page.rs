@@ -17,7 +17,7 @@ pub struct Asset {
     /// Its name below `static/`.
     pub name: &'static str,
     /// Its type.
-    pub kind: &'static str,
+    pub content_type: &'static str,
     /// What is in it.
     pub bytes: &'static [u8],
 }
@@ -27,12 +27,16 @@ const STYLE: &str = "text/css; charset=utf-8";
 
 /// All of them.
 pub static ASSETS: [Asset; 6] = [
-    Asset { name: "style.css", kind: STYLE, bytes: include_bytes!("assets/style.css") },
-    Asset { name: "early.js", kind: SCRIPT, bytes: include_bytes!("assets/early.js") },
-    Asset { name: "app.js", kind: SCRIPT, bytes: include_bytes!("assets/app.js") },
-    Asset { name: "uplot.js", kind: SCRIPT, bytes: include_bytes!("assets/uplot.js") },
-    Asset { name: "uplot.css", kind: STYLE, bytes: include_bytes!("assets/uplot.css") },
-    Asset { name: "LICENSE.txt", kind: "text/plain; charset=utf-8", bytes: include_bytes!("assets/uplot.LICENSE") },
+    Asset { name: "style.css", content_type: STYLE, bytes: include_bytes!("assets/style.css") },
+    Asset { name: "early.js", content_type: SCRIPT, bytes: include_bytes!("assets/early.js") },
+    Asset { name: "app.js", content_type: SCRIPT, bytes: include_bytes!("assets/app.js") },
+    Asset { name: "uplot.js", content_type: SCRIPT, bytes: include_bytes!("assets/uplot.js") },
+    Asset { name: "uplot.css", content_type: STYLE, bytes: include_bytes!("assets/uplot.css") },
+    Asset {
+        name: "LICENSE.txt",
+        content_type: "text/plain; charset=utf-8",
+        bytes: include_bytes!("assets/uplot.LICENSE"),
+    },
 ];
 
 /// The links to them. They may be kept for ever: what has changed has another address.

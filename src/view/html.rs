@@ -12,7 +12,7 @@ use crate::text::ago;
 use crate::text::{count, one_line};
 
 /// The most numbers that are plotted at once.
-pub const PLOTS: usize = 50;
+pub const MAX_PLOTS: usize = 50;
 
 /// What a person has chosen to see; all of it is in the page's address.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -39,7 +39,7 @@ impl Options {
         let mut options = Self::default();
         for (name, value) in pairs {
             match name.as_str() {
-                "plot" if options.plots.len() < PLOTS && !options.plots.contains(value) => {
+                "plot" if options.plots.len() < MAX_PLOTS && !options.plots.contains(value) => {
                     options.plots.push(value.clone());
                 }
                 "from" => options.from = value.clone(),

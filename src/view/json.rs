@@ -9,7 +9,7 @@ use super::table::{Number, Section};
 
 /// What a page holds: `{"now": …, "problem": …, "grids": […]}`.
 #[derive(Clone, Copy, Debug)]
-pub struct Now<'a> {
+pub struct PageJson<'a> {
     /// The clock, in unix seconds.
     pub now: i64,
     /// Why there are no newer numbers.
@@ -174,7 +174,7 @@ impl Serialize for Named<'_> {
     }
 }
 
-impl Serialize for Now<'_> {
+impl Serialize for PageJson<'_> {
     fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
         let ways = ways(self.page);
         let shape = Shape::of(&ways);

@@ -8,22 +8,22 @@ use jiff::Timestamp;
 use super::history::{History, Series};
 use super::html::escaped;
 
-/// How a plot looks.
+/// Size and colours of a plot.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Look {
+pub struct PlotStyle {
     /// Width in pixels; 200 to 4000, 900 by default.
     pub width: u32,
     /// Height in pixels, without the legend below it; 100 to 4000, 300 by default.
     pub height: u32,
-    /// Light letters on dark ground.
+    /// Whether the colours are light on dark.
     pub dark: bool,
 }
 
-impl Look {
+impl PlotStyle {
     /// Reads `width`, `height` and `theme` of a query.
     ///
     /// # Errors
-    /// When a size is out of range.
+    /// If a size is out of range.
     pub fn new(pairs: &[(String, String)]) -> Result<Self> {
         let size = |name: &str, least: u32, default: u32| {
             let Some((_, text)) = pairs.iter().find(|(other, _)| other == name) else { return Ok(default) };
@@ -59,11 +59,11 @@ const BOTTOM: f64 = 30.0;
 const LINE: f64 = 17.0;
 
 /// The plot, with a legend line for each series below it.
-pub fn svg(history: &History, look: &Look) -> String {
-    let (width, field_height) = (f64::from(look.width), f64::from(look.height));
+pub fn svg(history: &History, style: &PlotStyle) -> String {
+    let (width, field_height) = (f64::from(style.width), f64::from(style.height));
     let height = field_height + LINE * history.series.len() as f64 + 8.0;
     let (ground, ink, faint) =
-        if look.dark { ("#14181d", "#d5dae1", "#333b45") } else { ("#ffffff", "#24292f", "#dfe3e8") };
+        if style.dark { ("#14181d", "#d5dae1", "#333b45") } else { ("#ffffff", "#24292f", "#dfe3e8") };
     let (right, bottom) = (width - RIGHT, field_height - BOTTOM);
 
     let values = || history.series.iter().flat_map(|series| series.values.iter().flatten().copied());
@@ -118,7 +118,7 @@ pub fn svg(history: &History, look: &Look) -> String {
     for (at, series) in history.series.iter().enumerate() {
         let path = line(history, series, &x, &y);
         let below = field_height + LINE * at as f64 + 12.0;
-        draw_series(&mut svg, series, &path, &stroke(at, look.dark), below);
+        draw_series(&mut svg, series, &path, &stroke(at, style.dark), below);
     }
     svg.push_str("</svg>\n");
     svg
@@ -286,14 +286,14 @@ mod tests {
     #[test]
     fn a_plot_is_a_golden_file_light_and_dark_and_empty() {
         let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/dashboard");
-        let light = Look { width: 900, height: 300, dark: false };
+        let light = PlotStyle { width: 900, height: 300, dark: false };
         let empty = History { from: 0, to: 86_400, step_seconds: 60, ..History::default() };
-        for (name, history, look) in [
+        for (name, history, style) in [
             ("light.svg", &history(), &light),
-            ("dark.svg", &history(), &Look { width: 400, height: 150, dark: true }),
+            ("dark.svg", &history(), &PlotStyle { width: 400, height: 150, dark: true }),
             ("empty.svg", &empty, &light),
         ] {
-            let drawn = svg(history, look);
+            let drawn = svg(history, style);
             if std::env::var_os("UPDATE_EXPECT").is_some_and(|value| value == "1") {
                 std::fs::create_dir_all(&folder).unwrap();
                 std::fs::write(folder.join(name), &drawn).unwrap();
@@ -332,7 +332,7 @@ mod tests {
             let times: Vec<_> = (0..values.len() as i64).map(|at| from + at * step).collect();
             let to = from + step * (values.len() as i64 + 1);
             let series = vec![Series { path: "a.b".into(), unit: "jobs", values }];
-            let drawn = svg(&History { from, to, step_seconds: step, times, series }, &Look { width, height, dark: false });
+            let drawn = svg(&History { from, to, step_seconds: step, times, series }, &PlotStyle { width, height, dark: false });
             prop_assert!(drawn.len() < 60_000, "{}", drawn.len());
             prop_assert!(!drawn.contains("NaN") && !drawn.contains("inf"), "{}", drawn);
         }
