@@ -40,3 +40,8 @@ fn is_alive(pid: &str) -> bool {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
     !stat.is_empty() && !stat.contains(") Z ")
 }
+
+/// Waits until a process that was killed is gone: the kernel takes its time on a busy machine.
+fn wait_until_dead(pid: &str) {
+    wait_until(&format!("the end of process {pid}"), LONG, || (!is_alive(pid)).then_some(()));
+}

@@ -171,7 +171,7 @@ fn a_signal_ends_the_run_with_its_children() {
     run.stderr.take().unwrap().read_to_string(&mut stderr).unwrap();
     assert_eq!((status.code(), stderr.as_str()), (Some(1), "collect-grid: interrupted; nothing more is sent\n"));
     for pid in pids {
-        wait_until("the child to end", LONG, || (!is_alive(pid.trim())).then_some(()));
+        wait_until_dead(pid.trim());
     }
 }
 

@@ -143,7 +143,7 @@ fn a_grandchild_that_holds_the_pipe_neither_hangs_the_run_nor_outlives_it() {
     assert_eq!((outcome.code, outcome.stderr.as_str()), (Some(0), ""));
     assert_eq!(outcome.lines_with("jobs.all.total"), ["grids.heprc.jobs.all.total 80 1717245000"]);
     let pid = fs::read_to_string(sandbox.path("grandchild")).unwrap();
-    assert!(!is_alive(pid.trim()));
+    wait_until_dead(pid.trim());
 }
 
 #[test]
