@@ -160,3 +160,30 @@ fn no_error_shows_a_value_that_was_taken_from_a_file() {
     }
     fs::remove_file(&file).unwrap();
 }
+
+#[test]
+fn the_configured_interval_rounds_the_times_of_points() {
+    let folder = root("target").join(format!("interval-{}", std::process::id()));
+    fs::create_dir_all(&folder).unwrap();
+    fs::write(
+        folder.join("clouds.json"),
+        r#"{"resources": [{"name": "a", "enabled": true, "max_slots": 5, "vms": []}]}"#,
+    )
+    .unwrap();
+    for (interval, slot) in [("", "1717245000"), ("interval_seconds = 10\n", "1717245030")] {
+        let (clouds, state) = (folder.join("clouds.json"), folder.join("state"));
+        let text = format!(
+            "[grid]\nname = g\n{interval}[cloud_scheduler]\ncommand = cat {}\n[state]\ndirectory = {}\n",
+            clouds.display(),
+            state.display()
+        );
+        fs::write(folder.join("config.cfg"), text).unwrap();
+        fs::set_permissions(folder.join("config.cfg"), std::os::unix::fs::PermissionsExt::from_mode(0o640)).unwrap();
+        let mut program = Command::new(env!("CARGO_BIN_EXE_collect-grid"));
+        let output = program.args(["--dry-run", "--now", "1717245037"]).current_dir(&folder).output().unwrap();
+        let (points, errors) = (String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap());
+        assert_eq!((output.status.code(), errors.as_str()), (Some(0), ""));
+        assert!(!points.is_empty() && points.lines().all(|line| line.ends_with(slot)), "{points}");
+    }
+    fs::remove_dir_all(&folder).unwrap();
+}
