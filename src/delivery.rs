@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, anyhow};
 use serde::{Deserialize, Serialize};
 
-use crate::model::{Dropped, Point, utc};
+use crate::model::{Catalog, Dropped, Point, utc};
 use crate::problem::{Problem, Subject};
 use crate::sinks::{Sent, Sink};
 use crate::spool::{self, Backlog, Batch, Directory, Disk, Entry, Header, Published, Spool, Unreadable};
@@ -337,9 +337,10 @@ impl<D: Disk<Claim: Send + Sync>> Delivery<'_, D> {
 
 /// The points that a sink refused, by name.
 fn by_name<'a>(refused: &'a [(Point, String)], sink: &'a dyn Sink) -> impl Iterator<Item = Dropped> + 'a {
-    refused
-        .iter()
-        .map(|(point, words)| Dropped { name: point.series(), why: format!("{} refused it: {words}", sink.name()) })
+    refused.iter().map(|(point, words)| Dropped {
+        name: point.series().into(),
+        why: format!("{} refused it: {words}", sink.name()),
+    })
 }
 
 /// What a replay did.
@@ -353,10 +354,10 @@ pub struct Replay {
     pub problems: Vec<Problem>,
 }
 
-/// The spool of a state directory.
+/// The spool of a state directory, whose points meet their declarations in `catalog`.
 ///
 /// # Errors
 /// When it cannot be had.
-pub fn open(state: &Path) -> Result<Spool<Directory>> {
-    Directory::open(&state.join("spool")).map(Spool::new)
+pub fn open(state: &Path, catalog: Catalog) -> Result<Spool<Directory>> {
+    Ok(Spool::new(Directory::open(&state.join("spool"))?).declared_by(catalog))
 }

@@ -2,7 +2,7 @@
 
 use anyhow::{Context, Result};
 
-use crate::model::{Catalog, Field, Measurement, Number, Point, Value};
+use crate::model::{Catalog, FieldInfo, Measurement, Number, Point, Value};
 use crate::text::quote;
 
 /// The newest value of one field of a series.
@@ -11,7 +11,7 @@ pub struct Latest {
     /// The series: a point without fields.
     pub series: Point,
     /// The field.
-    pub field: &'static Field,
+    pub field: &'static FieldInfo,
     /// Its time, in nanoseconds.
     pub time: i64,
     /// The value.
@@ -50,7 +50,7 @@ pub struct Values {
     /// Its Carbon path.
     pub path: String,
     /// What it counts, and how it folds.
-    pub field: &'static Field,
+    pub field: &'static FieldInfo,
     /// Times in unix seconds, rising, with values.
     pub values: Vec<(i64, f64)>,
 }

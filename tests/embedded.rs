@@ -72,7 +72,7 @@ impl Model {
     fn write(&mut self, tier: Tier, points: &[Point]) {
         for point in points {
             for (field, value) in point.fields() {
-                self.rows.insert((tier, point.series(), field.into(), point.time()), exact(value));
+                self.rows.insert((tier, point.series().to_string(), field.into(), point.time()), exact(value));
             }
         }
     }
@@ -115,7 +115,7 @@ fn everything(store: &Store) -> anyhow::Result<Model> {
     for tier in Tier::ALL {
         let mut last = BTreeMap::new();
         let mut each = |point: Point| {
-            let before = last.insert(point.series(), point.time());
+            let before = last.insert(point.series().to_string(), point.time());
             model.out_of_order += usize::from(before.is_some_and(|before| before >= point.time()));
             model.write(tier, &[point]);
             Ok(())
@@ -283,7 +283,7 @@ proptest! {
                 };
                 reader.points(tier, &filter, from, to, &mut each, &|_| {}).unwrap();
                 let of = |(t, series, _, time): &(Tier, String, String, i64)| {
-                    *t == tier && expected.contains(series) && *time >= from && *time < to
+                    *t == tier && expected.contains(series.as_str()) && *time >= from && *time < to
                 };
                 let rows = model.rows.iter().filter(|(key, _)| of(key));
                 let rows = rows.map(|(key, value)| (key.clone(), *value)).collect();

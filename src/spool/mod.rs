@@ -34,7 +34,7 @@ use serde::{Deserialize, Serialize};
 pub use self::batch::{Batch, Header, Unreadable};
 pub use self::disk::{Directory, Disk, Quarantined};
 use crate::config::Section;
-use crate::model::carbon_component;
+use crate::model::{Catalog, carbon_component};
 use crate::text::quote;
 
 /// `[spool]`.
@@ -130,6 +130,7 @@ impl Entry {
 #[derive(Debug)]
 pub struct Spool<D> {
     disk: D,
+    catalog: Catalog,
 }
 
 /// A batch that this run has published; nobody else sends it while this lives.
@@ -171,7 +172,13 @@ const SWEPT_AFTER: Duration = Duration::from_secs(2 * 3600);
 impl<D: Disk> Spool<D> {
     /// A spool on `disk`.
     pub fn new(disk: D) -> Self {
-        Self { disk }
+        Self { disk, catalog: Catalog::new(&[]) }
+    }
+
+    /// The same spool, whose points meet their declarations in `catalog` when they are read.
+    #[must_use]
+    pub fn declared_by(self, catalog: Catalog) -> Self {
+        Self { catalog, ..self }
     }
 
     /// Publishes a batch: written aside, synced, renamed, directory synced. After it, nothing but an acknowledgement of
@@ -300,7 +307,13 @@ impl<D: Disk> Spool<D> {
     /// # Errors
     /// The outer one when it cannot be read (gone, disk error), the inner one when it is no batch.
     pub fn read(&self, entry: &Entry) -> io::Result<Result<Batch, Unreadable>> {
-        self.disk.read(&entry.name).map(|bytes| Batch::decode(&bytes))
+        let batch = self.disk.read(&entry.name).map(|bytes| Batch::decode(&bytes));
+        batch.map(|batch| {
+            batch.map(|mut batch| {
+                batch.points.iter_mut().for_each(|point| self.catalog.declare(point));
+                batch
+            })
+        })
     }
 
     /// Notes that `sink` has a batch, and removes the batch when it was the last that owed it. What a crash undoes of

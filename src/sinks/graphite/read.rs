@@ -82,7 +82,7 @@ impl GraphiteReader {
 fn pattern(measurement: &Measurement) -> String {
     let components = measurement.carbon.split('.').map(|component| match component {
         "{field}" => {
-            let fields: Vec<_> = measurement.fields.iter().map(|field| field.name).collect();
+            let fields: Vec<_> = measurement.carbon_fields().map(|field| field.name).collect();
             format!("{{{}}}", fields.join(","))
         }
         tag if tag.starts_with('{') => "*".into(),
