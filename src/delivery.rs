@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, anyhow};
 use serde::{Deserialize, Serialize};
 
-use crate::model::{Dropped, Point, utc};
+use crate::model::{Catalog, Dropped, Point, utc};
 use crate::problem::{Problem, Subject};
 use crate::sinks::{Sent, Sink};
 use crate::spool::{self, Backlog, Batch, Directory, Disk, Entry, Header, Published, Spool, Unreadable};
@@ -351,9 +351,10 @@ impl<D: Disk<Claim: Send + Sync>> Delivery<'_, D> {
 
 /// Returns the points that a sink refused, by series, each with the reason.
 fn refused_by_name<'a>(refused: &'a [(Point, String)], sink: &'a dyn Sink) -> impl Iterator<Item = Dropped> + 'a {
-    refused
-        .iter()
-        .map(|(point, message)| Dropped { name: point.series(), why: format!("{} refused it: {message}", sink.name()) })
+    refused.iter().map(|(point, message)| Dropped {
+        name: point.series().into(),
+        why: format!("{} refused it: {message}", sink.name()),
+    })
 }
 
 /// The result of a replay.
@@ -367,10 +368,11 @@ pub struct Replay {
     pub problems: Vec<Problem>,
 }
 
-/// Opens the spool of a state directory, and creates it if it does not exist.
+/// Opens the spool of a state directory, and creates it if it does not exist. Its points meet their declarations in
+/// `catalog`.
 ///
 /// # Errors
 /// Fails if it cannot be created.
-pub fn open(state: &Path) -> Result<Spool<Directory>> {
-    Directory::open(&state.join("spool")).map(Spool::new)
+pub fn open(state: &Path, catalog: Catalog) -> Result<Spool<Directory>> {
+    Ok(Spool::new(Directory::open(&state.join("spool"))?).declared_by(catalog))
 }

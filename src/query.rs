@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use anyhow::{Context, Result};
 
-use crate::model::{Catalog, Field, Measurement, Number, Point, Tier, Value, Window};
+use crate::model::{Catalog, FieldInfo, Measurement, Number, Point, Tier, Value, Window};
 use crate::text::quote;
 
 /// The newest value of one field of a series.
@@ -13,7 +13,7 @@ pub struct Latest {
     /// The series: a point without fields.
     pub series: Point,
     /// The field.
-    pub field: &'static Field,
+    pub field: &'static FieldInfo,
     /// Its time, in nanoseconds.
     pub time: i64,
     /// The value.
@@ -54,7 +54,7 @@ pub struct Values {
     /// Its Carbon path.
     pub path: String,
     /// What it counts, and how it folds.
-    pub field: &'static Field,
+    pub field: &'static FieldInfo,
     /// The time between two of them, in seconds.
     pub step: i64,
     /// Times in unix seconds, rising, with values.

@@ -22,7 +22,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 use std::{array, env};
 
-use gridmon::model::{Point, Value};
+use gridmon::model::{Field, Fold, Point};
 use rustix::process::{Pid, WaitId, WaitIdOptions, waitid};
 
 // What is printed.
@@ -246,6 +246,10 @@ impl SystemCalls {
 
 // What is measured with.
 
+const KFLOPS: Field<i64> = Field::gauge("kflops", "kflops", Fold::Mean, "as collect-grid has it");
+const DUTY_CYCLE: Field<f64> = Field::gauge("duty_cycle_ratio", "ratio", Fold::Mean, "as collect-grid has it");
+const SLOTS: Field<i64> = Field::count("slots", "slots", "as collect-grid has it");
+
 /// Points of one time (in nanoseconds) as collect-grid makes them, whole numbers small and large and fractions, each a series
 /// and a path of its own.
 pub fn points(count: usize, time: i64) -> Vec<Point> {
@@ -254,20 +258,16 @@ pub fn points(count: usize, time: i64) -> Vec<Point> {
     let point = |at: usize| {
         let number = at as i64;
         match at % 4 {
-            0 => cloud.point(
-                time,
-                ["heprc", &format!("cc-east-{at}")],
-                &[("kflops", Value::Int(1_500_000_000 + 5_000 * number))],
-            ),
+            0 => cloud.point(time, ["heprc", &format!("cc-east-{at}")], &[KFLOPS.of(1_500_000_000 + 5_000 * number)]),
             1 => schedd.point(
                 time,
                 ["heprc", &format!("ce{at}.heprc.example.org")],
-                &[("duty_cycle_ratio", Value::Float(at as f64 / count as f64))],
+                &[DUTY_CYCLE.of(at as f64 / count as f64)],
             ),
             _ => {
                 let (cloud, slot) = (format!("cc-east-{}", at / 256), format!("slot1_{}", at % 256));
                 let tags = ["heprc", cloud.as_str(), "atlas-worker", slot.as_str()];
-                slots.point(time, tags, &[("slots", Value::Int(number % 64))])
+                slots.point(time, tags, &[SLOTS.of(number % 64)])
             }
         }
     };

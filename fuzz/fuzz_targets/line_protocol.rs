@@ -69,7 +69,7 @@ fn comes_back(point: &Point) {
     let line = point.line();
     assert!(!line.contains(char::is_control), "{line:?}");
     assert!(!line.starts_with('#'), "InfluxDB takes {line:?} for a comment");
-    assert_eq!(line.strip_prefix(&point.series()).map(|rest| rest.starts_with(' ')), Some(true), "{line:?}");
+    assert_eq!(line.strip_prefix(point.series()).map(|rest| rest.starts_with(' ')), Some(true), "{line:?}");
     match (point.fault(), Point::from_line(&line)) {
         (None, Ok(again)) => {
             assert_eq!(&again, point, "{line:?}");

@@ -7,7 +7,8 @@ use super::session::Session;
 use super::state::State;
 use super::zero_fill::zero_fill;
 use crate::delivery::{self, Delivery, Outcome};
-use crate::model::{COVERAGE, Collected, Dropped, Point, SECOND, validate};
+use crate::model::collected::SLOTS as COVERED;
+use crate::model::{COVERAGE, Collected, Dropped, Point, SECOND, sort, validate};
 use crate::os::files::host_name;
 use crate::problem::{Problem, Subject};
 use crate::sinks::Sink;
@@ -27,22 +28,25 @@ pub(super) struct Prepared {
 pub(super) fn prepare(session: &mut Session, collected: Collected) -> Prepared {
     let Collected { mut points, complete } = collected;
     let (scope, time) = (session.setup.scope.clone(), session.time);
+    let catalog = session.setup.catalog;
+    points.iter_mut().for_each(|point| catalog.declare(point));
+    sort(&mut points);
     let before: BTreeSet<String> = session.recall("series");
-    let (zeros, series) = zero_fill(&before, &points, &complete, time, session.setup.catalog);
+    let (zeros, series) = zero_fill(&before, &points, &complete, time, catalog);
     points.extend(zeros);
-    points.extend(complete.iter().map(|one| COVERAGE.point(time, [&scope, one.name], &[("slots", 1.into())])));
+    points.extend(complete.iter().map(|one| COVERAGE.point(time, [&scope, one.name], &[COVERED.of(1)])));
     if let Some(last) = session.state.as_ref().filter(|_| session.is_live()).and_then(State::last) {
         points.push(last.point(&scope, &host_name(), session.program.name, session.interval_seconds()));
     }
     session.report.collected = points.len();
     let (points, rejected) = validate(points);
-    Prepared { points, rejected, series: (series != before).then_some(series) }
+    Prepared { points, rejected, series }
 }
 
 /// Spools the points, sends them and what waits, at most until `until`; prunes the sinks; checks the account of every point.
 pub(super) fn publish(session: &mut Session, collected: Collected, until: Instant) -> Vec<Dropped> {
     let Prepared { points, rejected, series } = prepare(session, collected);
-    let spool = delivery::open(&session.directory).map_err(|error| format!("{error:#}"));
+    let spool = delivery::open(&session.directory, session.setup.catalog).map_err(|error| format!("{error:#}"));
     let sinks = (session.setup.sinks)(&session.directory);
     let header = Header {
         program: session.program.name.into(),

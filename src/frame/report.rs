@@ -9,7 +9,7 @@ use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 
 use crate::delivery::Account;
-use crate::model::{Dropped, Field, Fold, Kind, Measurement, Point, SECOND, Tag, Value};
+use crate::model::{Declaration, Dropped, Field, Fold, Measurement, Point, SECOND, Tag};
 use crate::problem::Failing;
 
 /// The report of one run.
@@ -34,29 +34,24 @@ pub struct Report {
     pub failing: BTreeMap<String, Failing>,
 }
 
-const fn tag(name: &'static str) -> Tag {
-    Tag { name, identifies: true }
-}
-
-const fn field(name: &'static str, kind: Kind, unit: &'static str, meaning: &'static str) -> Field {
-    Field { name, kind, unit, meaning, fold: Fold::Mean, count: false }
-}
+const SUCCESS: Field<i64> =
+    Field::gauge("success", "0 or 1", Fold::Mean, "whether everything answered and was delivered");
+const DURATION: Field<f64> = Field::gauge("duration_seconds", "seconds", Fold::Mean, "how long it took");
+const COLLECTED: Field<i64> = Field::gauge("collected", "points", Fold::Mean, "how many it collected");
+const DELIVERED: Field<i64> = Field::gauge("delivered", "points", Fold::Mean, "how many every sink acknowledged");
+const SPOOLED: Field<i64> = Field::gauge("spooled", "points", Fold::Mean, "how many waited for some sink at its end");
+const DROPPED: Field<i64> =
+    Field::gauge("dropped", "points", Fold::Mean, "how many were dropped by name for some sink");
 
 /// The measurement that every cron program sends about its previous run.
-pub static RUN: Measurement = Measurement {
+pub static RUN: Measurement = Measurement::new(Declaration {
     name: "run",
     meaning: "what a run of a program did, sent by the next one with the time of the run it describes",
-    tags: &[tag("grid"), tag("host"), tag("program")],
-    fields: &[
-        field("success", Kind::Int, "0 or 1", "whether everything answered and was delivered"),
-        field("duration_seconds", Kind::Float, "seconds", "how long it took"),
-        field("collected", Kind::Int, "points", "how many it collected"),
-        field("delivered", Kind::Int, "points", "how many every sink acknowledged"),
-        field("spooled", Kind::Int, "points", "how many waited for some sink at its end"),
-        field("dropped", Kind::Int, "points", "how many were dropped by name for some sink"),
-    ],
+    tags: &[Tag::key("grid"), Tag::key("host"), Tag::key("program")],
+    fields: &[SUCCESS.info(), DURATION.info(), COLLECTED.info(), DELIVERED.info(), SPOOLED.info(), DROPPED.info()],
     carbon: "run.{grid}.{host}.{program}.{field}",
-};
+    every: 60,
+});
 
 impl Report {
     /// Returns the first 20 dropped points by name, each with the reason, for a report.
@@ -68,14 +63,13 @@ impl Report {
     pub fn point(&self, grid: &str, host: &str, program: &str, step_seconds: i64) -> Point {
         let most = |count: fn(&Account) -> usize| self.sinks.values().map(count).max().unwrap_or_default();
         let (spooled, dropped) = (most(|account| account.spooled), most(|account| account.dropped));
-        let count = |count: usize| Value::Int(count as i64);
         let fields = [
-            ("success", Value::Int(self.success.into())),
-            ("duration_seconds", Value::Float(self.duration_seconds)),
-            ("collected", count(self.collected)),
-            ("delivered", count(self.collected.saturating_sub(spooled + dropped))),
-            ("spooled", count(spooled)),
-            ("dropped", count(dropped)),
+            SUCCESS.of(self.success.into()),
+            DURATION.of(self.duration_seconds),
+            COLLECTED.of(self.collected as i64),
+            DELIVERED.of(self.collected.saturating_sub(spooled + dropped) as i64),
+            SPOOLED.of(spooled as i64),
+            DROPPED.of(dropped as i64),
         ];
         RUN.point(self.time.div_euclid(step_seconds) * step_seconds * SECOND, [grid, host, program], &fields)
     }

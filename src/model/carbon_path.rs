@@ -1,16 +1,18 @@
 //! Carbon paths: from a point, and back to the number that a path names.
 
-use super::{Field, Measurement, Point, Value, carbon_component};
+use super::declaration::Part;
+use super::name::push_component;
+use super::{FieldInfo, Measurement, Point, Value, carbon_component};
 
 /// What a Carbon path names: one field of one series.
 #[derive(Clone, Debug)]
 pub struct Number {
     /// The measurement.
     pub measurement: &'static Measurement,
-    /// The tags that identify the series, as components of a path.
+    /// The keys of the series, as components of a path.
     pub tags: Vec<(&'static str, String)>,
     /// The field.
-    pub field: &'static Field,
+    pub field: &'static FieldInfo,
 }
 
 /// One value of one path, in Carbon's words.
@@ -32,17 +34,17 @@ impl Datapoint {
 }
 
 impl Measurement {
-    /// What a Carbon path of this measurement says: its tags, as components of a path, and its field; `None` for a path of
+    /// What a Carbon path of this measurement says: its keys, as components of a path, and its field; `None` for a path of
     /// another measurement.
     pub fn read_path(&'static self, path: &str) -> Option<Number> {
         let mut tags = Vec::new();
-        let mut field = self.fields.first()?;
+        let mut field = self.carbon_fields().next()?;
         let (mut template, mut components) = (self.carbon.split('.'), path.split('.'));
         loop {
             match (template.next(), components.next()) {
                 (None, None) => return Some(Number { measurement: self, tags, field }),
                 (Some(name), Some(component)) => match name.strip_prefix('{').and_then(|name| name.strip_suffix('}')) {
-                    Some("field") => field = self.fields.iter().find(|field| field.name == component)?,
+                    Some("field") => field = self.carbon_fields().find(|field| field.name == component)?,
                     Some(tag) if !component.is_empty() && carbon_component(component) == component => {
                         tags.push((tag, component.to_string()));
                     }
@@ -55,17 +57,22 @@ impl Measurement {
     }
 
     /// The Carbon path of one field of `point`, every component safe; `None` when the point lacks a tag that
-    /// the path needs.
+    /// the path needs, and for a field that Carbon does not get.
     pub fn carbon_path(&self, point: &Point, field: &str) -> Option<String> {
-        let mut path = String::with_capacity(self.carbon.len() + 64);
-        let mut rest = self.carbon;
-        while let Some((literal, after)) = rest.split_once('{') {
-            path.push_str(literal);
-            let (name, after) = after.split_once('}')?;
-            path.push_str(&carbon_component(if name == "field" { field } else { point.tag(name)? }));
-            rest = after;
+        if self.field(field).is_some_and(|field| !field.carbon) {
+            return None;
         }
-        path.push_str(rest);
+        let mut path = String::with_capacity(self.carbon.len() + 64);
+        for part in self.template.parts() {
+            match *part {
+                Part::Text(text) => path.push_str(text),
+                Part::Field => path.push_str(&carbon_component(field)),
+                Part::Tag(at) => {
+                    let tag = &self.tags[usize::from(self.sorted[usize::from(at)])];
+                    push_component(point.tag_at(at.into(), tag.name)?, &mut path);
+                }
+            }
+        }
         Some(path)
     }
 }

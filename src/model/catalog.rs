@@ -1,6 +1,6 @@
 //! All measurements that a build knows, handed down from setup/ to whoever meets points of others.
 
-use super::{Measurement, Number};
+use super::{Measurement, Number, Point};
 
 /// All measurements that a build knows.
 #[derive(Clone, Copy, Debug)]
@@ -20,6 +20,16 @@ impl Catalog {
     /// The declaration of the measurement called `name`.
     pub fn measurement(self, name: &str) -> Option<&'static Measurement> {
         self.measurements().find(|measurement| measurement.name == name)
+    }
+
+    /// Tells a point that was read which of its tags are keys and which are labels. A point of an unknown measurement, of a
+    /// newer version for example, stays as it is: all its tags are keys.
+    pub fn declare(self, point: &mut Point) {
+        if point.declaration().is_none()
+            && let Some(measurement) = self.measurement(point.measurement())
+        {
+            point.set_declaration(measurement);
+        }
     }
 
     /// The number that a Carbon path names; `None` for a path that no measurement declares.

@@ -1,6 +1,6 @@
 //! The points of a run, and the measurements that it saw whole.
 
-use super::{Field, Fold, Kind, Measurement, Point, Tag};
+use super::{Declaration, Field, Fold, Measurement, Point, Tag};
 
 /// What a program has collected.
 #[derive(Debug, Default)]
@@ -14,17 +14,14 @@ pub struct Collected {
 
 /// What every cron program sends for each measurement of which it saw every series that there is. Without it a count that
 /// is absent at a time could be zero or unknown, and no mean over an hour could be right.
-pub static COVERAGE: Measurement = Measurement {
+pub static COVERAGE: Measurement = Measurement::new(Declaration {
     name: "coverage",
     meaning: "that a run saw every series of a measurement: a count that is absent at its time is zero, not unknown",
-    tags: &[Tag { name: "grid", identifies: true }, Tag { name: "measurement", identifies: true }],
-    fields: &[Field {
-        name: "slots",
-        kind: Kind::Int,
-        unit: "runs",
-        meaning: "1 for a run; summed over an hour or a day",
-        fold: Fold::Sum,
-        count: false,
-    }],
+    tags: &[Tag::key("grid"), Tag::key("measurement")],
+    fields: &[SLOTS.info()],
     carbon: "coverage.{grid}.{measurement}",
-};
+    every: 60,
+});
+
+/// How many runs a point of [`COVERAGE`] stands for.
+pub const SLOTS: Field<i64> = Field::gauge("slots", "runs", Fold::Sum, "1 for a run; summed over an hour or a day");

@@ -1,10 +1,11 @@
 //! InfluxDB's line protocol, written and read: `measurement,tag=value field=5i,other=2.5 1717245000000000000`.
 
 use std::borrow::Cow;
+use std::fmt::Write as _;
 
 use anyhow::{Context, Result, bail, ensure};
 
-use super::{Name, Point, Value};
+use super::{LONGEST_NAME, Name, Point, Value};
 use crate::text::quote;
 
 impl Point {
@@ -13,58 +14,88 @@ impl Point {
     /// # Errors
     /// When that is no series.
     pub fn of_series(series: &str) -> Result<Self> {
-        ensure!(split_unescaped(series, ' ').is_none(), "{} is more than a series", quote(series));
-        Self::from_parts(series, Vec::new(), 0, series)
+        Self::of_series_with(series, "")
     }
 
-    /// The point of a series, as [`Point::series`] wrote it, with these fields; `read` is what they were read from.
-    fn from_parts(series: &str, fields: Vec<(Name, Value)>, time: i64, read: &str) -> Result<Self> {
+    /// The same with labels, as [`Point::labels_text`] wrote them.
+    ///
+    /// # Errors
+    /// When that is no series, or those are no labels.
+    pub fn of_series_with(series: &str, labels: &str) -> Result<Self> {
+        ensure!(split_unescaped(series, ' ').is_none(), "{} is more than a series", quote(series));
+        Self::from_parts(series, labels, Vec::new(), 0, series)
+    }
+
+    /// The point of a series, as [`Point::series`] wrote it, with these labels and fields; `read` is what they were read from.
+    fn from_parts(series: &str, labels: &str, fields: Vec<(Name, Value)>, time: i64, read: &str) -> Result<Self> {
         let (name, tags) = split_unescaped(series, ',').map_or((series, None), |(name, tags)| (name, Some(tags)));
         let measurement = unescape(name, MEASUREMENT_SPECIALS);
         ensure!(!measurement.is_empty(), "{} has no measurement", quote(read));
         ensure!(!measurement.starts_with('#'), "{} is a comment", quote(read));
-        let tags = pairs(tags)?;
-        let (tag_count, field_count) = (tags.len(), fields.len());
-        let tags = tags.iter().map(|(name, value)| (Cow::Owned(name.clone().into_owned()), value.as_ref()));
-        let point = Self::new(Cow::Owned(measurement.into_owned()), tags, fields, time);
-        ensure!(point.tags.len() == tag_count, "{} has a tag twice", quote(read));
-        ensure!(point.fields.len() == field_count, "{} has a field twice", quote(read));
+        let (keys, labels) = (pairs(tags)?, pairs((!labels.is_empty()).then_some(labels))?);
+        let (tag_count, field_count) = (keys.len() + labels.len(), fields.len());
+        fn owned<'a>((name, value): &'a (Cow<'_, str>, Cow<'_, str>)) -> (Name, &'a str) {
+            (Cow::Owned(name.to_string()), value.as_ref())
+        }
+        let (keys, labels) = (keys.iter().map(owned), labels.iter().map(owned));
+        let point = Self::with_labels(Cow::Owned(measurement.into_owned()), keys, labels, fields, time);
+        ensure!(point.tags().count() == tag_count, "{} has a tag twice", quote(read));
+        ensure!(point.fields().count() == field_count, "{} has a field twice", quote(read));
         Ok(point)
     }
 
-    /// What stays the same from point to point of one series: measurement and tags, in line protocol.
-    pub fn series(&self) -> String {
-        let mut key = String::with_capacity(96);
-        self.write_series(&mut key);
-        key
+    /// Measurement and all tags, keys and labels, in line protocol. Without labels that is the series' name.
+    pub fn tag_set(&self) -> Cow<'_, str> {
+        if !self.has_labels() {
+            return Cow::Borrowed(self.series());
+        }
+        let mut out = String::with_capacity(2 * self.series().len());
+        self.write_tag_set(&mut out);
+        Cow::Owned(out)
+    }
+
+    /// The labels in line protocol: `a=b,c=d`; empty when there are none.
+    pub fn labels_text(&self) -> String {
+        let mut text = String::new();
+        write_pairs(self.labels(), &mut text);
+        text.split_off(text.len().min(1))
+    }
+
+    fn write_tag_set(&self, out: &mut String) {
+        if self.has_labels() {
+            escape(self.measurement(), MEASUREMENT_SPECIALS, out);
+            write_pairs(self.tags(), out);
+        } else {
+            out.push_str(self.series());
+        }
     }
 
     /// The point as one line of line protocol, without the line's end. The time is in nanoseconds.
     pub fn line(&self) -> String {
-        let mut line = String::new();
-        self.write_series(&mut line);
-        for (at, (name, value)) in self.fields.iter().enumerate() {
-            line.push(if at == 0 { ' ' } else { ',' });
-            escape(name, TAG_SPECIALS, &mut line);
-            line.push('=');
-            line.push_str(&value.to_string());
-            if let Value::Int(_) = value {
-                line.push('i');
-            }
-        }
-        line.push(' ');
-        line.push_str(&self.time.to_string());
+        let mut line = String::with_capacity(self.series().len() + 48);
+        self.write_line(&mut line);
         line
     }
 
-    fn write_series(&self, out: &mut String) {
-        escape(&self.measurement, MEASUREMENT_SPECIALS, out);
-        for (name, value) in &self.tags {
-            out.push(',');
+    /// Appends the line of [`Point::line`].
+    pub fn write_line(&self, out: &mut String) {
+        self.write_tag_set(out);
+        for (at, (name, value)) in self.fields().enumerate() {
+            out.push(if at == 0 { ' ' } else { ',' });
             escape(name, TAG_SPECIALS, out);
             out.push('=');
-            escape(value, TAG_SPECIALS, out);
+            match value {
+                Value::Int(value) => {
+                    write_int(value, out);
+                    out.push('i');
+                }
+                Value::Float(_) => {
+                    let _ = write!(out, "{value}");
+                }
+            }
         }
+        out.push(' ');
+        write_int(self.time(), out);
     }
 
     /// The point as one JSON object: measurement, tags, fields and time in nanoseconds.
@@ -80,7 +111,7 @@ impl Point {
             "measurement": self.measurement(),
             "tags": self.tags().map(|(name, value)| (name.to_string(), value.into())).collect::<serde_json::Map<_, _>>(),
             "fields": fields.collect::<serde_json::Map<_, _>>(),
-            "time": self.time,
+            "time": self.time(),
         })
     }
 
@@ -98,15 +129,25 @@ impl Point {
             .into_iter()
             .map(|(name, value)| Ok((Cow::Owned(name.into_owned()), number(&value)?)))
             .collect::<Result<Vec<_>>>()?;
-        Self::from_parts(key, fields, time, line)
+        Self::from_parts(key, "", fields, time, line)
     }
 }
 
 /// Line protocol escapes these in a measurement, and `=` as well in tags and field names.
-const MEASUREMENT_SPECIALS: &[char] = &[',', ' '];
-const TAG_SPECIALS: &[char] = &[',', ' ', '='];
+pub(super) const MEASUREMENT_SPECIALS: &[char] = &[',', ' '];
+pub(super) const TAG_SPECIALS: &[char] = &[',', ' ', '='];
 
-fn escape(text: &str, specials: &[char], out: &mut String) {
+/// Whether a text is safe and stands in line protocol as it is. Most are; a `false` may be one too.
+pub(super) fn is_plain(text: &str) -> bool {
+    let plain = |byte: u8| byte.is_ascii_graphic() && !matches!(byte, b',' | b'=' | b'\\');
+    !text.is_empty() && text.len() <= LONGEST_NAME && text.bytes().all(plain)
+}
+
+pub(super) fn escape(text: &str, specials: &[char], out: &mut String) {
+    if is_plain(text) {
+        out.push_str(text);
+        return;
+    }
     let mut rest = text;
     while let Some(at) = rest.find(specials) {
         out.push_str(&rest[..at]);
@@ -116,6 +157,20 @@ fn escape(text: &str, specials: &[char], out: &mut String) {
         rest = &rest[at + 1..];
     }
     out.push_str(rest);
+}
+
+/// `,name=value` for each.
+fn write_pairs<'a>(pairs: impl Iterator<Item = (&'a str, &'a str)>, out: &mut String) {
+    for (name, value) in pairs {
+        out.push(',');
+        escape(name, TAG_SPECIALS, out);
+        out.push('=');
+        escape(value, TAG_SPECIALS, out);
+    }
+}
+
+fn write_int(value: i64, out: &mut String) {
+    let _ = write!(out, "{value}");
 }
 
 fn unescape<'a>(text: &'a str, specials: &[char]) -> Cow<'a, str> {

@@ -3,6 +3,7 @@
 //! | file | holds |
 //! |---|---|
 //! | measurement.rs | `Measurement`, `Tag`, `Field`: what a program declares |
+//! | declaration.rs | its checks, which run while the crate is built |
 //! | point.rs | `Point`: one observation; `validate`: which points every sink can take |
 //! | name.rs | names from outside made safe, the only place |
 //! | value.rs | `Value`: a whole or a real number |
@@ -17,6 +18,7 @@
 pub mod carbon_path;
 pub mod catalog;
 pub mod collected;
+mod declaration;
 pub mod graphite_time;
 pub mod line;
 pub mod measurement;
@@ -30,9 +32,9 @@ pub mod window;
 pub use self::carbon_path::{Datapoint, Number};
 pub use self::catalog::Catalog;
 pub use self::collected::{COVERAGE, Collected};
-pub use self::measurement::{Field, Fold, Kind, Measurement, Tag};
+pub use self::measurement::{Declaration, Field, FieldInfo, FieldType, FieldValue, Fold, Kind, Measurement, Tag};
 pub use self::name::{LONGEST_NAME, Name, carbon_component, safe_text};
-pub use self::point::{Dropped, Point, validate};
+pub use self::point::{Dropped, Point, sort, validate};
 pub use self::tier::Tier;
 pub use self::time::{SECOND, parse_time, utc};
 pub use self::value::Value;

@@ -29,11 +29,24 @@ pub fn safe_text(text: &str) -> Cow<'_, str> {
 /// and `- _ @ : +` turned into `_`. Dots would split it, `/` makes a folder, `;` starts tags, and graphite-web
 /// cannot render spaces, quotes, brackets, commas or bars.
 pub fn carbon_component(text: &str) -> Cow<'_, str> {
-    let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '@' | ':' | '+');
     match safe_text(text) {
         Cow::Borrowed(safe) if safe.chars().all(fits) => Cow::Borrowed(safe),
         safe => Cow::Owned(safe.chars().map(|c| if fits(c) { c } else { '_' }).collect()),
     }
+}
+
+/// Appends the component of a name that is safe text already, as the names of a point are.
+pub(super) fn push_component(safe: &str, path: &mut String) {
+    if safe.bytes().all(|byte| fits(byte.into())) {
+        path.push_str(safe);
+    } else {
+        path.extend(safe.chars().map(|c| if fits(c) { c } else { '_' }));
+    }
+}
+
+/// Whether a component of a Carbon path can have this character.
+fn fits(c: char) -> bool {
+    c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '@' | ':' | '+')
 }
 
 /// A line that begins with `#` is a comment, and line protocol has no way to write it otherwise.

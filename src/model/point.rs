@@ -1,59 +1,245 @@
 //! One observation, and which points every sink can take.
 
-use std::collections::BTreeSet;
+use std::borrow::Cow;
+use std::fmt;
 
+use super::line::{MEASUREMENT_SPECIALS, TAG_SPECIALS, escape, is_plain};
 use super::name::{safe_measurement, safe_name};
-use super::{Name, Value, safe_text};
+use super::{FieldValue, Kind, Measurement, Name, Value, safe_text};
 
 /// One observation: measurement, tags, fields and time. Its tags and fields are sorted by name and its texts
 /// are safe, so that two points with the same content are equal and line protocol gives back what it was given.
-#[derive(Clone, Debug, PartialEq)]
+///
+/// The name of its series, measurement and keys in line protocol, is written once, when the point is made; all other names
+/// are places in that text or behind it.
+#[derive(Clone)]
 pub struct Point {
-    pub(super) measurement: Name,
-    pub(super) tags: Vec<(Name, String)>,
-    pub(super) fields: Vec<(Name, Value)>,
-    pub(super) time: i64,
+    declaration: Option<&'static Measurement>,
+    /// The series' name, and behind it, as they are, the labels and what the series' name has escaped.
+    text: String,
+    /// Where the series' name ends.
+    series_end: u32,
+    measurement: Span,
+    tags: Vec<TagSpan>,
+    fields: Vec<(Name, Value)>,
+    time: i64,
+}
+
+/// A place in the text of a point.
+#[derive(Clone, Copy, Default)]
+struct Span(u32, u32);
+
+impl Span {
+    fn of(self, text: &str) -> &str {
+        &text[self.0 as usize..self.1 as usize]
+    }
+}
+
+#[derive(Clone, Copy)]
+struct TagSpan {
+    name: Span,
+    value: Span,
+    is_label: bool,
+}
+
+/// A tag on its way into a point: name, value, whether it is a label.
+type Given<'a> = (&'a str, &'a str, bool);
+
+/// Appends a text as it is.
+fn put_raw(text: &mut String, raw: &str) -> Span {
+    let begin = text.len() as u32;
+    text.push_str(raw);
+    Span(begin, text.len() as u32)
+}
+
+/// Appends a text as line protocol writes it; `None` when that is not the text as it is.
+fn put_escaped(text: &mut String, raw: &str, specials: &[char]) -> Option<Span> {
+    if is_plain(raw) {
+        return Some(put_raw(text, raw));
+    }
+    let begin = text.len();
+    escape(raw, specials, text);
+    (text.len() - begin == raw.len()).then_some(Span(begin as u32, text.len() as u32))
 }
 
 impl Point {
-    /// A point with its texts made safe and its tags and fields sorted by name. Of two values for one name the
-    /// first stays.
+    /// A point with its texts made safe and its tags and fields sorted by name; all its tags are keys. Of two values for one
+    /// name the first stays.
     pub fn new<'a>(
         measurement: Name,
         tags: impl IntoIterator<Item = (Name, &'a str)>,
         fields: impl IntoIterator<Item = (Name, Value)>,
         time: i64,
     ) -> Self {
-        let mut tags: Vec<_> =
-            tags.into_iter().map(|(name, value)| (safe_name(name), safe_text(value).into_owned())).collect();
+        Self::with_labels(measurement, tags, [], fields, time)
+    }
+
+    /// The same with tags that only describe the series.
+    pub(super) fn with_labels<'a>(
+        measurement: Name,
+        keys: impl IntoIterator<Item = (Name, &'a str)>,
+        labels: impl IntoIterator<Item = (Name, &'a str)>,
+        fields: impl IntoIterator<Item = (Name, Value)>,
+        time: i64,
+    ) -> Self {
+        let safe = |is_label| move |(name, value): (Name, &'a str)| (safe_name(name), safe_text(value), is_label);
+        let mut tags: Vec<_> = keys.into_iter().map(safe(false)).chain(labels.into_iter().map(safe(true))).collect();
         tags.sort_by(|a, b| a.0.cmp(&b.0));
         tags.dedup_by(|b, a| a.0 == b.0);
         let mut fields: Vec<_> = fields.into_iter().map(|(name, value)| (safe_name(name), value)).collect();
         fields.sort_by(|a, b| a.0.cmp(&b.0));
         fields.dedup_by(|b, a| a.0 == b.0);
-        Self { measurement: safe_measurement(measurement), tags, fields, time }
+        let given: Vec<Given> =
+            tags.iter().map(|(name, value, label)| (name.as_ref(), value.as_ref(), *label)).collect();
+        let mut point = Self { fields, time, ..Self::empty() };
+        point.write_names(&safe_measurement(measurement), given.len(), |at| given[at]);
+        point
     }
 
-    /// A point of the same series.
-    pub fn at(&self, time: i64, fields: impl IntoIterator<Item = (Name, Value)>) -> Self {
-        let mut point = Self::new("_".into(), [], fields, time);
-        (point.measurement, point.tags) = (self.measurement.clone(), self.tags.clone());
+    /// A point of a declared measurement: the tag values in the declared order. A point with too many tags has one without a
+    /// declaration, so that [`Point::fault`] finds it.
+    pub(super) fn declared(
+        declaration: &'static Measurement,
+        time: i64,
+        values: &[&str],
+        given: &[FieldValue],
+    ) -> Self {
+        let mut fields = Vec::with_capacity(given.len());
+        fields.extend(given.iter().map(|field| (Cow::Borrowed(field.name), field.value)));
+        if fields.len() > 1 {
+            fields.sort_by(|a, b| a.0.cmp(&b.0));
+            fields.dedup_by(|b, a| a.0 == b.0);
+        }
+        let mut point = Self { declaration: Some(declaration), fields, time, ..Self::empty() };
+        let tags = declaration.tags;
+        if values.len() == tags.len() && values.iter().all(|value| is_plain(value)) {
+            point.write_names(declaration.name, tags.len(), |at| {
+                let at = usize::from(declaration.sorted[at]);
+                (tags[at].name, values[at], !tags[at].identifies)
+            });
+        } else {
+            let names = tags.iter().map(|tag| (tag.name, !tag.identifies)).chain([("_", false)]);
+            let mut safe: Vec<_> =
+                names.zip(values).map(|((name, label), value)| (name, safe_text(value), label)).collect();
+            safe.sort_by(|a, b| a.0.cmp(b.0));
+            point.write_names(declaration.name, safe.len(), |at| (safe[at].0, &safe[at].1, safe[at].2));
+        }
         point
+    }
+
+    fn empty() -> Self {
+        Self {
+            declaration: None,
+            text: String::new(),
+            series_end: 0,
+            measurement: Span::default(),
+            tags: Vec::new(),
+            fields: Vec::new(),
+            time: 0,
+        }
+    }
+
+    /// Writes the names of a point: safe texts, sorted by name, `count` of them.
+    fn write_names<'a>(&mut self, measurement: &str, count: usize, given: impl Fn(usize) -> Given<'a>) {
+        let mut text = String::with_capacity(96);
+        let mut tags = Vec::with_capacity(count);
+        let name = put_escaped(&mut text, measurement, MEASUREMENT_SPECIALS);
+        let mut is_whole = name.is_some();
+        for at in 0..count {
+            let (name, value, is_label) = given(at);
+            if is_label {
+                tags.push((None, None));
+                is_whole = false;
+                continue;
+            }
+            text.push(',');
+            let name = put_escaped(&mut text, name, TAG_SPECIALS);
+            text.push('=');
+            let value = put_escaped(&mut text, value, TAG_SPECIALS);
+            is_whole &= name.is_some() && value.is_some();
+            tags.push((name, value));
+        }
+        self.series_end = text.len() as u32;
+        self.measurement = name.unwrap_or_else(|| put_raw(&mut text, measurement));
+        let rest = |(at, (name, value)): (usize, (Option<Span>, Option<Span>))| {
+            let given = if is_whole { ("", "", false) } else { given(at) };
+            TagSpan {
+                name: name.unwrap_or_else(|| put_raw(&mut text, given.0)),
+                value: value.unwrap_or_else(|| put_raw(&mut text, given.1)),
+                is_label: given.2,
+            }
+        };
+        self.tags = tags.into_iter().enumerate().map(rest).collect();
+        self.text = text;
+    }
+
+    /// A point of the same series with the same labels.
+    pub fn at(&self, time: i64, fields: impl IntoIterator<Item = (Name, Value)>) -> Self {
+        let fields = Self::new("_".into(), [], fields, time).fields;
+        Self { fields, time, ..self.clone() }
+    }
+
+    /// Notes the declaration of the point's measurement: its labels are no part of the series' name. Other tags, declared or
+    /// not, are keys. A point that has a declaration keeps it.
+    pub(super) fn set_declaration(&mut self, declaration: &'static Measurement) {
+        if self.declaration.is_some() {
+            return;
+        }
+        self.declaration = Some(declaration);
+        let is_label = |name: &str| declaration.tags.iter().any(|tag| tag.name == name && !tag.identifies);
+        if self.tags.iter().all(|tag| is_label(tag.name.of(&self.text)) == tag.is_label) {
+            return;
+        }
+        let old = std::mem::take(&mut self.text);
+        let tags = std::mem::take(&mut self.tags);
+        self.write_names(self.measurement.of(&old), tags.len(), |at| {
+            let name = tags[at].name.of(&old);
+            (name, tags[at].value.of(&old), is_label(name))
+        });
+    }
+
+    /// The declaration of its measurement; `None` for a point that was read and has not met it.
+    pub fn declaration(&self) -> Option<&'static Measurement> {
+        self.declaration
     }
 
     /// The name of its measurement.
     pub fn measurement(&self) -> &str {
-        &self.measurement
+        self.measurement.of(&self.text)
     }
 
-    /// Its tags, sorted by name, none empty.
+    /// The name of its series, which stays the same from point to point: measurement and keys in line protocol.
+    pub fn series(&self) -> &str {
+        &self.text[..self.series_end as usize]
+    }
+
+    /// Its tags, keys and labels, sorted by name, none empty.
     pub fn tags(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.tags.iter().map(|(name, value)| (name.as_ref(), value.as_str()))
+        self.tags.iter().map(|tag| (tag.name.of(&self.text), tag.value.of(&self.text)))
+    }
+
+    /// The tags that describe its series, sorted by name.
+    pub fn labels(&self) -> impl Iterator<Item = (&str, &str)> {
+        let labels = self.tags.iter().filter(|tag| tag.is_label);
+        labels.map(|tag| (tag.name.of(&self.text), tag.value.of(&self.text)))
+    }
+
+    /// Whether any tag describes its series.
+    pub fn has_labels(&self) -> bool {
+        self.tags.iter().any(|tag| tag.is_label)
     }
 
     /// The value of one tag.
     pub fn tag(&self, name: &str) -> Option<&str> {
         self.tags().find(|tag| tag.0 == name).map(|tag| tag.1)
+    }
+
+    /// The value of the tag called `name`, which mostly is the one at `at`.
+    pub(super) fn tag_at(&self, at: usize, name: &str) -> Option<&str> {
+        match self.tags.get(at) {
+            Some(tag) if tag.name.of(&self.text) == name => Some(tag.value.of(&self.text)),
+            _ => self.tag(name),
+        }
     }
 
     /// Its fields, sorted by name.
@@ -66,15 +252,48 @@ impl Point {
         self.time
     }
 
-    /// Why no sink can take this point; `None` for a good one.
+    /// Why no sink can take this point, or why it is not what its measurement declares; `None` for a good one.
     pub fn fault(&self) -> Option<String> {
         if self.fields.is_empty() {
             return Some("it has no field".into());
         }
-        self.fields().find_map(|(name, value)| match value {
-            Value::Float(float) if !float.is_finite() => Some(format!("field {name} is {float}")),
-            _ => None,
-        })
+        if let Some(declaration) = self.declaration
+            && declaration.tags.len() != self.tags.len()
+        {
+            return Some(format!("it has {} tags, and {} are declared", self.tags.len(), declaration.tags.len()));
+        }
+        self.fields().find_map(|(name, value)| self.field_fault(name, value))
+    }
+
+    fn field_fault(&self, name: &str, value: Value) -> Option<String> {
+        match value {
+            Value::Float(float) if !float.is_finite() => return Some(format!("field {name} is {float}")),
+            _ => {}
+        }
+        let declaration = self.declaration?;
+        let Some(field) = declaration.field(name) else { return Some(format!("field {name} is not declared")) };
+        let kind = match value {
+            Value::Int(_) => Kind::Int,
+            Value::Float(_) => Kind::Float,
+        };
+        (kind != field.kind).then(|| format!("field {name} is {kind}, declared as {}", field.kind))
+    }
+}
+
+/// Points are equal when a sink cannot tell them apart, whether or not they have met their declaration.
+impl PartialEq for Point {
+    fn eq(&self, other: &Self) -> bool {
+        self.time == other.time
+            && self.measurement() == other.measurement()
+            && self.fields == other.fields
+            && self.tags().eq(other.tags())
+    }
+}
+
+/// A point as its line.
+impl fmt::Debug for Point {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(&self.line())
     }
 }
 
@@ -87,25 +306,28 @@ pub struct Dropped {
     pub why: String,
 }
 
-/// The points that every sink can be given, sorted by series and time, and those that none can: faulty values,
-/// and the second of two points that would be one row (same series, same time).
+/// Sorts points by series and time. The sort is stable: of two points of one row the one that came first stays first.
+pub fn sort(points: &mut Vec<Point>) {
+    if !points.is_sorted_by(|a, b| (a.series(), a.time) <= (b.series(), b.time)) {
+        points.sort_by(|a, b| (a.series(), a.time).cmp(&(b.series(), b.time)));
+    }
+}
+
+/// The points that every sink can be given, sorted by series and time, and those that none can: faulty values, points that
+/// are not what their measurement declares, and the second of two points that would be one row (same series, same time).
 pub fn validate(mut points: Vec<Point>) -> (Vec<Point>, Vec<Dropped>) {
-    // The sort is stable: of two points of one row the one that came first stays.
-    points.sort_by_cached_key(|point| (point.series(), point.time));
+    sort(&mut points);
     let mut dropped = Vec::new();
-    let mut seen = BTreeSet::new();
-    points.retain(|point| {
-        let name = point.series();
+    let mut good: Vec<Point> = Vec::with_capacity(points.len());
+    for point in points {
+        let is_row_of = |last: &Point| last.time == point.time && last.series() == point.series();
         let why = point
             .fault()
-            .or_else(|| (!seen.insert((name.clone(), point.time))).then(|| "another point has the same name".into()));
+            .or_else(|| good.last().is_some_and(is_row_of).then(|| "another point has the same name".into()));
         match why {
-            Some(why) => {
-                dropped.push(Dropped { name, why });
-                false
-            }
-            None => true,
+            Some(why) => dropped.push(Dropped { name: point.series().into(), why }),
+            None => good.push(point),
         }
-    });
-    (points, dropped)
+    }
+    (good, dropped)
 }

@@ -4,20 +4,21 @@ use proptest::prelude::*;
 
 use super::*;
 
-static SLOTS: Measurement = Measurement {
+const BUSY: Field<i64> = Field::count("busy", "slots", "those with a job");
+const LOAD: Field<f64> = Field::gauge("load", "ratio", Fold::Mean, "how busy they are");
+
+static SLOTS: Measurement = Measurement::new(Declaration {
     name: "slots",
     meaning: "slots",
-    tags: &[Tag { name: "grid", identifies: true }, Tag { name: "slot", identifies: true }],
-    fields: &[
-        Field { name: "busy", kind: Kind::Int, unit: "slots", meaning: "", fold: Fold::Mean, count: true },
-        Field { name: "load", kind: Kind::Float, unit: "ratio", meaning: "", fold: Fold::Mean, count: false },
-    ],
+    tags: &[Tag::key("grid"), Tag::key("slot")],
+    fields: &[BUSY.info(), LOAD.info()],
     carbon: "grids.{grid}.slots.{slot}.{field}",
-};
+    every: 60,
+});
 
 #[test]
 fn a_point_is_written_as_influxdb_expects_it() {
-    let point = SLOTS.point(7, ["a grid", "x=1,y"], &[("load", 2.0.into()), ("busy", 3.into())]);
+    let point = SLOTS.point(7, ["a grid", "x=1,y"], &[LOAD.of(2.0), BUSY.of(3)]);
     assert_eq!(point.line(), r"slots,grid=a\ grid,slot=x\=1\,y busy=3i,load=2.0 7");
     assert_eq!(SLOTS.carbon_path(&point, "busy").as_deref(), Some("grids.a_grid.slots.x_1_y.busy"));
     assert_eq!(
@@ -50,8 +51,8 @@ fn foreign_lines_are_read_or_refused_in_words() {
 
 #[test]
 fn faulty_and_repeated_points_are_dropped_by_name_and_the_first_stays() {
-    let point = |slot, busy: i64| SLOTS.point(7, ["g", slot], &[("busy", busy.into())]);
-    let faulty = SLOTS.point(7, ["g", "b"], &[("load", f64::NAN.into())]);
+    let point = |slot, busy: i64| SLOTS.point(7, ["g", slot], &[BUSY.of(busy)]);
+    let faulty = SLOTS.point(7, ["g", "b"], &[LOAD.of(f64::NAN)]);
     let empty = SLOTS.point(7, ["g", "e"], &[]);
     let (points, dropped) = validate(vec![point("c", 1), faulty, point("a", 2), point("c", 3), empty]);
     assert_eq!(points, [point("a", 2), point("c", 1)]);
@@ -82,6 +83,70 @@ fn names_keep_what_is_safe_and_lose_what_is_not() {
     }
     assert_eq!(safe_text(&"é".repeat(150)).len(), 200);
     assert_eq!(safe_text(&"€".repeat(150)).len(), 198);
+}
+
+#[test]
+fn a_point_that_its_measurement_does_not_declare_is_dropped_by_name() {
+    let other: Field<i64> = Field::count("nosuch", "slots", "of another measurement");
+    let retyped: Field<f64> = Field::gauge("busy", "slots", Fold::Mean, "of another measurement");
+    let points = vec![
+        SLOTS.point(7, ["g", "a"], &[other.of(1)]),
+        SLOTS.point(7, ["g", "b"], &[retyped.of(1.0)]),
+        SLOTS.point(7, ["g"], &[BUSY.of(1)]),
+        SLOTS.point(7, ["g", "c", "d"], &[BUSY.of(1)]),
+        SLOTS.point(7, ["g", "e"], &[BUSY.of(1)]),
+    ];
+    let good = points[4].clone();
+    let (points, dropped) = validate(points);
+    assert_eq!(points, [good]);
+    let dropped: Vec<_> = dropped.iter().map(|drop| format!("{}: {}", drop.name, drop.why)).collect();
+    assert_eq!(
+        dropped,
+        [
+            "slots,_=d,grid=g,slot=c: it has 3 tags, and 2 are declared",
+            "slots,grid=g: it has 1 tags, and 2 are declared",
+            "slots,grid=g,slot=a: field nosuch is not declared",
+            "slots,grid=g,slot=b: field busy is float, declared as int",
+        ]
+    );
+}
+
+static QUEUE: Measurement = Measurement::new(Declaration {
+    name: "queue",
+    meaning: "a queue",
+    tags: &[Tag::key("queue"), Tag::label("tier"), Tag::label("state"), Tag::key("status")],
+    fields: &[JOBS.info(), SEQUENCE.info()],
+    carbon: "queues.{queue}.{status}",
+    every: 600,
+});
+
+const JOBS: Field<i64> = Field::count("jobs", "jobs", "those in the queue");
+const SEQUENCE: Field<i64> = Field::gauge("sequence", "seconds", Fold::Last, "into the slot").without_carbon();
+
+#[test]
+fn labels_stand_beside_the_series() {
+    static ALL: [&Measurement; 1] = [&QUEUE];
+    let catalog = Catalog::new(&ALL);
+    let point = QUEUE.point(7, ["q 1", "T2", "on=line", "idle"], &[JOBS.of(5), SEQUENCE.of(3)]);
+    assert_eq!(point.series(), r"queue,queue=q\ 1,status=idle");
+    assert_eq!(point.labels_text(), r"state=on\=line,tier=T2");
+    assert_eq!(point.line(), r"queue,queue=q\ 1,state=on\=line,status=idle,tier=T2 jobs=5i,sequence=3i 7");
+    assert_eq!(point.tag_set(), r"queue,queue=q\ 1,state=on\=line,status=idle,tier=T2");
+    assert_eq!(point.tag("state"), Some("on=line"));
+
+    // A point that is read meets its declaration afterwards.
+    let mut read = Point::from_line(&point.line()).unwrap();
+    assert_eq!((read.series(), read.labels().count()), (read.tag_set().as_ref(), 0));
+    assert_eq!(read, point);
+    catalog.declare(&mut read);
+    assert_eq!((read.series(), read.labels_text(), read.line()), (point.series(), point.labels_text(), point.line()));
+    let stored = Point::of_series_with(point.series(), &point.labels_text()).unwrap();
+    assert_eq!((stored.series(), stored.tag_set()), (point.series(), point.tag_set()));
+
+    // A newer version has one tag more, an older one has one less: tags that are no declared labels are keys.
+    let mut newer = Point::from_line("queue,new=1,queue=q,tier=T2 jobs=5i 7").unwrap();
+    catalog.declare(&mut newer);
+    assert_eq!((newer.series(), newer.labels_text().as_str()), ("queue,new=1,queue=q", "tier=T2"));
 }
 
 fn number_value() -> impl Strategy<Value = Value> {
@@ -141,7 +206,7 @@ proptest! {
 
     #[test]
     fn a_carbon_path_has_as_many_components_as_declared(grid in any::<String>(), slot in any::<String>()) {
-        let point = SLOTS.point(7, [&grid, &slot], &[("busy", 3.into())]);
+        let point = SLOTS.point(7, [&grid, &slot], &[BUSY.of(3)]);
         let path = SLOTS.carbon_path(&point, "busy").unwrap();
         prop_assert_eq!(path.split('.').count(), 5);
         let Number { tags, field, .. } = SLOTS.read_path(&path).unwrap();

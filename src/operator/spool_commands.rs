@@ -160,7 +160,7 @@ pub fn flush(config: &Config) -> Result<ExitCode> {
         print_line("nothing waits");
         return Ok(ExitCode::SUCCESS);
     }
-    let spool = delivery::open(&directory)?;
+    let spool = delivery::open(&directory, setup::CATALOG)?;
     let sinks = setup::sinks(config, &directory);
     let mut all_sent = true;
     for sink in &sinks {

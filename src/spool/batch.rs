@@ -71,7 +71,7 @@ impl Batch {
     pub fn encode(&self) -> Result<Vec<u8>> {
         let mut body = String::new();
         for point in &self.points {
-            body.push_str(&point.line());
+            point.write_line(&mut body);
             body.push('\n');
         }
         ensure!(body.len() as u64 <= MAX_BODY, "{} bytes are too many for one batch", body.len());

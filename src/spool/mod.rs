@@ -35,7 +35,7 @@ use serde::{Deserialize, Serialize};
 pub use self::batch::{Batch, Header, Unreadable};
 pub use self::disk::{Directory, Disk, Quarantined};
 use crate::config::{Key, Kind, Section, Unset, Values};
-use crate::model::carbon_component;
+use crate::model::{Catalog, carbon_component};
 use crate::text::quote;
 
 /// `[spool]`.
@@ -159,6 +159,7 @@ impl Entry {
 #[derive(Debug)]
 pub struct Spool<D> {
     disk: D,
+    catalog: Catalog,
 }
 
 /// A batch that this run has published. No other process sends it until this is dropped.
@@ -200,7 +201,13 @@ const SWEPT_AFTER: Duration = Duration::from_secs(2 * 3600);
 impl<D: Disk> Spool<D> {
     /// Creates a spool on `disk`.
     pub fn new(disk: D) -> Self {
-        Self { disk }
+        Self { disk, catalog: Catalog::new(&[]) }
+    }
+
+    /// The same spool, whose points meet their declarations in `catalog` when they are read.
+    #[must_use]
+    pub fn declared_by(self, catalog: Catalog) -> Self {
+        Self { catalog, ..self }
     }
 
     /// Publishes a batch: writes a temporary file, syncs it, renames it and syncs the directory. Afterwards only the
@@ -331,7 +338,13 @@ impl<D: Disk> Spool<D> {
     /// Returns the outer error if the file cannot be read (removed, disk error), the inner one if it does not contain a
     /// batch.
     pub fn read(&self, entry: &Entry) -> io::Result<Result<Batch, Unreadable>> {
-        self.disk.read(&entry.name).map(|bytes| Batch::decode(&bytes))
+        let batch = self.disk.read(&entry.name).map(|bytes| Batch::decode(&bytes));
+        batch.map(|batch| {
+            batch.map(|mut batch| {
+                batch.points.iter_mut().for_each(|point| self.catalog.declare(point));
+                batch
+            })
+        })
     }
 
     /// Records that `sink` has acknowledged a batch, and removes the batch if no other sink is pending. If a crash

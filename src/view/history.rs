@@ -160,14 +160,14 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::model::{Field, Kind};
+    use crate::model::{Field, FieldInfo};
 
-    static MEAN: Field =
-        Field { name: "jobs", kind: Kind::Int, unit: "jobs", meaning: "", fold: Fold::Mean, count: true };
-    static MOST: Field =
-        Field { name: "jobs", kind: Kind::Int, unit: "jobs", meaning: "", fold: Fold::Max, count: true };
+    static MEAN: FieldInfo = JOBS.info();
+    static MOST: FieldInfo = JOBS.folded(Fold::Max).info();
 
-    fn values(field: &'static Field, values: &[(i64, f64)]) -> Values {
+    const JOBS: Field<i64> = Field::count("jobs", "jobs", "");
+
+    fn values(field: &'static FieldInfo, values: &[(i64, f64)]) -> Values {
         Values { path: "a.b".into(), field, step: 60, values: values.to_vec() }
     }
 

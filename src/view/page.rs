@@ -364,7 +364,7 @@ impl Page {
             title: measurement.name,
             section,
             program: "",
-            every: 60,
+            every: measurement.every,
             tables: vec![table].leak(),
             text: &[],
             json: &[],

@@ -82,7 +82,7 @@ struct Bench {
 impl Bench {
     fn new(names: &[&'static str]) -> Self {
         let folder = TempDir::new();
-        let spool = delivery::open(folder.path()).unwrap();
+        let spool = delivery::open(folder.path(), gridmon::setup::CATALOG).unwrap();
         let recorder = |name: &&'static str| {
             std::sync::Arc::new(Recorder { name, behaviour: Mutex::new(up), got: Mutex::default() })
         };

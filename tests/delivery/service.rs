@@ -15,17 +15,20 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, anyhow, ensure};
 use clap::Parser;
 use gridmon::frame::{Clock, Common, Program, Run, Setup, service};
-use gridmon::model::{Catalog, Collected, Field, Fold, Kind, Measurement, Tag};
+use gridmon::model::{Catalog, Collected, Declaration, Field, Fold, Measurement, Tag};
 use gridmon::sinks::{Sent, Sink};
 use gridmon::spool::{self, Batch};
 
-static TINY: Measurement = Measurement {
+const VALUE: Field<i64> = Field::gauge("value", "ticks", Fold::Last, "the time of the tick");
+
+static TINY: Measurement = Measurement::new(Declaration {
     name: "tiny",
     meaning: "the number of a tick",
-    tags: &[Tag { name: "grid", identifies: true }],
-    fields: &[Field { name: "value", kind: Kind::Int, unit: "ticks", meaning: "", fold: Fold::Last, count: false }],
+    tags: &[Tag::key("grid")],
+    fields: &[VALUE.info()],
     carbon: "tiny.{grid}.value",
-};
+    every: 60,
+});
 
 static PROGRAM: Program =
     Program { name: "tiny-service", interval_seconds: 10, deadline_seconds: 8, sources: &[], measurements: &[&TINY] };
@@ -187,7 +190,7 @@ struct Args {
 fn the_service_itself() {
     let Some(folder) = std::env::var_os("GRIDMON_TEST_SERVICE").map(PathBuf::from) else { return };
     let tick = |run: &Run<PathBuf>| {
-        let point = TINY.point(run.time, ["g"], &[("value", run.now.into())]);
+        let point = TINY.point(run.time, ["g"], &[VALUE.of(run.now)]);
         append(&folder.join("collected"), &(point.line() + "\n"));
         // A tick that is told to be slow gives the test the time to end the service in the middle of it.
         while folder.join("slow").exists() {

@@ -59,7 +59,7 @@ impl Sink for Shared {
         let mut rows = self.0.rows.lock().unwrap();
         for point in &points[..count] {
             let (_, value) = point.fields().next().unwrap();
-            rows.insert((point.series(), point.time()), value);
+            rows.insert((point.series().to_string(), point.time()), value);
         }
         let result = if mood == Mood::Up && !self.0.disk.is_dead() { Ok(()) } else { Err(anyhow::anyhow!("{mood:?}")) };
         Sent { dropped: vec![], refused: vec![], result }
@@ -127,7 +127,7 @@ fn schedule(seed: u64, figures: &mut Figures) {
             })
             .collect();
         for point in &points {
-            collected.insert((point.series(), point.time()), point.fields().next().unwrap().1);
+            collected.insert((point.series().to_string(), point.time()), point.fields().next().unwrap().1);
         }
         let spool = Spool::new(disk.clone());
         let header = Header {
@@ -177,7 +177,7 @@ fn schedule(seed: u64, figures: &mut Figures) {
     for store in &stores {
         let rows = store.rows.lock().unwrap();
         for point in promised.values().flatten() {
-            let row = (point.series(), point.time());
+            let row = (point.series().to_string(), point.time());
             assert!(rows.contains_key(&row), "seed {seed}: {} lost {row:?}; files {:#?}", store.name, disk.files());
         }
         for (row, value) in rows.iter() {

@@ -13,7 +13,7 @@ use std::{fs, thread};
 use anyhow::{Result, bail};
 use gridmon::dashboard::config::Source as From;
 use gridmon::dashboard::{Config, Dashboard, serve};
-use gridmon::model::{Field, Fold, Kind, Measurement, Point, SECOND, Tag};
+use gridmon::model::{Declaration, Field, FieldInfo, Fold, Measurement, Point, SECOND, Tag};
 use gridmon::monitors::grid::page::GRIDS;
 use gridmon::query::{self, Latest, Values, Wanted};
 use gridmon::view::page::{self, Page, Table};
@@ -23,43 +23,41 @@ use gridmon::view::{table, text};
 const NOW: i64 = 1_717_245_000;
 
 /// A measurement that no page declares.
-static QUEUE: Measurement = Measurement {
+static QUEUE: Measurement = Measurement::new(Declaration {
     name: "made_up_queue",
     meaning: "a queue of a made-up batch system",
-    tags: &[
-        Tag { name: "cluster", identifies: true },
-        Tag { name: "queue", identifies: true },
-        Tag { name: "kind", identifies: true },
-        Tag { name: "state", identifies: false },
-    ],
+    tags: &[Tag::key("cluster"), Tag::key("queue"), Tag::key("kind"), Tag::label("state")],
     fields: &[
-        field("jobs", Kind::Int, "jobs", "how many wait <now>"),
-        field("wait_seconds", Kind::Float, "seconds", "how long the oldest has waited"),
-        field("used", Kind::Int, "cpus", "cores at work"),
+        int("jobs", "jobs", "how many wait <now>"),
+        float("wait_seconds", "seconds", "how long the oldest has waited"),
+        int("used", "cpus", "cores at work"),
     ],
     carbon: "made_up.{cluster}.{queue}.{kind}.{field}",
-};
+    every: 60,
+});
 
 /// A farm of made-up hosts, looked at every five minutes.
-static HOST: Measurement = Measurement {
+static HOST: Measurement = Measurement::new(Declaration {
     name: "made_up_host",
     meaning: "a made-up host",
-    tags: &[Tag { name: "host", identifies: true }],
+    tags: &[Tag::key("host")],
     fields: &[
-        field("alive", Kind::Int, "0 or 1", "whether it answered"),
-        field("open", Kind::Int, "0 or 1", "whether it takes jobs"),
-        field("load", Kind::Float, "threads", "its load"),
+        int("alive", "0 or 1", "whether it answered"),
+        int("open", "0 or 1", "whether it takes jobs"),
+        float("load", "threads", "its load"),
     ],
     carbon: "farm.{host}.{field}",
-};
+    every: 60,
+});
 
-static HOST_JOBS: Measurement = Measurement {
+static HOST_JOBS: Measurement = Measurement::new(Declaration {
     name: "made_up_host_jobs",
     meaning: "its jobs",
-    tags: &[Tag { name: "host", identifies: true }, Tag { name: "state", identifies: true }],
-    fields: &[field("jobs", Kind::Int, "jobs", "by state")],
+    tags: &[Tag::key("host"), Tag::key("state")],
+    fields: &[int("jobs", "jobs", "by state")],
     carbon: "farm.{host}.jobs.{state}",
-};
+    every: 60,
+});
 
 static FARM: Page = Page {
     name: "farm",
@@ -84,8 +82,12 @@ static FARM: Page = Page {
     json: &[page::place(&HOST, "hosts.{host}.facts.{field}")],
 };
 
-const fn field(name: &'static str, kind: Kind, unit: &'static str, meaning: &'static str) -> Field {
-    Field { name, kind, unit, meaning, fold: Fold::Mean, count: false }
+const fn int(name: &'static str, unit: &'static str, meaning: &'static str) -> FieldInfo {
+    Field::<i64>::gauge(name, unit, Fold::Mean, meaning).info()
+}
+
+const fn float(name: &'static str, unit: &'static str, meaning: &'static str) -> FieldInfo {
+    Field::<f64>::gauge(name, unit, Fold::Mean, meaning).info()
 }
 
 /// What the store holds, and the clock.
@@ -111,8 +113,8 @@ fn latest(lines: &str) -> Vec<Latest> {
         for (name, value) in point.fields() {
             let Some(field) = fields.iter().find(|field| field.name == name) else { continue };
             let every = if point.measurement().starts_with("made_up_host") { 300 } else { 60 };
-            let series = Point::of_series(&point.series()).unwrap();
-            let key = (point.series(), name.to_string());
+            let series = Point::of_series(point.series()).unwrap();
+            let key = (point.series().to_string(), name.to_string());
             match newest.get(&key) {
                 Some(Latest { time, .. }) if *time > point.time() => {}
                 _ => drop(newest.insert(key, Latest { series, field, time: point.time(), value, every })),

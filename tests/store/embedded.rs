@@ -71,7 +71,7 @@ impl Model {
     fn write(&mut self, tier: Tier, points: &[Point]) {
         for point in points {
             for (field, value) in point.fields() {
-                self.rows.insert((tier, point.series(), field.into(), point.time()), exact(value));
+                self.rows.insert((tier, point.series().to_string(), field.into(), point.time()), exact(value));
             }
         }
     }
@@ -114,7 +114,7 @@ fn everything(store: &Store) -> anyhow::Result<Model> {
     for tier in Tier::ALL {
         let mut last = BTreeMap::new();
         let mut each = |point: Point| {
-            let before = last.insert(point.series(), point.time());
+            let before = last.insert(point.series().to_string(), point.time());
             model.out_of_order += usize::from(before.is_some_and(|before| before >= point.time()));
             model.write(tier, &[point]);
             Ok(())

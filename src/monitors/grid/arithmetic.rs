@@ -4,10 +4,8 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use super::measurements::{
-    CLOUD, CLOUD_JOBS, HEARTBEAT, IDLE_VMS, JOBS, LIVE_HOSTS, NEGOTIATOR, POOL, SCHEDD, SCHEDD_JOBS, SLOTS, VMS,
-};
-use crate::model::{Collected, Point, Value};
+use super::measurements::*;
+use crate::model::{Collected, Point};
 use crate::problem::Asked;
 use crate::sources::cloud_scheduler::{Cloud, Vm};
 use crate::sources::htcondor::rules::Rules;
@@ -37,7 +35,7 @@ pub fn points(input: &GridInput) -> Collected {
     let mut points = Vec::new();
     let mut complete = vec![&HEARTBEAT];
     let mut heartbeat = |service, alive: bool| {
-        points.push(HEARTBEAT.point(time, [grid, service], &[("alive", Value::Int(alive.into()))]));
+        points.push(HEARTBEAT.point(time, [grid, service], &[ALIVE.of(alive.into())]));
     };
     heartbeat("cloud_monitor", true);
     if input.clouds != Asked::Not {
@@ -60,8 +58,7 @@ pub fn points(input: &GridInput) -> Collected {
             complete.push(&LIVE_HOSTS);
             let live = answer.iter().flat_map(|cloud| &cloud.vms).filter(|vm| is_live(&state(vm)));
             let hosts: std::collections::BTreeSet<_> = live.filter_map(|vm| vm.hostname.as_deref()).collect();
-            points
-                .extend(hosts.into_iter().map(|host| LIVE_HOSTS.point(time, [grid, host], &[("live", Value::Int(1))])));
+            points.extend(hosts.into_iter().map(|host| LIVE_HOSTS.point(time, [grid, host], &[LIVE.of(1)])));
         }
     }
     if let Some(condor) = input.condor {
@@ -183,13 +180,13 @@ fn cloud_points(input: &GridInput, clouds: &BTreeMap<String, CloudTally>, points
     let GridInput { grid, time, .. } = *input;
     for (cloud, tally) in clouds {
         let mut fields = Vec::new();
-        fields.extend(tally.enabled.map(|enabled| ("enabled", Value::Int(enabled.into()))));
-        fields.extend(tally.quota.map(|quota| ("quota", Value::Int(quota))));
+        fields.extend(tally.enabled.map(|enabled| ENABLED.of(enabled.into())));
+        fields.extend(tally.quota.map(|quota| QUOTA.of(quota)));
         if let Some((mips, kflops)) = tally.power {
-            fields.push(("mips", Value::Int(mips.round() as i64)));
-            fields.push(("kflops", Value::Int(kflops.round() as i64)));
+            fields.push(MIPS.of(mips.round() as i64));
+            fields.push(KFLOPS.of(kflops.round() as i64));
             let idle = tally.types.values().map(|of_type| of_type.idle).sum();
-            points.push(IDLE_VMS.point(time, [grid, cloud, "total"], &[("vms", Value::Int(idle))]));
+            points.push(IDLE_VMS.point(time, [grid, cloud, "total"], &[IDLE_COUNT.of(idle)]));
         }
         if !fields.is_empty() {
             points.push(CLOUD.point(time, [grid, cloud], &fields));
@@ -197,13 +194,13 @@ fn cloud_points(input: &GridInput, clouds: &BTreeMap<String, CloudTally>, points
         for (vmtype, of_type) in &tally.types {
             for (status, vms) in with_total(&of_type.states, &["starting", "running", "retiring", "error", "shutdown"])
             {
-                points.push(VMS.point(time, [grid, cloud, vmtype, status], &[("vms", Value::Int(vms))]));
+                points.push(VMS.point(time, [grid, cloud, vmtype, status], &[VM_COUNT.of(vms)]));
             }
             if tally.power.is_some() {
-                points.push(IDLE_VMS.point(time, [grid, cloud, vmtype], &[("vms", Value::Int(of_type.idle))]));
+                points.push(IDLE_VMS.point(time, [grid, cloud, vmtype], &[IDLE_COUNT.of(of_type.idle)]));
             }
             for (slot, slots) in &of_type.slots {
-                points.push(SLOTS.point(time, [grid, cloud, vmtype, slot], &[("slots", Value::Int(*slots))]));
+                points.push(SLOTS.point(time, [grid, cloud, vmtype, slot], &[SLOT_COUNT.of(*slots)]));
             }
         }
     }
@@ -220,18 +217,18 @@ fn with_total<'a>(counts: &'a BTreeMap<String, i64>, columns: &[&'a str]) -> Vec
 fn condor_points(input: &GridInput, condor: &htcondor::CondorReply, points: &mut Vec<Point>) {
     let GridInput { grid, time, .. } = *input;
     for pool in &condor.pools {
-        let mut fields = vec![("heartbeat", Value::Int((pool.slots.is_some() && pool.listed).into()))];
-        fields.extend(pool.slots.as_ref().map(|slots| ("slots", Value::Int(slots.count as i64))));
-        fields.extend(pool.updates_lost_ratio.map(|ratio| ("updates_lost_ratio", Value::Float(ratio))));
+        let mut fields = vec![POOL_HEARTBEAT.of((pool.slots.is_some() && pool.listed).into())];
+        fields.extend(pool.slots.as_ref().map(|slots| POOL_SLOTS.of(slots.count as i64)));
+        fields.extend(pool.updates_lost_ratio.map(|ratio| UPDATES_LOST.of(ratio)));
         points.push(POOL.point(time, [grid, &pool.name], &fields));
         for (negotiator, seconds) in &pool.negotiators {
-            points.push(NEGOTIATOR.point(time, [grid, negotiator], &[("cycle_seconds", Value::Float(*seconds))]));
+            points.push(NEGOTIATOR.point(time, [grid, negotiator], &[CYCLE.of(*seconds)]));
         }
     }
     for schedd in &condor.schedds {
-        let mut fields = vec![("heartbeat", Value::Int(schedd.jobs.is_some().into()))];
-        fields.extend(schedd.duty_cycle_ratio.map(|ratio| ("duty_cycle_ratio", Value::Float(ratio))));
-        fields.extend(schedd.running_jobs_limit.map(|limit| ("running_jobs_limit", Value::Int(limit))));
+        let mut fields = vec![SCHEDD_HEARTBEAT.of(schedd.jobs.is_some().into())];
+        fields.extend(schedd.duty_cycle_ratio.map(|ratio| DUTY_CYCLE.of(ratio)));
+        fields.extend(schedd.running_jobs_limit.map(|limit| RUNNING_LIMIT.of(limit)));
         points.push(SCHEDD.point(time, [grid, &schedd.name], &fields));
     }
 }
@@ -277,7 +274,7 @@ fn job_points(
             add_jobs(&mut counts, group.status, *count);
         }
         for (status, jobs) in with_total(&counts, &STATUSES) {
-            points.push(SCHEDD_JOBS.point(time, [grid, &schedd.name, status], &[("jobs", Value::Int(jobs))]));
+            points.push(SCHEDD_JOBS.point(time, [grid, &schedd.name, status], &[SCHEDD_JOB_COUNT.of(jobs)]));
         }
     }
     // The grid's totals: all or nothing.
@@ -300,12 +297,12 @@ fn job_points(
     }
     for (job_type, counts) in std::iter::once(("all", all)).chain(types) {
         for (status, jobs) in with_total(&counts, &STATUSES) {
-            points.push(JOBS.point(time, [grid, job_type, status], &[("jobs", Value::Int(jobs))]));
+            points.push(JOBS.point(time, [grid, job_type, status], &[JOB_COUNT.of(jobs)]));
         }
     }
     for (cloud, counts) in of_cloud {
         for (status, jobs) in with_total(&counts, &STATUSES) {
-            points.push(CLOUD_JOBS.point(time, [grid, cloud, status], &[("jobs", Value::Int(jobs))]));
+            points.push(CLOUD_JOBS.point(time, [grid, cloud, status], &[CLOUD_JOB_COUNT.of(jobs)]));
         }
     }
 }

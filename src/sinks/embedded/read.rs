@@ -71,7 +71,8 @@ impl Store {
         self.read_with(|store| match &filter.measurement {
             None => each(&store.connection, "SELECT key, id FROM series ORDER BY key", &[], &mut take),
             Some(name) => {
-                let key = Point::new(Cow::Owned(name.clone()), [], [], 0).series();
+                let named = Point::new(Cow::Owned(name.clone()), [], [], 0);
+                let key = named.series();
                 each(&store.connection, "SELECT key, id FROM series WHERE key = ?1", &[&key], &mut take)?;
                 // Behind the measurement comes a comma, and '-' is what follows a comma.
                 let with_tags = "SELECT key, id FROM series WHERE key >= ?1 AND key < ?2 ORDER BY key";
@@ -156,7 +157,7 @@ impl Store {
             let Some(((last_field, (last_time, last_value)), others)) = found.split_last() else { continue };
             // The names are taken apart once for all fields.
             let names = series.names()?;
-            let every = Tier::Raw.step_seconds();
+            let every = measurement.every;
             for (field, (time, value)) in others {
                 latest.push(Latest { series: names.clone(), field, time: *time, value: *value, every });
             }

@@ -15,15 +15,15 @@ struct Row {
 }
 
 pub(super) fn write(transaction: &Transaction, tier: Tier, points: &[Point]) -> rusqlite::Result<()> {
-    let mut named: Vec<(String, &Point)> = points.iter().map(|point| (point.series(), point)).collect();
+    let mut named: Vec<(&str, &Point)> = points.iter().map(|point| (point.series(), point)).collect();
     // Stable, so that of one row's points the last one given is the last one written.
-    named.sort_by(|a, b| a.0.cmp(&b.0));
+    named.sort_by_key(|named| named.0);
     let bucket = tier.bucket();
     let mut keys: Vec<(&str, i64)> = Vec::with_capacity(named.len());
     for (key, point) in &named {
         let newest = point.time().div_euclid(bucket);
         match keys.last_mut() {
-            Some(last) if last.0 == key => last.1 = last.1.max(newest),
+            Some(last) if last.0 == *key => last.1 = last.1.max(newest),
             _ => keys.push((key, newest)),
         }
     }
@@ -33,7 +33,7 @@ pub(super) fn write(transaction: &Transaction, tier: Tier, points: &[Point]) -> 
     let mut rows = Vec::with_capacity(points.len());
     let mut at = 0;
     for (key, point) in &named {
-        at += usize::from(keys[at].0 != key);
+        at += usize::from(keys[at].0 != *key);
         for (name, value) in point.fields() {
             let field = match fields.iter().find(|field| field.1 == name) {
                 Some(field) => field.0,

@@ -128,46 +128,76 @@ impl Sink for Carbon {
     }
 }
 
-/// The datapoints of `points`, one per field, sorted by path and time, and the points that Carbon cannot take: the second
-/// of two whose names become one path, and what a version that knows more measurements than this one has measured.
+/// The datapoints of `points`, one per field that Carbon gets, sorted by path and time, and the points that Carbon cannot
+/// take: the second of two whose names become one path, and what a version that knows more measurements than this one has
+/// measured.
 pub fn datapoints(points: &[Point], catalog: Catalog) -> (Vec<Datapoint>, Vec<Dropped>) {
-    let mut taken = Taken::new();
+    let mut datapoints = Vec::with_capacity(points.len());
     let mut dropped = Vec::new();
     for point in points {
-        match keys(point, &taken, catalog) {
-            Ok(keys) => taken.extend(keys.into_iter().map(|(key, value)| (key, (value, point)))),
-            Err(why) => dropped.push(Dropped { name: point.series(), why }),
+        if let Err(why) = add(point, catalog, &mut datapoints) {
+            dropped.push(Dropped { name: point.series().into(), why });
+        }
+    }
+    datapoints.sort_unstable_by(|a, b| (&a.path, a.time).cmp(&(&b.path, b.time)));
+    if datapoints.is_sorted_by(|a, b| (&a.path, a.time) < (&b.path, b.time)) {
+        (datapoints, dropped)
+    } else {
+        first_come(points, catalog)
+    }
+}
+
+/// Appends the datapoints of one point: all of them or none.
+///
+/// # Errors
+/// Why Carbon cannot take the point.
+fn add(point: &Point, catalog: Catalog, datapoints: &mut Vec<Datapoint>) -> Result<(), String> {
+    let measurement = point.declaration().or_else(|| catalog.measurement(point.measurement()));
+    let measurement = measurement.ok_or("this version has no such measurement")?;
+    let begin = datapoints.len();
+    let time = point.time().div_euclid(SECOND);
+    for (field, value) in point.fields() {
+        let add = || {
+            // Without {field} in the path, two fields would be one value.
+            let known = measurement.field(field).ok_or_else(|| format!("this version has no field {field} of it"))?;
+            if !known.carbon {
+                return Ok(None);
+            }
+            let path = measurement.carbon_path(point, field);
+            let path =
+                path.ok_or_else(|| format!("its Carbon path {} needs tags that it lacks", measurement.carbon))?;
+            Ok(Some(Datapoint { path, time, value }))
+        };
+        match add() {
+            Ok(datapoint) => datapoints.extend(datapoint),
+            Err(why) => {
+                datapoints.truncate(begin);
+                return Err(why);
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The same where two points want one path: the first has it.
+fn first_come(points: &[Point], catalog: Catalog) -> (Vec<Datapoint>, Vec<Dropped>) {
+    let mut taken = BTreeMap::<(String, i64), (Value, &Point)>::new();
+    let mut dropped = Vec::new();
+    for point in points {
+        let mut own = Vec::new();
+        let added = add(point, catalog, &mut own);
+        let added = added.and_then(|()| {
+            let key = |datapoint: &Datapoint| (datapoint.path.clone(), datapoint.time);
+            let others = own.iter().find_map(|datapoint| Some((&datapoint.path, taken.get(&key(datapoint))?.1)));
+            others.map_or(Ok(()), |(path, first)| Err(format!("its Carbon path {path} is taken by {}", first.series())))
+        });
+        match added {
+            Ok(()) => taken.extend(own.into_iter().map(|one| ((one.path, one.time), (one.value, point)))),
+            Err(why) => dropped.push(Dropped { name: point.series().into(), why }),
         }
     }
     let datapoints = taken.into_iter().map(|((path, time), (value, _))| Datapoint { path, time, value }).collect();
     (datapoints, dropped)
-}
-
-/// Path and time in seconds: what Carbon keeps one value for.
-type DatapointKey = (String, i64);
-
-/// The keys that are taken, with the value and the point it comes from.
-type Taken<'a> = BTreeMap<DatapointKey, (Value, &'a Point)>;
-
-/// DatapointKey and value of each field of `point`; or why Carbon cannot take the point beside those that have `taken`
-/// their paths.
-fn keys(point: &Point, taken: &Taken, catalog: Catalog) -> Result<Vec<(DatapointKey, Value)>, String> {
-    let measurement = catalog.measurement(point.measurement()).ok_or("this version has no such measurement")?;
-    let mut keys = Vec::new();
-    for (field, value) in point.fields() {
-        // Without {field} in the path, two fields would be one value.
-        if !measurement.fields.iter().any(|known| known.name == field) {
-            return Err(format!("this version has no field {field} of it"));
-        }
-        let path = measurement.carbon_path(point, field);
-        let path = path.ok_or_else(|| format!("its Carbon path {} needs tags that it lacks", measurement.carbon))?;
-        let key = (path, point.time().div_euclid(SECOND));
-        if let Some((_, first)) = taken.get(&key) {
-            return Err(format!("its Carbon path {} is taken by {}", key.0, first.series()));
-        }
-        keys.push((key, value));
-    }
-    Ok(keys)
 }
 
 /// The largest message that Carbon takes, without its length.
@@ -445,6 +475,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::model::{Declaration, Field, Fold, Measurement, Tag};
 
     type Message = Vec<(String, (i64, serde_pickle::Value))>;
 
@@ -484,6 +515,56 @@ mod tests {
                 prop_assert_eq!(datapoint(path, time, value), put_in);
             }
         }
+    }
+
+    const JOBS: Field<i64> = Field::count("jobs", "jobs", "those in the queue");
+    const SEQUENCE: Field<i64> = Field::gauge("sequence", "seconds", Fold::Last, "into the slot").without_carbon();
+
+    static QUEUE: Measurement = Measurement::new(Declaration {
+        name: "queue",
+        meaning: "a queue",
+        tags: &[Tag::key("queue"), Tag::label("state"), Tag::key("status")],
+        fields: &[JOBS.info(), SEQUENCE.info()],
+        carbon: "queues.{queue}.{status}",
+        every: 600,
+    });
+    static ALL: [&Measurement; 1] = [&QUEUE];
+
+    #[test]
+    fn points_become_paths_sorted_and_of_two_with_one_path_the_first_has_it() {
+        let point =
+            |queue, state, jobs| QUEUE.point(7 * SECOND, [queue, state, "idle"], &[JOBS.of(jobs), SEQUENCE.of(3)]);
+        let catalog = Catalog::new(&ALL);
+        let lines = |points: &[Point]| {
+            let (datapoints, dropped) = datapoints(points, catalog);
+            let dropped = dropped.into_iter().map(|dropped| format!("{}: {}", dropped.name, dropped.why));
+            datapoints.iter().map(Datapoint::line).chain(dropped).collect::<Vec<_>>()
+        };
+        assert_eq!(
+            lines(&[point("b", "online", 1), point("a", "offline", 2)]),
+            ["queues.a.idle 2 7", "queues.b.idle 1 7"]
+        );
+        // As it comes from a spool, and as a newer version made it.
+        let read = |line: &str| Point::from_line(line).unwrap();
+        let points = [
+            point("a b", "online", 1),
+            read("queue,queue=a.b,state=x,status=idle jobs=5i 7000000000"),
+            read("queue,queue=a jobs=5i 7000000000"),
+            read("queue,queue=c,status=idle jobs=5i,new=3i 7000000000"),
+            read("newer,queue=c jobs=5i 7000000000"),
+            point("a", "online", 2),
+        ];
+        assert_eq!(
+            lines(&points),
+            [
+                "queues.a.idle 2 7",
+                "queues.a_b.idle 1 7",
+                r"queue,queue=a.b,state=x,status=idle: its Carbon path queues.a_b.idle is taken by queue,queue=a\ b,status=idle",
+                "queue,queue=a: its Carbon path queues.{queue}.{status} needs tags that it lacks",
+                "queue,queue=c,status=idle: this version has no field new of it",
+                "newer,queue=c: this version has no such measurement",
+            ]
+        );
     }
 
     #[test]

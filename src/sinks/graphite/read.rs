@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, ensure};
 
 use super::render;
-use crate::model::{Catalog, Fold, Kind, Measurement, SECOND, Tier, Value};
+use crate::model::{Catalog, Fold, Kind, Measurement, SECOND, Value};
 use crate::os::http::{Client, Url};
 use crate::query::{Latest, Read, Values, Wanted};
 
@@ -82,7 +82,7 @@ impl GraphiteReader {
 fn pattern(measurement: &Measurement) -> String {
     let components = measurement.carbon.split('.').map(|component| match component {
         "{field}" => {
-            let fields: Vec<_> = measurement.fields.iter().map(|field| field.name).collect();
+            let fields: Vec<_> = measurement.carbon_fields().map(|field| field.name).collect();
             format!("{{{}}}", fields.join(","))
         }
         tag if tag.starts_with('{') => "*".into(),
@@ -158,7 +158,7 @@ impl Read for GraphiteReader {
                 field: wanted.number.field,
                 time: time.saturating_mul(SECOND),
                 value,
-                every: Tier::Raw.step_seconds(),
+                every: wanted.number.measurement.every,
             })
         });
         Ok(latest.collect())

@@ -42,7 +42,7 @@ proptest! {
                 };
                 reader.points(tier, &filter, gridmon::model::Window { from, to }, &mut each, &|_| {}).unwrap();
                 let of = |(t, series, _, time): &(Tier, String, String, i64)| {
-                    *t == tier && expected.contains(series) && *time >= from && *time < to
+                    *t == tier && expected.contains(series.as_str()) && *time >= from && *time < to
                 };
                 let rows = model.rows.iter().filter(|(key, _)| of(key));
                 let rows = rows.map(|(key, value)| (key.clone(), *value)).collect();
