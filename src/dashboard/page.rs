@@ -5,8 +5,8 @@ use std::fmt::Write as _;
 use std::sync::LazyLock;
 
 use super::{Config, Summary};
-use crate::model::graphite_time as times;
-use crate::view::html::{self, encoded, moment};
+use crate::model::{graphite_time, utc};
+use crate::view::html::{self, encoded};
 use crate::view::page::Page;
 use crate::view::text::length;
 
@@ -140,7 +140,7 @@ pub fn whole(view: &View) -> String {
         "<span id=\"countdown\">As of {}; reload for newer numbers.</span></p>\n\
          <p class=\"buttons\" data-script hidden><button type=\"button\" id=\"refresh\">Refresh</button> <button \
          type=\"button\" id=\"pause\" aria-pressed=\"false\">Pause</button></p>\n",
-        moment(view.now)
+        utc(view.now)
     );
     choices(&mut html, view);
     html.push_str("</header>\n<p id=\"said\" role=\"status\" aria-live=\"polite\"></p>\n<main>\n");
@@ -228,7 +228,7 @@ fn panel(html: &mut String, view: &View) {
     let wrong = [("from", options.from.as_str()), ("to", &options.to)]
         .into_iter()
         .filter(|(_, time)| !time.is_empty())
-        .find_map(|(name, time)| Some(format!("{name}: {:#}", times::parse(time, view.now).err()?)));
+        .find_map(|(name, time)| Some(format!("{name}: {:#}", graphite_time::parse(time, view.now).err()?)));
     let _ = writeln!(html, "<p id=\"wrong\" role=\"alert\">{}</p>", escaped(wrong.as_deref().unwrap_or_default()));
     html.push_str("<div class=\"body\"><div id=\"chart\"><noscript>");
     if !options.plots.is_empty() {
@@ -301,7 +301,7 @@ mod tests {
     #[test]
     fn every_range_is_a_time() {
         for (words, from, to) in LAST.iter().chain(&DAYS).chain(&PREVIOUS) {
-            let time = |text| times::parse(text, 1_717_245_000).unwrap();
+            let time = |text| graphite_time::parse(text, 1_717_245_000).unwrap();
             assert!(time(from) < time(to), "{words}");
         }
     }

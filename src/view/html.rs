@@ -6,10 +6,8 @@ use std::fmt::Write as _;
 use super::page::{Kind, Page, Stands};
 use super::table::{Cell, Column, Health, Inner, Row, Section, Table};
 use super::text::length;
-use crate::model::Value;
-use crate::model::utc;
-use crate::text::ago;
-use crate::text::{count, one_line};
+use crate::model::{Value, utc};
+use crate::text::{ago, count, one_line};
 
 /// The most numbers that are plotted at once.
 pub const MAX_PLOTS: usize = 50;
@@ -140,39 +138,21 @@ pub fn tables(view: &View) -> String {
     html
 }
 
-/// How something is, and since when.
-#[derive(Clone, Copy, PartialEq)]
-enum Is {
-    Up,
-    Down,
-    Silent(i64),
-    Unknown,
-}
-
-impl Is {
+impl Health {
     fn class(self) -> &'static str {
         match self {
             Self::Up => "up",
             Self::Down => "down",
-            Self::Silent(_) | Self::Unknown => "stale",
+            Self::Silent | Self::Unknown => "stale",
         }
     }
 
-    /// Told by shape too, since not everybody sees the colour.
+    /// The shape repeats the class, because not everybody sees its colour.
     fn shape(self) -> &'static str {
         match self {
             Self::Up => "<span class=\"shape\" aria-hidden=\"true\">●</span>",
             Self::Down => "<span class=\"shape\" aria-hidden=\"true\">▼</span>",
-            Self::Silent(_) | Self::Unknown => "<span class=\"shape\" aria-hidden=\"true\">○</span>",
-        }
-    }
-
-    fn words(self) -> String {
-        match self {
-            Self::Up => "up".into(),
-            Self::Down => "DOWN".into(),
-            Self::Silent(seconds) => format!("stale for {}", ago(seconds)),
-            Self::Unknown => "unknown".into(),
+            Self::Silent | Self::Unknown => "<span class=\"shape\" aria-hidden=\"true\">○</span>",
         }
     }
 }
@@ -214,55 +194,65 @@ impl<'a> Shown<'a> {
         format!("grid-{}", encoded(&self.section.name))
     }
 
-    /// How long ago a time was.
-    fn since(&self, time: i64) -> i64 {
+    /// Returns the seconds since a time.
+    fn age(&self, time: i64) -> i64 {
         (self.view.now - time).max(0)
     }
 
-    /// How something is by this number.
-    fn is(&self, cell: Option<&Cell>) -> Is {
-        match (Health::of(cell), cell) {
-            (_, None) => Is::Unknown,
-            (Health::Silent, Some(cell)) => Is::Silent(self.since(cell.time)),
-            (_, Some(cell)) if self.is_stale && cell.is_stale(self.view.now) => Is::Silent(self.since(cell.time)),
-            (Health::Down, _) => Is::Down,
-            _ => Is::Up,
+    /// Returns the health that a cell shows; in a stale section a stale cell is silent too.
+    fn health(&self, cell: Option<&Cell>) -> Health {
+        match cell {
+            Some(cell) if self.is_stale && cell.is_stale(self.view.now) => Health::Silent,
+            _ => Health::of(cell),
         }
+    }
+
+    fn health_text(&self, cell: Option<&Cell>) -> String {
+        match (self.health(cell), cell) {
+            (Health::Up, _) => "up".into(),
+            (Health::Down, _) => "DOWN".into(),
+            (Health::Silent, Some(cell)) => self.stale_text(cell.time),
+            (Health::Silent | Health::Unknown, _) => "unknown".into(),
+        }
+    }
+
+    fn stale_text(&self, time: i64) -> String {
+        format!("stale for {}", ago(self.age(time)))
     }
 
     /// The section in the list of all sections.
     fn listed(&self, html: &mut String) {
         let name = shown(&self.section.name);
-        let of_table = |table: &Table| -> Vec<Is> {
+        let of_table = |table: &Table| -> Vec<Health> {
             let cells = table.rows.iter().filter_map(|row| table.health_cell(row));
-            cells.map(|cell| self.is(cell.as_ref())).collect()
+            cells.map(|cell| self.health(cell.as_ref())).collect()
         };
-        let beats: Vec<_> = self.tables.iter().flat_map(of_table).collect();
-        let down = beats.iter().filter(|is| **is == Is::Down).count();
-        let stale = beats.iter().filter(|is| is.class() == "stale").count();
-        let (is, words) = if self.is_stale {
-            (Is::Unknown, Is::Silent(self.since(self.section.time)).words())
+        let healths: Vec<_> = self.tables.iter().flat_map(of_table).collect();
+        let down = healths.iter().filter(|health| **health == Health::Down).count();
+        let stale = healths.iter().filter(|health| health.class() == "stale").count();
+        let (health, text) = if self.is_stale {
+            (Health::Silent, self.stale_text(self.section.time))
         } else if !self.tables.iter().any(Table::has_health) {
-            (Is::Up, "up to date".into())
+            (Health::Up, "up to date".into())
         } else if down + stale == 0 {
-            (Is::Up, "all up".into())
+            (Health::Up, "all up".into())
         } else {
-            let words = [(down, "DOWN"), (stale, "stale")].into_iter().filter(|(count, _)| *count > 0);
-            let words: Vec<_> = words.map(|(count, words)| format!("{count} {words}")).collect();
-            (if down > 0 { Is::Down } else { Is::Unknown }, words.join(", "))
+            let counts = [(down, "DOWN"), (stale, "stale")].into_iter().filter(|(count, _)| *count > 0);
+            let counts: Vec<_> = counts.map(|(count, health)| format!("{count} {health}")).collect();
+            (if down > 0 { Health::Down } else { Health::Silent }, counts.join(", "))
         };
-        let _ = write!(html, "<li class=\"{}\" data-key=\"{name}\">", is.class());
-        let shape = is.shape();
+        let _ = write!(html, "<li class=\"{}\" data-key=\"{name}\">", health.class());
+        let shape = health.shape();
         let _ = if self.is_hidden() {
             let others = self.view.options.hidden.iter().filter(|hidden| **hidden != self.section.name);
-            let shown = Options { hidden: others.cloned().collect(), ..self.view.options.clone() }.address();
+            let show = Options { hidden: others.cloned().collect(), ..self.view.options.clone() }.address();
             write!(
                 html,
-                "<a href=\"{shown}\" data-look>{shape} {name} <b>{words}</b> <span class=\"quiet\">hidden, show \
+                "<a href=\"{show}\" data-look>{shape} {name} <b>{text}</b> <span class=\"quiet\">hidden, show \
                  it</span></a>"
             )
         } else {
-            write!(html, "<a href=\"#{}\">{shape} {name} <b>{words}</b></a>", self.id())
+            write!(html, "<a href=\"#{}\">{shape} {name} <b>{text}</b></a>", self.id())
         };
         html.push_str("</li>\n");
     }
@@ -312,10 +302,10 @@ impl<'a> Shown<'a> {
              class=\"unseen\"> {name}</span></a></div>\n",
             if self.is_stale { " stale" } else { "" },
             self.id(),
-            moment(section.time),
+            utc(section.time),
             section.time,
             view.now,
-            ago(self.since(section.time)),
+            ago(self.age(section.time)),
             if self.is_stale { "; <b>all numbers are old</b>" } else { "" },
         );
     }
@@ -325,10 +315,10 @@ impl<'a> Shown<'a> {
         let _ = writeln!(html, "<ul class=\"beats\" aria-label=\"{}\">", table.of.caption);
         for row in &table.rows {
             let cell = table.health_cell(row).flatten();
-            let is = self.is(cell.as_ref());
-            let _ = write!(html, "<li class=\"{}\">", is.class());
-            let words = format!("{} {} <b>{}</b>", is.shape(), shown(row.name), is.words());
-            self.link(html, cell.as_ref(), "", &words);
+            let health = self.health(cell.as_ref());
+            let _ = write!(html, "<li class=\"{}\">", health.class());
+            let text = format!("{} {} <b>{}</b>", health.shape(), shown(row.name), self.health_text(cell.as_ref()));
+            self.link(html, cell.as_ref(), "", &text);
             html.push_str("</li>\n");
         }
         html.push_str("</ul>\n");
@@ -402,9 +392,9 @@ impl<'a> Shown<'a> {
                     let _ = write!(html, "<td class=\"name\">{}</td>", name_of(line.table, &line.inner.names, tag));
                 }
                 Kind::Health(..) => {
-                    let is = self.is(cell);
-                    let _ = write!(html, "<td class=\"beat {}\"{span}>", is.class());
-                    self.link(html, cell, "", &format!("{} {}", is.shape(), is.words()));
+                    let health = self.health(cell);
+                    let _ = write!(html, "<td class=\"beat {}\"{span}>", health.class());
+                    self.link(html, cell, "", &format!("{} {}", health.shape(), self.health_text(cell)));
                     html.push_str("</td>");
                 }
                 Kind::Switch(..) | Kind::Field(..) | Kind::One(..) | Kind::Pivot(_) => {
@@ -511,9 +501,9 @@ impl<'a> Shown<'a> {
         self.link(html, cell, class, &text);
     }
 
-    /// A number as a link to its plot; `words` are HTML.
-    fn link(&self, html: &mut String, cell: Option<&Cell>, class: &str, words: &str) {
-        let Some(cell) = cell else { return html.push_str(words) };
+    /// Writes `text`, which is HTML, as a link to the plot of a cell's number.
+    fn link(&self, html: &mut String, cell: Option<&Cell>, class: &str, text: &str) {
+        let Some(cell) = cell else { return html.push_str(text) };
         let _ = write!(html, "<a href=\"?plot={}{}\"", encoded(cell.number), self.tail);
         let is_old = self.is_old(cell);
         let class = if is_old { "old" } else { class };
@@ -521,13 +511,13 @@ impl<'a> Shown<'a> {
             let _ = write!(html, " class=\"{class}\"");
         }
         if is_old {
-            let age = ago(self.since(cell.time));
-            let _ = write!(html, " title=\"{age} old: of {}\"", moment(cell.time));
+            let age = ago(self.age(cell.time));
+            let _ = write!(html, " title=\"{age} old: of {}\"", utc(cell.time));
         }
         if self.view.options.plots.iter().any(|path| path == cell.number) {
             html.push_str(" aria-current=\"true\"");
         }
-        let _ = write!(html, ">{words}</a>");
+        let _ = write!(html, ">{text}</a>");
     }
 }
 
@@ -571,20 +561,14 @@ fn nothing(html: &mut String, rows: usize, columns: usize) {
     let _ = write!(html, "<td rowspan=\"{rows}\" colspan=\"{columns}\"></td>");
 }
 
-/// The name of a row of the second level by one of its tags.
+/// Returns the name of a sub-row by one of its tags.
 fn name_of(table: &Table, names: &[&str], tag: &str) -> String {
-    let place = table.of.keys().skip(1).position(|key| key == tag);
-    place.and_then(|place| names.get(place)).map_or("–".into(), |name| shown(name))
+    table.of.sub_row_name(names, tag).map_or("–".into(), shown)
 }
 
 /// A name from outside, on one line, as HTML.
 fn shown(name: &str) -> String {
     escaped(&one_line(name))
-}
-
-/// A moment in words, with its seconds left out.
-pub fn moment(time: i64) -> String {
-    escaped(&utc(time))
 }
 
 /// Text from outside, fit for HTML: as text and as the value of an attribute in quotes.

@@ -191,7 +191,7 @@ pub const fn key(tag: &'static str) -> Column {
 /// # Panics
 /// When the measurement has no such field: the build fails where this is in a `static`.
 pub const fn field(measurement: &'static Measurement, name: &'static str) -> Column {
-    assert!(has_field(measurement, name), "a column of a field that its measurement does not declare");
+    assert_field(measurement, name);
     column(Kind::Field(measurement, name), name)
 }
 
@@ -200,7 +200,7 @@ pub const fn field(measurement: &'static Measurement, name: &'static str) -> Col
 /// # Panics
 /// As [`field`].
 pub const fn health(measurement: &'static Measurement, name: &'static str) -> Column {
-    assert!(has_field(measurement, name), "a column of a field that its measurement does not declare");
+    assert_field(measurement, name);
     column(Kind::Health(measurement, name), "is")
 }
 
@@ -209,7 +209,7 @@ pub const fn health(measurement: &'static Measurement, name: &'static str) -> Co
 /// # Panics
 /// As [`field`].
 pub const fn switch(measurement: &'static Measurement, name: &'static str) -> Column {
-    assert!(has_field(measurement, name), "a column of a field that its measurement does not declare");
+    assert_field(measurement, name);
     column(Kind::Switch(measurement, name), name)
 }
 
@@ -233,15 +233,17 @@ pub const fn pivot_short_first(measurement: &'static Measurement, tag: &'static 
     column(Kind::Pivot(Pivot { measurement, tag, first: &[], last: None, short_first: true }), "")
 }
 
-const fn has_field(measurement: &Measurement, name: &str) -> bool {
+/// # Panics
+/// If the measurement has no such field.
+const fn assert_field(measurement: &Measurement, name: &str) {
     let mut at = 0;
     while at < measurement.fields.len() {
         if same(measurement.fields[at].name.as_bytes(), name.as_bytes()) {
-            return true;
+            return;
         }
         at += 1;
     }
-    false
+    panic!("a column of a field that its measurement does not declare");
 }
 
 const fn same(a: &[u8], b: &[u8]) -> bool {
@@ -339,7 +341,12 @@ impl Table {
         Self { sums: true, ..self }
     }
 
-    /// The tags that name its rows.
+    /// Returns the name of a sub-row by one of its tags, given its names by the tags after the first one.
+    pub fn sub_row_name<'a>(&self, names: &[&'a str], tag: &str) -> Option<&'a str> {
+        names.get(self.keys().skip(1).position(|key| key == tag)?).copied()
+    }
+
+    /// Returns the tags that name the rows.
     pub fn keys(&self) -> impl Iterator<Item = &'static str> {
         self.columns.iter().filter_map(|column| if let Kind::Key(tag) = column.kind { Some(tag) } else { None })
     }

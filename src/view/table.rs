@@ -134,7 +134,7 @@ impl Cell<'_> {
 
     /// Whether its series has been silent for three intervals at a time in unix seconds.
     pub fn is_stale(&self, now: i64) -> bool {
-        now.saturating_sub(self.time) > self.every.saturating_mul(3)
+        is_stale(self.time, self.every, now)
     }
 
     /// Whether it is a count of nothing.
@@ -143,7 +143,12 @@ impl Cell<'_> {
     }
 }
 
-/// The sections of a page, sorted by name.
+/// Whether a series whose newest value is of `time` has been silent for three intervals of `every` seconds.
+fn is_stale(time: i64, every: i64, now: i64) -> bool {
+    now.saturating_sub(time) > every.saturating_mul(3)
+}
+
+/// Returns the sections of a page, sorted by name.
 pub fn sections(page: &Page, latest: Vec<Latest>) -> Vec<Section> {
     let measurements = page.measurements();
     let mut sections = BTreeMap::<String, Section>::new();
@@ -187,7 +192,7 @@ impl Section {
     /// Whether all its numbers are old at a time in unix seconds: its most frequent series has been silent for three
     /// intervals.
     pub fn is_stale(&self, now: i64) -> bool {
-        now.saturating_sub(self.time) > self.every.saturating_mul(3)
+        is_stale(self.time, self.every, now)
     }
 
     /// Its tables, one for each that the page declares. A row that has been silent for ten of its intervals, and for an hour

@@ -5,11 +5,8 @@ use std::fmt::Write as _;
 
 use super::page::{self, InText, Kind, Page, Pivot, Text};
 use super::table::{Cell, Column, Health, Inner, Row, Section, Table};
-use crate::model::Value;
-use crate::model::utc;
-use crate::text;
-use crate::text::ago;
-use crate::text::{count, one_line};
+use crate::model::{Value, utc};
+use crate::text::{self, ago, count, one_line};
 
 /// A section as tables, as of `now` in unix seconds. What has been silent for longer than [`Page::gone`] is left out, unless
 /// `all` is wanted.
@@ -152,11 +149,7 @@ fn cell(table: &Table, row: &Row, inner: &Inner, shown: &Shown, cells: &[Option<
     let it = cells[at].as_ref();
     match column.of.kind {
         Kind::Key(_) if column.outer => one_line(row.name),
-        Kind::Key(tag) => {
-            let place = table.of.keys().skip(1).position(|key| key == tag);
-            let name = place.and_then(|place| inner.names.get(place));
-            name.map_or("-".into(), |name| one_line(name))
-        }
+        Kind::Key(tag) => table.of.sub_row_name(&inner.names, tag).map_or("-".into(), one_line),
         Kind::Switch(..) => it.map_or("-", |it| if it.is_zero() { "no" } else { "yes" }).into(),
         Kind::Health(..) => match Health::of(it) {
             Health::Up => "up".into(),
