@@ -170,7 +170,7 @@ fn choices(html: &mut String, view: &View) {
          value=\"\">automatic</option><option value=\"light\"{}>light</option><option \
          value=\"dark\"{}>dark</option></select></label>\n<button>Apply</button>\n</form>\n</details>\n",
         checked(options.all),
-        length(page.gone()),
+        length(page.silence_limit_seconds()),
         selected(options.compact),
         selected(options.theme == "light"),
         selected(options.theme == "dark"),

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use super::page::{Kind, Page, Stands};
-use super::table::{Cell, Column, Health, Inner, Row, Section, Table};
+use super::page::{Kind, Page, Placement};
+use super::table::{Cell, Column, Health, Row, Section, SubRow, Table};
 use super::text::length;
 use crate::model::{Value, utc};
 use crate::text::{ago, count, one_line};
@@ -120,8 +120,8 @@ pub fn tables(view: &View) -> String {
             ),
         };
     }
-    let sections: Vec<_> = view.sections.iter().map(|section| Shown::new(view, section)).collect();
-    if sections.len() > 1 || sections.iter().any(Shown::is_hidden) {
+    let sections: Vec<_> = view.sections.iter().map(|section| SectionView::new(view, section)).collect();
+    if sections.len() > 1 || sections.iter().any(SectionView::is_hidden) {
         let _ = writeln!(
             html,
             "<nav aria-label=\"{}\" data-key=\"{}\"><ul class=\"beats\">",
@@ -158,7 +158,7 @@ impl Health {
 }
 
 /// One section, and what it takes to show it.
-struct Shown<'a> {
+struct SectionView<'a> {
     view: &'a View<'a>,
     section: &'a Section,
     tables: Vec<Table<'a>>,
@@ -171,14 +171,14 @@ struct Shown<'a> {
 struct Line<'t, 'a> {
     table: &'t Table<'a>,
     row: &'t Row<'a>,
-    inner: &'t Inner<'a>,
+    sub_row: &'t SubRow<'a>,
     /// ` rowspan="…"` of the cells that belong to all lines of a row.
     span: &'t str,
     /// Whether it is the first line of its row.
     is_first: bool,
 }
 
-impl<'a> Shown<'a> {
+impl<'a> SectionView<'a> {
     fn new(view: &'a View<'a>, section: &'a Section) -> Self {
         let others = Options { plots: Vec::new(), ..view.options.clone() }.address();
         let tail = if others == "?" { String::new() } else { format!("&amp;{}", &others[1..]) };
@@ -222,7 +222,7 @@ impl<'a> Shown<'a> {
 
     /// The section in the list of all sections.
     fn listed(&self, html: &mut String) {
-        let name = shown(&self.section.name);
+        let name = escaped_line(&self.section.name);
         let of_table = |table: &Table| -> Vec<Health> {
             let cells = table.rows.iter().filter_map(|row| table.health_cell(row));
             cells.map(|cell| self.health(cell.as_ref())).collect()
@@ -260,26 +260,27 @@ impl<'a> Shown<'a> {
     /// The section with its tables.
     fn html(&self, html: &mut String) {
         self.title(html);
-        let tables = |stands: Stands| self.tables.iter().filter(move |table| table.of.stands == stands);
-        for table in tables(Stands::Badges).filter(|table| !table.rows.is_empty()) {
+        let tables =
+            |placement: Placement| self.tables.iter().filter(move |table| table.declared.placement == placement);
+        for table in tables(Placement::Badges).filter(|table| !table.rows.is_empty()) {
             self.badges(html, table);
         }
-        let is_piled = tables(Stands::Piled).next().is_some();
-        if is_piled || tables(Stands::Beside).next().is_some() {
+        let is_stacked = tables(Placement::Stacked).next().is_some();
+        if is_stacked || tables(Placement::Beside).next().is_some() {
             html.push_str("<div class=\"small\">\n");
-            tables(Stands::Beside).for_each(|table| self.table(html, table));
-            if is_piled {
+            tables(Placement::Beside).for_each(|table| self.table(html, table));
+            if is_stacked {
                 html.push_str("<div>\n");
-                tables(Stands::Piled).for_each(|table| self.table(html, table));
+                tables(Placement::Stacked).for_each(|table| self.table(html, table));
                 html.push_str("</div>");
             }
             html.push_str("</div>\n");
         }
-        tables(Stands::Below).for_each(|table| self.table(html, table));
+        tables(Placement::Below).for_each(|table| self.table(html, table));
         let left_out = self.tables.iter().map(|table| table.left_out).sum::<usize>();
         if left_out > 0 {
             let all = Options { all: true, ..self.view.options.clone() }.address();
-            let (left_out, gone) = (count(left_out, "name"), length(self.view.page.gone()));
+            let (left_out, gone) = (count(left_out, "name"), length(self.view.page.silence_limit_seconds()));
             let _ = writeln!(
                 html,
                 "<p class=\"quiet\">{left_out} silent for over {gone} left out. <a href=\"{all}\" data-look>Show \
@@ -291,7 +292,7 @@ impl<'a> Shown<'a> {
 
     fn title(&self, html: &mut String) {
         let Self { section, view, .. } = self;
-        let name = shown(&section.name);
+        let name = escaped_line(&section.name);
         let hidden = view.options.hidden.iter().cloned().chain([section.name.clone()]).collect();
         let hide = Options { hidden, ..view.options.clone() }.address();
         let _ = write!(
@@ -312,12 +313,13 @@ impl<'a> Shown<'a> {
 
     /// A table of names and their health as a list.
     fn badges(&self, html: &mut String, table: &Table) {
-        let _ = writeln!(html, "<ul class=\"beats\" aria-label=\"{}\">", table.of.caption);
+        let _ = writeln!(html, "<ul class=\"beats\" aria-label=\"{}\">", table.declared.caption);
         for row in &table.rows {
             let cell = table.health_cell(row).flatten();
             let health = self.health(cell.as_ref());
             let _ = write!(html, "<li class=\"{}\">", health.class());
-            let text = format!("{} {} <b>{}</b>", health.shape(), shown(row.name), self.health_text(cell.as_ref()));
+            let text =
+                format!("{} {} <b>{}</b>", health.shape(), escaped_line(row.name), self.health_text(cell.as_ref()));
             self.link(html, cell.as_ref(), "", &text);
             html.push_str("</li>\n");
         }
@@ -332,12 +334,12 @@ impl<'a> Shown<'a> {
         let _ = write!(
             html,
             "<div class=\"box {0}\" data-key=\"{0}\"><table><caption>{1}<span class=\"unseen\"> of {2}</span></caption>",
-            table.of.name,
-            escaped(table.of.caption),
-            shown(&self.section.name)
+            table.declared.name,
+            escaped(table.declared.caption),
+            escaped_line(&self.section.name)
         );
         heads(html, table);
-        if table.of.sums {
+        if table.declared.sums {
             self.sums(html, table);
         }
         if !table.is_grouped() {
@@ -351,26 +353,26 @@ impl<'a> Shown<'a> {
 
     fn row(&self, html: &mut String, table: &Table, row: &Row) {
         let is_off = table.columns.iter().zip(&row.cells).any(|(column, cell)| {
-            matches!(column.of.kind, Kind::Switch(..)) && cell.is_some_and(|cell| cell.is_zero())
+            matches!(column.declared.kind, Kind::Switch(..)) && cell.is_some_and(|cell| cell.is_zero())
         });
-        let is_sum = !table.of.sum_row.is_empty() && row.name == table.of.sum_row;
+        let is_sum = !table.declared.sum_row.is_empty() && row.name == table.declared.sum_row;
         let class = match (is_off, is_sum) {
             (true, _) => " class=\"disabled\"",
             (_, true) => " class=\"sum\"",
             _ => "",
         };
-        let name = shown(row.name);
-        let lines = row.inner.len();
+        let name = escaped_line(row.name);
+        let lines = row.sub_rows.len();
         let span = if lines > 1 { format!(" rowspan=\"{lines}\"") } else { String::new() };
         let _ = match table.is_grouped() {
             true => write!(html, "<tbody data-key=\"{name}\"{class}><tr><th scope=\"rowgroup\"{span}>{name}</th>"),
             false => write!(html, "<tr{class} data-key=\"{name}\"><th scope=\"row\">{name}</th>"),
         };
-        for (at, inner) in row.inner.iter().enumerate() {
+        for (at, sub_row) in row.sub_rows.iter().enumerate() {
             if at > 0 {
                 html.push_str("<tr>");
             }
-            self.line(html, &Line { table, row, inner, span: &span, is_first: at == 0 });
+            self.line(html, &Line { table, row, sub_row, span: &span, is_first: at == 0 });
             html.push_str("</tr>\n");
         }
         if table.is_grouped() {
@@ -384,12 +386,13 @@ impl<'a> Shown<'a> {
             if column.outer && !line.is_first {
                 continue;
             }
-            let (cell, span) = if column.outer { (line.row.cells[at], line.span) } else { (line.inner.cells[at], "") };
+            let (cell, span) =
+                if column.outer { (line.row.cells[at], line.span) } else { (line.sub_row.cells[at], "") };
             let cell = cell.as_ref();
-            match column.of.kind {
+            match column.declared.kind {
                 Kind::Key(_) if column.outer => {}
                 Kind::Key(tag) => {
-                    let _ = write!(html, "<td class=\"name\">{}</td>", name_of(line.table, &line.inner.names, tag));
+                    let _ = write!(html, "<td class=\"name\">{}</td>", name_of(line.table, &line.sub_row.names, tag));
                 }
                 Kind::Health(..) => {
                     let health = self.health(cell);
@@ -399,7 +402,7 @@ impl<'a> Shown<'a> {
                 }
                 Kind::Switch(..) | Kind::Field(..) | Kind::One(..) | Kind::Pivot(_) => {
                     let _ = write!(html, "<td{span}>");
-                    self.inner(html, cell, column);
+                    self.cell_content(html, cell, column);
                     html.push_str("</td>");
                 }
             }
@@ -408,10 +411,10 @@ impl<'a> Shown<'a> {
 
     /// The sums over all rows, by the names of the second level.
     fn sums(&self, html: &mut String, table: &Table) {
-        let mut by_names = BTreeMap::<&[&str], Vec<&Inner>>::new();
-        for inner in table.rows.iter().flat_map(|row| &row.inner) {
-            if !table.is_grouped() || !inner.names.is_empty() {
-                by_names.entry(&inner.names).or_default().push(inner);
+        let mut by_names = BTreeMap::<&[&str], Vec<&SubRow>>::new();
+        for sub_row in table.rows.iter().flat_map(|row| &row.sub_rows) {
+            if !table.is_grouped() || !sub_row.names.is_empty() {
+                by_names.entry(&sub_row.names).or_default().push(sub_row);
             }
         }
         if table.rows.len() < 2 || by_names.is_empty() {
@@ -421,19 +424,19 @@ impl<'a> Shown<'a> {
         let _ = write!(
             html,
             "<tbody class=\"sum\" data-key=\" sum\"><tr><th scope=\"rowgroup\" rowspan=\"{span}\">all {}</th>",
-            count(table.rows.len(), table.of.noun)
+            count(table.rows.len(), table.declared.noun)
         );
-        for (line, (names, inner)) in by_names.iter().enumerate() {
+        for (line, (names, sub_row)) in by_names.iter().enumerate() {
             if line > 0 {
                 html.push_str("<tr>");
             }
             let mut without = 0;
             for (at, column) in table.shown().filter(|(_, column)| line == 0 || !column.outer) {
-                let has_none = !column.of.summed || matches!(column.of.kind, Kind::Health(..));
+                let has_none = !column.declared.summed || matches!(column.declared.kind, Kind::Health(..));
                 if !has_none && without > 0 {
-                    nothing(html, span, std::mem::take(&mut without));
+                    empty_cell(html, span, std::mem::take(&mut without));
                 }
-                let _ = match column.of.kind {
+                let _ = match column.declared.kind {
                     Kind::Key(_) if column.outer => Ok(()),
                     Kind::Key(tag) => write!(html, "<td class=\"name\">{}</td>", name_of(table, names, tag)),
                     _ if has_none => {
@@ -442,17 +445,17 @@ impl<'a> Shown<'a> {
                     }
                     _ if column.outer => {
                         let sum = self.sum(column, table.rows.iter().filter_map(|row| row.cells[at].as_ref()));
-                        let yes = if matches!(column.of.kind, Kind::Switch(..)) { " yes" } else { "" };
+                        let yes = if matches!(column.declared.kind, Kind::Switch(..)) { " yes" } else { "" };
                         write!(html, "<td rowspan=\"{span}\">{sum}{yes}</td>")
                     }
                     _ => {
-                        let sum = self.sum(column, inner.iter().filter_map(|inner| inner.cells[at].as_ref()));
+                        let sum = self.sum(column, sub_row.iter().filter_map(|sub_row| sub_row.cells[at].as_ref()));
                         write!(html, "<td>{sum}</td>")
                     }
                 };
             }
             if without > 0 {
-                nothing(html, span, without);
+                empty_cell(html, span, without);
             }
             html.push_str("</tr>\n");
         }
@@ -471,7 +474,7 @@ impl<'a> Shown<'a> {
                 old = old.min(cell.time);
             }
         }
-        let sum = if column.of.is_real() { format!("{real:.2}") } else { whole.to_string() };
+        let sum = if column.declared.is_real() { format!("{real:.2}") } else { whole.to_string() };
         if old < self.view.now {
             let age = ago(self.view.now - old);
             return format!("<span class=\"old\" title=\"with numbers that are {age} old\">{sum}</span>");
@@ -484,18 +487,18 @@ impl<'a> Shown<'a> {
     }
 
     /// What stands in a cell: the number, yes or no.
-    fn inner(&self, html: &mut String, cell: Option<&Cell>, column: &Column) {
+    fn cell_content(&self, html: &mut String, cell: Option<&Cell>, column: &Column) {
         let Some(number) = cell else { return html.push_str("<span class=\"zero\">–</span>") };
-        let text = match (column.of.kind, number.value) {
+        let text = match (column.declared.kind, number.value) {
             (Kind::Switch(..), Value::Int(0)) => "<b>no</b>".into(),
             (Kind::Switch(..), _) => "yes".into(),
             (_, Value::Int(value)) => value.to_string(),
             (_, Value::Float(value)) => format!("{value:.2}"),
         };
-        let class = match (column.of.kind, number.value) {
+        let class = match (column.declared.kind, number.value) {
             (Kind::Switch(..), Value::Int(0)) => "",
             (_, Value::Int(0)) => "zero",
-            (_, Value::Int(_)) if column.of.alarms.contains(&column.head) => "bad",
+            (_, Value::Int(_)) if column.declared.alarms.contains(&column.head) => "bad",
             _ => "",
         };
         self.link(html, cell, class, &text);
@@ -504,7 +507,7 @@ impl<'a> Shown<'a> {
     /// Writes `text`, which is HTML, as a link to the plot of a cell's number.
     fn link(&self, html: &mut String, cell: Option<&Cell>, class: &str, text: &str) {
         let Some(cell) = cell else { return html.push_str(text) };
-        let _ = write!(html, "<a href=\"?plot={}{}\"", encoded(cell.number), self.tail);
+        let _ = write!(html, "<a href=\"?plot={}{}\"", encoded(cell.path), self.tail);
         let is_old = self.is_old(cell);
         let class = if is_old { "old" } else { class };
         if !class.is_empty() {
@@ -514,7 +517,7 @@ impl<'a> Shown<'a> {
             let age = ago(self.age(cell.time));
             let _ = write!(html, " title=\"{age} old: of {}\"", utc(cell.time));
         }
-        if self.view.options.plots.iter().any(|path| path == cell.number) {
+        if self.view.options.plots.iter().any(|path| path == cell.path) {
             html.push_str(" aria-current=\"true\"");
         }
         let _ = write!(html, ">{text}</a>");
@@ -524,9 +527,9 @@ impl<'a> Shown<'a> {
 /// The heads of a table, those of groups above them.
 fn heads(html: &mut String, table: &Table) {
     html.push_str("<thead>");
-    if table.shown().any(|(_, column)| !column.of.group.is_empty()) {
+    if table.shown().any(|(_, column)| !column.declared.group.is_empty()) {
         html.push_str("<tr>");
-        let mut columns = table.shown().map(|(_, column)| column.of.group).peekable();
+        let mut columns = table.shown().map(|(_, column)| column.declared.group).peekable();
         while let Some(group) = columns.next() {
             let mut span = 1;
             while columns.next_if_eq(&group).is_some() {
@@ -534,40 +537,40 @@ fn heads(html: &mut String, table: &Table) {
             }
             let _ = match group {
                 "" => write!(html, "<td colspan=\"{span}\"></td>"),
-                group => write!(html, "<th scope=\"colgroup\" colspan=\"{span}\">{}</th>", shown(group)),
+                group => write!(html, "<th scope=\"colgroup\" colspan=\"{span}\">{}</th>", escaped_line(group)),
             };
         }
         html.push_str("</tr>\n");
     }
     html.push_str("<tr>");
     for (_, column) in table.shown() {
-        let is_number = !matches!(column.of.kind, Kind::Key(_) | Kind::Health(..) | Kind::Switch(..));
+        let is_number = !matches!(column.declared.kind, Kind::Key(_) | Kind::Health(..) | Kind::Switch(..));
         let class = if is_number { " class=\"n\"" } else { "" };
-        let title = match column.of.meaning {
+        let title = match column.declared.meaning {
             "" => String::new(),
             meaning => format!(" title=\"{}\"", escaped(meaning)),
         };
-        let unit = match column.of.unit {
+        let unit = match column.declared.unit {
             "" => String::new(),
             unit => format!(" <span class=\"quiet\">{}</span>", escaped(unit)),
         };
-        let _ = write!(html, "<th scope=\"col\"{class}{title}>{}{unit}</th>", shown(column.head));
+        let _ = write!(html, "<th scope=\"col\"{class}{title}>{}{unit}</th>", escaped_line(column.head));
     }
     html.push_str("</tr></thead>\n");
 }
 
 /// Cells of columns that have no sum.
-fn nothing(html: &mut String, rows: usize, columns: usize) {
+fn empty_cell(html: &mut String, rows: usize, columns: usize) {
     let _ = write!(html, "<td rowspan=\"{rows}\" colspan=\"{columns}\"></td>");
 }
 
 /// Returns the name of a sub-row by one of its tags.
 fn name_of(table: &Table, names: &[&str], tag: &str) -> String {
-    table.of.sub_row_name(names, tag).map_or("–".into(), shown)
+    table.declared.sub_row_name(names, tag).map_or("–".into(), escaped_line)
 }
 
 /// A name from outside, on one line, as HTML.
-fn shown(name: &str) -> String {
+fn escaped_line(name: &str) -> String {
     escaped(&one_line(name))
 }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::ser::{Serialize, SerializeMap, Serializer};
 
-use super::page::{Page, Place};
+use super::page::{JsonPlace, Page};
 use super::table::{Number, Section};
 
 /// What a page holds: `{"now": …, "problem": …, "grids": […]}`.
@@ -20,7 +20,7 @@ pub struct PageJson<'a> {
     pub sections: &'a [Section],
 }
 
-/// One name on the way to a number.
+/// One name on the path to a number.
 #[derive(Clone, Copy, PartialEq)]
 enum Step {
     /// Always this one.
@@ -31,10 +31,10 @@ enum Step {
     Field,
 }
 
-/// The way to the numbers of one measurement.
-struct Way {
+/// The path to the numbers of one measurement.
+struct JsonPath {
     /// The measurement, by its place in [`Page::measurements`].
-    of: usize,
+    measurement: usize,
     only: Option<(&'static str, &'static str)>,
     steps: Vec<Step>,
 }
@@ -57,9 +57,9 @@ enum Tree<'a> {
     Map(BTreeMap<(usize, &'a str), Tree<'a>>),
 }
 
-fn ways(page: &Page) -> Vec<Way> {
+fn paths(page: &Page) -> Vec<JsonPath> {
     let measurements = page.measurements();
-    let of = |place: &Place| measurements.iter().position(|one| one.name == place.measurement.name);
+    let at = |place: &JsonPlace| measurements.iter().position(|one| one.name == place.measurement.name);
     let declared = page.json.iter().filter_map(|place| {
         let steps =
             place.path.split('.').map(|name| match name.strip_prefix('{').and_then(|it| it.strip_suffix('}')) {
@@ -67,26 +67,26 @@ fn ways(page: &Page) -> Vec<Way> {
                 Some("field") => Step::Field,
                 Some(tag) => Step::Tag(tag),
             });
-        Some(Way { of: of(place)?, only: place.only, steps: steps.collect() })
+        Some(JsonPath { measurement: at(place)?, only: place.only, steps: steps.collect() })
     });
-    let mut ways: Vec<_> = declared.collect();
-    for (of, measurement) in measurements.iter().enumerate() {
-        if !ways.iter().any(|way| way.of == of) {
+    let mut paths: Vec<_> = declared.collect();
+    for (at, measurement) in measurements.iter().enumerate() {
+        if !paths.iter().any(|path| path.measurement == at) {
             let tags = measurement.tags.iter().filter(|tag| tag.identifies && Some(tag.name) != page.section);
             let tags = tags.map(|tag| Step::Tag(tag.name));
             let steps = [Step::Name(measurement.name)].into_iter().chain(tags).chain([Step::Field]).collect();
-            ways.push(Way { of, only: None, steps });
+            paths.push(JsonPath { measurement: at, only: None, steps });
         }
     }
-    ways
+    paths
 }
 
 impl Shape {
-    fn of(ways: &[Way]) -> Self {
+    fn of(paths: &[JsonPath]) -> Self {
         let mut root = Self::default();
-        for way in ways {
+        for path in paths {
             let mut shape = &mut root;
-            for step in &way.steps {
+            for step in &path.steps {
                 shape = match *step {
                     Step::Tag(_) | Step::Field => shape.any.get_or_insert_default(),
                     Step::Name(name) => {
@@ -111,23 +111,25 @@ impl Shape {
     }
 }
 
-/// The numbers of a section by the names on the way to them.
-fn tree<'a>(section: &'a Section, ways: &[Way], shape: &Shape) -> Tree<'a> {
+/// The numbers of a section by the names on the path to them.
+fn tree<'a>(section: &'a Section, paths: &[JsonPath], shape: &Shape) -> Tree<'a> {
     let mut root = shape.empty();
-    for way in ways {
-        // The first way that fits is taken.
-        let before: Vec<_> = ways.iter().take_while(|other| !std::ptr::eq(*other, way)).collect();
-        let fits = |way: &Way, number: &Number| way.only.is_none_or(|(tag, value)| number.tag(tag) == value);
-        for number in section.numbers(way.of) {
-            if fits(way, number) && !before.iter().any(|other| other.of == way.of && fits(other, number)) {
-                put(&mut root, shape, &way.steps, number);
+    for path in paths {
+        // The first path that fits is taken.
+        let before: Vec<_> = paths.iter().take_while(|other| !std::ptr::eq(*other, path)).collect();
+        let fits = |path: &JsonPath, number: &Number| path.only.is_none_or(|(tag, value)| number.tag(tag) == value);
+        for number in section.numbers(path.measurement) {
+            if fits(path, number)
+                && !before.iter().any(|other| other.measurement == path.measurement && fits(other, number))
+            {
+                insert(&mut root, shape, &path.steps, number);
             }
         }
     }
     root
 }
 
-fn put<'a>(root: &mut Tree<'a>, shape: &Shape, steps: &[Step], number: &'a Number) {
+fn insert<'a>(root: &mut Tree<'a>, shape: &Shape, steps: &[Step], number: &'a Number) {
     let (mut tree, mut shape) = (root, shape);
     for step in steps {
         let Tree::Map(map) = tree else { return };
@@ -158,9 +160,9 @@ impl Serialize for Tree<'_> {
 }
 
 /// A section with its name and time before its numbers.
-struct Named<'a>(&'a Section, Tree<'a>);
+struct SectionJson<'a>(&'a Section, Tree<'a>);
 
-impl Serialize for Named<'_> {
+impl Serialize for SectionJson<'_> {
     fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
         let mut map = to.serialize_map(None)?;
         map.serialize_entry("name", &self.0.name)?;
@@ -176,13 +178,13 @@ impl Serialize for Named<'_> {
 
 impl Serialize for PageJson<'_> {
     fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
-        let ways = ways(self.page);
-        let shape = Shape::of(&ways);
-        let named = self.sections.iter().map(|section| Named(section, tree(section, &ways, &shape)));
+        let paths = paths(self.page);
+        let shape = Shape::of(&paths);
+        let sections = self.sections.iter().map(|section| SectionJson(section, tree(section, &paths, &shape)));
         let mut map = to.serialize_map(None)?;
         map.serialize_entry("now", &self.now)?;
         map.serialize_entry("problem", &self.problem)?;
-        map.serialize_entry(&self.page.name, &named.collect::<Vec<_>>())?;
+        map.serialize_entry(&self.page.name, &sections.collect::<Vec<_>>())?;
         map.end()
     }
 }

@@ -24,7 +24,7 @@ pub struct Page {
     pub text: &'static [Text],
     /// Where numbers stand in the JSON, in its order; a measurement without a place has
     /// `MEASUREMENT.{tag}.….{field}`.
-    pub json: &'static [Place],
+    pub json: &'static [JsonPlace],
 }
 
 /// One table.
@@ -37,7 +37,7 @@ pub struct Table {
     /// What one row is: `cloud`; empty when its name says it.
     pub noun: &'static str,
     /// Where it stands.
-    pub stands: Stands,
+    pub placement: Placement,
     /// The name of the row that is the sum of the others and stands below them; empty for none.
     pub sum_row: &'static str,
     /// Whether sums of all rows stand above them, where there are two rows and more. Of two levels of rows, each name of the
@@ -49,13 +49,13 @@ pub struct Table {
 
 /// Where a table stands in the HTML of its section.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Stands {
+pub enum Placement {
     /// Above all others, as a list of badges, never left out.
     Badges,
     /// Beside others.
     Beside,
     /// Beside others, in the last pile.
-    Piled,
+    Stacked,
     /// Below those, as wide as it needs to be.
     Below,
 }
@@ -135,16 +135,16 @@ pub enum InText {
 #[derive(Clone, Copy, Debug)]
 pub enum Text {
     /// A line for each row of these tables: its name, its health, its numbers as words.
-    Parts(&'static [&'static str]),
+    HealthList(&'static [&'static str]),
     /// A table as it is.
-    Whole(&'static str),
+    Table(&'static str),
     /// The pivots of these tables as one table, below this head.
-    Joined(&'static str, &'static [&'static str]),
+    JoinedPivots(&'static str, &'static [&'static str]),
 }
 
 /// Where the numbers of a measurement stand in the JSON of a section.
 #[derive(Clone, Copy, Debug)]
-pub struct Place {
+pub struct JsonPlace {
     /// The measurement.
     pub measurement: &'static Measurement,
     /// Only those with this value of this tag; the first place that fits is taken.
@@ -155,11 +155,11 @@ pub struct Place {
 }
 
 /// Numbers of this measurement stand at this path.
-pub const fn place(measurement: &'static Measurement, path: &'static str) -> Place {
-    Place { measurement, only: None, path }
+pub const fn place(measurement: &'static Measurement, path: &'static str) -> JsonPlace {
+    JsonPlace { measurement, only: None, path }
 }
 
-impl Place {
+impl JsonPlace {
     /// Only those with this value of this tag.
     pub const fn only(self, tag: &'static str, value: &'static str) -> Self {
         Self { only: Some((tag, value)), ..self }
@@ -318,12 +318,12 @@ impl Column {
 impl Table {
     /// A table with these columns below the others, without sums.
     pub const fn new(name: &'static str, caption: &'static str, columns: &'static [Column]) -> Self {
-        Self { name, caption, noun: "", stands: Stands::Below, sum_row: "", sums: false, columns }
+        Self { name, caption, noun: "", placement: Placement::Below, sum_row: "", sums: false, columns }
     }
 
     /// Standing elsewhere.
-    pub const fn stands(self, stands: Stands) -> Self {
-        Self { stands, ..self }
+    pub const fn placement(self, placement: Placement) -> Self {
+        Self { placement, ..self }
     }
 
     /// One row is one of these: `cloud`.
@@ -401,7 +401,7 @@ impl Page {
     }
 
     /// How long a series of its default interval may be silent until its row is left out, in seconds.
-    pub fn gone(&self) -> i64 {
+    pub fn silence_limit_seconds(&self) -> i64 {
         (10 * self.every).max(3600)
     }
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use super::page::{self, InText, Kind, Page, Pivot, Stands};
+use super::page::{self, InText, Kind, Page, Pivot, Placement};
 use crate::model::{Measurement, Point, SECOND, Value};
 use crate::query::Latest;
 
@@ -43,7 +43,7 @@ pub struct Section {
 #[derive(Clone, Debug)]
 pub struct Table<'a> {
     /// Its declaration.
-    pub of: &'a page::Table,
+    pub declared: &'a page::Table,
     /// The columns, hidden ones among them; one for each value of a pivot.
     pub columns: Vec<Column<'a>>,
     /// The rows that are shown, sorted by name, a row of sums last.
@@ -56,7 +56,7 @@ pub struct Table<'a> {
 #[derive(Clone, Debug)]
 pub struct Column<'a> {
     /// Its declaration.
-    pub of: &'a page::Column,
+    pub declared: &'a page::Column,
     /// Its head: as declared, or the value of a pivot's tag.
     pub head: &'a str,
     /// Whether it is shown. A hidden column of a pivot holds zeros alone.
@@ -74,12 +74,12 @@ pub struct Row<'a> {
     pub cells: Vec<Option<Cell<'a>>>,
     /// The rows of the second level, sorted by name. Where there are none, and in tables of one level, one row without
     /// numbers: it has no names then.
-    pub inner: Vec<Inner<'a>>,
+    pub sub_rows: Vec<SubRow<'a>>,
 }
 
 /// One row of the second level.
 #[derive(Clone, Debug)]
-pub struct Inner<'a> {
+pub struct SubRow<'a> {
     /// Its names by the tags after the first one.
     pub names: Vec<&'a str>,
     /// A cell for each column of the table.
@@ -94,7 +94,7 @@ pub struct Cell<'a> {
     /// Its time, in unix seconds.
     pub time: i64,
     /// The Carbon path of its number.
-    pub number: &'a str,
+    pub path: &'a str,
     /// The time between two values of its series, in seconds.
     pub every: i64,
     /// Whether it is older than the newest number of its section by its interval and more.
@@ -200,56 +200,56 @@ impl Section {
     pub fn tables<'a>(&'a self, page: &'a Page, all: bool) -> Vec<Table<'a>> {
         let measurements = page.measurements();
         let build = |of: &'a page::Table| {
-            let keeps_all = all || of.stands == Stands::Badges;
-            Builder::new(self, of, &measurements).table(self.time, keeps_all)
+            let keeps_all = all || of.placement == Placement::Badges;
+            TableBuilder::new(self, of, &measurements).table(self.time, keeps_all)
         };
         page.tables.iter().map(build).collect()
     }
 }
 
 /// Numbers that make rows, and which columns they belong to.
-struct Builder<'a> {
-    of: &'a page::Table,
-    rows: BTreeMap<&'a str, Found<'a>>,
+struct TableBuilder<'a> {
+    declared: &'a page::Table,
+    rows: BTreeMap<&'a str, RowNumbers<'a>>,
 }
 
 /// The numbers of a row, each with its measurement.
-struct Found<'a> {
+struct RowNumbers<'a> {
     newest: i64,
     /// The longest time between two values of a series of it, in seconds.
     every: i64,
     numbers: Vec<(&'static Measurement, &'a Number)>,
-    inner: BTreeMap<Vec<&'a str>, Found<'a>>,
+    sub_rows: BTreeMap<Vec<&'a str>, RowNumbers<'a>>,
 }
 
-impl Default for Found<'_> {
+impl Default for RowNumbers<'_> {
     fn default() -> Self {
-        Self { newest: i64::MIN, every: 0, numbers: Vec::new(), inner: BTreeMap::new() }
+        Self { newest: i64::MIN, every: 0, numbers: Vec::new(), sub_rows: BTreeMap::new() }
     }
 }
 
-impl<'a> Found<'a> {
+impl<'a> RowNumbers<'a> {
     /// Notes that it has a number.
-    fn note(&mut self, number: &Number) {
+    fn add(&mut self, number: &Number) {
         self.newest = self.newest.max(number.time);
         self.every = self.every.max(number.every);
     }
 
     /// Whether it had a number lately, given the newest time of its section.
-    fn is_there(&self, newest: i64) -> bool {
+    fn is_recent(&self, newest: i64) -> bool {
         self.newest > newest.saturating_sub(self.every.saturating_mul(10).max(3600))
     }
 
     /// All its numbers, those of the second level too.
     fn all(&self) -> impl Iterator<Item = &(&'static Measurement, &'a Number)> {
-        self.numbers.iter().chain(self.inner.values().flat_map(|inner| &inner.numbers))
+        self.numbers.iter().chain(self.sub_rows.values().flat_map(|sub_row| &sub_row.numbers))
     }
 }
 
-impl<'a> Builder<'a> {
+impl<'a> TableBuilder<'a> {
     /// Sorts the numbers of a section by row.
     fn new(section: &'a Section, of: &'a page::Table, measurements: &[&'static Measurement]) -> Self {
-        let mut rows = BTreeMap::<_, Found>::new();
+        let mut rows = BTreeMap::<_, RowNumbers>::new();
         let keys: Vec<_> = of.keys().collect();
         for (measurement, numbers) in measurements.iter().zip(&section.numbers) {
             let columns = || of.columns.iter().filter(|column| is_of(column, measurement));
@@ -260,27 +260,27 @@ impl<'a> Builder<'a> {
             let outer = is_outer(&keys, measurement);
             for number in numbers {
                 let row = rows.entry(keys.first().map_or("–", |key| number.tag(key))).or_default();
-                row.note(number);
+                row.add(number);
                 if except.is_some_and(|(tag, value)| number.tag(tag) == value) {
                     continue;
                 }
                 let row = match outer {
                     true => row,
-                    false => row.inner.entry(keys[1..].iter().map(|key| number.tag(key)).collect()).or_default(),
+                    false => row.sub_rows.entry(keys[1..].iter().map(|key| number.tag(key)).collect()).or_default(),
                 };
-                row.note(number);
+                row.add(number);
                 row.numbers.push((measurement, number));
             }
         }
-        Self { of, rows }
+        Self { declared: of, rows }
     }
 
     /// The table, given the newest time of its section. Rows that are gone are left out unless it `keeps_all`.
     fn table(mut self, newest: i64, keeps_all: bool) -> Table<'a> {
         let known = self.rows.len();
-        self.rows.retain(|_, row| keeps_all || row.is_there(newest));
+        self.rows.retain(|_, row| keeps_all || row.is_recent(newest));
         for row in self.rows.values_mut() {
-            row.inner.retain(|_, inner| keeps_all || inner.is_there(newest));
+            row.sub_rows.retain(|_, sub_row| keeps_all || sub_row.is_recent(newest));
         }
         let columns = self.columns();
         let fill = |numbers: &[(&'static Measurement, &'a Number)]| {
@@ -288,9 +288,10 @@ impl<'a> Builder<'a> {
             for (measurement, number) in numbers {
                 let Number { value, time, path, every, .. } = *number;
                 let late = *time <= newest.saturating_sub(*every);
-                let cell = Cell { value: *value, time: *time, number: path, every: *every, late };
+                let cell = Cell { value: *value, time: *time, path, every: *every, late };
                 let fits = |column: &Column| {
-                    is_of(column.of, measurement) && fits(column.of, number).is_some_and(|head| head == column.head)
+                    is_of(column.declared, measurement)
+                        && fits(column.declared, number).is_some_and(|head| head == column.head)
                 };
                 if let Some(at) = columns.iter().position(fits) {
                     cells[at] = Some(cell);
@@ -298,35 +299,36 @@ impl<'a> Builder<'a> {
             }
             cells
         };
-        let row = |(name, row): (&&'a str, &Found<'a>)| {
-            let inner = row.inner.iter();
-            let inner = inner.map(|(names, inner)| Inner { names: names.clone(), cells: fill(&inner.numbers) });
-            let mut inner: Vec<_> = inner.collect();
-            if inner.is_empty() {
-                inner.push(Inner { names: Vec::new(), cells: vec![None; columns.len()] });
+        let row = |(name, row): (&&'a str, &RowNumbers<'a>)| {
+            let sub_rows = row.sub_rows.iter();
+            let sub_rows =
+                sub_rows.map(|(names, sub_row)| SubRow { names: names.clone(), cells: fill(&sub_row.numbers) });
+            let mut sub_rows: Vec<_> = sub_rows.collect();
+            if sub_rows.is_empty() {
+                sub_rows.push(SubRow { names: Vec::new(), cells: vec![None; columns.len()] });
             }
-            Row { name, cells: fill(&row.numbers), inner }
+            Row { name, cells: fill(&row.numbers), sub_rows }
         };
         let mut rows: Vec<_> = self.rows.iter().map(row).collect();
-        rows.sort_by_key(|row| !self.of.sum_row.is_empty() && row.name == self.of.sum_row);
+        rows.sort_by_key(|row| !self.declared.sum_row.is_empty() && row.name == self.declared.sum_row);
         let left_out = known - rows.len();
-        Table { of: self.of, columns, rows, left_out }
+        Table { declared: self.declared, columns, rows, left_out }
     }
 
     /// The columns, now that it is known which rows are shown.
     fn columns(&self) -> Vec<Column<'a>> {
-        let keys: Vec<_> = self.of.keys().collect();
+        let keys: Vec<_> = self.declared.keys().collect();
         let mut columns = Vec::new();
-        for of in self.of.columns {
+        for of in self.declared.columns {
             let outer = is_level_one(&keys, of);
             let numbers = || {
-                let all = self.rows.values().flat_map(Found::all);
+                let all = self.rows.values().flat_map(RowNumbers::all);
                 all.filter(|(measurement, _)| is_of(of, measurement)).map(|(_, number)| *number)
             };
             let Kind::Pivot(pivot) = of.kind else {
                 let is_zero = |number: &Number| number.value == Value::Int(0) || fits(of, number).is_none();
                 let shown = !of.unless_zero || !numbers().all(is_zero);
-                columns.push(Column { of, head: of.head, shown, outer });
+                columns.push(Column { declared: of, head: of.head, shown, outer });
                 continue;
             };
             let Pivot { tag, first, last, short_first, .. } = pivot;
@@ -341,7 +343,7 @@ impl<'a> Builder<'a> {
             }
             let first = first.iter().map(|head| (*head, true));
             let all = first.chain(more).chain(last.map(|head| (head, true)));
-            columns.extend(all.map(|(head, shown)| Column { of, head, shown, outer }));
+            columns.extend(all.map(|(head, shown)| Column { declared: of, head, shown, outer }));
         }
         columns
     }
@@ -384,18 +386,18 @@ impl<'a> Table<'a> {
 
     /// Whether the rows have a second level.
     pub fn is_grouped(&self) -> bool {
-        self.of.keys().nth(1).is_some()
+        self.declared.keys().nth(1).is_some()
     }
 
     /// Whether a declared column has one cell for each row of the first level.
     pub fn is_outer(&self, of: &page::Column) -> bool {
-        let keys: Vec<_> = self.of.keys().collect();
+        let keys: Vec<_> = self.declared.keys().collect();
         is_level_one(&keys, of)
     }
 
     /// Whether it says the health of its rows.
     pub fn has_health(&self) -> bool {
-        self.columns.iter().any(|column| matches!(column.of.kind, Kind::Health(..)))
+        self.columns.iter().any(|column| matches!(column.declared.kind, Kind::Health(..)))
     }
 
     /// The health of a row, where the table has any.
@@ -405,26 +407,26 @@ impl<'a> Table<'a> {
 
     /// The cell that says the health of a row; the outer `None` where the table has no such column.
     pub fn health_cell(&self, row: &Row<'a>) -> Option<Option<Cell<'a>>> {
-        let at = self.columns.iter().position(|column| matches!(column.of.kind, Kind::Health(..)))?;
+        let at = self.columns.iter().position(|column| matches!(column.declared.kind, Kind::Health(..)))?;
         Some(row.cells[at])
     }
 
     /// The sum of a pivot's numbers in one row, of those that are as new as the newest of them.
     pub fn newest_sum(&self, of: &page::Column, cells: &[Option<Cell<'a>>]) -> Option<Cell<'a>> {
-        let of = self.columns.iter().zip(cells).filter(|(column, _)| std::ptr::eq(column.of, of));
+        let of = self.columns.iter().zip(cells).filter(|(column, _)| std::ptr::eq(column.declared, of));
         let cells: Vec<_> = of.filter_map(|(_, cell)| *cell).collect();
         let newest = *cells.iter().max_by_key(|cell| cell.time)?;
         let now = cells.iter().filter(|cell| cell.time == newest.time);
         let whole = now.map(|cell| if let Value::Int(value) = cell.value { value } else { 0 });
         let sum = whole.fold(0, i64::saturating_add);
-        Some(Cell { value: Value::Int(sum), number: "", ..newest })
+        Some(Cell { value: Value::Int(sum), path: "", ..newest })
     }
 }
 
 impl Column<'_> {
     /// What is above it in a terminal; `None` when it is not shown there.
     pub fn in_text(&self) -> Option<&str> {
-        match self.of.text {
+        match self.declared.text {
             InText::Same => Some(self.head),
             InText::Head(head) | InText::Sum(head) => Some(head),
             InText::Never => None,

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
 use super::page::{self, InText, Kind, Page, Pivot, Text};
-use super::table::{Cell, Column, Health, Inner, Row, Section, Table};
+use super::table::{Cell, Column, Health, Row, Section, SubRow, Table};
 use crate::model::{Value, utc};
 use crate::text::{self, ago, count, one_line};
 
@@ -15,17 +15,17 @@ pub fn section(page: &Page, section: &Section, now: i64, all: bool) -> String {
     let mut text = format!("{} at {}, {} ago\n", one_line(&section.name), utc(section.time), ago(age));
     let tables = section.tables(page, all);
     let named = |names: &[&str]| -> Vec<&Table> {
-        names.iter().filter_map(|name| tables.iter().find(|table| table.of.name == *name)).collect()
+        names.iter().filter_map(|name| tables.iter().find(|table| table.declared.name == *name)).collect()
     };
     let each: Vec<_> = match page.text {
-        [] => tables.iter().filter(|table| !table.rows.is_empty()).map(whole).collect(),
+        [] => tables.iter().filter(|table| !table.rows.is_empty()).map(as_declared).collect(),
         declared => {
             let each = declared.iter().filter_map(|declared| match declared {
-                Text::Parts(names) => Some(parts(section, &named(names))),
-                Text::Whole(name) => named(&[name]).into_iter().find(|table| !table.rows.is_empty()).map(whole),
-                Text::Joined(head, names) => {
+                Text::HealthList(names) => Some(health_list(section, &named(names))),
+                Text::Table(name) => named(&[name]).into_iter().find(|table| !table.rows.is_empty()).map(as_declared),
+                Text::JoinedPivots(head, names) => {
                     let tables = named(names);
-                    tables.iter().any(|table| !table.rows.is_empty()).then(|| joined(head, &tables))
+                    tables.iter().any(|table| !table.rows.is_empty()).then(|| joined_pivots(head, &tables))
                 }
             });
             each.collect()
@@ -40,7 +40,7 @@ pub fn section(page: &Page, section: &Section, now: i64, all: bool) -> String {
     }
     let left_out = tables.iter().map(|table| table.left_out).sum();
     if left_out > 0 {
-        let (left_out, gone) = (count(left_out, "name"), length(page.gone()));
+        let (left_out, gone) = (count(left_out, "name"), length(page.silence_limit_seconds()));
         let _ = writeln!(text, "\n{left_out} silent for over {gone} left out; --all shows them");
     }
     text
@@ -66,14 +66,14 @@ fn number(cell: Option<&Cell>) -> String {
 
 /// The name of a row, after what it is.
 fn named(table: &Table, row: &Row) -> String {
-    match table.of.noun {
+    match table.declared.noun {
         "" => one_line(row.name),
         noun => format!("{noun} {}", one_line(row.name)),
     }
 }
 
 /// A line for each row: its name, its health, its numbers as words.
-fn parts(section: &Section, tables: &[&Table]) -> String {
+fn health_list(section: &Section, tables: &[&Table]) -> String {
     let mut text = text::Table::new(&["part", "is", ""]);
     for table in tables {
         for row in &table.rows {
@@ -85,7 +85,7 @@ fn parts(section: &Section, tables: &[&Table]) -> String {
                 (Some(Health::Silent | Health::Unknown), _) => "unknown".into(),
             };
             let facts = table.shown().filter_map(|(at, column)| {
-                let Kind::Field(..) = column.of.kind else { return None };
+                let Kind::Field(..) = column.declared.kind else { return None };
                 Some(format!("{} {}", column.in_text()?, number(Some(row.cells[at].as_ref()?))))
             });
             text.row(&[named(table, row), is, facts.collect::<Vec<_>>().join(", ")]);
@@ -95,7 +95,7 @@ fn parts(section: &Section, tables: &[&Table]) -> String {
 }
 
 /// What a terminal shows in one column of a table.
-enum Shown<'t, 'a> {
+enum TextColumn<'t, 'a> {
     /// A column of the table, by its place among the cells.
     Column(usize, &'t Column<'a>),
     /// The sum of a pivot.
@@ -103,35 +103,35 @@ enum Shown<'t, 'a> {
 }
 
 /// A table as it is.
-fn whole(table: &Table) -> String {
+fn as_declared(table: &Table) -> String {
     let (mut columns, mut heads) = (Vec::new(), Vec::new());
-    for of in table.of.columns {
+    for of in table.declared.columns {
         if let InText::Sum(head) = of.text {
-            columns.push(Shown::Sum(of));
+            columns.push(TextColumn::Sum(of));
             heads.push(format!("<{head}"));
             continue;
         }
-        for (at, column) in table.shown().filter(|(_, column)| std::ptr::eq(column.of, of)) {
+        for (at, column) in table.shown().filter(|(_, column)| std::ptr::eq(column.declared, of)) {
             let Some(head) = column.in_text() else { continue };
             let unit = if of.unit.is_empty() { String::new() } else { format!(" ({})", of.unit) };
             let right = !matches!(of.kind, Kind::Key(_) | Kind::Switch(..) | Kind::Health(..));
-            columns.push(Shown::Column(at, column));
+            columns.push(TextColumn::Column(at, column));
             heads.push(format!("{}{}{unit}", if right { "<" } else { "" }, one_line(head)));
         }
     }
     let mut text = text::Table::new(&heads.iter().map(String::as_str).collect::<Vec<_>>());
     for row in &table.rows {
-        for (line, inner) in row.inner.iter().enumerate() {
-            let cell = |shown: &Shown| {
-                let outer = match shown {
-                    Shown::Column(_, column) => column.outer,
-                    Shown::Sum(of) => table.is_outer(of),
+        for (line, sub_row) in row.sub_rows.iter().enumerate() {
+            let cell = |wanted: &TextColumn| {
+                let outer = match wanted {
+                    TextColumn::Column(_, column) => column.outer,
+                    TextColumn::Sum(of) => table.is_outer(of),
                 };
                 match (outer, line) {
                     // The cells of the first level stand in its first line.
                     (true, 1..) => String::new(),
-                    (true, 0) => cell(table, row, inner, shown, &row.cells),
-                    (false, _) => cell(table, row, inner, shown, &inner.cells),
+                    (true, 0) => cell(table, row, sub_row, wanted, &row.cells),
+                    (false, _) => cell(table, row, sub_row, wanted, &sub_row.cells),
                 }
             };
             text.row(&columns.iter().map(cell).collect::<Vec<_>>());
@@ -141,15 +141,15 @@ fn whole(table: &Table) -> String {
 }
 
 /// One cell of a line of a row.
-fn cell(table: &Table, row: &Row, inner: &Inner, shown: &Shown, cells: &[Option<Cell>]) -> String {
-    let (at, column) = match *shown {
-        Shown::Column(at, column) => (at, column),
-        Shown::Sum(of) => return number(table.newest_sum(of, cells).as_ref()),
+fn cell(table: &Table, row: &Row, sub_row: &SubRow, wanted: &TextColumn, cells: &[Option<Cell>]) -> String {
+    let (at, column) = match *wanted {
+        TextColumn::Column(at, column) => (at, column),
+        TextColumn::Sum(of) => return number(table.newest_sum(of, cells).as_ref()),
     };
     let it = cells[at].as_ref();
-    match column.of.kind {
+    match column.declared.kind {
         Kind::Key(_) if column.outer => one_line(row.name),
-        Kind::Key(tag) => table.of.sub_row_name(&inner.names, tag).map_or("-".into(), one_line),
+        Kind::Key(tag) => table.declared.sub_row_name(&sub_row.names, tag).map_or("-".into(), one_line),
         Kind::Switch(..) => it.map_or("-", |it| if it.is_zero() { "no" } else { "yes" }).into(),
         Kind::Health(..) => match Health::of(it) {
             Health::Up => "up".into(),
@@ -162,10 +162,10 @@ fn cell(table: &Table, row: &Row, inner: &Inner, shown: &Shown, cells: &[Option<
 }
 
 /// The pivots of some tables as one.
-fn joined(head: &str, tables: &[&Table]) -> String {
+fn joined_pivots(head: &str, tables: &[&Table]) -> String {
     let (mut first, mut more, mut last): (&[&str], _, _) = (&[], BTreeSet::new(), None);
     for column in tables.iter().flat_map(|table| table.shown()).map(|(_, column)| column) {
-        let Kind::Pivot(Pivot { first: begin, last: end, .. }) = column.of.kind else { continue };
+        let Kind::Pivot(Pivot { first: begin, last: end, .. }) = column.declared.kind else { continue };
         (first, last) = (begin, end);
         if !begin.contains(&column.head) && end != Some(column.head) {
             more.insert(column.head);
@@ -178,7 +178,7 @@ fn joined(head: &str, tables: &[&Table]) -> String {
     for table in tables {
         for row in &table.rows {
             let cells = columns.iter().map(|head| {
-                let is = |column: &Column| matches!(column.of.kind, Kind::Pivot(_)) && column.head == *head;
+                let is = |column: &Column| matches!(column.declared.kind, Kind::Pivot(_)) && column.head == *head;
                 number(table.columns.iter().position(is).and_then(|at| row.cells[at].as_ref()))
             });
             text.row(&std::iter::once(named(table, row)).chain(cells).collect::<Vec<_>>());

@@ -4,7 +4,7 @@ use super::measurements::{
     CLOUD, CLOUD_JOBS, HEARTBEAT, IDLE_VMS, JOBS, NEGOTIATOR, POOL, SCHEDD, SCHEDD_JOBS, SLOTS, VMS,
 };
 use crate::view::page::{
-    Column, InText, Page, Stands, Table, Text, field, health, key, one, pivot, pivot_short_first, place, switch,
+    Column, InText, Page, Placement, Table, Text, field, health, key, one, pivot, pivot_short_first, place, switch,
 };
 
 /// Any number but zero is bad news: of jobs held, of jobs and machines in error.
@@ -56,19 +56,20 @@ pub static GRIDS: Page = Page {
     program: "collect-grid",
     every: 60,
     tables: &[
-        Table::new("heartbeats", "Heartbeats", &[key("service"), health(&HEARTBEAT, "alive")]).stands(Stands::Badges),
+        Table::new("heartbeats", "Heartbeats", &[key("service"), health(&HEARTBEAT, "alive")])
+            .placement(Placement::Badges),
         Table::new("jobs", "Jobs by type", &[key("type"), pivot(&JOBS, "status", STATUSES, TOTAL).alarm(ALARMS)])
-            .stands(Stands::Beside)
+            .placement(Placement::Beside)
             .sum_row("all"),
-        Table::new("schedds", "Schedds and their jobs", SCHEDDS).stands(Stands::Beside).noun("schedd"),
-        Table::new("pools", "HTCondor pools", POOLS).stands(Stands::Piled).noun("pool"),
-        Table::new("negotiators", "Negotiators", NEGOTIATORS).stands(Stands::Piled).noun("negotiator"),
+        Table::new("schedds", "Schedds and their jobs", SCHEDDS).placement(Placement::Beside).noun("schedd"),
+        Table::new("pools", "HTCondor pools", POOLS).placement(Placement::Stacked).noun("pool"),
+        Table::new("negotiators", "Negotiators", NEGOTIATORS).placement(Placement::Stacked).noun("negotiator"),
         Table::new("clouds", "Clouds: machines, slots and jobs", CLOUDS).noun("cloud").sums(),
     ],
     text: &[
-        Text::Parts(&["heartbeats", "pools", "negotiators", "schedds"]),
-        Text::Whole("clouds"),
-        Text::Joined("jobs", &["jobs", "schedds"]),
+        Text::HealthList(&["heartbeats", "pools", "negotiators", "schedds"]),
+        Text::Table("clouds"),
+        Text::JoinedPivots("jobs", &["jobs", "schedds"]),
     ],
     json: &[
         place(&HEARTBEAT, "heartbeats.{service}"),
