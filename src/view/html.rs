@@ -1,4 +1,4 @@
-//! The tables of a page as HTML. It is whole without a script: every number is a link that shows its plot. Pure.
+//! The tables of a page as HTML. They need no script: every number is a link to its plot. Pure.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -9,30 +9,30 @@ use super::text::length;
 use crate::model::{Value, utc};
 use crate::text::{ago, count, one_line};
 
-/// The most numbers that are plotted at once.
+/// The most series that are plotted at once, and that a question may name.
 pub const MAX_PLOTS: usize = 50;
 
-/// What a person has chosen to see; all of it is in the page's address.
+/// The choices of a reader; all of them are in the page's address.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Options {
-    /// The numbers that are plotted, by path.
+    /// The Carbon paths of the plotted numbers.
     pub plots: Vec<String>,
-    /// The range of the plot, in Graphite's words; empty for the default.
+    /// The start of the plot's range, as Graphite writes it (`-6h`); empty for the default.
     pub from: String,
-    /// Its end.
+    /// The end of the plot's range; empty for now.
     pub to: String,
-    /// Whether clouds and schedds that have been silent for over an hour are shown too.
+    /// Whether rows that have been silent for too long are shown too.
     pub all: bool,
-    /// Sections that are not shown.
+    /// The names of hidden sections.
     pub hidden: Vec<String>,
     /// Whether the rows are close together.
     pub compact: bool,
-    /// `light`, `dark`, or empty for what the browser prefers.
+    /// `light`, `dark`, or empty for the preference of the browser.
     pub theme: &'static str,
 }
 
 impl Options {
-    /// Reads them from a query; what is not understood is passed over.
+    /// Reads a query; unknown names and values are ignored.
     pub fn new(pairs: &[(String, String)]) -> Self {
         let mut options = Self::default();
         for (name, value) in pairs {
@@ -52,7 +52,7 @@ impl Options {
         options
     }
 
-    /// As they stand in an address, in the order in which the script writes them.
+    /// Returns the names and values of the address, in the order in which the script writes them.
     pub fn pairs(&self) -> Vec<(&'static str, &str)> {
         let mut pairs: Vec<_> = self.plots.iter().map(|path| ("plot", path.as_str())).collect();
         pairs.extend([("from", self.from.as_str()), ("to", &self.to)].into_iter().filter(|(_, time)| !time.is_empty()));
@@ -63,36 +63,36 @@ impl Options {
         pairs
     }
 
-    /// The page's address with these options, relative, fit for an attribute.
+    /// Returns the page's relative address with these options, escaped for an attribute.
     pub fn address(&self) -> String {
         let pairs: Vec<_> = self.pairs().iter().map(|(name, value)| format!("{name}={}", encoded(value))).collect();
         format!("?{}", pairs.join("&amp;"))
     }
 
-    /// The same with another range.
+    /// Returns the same options with another range.
     pub fn with_range(&self, from: &str, to: &str) -> Self {
         Self { from: from.into(), to: to.into(), ..self.clone() }
     }
 }
 
-/// What the tables of a page are made of.
+/// The input of [`tables`].
 #[derive(Clone, Copy, Debug)]
 pub struct View<'a> {
     /// The page.
     pub page: &'a Page,
-    /// Its sections.
+    /// The sections.
     pub sections: &'a [Section],
-    /// Why there are no newer ones.
+    /// Why the last read failed; `None` if it succeeded.
     pub problem: Option<&'a str>,
-    /// Where they come from, in words.
+    /// The description of the store.
     pub backend: &'a str,
-    /// What is chosen.
+    /// The reader's choices.
     pub options: &'a Options,
     /// The clock, in unix seconds.
     pub now: i64,
 }
 
-/// All tables of a page, with what is said about them.
+/// Returns the tables of a page, after a banner if there is a problem and a list of sections if there are several.
 pub fn tables(view: &View) -> String {
     let mut html = String::with_capacity(1 << 16);
     let backend = escaped(view.backend);
@@ -157,12 +157,12 @@ impl Health {
     }
 }
 
-/// One section, and what it takes to show it.
+/// One section with everything needed to render it.
 struct SectionView<'a> {
     view: &'a View<'a>,
     section: &'a Section,
     tables: Vec<Table<'a>>,
-    /// What follows a number's path in its link: everything else that is chosen.
+    /// The end of each link to a plot: the options other than `plot`, escaped.
     tail: String,
     is_stale: bool,
 }
@@ -172,9 +172,8 @@ struct Line<'t, 'a> {
     table: &'t Table<'a>,
     row: &'t Row<'a>,
     sub_row: &'t SubRow<'a>,
-    /// ` rowspan="…"` of the cells that belong to all lines of a row.
+    /// ` rowspan="…"` of the cells that all lines of a row share.
     span: &'t str,
-    /// Whether it is the first line of its row.
     is_first: bool,
 }
 
@@ -194,7 +193,7 @@ impl<'a> SectionView<'a> {
         format!("grid-{}", encoded(&self.section.name))
     }
 
-    /// Returns the seconds since a time.
+    /// Returns the seconds from a time to now; 0 for one in the future.
     fn age(&self, time: i64) -> i64 {
         (self.view.now - time).max(0)
     }
@@ -220,7 +219,7 @@ impl<'a> SectionView<'a> {
         format!("stale for {}", ago(self.age(time)))
     }
 
-    /// The section in the list of all sections.
+    /// Writes the section's entry in the list of sections.
     fn listed(&self, html: &mut String) {
         let name = escaped_line(&self.section.name);
         let of_table = |table: &Table| -> Vec<Health> {
@@ -257,7 +256,7 @@ impl<'a> SectionView<'a> {
         html.push_str("</li>\n");
     }
 
-    /// The section with its tables.
+    /// Writes the section with its tables.
     fn html(&self, html: &mut String) {
         self.title(html);
         let tables =
@@ -311,7 +310,7 @@ impl<'a> SectionView<'a> {
         );
     }
 
-    /// A table of names and their health as a list.
+    /// Writes the health of a table's rows as a list.
     fn badges(&self, html: &mut String, table: &Table) {
         let _ = writeln!(html, "<ul class=\"beats\" aria-label=\"{}\">", table.declared.caption);
         for row in &table.rows {
@@ -326,7 +325,7 @@ impl<'a> SectionView<'a> {
         html.push_str("</ul>\n");
     }
 
-    /// A table, if it has rows.
+    /// Writes a table, if it has rows.
     fn table(&self, html: &mut String, table: &Table) {
         if table.rows.is_empty() {
             return;
@@ -380,7 +379,7 @@ impl<'a> SectionView<'a> {
         }
     }
 
-    /// The cells of one line but its first name.
+    /// Writes the cells of one line after the row's name.
     fn line(&self, html: &mut String, line: &Line) {
         for (at, column) in line.table.shown() {
             if column.outer && !line.is_first {
@@ -409,7 +408,7 @@ impl<'a> SectionView<'a> {
         }
     }
 
-    /// The sums over all rows, by the names of the second level.
+    /// Writes the sums over all rows, a line per name of the sub-rows.
     fn sums(&self, html: &mut String, table: &Table) {
         let mut by_names = BTreeMap::<&[&str], Vec<&SubRow>>::new();
         for sub_row in table.rows.iter().flat_map(|row| &row.sub_rows) {
@@ -462,7 +461,7 @@ impl<'a> SectionView<'a> {
         html.push_str("</tbody>\n");
     }
 
-    /// The sum of a column in words; one with an old part is old.
+    /// Returns the sum of a column as HTML, marked as old if one of its numbers is.
     fn sum<'n>(&self, column: &Column, cells: impl Iterator<Item = &'n Cell<'n>>) -> String {
         let (mut whole, mut real, mut old) = (0_i64, 0.0, self.view.now);
         for cell in cells {
@@ -486,7 +485,7 @@ impl<'a> SectionView<'a> {
         (self.is_stale && cell.is_stale(self.view.now)) || cell.is_old()
     }
 
-    /// What stands in a cell: the number, yes or no.
+    /// Writes the content of a cell: the number, yes or no.
     fn cell_content(&self, html: &mut String, cell: Option<&Cell>, column: &Column) {
         let Some(number) = cell else { return html.push_str("<span class=\"zero\">–</span>") };
         let text = match (column.declared.kind, number.value) {
@@ -524,7 +523,7 @@ impl<'a> SectionView<'a> {
     }
 }
 
-/// The heads of a table, those of groups above them.
+/// Writes the heads of a table, those of groups above them.
 fn heads(html: &mut String, table: &Table) {
     html.push_str("<thead>");
     if table.shown().any(|(_, column)| !column.declared.group.is_empty()) {
@@ -559,7 +558,7 @@ fn heads(html: &mut String, table: &Table) {
     html.push_str("</tr></thead>\n");
 }
 
-/// Cells of columns that have no sum.
+/// Writes one empty cell for columns without a sum.
 fn empty_cell(html: &mut String, rows: usize, columns: usize) {
     let _ = write!(html, "<td rowspan=\"{rows}\" colspan=\"{columns}\"></td>");
 }
@@ -569,12 +568,12 @@ fn name_of(table: &Table, names: &[&str], tag: &str) -> String {
     table.declared.sub_row_name(names, tag).map_or("–".into(), escaped_line)
 }
 
-/// A name from outside, on one line, as HTML.
+/// Escapes a name from outside, on one line.
 fn escaped_line(name: &str) -> String {
     escaped(&one_line(name))
 }
 
-/// Text from outside, fit for HTML: as text and as the value of an attribute in quotes.
+/// Escapes text for HTML, and for the value of a quoted attribute.
 pub fn escaped(text: &str) -> String {
     let mut html = String::with_capacity(text.len());
     for c in text.chars() {
@@ -590,7 +589,7 @@ pub fn escaped(text: &str) -> String {
     html
 }
 
-/// Text from outside as a value in a query, as a browser's `encodeURIComponent` has it; fit for an attribute in quotes.
+/// Encodes text as a value in a query, percent-encoding all but `A-Z a-z 0-9 - _ . ~`; safe in a quoted attribute.
 pub fn encoded(text: &str) -> String {
     let mut encoded = String::with_capacity(text.len());
     for byte in text.bytes() {

@@ -1,4 +1,4 @@
-//! The numbers of a page as JSON: each stands where the page declares it. Pure.
+//! The numbers of a page as JSON, each at the path that the page declares. Pure.
 
 use std::collections::BTreeMap;
 
@@ -7,14 +7,14 @@ use serde::ser::{Serialize, SerializeMap, Serializer};
 use super::page::{JsonPlace, Page};
 use super::table::{Number, Section};
 
-/// What a page holds: `{"now": …, "problem": …, "grids": […]}`.
+/// The newest numbers of a page: `{"now": …, "problem": …, "grids": […]}`.
 #[derive(Clone, Copy, Debug)]
 pub struct PageJson<'a> {
     /// The clock, in unix seconds.
     pub now: i64,
-    /// Why there are no newer numbers.
+    /// Why the last read failed; `None` if it succeeded.
     pub problem: Option<&'a str>,
-    /// The page, whose name is the name of the sections.
+    /// The page; its name is the key of the sections.
     pub page: &'a Page,
     /// The sections.
     pub sections: &'a [Section],
@@ -23,7 +23,7 @@ pub struct PageJson<'a> {
 /// One name on the path to a number.
 #[derive(Clone, Copy, PartialEq)]
 enum Step {
-    /// Always this one.
+    /// A fixed name.
     Name(&'static str),
     /// The value of a tag.
     Tag(&'static str),
@@ -31,32 +31,33 @@ enum Step {
     Field,
 }
 
-/// The path to the numbers of one measurement.
+/// The declared path of one measurement's numbers.
 struct JsonPath {
-    /// The measurement, by its place in [`Page::measurements`].
+    /// The measurement, by its index in [`Page::measurements`].
     measurement: usize,
     only: Option<(&'static str, &'static str)>,
     steps: Vec<Step>,
 }
 
-/// What can stand below a name.
+/// The possible children of a name.
 #[derive(Default)]
 struct Shape {
-    /// The names that are there always, in this order.
+    /// The fixed names, in this order; they exist without any number.
     names: Vec<(&'static str, Shape)>,
-    /// What stands below names that come from tags and fields.
+    /// The shape below the names that come from tags and fields.
     any: Option<Box<Shape>>,
 }
 
-/// What stands below a name.
+/// The value below a name.
 enum Tree<'a> {
-    /// No number.
+    /// A fixed name without a number.
     Nothing,
     Number(&'a Number),
-    /// Below names, which are sorted by their place in the shape first.
+    /// Children by name, in the order of the shape, then of the name.
     Map(BTreeMap<(usize, &'a str), Tree<'a>>),
 }
 
+/// Returns the declared paths, then the default ones of measurements without a path.
 fn paths(page: &Page) -> Vec<JsonPath> {
     let measurements = page.measurements();
     let at = |place: &JsonPlace| measurements.iter().position(|one| one.name == place.measurement.name);
@@ -102,7 +103,7 @@ impl Shape {
         root
     }
 
-    /// What is there without any number.
+    /// Returns the fixed names without any number.
     fn empty<'a>(&self) -> Tree<'a> {
         if self.names.is_empty() && self.any.is_none() {
             return Tree::Nothing;
@@ -111,11 +112,11 @@ impl Shape {
     }
 }
 
-/// The numbers of a section by the names on the path to them.
+/// Returns the numbers of a section at their paths.
 fn tree<'a>(section: &'a Section, paths: &[JsonPath], shape: &Shape) -> Tree<'a> {
     let mut root = shape.empty();
     for path in paths {
-        // The first path that fits is taken.
+        // A number goes to the first path that fits.
         let before: Vec<_> = paths.iter().take_while(|other| !std::ptr::eq(*other, path)).collect();
         let fits = |path: &JsonPath, number: &Number| path.only.is_none_or(|(tag, value)| number.tag(tag) == value);
         for number in section.numbers(path.measurement) {
@@ -159,7 +160,7 @@ impl Serialize for Tree<'_> {
     }
 }
 
-/// A section with its name and time before its numbers.
+/// A section as JSON: its name and time, then its numbers.
 struct SectionJson<'a>(&'a Section, Tree<'a>);
 
 impl Serialize for SectionJson<'_> {

@@ -1,4 +1,4 @@
-//! The tables of a page, made of the newest value of each series. Pure.
+//! The tables of a page, built from the newest value of each series. Pure.
 
 use std::collections::BTreeMap;
 
@@ -15,9 +15,9 @@ pub struct Number {
     pub value: Value,
     /// Its time, in unix seconds.
     pub time: i64,
-    /// The Carbon path that it has or would have: what a plot of it is asked for by.
+    /// The Carbon path that it has or would have; a plot is asked for by it.
     pub path: String,
-    /// The time between two values of its series, in seconds.
+    /// The interval of its series, in seconds.
     #[serde(skip)]
     every: i64,
     #[serde(skip)]
@@ -29,60 +29,59 @@ pub struct Number {
 /// One section of a page: one grid, for instance.
 #[derive(Clone, Debug)]
 pub struct Section {
-    /// The value of the page's tag.
+    /// The value of the page's section tag.
     pub name: String,
-    /// The newest time of all its numbers, in unix seconds.
+    /// The newest time of all numbers, in unix seconds.
     pub time: i64,
-    /// The shortest time between two values of a series of it, in seconds.
+    /// The interval of the most frequent series, in seconds.
     every: i64,
-    /// Its numbers by measurement, in the order of [`Page::measurements`].
+    /// The numbers by measurement, in the order of [`Page::measurements`].
     numbers: Vec<Vec<Number>>,
 }
 
 /// One table of a section.
 #[derive(Clone, Debug)]
 pub struct Table<'a> {
-    /// Its declaration.
+    /// The declaration.
     pub declared: &'a page::Table,
-    /// The columns, hidden ones among them; one for each value of a pivot.
+    /// The columns, including hidden ones; one per value of a pivot.
     pub columns: Vec<Column<'a>>,
-    /// The rows that are shown, sorted by name, a row of sums last.
+    /// The rows, sorted by name, a row of sums last.
     pub rows: Vec<Row<'a>>,
-    /// How many rows are left out because they have been silent for too long; those of a second level are not counted.
+    /// The number of rows left out because they have been silent for too long; sub-rows are not counted.
     pub left_out: usize,
 }
 
 /// One column.
 #[derive(Clone, Debug)]
 pub struct Column<'a> {
-    /// Its declaration.
+    /// The declaration.
     pub declared: &'a page::Column,
-    /// Its head: as declared, or the value of a pivot's tag.
+    /// The head: as declared, or the value of a pivot's tag.
     pub head: &'a str,
-    /// Whether it is shown. A hidden column of a pivot holds zeros alone.
+    /// Whether it is shown. A hidden column of a pivot holds only zeros.
     pub shown: bool,
-    /// Whether it has one cell for each row of the first level, not of the second.
+    /// Whether it has one cell per row, not per sub-row.
     pub outer: bool,
 }
 
-/// One row of the first level.
+/// One row.
 #[derive(Clone, Debug)]
 pub struct Row<'a> {
-    /// Its name.
+    /// The name.
     pub name: &'a str,
-    /// A cell for each column of the table; `None` where there is no number, and in columns of the second level.
+    /// A cell per column of the table; `None` if there is no number, and in columns of the sub-rows.
     pub cells: Vec<Option<Cell<'a>>>,
-    /// The rows of the second level, sorted by name. Where there are none, and in tables of one level, one row without
-    /// numbers: it has no names then.
+    /// The sub-rows, sorted by name. If there are none, one without names and numbers.
     pub sub_rows: Vec<SubRow<'a>>,
 }
 
-/// One row of the second level.
+/// One row of the second level: one type of machine of a cloud, for instance.
 #[derive(Clone, Debug)]
 pub struct SubRow<'a> {
-    /// Its names by the tags after the first one.
+    /// The names by the key tags after the first one.
     pub names: Vec<&'a str>,
-    /// A cell for each column of the table.
+    /// A cell per column of the table.
     pub cells: Vec<Option<Cell<'a>>>,
 }
 
@@ -95,27 +94,27 @@ pub struct Cell<'a> {
     pub time: i64,
     /// The Carbon path of its number.
     pub path: &'a str,
-    /// The time between two values of its series, in seconds.
+    /// The interval of its series, in seconds.
     pub every: i64,
-    /// Whether it is older than the newest number of its section by its interval and more.
+    /// Whether it is at least one interval older than the newest number of its section.
     pub late: bool,
 }
 
-/// How something is.
+/// The health of a row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Health {
-    /// Its number is not zero.
+    /// The number is not zero.
     Up,
-    /// Its number is zero.
+    /// The number is zero.
     Down,
-    /// Its number is late.
+    /// The number is late.
     Silent,
     /// There is no number.
     Unknown,
 }
 
 impl Health {
-    /// How it is by this number.
+    /// Returns the health that a cell shows.
     pub fn of(cell: Option<&Cell>) -> Self {
         match cell {
             None => Self::Unknown,
@@ -127,23 +126,23 @@ impl Health {
 }
 
 impl Cell<'_> {
-    /// Whether nobody could tell a newer number. A count that vanished was sent as zero once, and is zero still.
+    /// Whether the number is late and may have changed. A late zero has not: a count that vanishes is sent as zero once.
     pub fn is_old(&self) -> bool {
         self.late && !self.is_zero()
     }
 
-    /// Whether its series has been silent for three intervals at a time in unix seconds.
+    /// Whether its series has been silent for more than three intervals at `now`, in unix seconds.
     pub fn is_stale(&self, now: i64) -> bool {
         is_stale(self.time, self.every, now)
     }
 
-    /// Whether it is a count of nothing.
+    /// Whether it is the whole number zero.
     pub fn is_zero(&self) -> bool {
         self.value == Value::Int(0)
     }
 }
 
-/// Whether a series whose newest value is of `time` has been silent for three intervals of `every` seconds.
+/// Whether more than three intervals of `every` seconds have passed since `time`.
 fn is_stale(time: i64, every: i64, now: i64) -> bool {
     now.saturating_sub(time) > every.saturating_mul(3)
 }
@@ -172,31 +171,31 @@ pub fn sections(page: &Page, latest: Vec<Latest>) -> Vec<Section> {
 }
 
 impl Number {
-    /// The value of one tag of its series; empty where it has no such tag.
+    /// Returns the value of a tag of its series; empty if there is no such tag.
     pub fn tag(&self, name: &str) -> &str {
         self.series.tag(name).unwrap_or_default()
     }
 
-    /// The name of its field.
+    /// Returns the name of its field.
     pub fn field(&self) -> &'static str {
         self.field
     }
 }
 
 impl Section {
-    /// Its numbers of one measurement by their place in [`Page::measurements`].
+    /// Returns the numbers of a measurement, given its index in [`Page::measurements`].
     pub fn numbers(&self, of: usize) -> &[Number] {
         &self.numbers[of]
     }
 
-    /// Whether all its numbers are old at a time in unix seconds: its most frequent series has been silent for three
-    /// intervals.
+    /// Whether all its numbers are old at `now`, in unix seconds: the newest one is older than three intervals of its most
+    /// frequent series.
     pub fn is_stale(&self, now: i64) -> bool {
         is_stale(self.time, self.every, now)
     }
 
-    /// Its tables, one for each that the page declares. A row that has been silent for ten of its intervals, and for an hour
-    /// at least, is left out unless `all` is wanted: it is gone, or nobody can ask it.
+    /// Returns the tables in the order of the page. Unless `all` is set, rows that have been silent for ten intervals, and
+    /// for an hour at least, are left out: the thing no longer exists, or its source has been down for long.
     pub fn tables<'a>(&'a self, page: &'a Page, all: bool) -> Vec<Table<'a>> {
         let measurements = page.measurements();
         let build = |of: &'a page::Table| {
@@ -207,7 +206,7 @@ impl Section {
     }
 }
 
-/// Numbers that make rows, and which columns they belong to.
+/// The numbers of a table, sorted by row.
 struct TableBuilder<'a> {
     declared: &'a page::Table,
     rows: BTreeMap<&'a str, RowNumbers<'a>>,
@@ -216,7 +215,7 @@ struct TableBuilder<'a> {
 /// The numbers of a row, each with its measurement.
 struct RowNumbers<'a> {
     newest: i64,
-    /// The longest time between two values of a series of it, in seconds.
+    /// The interval of the rarest series, in seconds.
     every: i64,
     numbers: Vec<(&'static Measurement, &'a Number)>,
     sub_rows: BTreeMap<Vec<&'a str>, RowNumbers<'a>>,
@@ -229,18 +228,18 @@ impl Default for RowNumbers<'_> {
 }
 
 impl<'a> RowNumbers<'a> {
-    /// Notes that it has a number.
+    /// Takes the time and interval of a number into account.
     fn add(&mut self, number: &Number) {
         self.newest = self.newest.max(number.time);
         self.every = self.every.max(number.every);
     }
 
-    /// Whether it had a number lately, given the newest time of its section.
+    /// Whether it is not left out, given the newest time of its section.
     fn is_recent(&self, newest: i64) -> bool {
         self.newest > newest.saturating_sub(self.every.saturating_mul(10).max(3600))
     }
 
-    /// All its numbers, those of the second level too.
+    /// Returns all numbers, those of sub-rows too.
     fn all(&self) -> impl Iterator<Item = &(&'static Measurement, &'a Number)> {
         self.numbers.iter().chain(self.sub_rows.values().flat_map(|sub_row| &sub_row.numbers))
     }
@@ -275,7 +274,7 @@ impl<'a> TableBuilder<'a> {
         Self { declared: of, rows }
     }
 
-    /// The table, given the newest time of its section. Rows that are gone are left out unless it `keeps_all`.
+    /// Returns the table, given the newest time of its section. Rows that are not recent are left out unless `keeps_all`.
     fn table(mut self, newest: i64, keeps_all: bool) -> Table<'a> {
         let known = self.rows.len();
         self.rows.retain(|_, row| keeps_all || row.is_recent(newest));
@@ -315,7 +314,7 @@ impl<'a> TableBuilder<'a> {
         Table { declared: self.declared, columns, rows, left_out }
     }
 
-    /// The columns, now that it is known which rows are shown.
+    /// Returns the columns of the rows that are left.
     fn columns(&self) -> Vec<Column<'a>> {
         let keys: Vec<_> = self.declared.keys().collect();
         let mut columns = Vec::new();
@@ -353,12 +352,12 @@ fn is_of(column: &page::Column, measurement: &Measurement) -> bool {
     column.measurement().is_some_and(|of| std::ptr::eq(of, measurement))
 }
 
-/// Whether a measurement has one number for each row of the first level.
+/// Whether a measurement has one number per row, not per sub-row.
 fn is_outer(keys: &[&str], measurement: &Measurement) -> bool {
     !keys.iter().skip(1).any(|key| measurement.tags.iter().any(|tag| tag.name == *key))
 }
 
-/// Whether a column has one cell for each row of the first level.
+/// Whether a column has one cell per row, not per sub-row.
 fn is_level_one(keys: &[&str], column: &page::Column) -> bool {
     match (column.kind, column.measurement()) {
         (Kind::Key(tag), _) => keys.first() == Some(&tag),
@@ -366,7 +365,8 @@ fn is_level_one(keys: &[&str], column: &page::Column) -> bool {
     }
 }
 
-/// The head of the column that a number of its measurement belongs to; `None` when it is in none of this declaration.
+/// Returns the head of the column that a number of its measurement belongs to; `None` if it is in no column of this
+/// declaration.
 fn fits<'a>(column: &'a page::Column, number: &'a Number) -> Option<&'a str> {
     match column.kind {
         Kind::Key(_) => None,
@@ -379,39 +379,39 @@ fn fits<'a>(column: &'a page::Column, number: &'a Number) -> Option<&'a str> {
 }
 
 impl<'a> Table<'a> {
-    /// The column of its names, and those after it that are shown, each with its place among the cells.
+    /// Returns the columns that are shown, each with its index among the cells.
     pub fn shown(&self) -> impl Iterator<Item = (usize, &Column<'a>)> {
         self.columns.iter().enumerate().filter(|(_, column)| column.shown)
     }
 
-    /// Whether the rows have a second level.
+    /// Whether the rows have sub-rows.
     pub fn is_grouped(&self) -> bool {
         self.declared.keys().nth(1).is_some()
     }
 
-    /// Whether a declared column has one cell for each row of the first level.
+    /// Whether a declared column has one cell per row, not per sub-row.
     pub fn is_outer(&self, of: &page::Column) -> bool {
         let keys: Vec<_> = self.declared.keys().collect();
         is_level_one(&keys, of)
     }
 
-    /// Whether it says the health of its rows.
+    /// Whether the table has a column of health.
     pub fn has_health(&self) -> bool {
         self.columns.iter().any(|column| matches!(column.declared.kind, Kind::Health(..)))
     }
 
-    /// The health of a row, where the table has any.
+    /// Returns the health of a row; `None` if the table has no such column.
     pub fn health(&self, row: &Row<'a>) -> Option<Health> {
         Some(Health::of(self.health_cell(row)?.as_ref()))
     }
 
-    /// The cell that says the health of a row; the outer `None` where the table has no such column.
+    /// Returns the cell of a row's health; the outer `None` if the table has no such column.
     pub fn health_cell(&self, row: &Row<'a>) -> Option<Option<Cell<'a>>> {
         let at = self.columns.iter().position(|column| matches!(column.declared.kind, Kind::Health(..)))?;
         Some(row.cells[at])
     }
 
-    /// The sum of a pivot's numbers in one row, of those that are as new as the newest of them.
+    /// Returns the sum of a pivot's numbers in one row, without those older than the newest; `None` if there are none.
     pub fn newest_sum(&self, of: &page::Column, cells: &[Option<Cell<'a>>]) -> Option<Cell<'a>> {
         let of = self.columns.iter().zip(cells).filter(|(column, _)| std::ptr::eq(column.declared, of));
         let cells: Vec<_> = of.filter_map(|(_, cell)| *cell).collect();
@@ -424,7 +424,7 @@ impl<'a> Table<'a> {
 }
 
 impl Column<'_> {
-    /// What is above it in a terminal; `None` when it is not shown there.
+    /// Returns the head in a terminal; `None` if it is not shown there.
     pub fn in_text(&self) -> Option<&str> {
         match self.declared.text {
             InText::Same => Some(self.head),

@@ -8,8 +8,8 @@ use super::table::{Cell, Column, Health, Row, Section, SubRow, Table};
 use crate::model::{Value, utc};
 use crate::text::{self, ago, count, one_line};
 
-/// A section as tables, as of `now` in unix seconds. What has been silent for longer than [`Page::gone`] is left out, unless
-/// `all` is wanted.
+/// Returns a section as tables, as of `now` in unix seconds. Rows that have been silent for too long are left out, unless
+/// `all` is set.
 pub fn section(page: &Page, section: &Section, now: i64, all: bool) -> String {
     let age = now.saturating_sub(section.time);
     let mut text = format!("{} at {}, {} ago\n", one_line(&section.name), utc(section.time), ago(age));
@@ -46,7 +46,7 @@ pub fn section(page: &Page, section: &Section, now: i64, all: bool) -> String {
     text
 }
 
-/// A length of time in words: `an hour`, `10 h`.
+/// Returns a length of time for a sentence: `an hour`, `10 h 0 min`.
 pub fn length(seconds: i64) -> String {
     match seconds {
         3600 => "an hour".into(),
@@ -54,7 +54,7 @@ pub fn length(seconds: i64) -> String {
     }
 }
 
-/// A number in words, with a mark when nobody could tell a newer one.
+/// Returns the text of a number, with `*` if it is older than its interval.
 fn number(cell: Option<&Cell>) -> String {
     let Some(cell) = cell else { return "-".into() };
     let mark = if cell.is_old() { "*" } else { "" };
@@ -64,7 +64,7 @@ fn number(cell: Option<&Cell>) -> String {
     }
 }
 
-/// The name of a row, after what it is.
+/// Returns the name of a row behind its noun: `schedd ce01`.
 fn named(table: &Table, row: &Row) -> String {
     match table.declared.noun {
         "" => one_line(row.name),
@@ -72,7 +72,7 @@ fn named(table: &Table, row: &Row) -> String {
     }
 }
 
-/// A line for each row: its name, its health, its numbers as words.
+/// Returns a line per row: its name, its health, its numbers with their heads.
 fn health_list(section: &Section, tables: &[&Table]) -> String {
     let mut text = text::Table::new(&["part", "is", ""]);
     for table in tables {
@@ -94,15 +94,15 @@ fn health_list(section: &Section, tables: &[&Table]) -> String {
     text.text()
 }
 
-/// What a terminal shows in one column of a table.
+/// A column of a table in a terminal.
 enum TextColumn<'t, 'a> {
-    /// A column of the table, by its place among the cells.
+    /// A column of the table, with its index among the cells.
     Column(usize, &'t Column<'a>),
     /// The sum of a pivot.
     Sum(&'a page::Column),
 }
 
-/// A table as it is.
+/// Returns a table with its declared columns.
 fn as_declared(table: &Table) -> String {
     let (mut columns, mut heads) = (Vec::new(), Vec::new());
     for of in table.declared.columns {
@@ -128,7 +128,7 @@ fn as_declared(table: &Table) -> String {
                     TextColumn::Sum(of) => table.is_outer(of),
                 };
                 match (outer, line) {
-                    // The cells of the first level stand in its first line.
+                    // The cells of the row stand in its first line only.
                     (true, 1..) => String::new(),
                     (true, 0) => cell(table, row, sub_row, wanted, &row.cells),
                     (false, _) => cell(table, row, sub_row, wanted, &sub_row.cells),
@@ -140,7 +140,7 @@ fn as_declared(table: &Table) -> String {
     text.text()
 }
 
-/// One cell of a line of a row.
+/// Returns the text of one cell.
 fn cell(table: &Table, row: &Row, sub_row: &SubRow, wanted: &TextColumn, cells: &[Option<Cell>]) -> String {
     let (at, column) = match *wanted {
         TextColumn::Column(at, column) => (at, column),
@@ -161,7 +161,7 @@ fn cell(table: &Table, row: &Row, sub_row: &SubRow, wanted: &TextColumn, cells: 
     }
 }
 
-/// The pivots of some tables as one.
+/// Returns the pivots of some tables as one table.
 fn joined_pivots(head: &str, tables: &[&Table]) -> String {
     let (mut first, mut more, mut last): (&[&str], _, _) = (&[], BTreeSet::new(), None);
     for column in tables.iter().flat_map(|table| table.shown()).map(|(_, column)| column) {

@@ -7,7 +7,7 @@ use crate::view::page::{
     Column, InText, Page, Placement, Table, Text, field, health, key, one, pivot, pivot_short_first, place, switch,
 };
 
-/// Any number but zero is bad news: of jobs held, of jobs and machines in error.
+/// Held jobs, and jobs and machines in error, are marked as bad.
 const ALARMS: &[&str] = &["error", "held"];
 
 const STATUSES: &[&str] = &["idle", "running", "held"];
@@ -41,14 +41,14 @@ static CLOUDS: &[Column] = &[
     pivot(&VMS, "status", STATES, TOTAL).group("machines").alarm(ALARMS),
     field(&IDLE_VMS, "vms").head("idle").group("machines").except("vmtype", "total"),
     pivot_short_first(&SLOTS, "slot").group("slots").text(InText::Sum("slots")),
-    // A job may name two clouds, so a sum would count it twice.
+    // No sum: a job that names two clouds would count twice.
     one(&CLOUD_JOBS, "status", "idle").group("jobs").not_summed().text(InText::Head("jobs idle")),
     one(&CLOUD_JOBS, "status", "held").group("jobs").not_summed().alarm(ALARMS),
     field(&CLOUD, "mips").group("power").unless_zero().text(InText::Never),
     field(&CLOUD, "kflops").group("power").unless_zero().text(InText::Never),
 ];
 
-/// Every grid. Live hosts are as many as machines ever ran, and no part of it.
+/// The page of all grids. Live hosts are not on it, because every machine that ever ran is a series.
 pub static GRIDS: Page = Page {
     name: "grids",
     title: "Grids",
