@@ -1,7 +1,9 @@
 # The commands of this repository. `make test` runs every test; docs/testing.md says what each proves.
 SHELL := /bin/bash -o pipefail
 .DELETE_ON_ERROR:
-.PHONY: build demo test test-all soak test-deps lint lint-deps bench fuzz picture
+.PHONY: build demo test test-all style soak test-deps lint lint-deps bench fuzz picture
+# The soaks run one after another, also with -j.
+.NOTPARALLEL:
 
 export GRIDMON_SKIPPED := $(CURDIR)/target/skipped
 # An operator's own setting must not change the tests.
@@ -23,43 +25,90 @@ else
 	@cargo run --quiet $(QUICK) --bin gridmon-demo -- --folder "$(DEMO)" $(if $(HOURS),--hours $(HOURS))
 endif
 
-# The tests, with real servers if they are installed; then the tests that were skipped because one is missing, and the sum.
+# The gate: format, lints, documentation and every set of features, then the tests, with real servers if they are installed.
+# Prints at the end the ten slowest tests, the tests that were skipped because a server is missing, and the sum.
 test: test-deps
-	@mkdir -p target && rm -f $(GRIDMON_SKIPPED)
-	cargo test --locked --no-fail-fast --features demo $(TESTS) 2>&1 | tee target/test.log
-	@sort -u $(GRIDMON_SKIPPED) 2>/dev/null; \
-	skipped=$$(sort -u $(GRIDMON_SKIPPED) 2>/dev/null | wc -l); \
-	sed -n 's/^test result: .* \([0-9]*\) passed; \([0-9]*\) failed.*/\1 \2/p' target/test.log | \
-	awk -v skipped=$$skipped '{ p += $$1; f += $$2 } END { printf "%d passed, %d failed, %d skipped\n", p - skipped, f, skipped }'
+	@mkdir -p target && rm -f $(GRIDMON_SKIPPED) target/test.log
+	@$(MAKE) --no-print-directory style
+	@status=0; \
+	cargo test --locked --no-fail-fast --features demo $(TIMED) --lib --bins --tests \
+		-- -Zunstable-options --report-time $(TESTS) 2>&1 | tee target/test.log || status=$$?; \
+	cargo test --locked --features demo --doc 2>&1 | tee -a target/test.log || status=$$?; \
+	testkit/summary.sh target/test.log $(GRIDMON_SKIPPED); exit $$status
 
-# The same, with HTCondor 25 as well as 23.9.
+# Makes libtest print how long each test took. Stable Rust needs this variable for it; only the test programs see it, not
+# the compiler.
+TIMED = --config 'target."cfg(unix)".runner = ["env", "RUSTC_BOOTSTRAP=1"]'
+
+# The same, with HTCondor 25 as well as 23.9. Takes at most an hour.
 test-all: SUITES = trixie sid
-test-all: TESTS = -- --include-ignored
+test-all: TESTS = --include-ignored
 test-all: test
 
-# The long proofs of delivery and store: every pair of kills, a day without Carbon, 10,000 random faults, a million
-# schedules on a simulated disk, 20,000 runs into the embedded store, 200 clients of cloud-monitor for a minute. Takes more
-# than half an hour. GRIDMON_SEED repeats the faults of a seed.
-soak: test-deps
-	GRIDMON_SOAK=1 GRIDMON_SCHEDULES=1000000 cargo test --release --locked --test delivery_kills --test delivery_outage \
-		--test soak --test spool_model --test embedded --test embedded_runs --test cloud_monitor -- --nocapture
+# Checks format, lints, every set of features and documentation; runs no test and installs nothing. One profile for all, so
+# that a dependency is compiled once for all sets of features that agree on it.
+CLIPPY = cargo clippy --quiet --locked
+SINGLE_FEATURES = dashboard demo http
+style:
+	@cargo fmt --version >/dev/null 2>&1 && cargo clippy --version >/dev/null 2>&1 || \
+		{ echo 'make: rustfmt and clippy are missing: rustup component add rustfmt clippy' >&2; exit 1; }
+	cargo fmt --all --check
+	$(CLIPPY) --workspace --all-targets --features demo -- -D warnings
+	$(CLIPPY) -- -D warnings
+	$(CLIPPY) --no-default-features -- -D warnings
+	@set -e; for feature in $(SINGLE_FEATURES); do \
+		echo "$(CLIPPY) --no-default-features --features $$feature -- -D warnings"; \
+		$(CLIPPY) --no-default-features --features $$feature -- -D warnings; \
+	done
+	$(CLIPPY) --all-features -- -D warnings
+	RUSTDOCFLAGS='-D warnings' cargo doc --quiet --locked --workspace --no-deps --document-private-items --features demo
+
+# The long proofs of delivery and store, all or one by one. All take at most two hours. GRIDMON_SEED repeats the faults of a
+# seed.
+SOAKS = soak-kills soak-outage soak-faults soak-model soak-store soak-writers soak-clients
+.PHONY: $(SOAKS)
+SOAK = GRIDMON_SOAK=1 cargo test --release --locked
+soak: $(SOAKS)
+
+# Every pair of kills of a run and of the one after it.
+soak-kills: test-deps
+	$(SOAK) --test delivery kills:: -- --nocapture
+
+# A day without Carbon.
+soak-outage: test-deps
+	$(SOAK) --test delivery outage:: -- --nocapture
+
+# 10,000 random faults.
+soak-faults: test-deps
+	$(SOAK) --test delivery soak:: -- --nocapture
+
+# A million schedules on a simulated disk.
+soak-model:
+	GRIDMON_SCHEDULES=1000000 $(SOAK) --test delivery spool_model:: -- --nocapture
+
+# The embedded store: what is written and read, and every kind of damage.
+soak-store:
+	$(SOAK) --test store embedded:: -- --nocapture
+
+# 20,000 runs into the embedded store.
+soak-writers: test-deps
+	$(SOAK) --test store runs:: -- --nocapture
+
+# 200 clients of cloud-monitor for a minute.
+soak-clients: test-deps
+	$(SOAK) --test programs --test servers cloud_monitor:: -- --nocapture
 
 # Installs the Debian packages of the servers and unpacks HTCondor; does nothing without root.
 SUITES = trixie
 test-deps:
-	@tests/servers/install.sh $(SUITES)
+	@testkit/servers/install.sh $(SUITES)
 
 # Takes the picture of the dashboard anew, docs/cloud-monitor.png.
 picture: test-deps
-	GRIDMON_PICTURE=1 cargo test --locked --test cloud_monitor_page screenshot -- --ignored
+	GRIDMON_PICTURE=1 cargo test --locked --test browser screenshot -- --ignored
 
-# All checks that run no test: format, lints, documentation, features, licences and versions of dependencies.
-lint: lint-deps
-	cargo fmt --check
-	cargo clippy --locked --all-targets --features demo -- -D warnings
-	cargo clippy --locked --no-default-features --features grid -- -D warnings
-	cargo clippy --locked --no-default-features -- -D warnings
-	RUSTDOCFLAGS='-D warnings' cargo doc --locked --no-deps --document-private-items
+# Checks licences, versions and sources of the dependencies, and what the gate checks without running a test.
+lint: lint-deps style
 	cargo deny --offline check licenses bans sources
 
 lint-deps:

@@ -1,16 +1,14 @@
-//! What collect-grid costs, each figure beside its floor or its peer in the same run: `make bench`.
+//! Measures collect-grid, each figure beside its lower bound or its peer in the same run: `make bench`.
 //!
-//! 1. A run against a real pool of 100,000 idle jobs and 10,000 slots, with a real Carbon behind it, beside the very
-//!    commands of HTCondor that it runs.
+//! 1. A run against a real pool of 100,000 idle jobs and 10,000 slots, sending to a real Carbon, beside the same
+//!    HTCondor commands that it runs.
 //! 2. Encoding 1,000,000 points for Carbon, beside CPython's pickler in C and serde-pickle.
 //! 3. A start with nothing to do, beside `/bin/true`.
 //! 4. Counting the jobs of a dump, beside serde_json.
 //!
-//! How it is measured: `frame`.
+//! `frame` describes how it measures.
 
 mod frame;
-#[path = "../tests/support/mod.rs"]
-mod support;
 
 use std::env;
 use std::fmt::Write as _;
@@ -32,17 +30,17 @@ use frame::{
     SystemCalls, Table, again, alone, clean, cost, least, median, megabytes, memory_mb, milliseconds, points, seconds,
     tell, timed, times, turns,
 };
-use support::{Carbon, Pool, SCHEDDS, Suite, TempDir, skip};
+use gridmon_testkit::{Carbon, Pool, SCHEDDS, Suite, TempDir, skip};
 
-/// The most wall time of a run, in that of its commands side by side.
+/// Maximum wall time of a run, as a multiple of the time of its commands in parallel.
 const WALL_LIMIT: f64 = 1.2;
-/// The most memory of a run, in MB.
+/// Maximum memory of a run, in MB.
 const MEMORY_LIMIT_MB: f64 = 24.0;
-/// The most processor time of a run that counts the dump, in that of condor_q.
+/// Maximum processor time of a run that counts the dump, as a multiple of condor_q's.
 const PROCESSOR_LIMIT: f64 = 0.1;
-/// The least speed of the encoder, in that of CPython's.
+/// Minimum speed of the encoder, as a multiple of CPython's.
 const ENCODER_LIMIT: f64 = 5.0;
-/// The most wall time of a start with nothing to do, in milliseconds.
+/// Maximum wall time of a start with nothing to do, in milliseconds.
 const START_LIMIT_MS: f64 = 10.0;
 
 const JOBS: usize = 100_000;
@@ -50,7 +48,7 @@ const SLOTS: usize = 10_000;
 const POINTS: usize = 1_000_000;
 
 fn main() -> ExitCode {
-    // This program starts itself for what needs a process of its own.
+    // This program starts itself to measure a part in a separate process.
     if let [_, part, path] = env::args().collect::<Vec<_>>().as_slice() {
         let path = Path::new(path);
         match part.as_str() {
@@ -71,14 +69,15 @@ fn main() -> ExitCode {
 
 // 1. A run against a real pool.
 
-/// A pool, a Carbon, and a folder in which collect-grid runs.
+/// A pool, a Carbon, and the folder in which collect-grid runs.
 struct Site {
     pool: Pool,
     _carbon: Carbon,
     folder: TempDir,
 }
 
-/// Gives the dump of the jobs as condor_q printed it; `None` where the servers are not installed.
+/// Measures against a real pool. Returns the dump of the jobs as condor_q printed it; `None` if the servers are not
+/// installed.
 fn real_pool(table: &mut Table) -> Option<Vec<u8>> {
     table.title(&format!("collect-grid against a pool of {JOBS} idle jobs and {SLOTS} slots, sending to Carbon"));
     let site = Site::start().map_err(|missing| skip("the benchmark against a real pool", missing)).ok()?;
@@ -91,10 +90,10 @@ fn real_pool(table: &mut Table) -> Option<Vec<u8>> {
 }
 
 impl Site {
-    /// The name of what is not installed, where it is not.
+    /// Starts the servers. Returns the name of a missing one as the error.
     fn start() -> Result<Site, &'static str> {
         let carbon = Carbon::start().ok_or("carbon-cache")?;
-        // The pool of the tests looks after its jobs every second, which would keep a schedd with so many busy.
+        // The pool of the tests checks its jobs every second, which would keep a schedd with so many jobs busy.
         let lines = [
             "SCHEDD_INTERVAL = 60",
             "SCHEDD_MIN_INTERVAL = 5",
@@ -123,7 +122,7 @@ impl Site {
         Ok(Site { pool, _carbon: carbon, folder })
     }
 
-    /// First the folder's own programs, then HTCondor's.
+    /// Returns the PATH: first the folder's own programs, then HTCondor's.
     fn path(&self) -> String {
         format!("{}:{}:/usr/bin:/bin", self.folder.path().display(), self.pool.bin_dir().display())
     }
@@ -140,7 +139,7 @@ impl Site {
         command
     }
 
-    /// The commands about the pool and its clouds, in the lanes in which a run asks them side by side.
+    /// Returns the commands about the pool and its clouds, in the lanes that a run executes in parallel.
     fn questions(&self) -> Vec<Vec<Vec<String>>> {
         let status =
             |what: &str, attributes: &str| words(&format!("condor_status{what} -json -attributes {attributes}"));
@@ -155,7 +154,7 @@ impl Site {
         ]
     }
 
-    /// The commands about the jobs, one per schedd, which a run asks when it knows the schedds.
+    /// Returns the commands about the jobs, one per schedd, which a run executes once it knows the schedds.
     fn queues(&self, how: &[&str]) -> [Vec<String>; 2] {
         SCHEDDS.map(|schedd| {
             let how = how.join(" ");
@@ -163,9 +162,9 @@ impl Site {
         })
     }
 
-    /// Without this a program that fails early would be the fastest of all.
+    /// Checks the answers: otherwise a program that fails early would be the fastest.
     fn expect_true_answers(&self) {
-        // Runs HTCondor's programs through scripts that write down how they were called.
+        // Scripts in place of HTCondor's programs log each call.
         let log = self.folder.path().join("calls");
         for name in ["condor_q", "condor_status"] {
             let real = self.pool.bin_dir().join(name);
@@ -198,7 +197,7 @@ impl Site {
             turns(
                 9,
                 [
-                    // As a run does it: the jobs when the answers about the pool are there.
+                    // As a run does: asks for the jobs after the answers about the pool.
                     &mut || timed(|| [&questions, &queues[..]].iter().for_each(|lanes| self.side_by_side(lanes))),
                     &mut || cost(&mut self.collect("schedd")).wall,
                     &mut || timed(|| questions.iter().chain(&queues).for_each(|lane| self.one_after_another(lane))),
@@ -224,7 +223,7 @@ impl Site {
         });
     }
 
-    /// Runs commands with their output going to a file.
+    /// Runs commands one after another, with their output in a file.
     fn one_after_another(&self, lane: &[Vec<String>]) {
         for words in lane {
             let out = File::create(self.folder.path().join(format!("out-{}", words.join("")))).expect("a file");
@@ -234,7 +233,7 @@ impl Site {
 
     fn peak_memory(&self, table: &mut Table) {
         for (config, what) in [("schedd", "peak memory"), ("dump", "peak memory when it counts the dump")] {
-            // The highest of some, for how much of a pipe is full when it is read differs from run to run.
+            // The highest of some, since the amount in a pipe at each read differs from run to run.
             let measure = || (0..3).map(|_| memory_mb(&mut self.collect(config))).fold(0.0, f64::max);
             let met = |memory: &f64| *memory <= MEMORY_LIMIT_MB;
             let memory = table.twice(measure, met);
@@ -273,7 +272,7 @@ impl Site {
         }
     }
 
-    /// The jobs of both schedds, as condor_q prints them.
+    /// Returns the jobs of both schedds, as condor_q prints them.
     fn dump(&self) -> Vec<u8> {
         let lists = self.queues(&["-allusers"]).map(|queue| {
             let printed = self.command(&queue).output().expect("condor_q ran before").stdout;
@@ -305,7 +304,7 @@ const GROUPS: [(&str, &str); 8] = [
     ("group_analy.long", "cern-preservation"),
 ];
 
-/// A submit file of jobs that never run.
+/// Returns a submit file of jobs that never run.
 fn idle_jobs(count: usize) -> String {
     let mut text = String::from(
         "executable = /bin/sleep\narguments = 3600\nrequest_cpus = 1\nrequest_memory = 100\nrequest_disk = 100\n\
@@ -363,16 +362,16 @@ fn encoder(table: &mut Table) {
     table.line("from points: carbon::datapoints and carbon::Frames", &milliseconds(from_points), "");
 }
 
-/// How long the frames are in all; as they are sent, each is gone when the next one is made.
+/// Encodes all frames and returns their total length. As in sending, each is dropped before the next one is made.
 fn encoded(datapoints: &[Datapoint]) -> usize {
     let mut frames = Frames::of(datapoints);
     std::iter::from_fn(|| frames.advance().map(|frame| std::hint::black_box(frame).len())).sum()
 }
 
-/// How many points go into a frame of the peers, whose frames are larger than ours for the same points.
+/// Points per frame of the peers, whose frames are larger than ours for the same points.
 const PEERS_CHUNK: usize = 8_000;
 
-/// The same with serde-pickle.
+/// Does the same with serde-pickle.
 fn encoded_by_serde_pickle(datapoints: &[Datapoint]) -> usize {
     #[derive(Serialize)]
     #[serde(untagged)]
@@ -399,7 +398,7 @@ fn encoded_by_serde_pickle(datapoints: &[Datapoint]) -> usize {
     datapoints.chunks(PEERS_CHUNK).map(&mut encode).sum()
 }
 
-/// Times nothing but the encoding, without the garbage collector, as timeit does.
+/// Times only the encoding, without the garbage collector, as timeit does.
 const PYTHON: &str = r#"
 import gc, pickle, platform, struct, sys, time
 gc.disable()
@@ -429,7 +428,7 @@ for line in sys.stdin:
         print(found == points and kinds(found) == kinds(points), flush=True)
 "#;
 
-/// A process that holds the points, in its memory in their order, and does as it is told, a line each.
+/// A process that holds the points in memory, in their order, and executes a command per line.
 struct Encoder {
     name: String,
     child: Child,
@@ -438,7 +437,7 @@ struct Encoder {
 }
 
 impl Encoder {
-    /// `None` where there is no such program.
+    /// Starts the process. Returns `None` if there is no such program.
     fn start(mut command: Command) -> Option<Self> {
         let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().ok()?;
         let (tell, hear) = (child.stdin.take(), BufReader::new(child.stdout.take().expect("piped")));
@@ -459,13 +458,13 @@ impl Encoder {
         self.answer()
     }
 
-    /// The seconds that it takes to make its frames.
+    /// Encodes all frames and returns the time, in seconds.
     fn encode(&mut self) -> f64 {
         self.ask("encode").parse().expect("seconds")
     }
 }
 
-/// This program as such a process.
+/// Runs this program as such a process.
 fn encode_alone(encode: fn(&[Datapoint]) -> usize, points: &Path) -> ExitCode {
     let text = fs::read_to_string(points).expect("the points");
     let number = |kind: &str, value: &str| match kind {
@@ -486,7 +485,7 @@ fn encode_alone(encode: fn(&[Datapoint]) -> usize, points: &Path) -> ExitCode {
 
 impl Drop for Encoder {
     fn drop(&mut self) {
-        // The end of its input is its end.
+        // It exits at the end of its input.
         self.tell = None;
         let _ = self.child.wait();
     }
@@ -505,7 +504,7 @@ fn start(table: &mut Table) {
     let mut lock = File::create(state.join("collect-grid.bench.lock")).expect("the folder is ours");
     lock.try_lock().expect("nobody else knows it");
     let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_secs();
-    // From a time that is yet to come, so that on a slow machine nobody takes the holder for stuck.
+    // A time in the future, so that on a slow machine the holder does not seem stuck.
     writeln!(lock, "{} {}", std::process::id(), now + 600).expect("the file is ours");
 
     let collect = || {
@@ -553,7 +552,7 @@ fn counter(table: &mut Table, recorded: Option<Vec<u8>>) {
     table.line("Splitter and Counter, in pieces of 64 KiB", &milliseconds(ours), &faster);
 }
 
-/// Reads a dump as a run reads that of condor_q.
+/// Counts the jobs of a dump, read as a run reads the output of condor_q.
 fn count(mut dump: impl Read) -> Jobs {
     let rules = Rules::default();
     let mut counter = Counter::new(&rules);
@@ -569,14 +568,14 @@ fn count(mut dump: impl Read) -> Jobs {
     }
 }
 
-/// Counts the jobs of a file.
+/// Counts the jobs of a file with serde_json.
 fn count_with_serde_json(dump: &Path) -> usize {
     let bytes = fs::read(dump).expect("the dump");
     let jobs: Vec<serde_json::Value> = serde_json::from_slice(&bytes).expect("a list of jobs");
     jobs.len()
 }
 
-/// As condor_q 23.9 prints it.
+/// Returns a dump as condor_q 23.9 prints it.
 fn made_up_dump() -> Vec<u8> {
     let jobs: Vec<_> = (0..JOBS)
         .map(|at| {

@@ -1,15 +1,14 @@
-//! What cloud-monitor costs, each figure beside its floor or peer in the same run: `make bench`.
+//! Measures cloud-monitor, each figure beside its lower bound or its peer in the same run: `make bench`.
 //!
 //! 1. The summary of 2 grids of 100 clouds, right after a change of the data and with nothing changed.
 //! 2. Five years of one series, beside graphite-web drawing the same range from Whisper.
-//! 3. The page: how much is transferred.
+//! 3. The page: the bytes that are transferred.
 //! 4. Its memory after all that.
 //!
-//! The release binary on loopback, asked over connections that are kept. How it is measured: `frame`.
+//! It runs the release binary on loopback and sends requests over persistent connections. `frame` describes how it
+//! measures.
 
 mod frame;
-#[path = "../tests/support/mod.rs"]
-mod support;
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
@@ -23,18 +22,18 @@ use gridmon::model::{Point, SECOND, Tier, Value};
 use gridmon::sinks::embedded::Store;
 
 use frame::{Table, median, megabytes, milliseconds, peak_memory_mb, timed, times};
+use gridmon_testkit::{Carbon, GraphiteWeb, TempDir, skip};
 use serde_json::Value as Json;
-use support::{Carbon, GraphiteWeb, TempDir, skip};
 
-/// The 99th percentile of the summary, in seconds.
+/// Maximum time of the summary, 99th percentile, in seconds.
 const SUMMARY_LIMIT: f64 = 0.010;
-/// The least requests a second when nothing has changed.
+/// Minimum requests per second if nothing has changed.
 const RATE_LIMIT: f64 = 2000.0;
-/// The most time of five years of one series, in seconds.
+/// Maximum time of five years of one series, in seconds.
 const HISTORY_LIMIT: f64 = 0.030;
-/// The most memory, in MB.
+/// Maximum memory, in MB.
 const MEMORY_LIMIT_MB: f64 = 48.0;
-/// The most that is transferred for the first view of the page, in kB.
+/// Maximum size transferred for the first view of the page, in kB.
 const PAGE_LIMIT_KB: f64 = 150.0;
 
 fn main() -> ExitCode {
@@ -57,7 +56,7 @@ fn later() -> Instant {
     Instant::now() + Duration::from_secs(60)
 }
 
-/// What collect-grid would send of 2 grids of 100 clouds at a time (unix seconds).
+/// Returns the points that collect-grid would send of 2 grids of 100 clouds at a time in unix seconds.
 fn points(time: i64) -> Vec<Point> {
     let mut points = Vec::new();
     let mut put = |measurement: &'static str, tags: &[(&'static str, &str)], fields: &[&'static str]| {
@@ -104,7 +103,7 @@ fn points(time: i64) -> Vec<Point> {
     points
 }
 
-/// An hour by the minute of everything, and five years of one series in each tier.
+/// Builds the store: one hour of everything by the minute, and five years of one series in each coarser tier.
 fn build(path: &Path, now: i64) {
     let mut store = Store::open(path, later()).expect("a new store");
     for minute in 0..60 {
@@ -122,7 +121,7 @@ fn build(path: &Path, now: i64) {
     }
 }
 
-/// The release binary over the store.
+/// The release binary, serving the store.
 struct Site {
     child: Child,
     port: u16,
@@ -155,7 +154,7 @@ impl Drop for Site {
     }
 }
 
-/// A connection that is kept.
+/// A persistent connection.
 struct Connection(BufReader<TcpStream>);
 
 impl Connection {
@@ -165,7 +164,7 @@ impl Connection {
         Self(BufReader::new(stream))
     }
 
-    /// The body of a path, compressed as it comes; it must be a success.
+    /// Returns the body of a path, compressed as it arrives. Panics unless the status is 200.
     fn get(&mut self, path: &str) -> Vec<u8> {
         let request = format!("GET {path} HTTP/1.1\r\nHost: bench\r\nAccept-Encoding: gzip\r\n\r\n");
         self.0.get_mut().write_all(request.as_bytes()).expect("it reads");
@@ -188,7 +187,7 @@ impl Connection {
     }
 }
 
-/// A body as it was before it was compressed.
+/// Returns a body uncompressed.
 fn plain(body: &[u8]) -> String {
     let mut text = String::new();
     match flate2::read::GzDecoder::new(body).read_to_string(&mut text) {
@@ -197,7 +196,7 @@ fn plain(body: &[u8]) -> String {
     }
 }
 
-/// The value that 99 of 100 are not beyond.
+/// Returns the 99th percentile.
 fn percentile_99(values: &[f64]) -> f64 {
     let mut sorted = values.to_vec();
     sorted.sort_by(f64::total_cmp);
@@ -216,7 +215,7 @@ fn summary(table: &mut Table, site: &Site, path: &Path, now: i64) {
         let mut floors = Vec::new();
         let answers = (0..rounds)
             .map(|_| {
-                // One number changes, so all of them must be looked at again.
+                // One number changes, so the summary must be computed anew.
                 count += 1;
                 let changed = series.at(now * SECOND, [("jobs".into(), Value::Int(count))]);
                 writer.write(Tier::Raw, &[changed], later()).expect("room on the disk");
@@ -264,7 +263,7 @@ fn summary(table: &mut Table, site: &Site, path: &Path, now: i64) {
     table.line("  the same of the page", &format!("{pages:.0}/s"), "");
 }
 
-/// Requests a second of four clients, and how long each took.
+/// Returns the requests per second of four clients, and the time of each request in seconds.
 fn rate(port: u16, path: &str) -> (f64, Vec<f64>) {
     let (count, ends) = (AtomicUsize::new(0), AtomicBool::new(false));
     let began = Instant::now();
@@ -291,7 +290,7 @@ const FIVE_YEARS: &str = "grids.heprc.jobs.all.idle";
 fn history(table: &mut Table, site: &Site, now: i64) {
     table.title("five years of one series");
     let mut connection = Connection::to(site.port);
-    // Each asks for another number of points, so that no answer was made before.
+    // Each requests a different number of points, so that no answer is cached.
     let mut ours = |rounds: usize| -> Vec<f64> {
         (0..rounds)
             .map(|at| {
@@ -329,7 +328,7 @@ fn history(table: &mut Table, site: &Site, now: i64) {
     table.line("  drawn as SVG: median", &milliseconds(median(drawn)), "");
 }
 
-/// How long graphite-web takes for the same range from Whisper; `None` where it is not installed.
+/// Returns how long graphite-web takes for the same range from Whisper, in seconds; `None` if it is not installed.
 fn graphite(now: i64) -> Option<Vec<f64>> {
     let started = Carbon::start().and_then(|carbon| GraphiteWeb::start(&carbon).map(|graphite| (carbon, graphite)));
     let Some((carbon, graphite)) = started else {

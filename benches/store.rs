@@ -1,22 +1,20 @@
-//! What the embedded store costs, each figure beside plain SQLite doing the same work in the same run: `make bench`.
+//! Measures the embedded store, each figure beside plain SQLite doing the same work in the same run: `make bench`.
 //!
-//! 1. One minute of 5,000 points committed, by an open of its own as cron does it: time and system calls.
+//! 1. One minute of 5,000 points, committed with its own open as under cron: time and system calls.
 //! 2. 100,000 series written six times.
 //! 3. The latest values of 10,000 series.
 //! 4. A month of raw values of one series, and five years of hourly ones, out of a store of a third of 1 GB, or, with
 //!    `GRIDMON_SOAK=1`, of 1.2 GB.
 //! 5. The memory for reading that store.
 //!
-//! Plain SQLite is the same library with the same pragmas on a copy of the same file. To write, it gets the finished rows
-//! of integers in the order of the table, through one prepared statement; to read, the numbers of the series and SQL by
-//! hand. So the difference is all that the store adds: names, numbers of series, order, what is newest. Each reading and
-//! writing opens the file anew, on both sides, and both must give the same rows.
+//! Plain SQLite is the same library with the same pragmas on a copy of the same file. To write, it gets the finished
+//! rows of integers in the order of the table, through one prepared statement; to read, the IDs of the series and
+//! handwritten SQL. So the difference is the cost of all that the store adds: names, series IDs, order, the newest
+//! values. Each read and write opens the file anew, on both sides, and both must give the same rows.
 //!
-//! How it is measured: `frame`.
+//! `frame` describes how it measures.
 
 mod frame;
-#[path = "../tests/support/mod.rs"]
-mod support;
 
 use std::env;
 use std::ffi::OsStr;
@@ -30,7 +28,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use gridmon::model::{Point, SECOND, Tier, Value, validate};
-use gridmon::sinks::embedded::{Filter, Range, Series, Store};
+use gridmon::query::Selector;
+use gridmon::sinks::embedded::{Range, Series, Store};
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, OpenFlags, params};
 
@@ -38,28 +37,28 @@ use frame::{
     SystemCalls, Table, again, alone, clean, cost, least, median, megabytes, milliseconds, seconds, tell, timed, times,
     turns,
 };
-use support::{TempDir, skip};
+use gridmon_testkit::{TempDir, skip};
 
-/// The most time of a minute's commit, in that of plain SQLite.
+/// Maximum time of a minute's commit, as a multiple of plain SQLite's.
 const COMMIT_LIMIT: f64 = 1.3;
-/// The most time of one of six slots of 100,000 series, in seconds.
+/// Maximum time of one of six slots of 100,000 series, in seconds.
 const SLOT_LIMIT: f64 = 0.25;
-/// The most time of a reading, in seconds.
+/// Maximum time of a read, in seconds.
 const READ_LIMIT: f64 = 0.020;
-/// The most memory of a reading, in MB.
+/// Maximum memory of a read, in MB.
 const MEMORY_LIMIT_MB: f64 = 32.0;
 
-/// Where programs are.
+/// The PATH of child processes.
 const PATH: &str = "/usr/local/bin:/usr/bin:/bin";
 
 const MINUTE: i64 = 60 * SECOND;
 const HOUR: i64 = 3600 * SECOND;
 const DAY: i64 = 24 * HOUR;
-/// When everything begins: the midnight of 2024-06-01.
+/// The beginning of all data, in unix nanoseconds: midnight UTC, 2024-06-01.
 const BEGIN: i64 = 1_717_200_000 * SECOND;
 
 fn main() -> ExitCode {
-    // This program starts itself for what needs a process of its own.
+    // This program starts itself to measure a part in a separate process.
     if let [_, part, path, more @ ..] = env::args().collect::<Vec<_>>().as_slice()
         && let Some(answer) = of_its_own(part, Path::new(path), more)
     {
@@ -93,7 +92,7 @@ impl Row {
         Ok(Self { bucket: row.get(0)?, series: row.get(1)?, field: row.get(2)?, time: row.get(3)?, value })
     }
 
-    /// The row of the same value at another time.
+    /// Returns a row of the same value at another time.
     fn at(self, time: i64) -> Self {
         Self { bucket: time.div_euclid(HOUR), time: time.rem_euclid(HOUR), ..self }
     }
@@ -113,7 +112,7 @@ fn plain_open(path: &Path, mode: OpenFlags) -> Connection {
     connection
 }
 
-/// Opens, commits rows and closes.
+/// Opens the file, commits rows and closes it.
 fn plain_write(path: &Path, rows: &[Row]) {
     let mut connection = plain_open(path, OpenFlags::SQLITE_OPEN_READ_WRITE);
     let transaction = connection.transaction().expect("nobody else writes");
@@ -132,7 +131,7 @@ fn plain_write(path: &Path, rows: &[Row]) {
     connection.close().expect("nothing is open");
 }
 
-/// The rows of one time of a store, in the order of the table.
+/// Returns the rows of one time in a store, in the order of the table.
 fn plain_rows(path: &Path, time: i64) -> Vec<Row> {
     let connection = plain_open(path, OpenFlags::SQLITE_OPEN_READ_ONLY);
     let query =
@@ -142,7 +141,7 @@ fn plain_rows(path: &Path, time: i64) -> Vec<Row> {
     rows.collect::<rusqlite::Result<_>>().expect("rows")
 }
 
-/// Without this a side that does less would be the faster one.
+/// Checks that two stores hold the same rows: otherwise a side that does less would be the faster one.
 fn expect_the_same(one: &Path, other: &Path) {
     let connection = plain_open(one, OpenFlags::SQLITE_OPEN_READ_ONLY);
     connection.execute("ATTACH ?1 AS other", [other.to_str()]).expect("a database");
@@ -159,12 +158,12 @@ fn soon() -> Instant {
     Instant::now() + Duration::from_secs(60)
 }
 
-/// Points of one time, in the order in which delivery has them.
+/// Returns points of one time, in the order in which delivery writes them.
 fn points(count: usize, time: i64) -> Vec<Point> {
     validate(frame::points(count, time)).0
 }
 
-/// Opens, commits points and closes, as a run of a program does it.
+/// Opens the store, commits points and closes it, as a run of a program does.
 fn write(path: &Path, points: &[Point]) {
     Store::open(path, soon()).and_then(|mut store| store.write(Tier::Raw, points, soon())).expect("a store");
 }
@@ -176,10 +175,10 @@ fn open(path: &Path) -> Store {
 // 1. One minute.
 
 const POINTS: usize = 5_000;
-/// How many hours of the same series are there already.
+/// Hours of the same series that the store already contains.
 const HOURS: i64 = 3;
 
-/// A minute as each side takes it.
+/// A minute in the form that each side reads.
 struct Batch {
     points: Vec<Point>,
     rows: Vec<Row>,
@@ -187,7 +186,7 @@ struct Batch {
 }
 
 impl Batch {
-    /// `rows` are those of any other minute.
+    /// Creates the batch of the minute at `time`; `rows` are those of any other minute.
     fn new(folder: &TempDir, rows: &[Row], time: i64) -> Self {
         let rows: Vec<_> = rows.iter().map(|row| row.at(time)).collect();
         let mut script = String::from("PRAGMA cache_size = -8000; PRAGMA synchronous = FULL;\nBEGIN;\n");
@@ -260,13 +259,13 @@ fn minute(table: &mut Table) {
     let (ratio, target) = (times(store_took / plain_took), format!("at most {}", times(COMMIT_LIMIT)));
     table.target("the store", &milliseconds(store_took), &ratio, &target, met(&found));
 
-    // Then each series is told its newest bucket.
+    // In the first minute of an hour, the store also updates the newest bucket of each series.
     let [plain_took, store_took, _] = measure(&mut (1..=15).map(|later| hour + later * HOUR));
     table.line("plain SQLite, the first minute of an hour", &milliseconds(plain_took), &times(1.0));
     let ratio = times(store_took / plain_took);
     table.line("the store, the first minute of an hour", &milliseconds(store_took), &ratio);
 
-    // Reading the rows from a file is a few more calls for plain SQLite.
+    // Plain SQLite needs a few more calls, to read the rows from a file.
     let time = hour + 15 * HOUR + MINUTE;
     let text = rows.iter().map(|row| row.at(time)).fold(String::new(), |text, row| {
         let Row { bucket, series, field, time, value } = row;
@@ -302,7 +301,7 @@ fn slots(table: &mut Table) {
     table.title(&format!("{MANY} series written {SLOTS} times into a new store, a time of a slot"));
     let folder = TempDir::new();
     let slots: Vec<_> = (0..SLOTS).map(|slot| points(MANY, BEGIN + slot * MINUTE)).collect();
-    // An empty store, and what rows it gets.
+    // An empty store, and the rows that it will receive.
     let [empty, filled] = ["empty.db", "filled.db"].map(|name| folder.path().join(name));
     drop(Store::open(&empty, soon()).expect("a store"));
     fs::copy(&empty, &filled).expect("room on the disk");
@@ -346,7 +345,7 @@ fn latest(table: &mut Table) {
     let newest = BEGIN + 89 * MINUTE;
     let rows = plain_rows(&path, newest);
     assert_eq!(rows.len(), LATEST, "a row for each series");
-    let found = open(&path).find(&Filter::default()).expect("a store");
+    let found = open(&path).find(&Selector::default()).expect("a store");
     let fields: Vec<_> = rows.iter().map(|row| field_name(&path, row.field)).collect();
     let names: Vec<_> = rows
         .iter()
@@ -384,8 +383,8 @@ fn field_name(path: &Path, id: i64) -> String {
     connection.query_row("SELECT name FROM field WHERE id = ?1", [id], |row| row.get(0)).expect("it has rows")
 }
 
-/// What has a limit in seconds, beside plain SQLite. Nearly all of it is computation, the file being in memory: so the best
-/// of the turns counts, and the median is information.
+/// Compares the store with plain SQLite, with a limit in seconds. Nearly all the time is computation, since the file is
+/// in memory: so the best turn counts, and the median is for information.
 fn against_plain(table: &mut Table, what: &str, limit: f64, measure: impl FnMut() -> [Vec<f64>; 2]) {
     let met = |[_, store]: &[Vec<f64>; 2]| least(store.iter().copied()) <= limit;
     let found = table.twice(measure, met);
@@ -399,26 +398,26 @@ fn against_plain(table: &mut Table, what: &str, limit: f64, measure: impl FnMut(
 
 // 4. and 5. A large store.
 
-/// A month of raw values and five years of hourly and daily ones.
+/// A store with a month of raw values and five years of hourly and daily ones.
 struct Big {
     path: PathBuf,
     rows: usize,
     _folder: TempDir,
 }
 
-/// How many clouds the large store has raw values of, four fields each: 1.2 GB where `GRIDMON_SOAK=1` is in the
-/// environment, a third of it else.
+/// Returns the number of clouds with raw values in the large store, four fields each: 1.2 GB if `GRIDMON_SOAK=1` is
+/// set, else a third of that.
 fn clouds() -> usize {
     if env::var("GRIDMON_SOAK").is_ok_and(|value| value == "1") { 250 } else { 60 }
 }
 
-/// How many of them have hourly and daily values too.
+/// Number of clouds that also have hourly and daily values.
 const FOLDED: usize = 25;
 const MONTH: i64 = 30 * DAY;
 const FIVE_YEARS: i64 = 1826 * DAY;
 
 impl Big {
-    /// Built with [`Store::write`], six hours a transaction, or what comes to as many points.
+    /// Builds the store with [`Store::write`]: a transaction for each six hours, or for as many points.
     fn build(table: &Table) -> Self {
         let folder = TempDir::new();
         let path = folder.path().join("store.db");
@@ -428,7 +427,7 @@ impl Big {
         let mut rows = 0;
         thread::scope(|scope| {
             let (give, take) = mpsc::sync_channel(1);
-            // The points are made while the ones before are written.
+            // This thread makes the next points while the last ones are written.
             scope.spawn(move || {
                 for (tier, clouds, step, long) in [
                     (Tier::Raw, raw, MINUTE, MONTH),
@@ -477,7 +476,7 @@ impl Big {
                 Tier::Day => (32 * DAY, "tier_1d"),
             };
             let from = BEGIN - long;
-            // The buckets one by one: an index on them in front of the series is of no other use to SQLite.
+            // Lists the buckets one by one: otherwise SQLite cannot use an index with the bucket before the series.
             let query = format!(
                 "WITH RECURSIVE buckets (bucket) AS (SELECT ?1 UNION ALL SELECT bucket + 1 FROM buckets WHERE bucket < ?2)
                  SELECT rows.bucket * {bucket} + time, value FROM buckets CROSS JOIN {name} AS rows
@@ -533,26 +532,26 @@ impl Big {
     }
 }
 
-/// A cloud of the large store, without values.
+/// Returns a cloud of the large store, without values.
 fn cloud(number: usize) -> Point {
     let cloud = gridmon::setup::CATALOG.measurement("grid_cloud").expect("collect-grid sends it");
     cloud.point(0, ["heprc", &format!("cc-east-{number:03}")], &[])
 }
 
-/// What a cloud says at a time.
+/// Returns the values of a cloud at a time.
 fn values(cloud: &Point, time: i64) -> Point {
     let noise = (time / MINUTE).wrapping_mul(0x5851_f42d_4c95_7f2d) >> 48;
     let fields = [("enabled", 1), ("kflops", 1_500_000_000 + noise), ("mips", 20_000 + noise), ("quota", 50)];
     cloud.at(time, fields.map(|(name, value)| (name.into(), Value::Int(value))))
 }
 
-/// A series in the middle of the large store, of all tiers.
+/// Returns a series in the middle of the large store, with values in all tiers.
 fn one(store: &Store) -> (Series, &'static str) {
-    let filter = Filter::measurement("grid_cloud").with("cloud", &format!("cc-east-{:03}", FOLDED / 2));
+    let filter = Selector::measurement("grid_cloud").with("cloud", &format!("cc-east-{:03}", FOLDED / 2));
     (store.find(&filter).expect("a store").remove(0), "mips")
 }
 
-/// What is measured as a process, with what it has counted.
+/// Runs a part that is measured in a separate process, and returns its count.
 fn of_its_own(part: &str, path: &Path, more: &[String]) -> Option<usize> {
     match (part, more) {
         ("points", [time]) => {
@@ -596,7 +595,9 @@ fn of_its_own(part: &str, path: &Path, more: &[String]) -> Option<usize> {
                     count += black_box(point).fields().count();
                     Ok(())
                 };
-                store.points(tier, &Filter::default(), i64::MIN, i64::MAX, &mut each, &|_| ()).expect("a store");
+                store
+                    .points(tier, &Selector::default(), gridmon::model::Window::ALL, &mut each, &|_| ())
+                    .expect("a store");
             }
             Some(count)
         }

@@ -1,10 +1,10 @@
-//! A made-up grid whose state is a function of the time alone: whoever is asked about a minute, in whatever process,
-//! gives the answer that fits all others. No state is kept and nothing is drawn by lot.
+//! A simulated grid whose state depends on the time alone: every process that computes a minute gets a state that fits
+//! all the others. It keeps no state and draws no random numbers.
 //!
-//! Machines stand on seats. A seat's life begins when its kind of job asks for so many machines at that moment: boot, run,
-//! retire, be gone, or fail. Jobs come in waves over the day; as many of them run as there are slots on the machines that
-//! stand, and the rest waits. What goes wrong does so at the same time of every day (UTC), so that any 24 hours have all
-//! of it.
+//! Machines occupy seats. A seat boots a machine if its kind of job wants that many machines at that moment; the
+//! machine boots, runs, retires and shuts down, or fails. Jobs come in waves over the day; they run if the machines
+//! have slots, and the rest waits. Faults occur at the same time every day (UTC), so that any 24 hours contain all of
+//! them.
 
 use std::f64::consts::TAU;
 use std::ops::Range;
@@ -14,7 +14,7 @@ pub type Minute = i64;
 
 const DAY: Minute = 1440;
 
-/// A stretch of every day, in minutes after midnight UTC.
+/// A period of every day, in minutes after midnight UTC.
 type Daily = Range<Minute>;
 
 const fn at(hour: i64, minute: i64) -> Minute {
@@ -24,18 +24,18 @@ const fn at(hour: i64, minute: i64) -> Minute {
 /// The clouds, sorted.
 pub const CLOUDS: [&str; 4] = ["Alberta", "cc-east", "cc-west", "cern-preservation"];
 
-/// The schedds, and of every ten jobs how many each has.
+/// The schedds, each with its share of the jobs in tenths.
 pub const SCHEDDS: [(&str, i64); 3] =
     [("ce01.grid.example.org", 5), ("ce02.grid.example.org", 3), ("ce03.grid.example.org", 2)];
 
-/// The collector, which the config names and the negotiator is called after.
+/// The collector, which the config names; the negotiator has the same name.
 pub const POOL: &str = "cm.grid.example.org";
 
-/// The schedd that hangs up, and when.
+/// The schedd that hangs, and when.
 const HANGS: (&str, Daily) = (SCHEDDS[1].0, at(3, 40)..at(4, 0));
 /// The cloud that is disabled, and when.
 const DISABLED: (&str, Daily) = (CLOUDS[0], at(16, 0)..at(17, 0));
-/// The cloud that has [`LENT`] machines more, and when.
+/// The cloud that gets [`LENT`] more machines, and when.
 const LENDS: (&str, Daily) = (CLOUDS[2], at(8, 0)..at(20, 0));
 const LENT: usize = 4;
 /// When Cloud Scheduler does not answer.
@@ -47,17 +47,17 @@ pub struct Kind {
     pub target_clouds: &'static str,
     /// Their `AccountingGroup`.
     pub group: Option<&'static str>,
-    /// How many there are over the day.
+    /// The mean number of jobs over the day.
     mean: f64,
-    /// By how much of that the wave of the day lifts and lowers it.
+    /// The amplitude of the daily wave, as a fraction of the mean.
     swing: f64,
-    /// When its crest comes.
+    /// When the wave is highest.
     crest: Minute,
-    /// How many run on one machine.
+    /// Number of jobs that run on one machine.
     slots: usize,
 }
 
-/// The kinds of jobs. Their attributes are those of the default `[job_types]`, but for the last, which has no type.
+/// The kinds of jobs. Their attributes are those of the default `[job_types]`, except the last, which has no type.
 pub static KINDS: [Kind; 6] = [
     kind("IAAS", Some("group_score.atlas"), 108.0, 0.45, at(14, 0), 8),
     kind("IAAS_MCORE", Some("group_mcore.atlas"), 16.0, 0.4, at(2, 0), 1),
@@ -97,7 +97,7 @@ const LENT_FLEET: usize = 3;
 pub struct Grid {
     /// The minute.
     pub minute: Minute,
-    /// By name.
+    /// Sorted by name.
     pub clouds: Vec<Cloud>,
     /// Whether Cloud Scheduler answers.
     pub cloud_scheduler_answers: bool,
@@ -109,7 +109,7 @@ pub struct Grid {
 pub struct Cloud {
     pub name: &'static str,
     pub enabled: bool,
-    /// The most machines that it may run.
+    /// Maximum number of machines.
     pub quota: usize,
     pub vms: Vec<Vm>,
 }
@@ -120,12 +120,12 @@ pub struct Vm {
     pub hostname: String,
     pub vmtype: &'static str,
     pub state: State,
-    /// How many jobs run on it, each in a dynamic slot of its own.
+    /// Number of jobs that run on it, each in its own dynamic slot.
     pub busy: usize,
-    /// What the startd has measured.
+    /// The speed that the startd has measured.
     pub mips: u64,
     kind: usize,
-    /// How many jobs it takes now.
+    /// Number of jobs that it accepts now.
     room: usize,
     began: Minute,
 }
@@ -146,15 +146,15 @@ pub struct Schedd {
     pub answers: bool,
     /// How busy its main loop is, 0 to 1.
     pub duty_cycle: f64,
-    /// Its jobs: kind, `JobStatus`, how many. Never zero.
+    /// Its jobs: kind, `JobStatus` and number, never zero.
     pub jobs: Vec<(&'static Kind, i64, i64)>,
 }
 
 impl Grid {
-    /// The grid at `minute`.
+    /// Computes the grid at `minute`.
     pub fn at(minute: Minute) -> Self {
         let mut vms = seats().iter().filter_map(|seat| seat.at(minute).map(|vm| (seat.cloud, vm))).collect::<Vec<_>>();
-        // Who retires keeps its jobs; else the machine that has stood longest has most of them.
+        // A retiring machine keeps its jobs; otherwise the oldest machine gets the most.
         vms.sort_by_key(|(_, vm)| (vm.state != State::Retiring, vm.began, vm.hostname.clone()));
         let mut counts = Vec::new();
         for (number, kind) in KINDS.iter().enumerate() {
@@ -185,7 +185,7 @@ impl Grid {
             let jobs = counts.iter().map(|(kind, status, count)| (*kind, *status, share(number, *count)));
             let jobs: Vec<_> = jobs.filter(|(_, _, count)| *count > 0).collect();
             let load = jobs.iter().map(|(_, _, count)| *count as f64 / 400.0).sum::<f64>();
-            // Its main loop is busier and busier in the hour before it hangs up.
+            // Its main loop gets busier and busier in the hour before it hangs.
             let until = (HANGS.1.start - minute).rem_euclid(DAY) as f64;
             let doom = if *name == HANGS.0 { (1.0 - until / 60.0).max(0.0) } else { 0.0 };
             let duty_cycle = (0.05 + load + 0.03 * noise(minute, 5, number as u64) + doom).clamp(0.01, 0.997);
@@ -199,30 +199,30 @@ impl Grid {
         }
     }
 
-    /// Whether everything answers, so that a run of `collect-grid` has nothing to complain of.
+    /// Returns whether everything answers, so that a run of `collect-grid` reports no problem.
     pub fn answers(&self) -> bool {
         self.cloud_scheduler_answers && self.schedds.iter().all(|schedd| schedd.answers)
     }
 
-    /// The machines of all clouds.
+    /// Returns the machines of all clouds.
     pub fn vms(&self) -> impl Iterator<Item = &Vm> {
         self.clouds.iter().flat_map(|cloud| &cloud.vms)
     }
 
-    /// How long the negotiator's last cycle took, in seconds.
+    /// Returns the duration of the negotiator's last cycle, in seconds.
     pub fn cycle_seconds(&self) -> i64 {
         let idle: i64 =
             self.schedds.iter().flat_map(|schedd| &schedd.jobs).filter(|job| job.1 == 1).map(|job| job.2).sum();
         2 + idle / 20
     }
 
-    /// The share of updates that the collector missed.
+    /// Returns the fraction of updates that the collector missed.
     pub fn updates_lost(&self) -> f64 {
         (noise(self.minute, 30, 999).max(0.0) * 20.0).round() / 10_000.0
     }
 }
 
-/// What a person would be told of the grid at `minute`, in whole sentences: what was done to it and what befell it.
+/// Returns the events of the grid at `minute`, a sentence each: changes by its operators, and faults.
 pub fn news(minute: Minute) -> Vec<String> {
     let mut news = Vec::new();
     for (number, name) in CLOUDS.iter().enumerate() {
@@ -270,45 +270,45 @@ fn quota(cloud: usize, minute: Minute) -> usize {
     own + if CLOUDS[cloud] == LENDS.0 && within(&LENDS.1, minute) { LENT } else { 0 }
 }
 
-/// How many of `count` jobs are at this schedd; the first has what cannot be divided.
+/// Returns the number of `count` jobs that are at this schedd; the first one also has the remainder.
 fn share(schedd: usize, count: i64) -> i64 {
     let part = |at: usize| count * SCHEDDS[at].1 / 10;
     if schedd == 0 { count - (1..SCHEDDS.len()).map(part).sum::<i64>() } else { part(schedd) }
 }
 
 impl Kind {
-    /// The jobs that run or wait.
+    /// Returns the number of jobs that run or wait.
     fn jobs(&self, number: usize, minute: Minute) -> i64 {
         let ripple = 1.0 + 0.05 * noise(minute, 7, number as u64 + 300) + 0.04 * noise(minute, 23, number as u64 + 400);
         (self.wave(number, minute) * ripple).round() as i64
     }
 
-    /// Their slow part, which machines are booted for.
+    /// Returns the slow part of that number, for which machines are booted.
     fn wave(&self, number: usize, minute: Minute) -> f64 {
         let day = (TAU * (minute - self.crest) as f64 / DAY as f64).cos();
         self.mean * (1.0 + self.swing * day) * (1.0 + 0.2 * noise(minute, 170, number as u64 + 500))
     }
 }
 
-/// Where machines stand one after another.
+/// A place for one machine after another.
 struct Seat {
     cloud: usize,
     vmtype: &'static str,
     kind: usize,
-    /// The seats of its kind are taken in this order.
+    /// The order in which the seats of its kind are occupied.
     rank: usize,
     lent: bool,
     salt: u64,
 }
 
-/// All seats. Those of one kind are taken on all its clouds in turn, the lent ones last.
+/// Returns all seats. Those of one kind are occupied on all its clouds in turn, the lent ones last.
 fn seats() -> Vec<Seat> {
     let mut seats = Vec::new();
     for (number, &(cloud, vmtype, kind, own)) in FLEETS.iter().enumerate() {
         let lent = if number == LENT_FLEET { LENT } else { 0 };
         seats.extend((0..own + lent).map(|at| {
             let salt = (1000 * number + at) as u64;
-            // As a rank for now how full its fleet is with it, in thousandths.
+            // The preliminary rank is how full the fleet is with this seat, in thousandths.
             Seat { cloud, vmtype, kind, rank: 1000 * (at + 1) / own, lent: at >= own, salt }
         }));
     }
@@ -324,9 +324,9 @@ fn seats() -> Vec<Seat> {
 }
 
 impl Seat {
-    /// The machine that stands here at `minute`.
+    /// Returns the machine on this seat at `minute`.
     fn at(&self, minute: Minute) -> Option<Vm> {
-        // A seat changes its machine every one and a half to three and a half hours.
+        // A seat gets a new machine every one and a half to three and a half hours.
         let length = 90 + (hash(&[self.salt, 1]) % 120) as Minute;
         let offset = (hash(&[self.salt, 2]) % length as u64) as Minute;
         let began = minute - (minute - offset).rem_euclid(length);
@@ -339,7 +339,7 @@ impl Seat {
         let own = |salt: u64| hash(&[self.salt, began as u64, salt]);
         let booted = began + 4 + (own(3) % 6) as Minute;
         let retires_for = 8 + (own(4) % 12) as Minute;
-        // A lent seat is given back in time.
+        // A lent seat is returned before the loan ends.
         let given_back = if self.lent { began + (LENDS.1.end - began).rem_euclid(DAY) - 2 } else { Minute::MAX };
         let ends = (began + length - 3).min(given_back);
         let fails = own(5) % 16 == 0;
@@ -371,7 +371,7 @@ impl Seat {
     }
 }
 
-/// A smooth line between -1 and 1 that turns every `period` minutes or so.
+/// Returns a smooth curve between -1 and 1 that turns about every `period` minutes.
 fn noise(minute: Minute, period: Minute, salt: u64) -> f64 {
     let knot = |number: Minute| hash(&[number as u64, period as u64, salt]) as f64 / u64::MAX as f64 * 2.0 - 1.0;
     let (number, part) = (minute.div_euclid(period), minute.rem_euclid(period) as f64 / period as f64);
@@ -379,7 +379,7 @@ fn noise(minute: Minute, period: Minute, salt: u64) -> f64 {
     knot(number) * (1.0 - part) + knot(number + 1) * part
 }
 
-/// What a number is in this grid, and in no other.
+/// The seed that makes this grid differ from any other.
 const SEED: u64 = 0x6772_6964_6d6f_6e21;
 
 /// Mixes numbers (SplitMix64).
@@ -398,7 +398,7 @@ mod tests {
 
     use super::*;
 
-    /// Three days, not on the hour.
+    /// Three days, not starting on the hour.
     fn minutes() -> impl Iterator<Item = Minute> {
         let first = 29_000_001;
         first..first + 3 * DAY
@@ -462,7 +462,7 @@ mod tests {
             (State::Starting, State::Error),
             (State::Running, State::Retiring),
             (State::Retiring, State::Shutdown),
-            // Lent for so short a time that it need not run at all.
+            // A loan can be so short that the machine does not run at all.
             (State::Starting, State::Shutdown),
             (State::Starting, State::Retiring),
             (State::Error, State::Shutdown),

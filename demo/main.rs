@@ -1,9 +1,9 @@
-//! `make demo`: a day of a made-up grid, ending now, minute by minute through the real `collect-grid` into the embedded
-//! store.
+//! `make demo`: sends a day of a simulated grid, ending now, minute by minute through the real `collect-grid` into the
+//! embedded store.
 //!
-//! One program in two roles. Run by its own name it is the player: it makes a folder with a config, a state directory and
-//! a `bin` with links to itself called `condor_q`, `condor_status` and `cloud_status`, and runs `collect-grid --now` for
-//! one minute after the other. Called by one of those names it is the stand-in for that command.
+//! The program has two roles. Under its own name it is the player: it creates a folder with a config, a state directory
+//! and a `bin` with links to itself called `condor_q`, `condor_status` and `cloud_status`, and runs `collect-grid
+//! --now` for one minute after the other. Under one of those names it stands in for that command.
 
 mod grid;
 mod player;
@@ -18,7 +18,7 @@ use clap::Parser;
 use gridmon::model::parse_time;
 use jiff::Timestamp;
 
-/// The time that the stand-ins answer for, in unix seconds; the wall clock's when it is not set.
+/// The time for which the stand-ins answer, in unix seconds; the current time if it is not set.
 const TIME: &str = "GRIDMON_DEMO_TIME";
 
 /// Plays a day of a made-up grid that ends now, through collect-grid into the embedded store.
@@ -60,7 +60,7 @@ fn stand_in(program: &str, arguments: &[String]) -> ExitCode {
     let time: i64 = time.unwrap_or_else(|| Timestamp::now().as_second());
     let answer = stand_in::answer(program, arguments, &grid::Grid::at(time.div_euclid(60)));
     let _ = io::stderr().write_all(answer.stderr.as_bytes());
-    // A reader that has gone away has given up on the answer.
+    // If the reader has closed the pipe, it no longer wants the answer.
     let _ = io::stdout().write_all(answer.stdout.as_bytes());
     ExitCode::from(answer.code)
 }

@@ -1,4 +1,4 @@
-//! The player: makes the folder, runs `collect-grid` for each minute, tells what happens, shows what is in the store.
+//! The player: creates the folder, runs `collect-grid` for each minute, prints the events, and shows the store.
 
 use std::env;
 use std::fmt::Write as _;
@@ -23,13 +23,13 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use crate::grid::{CLOUDS, Grid, Minute, POOL, SCHEDDS, news};
 use crate::{Arguments, TIME, stand_in};
 
-/// The last of the hours are played minute by minute on the slowest machine.
+/// The last minutes, which even the slowest machine plays one by one.
 const RECENT: Minute = 120;
 
-/// Plays the hours that are asked for, then shows the grid's state and says what to run next.
+/// Plays the requested hours, then shows the grid's state and prints the next commands.
 ///
 /// # Errors
-/// When the folder cannot be had, or a run of `collect-grid` ends otherwise than the grid of its minute explains.
+/// Fails if the folder cannot be created, or if the grid of its minute does not explain the exit code of a run.
 pub fn play(arguments: &Arguments) -> Result<ExitCode> {
     let interrupted = Arc::new(AtomicBool::new(false));
     for signal in [SIGINT, SIGTERM, SIGHUP] {
@@ -39,15 +39,15 @@ pub fn play(arguments: &Arguments) -> Result<ExitCode> {
     let last = || arguments.until.unwrap_or_else(|| Timestamp::now().as_second()).div_euclid(60);
     let end = last();
     let first = end - 60 * Minute::from(arguments.hours) + 1;
-    print(&programme(first, end, &stage));
+    print(&announcement(first, end, &stage));
 
     let began = Instant::now();
     let bar = Bar::new(first, end);
     let mut pace = Pace::new(Duration::from_secs(arguments.seconds.into()));
     let (mut minute, mut told, mut runs) = (first, first - 1, 0);
-    // However long it takes: the last minute played is the one that it is then.
+    // Plays up to the current minute, however long that takes.
     while minute <= last() {
-        // Of minutes that are left out as well, or what comes by mail would have no reason.
+        // Prints the events of skipped minutes too; otherwise the mails would have no visible cause.
         for time in told + 1..=minute {
             news(time).iter().for_each(|words| bar.say(&format!("{}  generated: {words}", clock(time))));
         }
@@ -76,8 +76,8 @@ pub fn play(arguments: &Arguments) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// What is about to be seen, and what of it is made up.
-fn programme(first: Minute, end: Minute, stage: &Stage) -> String {
+/// Announces the demo, and which parts of it are simulated.
+fn announcement(first: Minute, end: Minute, stage: &Stage) -> String {
     format!(
         "{} in the life of a grid, from {} to {}, minute by minute into {}
 
@@ -108,30 +108,30 @@ fn clock(minute: Minute) -> String {
     utc(60 * minute)[11..16].into()
 }
 
-/// The folder of a demo, in which a run of `collect-grid` finds all that it needs.
+/// The folder of a demo, with everything that a run of `collect-grid` needs.
 struct Stage {
     folder: PathBuf,
-    /// Where `collect-grid` and `gridmon-status` are: beside this program.
+    /// The folder of `collect-grid` and `gridmon-status`, which is this program's own.
     programs: PathBuf,
-    /// Says that the folder is a demo's; locked while it plays.
+    /// Marks the folder as a demo's; locked while the demo plays.
     _mark: File,
 }
 
-/// The file that says that a folder is a demo's.
+/// The file that marks a folder as a demo's.
 const MARK: &str = "made-by-gridmon-demo";
 
-/// The programs of gridmon that get a link beside the stand-ins.
+/// The programs of gridmon that are linked beside the stand-ins.
 const REAL: [&str; 3] = ["collect-grid", "gridmon-status", "cloud-monitor"];
 
 impl Stage {
-    /// Makes the folder, or clears it of what an earlier demo made.
+    /// Creates the folder, or removes the files of an earlier demo from it.
     fn set(folder: &Path) -> Result<Self> {
         let another = "give another one: make demo DEMO=FOLDER";
         let cannot = || format!("{} cannot be made or written; {another}", folder.display());
         fs::create_dir_all(folder).with_context(cannot)?;
         let folder = folder.canonicalize().with_context(cannot)?;
         let text = folder.to_str().unwrap_or_default();
-        // PATH could not name it, or the config not hold it.
+        // PATH or the config could not contain such a name.
         ensure!(!text.is_empty() && !text.contains([':', '\n', '#']), "{folder:?} is no name for PATH; {another}");
         let mark = folder.join(MARK);
         let foreign = !mark.exists() && fs::read_dir(&folder).with_context(cannot)?.next().is_some();
@@ -145,26 +145,27 @@ impl Stage {
         let program = env::current_exe().context("this program's own place")?;
         let programs = program.parent().context("this program has no folder")?.to_path_buf();
         let bin = folder.join("bin");
-        gone(fs::remove_dir_all(folder.join("state"))).with_context(cannot)?;
-        gone(fs::remove_file(folder.join("config.cfg"))).with_context(cannot)?;
-        gone(fs::create_dir(&bin).or_else(|error| if bin.is_dir() { Ok(()) } else { Err(error) }))
+        ignore_missing(fs::remove_dir_all(folder.join("state"))).with_context(cannot)?;
+        ignore_missing(fs::remove_file(folder.join("config.cfg"))).with_context(cannot)?;
+        ignore_missing(fs::create_dir(&bin).or_else(|error| if bin.is_dir() { Ok(()) } else { Err(error) }))
             .with_context(cannot)?;
         let links = stand_in::PROGRAMS.map(|name| (name, program.clone()));
         for (name, target) in links.into_iter().chain(REAL.map(|name| (name, programs.join(name)))) {
             ensure!(target.exists(), "{} is not there; build it: make demo does", target.display());
-            gone(fs::remove_file(bin.join(name))).with_context(cannot)?;
+            ignore_missing(fs::remove_file(bin.join(name))).with_context(cannot)?;
             symlink(target, bin.join(name)).with_context(cannot)?;
         }
-        // A config that a group can write is refused, and some umasks would make it so.
+        // A group-writable config is refused, and some umasks would make it one.
         let config = OpenOptions::new().write(true).create_new(true).mode(0o644).open(folder.join("config.cfg"));
         config.and_then(|mut file| file.write_all(config_text(text).as_bytes())).with_context(cannot)?;
         Ok(Self { folder, programs, _mark: mark })
     }
 
-    /// Runs `collect-grid` for one minute, as cron would; gives what it said, which cron would mail.
+    /// Runs `collect-grid` for one minute, as cron would. Returns the lines of its standard error, which cron would
+    /// mail.
     ///
     /// # Errors
-    /// When it ends otherwise than the grid of that minute explains.
+    /// Fails if the grid of that minute does not explain its exit code.
     fn run(&self, minute: Minute, interrupted: &AtomicBool) -> Result<Vec<String>> {
         let program = self.programs.join(REAL[0]);
         let now = (60 * minute).to_string();
@@ -179,7 +180,7 @@ impl Stage {
             .output()
             .with_context(|| program.display().to_string())?;
         let words = String::from_utf8_lossy(&output.stderr).into_owned();
-        // On ctrl-C it was told to end as well.
+        // Ctrl-C interrupts it too.
         if !interrupted.load(Ordering::SeqCst) {
             let expected = if Grid::at(minute).answers() { 0 } else { 1 };
             ensure!(
@@ -192,7 +193,7 @@ impl Stage {
         Ok(words.lines().map(String::from).collect())
     }
 
-    /// Prints the grid's state as the store has it.
+    /// Prints the grid's state from the store.
     fn show(&self, now: Option<i64>) -> Result<()> {
         let mut command = Command::new(self.programs.join(REAL[1]));
         command.args(["grid", "--config"]).arg(self.folder.join("config.cfg"));
@@ -204,8 +205,8 @@ impl Stage {
         Ok(())
     }
 
-    /// Serves the dashboard of what was played: on a terminal until it is interrupted, else just long enough to see that it
-    /// answers.
+    /// Serves the dashboard of the played hours: on a terminal until it is interrupted, else only until it has answered
+    /// once.
     fn dashboard(&self, interrupted: &AtomicBool) -> Result<()> {
         let program = self.programs.join(REAL[2]);
         let start = |listen: &str| -> Result<(Child, String)> {
@@ -220,7 +221,7 @@ impl Stage {
         };
         let (mut child, mut said) = start("127.0.0.1:5000")?;
         if !said.contains("http://") {
-            // Somebody has that port; any other will do.
+            // The port is taken; any other will do.
             let _ = child.wait();
             (child, said) = start("127.0.0.1:0")?;
         }
@@ -251,7 +252,7 @@ impl Stage {
         served
     }
 
-    /// A command line of a program of the demo, to be copied.
+    /// Returns a command line of one of the demo's programs, to be copied.
     fn command(&self, words: &[&str], more: &str) -> String {
         let (program, config) = (self.folder.join("bin").join(words[0]), self.folder.join("config.cfg"));
         let words: String = words[1..].iter().map(|word| format!(" {word}")).collect();
@@ -289,7 +290,7 @@ impl Stage {
     }
 }
 
-/// The first line of what a server answers to a question for its first page.
+/// Requests a server's first page and returns the first line of the response.
 fn ask(address: &str) -> io::Result<String> {
     let mut stream = TcpStream::connect(address)?;
     stream.set_read_timeout(Some(Duration::from_secs(10)))?;
@@ -299,7 +300,7 @@ fn ask(address: &str) -> io::Result<String> {
     Ok(line)
 }
 
-/// The config of the demo, whose folder is `folder`.
+/// Returns the config of the demo in `folder`.
 fn config_text(folder: &str) -> String {
     format!(
         "# Made by the demo, and made anew by the next one.
@@ -317,12 +318,12 @@ directory = {folder}/state
     )
 }
 
-/// Not being there is as good as being removed.
-fn gone(result: io::Result<()>) -> io::Result<()> {
+/// Treats a missing file as a removed one.
+fn ignore_missing(result: io::Result<()>) -> io::Result<()> {
     result.or_else(|error| if error.kind() == ErrorKind::NotFound { Ok(()) } else { Err(error) })
 }
 
-/// A path for a shell: short when it lies below the working directory, quoted when it must be.
+/// Formats a path for a shell: relative if it is below the working directory, quoted if necessary.
 fn shown(path: &Path) -> String {
     let here = env::current_dir().ok();
     let below = here.as_deref().and_then(|here| path.strip_prefix(here).ok()).filter(|path| path.is_relative());
@@ -331,13 +332,13 @@ fn shown(path: &Path) -> String {
     if text.chars().all(plain) { text } else { format!("'{}'", text.replace('\'', r"'\''")) }
 }
 
-/// Which minutes are played.
+/// Chooses the minutes that are played.
 struct Pace {
     limit: Duration,
     step: Minute,
 }
 
-/// The steps of a coarse play, in minutes. Each divides an hour.
+/// The steps of a coarse play, in minutes. Each is a divisor of an hour.
 const STEPS: [Minute; 11] = [1, 2, 3, 4, 5, 6, 10, 12, 15, 20, 30];
 
 impl Pace {
@@ -345,10 +346,10 @@ impl Pace {
         Self { limit, step: 1 }
     }
 
-    /// After `runs` runs in `took`, the last of them for `minute`: whether the machine is fast enough for every minute up
-    /// to `end`. What is to be said when it is not.
+    /// Adapts the step after `runs` runs in `took`, the last of them for `minute`. Returns a message if the machine is
+    /// too slow for every minute up to `end`.
     fn next(&mut self, minute: Minute, end: Minute, took: Duration, runs: u32) -> Option<String> {
-        // The first runs make the store, and are no measure.
+        // The first runs create the store and are not representative.
         if runs < 30 || !runs.is_multiple_of(10) {
             return None;
         }
@@ -357,7 +358,7 @@ impl Pace {
         let affordable = (self.limit.as_secs_f64() - took.as_secs_f64()) / each - RECENT.min(end - minute) as f64;
         let step = STEPS.into_iter().find(|step| (older / step) as f64 <= affordable.max(1.0));
         let step = step.unwrap_or(STEPS[STEPS.len() - 1]);
-        // A little late is no reason to leave minutes out.
+        // Being a little late does not justify skipping minutes.
         if older == 0 || step <= self.step || (older / self.step) as f64 <= 1.1 * affordable {
             return None;
         }
@@ -370,14 +371,14 @@ impl Pace {
         ))
     }
 
-    /// The minute to be played after `minute`.
+    /// Returns the minute to play after `minute`.
     fn after(&self, minute: Minute, end: Minute) -> Minute {
         let next = (minute.div_euclid(self.step) + 1) * self.step;
         if next > end - RECENT { next.min((end - RECENT).max(minute) + 1) } else { next }
     }
 }
 
-/// The progress on standard error: a bar on a terminal, else lines.
+/// The progress on standard error: as a bar on a terminal, else as lines.
 struct Bar {
     first: Minute,
     bar: Option<ProgressBar>,
@@ -395,7 +396,7 @@ impl Bar {
         Self { first, bar, said: Instant::now().into() }
     }
 
-    /// All before `minute` is played.
+    /// Shows that all minutes before `minute` are played.
     fn at(&self, minute: Minute, end: Minute) {
         let (done, all) = (minute - self.first, end - self.first + 1);
         match &self.bar {
@@ -412,7 +413,7 @@ impl Bar {
         }
     }
 
-    /// A line above the bar.
+    /// Prints a line above the bar.
     fn say(&self, line: &str) {
         match &self.bar {
             Some(bar) => bar.println(line),
@@ -433,7 +434,7 @@ impl Bar {
 mod tests {
     use super::*;
 
-    /// The minutes that are played of `minutes` when each run takes so long.
+    /// Returns the minutes that are played of `minutes` if each run takes `each`, and the messages.
     fn played(minutes: Minute, each: Duration) -> (Vec<Minute>, Vec<String>) {
         let mut pace = Pace::new(Duration::from_secs(50));
         let (mut minute, end) = (1000, 1000 + minutes - 1);
@@ -461,7 +462,7 @@ mod tests {
             let each = Duration::from_millis(milliseconds);
             let (played, said) = played(1440, each);
             let took = each * played.len() as u32;
-            // The first runs, which measure, and the last two hours are the least that is played.
+            // The first runs, which measure the speed, and the last two hours are always played.
             let least = each * (30 + 120 + 48);
             assert!(took <= Duration::from_secs(56).max(least), "{took:?} at {each:?}");
             assert!(!said.is_empty(), "{each:?}");

@@ -24,7 +24,7 @@ fi
 exec 8>>"$mark"
 flock --nonblock 8 || { say "another demo plays in $folder; wait for it, or give another one: DEMO=FOLDER"; exit 1; }
 say 'HTCondor 23.9 is fetched from Debian and unpacked below target/servers, unless it is there'
-tests/servers/htcondor-unpack.sh "${GRIDMON_SERVERS:-target/servers}/htcondor-trixie" trixie
+testkit/servers/htcondor-unpack.sh "${GRIDMON_SERVERS:-target/servers}/htcondor-trixie" trixie
 base=$(realpath "${GRIDMON_SERVERS:-target/servers}/htcondor-trixie")
 
 # The pool ends when its standard input does: when this script ends, however it ends.
@@ -32,7 +32,7 @@ work=$(mktemp -d)
 mkfifo "$work/stdin"
 port=
 until [ -n "$port" ] && ! (: < "/dev/tcp/127.0.0.1/$port") 2>/dev/null; do port=$((20000 + RANDOM % 10000)); done
-setsid tests/servers/htcondor-pool.sh "$base" "$work/pool" "$port" < "$work/stdin" > "$work/ended" 8>&- &
+setsid testkit/servers/htcondor-pool.sh "$base" "$work/pool" "$port" < "$work/stdin" > "$work/ended" 8>&- &
 exec 9>"$work/stdin"
 stop() {
   trap - EXIT INT TERM HUP

@@ -1,14 +1,14 @@
-//! `condor_q`, `condor_status` and `cloud_status` as HTCondor 23.9 and Cloud Scheduler 1.13 answer `collect-grid`: the form
-//! of the answers and the words of failure are recorded from them, the numbers are those of the made-up grid.
+//! `condor_q`, `condor_status` and `cloud_status` as HTCondor 23.9 and Cloud Scheduler 1.13 answer `collect-grid`. The
+//! format of the answers and the error messages were recorded from them; the numbers come from the simulated grid.
 
 use serde_json::{Map, Value, json};
 
 use crate::grid::{Cloud, Grid, POOL, Schedd, State, Vm};
 
-/// The programs that are stood in for.
+/// The commands that it stands in for.
 pub const PROGRAMS: [&str; 3] = ["condor_q", "condor_status", "cloud_status"];
 
-/// What a program prints, and how it ends.
+/// The output and the exit code of a program.
 #[derive(Debug, Default, PartialEq)]
 pub struct Answer {
     pub stdout: String,
@@ -17,16 +17,16 @@ pub struct Answer {
 }
 
 impl Answer {
-    fn told(stdout: String) -> Self {
+    fn success(stdout: String) -> Self {
         Self { stdout, ..Self::default() }
     }
 
-    fn failed(stderr: String) -> Self {
+    fn failure(stderr: String) -> Self {
         Self { stderr, code: 1, ..Self::default() }
     }
 }
 
-/// What `program` answers to `arguments`.
+/// Returns the answer of `program` to `arguments`.
 pub fn answer(program: &str, arguments: &[String], grid: &Grid) -> Answer {
     let has = |flag: &str| arguments.iter().any(|argument| argument == flag);
     let of = |flag: &str| arguments.iter().skip_while(|argument| *argument != flag).nth(1).map(String::as_str);
@@ -34,7 +34,7 @@ pub fn answer(program: &str, arguments: &[String], grid: &Grid) -> Answer {
     match program {
         "cloud_status" => cloud_status(grid),
         _ if !has("-json") || attributes == [""] => {
-            Answer::failed(format!("{program}: this is the demo's stand-in, which knows -json -attributes … alone\n"))
+            Answer::failure(format!("{program}: this is the demo's stand-in, which knows -json -attributes … alone\n"))
         }
         "condor_status" => {
             let kind = |flags: &[&str]| flags.iter().any(|flag| has(flag));
@@ -46,14 +46,14 @@ pub fn answer(program: &str, arguments: &[String], grid: &Grid) -> Answer {
                 () if kind(&["-collector"]) => vec![json!({"Name": POOL, "UpdatesLostRatio": grid.updates_lost()})],
                 () => slot_ads(grid),
             };
-            Answer::told(array(&ads, &attributes))
+            Answer::success(array(&ads, &attributes))
         }
         _ => match grid.schedds.iter().find(|schedd| Some(schedd.name) == of("-name")) {
-            None => Answer::failed("Error: Collector has no record of schedd/submitter\n".into()),
+            None => Answer::failure("Error: Collector has no record of schedd/submitter\n".into()),
             Some(schedd) if !schedd.answers => {
                 let address = "<192.0.2.2:9618>";
                 let name = schedd.name;
-                Answer::failed(format!(
+                Answer::failure(format!(
                     "\n-- Failed to fetch ads from: {address} : {name}\nCEDAR:6001:Failed to connect to {address}\n"
                 ))
             }
@@ -63,13 +63,13 @@ pub fn answer(program: &str, arguments: &[String], grid: &Grid) -> Answer {
                     true => attributes.into_iter().chain(["Id", "JobCount", "JobIds"]).collect(),
                     false => attributes,
                 };
-                Answer::told(array(&ads, &attributes))
+                Answer::success(array(&ads, &attributes))
             }
         },
     }
 }
 
-/// Ads as HTCondor's tools print them, with these attributes; nothing at all when there are none.
+/// Formats ads with these attributes as HTCondor's tools print them; empty if there are none.
 fn array(ads: &[Value], attributes: &[&str]) -> String {
     let wanted = |ad: &Value| -> String {
         let ad = ad.as_object().into_iter().flatten();
@@ -85,7 +85,8 @@ fn schedd_ad(schedd: &Schedd) -> Value {
     json!({"Name": schedd.name, "RecentDaemonCoreDutyCycle": schedd.duty_cycle, "MaxJobsRunning": 500})
 }
 
-/// The slots of the machines whose startd is in the pool: a partitionable one each, and a dynamic one for each job.
+/// Returns the slots of the machines whose startd is in the pool: a partitionable one each, and a dynamic one for each
+/// job.
 fn slot_ads(grid: &Grid) -> Vec<Value> {
     let mut ads = Vec::new();
     for vm in grid.vms().filter(|vm| matches!(vm.state, State::Running | State::Retiring)) {
@@ -126,13 +127,13 @@ fn job_ads(schedd: &Schedd) -> Vec<Value> {
 
 fn cloud_status(grid: &Grid) -> Answer {
     if !grid.cloud_scheduler_answers {
-        // The original says so on standard output.
+        // The original prints this error on standard output.
         let words = "couldn't connect to cloud scheduler at csv1.grid.example.org on port 8111.";
         let stdout = format!("{}: {words}\nIs the cloud scheduler running on port 8111?\n", PROGRAMS[2]);
         return Answer { stdout, code: 1, ..Answer::default() };
     }
     let resources: Vec<_> = grid.clouds.iter().map(resource).collect();
-    Answer::told(format!("{}\n", json!({ "resources": resources })))
+    Answer::success(format!("{}\n", json!({ "resources": resources })))
 }
 
 fn resource(cloud: &Cloud) -> Value {
@@ -167,7 +168,7 @@ mod tests {
 
     const MINUTE: i64 = 29_000_000;
 
-    fn told(program: &str, arguments: &str, grid: &Grid) -> String {
+    fn output_of(program: &str, arguments: &str, grid: &Grid) -> String {
         let answer = answer(program, &arguments.split(' ').map(String::from).collect::<Vec<_>>(), grid);
         assert_eq!((answer.code, answer.stderr.as_str()), (0, ""), "{program} {arguments}");
         answer.stdout
@@ -178,7 +179,7 @@ mod tests {
         for minute in (MINUTE..MINUTE + 1440).step_by(17) {
             let mut grid = Grid::at(minute);
             grid.cloud_scheduler_answers = true;
-            let slots = told("condor_status", "-pool x -json -attributes Name,Mips,KFlops", &grid);
+            let slots = output_of("condor_status", "-pool x -json -attributes Name,Mips,KFlops", &grid);
             let slots = parse_slots(slots.as_bytes()).unwrap();
             let busy: usize = grid.vms().map(|vm| vm.busy).sum();
             assert_eq!(slots.hosts.values().flat_map(|host| host.slots.values()).sum::<i64>(), busy as i64);
@@ -193,14 +194,14 @@ mod tests {
                     "-pool x -name {} -allusers -attributes JobStatus,TargetClouds,AccountingGroup -json",
                     schedd.name
                 );
-                let dump = parse_jobs(told("condor_q", &asked, &grid).as_bytes(), &rules).unwrap();
-                let grouped = told("condor_q", &asked.replace("-attributes", "-group-by -attributes"), &grid);
+                let dump = parse_jobs(output_of("condor_q", &asked, &grid).as_bytes(), &rules).unwrap();
+                let grouped = output_of("condor_q", &asked.replace("-attributes", "-group-by -attributes"), &grid);
                 assert_eq!(parse_jobs(grouped.as_bytes(), &rules).unwrap(), dump);
                 running += dump.iter().filter(|(group, _)| group.status == Some(2)).map(|(_, jobs)| jobs).sum::<i64>();
             }
             assert_eq!(running, busy as i64);
 
-            let clouds = cloud_scheduler::parse(told("cloud_status", "-aj", &grid).as_bytes()).unwrap();
+            let clouds = cloud_scheduler::parse(output_of("cloud_status", "-aj", &grid).as_bytes()).unwrap();
             for (cloud, seen) in grid.clouds.iter().zip(clouds) {
                 assert_eq!(seen.name.as_deref(), Some(cloud.name));
                 assert_eq!((seen.enabled, seen.max_slots), (Some(cloud.enabled), Some(cloud.quota as i64)));
@@ -221,7 +222,7 @@ mod tests {
             let lines = text.lines().take_while(|line| !line.starts_with('}'));
             lines.map(|line| line.split(':').next().unwrap_or_default().to_string()).collect()
         };
-        let printed = told("condor_q", &asked, &grid);
+        let printed = output_of("condor_q", &asked, &grid);
         assert_eq!(first(&printed), first(recorded));
         assert!(printed.contains("\n}\n,\n{\n") && recorded.contains("\n}\n,\n{\n"));
 

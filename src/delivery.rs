@@ -1,7 +1,7 @@
-//! From the points of a run to its sinks: spooled first, sent, acknowledged, forgotten, with an account of every point.
+//! Delivers the points of a run to its sinks: spools, sends and acknowledges them, and accounts for every point.
 //!
-//! The run's own batch goes first, to every sink at once. Then each sink that took it gets what waits for it, oldest
-//! first, by one program at a time, no faster than the config says, until the deadline.
+//! The run's own batch goes first, to all sinks in parallel. Each sink that acknowledged it then gets its backlog: the
+//! oldest batch first, from one program at a time, at most at the configured speed, until the deadline.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -16,56 +16,56 @@ use crate::problem::{Problem, Subject};
 use crate::sinks::{Sent, Sink};
 use crate::spool::{self, Backlog, Batch, Directory, Disk, Entry, Header, Published, Spool, Unreadable};
 
-/// What became of the points of a run at one sink: collected = delivered + spooled + dropped.
+/// The number of a run's points by their fate at one sink: collected = delivered + spooled + dropped.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Account {
     /// Acknowledged by the sink.
     pub delivered: usize,
-    /// Not acknowledged yet, and safe in the spool.
+    /// Not acknowledged yet, but safe in the spool.
     pub spooled: usize,
-    /// Dropped by name: unsound, rejected, refused for good, or neither acknowledged nor spooled.
+    /// Dropped and reported by name: invalid, rejected, refused for good, or neither acknowledged nor spooled.
     pub dropped: usize,
-    /// Points of earlier runs that it acknowledged in this one.
+    /// Points of earlier runs that the sink acknowledged during this one.
     pub replayed: usize,
-    /// What waits for it at the end of the run, this run's own points included.
+    /// The sink's backlog at the end of the run, including this run's own points.
     pub backlog: Backlog,
 }
 
 impl Account {
-    /// How many points of the run it accounts for.
+    /// Returns the number of points of the run.
     pub fn sum(&self) -> usize {
         self.delivered + self.spooled + self.dropped
     }
 }
 
-/// What became of a run's points.
+/// The result of publishing a run's points.
 #[derive(Debug, Default)]
 pub struct Outcome {
-    /// The account of each sink.
+    /// The account of each sink, by name.
     pub accounts: BTreeMap<String, Account>,
-    /// The points that were dropped, by name.
+    /// The points that were dropped, each with the reason.
     pub dropped: Vec<Dropped>,
-    /// What went wrong.
+    /// The problems that occurred.
     pub problems: Vec<Problem>,
 }
 
-/// The way from a run or an operator to the sinks.
+/// Sends batches to sinks, for a run or for an operator.
 pub struct Delivery<'a, D: Disk> {
     /// The spool, or why it could not be opened, which the loss message quotes.
     pub spool: Result<&'a Spool<D>, String>,
-    /// The limits of the spool.
+    /// The limits of the spool and the speed of a replay.
     pub config: &'a spool::Config,
     /// The run's clock, in unix seconds.
     pub now: i64,
-    /// Called in a replay after each batch, with the points so far.
+    /// Called after each replayed batch with the number of points so far.
     pub progress: &'a (dyn Fn(usize) + Sync),
 }
 
 impl<D: Disk<Claim: Send + Sync>> Delivery<'_, D> {
-    /// Publishes a batch, then sends it and what waits to all `sinks` side by side, at most until `deadline`. The sinks of
-    /// its header become those of `sinks`; `rejected` are the run's points that no sink can take, for the account.
-    /// `published` is called once the points are safe, or cannot be made so, before any sink is tried.
+    /// Publishes a batch, then sends it and the backlog to all `sinks` in parallel, at most until `deadline`. Sets the
+    /// sinks in the batch's header to `sinks`. `rejected` are the run's points that no sink can take; each account
+    /// counts them as dropped. Calls `published` before any sink is tried, once the points are spooled or could not be.
     pub fn publish(
         &self,
         mut batch: Batch,
@@ -79,11 +79,11 @@ impl<D: Disk<Claim: Send + Sync>> Delivery<'_, D> {
         batch.header.sinks = sinks.iter().map(|sink| sink.name().to_string()).collect();
         let own = self.spool_batch(&batch, &mut outcome);
         published();
-        let one = |sink: &dyn Sink| self.to_one(sink, &batch, own.as_ref(), deadline);
+        let send = |sink: &dyn Sink| self.send_to(sink, &batch, own.as_ref(), deadline);
         let results: Vec<_> = match sinks {
-            [sink] => vec![one(sink.as_ref())],
+            [sink] => vec![send(sink.as_ref())],
             sinks => thread::scope(|scope| {
-                let threads: Vec<_> = sinks.iter().map(|sink| scope.spawn(|| one(sink.as_ref()))).collect();
+                let threads: Vec<_> = sinks.iter().map(|sink| scope.spawn(|| send(sink.as_ref()))).collect();
                 threads.into_iter().map(|thread| thread.join().expect("a sink does not panic")).collect()
             }),
         };
@@ -93,7 +93,7 @@ impl<D: Disk<Claim: Send + Sync>> Delivery<'_, D> {
             outcome.dropped.extend(dropped);
             outcome.problems.extend(problems);
         }
-        // Only now may others send what this run has published.
+        // Until here, no other process may send this run's batch.
         drop(own);
         for (name, account) in &mut outcome.accounts {
             account.backlog =
@@ -102,13 +102,13 @@ impl<D: Disk<Claim: Send + Sync>> Delivery<'_, D> {
         outcome
     }
 
-    /// Makes room in the spool and publishes the run's points there.
+    /// Makes room in the spool and publishes the batch. Returns `None` if it is empty or could not be published.
     fn spool_batch(&self, batch: &Batch, outcome: &mut Outcome) -> Option<Published<D::Claim>> {
         let mut problem = |subject: Subject, message: String| outcome.problems.push(Problem::new(subject, message));
         let spool = match &self.spool {
             Ok(spool) => *spool,
-            Err(words) => {
-                problem(Subject::Spool, format!("{words}; what a sink does not acknowledge at once is lost"));
+            Err(message) => {
+                problem(Subject::Spool, format!("{message}; what a sink does not acknowledge at once is lost"));
                 return None;
             }
         };
@@ -142,8 +142,8 @@ impl<D: Disk<Claim: Send + Sync>> Delivery<'_, D> {
         }
     }
 
-    /// The run's own points to one sink, then what waits for it.
-    fn to_one(
+    /// Sends the run's own batch to one sink, then, if it was acknowledged, the sink's backlog.
+    fn send_to(
         &self,
         sink: &dyn Sink,
         batch: &Batch,
@@ -159,7 +159,7 @@ impl<D: Disk<Claim: Send + Sync>> Delivery<'_, D> {
             (Ok(()), own) => {
                 account.delivered = sent;
                 if let Some(own) = own {
-                    problems.extend(self.done(&own.entry, sink, &batch.header, &refused));
+                    problems.extend(self.acknowledge(&own.entry, sink, &batch.header, &refused));
                 }
                 let replay = self.replay(sink, deadline, true);
                 account.replayed = replay.points;
@@ -187,26 +187,32 @@ impl<D: Disk<Claim: Send + Sync>> Delivery<'_, D> {
                 }
             }
         }
-        dropped.extend(by_name(&refused, sink));
+        dropped.extend(refused_by_name(&refused, sink));
         (account, dropped, problems)
     }
 
-    /// Notes that a sink has a batch, but for the points that it refused, which go aside.
-    fn done(&self, entry: &Entry, sink: &dyn Sink, header: &Header, refused: &[(Point, String)]) -> Option<Problem> {
+    /// Records that a sink has acknowledged a batch, and puts the points that it refused into `bad/`.
+    fn acknowledge(
+        &self,
+        entry: &Entry,
+        sink: &dyn Sink,
+        header: &Header,
+        refused: &[(Point, String)],
+    ) -> Option<Problem> {
         let Ok(spool) = self.spool else { return None };
         let kept = match refused.first() {
             None => Ok(()),
-            Some((_, words)) => {
+            Some((_, message)) => {
                 let points = refused.iter().map(|(point, _)| point.clone()).collect();
-                spool.keep_refused(entry, sink.name(), &Batch { header: header.clone(), points }, words)
+                spool.keep_refused(entry, sink.name(), &Batch { header: header.clone(), points }, message)
             }
         };
-        let done = kept.and_then(|()| spool.acknowledge(entry, sink.name()));
-        done.err().map(|error| Problem::new(Subject::Spool, format!("{error:#}; {} is sent again", entry.name)))
+        let result = kept.and_then(|()| spool.acknowledge(entry, sink.name()));
+        result.err().map(|error| Problem::new(Subject::Spool, format!("{error:#}; {} is sent again", entry.name)))
     }
 
-    /// Sends what waits for `sink`, oldest first, at most until `deadline` and no faster than the config says. `newer_passed`
-    /// says that the sink has just taken newer points, so that a batch which fails now has only itself to blame.
+    /// Sends the backlog of `sink`, oldest batch first, at most until `deadline` and at the configured speed.
+    /// `newer_passed` is true if the sink has just taken newer points: a batch that fails now is then itself the cause.
     pub fn replay(&self, sink: &dyn Sink, deadline: Instant, mut newer_passed: bool) -> Replay {
         let mut replay = Replay::default();
         let spool = match &self.spool {
@@ -245,14 +251,15 @@ impl<D: Disk<Claim: Send + Sync>> Delivery<'_, D> {
                     Ok(false) => {}
                     Err(error) => {
                         let ran_out = Instant::now() >= deadline;
-                        // It got on until its time was over, in the middle of this batch: the next replay begins with it.
+                        // The deadline passed during this batch, after others were sent: the next replay begins with
+                        // it.
                         if ran_out && replay.points > 0 {
                             return replay;
                         }
-                        // A sink that fails twice in a row is down again; nothing is to be learnt from the rest.
+                        // A sink that fails twice in a row is down again: trying the rest would tell nothing new.
                         let down = failed_before || !newer_passed || ran_out;
                         if newer_passed && !ran_out {
-                            self.failed(spool, sink, &entry, &error, &mut replay);
+                            self.record_failure(spool, sink, &entry, &error, &mut replay);
                         }
                         if down {
                             replay.problems.push(problem(error));
@@ -266,7 +273,7 @@ impl<D: Disk<Claim: Send + Sync>> Delivery<'_, D> {
         }
     }
 
-    /// Sends one batch that waits; whether it was there to send.
+    /// Sends one waiting batch. Returns `false` if it could not be claimed or read.
     fn replay_one(
         &self,
         spool: &Spool<D>,
@@ -275,13 +282,13 @@ impl<D: Disk<Claim: Send + Sync>> Delivery<'_, D> {
         deadline: Instant,
         replay: &mut Replay,
     ) -> Result<bool> {
-        let aside = |words: String| Problem::new(Subject::Batch(entry.name.clone()), words);
-        // An error of our own disk is none of the sink's: it must not count as its failure with this batch.
+        let problem = |message: String| Problem::new(Subject::Batch(entry.name.clone()), message);
+        // A local disk error must not count as a failed attempt by the sink.
         let _claim = match spool.claim(entry) {
-            Ok(Some(hold)) => hold,
+            Ok(Some(claim)) => claim,
             Ok(None) => return Ok(false),
             Err(error) => {
-                replay.problems.push(aside(format!("{error:#}; it waits")));
+                replay.problems.push(problem(format!("{error:#}; it waits")));
                 return Ok(false);
             }
         };
@@ -290,17 +297,17 @@ impl<D: Disk<Claim: Send + Sync>> Delivery<'_, D> {
             Ok(Err(Unreadable::Bad(why))) => {
                 let moved = spool.quarantine(&entry.name, &why);
                 let moved = moved.map_or_else(|error| format!("{error:#}"), |()| "put into bad/".into());
-                replay.problems.push(aside(format!("{why}; {moved}")));
+                replay.problems.push(problem(format!("{why}; {moved}")));
                 return Ok(false);
             }
             Ok(Err(newer)) => {
-                replay.problems.push(aside(format!("{newer}; it waits")));
+                replay.problems.push(problem(format!("{newer}; it waits")));
                 return Ok(false);
             }
-            // Gone since it was listed: another program has finished it.
+            // Removed after it was listed: another program has finished it.
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(false),
             Err(error) => {
-                replay.problems.push(aside(format!("{error}; it waits")));
+                replay.problems.push(problem(format!("{error}; it waits")));
                 return Ok(false);
             }
         };
@@ -308,13 +315,20 @@ impl<D: Disk<Claim: Send + Sync>> Delivery<'_, D> {
         result?;
         replay.points += batch.points.len();
         replay.dropped.extend(dropped);
-        replay.dropped.extend(by_name(&refused, sink));
-        replay.problems.extend(self.done(entry, sink, &batch.header, &refused));
+        replay.dropped.extend(refused_by_name(&refused, sink));
+        replay.problems.extend(self.acknowledge(entry, sink, &batch.header, &refused));
         Ok(true)
     }
 
-    /// Counts a failure of a batch that newer ones have overtaken; at the third it goes aside.
-    fn failed(&self, spool: &Spool<D>, sink: &dyn Sink, entry: &Entry, error: &anyhow::Error, replay: &mut Replay) {
+    /// Records a failed attempt at a batch while newer ones passed. Quarantines it at the third.
+    fn record_failure(
+        &self,
+        spool: &Spool<D>,
+        sink: &dyn Sink,
+        entry: &Entry,
+        error: &anyhow::Error,
+        replay: &mut Replay,
+    ) {
         match spool.count_failure(entry, sink.name()) {
             Ok(failures) if failures < 3 => {}
             Ok(_) => {
@@ -323,7 +337,7 @@ impl<D: Disk<Claim: Send + Sync>> Delivery<'_, D> {
                     Ok(Ok(batch)) => spool
                         .keep_refused(entry, sink.name(), &batch, &why)
                         .and_then(|()| spool.acknowledge(entry, sink.name())),
-                    // It was readable when it was sent; the next replay sees what is the matter.
+                    // It was readable when it was sent; the next replay will report the cause.
                     Ok(Err(unreadable)) => Err(anyhow!("{unreadable}; it waits")),
                     Err(error) => Err(anyhow!("{error}; it waits")),
                 };
@@ -335,28 +349,28 @@ impl<D: Disk<Claim: Send + Sync>> Delivery<'_, D> {
     }
 }
 
-/// The points that a sink refused, by name.
-fn by_name<'a>(refused: &'a [(Point, String)], sink: &'a dyn Sink) -> impl Iterator<Item = Dropped> + 'a {
+/// Returns the points that a sink refused, by series, each with the reason.
+fn refused_by_name<'a>(refused: &'a [(Point, String)], sink: &'a dyn Sink) -> impl Iterator<Item = Dropped> + 'a {
     refused
         .iter()
-        .map(|(point, words)| Dropped { name: point.series(), why: format!("{} refused it: {words}", sink.name()) })
+        .map(|(point, message)| Dropped { name: point.series(), why: format!("{} refused it: {message}", sink.name()) })
 }
 
-/// What a replay did.
+/// The result of a replay.
 #[derive(Debug, Default)]
 pub struct Replay {
-    /// How many points the sink acknowledged.
+    /// Number of points that the sink acknowledged.
     pub points: usize,
-    /// What was dropped, by name.
+    /// The points that were dropped, each with the reason.
     pub dropped: Vec<Dropped>,
-    /// What went wrong.
+    /// The problems that occurred.
     pub problems: Vec<Problem>,
 }
 
-/// The spool of a state directory.
+/// Opens the spool of a state directory, and creates it if it does not exist.
 ///
 /// # Errors
-/// When it cannot be had.
+/// Fails if it cannot be created.
 pub fn open(state: &Path) -> Result<Spool<Directory>> {
     Directory::open(&state.join("spool")).map(Spool::new)
 }

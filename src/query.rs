@@ -1,8 +1,10 @@
 //! Questions to a store, the same for every store.
 
+use std::collections::BTreeMap;
+
 use anyhow::{Context, Result};
 
-use crate::model::{Catalog, Field, Measurement, Number, Point, Value};
+use crate::model::{Catalog, Field, Measurement, Number, Point, Tier, Value, Window};
 use crate::text::quote;
 
 /// The newest value of one field of a series.
@@ -79,4 +81,94 @@ pub trait Read: Send + Sync {
     /// # Errors
     /// When the store does not answer, or its answer cannot be read.
     fn range(&self, wanted: &[Wanted], from: i64, to: i64, points: usize) -> Result<Vec<Values>>;
+}
+
+/// Selects series by measurement and tags.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Selector {
+    /// The measurement; `None` for any.
+    pub measurement: Option<String>,
+    /// The tags that a series must have, all of them.
+    pub tags: Vec<(String, String)>,
+}
+
+impl Selector {
+    /// Selects the series of one measurement.
+    pub fn measurement(name: &str) -> Self {
+        Self { measurement: Some(name.into()), tags: Vec::new() }
+    }
+
+    /// Selects only those of them with this tag.
+    #[must_use]
+    pub fn with(mut self, tag: &str, value: &str) -> Self {
+        self.tags.push((tag.into(), value.into()));
+        self
+    }
+
+    /// Whether it selects a series, given as a point without fields.
+    pub fn selects(&self, series: &Point) -> bool {
+        self.measurement.as_deref().is_none_or(|name| name == series.measurement())
+            && self.tags.iter().all(|(name, value)| series.tag(name) == Some(value))
+    }
+}
+
+/// A sum of the values of one field over some series and a time.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Sum {
+    /// The values of the tags that it is grouped by, in their order; empty where a series lacks the tag.
+    pub group: Vec<String>,
+    /// The field.
+    pub field: String,
+    /// The sum.
+    pub sum: f64,
+    /// How many values it is the sum of.
+    pub count: u64,
+    /// The smallest of them.
+    pub least: f64,
+    /// The largest of them.
+    pub most: f64,
+}
+
+/// A store that can be read as a whole: for down-samplers, averages and the export.
+pub trait Scan: Read {
+    /// Hands every point of a tier that `selector` and `window` select to `each`, by time bucket, series and time. Its
+    /// memory does not grow with the store.
+    ///
+    /// # Errors
+    /// When the store does not answer, or `each` fails.
+    fn each(
+        &self,
+        selector: &Selector,
+        window: Window,
+        tier: Tier,
+        each: &mut dyn FnMut(Point) -> Result<()>,
+    ) -> Result<()>;
+
+    /// Sums the values of each field that `selector` and `window` select, grouped by the tags `by`; sorted by group and
+    /// field.
+    ///
+    /// # Errors
+    /// When the store does not answer.
+    fn sums(&self, selector: &Selector, window: Window, tier: Tier, by: &[&str]) -> Result<Vec<Sum>> {
+        let mut sums = BTreeMap::<(Vec<String>, String), Sum>::new();
+        self.each(selector, window, tier, &mut |point| {
+            let group: Vec<_> = by.iter().map(|tag| point.tag(tag).unwrap_or_default().to_string()).collect();
+            for (field, value) in point.fields() {
+                let value = value.as_f64();
+                let sum = sums.entry((group.clone(), field.into())).or_insert_with(|| Sum {
+                    group: group.clone(),
+                    field: field.into(),
+                    sum: 0.0,
+                    count: 0,
+                    least: f64::INFINITY,
+                    most: f64::NEG_INFINITY,
+                });
+                sum.sum += value;
+                sum.count += 1;
+                (sum.least, sum.most) = (sum.least.min(value), sum.most.max(value));
+            }
+            Ok(())
+        })?;
+        Ok(sums.into_values().collect())
+    }
 }

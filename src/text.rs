@@ -1,11 +1,11 @@
 //! Text and tables for people.
 
-/// Text from outside, on one line, and nothing that moves a terminal's cursor.
+/// Returns text from outside on one line, without characters that move a terminal's cursor.
 pub fn one_line(text: &str) -> String {
     text.trim().chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
 }
 
-/// Text from outside, short and on one line, for an error message.
+/// Quotes text from outside for an error message: on one line, at most 120 bytes of it.
 pub fn quote(text: &str) -> String {
     const LONGEST: usize = 120;
     let text = text.trim();
@@ -14,7 +14,7 @@ pub fn quote(text: &str) -> String {
     format!("\"{shown}{}\"", if cut < text.len() { "…" } else { "" })
 }
 
-/// A length of time in words: `50 s`, `25 min`, `3 h 5 min`, `2 d 4 h`.
+/// Formats a duration: `50 s`, `25 min`, `3 h 5 min`, `2 d 4 h`.
 pub fn ago(seconds: i64) -> String {
     let (minutes, hours, days) = (seconds / 60, seconds / 3600, seconds / 86_400);
     match seconds {
@@ -25,7 +25,7 @@ pub fn ago(seconds: i64) -> String {
     }
 }
 
-/// `1 batch`, `3 batches`.
+/// Formats a count with its noun: `1 batch`, `3 batches`.
 pub fn count(count: usize, what: &str) -> String {
     let plural = match what.as_bytes().last() {
         _ if count == 1 => "",
@@ -35,7 +35,7 @@ pub fn count(count: usize, what: &str) -> String {
     format!("{count} {what}{plural}")
 }
 
-/// A size in words: `812 B`, `24 kB`, `1.2 GB`.
+/// Formats a size: `812 B`, `24 kB`, `1.2 GB`.
 pub fn size(bytes: u64) -> String {
     let mut value = bytes as f64;
     for unit in ["B", "kB", "MB", "GB"] {
@@ -48,9 +48,9 @@ pub fn size(bytes: u64) -> String {
     format!("{value:.1} TB")
 }
 
-/// Rows in columns as wide as they need, with notes below the rows that they belong to.
+/// A table whose columns are as wide as their cells need, with notes below the rows that they belong to.
 pub struct Table {
-    /// Right-aligned, where its head begins with `<`.
+    /// Whether each column is right-aligned.
     right: Vec<bool>,
     lines: Vec<Line>,
 }
@@ -61,24 +61,24 @@ enum Line {
 }
 
 impl Table {
-    /// A table with these heads; a column is right-aligned when its head begins with `<`.
+    /// Creates a table with these heads. A column is right-aligned if its head begins with `<`.
     pub fn new(heads: &[&str]) -> Self {
         let right = heads.iter().map(|head| head.starts_with('<')).collect();
         let heads = heads.iter().map(|head| head.trim_start_matches('<').to_string()).collect();
         Self { right, lines: vec![Line::Row(heads)] }
     }
 
-    /// A row of one cell per head.
+    /// Adds a row of one cell per head.
     pub fn row(&mut self, cells: &[String]) {
         self.lines.push(Line::Row(cells.to_vec()));
     }
 
-    /// A line below the row before.
+    /// Adds a line below the last row.
     pub fn note(&mut self, text: String) {
         self.lines.push(Line::Note(text));
     }
 
-    /// The table, a line each, without blanks at their ends.
+    /// Returns the table, a line for each row and note, without trailing blanks.
     pub fn text(&self) -> String {
         let mut widths = vec![0; self.right.len()];
         for line in &self.lines {

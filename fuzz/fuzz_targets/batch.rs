@@ -1,4 +1,4 @@
-//! A file of the spool: any bytes are a batch or are refused, and a batch that was read is written and read as the same.
+//! Decodes a spool file: any bytes are a batch or are refused, and a decoded batch survives another round trip.
 
 #![no_main]
 
@@ -7,7 +7,7 @@ use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|data: &[u8]| {
     look_at(data);
-    // Behind a checksum that is right, or nothing would ever be looked at.
+    // With the right checksum; otherwise the decoder would never reach the content.
     let mut bytes = format!("gridmon-batch 1 {:08x} ", crc32fast::hash(data)).into_bytes();
     bytes.extend_from_slice(data);
     look_at(&bytes);

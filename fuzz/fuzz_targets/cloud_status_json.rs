@@ -1,5 +1,5 @@
-//! Cloud Scheduler's answer, from its bytes to the points of a grid: every sum adds up, every machine and slot is counted
-//! once, and every name is fit for every store.
+//! Turns the bytes of Cloud Scheduler's answer into the points of a grid: every sum is right, every machine and slot is
+//! counted once, and every store can take every name.
 
 #![no_main]
 
@@ -15,7 +15,7 @@ use gridmon::sources::cloud_scheduler::{self, Cloud};
 use gridmon::sources::htcondor::{self, CondorReply, Pool, Rules, Schedd};
 use libfuzzer_sys::fuzz_target;
 
-/// The slots of a pool whose hosts the seeds name.
+/// The slots of a pool, on hosts that occur in the seeds.
 const SLOTS: &str = r#"[
     {"Name": "slot1@wn1.example.org", "Mips": 40000, "KFlops": 1500000},
     {"Name": "slot1_1@wn1.example.org", "Mips": 40000, "KFlops": 1500000},
@@ -26,7 +26,7 @@ const SLOTS: &str = r#"[
     {"Name": "slot1_1@cc-east-a231a4e4-9f60-47fa-9eb9-cb6978da97db", "Mips": 30000}
 ]"#;
 
-/// The jobs of its schedds, for clouds that the seeds name.
+/// The jobs of its schedds, for clouds that occur in the seeds.
 const JOBS: [&str; 2] = [
     r#"[
         {"JobStatus": 1, "JobCount": 5, "TargetClouds": "IAAS"},
@@ -38,7 +38,7 @@ const JOBS: [&str; 2] = [
 
 static RULES: LazyLock<Rules> = LazyLock::new(Rules::default);
 
-/// HTCondor's answer when all is well, and when its collector tells nothing of its slots.
+/// HTCondor's answer: a complete one, and one without the collector's slots.
 static CONDOR: LazyLock<[Answer; 2]> = LazyLock::new(|| {
     [true, false].map(|tells| CondorReply {
         pools: vec![Pool {
@@ -107,8 +107,8 @@ fn whole(point: &Point) -> i64 {
     }
 }
 
-/// The points of one measurement, cut before each `total` that is a sum. A sum is followed by the `first` of the columns
-/// that are there always; a machine whose own state is called total is not.
+/// Returns the points of one measurement, split before each `total` that is a sum. The status `first`, which always
+/// exists, follows a sum, but does not follow a machine whose own state is called total.
 fn groups<'a>(points: &'a [Point], measurement: &str, first: &str) -> Vec<Vec<&'a Point>> {
     let points: Vec<_> = points.iter().filter(|point| point.measurement() == measurement).collect();
     let status = |at: usize| points.get(at).and_then(|point| point.tag("status"));
@@ -132,7 +132,7 @@ fn totals_are_sums(points: &[Point]) {
     }
 }
 
-/// The totals by cloud and type are the machines of the answer.
+/// Checks that the totals by cloud and type are the machines in the answer.
 fn machines_are_counted_once(points: &[Point], clouds: &[Cloud]) {
     let name = |name: &Option<String>| safe_text(name.as_deref().unwrap_or("unknown")).into_owned();
     let mut expected = BTreeMap::<_, i64>::new();
@@ -149,14 +149,14 @@ fn machines_are_counted_once(points: &[Point], clouds: &[Cloud]) {
     assert_eq!(counted, expected);
 }
 
-/// A cloud's idle machines are the sum over its types, and no more than run.
+/// Checks that a cloud's idle machines are the sum over its types, and no more than its running machines.
 fn idle_machines_run(points: &[Point]) {
     let running = |point: &&Point| point.measurement() == "grid_vms" && point.tag("status") == Some("running");
     let running: i64 = points.iter().filter(running).map(whole).sum();
     let mut sums = 0;
     let mut types = 0;
     for (at, point) in points.iter().enumerate().filter(|(_, point)| point.measurement() == "grid_idle_vms") {
-        // The sum comes right before what else is known of the cloud; a type that is called total does not.
+        // The cloud's own point follows the sum, but does not follow a type that is called total.
         let is_sum = points.get(at + 1).is_some_and(|next| next.measurement() == "grid_cloud");
         *(if is_sum { &mut sums } else { &mut types }) += whole(point);
     }
@@ -164,7 +164,7 @@ fn idle_machines_run(points: &[Point]) {
     assert!(sums <= running, "{sums} of {running} are idle");
 }
 
-/// A slot is counted with one machine at most, and not at all while a pool is silent.
+/// Checks that each slot counts for at most one machine, and for none if the pool did not answer.
 fn slots_are_counted_once(points: &[Point], condor: Option<&CondorReply>) {
     let slots = points.iter().filter(|point| point.measurement() == "grid_slots");
     let counted: i64 = slots.map(whole).sum();
@@ -173,8 +173,8 @@ fn slots_are_counted_once(points: &[Point], condor: Option<&CondorReply>) {
     assert!(counted <= there, "{counted} of {there} slots");
 }
 
-/// A count that was there before and is there no more comes back once, as zero, in the very same series, where every
-/// series there is was seen; else it is remembered.
+/// Checks that a count that vanished is sent once more, as zero in the same series, if the run saw every series of its
+/// measurement; else its series is remembered.
 fn what_vanished_is_zero(before: &[Point], after: &Collected) {
     let time = 1_717_245_060 * SECOND;
     let (zeros, before) = state::vanished(&BTreeSet::new(), before, &grid::MEASUREMENTS, time);
@@ -191,7 +191,7 @@ fn what_vanished_is_zero(before: &[Point], after: &Collected) {
     assert!(zeros.is_subset(&before));
 }
 
-/// Every point reaches Carbon, or is dropped by name.
+/// Checks that every point reaches Carbon or is dropped by name.
 fn is_accounted_for(points: Vec<Point>) {
     let count = points.len();
     let (sound, dropped) = point::sound(points);

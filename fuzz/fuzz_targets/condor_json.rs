@@ -1,7 +1,7 @@
-//! What `condor_q` and `condor_status` print with `-json`: cut into ads the same way whatever the pieces, counted as a
-//! plain reading of the JSON counts.
+//! Reads the output of `condor_q` and `condor_status` with `-json`: the ads do not depend on the pieces in which it
+//! arrives, and the counts equal those of a plain JSON parser.
 //!
-//! The bytes behind the last zero byte are the sizes of the pieces; without one the text comes byte by byte.
+//! The bytes after the last zero byte are the sizes of the pieces; without a zero byte the text arrives byte by byte.
 
 #![no_main]
 
@@ -35,7 +35,7 @@ fuzz_target!(|data: &[u8]| {
     let slots = htcondor::parse_slots(text).ok();
     assert!(finished || (jobs.is_none() && slots.is_none()), "half an answer was counted");
 
-    // What the tools print of nothing is nothing; everything else is JSON, or not counted.
+    // The tools print nothing if there are no ads. Everything else must be JSON, or is not compared.
     let plain: Vec<Ad> = match std::str::from_utf8(text).map(serde_json::from_str) {
         Ok(Ok(plain)) => plain,
         _ => return,
@@ -49,7 +49,7 @@ fuzz_target!(|data: &[u8]| {
     assert!(slots.hosts.values().flat_map(|host| host.slots.values()).sum::<i64>() <= plain.len() as i64);
 });
 
-/// The objects that come out of a stream of these pieces, and whether it was whole.
+/// Returns the objects of a stream of these pieces, and whether it was complete.
 fn split<'a>(pieces: impl IntoIterator<Item = &'a [u8]>) -> (Vec<Vec<u8>>, bool) {
     let mut objects = Vec::new();
     let mut splitter = Splitter::default();
@@ -66,9 +66,9 @@ fn split<'a>(pieces: impl IntoIterator<Item = &'a [u8]>) -> (Vec<Vec<u8>>, bool)
     (objects, finished.is_ok())
 }
 
-/// `text` in pieces of these sizes, over and over; a size of zero is an empty piece.
+/// Splits `text` into pieces of these sizes, repeated cyclically; a size of zero is an empty piece.
 fn pieces<'a>(text: &'a [u8], sizes: &'a [u8]) -> impl Iterator<Item = &'a [u8]> {
-    // One that is not zero, so that there is an end.
+    // At least one size must not be zero, or the splitting would never end.
     let sizes = if sizes.iter().any(|size| *size > 0) { sizes } else { &[1] };
     let mut rest = text;
     sizes.iter().cycle().map_while(move |size| {
@@ -81,8 +81,7 @@ fn pieces<'a>(text: &'a [u8], sizes: &'a [u8]) -> impl Iterator<Item = &'a [u8]>
     })
 }
 
-/// An ad with its attributes in the order in which they stand there: of two that differ only in case, or not even in
-/// that, the later one counts.
+/// An ad with its attributes in the order of the text. Of two with the same name, ignoring case, the later one counts.
 #[derive(Debug, PartialEq)]
 struct Ad(Vec<(String, Value)>);
 
@@ -115,7 +114,8 @@ impl Ad {
     }
 }
 
-/// The jobs by group: each ad is one, or as many as its `JobCount` says. `None` when one says what counts nothing.
+/// Returns the number of jobs by group: each ad is one job, or as many as its `JobCount`. Returns `None` if a
+/// `JobCount` is not a valid count.
 fn count(plain: &[Ad]) -> Option<Jobs> {
     let mut jobs = BTreeMap::new();
     for ad in plain {

@@ -1,11 +1,12 @@
-//! config.cfg: any text is read or refused in one line that shows no secret, and what was read is what stands there.
+//! Reads config.cfg: any text is read, or refused in one line that shows no secret; and the values are those in the
+//! text.
 
 #![no_main]
 
 use gridmon::setup::Config;
 use libfuzzer_sys::fuzz_target;
 
-/// What stands in the value of every key that holds a secret and in [`VARIABLE`], and nowhere else.
+/// A mark in the value of every secret key and in [`VARIABLE`], and nowhere else.
 const MARK: &str = "S3cr3t";
 
 /// An environment variable that holds a secret; any key may name it.
@@ -22,7 +23,7 @@ fuzz_target!(init: set_variable(), |data: &[u8]| {
     match Config::parse(&text, "config.cfg") {
         Ok((config, holds_secrets)) => {
             assert!(holds_secrets || !secrets, "a secret was overlooked in {text:?}");
-            // A job type may have any name, and its rule is no secret then; nor is what the grid's name is taken from.
+            // A job type may have any name, and its rule is not a secret; nor is a variable that the grid's name uses.
             let shown = format!("{config:?}");
             let may_show = text.contains("job_types") || text.contains(VARIABLE);
             assert!(may_show || !shown.contains(MARK), "{shown} of {text:?}");
@@ -35,7 +36,7 @@ fuzz_target!(init: set_variable(), |data: &[u8]| {
             assert!(error.starts_with("config.cfg line "), "{error:?} of {text:?}");
         }
     }
-    // A byte order mark means something at the very beginning alone.
+    // A byte order mark has a meaning only at the very beginning.
     if !text.strip_prefix(BYTE_ORDER_MARK).unwrap_or(&text).contains(BYTE_ORDER_MARK) {
         assert_eq!(outcome(&text), outcome(&bare(&text)), "{text:?} without indentation and comments");
     }
@@ -43,13 +44,13 @@ fuzz_target!(init: set_variable(), |data: &[u8]| {
 
 const BYTE_ORDER_MARK: char = '\u{feff}';
 
-/// What becomes of a text, in words.
+/// Returns the config or the error of a text, as text.
 fn outcome(text: &str) -> Result<String, String> {
     let read = Config::parse(text, "config.cfg");
     read.map(|outcome| format!("{outcome:?}")).map_err(|error| format!("{error:#}"))
 }
 
-/// The same lines without indentation, without blanks at their ends, and empty where a comment stood.
+/// Returns the lines without indentation and trailing blanks, and with comments replaced by empty lines.
 fn bare(text: &str) -> String {
     let bare = |line: &str| {
         let line = line.trim_start_matches(BYTE_ORDER_MARK).trim();
@@ -58,10 +59,10 @@ fn bare(text: &str) -> String {
     text.lines().map(bare).collect()
 }
 
-/// `text` with the mark in its secrets alone, and whether one is written in it by a line that cannot be anything else.
-/// The input may place the mark anywhere within a secret; it is put before a secret that lacks it.
+/// Returns `text` with the mark only in its secrets, and whether some line is certainly a secret. The input may place
+/// the mark anywhere within a secret; a secret without it gets it in front.
 fn marked(text: &str) -> (String, bool) {
-    // No file of this machine is opened: below /dev/null there is none.
+    // Opens no file of this machine: none exists below /dev/null.
     let text = text.replace("file:", "file:/dev/null/");
     let mut lines = Vec::new();
     let mut secrets = false;
@@ -74,7 +75,7 @@ fn marked(text: &str) -> (String, bool) {
         let value = match line.find(['=', ':']) {
             _ if header.is_some() => None,
             Some(end) => is_secret(&line[..end]).then_some(end + 1),
-            // The second half of a secret that was pasted as two lines; one that begins as a section is taken for that.
+            // The second half of a secret that was pasted as two lines; if it begins like a section, it is one.
             None => (after_secret && !trimmed.is_empty() && !trimmed.starts_with('[')).then_some(0),
         };
         after_secret = value.is_some();
@@ -88,9 +89,9 @@ fn marked(text: &str) -> (String, bool) {
         if value.trim().is_empty() || is_reference(value.trim()) {
             lines.push(key + &value.replace(MARK, "x"));
         } else {
-            // A line that the config refuses never gets as far as to be believed.
+            // Only lines that the config accepts count.
             secrets |= section != "job_types" && begin > 0 && !trimmed.starts_with(['#', ';']);
-            // In front, because the end of a line may mean something.
+            // In front, because the end of a line may have a meaning.
             lines.push(key + if value.contains(MARK) { "" } else { MARK } + value);
         }
     }
@@ -102,12 +103,12 @@ fn is_secret(key: &str) -> bool {
     ["password", "passwd", "token", "secret", "apikey", "api_key"].iter().any(|word| key.contains(word))
 }
 
-/// Whether the value names where a value is: such names are shown.
+/// Returns whether the value refers to a file or variable; such references are shown.
 fn is_reference(value: &str) -> bool {
     value.starts_with("file:/") || (value.starts_with("${") && value.ends_with('}'))
 }
 
-/// Each value is the rest of its line, and no line was passed over.
+/// Checks that each value is the rest of its line, and that no line was ignored.
 fn says_what_the_file_says(config: &Config, text: &str) {
     let value = |section: &str, key: &str| value(text, section, key).filter(|value| !is_reference(value));
     if let Some(name) = value("grid", "name") {
@@ -133,7 +134,7 @@ fn says_what_the_file_says(config: &Config, text: &str) {
     }
 }
 
-/// The value of `key` in `section`, read in the simplest way there is.
+/// Returns the value of `key` in `section`, read in the simplest possible way.
 fn value<'a>(text: &'a str, section: &str, key: &str) -> Option<&'a str> {
     let mut current = "";
     for line in text.lines().map(|line| line.trim_start_matches(BYTE_ORDER_MARK).trim()) {

@@ -1,5 +1,5 @@
-//! What the dashboard is asked and what it is told: any query, any numbers with any names at any times. Its pages and
-//! pictures are well-formed whatever stands in them, and no name becomes markup.
+//! Gives the dashboard any query, and any numbers with any names at any times. Its pages and plots must be well-formed,
+//! and no name may become markup.
 
 #![no_main]
 
@@ -21,14 +21,14 @@ use gridmon::view::{table, text};
 use libfuzzer_sys::arbitrary::{self, Arbitrary};
 use libfuzzer_sys::fuzz_target;
 
-/// What comes from outside.
+/// The input from outside.
 #[derive(Arbitrary, Debug)]
 struct Outside<'a> {
     query: Vec<(u8, &'a str)>,
     now: u32,
-    /// Values of a field of a measurement, with tags.
+    /// Values: measurement, field, tags, time and value.
     latest: Vec<(u8, u8, Vec<&'a str>, i64, Result<i64, f64>)>,
-    /// Series as a store gives them.
+    /// Series as a store returns them.
     series: Vec<(u8, &'a str, Vec<(i64, f64)>)>,
     from: i32,
     span: u32,
@@ -47,7 +47,7 @@ fuzz_target!(|outside: Outside| {
         if let Ok(time) = times::parse(text, now) {
             assert!(jiff::Timestamp::from_second(time).is_ok(), "{text:?} is {time}");
         }
-        if let Ok(wanted) = Wanted::new(text) {
+        if let Ok(wanted) = Wanted::new(text, gridmon::setup::CATALOG) {
             assert!(!text.contains(|c: char| "*?{}[](),\"'<>&".contains(c)), "{:?}", wanted.path);
         }
     }
@@ -55,7 +55,7 @@ fuzz_target!(|outside: Outside| {
     drawn(&outside, &pairs);
 });
 
-/// The page.
+/// Checks the page.
 fn shown(outside: &Outside, pairs: &[(String, String)], now: i64) {
     let latest = outside.latest.iter().map(|(measurement, field, tags, time, value)| {
         let measurement = MEASUREMENTS[usize::from(*measurement) % MEASUREMENTS.len()];
@@ -86,7 +86,7 @@ fn shown(outside: &Outside, pairs: &[(String, String)], now: i64) {
     assert_eq!(html.matches("<script").count(), page::whole(&nothing).matches("<script").count());
 }
 
-/// The plot.
+/// Checks the plot.
 fn drawn(outside: &Outside, pairs: &[(String, String)]) {
     let series = outside.series.iter().map(|(measurement, path, values)| {
         let measurement = MEASUREMENTS[usize::from(*measurement) % MEASUREMENTS.len()];
@@ -112,7 +112,7 @@ fn drawn(outside: &Outside, pairs: &[(String, String)]) {
     well_formed(&svg);
 }
 
-/// Every tag is one of ours, with attributes of ours, and text has no markup of its own.
+/// Checks that every element and attribute is ours, and that text contains no markup.
 fn well_formed(markup: &str) {
     let mut rest = markup;
     while let Some(at) = rest.find('<') {

@@ -1,6 +1,6 @@
-//! Line protocol, read and written: lines from outside, and points made of any text and number.
+//! Reads and writes line protocol: lines from outside, and points made of any text and number.
 //!
-//! The input is used three times: each of its lines as line protocol, all of it as one name, and its bytes as the makings
+//! The input is used three times: each of its lines as line protocol, all of it as one name, and its bytes as the parts
 //! of a point.
 
 #![no_main]
@@ -12,7 +12,7 @@ use gridmon::sinks::graphite::carbon;
 use libfuzzer_sys::arbitrary::{self, Arbitrary, Unstructured};
 use libfuzzer_sys::fuzz_target;
 
-/// What a caller can put into a point: measurement, tags, fields (`Ok` for a whole number) and time.
+/// The parts of a point that a caller chooses: measurement, tags, fields (`Ok` for a whole number) and time.
 #[derive(Arbitrary)]
 struct Makings<'a> {
     measurement: &'a str,
@@ -50,7 +50,7 @@ fn made_of(makings: Makings) -> Point {
     )
 }
 
-/// A name from outside keeps to the promises of its makers, and is left alone by them the second time.
+/// Checks that the functions that make a name safe keep their promises, and do not change a safe name.
 fn names_are_safe(text: &str) {
     let tag = safe_text(text);
     assert!(!tag.is_empty() && tag.len() <= LONGEST_NAME, "{tag:?}");
@@ -60,11 +60,11 @@ fn names_are_safe(text: &str) {
     assert!(!component.is_empty() && component.len() <= LONGEST_NAME, "{component:?}");
     assert!(component.chars().all(|c| c.is_ascii_alphanumeric() || "-_@:+".contains(c)), "{component:?}");
     assert_eq!(carbon_component(&component), component);
-    // Points come back from the spool with their tags made safe; they must find the same path.
+    // Points return from the spool with safe tags; they must have the same path.
     assert_eq!(carbon_component(&tag), component);
 }
 
-/// The line of a good point reads as the same point; the line of a faulty one is refused.
+/// Checks that the line of a valid point reads as the same point, and that the line of an invalid one is refused.
 fn comes_back(point: &Point) {
     let line = point.line();
     assert!(!line.contains(char::is_control), "{line:?}");
@@ -91,7 +91,7 @@ fn comes_back(point: &Point) {
     }
 }
 
-/// No point is lost without a word on its way to the sinks, and what has passed once passes again.
+/// Checks that no point is lost silently on its way to the sinks, and that a valid point stays valid.
 fn every_point_is_accounted_for(points: Vec<Point>) {
     let count = points.len();
     let (sound, dropped) = point::sound(points);

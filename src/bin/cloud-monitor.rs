@@ -44,7 +44,7 @@ fn main() -> ExitCode {
 }
 
 fn complain(error: &anyhow::Error) {
-    // Nobody reads: nothing to be done.
+    // If standard error is closed, nobody can be told.
     let _ = writeln!(std::io::stderr(), "cloud-monitor: {}", one_line(&format!("{error:#}")));
 }
 

@@ -13,8 +13,13 @@ use gridmon::setup::{self, Config};
 use gridmon::sources::cloud_scheduler;
 use gridmon::sources::htcondor::{self, KnownSchedds, Rules};
 
-static PROGRAM: Program =
-    Program { name: "collect-grid", interval_seconds: 60, deadline_seconds: 50, measurements: &grid::MEASUREMENTS };
+static PROGRAM: Program = Program {
+    name: "collect-grid",
+    interval_seconds: 60,
+    deadline_seconds: 50,
+    sources: &["condor", "cloud_scheduler"],
+    measurements: &grid::MEASUREMENTS,
+};
 
 /// Sends the state of a grid's clouds, virtual machines, slots and jobs to its sinks. Meant for cron, every minute.
 ///

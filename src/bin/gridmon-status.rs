@@ -1,4 +1,4 @@
-//! Tells what waits in the spool, what ran and what is dark; drains, shows and discards batches by hand.
+//! Shows the backlog, the last runs and the failures; flushes, shows and discards batches.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -104,7 +104,7 @@ enum Command {
     },
 }
 
-/// `[PROGRAM=]SECONDS`.
+/// Parses `[PROGRAM=]SECONDS`.
 fn run_age(text: &str) -> Result<(String, i64)> {
     let (program, seconds) = text.rsplit_once('=').unwrap_or(("", text));
     Ok((program.into(), seconds.parse().map_err(|_| anyhow!("give SECONDS or PROGRAM=SECONDS"))?))
@@ -119,12 +119,12 @@ impl Monitor {
         for (program, seconds) in &self.crit_run_age {
             run_age.entry(program.clone()).or_default().crit = Some(*seconds);
         }
-        // Whoever gives one of the two has said what matters to him.
+        // If one of the two is given, the other has no default.
         let age = match (self.warn_age, self.crit_age) {
             (None, None) => Limits { warn: Some(300), crit: Some(3600) },
             (warn, crit) => Limits { warn, crit },
         };
-        // Failing since this second is failing.
+        // With -1, a failure counts in its first second.
         let at_once = if self.crit_failing.is_none() { Some(-1) } else { None };
         Thresholds {
             age,
@@ -136,21 +136,21 @@ impl Monitor {
 }
 
 fn main() -> ExitCode {
-    let arguments = match Arguments::try_parse().and_then(only_for_the_status) {
+    let arguments = match Arguments::try_parse().and_then(reject_status_flags) {
         Ok(arguments) => arguments,
         Err(error) => {
-            // To a monitor exit code 2 would be CRITICAL, and it reads standard output alone.
+            // A monitor takes exit code 2 for CRITICAL, and reads only standard output.
             if error.use_stderr() && std::env::args().any(|argument| argument == "--nagios") {
-                let words = error.to_string();
-                let words = words.lines().next().unwrap_or_default().trim_start_matches("error: ");
-                return unknown(words);
+                let message = error.to_string();
+                let message = message.lines().next().unwrap_or_default().trim_start_matches("error: ");
+                return print_unknown(message);
             }
             error.exit()
         }
     };
     let config = match Config::load(arguments.config.as_deref()) {
         Ok(config) => config,
-        Err(error) if arguments.monitor.nagios => return unknown(&format!("{error:#}")),
+        Err(error) if arguments.monitor.nagios => return print_unknown(&format!("{error:#}")),
         Err(error) => {
             complain(&format!("{error:#}"));
             return ExitCode::from(2);
@@ -168,7 +168,7 @@ fn main() -> ExitCode {
     };
     match done {
         Ok(code) => code,
-        Err(error) if arguments.monitor.nagios => unknown(&format!("{error:#}")),
+        Err(error) if arguments.monitor.nagios => print_unknown(&format!("{error:#}")),
         Err(error) => {
             complain(&format!("{error:#}"));
             ExitCode::FAILURE
@@ -176,18 +176,18 @@ fn main() -> ExitCode {
     }
 }
 
-/// Refuses flags that a subcommand would pass over.
-fn only_for_the_status(arguments: Arguments) -> Result<Arguments, clap::Error> {
+/// Refuses flags that a subcommand would ignore.
+fn reject_status_flags(arguments: Arguments) -> Result<Arguments, clap::Error> {
     let status = arguments.monitor.nagios || arguments.format.is_some() || arguments.runs.is_some();
     if status && arguments.command.is_some() {
-        let words = "--format, --runs and --nagios are for the status, without a subcommand";
-        return Err(Arguments::command().error(Usage::ArgumentConflict, words));
+        let message = "--format, --runs and --nagios are for the status, without a subcommand";
+        return Err(Arguments::command().error(Usage::ArgumentConflict, message));
     }
     Ok(arguments)
 }
 
-fn unknown(words: &str) -> ExitCode {
-    print(&plugin_line(Level::Unknown, words, ""));
+fn print_unknown(message: &str) -> ExitCode {
+    print(&plugin_line(Level::Unknown, message, ""));
     ExitCode::from(Level::Unknown.code())
 }
 

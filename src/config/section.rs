@@ -1,191 +1,180 @@
-//! One section of config.cfg: its keys are taken one by one.
+//! What the owner of a section declares: its name, its keys, and what they are for.
 
-use std::collections::BTreeMap;
-use std::fmt;
-use std::fs::File;
-use std::io::Read;
-use std::os::unix::fs::MetadataExt;
-use std::path::PathBuf;
-use std::str::FromStr;
+use super::kind::Kind;
 
-use anyhow::{Context, Result, anyhow, ensure};
-
-use crate::text::quote;
-
-/// One section: takes keys one by one, and knows at the end which ones nobody asked for.
+/// A section of config.cfg, or a family of sections.
+#[derive(Debug)]
 pub struct Section {
-    pub(super) file: String,
-    pub(super) name: String,
-    /// Where its header stands; 0 when the file has none.
-    pub(super) line: usize,
-    pub(super) entries: BTreeMap<String, Entry>,
-    /// The keys that were asked for.
-    pub(super) known: Vec<&'static str>,
-    /// Whether any key is right, because the keys are the operator's own names.
-    pub(super) open: bool,
+    /// Its name. A name that ends with `*` is a family: `hub *` is `[hub ZZ]` and every other `[hub …]`.
+    pub name: &'static str,
+    /// One sentence for docs/configuration.md.
+    pub help: &'static str,
+    /// The programs whose deadline and interval its keys `deadline_seconds` and `interval_seconds` set.
+    pub programs: &'static [&'static str],
+    /// Its keys, in the order of config.cfg.example.
+    pub keys: &'static [Key],
+    /// Whether it also takes keys that the operator names; `None` refuses them.
+    pub free_keys: Option<FreeKeys>,
 }
 
-pub(super) struct Entry {
-    pub(super) line: usize,
-    pub(super) value: String,
+/// Keys that the operator names.
+#[derive(Debug)]
+pub struct FreeKeys {
+    /// What a key and its value are, for config.cfg.example and docs/configuration.md.
+    pub help: &'static str,
+    /// Keys and values for config.cfg.example, where they are commented out. Without any, and without other keys, the
+    /// section is left out there.
+    pub examples: &'static [(&'static str, &'static str)],
+}
+
+/// A key of a section.
+#[derive(Debug)]
+pub struct Key {
+    /// Its name, with its unit at the end.
+    pub name: &'static str,
+    /// Old spellings that stay valid; they ignore case.
+    pub aliases: &'static [&'static str],
+    /// What its value must be.
+    pub kind: Kind,
+    /// What holds without it.
+    pub unset: Unset,
+    /// What it sets, in which unit, and when to change it. Neighbours with the same text share one comment in
+    /// config.cfg.example.
+    pub help: &'static str,
+}
+
+/// What holds when the file does not give a key, and what config.cfg.example shows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unset {
+    /// This value holds. The example shows it, commented out.
+    Default(&'static str),
+    /// The section is refused. The example shows this value.
+    Required(&'static str),
+    /// What the help says. The example shows this value, since most operators set the key.
+    Suggested(&'static str),
+    /// What the help says. The example shows this value, commented out.
+    Absent(&'static str),
+}
+
+impl Unset {
+    /// The value that config.cfg.example shows.
+    pub fn shown(self) -> &'static str {
+        match self {
+            Self::Default(value) | Self::Required(value) | Self::Suggested(value) | Self::Absent(value) => value,
+        }
+    }
+
+    /// Whether config.cfg.example comments it out.
+    pub fn is_commented_out(self) -> bool {
+        matches!(self, Self::Default(_) | Self::Absent(_))
+    }
+}
+
+impl Key {
+    /// A key without aliases.
+    pub const fn new(name: &'static str, kind: Kind, unset: Unset, help: &'static str) -> Self {
+        Self { name, aliases: &[], kind, unset, help }
+    }
+
+    /// The key with old spellings that stay valid.
+    #[must_use]
+    pub const fn or(self, aliases: &'static [&'static str]) -> Self {
+        Self { aliases, ..self }
+    }
 }
 
 impl Section {
-    pub(super) fn new(file: &str, name: &str, line: usize) -> Self {
-        Self { file: file.into(), name: name.into(), line, entries: BTreeMap::new(), known: Vec::new(), open: false }
+    /// A section that owns no program and takes only its declared keys.
+    pub const fn new(name: &'static str, help: &'static str, keys: &'static [Key]) -> Self {
+        Self { name, help, programs: &[], keys, free_keys: None }
     }
 
-    /// The value of `key`; `None` when the file does not give it.
-    ///
-    /// # Errors
-    /// When the value is empty, carries a comment, or names an environment variable or a file that cannot be had.
-    pub fn text(&mut self, key: &'static str) -> Result<Option<String>> {
-        self.known.push(key);
-        let Some(Entry { value, .. }) = self.entries.get(key) else { return Ok(None) };
-        self.resolve(key, value).map(Some).map_err(|error| self.error(key, error))
+    /// The section with the programs that it owns.
+    #[must_use]
+    pub const fn owning(self, programs: &'static [&'static str]) -> Self {
+        Self { programs, ..self }
     }
 
-    /// All keys and values in the order of the file, for a section whose keys are the operator's own names.
-    ///
-    /// # Errors
-    /// As [`Section::text`].
-    pub fn all(&mut self) -> Result<Vec<(String, String)>> {
-        self.open = true;
-        let mut entries: Vec<_> = self.entries.iter().collect();
-        entries.sort_by_key(|(_, entry)| entry.line);
-        let resolved = entries.into_iter().map(|(key, entry)| match self.resolve(key, &entry.value) {
-            Ok(value) => Ok((key.clone(), value)),
-            Err(error) => Err(self.error(key, error)),
-        });
-        resolved.collect()
+    /// The section with keys that the operator names.
+    #[must_use]
+    pub const fn with_free_keys(self, help: &'static str, examples: &'static [(&'static str, &'static str)]) -> Self {
+        Self { free_keys: Some(FreeKeys { help, examples }), ..self }
     }
 
-    /// The value of `key` as a number, or `default`.
-    ///
-    /// # Errors
-    /// As [`Section::text`], and when it is not a number of this type.
-    pub fn number<T: FromStr>(&mut self, key: &'static str, default: T) -> Result<T> {
-        let Some(text) = self.text(key)? else { return Ok(default) };
-        let number = text.parse();
-        self.check(key, number.is_ok(), "a whole number in range")?;
-        Ok(number.unwrap_or(default))
+    /// The key that a line of the file means, under its name or an old spelling.
+    pub fn key(&self, spelling: &str) -> Option<&'static Key> {
+        let is_old = |key: &&Key| key.aliases.iter().any(|alias| alias.eq_ignore_ascii_case(spelling));
+        self.keys.iter().find(|key| key.name == spelling).or_else(|| self.keys.iter().find(is_old))
     }
 
-    /// The value of `key` as one of the `words`; the first is the default.
-    ///
-    /// # Errors
-    /// As [`Section::text`], and when it is another word.
-    pub fn word<T: Copy>(&mut self, key: &'static str, words: &[(&str, T)]) -> Result<T> {
-        let Some(text) = self.text(key)? else { return Ok(words[0].1) };
-        let meaning = words.iter().find(|(word, _)| *word == text).map(|(_, meaning)| *meaning);
-        let all: Vec<_> = words.iter().map(|(word, _)| *word).collect();
-        self.check(key, meaning.is_some(), &format!("one of {}", all.join(", ")))?;
-        Ok(meaning.unwrap_or(words[0].1))
+    /// What stands before the `*` of a family's name; `None` for a single section.
+    pub(super) fn stem(&self) -> Option<&'static str> {
+        self.name.strip_suffix('*')
     }
 
-    /// The value of `key` as a list: names between commas or blanks. Empty when the file does not give it.
-    ///
-    /// # Errors
-    /// As [`Section::text`].
-    pub fn list(&mut self, key: &'static str) -> Result<Vec<String>> {
-        let text = self.text(key)?.unwrap_or_default();
-        Ok(text.split([',', ' ', '\t']).filter(|name| !name.is_empty()).map(String::from).collect())
+    /// Whether a section of the file is this one, or of this family.
+    pub(super) fn is(&self, name: &str) -> bool {
+        self.stem().map_or(self.name == name, |stem| name.len() > stem.len() && name.starts_with(stem))
     }
 
-    /// The value of `key` as an absolute path: cron's working directory is not the operator's.
-    ///
-    /// # Errors
-    /// As [`Section::text`], and when it is relative.
-    pub fn path(&mut self, key: &'static str) -> Result<Option<PathBuf>> {
-        let Some(text) = self.text(key)? else { return Ok(None) };
-        self.check(key, text.starts_with('/'), "a path that begins with /")?;
-        Ok(Some(text.into()))
-    }
-
-    /// Refuses the value of `key` unless it is `good`; `what` says what it should be. The value is shown as it stands in
-    /// the file, never what it was resolved to.
-    ///
-    /// # Errors
-    /// When it is not good.
-    pub fn check(&self, key: &str, good: bool, what: &str) -> Result<()> {
-        let value = self.entries.get(key).map_or("", |entry| entry.value.as_str());
-        if good { Ok(()) } else { Err(self.error(key, anyhow!("{} is not {what}", quote(value)))) }
-    }
-
-    /// An error of one key, with the file, the line and the section before it.
-    pub fn error(&self, key: &str, error: anyhow::Error) -> anyhow::Error {
-        let Self { file, name, .. } = self;
-        match self.entries.get(key) {
-            Some(Entry { line, .. }) => anyhow!("{file} line {line}: [{name}] {key}: {error:#}"),
-            None => anyhow!("{file}: [{name}] {key}: {error:#}"),
-        }
-    }
-
-    /// [`Section::error`] in words that may quote the value: they are left out where that is a secret or was resolved.
-    pub fn refuse(&self, key: &str, error: anyhow::Error) -> anyhow::Error {
-        let hidden = |entry: &Entry| is_secret(key) || is_reference(&entry.value);
-        if self.entries.get(key).is_some_and(hidden) {
-            return self.error(key, anyhow!("is not what this section asks for (the value is not shown)"));
-        }
-        self.error(key, error)
-    }
-
-    fn resolve(&self, key: &str, value: &str) -> Result<String> {
-        ensure!(!value.is_empty(), "is empty; leave the line out for the default");
-        if let Some(variable) = value.strip_prefix("${").and_then(|rest| rest.strip_suffix('}')) {
-            let text = std::env::var(variable).map_err(|_| {
-                anyhow!("the environment has no {variable}; cron passes on next to nothing, so set it in the crontab")
-            })?;
-            return Ok(text);
-        }
-        if is_reference(value) {
-            let path = &value["file:".len()..];
-            let mut file = File::open(path).with_context(|| path.to_string())?;
-            let mode = file.metadata().with_context(|| path.to_string())?.mode();
-            ensure!(
-                !is_secret(key) || mode & 0o007 == 0,
-                "{path} can be read by everybody (mode {:04o}): chmod o= {path}",
-                mode & 0o7777
-            );
-            let mut text = String::new();
-            file.read_to_string(&mut text).with_context(|| path.to_string())?;
-            return Ok(text.trim_end_matches(['\r', '\n']).to_string());
-        }
-        let comment = value.contains(" #") || value.contains(" ;") || value.contains("\t#") || value.contains("\t;");
-        ensure!(is_secret(key) || !comment, "{} carries a comment; put comments on a line of their own", quote(value));
-        Ok(value.to_string())
+    /// Whether the value of a line may not be shown: the kind of its key says so, or the name of a key that the operator
+    /// named.
+    pub(super) fn is_secret(&self, spelling: &str) -> bool {
+        self.key(spelling).map_or_else(|| sounds_secret(spelling), |key| key.kind == Kind::Secret)
     }
 }
 
-/// Text that is never shown.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Secret(pub String);
-
-impl fmt::Debug for Secret {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.write_str("***")
-    }
+/// The declaration of a section of the file. A single section goes before a family that its name also fits.
+pub(super) fn declaration(name: &str, declared: &[&'static Section]) -> Option<&'static Section> {
+    let fits = |is_family: bool| {
+        declared.iter().copied().find(|section| section.stem().is_some() == is_family && section.is(name))
+    };
+    fits(false).or_else(|| fits(true))
 }
 
-pub(super) fn is_secret(key: &str) -> bool {
+fn sounds_secret(key: &str) -> bool {
     ["password", "passwd", "token", "secret", "apikey", "api_key"]
         .iter()
         .any(|word| key.to_ascii_lowercase().contains(word))
 }
 
-pub(super) fn is_reference(value: &str) -> bool {
-    value.starts_with("file:/") || (value.starts_with("${") && value.ends_with('}'))
+/// The hint for a section that is not declared: the nearest one, or all. Of a family the part before its `*` is compared.
+pub(super) fn nearest_section(name: &str, declared: &[&'static Section]) -> String {
+    let candidates = declared.iter().map(|section| {
+        let stem = section.stem().and_then(|stem| Some((stem, name.find(stem.chars().last()?)? + 1)));
+        match stem {
+            Some((stem, end)) => Candidate::new(&name[..end], stem, format!("{stem}{}", &name[end..])),
+            None => Candidate::new(name, section.name, section.name.into()),
+        }
+    });
+    hint(candidates, declared.iter().map(|section| section.name))
 }
 
-/// `; did you mean port?`, or what there is when nothing is near.
-pub(super) fn nearest(name: &str, known: &[&str]) -> String {
-    let near = known
-        .iter()
-        .map(|candidate| (strsim::damerau_levenshtein(&name.to_lowercase(), &candidate.to_lowercase()), candidate))
-        .min()
-        .filter(|(distance, candidate)| *distance <= 2.max(candidate.len() / 3));
-    match near {
-        Some((_, candidate)) => format!("; did you mean {candidate}?"),
-        None => format!("; there are {}", known.join(", ")),
+/// The hint for a key that the section does not have: the nearest one, or all.
+pub(super) fn nearest_key(name: &str, section: &Section) -> String {
+    let names = section.keys.iter().map(|key| key.name);
+    hint(names.clone().map(|key| Candidate::new(name, key, key.into())), names)
+}
+
+/// A name that may have been meant.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+struct Candidate {
+    distance: usize,
+    name: String,
+    /// The greatest distance that still is a typing error.
+    limit: usize,
+}
+
+impl Candidate {
+    fn new(typed: &str, candidate: &str, name: String) -> Self {
+        let distance = strsim::damerau_levenshtein(&typed.to_lowercase(), &candidate.to_lowercase());
+        Self { distance, name, limit: 2.max(candidate.len() / 3) }
+    }
+}
+
+fn hint(candidates: impl Iterator<Item = Candidate>, all: impl Iterator<Item = &'static str>) -> String {
+    match candidates.min().filter(|candidate| candidate.distance <= candidate.limit) {
+        Some(candidate) => format!("; did you mean {}?", candidate.name),
+        None => format!("; there are {}", all.collect::<Vec<_>>().join(", ")),
     }
 }

@@ -2,7 +2,35 @@
 
 use anyhow::Result;
 
-use crate::config::Section;
+use crate::config::{Key, Kind, Section, Unset, Values};
+
+/// `[dashboard]`.
+pub const SECTION: Section = Section::new(
+    "dashboard",
+    "The dashboard: where it listens and what it shows.",
+    &[
+        Key::new(
+            "listen",
+            Kind::Listen,
+            Unset::Default("127.0.0.1:5000"),
+            "Where cloud-monitor listens. Whoever reaches it sees everything: put a proxy with a login before any other \
+             address.",
+        ),
+        Key::new("title", Kind::Text, Unset::Default("Cloud Monitor"), "What stands at the top of its page."),
+        Key::new(
+            "refresh_seconds",
+            Kind::Seconds(5, 3600),
+            Unset::Default("60"),
+            "How often the page refreshes, in seconds.",
+        ),
+        Key::new(
+            "read",
+            Kind::Word(&["auto", "graphite", "embedded"]),
+            Unset::Default("auto"),
+            "Where it reads: graphite, embedded, or auto: Graphite when [graphite] url is set, else the embedded store.",
+        ),
+    ],
+);
 
 /// `[dashboard]`.
 #[derive(Clone, Debug)]
@@ -33,20 +61,16 @@ impl Config {
     ///
     /// # Errors
     /// If a value is not valid for its key.
-    pub fn read(section: &mut Section) -> Result<Self> {
-        let listen = section.text("listen")?.unwrap_or_else(|| "127.0.0.1:5000".into());
-        let is_address = listen.parse::<std::net::SocketAddr>().is_ok();
-        section.check("listen", is_address, "an ADDRESS:PORT such as 127.0.0.1:5000")?;
-        let refresh_seconds = section.number("refresh_seconds", 60)?;
-        section.check("refresh_seconds", (5..=3600).contains(&refresh_seconds), "5 to 3600 seconds")?;
+    pub fn read(values: &Values) -> Result<Self> {
         Ok(Self {
-            listen,
-            title: section.text("title")?.unwrap_or_else(|| "Cloud Monitor".into()),
-            refresh_seconds,
-            read: section.word(
-                "read",
-                &[("auto", Source::Auto), ("graphite", Source::Graphite), ("embedded", Source::Embedded)],
-            )?,
+            listen: values.needed("listen")?,
+            title: values.needed("title")?,
+            refresh_seconds: values.number("refresh_seconds")?,
+            read: match values.word("read")? {
+                "graphite" => Source::Graphite,
+                "embedded" => Source::Embedded,
+                _ => Source::Auto,
+            },
         })
     }
 }

@@ -1,4 +1,4 @@
-//! Connections: as many as the machine can bear, none of them for ever.
+//! Serves HTTP connections, and limits their number and their duration.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -13,22 +13,22 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::Semaphore;
 
-/// How many connections are served at once; others wait in the kernel's queue.
+/// Maximum number of connections that are served at once; others wait in the kernel's queue.
 const CONNECTIONS: usize = 1000;
 
-/// How long a request's head may take to come, and a quiet connection is kept.
+/// How long a request's head may take to arrive, and how long an idle connection is kept.
 const HEAD: Duration = Duration::from_secs(15);
 
-/// How long one connection may last.
+/// Maximum duration of a connection.
 const LONGEST: Duration = Duration::from_secs(600);
 
-/// The longest head of a request, in bytes.
+/// Maximum size of a request's head, in bytes.
 const LONGEST_HEAD: usize = 64 << 10;
 
-/// Serves `routes` at `listen` until a signal ends it; `listening` is told the address once it is there.
+/// Serves `routes` at `listen` until SIGTERM or SIGINT. Calls `listening` with the address once it accepts connections.
 ///
 /// # Errors
-/// When it cannot listen there.
+/// Fails if it cannot listen there.
 pub fn serve(routes: Router, listen: &str, listening: impl FnOnce(SocketAddr)) -> Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
@@ -49,31 +49,31 @@ pub fn serve(routes: Router, listen: &str, listening: impl FnOnce(SocketAddr)) -
         }
         Ok::<_, anyhow::Error>(())
     })?;
-    // What is being answered may take a moment more.
+    // Requests in progress get a moment to finish.
     runtime.shutdown_timeout(Duration::from_secs(2));
     Ok(())
 }
 
 async fn accept(listener: &TcpListener, routes: Router) {
-    let places = Arc::new(Semaphore::new(CONNECTIONS));
+    let permits = Arc::new(Semaphore::new(CONNECTIONS));
     loop {
-        let Ok(place) = places.clone().acquire_owned().await else { return };
+        let Ok(permit) = permits.clone().acquire_owned().await else { return };
         match listener.accept().await {
             Ok((stream, _)) => {
                 let routes = routes.clone();
                 tokio::spawn(async move {
-                    // Who is gone, is gone.
-                    let _ = tokio::time::timeout(LONGEST, converse(stream, routes)).await;
-                    drop(place);
+                    // An error concerns this client alone, which has gone or used up its time.
+                    let _ = tokio::time::timeout(LONGEST, exchange(stream, routes)).await;
+                    drop(permit);
                 });
             }
-            // Out of files, as a rule: let some connections end first.
+            // Usually the process is out of file descriptors: let some connections end first.
             Err(_) => tokio::time::sleep(Duration::from_millis(100)).await,
         }
     }
 }
 
-async fn converse(stream: TcpStream, routes: Router) -> Result<(), hyper::Error> {
+async fn exchange(stream: TcpStream, routes: Router) -> Result<(), hyper::Error> {
     let _ = stream.set_nodelay(true);
     http1::Builder::new()
         .timer(TokioTimer::new())

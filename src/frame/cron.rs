@@ -3,6 +3,7 @@
 //! Exit 0: everything answered and was delivered. 1: something did not or was not, and a line says what. 2: the flags or
 //! the config are wrong, and nothing was asked or sent.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::{Mutex, PoisonError};
@@ -35,12 +36,14 @@ pub struct Run<'a, C> {
     /// When the sources must have ended.
     pub until: Instant,
     session: Mutex<&'a mut Session>,
+    /// The problems of each source, by its place in [`Program::sources`].
+    problems: Mutex<BTreeMap<usize, Vec<Problem>>>,
 }
 
 impl<'a, C> Run<'a, C> {
     pub(super) fn new(config: &'a C, session: &'a mut Session) -> Self {
         let (now, time, until) = (session.now, session.time, session.sources_until());
-        Self { config, now, time, until, session: Mutex::new(session) }
+        Self { config, now, time, until, session: Mutex::new(session), problems: Mutex::default() }
     }
 
     fn session<T>(&self, work: impl FnOnce(&mut Session) -> T) -> T {
@@ -52,10 +55,14 @@ impl<'a, C> Run<'a, C> {
         let began = Instant::now();
         let (answer, problems) = ask();
         let seconds = (began.elapsed().as_secs_f64() * 1000.0).round() / 1000.0;
-        self.session(|session| {
+        let place = self.session(|session| {
             session.report.sources.insert(source.into(), seconds);
-            session.problems.extend(problems);
+            let sources = session.program.sources;
+            sources.iter().position(|known| *known == source).unwrap_or(sources.len())
         });
+        let mut all = self.problems.lock().unwrap_or_else(PoisonError::into_inner);
+        all.entry(place).or_default().extend(problems);
+        drop(all);
         answer.map_or(Asked::Failed, Asked::Answered)
     }
 
@@ -70,12 +77,20 @@ impl<'a, C> Run<'a, C> {
     }
 }
 
+impl<C> Drop for Run<'_, C> {
+    /// Sources end in any order; what they failed to answer is printed in one.
+    fn drop(&mut self) {
+        let problems = std::mem::take(&mut *self.problems.lock().unwrap_or_else(PoisonError::into_inner));
+        self.session(|session| session.problems.extend(problems.into_values().flatten()));
+    }
+}
+
 /// Runs a cron program: `load` reads the config, `collect` asks its sources and makes the points, `check` reaches its
 /// sources.
 pub fn cron<C: Sync>(
     program: &'static Program,
     common: &Common,
-    load: impl FnOnce(Option<&Path>) -> Result<(C, Setup)>,
+    load: impl FnOnce(Option<&Path>, &Program) -> Result<(C, Setup)>,
     collect: impl FnOnce(&Run<C>) -> Collected,
     check: impl FnOnce(&C, Instant) -> Vec<CheckLine>,
 ) -> ExitCode {
@@ -83,7 +98,7 @@ pub fn cron<C: Sync>(
         let measurements: Vec<_> = program.measurements.iter().copied().chain([&COVERAGE, &RUN]).collect();
         return print(&list(&measurements));
     }
-    let (config, setup) = match load(common.config.as_deref()) {
+    let (config, setup) = match load(common.config.as_deref(), program) {
         Ok(loaded) => loaded,
         Err(error) => {
             complain(program, &[format!("{error:#}")]);

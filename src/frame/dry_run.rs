@@ -4,7 +4,7 @@ use super::args::Format;
 use crate::model::{Catalog, Datapoint, Dropped, Point};
 use crate::sinks::graphite::carbon;
 
-/// The points as text, a line each, sorted; and the points that the format cannot show.
+/// Returns the points as text, one per line, sorted; and the points that the format cannot show.
 pub fn show(points: &[Point], format: Format, catalog: Catalog) -> (String, Vec<Dropped>) {
     let mut dropped = Vec::new();
     let mut lines: Vec<String> = match format {

@@ -1,4 +1,4 @@
-//! What `--list` and `--check` print.
+//! The output of `--list` and `--check`.
 
 use std::fmt::Write as _;
 use std::process::ExitCode;
@@ -7,10 +7,10 @@ use crate::model::Measurement;
 use crate::os::files::print;
 use crate::text::one_line;
 
-/// One line of `--check`: the part that was reached, and its description or the error.
+/// A line of `--check`: the name of a source or sink, and its description or the error.
 pub type CheckLine = (String, Result<String, String>);
 
-/// The measurements as a table for people: what `--list` prints and the README shows.
+/// Returns the measurements as a table for people, which `--list` prints and the README shows.
 pub fn list(measurements: &[&Measurement]) -> String {
     let mut text = String::new();
     for (at, measurement) in measurements.iter().enumerate() {
@@ -36,7 +36,7 @@ pub fn list(measurements: &[&Measurement]) -> String {
     text
 }
 
-/// Prints the lines of `--check`; failure when a part was not reached.
+/// Prints the lines of `--check`. Returns a failure if one of them is an error.
 pub(super) fn print_checks(lines: &[CheckLine]) -> ExitCode {
     let width = lines.iter().map(|(what, _)| what.chars().count()).max().unwrap_or_default();
     let text = lines.iter().fold(String::new(), |text, (what, result)| match result {

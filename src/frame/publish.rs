@@ -32,7 +32,7 @@ pub(super) fn prepare(session: &mut Session, collected: Collected) -> Prepared {
     points.extend(zeros);
     points.extend(complete.iter().map(|one| COVERAGE.point(time, [&scope, one.name], &[("slots", 1.into())])));
     if let Some(last) = session.state.as_ref().filter(|_| session.is_live()).and_then(State::last) {
-        points.push(last.point(&scope, &host_name(), session.program.name, session.program.interval_seconds));
+        points.push(last.point(&scope, &host_name(), session.program.name, session.interval_seconds()));
     }
     session.report.collected = points.len();
     let (points, rejected) = validate(points);

@@ -1,4 +1,4 @@
-//! What one run did: kept in the state directory, sent as points by the next run.
+//! The report of a run: kept in the state directory, and sent as points by the next run.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -12,25 +12,25 @@ use crate::delivery::Account;
 use crate::model::{Dropped, Field, Fold, Kind, Measurement, Point, SECOND, Tag, Value};
 use crate::problem::Failing;
 
-/// What one run did.
+/// The report of one run.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Report {
     /// The run's clock, in unix seconds.
     pub time: i64,
-    /// How long it took.
+    /// Its duration, in seconds.
     pub duration_seconds: f64,
-    /// Whether everything answered and everything was delivered.
+    /// Whether all sources answered and all points were delivered.
     pub success: bool,
-    /// How many points it collected.
+    /// Number of points that it collected.
     pub collected: usize,
-    /// What became of them, by sink.
+    /// The account of each sink, by name.
     pub sinks: BTreeMap<String, Account>,
-    /// How long each source took, in seconds.
+    /// The duration of each source, in seconds.
     pub sources: BTreeMap<String, f64>,
-    /// The first names of dropped points, each with the reason.
+    /// The first dropped points by name, each with the reason.
     pub dropped: Vec<String>,
-    /// What failed, and since when.
+    /// The failures, by the part that failed, each with its beginning.
     pub failing: BTreeMap<String, Failing>,
 }
 
@@ -42,7 +42,7 @@ const fn field(name: &'static str, kind: Kind, unit: &'static str, meaning: &'st
     Field { name, kind, unit, meaning, fold: Fold::Mean, count: false }
 }
 
-/// What every cron program sends of its run before.
+/// The measurement that every cron program sends about its previous run.
 pub static RUN: Measurement = Measurement {
     name: "run",
     meaning: "what a run of a program did, sent by the next one with the time of the run it describes",
@@ -59,12 +59,12 @@ pub static RUN: Measurement = Measurement {
 };
 
 impl Report {
-    /// The first names of dropped points, each with the reason, as a report keeps them.
+    /// Returns the first 20 dropped points by name, each with the reason, for a report.
     pub fn names(dropped: &[Dropped]) -> Vec<String> {
         dropped.iter().take(20).map(|dropped| format!("{}: {}", dropped.name, dropped.why)).collect()
     }
 
-    /// The report as a point, rounded down to the program's step.
+    /// Returns the report as a point, with its time rounded down to the program's step.
     pub fn point(&self, grid: &str, host: &str, program: &str, step_seconds: i64) -> Point {
         let most = |count: fn(&Account) -> usize| self.sinks.values().map(count).max().unwrap_or_default();
         let (spooled, dropped) = (most(|account| account.spooled), most(|account| account.dropped));
@@ -81,23 +81,24 @@ impl Report {
     }
 }
 
-/// The last runs of one program on one grid, as a state directory has them.
+/// The last runs of one program on one grid, as read from a state directory.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct History {
     /// The program.
     pub program: String,
-    /// The grid, as the names of its files have it.
+    /// The grid, as spelt in the names of its files.
     pub grid: String,
-    /// Its reports, oldest first; empty when there are none that can be read.
+    /// Its reports, oldest first; empty if none can be read.
     pub reports: Vec<Report>,
-    /// Why some of it cannot be read, in words; empty when all of it can.
+    /// Why some reports cannot be read; empty if all can be read.
     pub problem: String,
 }
 
-/// The last runs of every program on every grid that has its state in `directory`, sorted by program and grid. Reads only.
+/// Returns the last runs of every program on every grid whose state is in `directory`, sorted by program and grid. Only
+/// reads.
 ///
 /// # Errors
-/// When the directory cannot be read. A file in it that cannot be read is said in its [`History::problem`].
+/// Fails if the directory cannot be read. A file in it that cannot be read is reported in its [`History::problem`].
 pub fn histories(directory: &Path) -> Result<Vec<History>> {
     let context = || format!("state directory {}", directory.display());
     let mut histories = Vec::new();
@@ -126,8 +127,8 @@ pub fn histories(directory: &Path) -> Result<Vec<History>> {
     Ok(histories)
 }
 
-/// The reports of a file, and how many of its lines are none. Such a line, from another version or a damaged disk, is
-/// history lost and no more.
+/// Returns the reports of a file and the number of its unreadable lines. Such a line, from another version or a damaged
+/// disk, costs only history.
 pub(super) fn read_reports(path: &Path) -> std::io::Result<(Vec<Report>, usize)> {
     let bytes = fs::read(path)?;
     let text = String::from_utf8_lossy(&bytes);

@@ -51,14 +51,14 @@ pub fn service<C: Sync>(
     program: &'static Program,
     common: &Common,
     clock: &dyn Clock,
-    load: impl FnOnce(Option<&Path>) -> Result<(C, Setup)>,
+    load: impl FnOnce(Option<&Path>, &Program) -> Result<(C, Setup)>,
     mut tick: impl FnMut(&Run<C>) -> Collected,
     check: impl FnOnce(&C, Instant) -> Vec<CheckLine>,
 ) -> ExitCode {
     if common.list || common.now.is_some() || common.mode() != Mode::Live {
         return cron(program, common, load, tick, check);
     }
-    let (config, setup) = match load(common.config.as_deref()) {
+    let (config, setup) = match load(common.config.as_deref(), program) {
         Ok(loaded) => loaded,
         Err(error) => {
             complain(program, &[format!("{error:#}")]);
@@ -92,7 +92,7 @@ fn serve(
         let now = clock.now();
         let slot = session.slot(now);
         if last == Some(slot) {
-            clock.wait(slot + session.program.interval_seconds, &|limit| watchdog.is_told_to_end(limit));
+            clock.wait(slot + session.interval_seconds(), &|limit| watchdog.is_told_to_end(limit));
         }
         if watchdog.is_told_to_end(Duration::ZERO) {
             return Ok(());

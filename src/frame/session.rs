@@ -27,11 +27,13 @@ use crate::text::one_line;
 pub struct Program {
     /// Its name, the first word of every line that it prints on stderr.
     pub name: &'static str,
-    /// The seconds between two runs. Times of points are rounded down to it, so that a late start makes neither a double
+    /// The seconds between two runs, unless the config says otherwise. Times of points are rounded down to it, so that a late start makes neither a double
     /// nor a hole.
     pub interval_seconds: i64,
     /// The seconds that a run may take at most, unless the config says otherwise.
     pub deadline_seconds: u64,
+    /// Its sources, in the order in which their failures are printed, whichever answers first.
+    pub sources: &'static [&'static str],
     /// What it sends, besides coverage and the report of its last run.
     pub measurements: &'static [&'static Measurement],
 }
@@ -63,6 +65,8 @@ pub struct Setup {
     pub scope: String,
     /// The seconds that a run may take at most; `None` for the program's own.
     pub deadline_seconds: Option<u64>,
+    /// The seconds between two runs; `None` for the program's own.
+    pub interval_seconds: Option<i64>,
     /// The state directory; `None` for the default one.
     pub state_directory: Option<PathBuf>,
     /// The limits of the spool.
@@ -169,7 +173,12 @@ impl Session {
 
     /// The slot that a clock falls into, in unix seconds.
     pub(super) fn slot(&self, now: i64) -> i64 {
-        now.div_euclid(self.program.interval_seconds) * self.program.interval_seconds
+        now.div_euclid(self.interval_seconds()) * self.interval_seconds()
+    }
+
+    /// The seconds between two runs.
+    pub(super) fn interval_seconds(&self) -> i64 {
+        self.setup.interval_seconds.unwrap_or(self.program.interval_seconds)
     }
 
     /// When the run must have ended.

@@ -1,4 +1,4 @@
-//! What lasts from one run to the next: the lock, the reports of the last runs, and what a source remembers.
+//! The state that lasts from one run to the next: the lock, the reports of the last runs, and remembered values.
 
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{ErrorKind, Read, Seek, SeekFrom, Write};
@@ -12,29 +12,51 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::report::{Report, read_reports};
+use crate::config::{Key, Kind, Section, Unset, Values};
 use crate::model::carbon_component;
 use crate::os::files::write;
 use crate::text::ago;
+
+/// `[state]`.
+pub const SECTION: Section = Section::new(
+    "state",
+    "Says where the programs keep what lasts from one run to the next.",
+    &[Key::new(
+        "directory",
+        Kind::Path,
+        Unset::Absent("/var/lib/gridmon"),
+        "Where the spool, the lock, the reports of the last runs and what sources remember are kept. Default: \
+         /var/lib/gridmon when that can be written, else ~/.local/state/gridmon.",
+    )],
+);
+
+/// Reads `[state]`: the directory, if the config names one.
+///
+/// # Errors
+/// When it is relative.
+pub fn read(values: &Values) -> Result<Option<PathBuf>> {
+    values.path("directory")
+}
 
 /// The state of one program on one grid.
 #[derive(Debug)]
 pub struct State {
     directory: PathBuf,
-    /// `collect-grid.heprc`: what the names of its files begin with.
+    /// The prefix of its files' names: `collect-grid.heprc`.
     stem: String,
-    /// The reports of the runs before, oldest first.
+    /// The reports of earlier runs, oldest first.
     reports: Vec<Report>,
 }
 
-/// How many reports are kept.
+/// Number of reports that are kept.
 const KEPT: usize = 100;
 
 impl State {
-    /// The state of `program` on `grid`, in `directory`; else in `/var/lib/gridmon` when that is writable; else in
-    /// `~/.local/state/gridmon`. The directory is made when it is not there and `may_write`.
+    /// Opens the state of `program` on `grid` in `directory`; without one, in `/var/lib/gridmon` if that is writable,
+    /// else in `~/.local/state/gridmon`. If `may_write`, creates a missing directory.
     ///
     /// # Errors
-    /// When no directory can be had, or a report cannot be read.
+    /// Fails if there is no directory and none can be created, or if the reports cannot be read.
     pub fn open(directory: Option<&Path>, program: &str, grid: &str, may_write: bool) -> Result<Self> {
         let directory = match directory {
             Some(directory) => ensure_dir(directory, may_write)?,
@@ -51,7 +73,7 @@ impl State {
         Ok(state)
     }
 
-    /// The directory.
+    /// Returns the state directory.
     pub fn directory(&self) -> &Path {
         &self.directory
     }
@@ -60,15 +82,15 @@ impl State {
         self.directory.join(format!("{}.{what}", self.stem))
     }
 
-    /// The report of the last run.
+    /// Returns the report of the last run.
     pub fn last(&self) -> Option<&Report> {
         self.reports.last()
     }
 
-    /// Appends a report and forgets the oldest beyond a hundred.
+    /// Appends a report and drops the oldest ones beyond a hundred.
     ///
     /// # Errors
-    /// When it cannot be written.
+    /// Fails if it cannot be written.
     pub fn add(&mut self, report: Report) -> Result<()> {
         self.reports.push(report);
         let from = self.reports.len().saturating_sub(KEPT);
@@ -80,7 +102,7 @@ impl State {
         write(&self.path("reports"), text.as_bytes())
     }
 
-    /// What was remembered as `what`; the default when nothing was, or nothing that this version can read.
+    /// Returns the value remembered as `what`; the default if there is none, or none that this version can read.
     pub fn recall<T: DeserializeOwned + Default>(&self, what: &str) -> T {
         fs::read(self.path(what)).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok()).unwrap_or_default()
     }
@@ -88,22 +110,22 @@ impl State {
     /// Remembers `value` as `what`.
     ///
     /// # Errors
-    /// When it cannot be written.
+    /// Fails if it cannot be written.
     pub fn remember<T: Serialize>(&self, what: &str, value: &T) -> Result<()> {
         let bytes = serde_json::to_vec(value).with_context(|| what.to_string())?;
         write(&self.path(what), &bytes)
     }
 
-    /// Takes the lock of this program and grid; `None` when another run holds it and has not outlived `deadline`.
+    /// Takes the lock of this program and grid. Returns `None` if another run holds it and is no older than `deadline`.
     ///
     /// # Errors
-    /// When the holder has outlived `deadline`, with its process and age, or the lock cannot be had for another reason.
+    /// Fails if the holder is older than `deadline`, with its process ID and age, or if the file cannot be locked.
     pub fn lock(&self, deadline: Duration) -> Result<Option<Lock>> {
         let path = self.path("lock");
         let file =
             OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o640).open(&path).or_else(
                 |error| match error.kind() {
-                    // A disk that has gone read-only can be locked all the same.
+                    // A file can be locked even if its disk has become read-only.
                     ErrorKind::ReadOnlyFilesystem => File::open(&path),
                     _ => Err(error),
                 },
@@ -112,8 +134,8 @@ impl State {
         match file.try_lock() {
             Ok(()) => {
                 let holder = format!("{} {}\n", std::process::id(), unix_now());
-                // The note is for the words of others. A full disk, which cannot take it, must not keep what is collected
-                // now from the sinks.
+                // Only the messages of other runs use the note. If the disk is too full for it, this run's points must
+                // still reach the sinks.
                 let _ = file.set_len(0).and_then(|()| file.write_all(holder.as_bytes()));
                 Ok(Some(Lock(file)))
             }
@@ -123,7 +145,7 @@ impl State {
                 if unix_now() - began <= deadline.as_secs() as i64 {
                     return Ok(None);
                 }
-                // The note of a run that was killed stands until the next one has written its own.
+                // The note of a killed run stays until the next holder has written its own.
                 std::thread::sleep(Duration::from_millis(100));
                 if holder(&mut file) != Some((pid, began)) {
                     return Ok(None);
@@ -138,13 +160,13 @@ impl State {
     }
 }
 
-/// The lock of a run; the kernel releases it when the process ends, however it ends.
+/// The lock of a run. The kernel releases it when the process ends, however it ends.
 #[derive(Debug)]
 pub struct Lock(File);
 
 impl Drop for Lock {
     fn drop(&mut self) {
-        // So that nobody takes this run's note for that of the next one.
+        // Otherwise another run could take this note for that of the next holder.
         let _ = self.0.set_len(0);
     }
 }
@@ -161,7 +183,7 @@ fn unix_now() -> i64 {
     jiff::Timestamp::now().as_second()
 }
 
-/// Where all programs of a machine keep their state, when they may.
+/// Where all programs of a machine keep their state if they may write there.
 const SHARED: &str = "/var/lib/gridmon";
 
 fn default_directory(may_write: bool) -> Result<PathBuf> {
@@ -172,29 +194,30 @@ fn default_directory(may_write: bool) -> Result<PathBuf> {
     let home = user_dir()
         .context("no place for state: /var/lib/gridmon cannot be written and HOME is not set; set [state] directory")
         .and_then(|home| ensure_dir(&home, may_write));
-    // Who only looks, as a monitor's user does, need not be able to write where the programs do.
+    // Read-only callers, such as Nagios, need no write permission.
     if may_write { home } else { home.or_else(|error| ensure_dir(Path::new(SHARED), false).map_err(|_| error)) }
 }
 
-/// Where a user's own programs keep it.
+/// Returns the state directory in the user's home.
 fn user_dir() -> Option<PathBuf> {
     let home = std::env::var_os("HOME").filter(|home| Path::new(home).is_absolute())?;
     Some(Path::new(&home).join(".local/state/gridmon"))
 }
 
-/// Where the state directory is, for who only looks: where the first run would make it when there is none.
+/// Returns the path of the state directory for readers. If it does not exist, the path where the first run would create
+/// it.
 pub fn directory(configured: Option<&Path>) -> PathBuf {
     let there = configured.map_or_else(|| default_directory(false), |configured| ensure_dir(configured, false));
     there.unwrap_or_else(|_| default_path(configured))
 }
 
-/// Where the first run would make it.
+/// Returns the path where the first run would create the state directory.
 fn default_path(configured: Option<&Path>) -> PathBuf {
     let shared = rustix::fs::access("/var/lib", Access::WRITE_OK).is_ok().then(|| SHARED.into());
     configured.map(PathBuf::from).or(shared).or_else(user_dir).unwrap_or_else(|| SHARED.into())
 }
 
-/// The directory, made when it is not there and `may_write`.
+/// Returns the directory, which must exist; if `may_write`, creates it.
 fn ensure_dir(directory: &Path, may_write: bool) -> Result<PathBuf> {
     let there = if may_write {
         DirBuilder::new().recursive(true).mode(0o750).create(directory)

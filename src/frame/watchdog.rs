@@ -1,4 +1,4 @@
-//! The end of a run that does not end by itself, and of a service that is told to.
+//! Ends a run that passes its deadline, and a run or service that receives a signal.
 
 use std::io::{self, Read, Write};
 use std::os::unix::net::UnixStream;
@@ -11,8 +11,8 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
 use crate::os::command;
 
-/// Watches over a process: kills all child processes and exits with 1 when the deadline has passed. Every blocking call has
-/// its own, shorter timeout; this catches the one that we forgot.
+/// Kills all child processes and exits with 1 at the deadline or on a signal. Every blocking call has its own, shorter
+/// timeout; this catches the one we forgot.
 #[derive(Debug)]
 pub struct Watchdog {
     first_signal: FirstSignal,
@@ -22,7 +22,7 @@ pub struct Watchdog {
     wake: UnixStream,
 }
 
-/// What the first signal does.
+/// The effect of the first signal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FirstSignal {
     /// It ends the process at once.
@@ -33,7 +33,7 @@ pub enum FirstSignal {
 
 #[derive(Debug, Default)]
 struct State {
-    /// When the work at hand must have ended, and how long it may take; `None` while there is none.
+    /// When the current work must have ended, and how long it may take; `None` if there is no work.
     deadline: Option<(Instant, Duration)>,
     is_told_to_end: bool,
 }
@@ -42,10 +42,10 @@ struct State {
 const WAKE: u8 = 0;
 
 impl Watchdog {
-    /// Starts to watch for SIGTERM, SIGINT and SIGHUP, and for deadlines. It watches until the process ends.
+    /// Starts the watch for SIGTERM, SIGINT and SIGHUP, and for deadlines. It lasts until the process ends.
     ///
     /// # Errors
-    /// When the signal handlers or the thread cannot be set up.
+    /// Fails if the signal handlers or the thread cannot be set up.
     pub fn start(program: &'static str, first_signal: FirstSignal) -> Result<&'static Self> {
         let (mut events, wake) = UnixStream::pair().context("socket pair")?;
         for number in [SIGTERM, SIGINT, SIGHUP] {
@@ -53,7 +53,7 @@ impl Watchdog {
                 .context("signal handler")?;
         }
         let (state, told_to_end) = (Mutex::default(), Condvar::new());
-        // It lives as long as the process, as its thread does.
+        // Its thread uses it as long as the process lives.
         let watchdog: &'static Self = Box::leak(Box::new(Self { first_signal, state, told_to_end, wake }));
         thread::Builder::new()
             .name("watchdog".into())
@@ -67,14 +67,14 @@ impl Watchdog {
         Ok(watchdog)
     }
 
-    /// Sets the deadline of the work that begins, or ends the watch over it.
+    /// Sets the deadline of the work that begins now; `None` if it has ended.
     pub fn expect_end(&self, deadline: Option<(Instant, Duration)>) {
         self.state().deadline = deadline;
-        // It fails only when the pipe is full, and then the thread wakes anyway.
+        // It fails only if the pipe is full, and then the thread wakes anyway.
         let _ = (&self.wake).write(&[WAKE]);
     }
 
-    /// Waits at most `limit` for a signal; whether one has come, now or before.
+    /// Waits at most `limit` for a signal. Returns whether one has arrived, now or earlier.
     pub fn is_told_to_end(&self, limit: Duration) -> bool {
         let told = |state: &mut State| !state.is_told_to_end;
         let waited = self.told_to_end.wait_timeout_while(self.state(), limit, told);
@@ -85,7 +85,7 @@ impl Watchdog {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Returns the last message of the process, when it must end.
+    /// Waits until the process must end, and returns its last message.
     fn watch(&self, events: &mut UnixStream) -> String {
         loop {
             let deadline = self.state().deadline;

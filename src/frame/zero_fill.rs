@@ -1,12 +1,12 @@
-//! Counts that vanished: an absent series of a measurement that was seen whole is zero.
+//! Zeros for counts that vanished: an absent series counts 0 if the run saw every series of its measurement.
 
 use std::collections::BTreeSet;
 
 use crate::model::{Catalog, Kind, Measurement, Point, Value};
 
-/// Finds the series of counts that vanished: those of `before` that no point of `points` belongs to, though the run saw
-/// every series of their measurement (`complete`). Returns a zero for each at `time`, and the series to remember: those of
-/// `points`, and those of `before` whose measurement was not seen whole.
+/// Returns a zero at `time`, in unix nanoseconds, for each series of `before` that has no point in `points`, if the run
+/// saw every series of its measurement (`complete`). Also returns the series of counts to remember: those of `points`,
+/// and those of `before` whose measurement is not in `complete`.
 pub fn zero_fill(
     before: &BTreeSet<String>,
     points: &[Point],
@@ -54,11 +54,11 @@ mod tests {
         assert!(zeros.is_empty());
         assert_eq!(first.len(), 3, "a quota that vanished is unknown, not zero: {first:?}");
 
-        // Cloud Scheduler is down: nobody knows of its machines.
+        // Cloud Scheduler is down: the number of its machines is unknown.
         let (zeros, second) = zero_fill(&first, &[job("idle", 5)], &[jobs], 8, catalog);
         assert_eq!(zeros, [jobs.point(8, ["a b", "all", "held"], &[("jobs", 0.into())])]);
         assert!(second.contains(&vm.series()));
-        // It is back, without them.
+        // It is back and reports no machines.
         let (zeros, third) = zero_fill(&second, &[job("idle", 5)], &[jobs, vms], 9, catalog);
         assert_eq!(zeros, [vms.point(9, ["a b", "c,d", "w", "running"], &[("vms", 0.into())])]);
         assert_eq!(zero_fill(&third, &[job("idle", 5)], &[jobs, vms], 10, catalog), (vec![], third));

@@ -1,5 +1,6 @@
-//! Times as Graphite's users write them, in UTC: `now`, `-6h`, `now-2d`, `today-7d`, `monday`, `2024-06-01`,
-//! `12:30_20240601`, unix seconds. Beyond Graphite's words: `thisweek` (which began on Monday), `thismonth`, `thisyear`.
+//! Parses times as Graphite's users write them, in UTC: `now`, `-6h`, `now-2d`, `today-7d`, `monday`, `2024-06-01`,
+//! `12:30_20240601`, unix seconds. Graphite does not know these: `thisweek` (which began on Monday), `thismonth`,
+//! `thisyear`.
 
 use anyhow::{Context, Result, bail, ensure};
 use jiff::civil::{Date, DateTime, Time, Weekday};
@@ -9,13 +10,13 @@ use jiff::{Span, Timestamp};
 use crate::model::{SECOND, parse_time};
 use crate::text::quote;
 
-/// A time in unix seconds, seen from `now`.
+/// Parses a time, relative to `now`; both are in unix seconds.
 ///
 /// # Errors
-/// When it is no time, or one before 1970 or after 2262.
+/// Fails if the text is not a time, or the time is before 1970 or after 2262.
 pub fn parse(text: &str, now: i64) -> Result<i64> {
     let text = text.trim();
-    let time = understand(text, now).with_context(|| {
+    let time = interpret(text, now).with_context(|| {
         format!(
             "{} is no time: give now, -6h, now-2d, today-7d, monday, 2024-06-01, 12:30_20240601 or unix seconds",
             quote(text)
@@ -25,7 +26,7 @@ pub fn parse(text: &str, now: i64) -> Result<i64> {
     Ok(time)
 }
 
-fn understand(text: &str, now: i64) -> Result<i64> {
+fn interpret(text: &str, now: i64) -> Result<i64> {
     let now = Timestamp::from_second(now)?.to_zoned(TimeZone::UTC).datetime();
     // Eight digits are a day, 20240601, as in Graphite.
     let is_day = text.len() == 8 && text.bytes().all(|byte| byte.is_ascii_digit());
@@ -42,13 +43,13 @@ fn understand(text: &str, now: i64) -> Result<i64> {
     let mut time = reference(&text[..sign], now)?;
     let mut rest = text[sign..].trim_start();
     while !rest.is_empty() {
-        // In an address a + is a blank.
+        // A blank is a +, as URLs encode it.
         let (back, offset) = match rest.strip_prefix('-') {
             Some(offset) => (true, offset),
             None => (false, rest.strip_prefix('+').unwrap_or(rest)),
         };
         let end = offset.find(['+', '-', ' ']).unwrap_or(offset.len());
-        time = moved(time, back, &offset[..end])?;
+        time = shift(time, back, &offset[..end])?;
         rest = offset[end..].trim_start();
     }
     seconds(time)
@@ -58,8 +59,8 @@ fn seconds(time: DateTime) -> Result<i64> {
     Ok(time.to_zoned(TimeZone::UTC)?.timestamp().as_second())
 }
 
-/// `time` moved by `6h`, `30min`, `1mon` or several of them in a row, as in `1d6h`.
-fn moved(mut time: DateTime, back: bool, offset: &str) -> Result<DateTime> {
+/// Moves `time` by `6h`, `30min`, `1mon` or several of them in a row, as in `1d6h`.
+fn shift(mut time: DateTime, back: bool, offset: &str) -> Result<DateTime> {
     ensure!(!offset.is_empty(), "an offset is missing");
     let mut rest = offset;
     while !rest.is_empty() {
@@ -83,7 +84,7 @@ fn moved(mut time: DateTime, back: bool, offset: &str) -> Result<DateTime> {
     Ok(time)
 }
 
-/// What an offset counts from.
+/// Returns the time from which an offset counts.
 fn reference(word: &str, now: DateTime) -> Result<DateTime> {
     let at = |day: Date, hour: i8| day.at(hour, 0, 0, 0);
     let today = now.date();
@@ -115,7 +116,7 @@ fn reference(word: &str, now: DateTime) -> Result<DateTime> {
                     return Ok(at(day, 0));
                 }
             }
-            // The library's own words speak of formats that nobody has seen.
+            // The library's own message is about formats that the user never sees.
             let Ok(time) = Time::strptime("%H:%M", word) else { bail!("{} is not known", quote(word)) };
             return Ok(today.to_datetime(time));
         }
@@ -123,7 +124,7 @@ fn reference(word: &str, now: DateTime) -> Result<DateTime> {
     Ok(at(day, 0))
 }
 
-/// The last such day of the week, today included.
+/// Returns the last such day of the week, today included.
 fn days_back(today: Date, weekday: Weekday) -> Result<Date> {
     let days = today.weekday().since(weekday);
     Ok(today.checked_sub(Span::new().try_days(days)?)?)

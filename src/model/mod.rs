@@ -11,6 +11,7 @@
 //! | catalog.rs | `Catalog`: all measurements that a build knows |
 //! | collected.rs | `Collected`: the points of a run, and what it saw whole |
 //! | tier.rs | raw, hourly and daily points |
+//! | window.rs | a half-open time |
 //! | time.rs, graphite_time.rs | times as people, programs and Graphite write them |
 
 pub mod carbon_path;
@@ -24,6 +25,7 @@ pub mod point;
 pub mod tier;
 pub mod time;
 pub mod value;
+pub mod window;
 
 pub use self::carbon_path::{Datapoint, Number};
 pub use self::catalog::Catalog;
@@ -34,6 +36,7 @@ pub use self::point::{Dropped, Point, validate};
 pub use self::tier::Tier;
 pub use self::time::{SECOND, parse_time, utc};
 pub use self::value::Value;
+pub use self::window::Window;
 
 #[cfg(test)]
 mod tests;

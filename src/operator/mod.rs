@@ -1,4 +1,4 @@
-//! `gridmon-status`: what waits, what ran and what fails; what an operator does by hand with spool and store.
+//! `gridmon-status`: shows the backlog, the last runs and the failures; the operator's commands for spool and store.
 
 pub mod spool_commands;
 pub mod status;

@@ -1,4 +1,4 @@
-//! What gridmon-status does with files: reads what the status is made of, and drains, shows and discards batches for a person.
+//! The file commands of gridmon-status: reads the status, and flushes, shows and discards batches.
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
@@ -29,23 +29,23 @@ use crate::text::{count, one_line, size};
 
 pub(super) const NAME: &str = "gridmon-status";
 
-/// A line on standard error. Nobody reads: nothing to be done.
-pub fn complain(words: &str) {
-    let _ = writeln!(io::stderr(), "{NAME}: {}", one_line(words));
+/// Prints a line on standard error. Ignores a failed write, since nobody could be told.
+pub fn complain(text: &str) {
+    let _ = writeln!(io::stderr(), "{NAME}: {}", one_line(text));
 }
 
-/// A line on standard output.
-pub(super) fn tell(words: &str) {
-    print(&format!("{}\n", one_line(words)));
+/// Prints a line on standard output.
+pub(super) fn print_line(text: &str) {
+    print(&format!("{}\n", one_line(text)));
 }
 
-/// Reads everything that the status is made of, and changes nothing.
+/// Reads all parts of the status; changes nothing.
 ///
 /// # Errors
-/// When there is no state, or it cannot be read.
+/// Fails if the state directory does not exist or cannot be read.
 pub fn look(config: &Config, now: i64) -> Result<StatusInput> {
     let directory = state_directory(config)?;
-    let mut seen = StatusInput {
+    let mut input = StatusInput {
         now,
         directory: directory.display().to_string(),
         configured: setup::sinks(config, &directory).iter().map(|sink| sink.name().to_string()).collect(),
@@ -58,20 +58,20 @@ pub fn look(config: &Config, now: i64) -> Result<StatusInput> {
         Ok(None) => {}
         Ok(Some((disk, _))) => {
             match Spool::new(Directory::at(&spool)).backlogs() {
-                Ok(backlogs) => seen.backlogs = backlogs,
-                Err(error) => seen.problems.push(problem(error)),
+                Ok(backlogs) => input.backlogs = backlogs,
+                Err(error) => input.problems.push(problem(error)),
             }
             match disk.quarantined().context(format!("spool/{BAD}")) {
-                Ok(aside) => seen.aside = aside,
-                Err(error) => seen.problems.push(problem(error)),
+                Ok(quarantined) => input.aside = quarantined,
+                Err(error) => input.problems.push(problem(error)),
             }
         }
-        Err(error) => seen.problems.push(problem(error)),
+        Err(error) => input.problems.push(problem(error)),
     }
-    Ok(seen)
+    Ok(input)
 }
 
-/// The state directory, which must be there.
+/// Returns the state directory, which must exist.
 pub(super) fn state_directory(config: &Config) -> Result<PathBuf> {
     let configured = config.state_directory.as_deref();
     match State::open(configured, NAME, &config.grid.name, false) {
@@ -80,7 +80,7 @@ pub(super) fn state_directory(config: &Config) -> Result<PathBuf> {
     }
 }
 
-/// The spool as it is; `None` when there is none yet.
+/// Opens the spool without creating it. Returns `None` if it does not exist yet.
 fn open_spool(path: &Path) -> Result<Option<(Directory, Spool<Directory>)>> {
     match fs::metadata(path) {
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
@@ -89,7 +89,7 @@ fn open_spool(path: &Path) -> Result<Option<(Directory, Spool<Directory>)>> {
     }
 }
 
-/// An error with what to do about it, where that is known.
+/// Adds the remedy to an error, if one is known.
 fn with_remedy(error: anyhow::Error, path: &Path) -> anyhow::Error {
     let kind = error.chain().find_map(|cause| cause.downcast_ref::<io::Error>()).map(io::Error::kind);
     match kind {
@@ -105,7 +105,7 @@ fn with_remedy(error: anyhow::Error, path: &Path) -> anyhow::Error {
     }
 }
 
-/// A user in words, with the command that makes one act as him.
+/// Names a user, and the command to run the program as that user.
 fn user(id: u32) -> String {
     let users = fs::read_to_string("/etc/passwd").unwrap_or_default();
     let id = id.to_string();
@@ -120,16 +120,16 @@ fn user(id: u32) -> String {
     }
 }
 
-/// The state directory of who may change it. Anybody else, root above all, would leave locks and notes in it that the
-/// programs could not open any more.
-fn own_state_directory(config: &Config) -> Result<PathBuf> {
+/// Returns the state directory if it belongs to this user. Any other user, root above all, would leave locks and notes
+/// in it that the programs could no longer open.
+fn owned_state_directory(config: &Config) -> Result<PathBuf> {
     let directory = state_directory(config)?;
-    is_own(&directory)?;
+    ensure_owned(&directory)?;
     Ok(directory)
 }
 
-/// Refuses a folder of the programs that belongs to another user.
-pub(super) fn is_own(directory: &Path) -> Result<()> {
+/// Fails if a folder of the programs belongs to another user.
+pub(super) fn ensure_owned(directory: &Path) -> Result<()> {
     let shown = directory.display();
     let owner = directory.metadata().with_context(|| format!("state directory {shown}"))?.uid();
     ensure!(
@@ -140,24 +140,24 @@ pub(super) fn is_own(directory: &Path) -> Result<()> {
     Ok(())
 }
 
-/// What waits, in words.
+/// Describes a backlog: `2 batches with 212 points wait, the oldest from …`.
 fn waiting(Backlog { batches, points, oldest, .. }: &Backlog) -> String {
     let verb = if *batches == 1 { "waits" } else { "wait" };
     let oldest = oldest.map(|oldest| format!(", the oldest from {}", utc(oldest))).unwrap_or_default();
     format!("{} with {} {verb}{oldest}", count(*batches, "batch"), count(*points, "point"))
 }
 
-/// How long a flush waits for another program that is sending what waits.
+/// How long a flush waits for another program that is replaying.
 const TIMEOUT: Duration = Duration::from_secs(120);
 
-/// Sends now what waits for every sink of the config, and says what is left and why.
+/// Sends the backlog of every sink in the config now, and prints the remaining backlog and the reason.
 ///
 /// # Errors
-/// When the state is not there, somebody else's, or cannot be read.
+/// Fails if the state directory does not exist, belongs to another user, or cannot be read.
 pub fn flush(config: &Config) -> Result<ExitCode> {
-    let directory = own_state_directory(config)?;
+    let directory = owned_state_directory(config)?;
     if open_spool(&directory.join("spool"))?.is_none() {
-        tell("nothing waits");
+        print_line("nothing waits");
         return Ok(ExitCode::SUCCESS);
     }
     let spool = delivery::open(&directory)?;
@@ -168,18 +168,18 @@ pub fn flush(config: &Config) -> Result<ExitCode> {
     }
     let configured: BTreeSet<_> = sinks.iter().map(|sink| sink.name()).collect();
     for (name, left) in spool.backlogs()?.iter().filter(|(name, _)| !configured.contains(name.as_str())) {
-        tell(&format!("{name}: {}; the config does not select it", waiting(left)));
+        print_line(&format!("{name}: {}; the config does not select it", waiting(left)));
         all_sent = false;
     }
     Ok(if all_sent { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// Sends what waits for one sink; whether all of it went.
+/// Sends the backlog of one sink. Returns whether all of it was sent.
 fn drain(config: &Config, spool: &Spool<Directory>, sink: &dyn Sink) -> Result<bool> {
     let name = sink.name();
     let before = spool.backlog(name)?;
     if before.batches == 0 {
-        tell(&format!("{name}: nothing waits"));
+        print_line(&format!("{name}: nothing waits"));
         return Ok(true);
     }
     wait_for_others(spool, name)?;
@@ -187,58 +187,58 @@ fn drain(config: &Config, spool: &Spool<Directory>, sink: &dyn Sink) -> Result<b
     if bar.is_none() {
         complain(&format!("{name}: {}", waiting(&before)));
     }
-    let said = Mutex::new(Instant::now());
+    let last_print = Mutex::new(Instant::now());
     let progress = |points: usize| match &bar {
         Some(bar) => bar.set_position(points as u64),
         None => {
-            let mut said = said.lock().expect("nothing panics while it is held");
-            if said.elapsed() >= Duration::from_secs(5) {
-                *said = Instant::now();
+            let mut last_print = last_print.lock().expect("nothing panics while it is held");
+            if last_print.elapsed() >= Duration::from_secs(5) {
+                *last_print = Instant::now();
                 complain(&format!("{name}: {points} of {} points sent", before.points));
             }
         }
     };
     let delivery = Delivery { spool: Ok(spool), config: &config.spool, now: 0, progress: &progress };
-    // Who waits for it can interrupt it: nothing is lost by that.
+    // In effect no deadline: the operator can interrupt it, and nothing is lost.
     let until = Instant::now() + Duration::from_secs(30 * 86_400);
     let Replay { points, dropped, problems } = delivery.replay(sink, until, false);
     if let Some(bar) = bar {
         bar.finish_and_clear();
     }
     let left = spool.backlog(name)?;
-    let mut words = format!("{name}: sent {}", count(points, "point"));
+    let mut line = format!("{name}: sent {}", count(points, "point"));
     let _ = match left.batches {
-        0 => write!(words, "; nothing waits"),
-        _ => write!(words, "; {}", waiting(&left)),
+        0 => write!(line, "; nothing waits"),
+        _ => write!(line, "; {}", waiting(&left)),
     };
     let of_this_sink = Subject::Replay(name.into());
     for problem in &problems {
         let subject = if problem.subject == of_this_sink { String::new() } else { format!("{}: ", problem.subject) };
-        let _ = write!(words, "; {subject}{}", problem.message);
+        let _ = write!(line, "; {subject}{}", problem.message);
     }
     if left.batches > 0 && problems.is_empty() {
-        words.push_str("; programs that run now hold it or have just added it: try again");
+        line.push_str("; programs that run now hold it or have just added it: try again");
     }
     if let Some(first) = dropped.first() {
-        let _ = write!(words, "; {} dropped, the first {} ({})", count(dropped.len(), "point"), first.name, first.why);
+        let _ = write!(line, "; {} dropped, the first {} ({})", count(dropped.len(), "point"), first.name, first.why);
     }
-    tell(&words);
+    print_line(&line);
     Ok(left.batches == 0 && problems.is_empty() && dropped.is_empty())
 }
 
-/// Waits until no other program sends what waits for a sink.
+/// Waits until no other program replays to a sink.
 fn wait_for_others(spool: &Spool<Directory>, sink: &str) -> Result<()> {
     let began = Instant::now();
-    let mut said = false;
+    let mut is_announced = false;
     while spool.lock(sink)?.is_none() {
         ensure!(
             began.elapsed() < TIMEOUT,
             "{sink}: other programs send what waits for it, for {} s now; look again with {NAME}",
             TIMEOUT.as_secs()
         );
-        if !said {
+        if !is_announced {
             complain(&format!("{sink}: another program is sending what waits; waiting for it"));
-            said = true;
+            is_announced = true;
         }
         thread::sleep(Duration::from_millis(100));
     }
@@ -251,14 +251,14 @@ fn bar(sink: &str, points: usize) -> ProgressBar {
     bar.with_style(style.expect("the template is sound")).with_prefix(sink.to_string())
 }
 
-/// A file that a person named.
+/// A file that the operator named.
 enum Found {
     Waiting(Entry),
     Quarantined(Quarantined),
 }
 
 impl Found {
-    /// Its name below the spool.
+    /// Returns its name below the spool.
     fn name(&self) -> String {
         match self {
             Self::Waiting(entry) => entry.name.clone(),
@@ -267,16 +267,16 @@ impl Found {
     }
 }
 
-/// Every batch that waits and every file in `bad/`, each sorted, oldest first.
-fn all(disk: &Directory, spool: &Spool<Directory>) -> Result<Vec<Found>> {
+/// Returns every waiting batch, then every file in `bad/`; both sorted, oldest first.
+fn all_files(disk: &Directory, spool: &Spool<Directory>) -> Result<Vec<Found>> {
     let mut entries = Vec::new();
     spool.entries(|entry| entries.push(entry))?;
     entries.sort();
-    let aside = disk.quarantined().with_context(|| format!("spool/{BAD}"))?;
-    Ok(entries.into_iter().map(Found::Waiting).chain(aside.into_iter().map(Found::Quarantined)).collect())
+    let quarantined = disk.quarantined().with_context(|| format!("spool/{BAD}"))?;
+    Ok(entries.into_iter().map(Found::Waiting).chain(quarantined.into_iter().map(Found::Quarantined)).collect())
 }
 
-/// The one file whose name is `part`, or else holds it.
+/// Returns the file whose name is `part`, or else the only one whose name contains it.
 fn find(files: Vec<Found>, part: &str) -> Result<Found> {
     let (exact, mut holding): (Vec<_>, Vec<_>) = files
         .into_iter()
@@ -298,28 +298,28 @@ fn find(files: Vec<Found>, part: &str) -> Result<Found> {
     }
 }
 
-/// Prints the one batch whose name holds `batch`, or the names of all.
+/// Prints the only batch whose name contains `batch`; without `batch`, lists all of them.
 ///
 /// # Errors
-/// When there is no such batch, or it cannot be read.
+/// Fails if there is no such batch, or more than one, or it cannot be read.
 pub fn show(config: &Config, batch: Option<&str>) -> Result<ExitCode> {
     let directory = state_directory(config)?;
     let path = directory.join("spool");
     let files = match open_spool(&path).map_err(|error| with_remedy(error, &path))? {
         None => Vec::new(),
-        Some((disk, spool)) => all(&disk, &spool).map_err(|error| with_remedy(error, &path))?,
+        Some((disk, spool)) => all_files(&disk, &spool).map_err(|error| with_remedy(error, &path))?,
     };
     let spool = Spool::new(Directory::at(&path));
-    let owed = |entry: &Entry| {
-        let owed: Vec<_> =
+    let pending = |entry: &Entry| {
+        let pending: Vec<_> =
             entry.sinks.iter().filter(|sink| spool.is_pending(entry, sink)).map(String::as_str).collect();
-        if owed.is_empty() { "no sink any more".to_string() } else { owed.join(", ") }
+        if pending.is_empty() { "no sink any more".to_string() } else { pending.join(", ") }
     };
     let Some(part) = batch else {
         let text = files.iter().fold(String::new(), |text, file| match file {
             Found::Waiting(entry) => {
                 let (points, size) = (count(entry.points, "point"), size(entry.bytes));
-                text + &format!("{}  {}, {points}, {size}, waits for {}\n", entry.name, utc(entry.time), owed(entry))
+                text + &format!("{}  {}, {points}, {size}, waits for {}\n", entry.name, utc(entry.time), pending(entry))
             }
             Found::Quarantined(Quarantined { name, bytes, time, why }) => {
                 let name = one_line(name);
@@ -334,7 +334,7 @@ pub fn show(config: &Config, batch: Option<&str>) -> Result<ExitCode> {
     let bytes = bytes.map_err(|error| with_remedy(error, &path.join(&name)))?;
     let mut head = vec![("file", path.join(&name).display().to_string())];
     match &found {
-        Found::Waiting(entry) => head.push(("waits for", owed(entry))),
+        Found::Waiting(entry) => head.push(("waits for", pending(entry))),
         Found::Quarantined(file) if file.why.is_empty() => head.push(("aside", "nobody noted why".into())),
         Found::Quarantined(file) => head.push(("aside", file.why.clone())),
     }
@@ -357,13 +357,13 @@ pub fn show(config: &Config, batch: Option<&str>) -> Result<ExitCode> {
         }
     };
     let head =
-        head.iter().fold(String::new(), |text, (what, words)| text + &format!("# {what:<10}  {}\n", one_line(words)));
-    let printed = print(&(head + &harmless(&body)));
+        head.iter().fold(String::new(), |text, (name, value)| text + &format!("# {name:<10}  {}\n", one_line(value)));
+    let printed = print(&(head + &escape_controls(&body)));
     Ok(if printed == ExitCode::SUCCESS { code } else { printed })
 }
 
-/// Text whose control characters a terminal would obey, spelt out.
-fn harmless(text: &str) -> String {
+/// Escapes the control characters that a terminal would obey.
+fn escape_controls(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
         if c.is_control() && !matches!(c, '\n' | '\t') { out.extend(c.escape_default()) } else { out.push(c) }
@@ -371,8 +371,8 @@ fn harmless(text: &str) -> String {
     out
 }
 
-/// Asks on the terminal; yes at once with `--yes`.
-fn agreed(question: &str, yes: bool) -> Result<bool> {
+/// Asks a question on the terminal and returns the answer; with `--yes`, returns true at once.
+fn confirm(question: &str, yes: bool) -> Result<bool> {
     if yes {
         return Ok(true);
     }
@@ -380,11 +380,11 @@ fn agreed(question: &str, yes: bool) -> Result<bool> {
     let _ = write!(io::stderr(), "{question} [y/N] ");
     let mut answer = String::new();
     io::stdin().read_line(&mut answer).context("the answer")?;
-    let agreed = matches!(answer.trim().to_lowercase().as_str(), "y" | "yes");
-    if !agreed {
+    let is_yes = matches!(answer.trim().to_lowercase().as_str(), "y" | "yes");
+    if !is_yes {
         complain("nothing is changed");
     }
-    Ok(agreed)
+    Ok(is_yes)
 }
 
 /// Which batches are discarded, as flags.
@@ -408,15 +408,15 @@ pub struct Discard {
 }
 
 impl Discard {
-    /// Puts the batches aside, or deletes what is aside, after asking.
+    /// Moves the batches into `bad/`, or deletes the files there, after asking.
     ///
     /// # Errors
-    /// When the state is not there, somebody else's, or nobody is there to ask.
+    /// Fails if the state directory does not exist, belongs to another user, or there is no terminal to ask on.
     pub fn run(&self, config: &Config, now: i64) -> Result<ExitCode> {
-        let directory = own_state_directory(config)?;
+        let directory = owned_state_directory(config)?;
         let Some((disk, spool)) = open_spool(&directory.join("spool"))? else {
             ensure!(self.batch.is_empty(), "no batch waits");
-            tell("nothing to discard");
+            print_line("nothing to discard");
             return Ok(ExitCode::SUCCESS);
         };
         let before = self.older_than.map(|days| now - i64::from(days) * 86_400);
@@ -436,7 +436,7 @@ impl Discard {
             entries.retain(|entry| is_old(entry.time) && is_pending(entry));
         }
         for part in &self.batch {
-            match find(all(&disk, &spool)?, part)? {
+            match find(all_files(&disk, &spool)?, part)? {
                 Found::Waiting(entry) => entries.push(entry),
                 Found::Quarantined(file) => {
                     bail!("{BAD}/{} is aside already; discard --bad deletes all that is there", file.name)
@@ -445,14 +445,14 @@ impl Discard {
         }
         entries.sort();
         entries.dedup();
-        self.put_aside(&disk, &spool, &entries)
+        self.quarantine(&disk, &spool, &entries)
     }
 
-    fn put_aside(&self, disk: &Directory, spool: &Spool<Directory>, entries: &[Entry]) -> Result<ExitCode> {
+    fn quarantine(&self, disk: &Directory, spool: &Spool<Directory>, entries: &[Entry]) -> Result<ExitCode> {
         let sinks: BTreeSet<_> = entries.iter().flat_map(|entry| &entry.sinks).map(String::as_str).collect();
         let sinks = self.sink.clone().unwrap_or_else(|| sinks.into_iter().collect::<Vec<_>>().join(", "));
         if entries.is_empty() {
-            tell("nothing to discard");
+            print_line("nothing to discard");
             return Ok(ExitCode::SUCCESS);
         }
         let points = |entries: &[&Entry]| entries.iter().map(|entry| entry.points).sum();
@@ -460,19 +460,19 @@ impl Discard {
             |entries: &[&Entry]| format!("{} with {}", count(entries.len(), "batch"), count(points(entries), "point"));
         let everything: Vec<_> = entries.iter().collect();
         let question = format!("Put {} aside into {BAD}/, so that they never reach {sinks}?", what(&everything));
-        if !agreed(&question, self.yes)? {
+        if !confirm(&question, self.yes)? {
             return Ok(ExitCode::FAILURE);
         }
         let clock = utc(jiff::Timestamp::now().as_second());
         let (mut done, mut failed) = (Vec::new(), false);
         for entry in entries {
-            let owed: Vec<_> =
+            let pending: Vec<_> =
                 entry.sinks.iter().filter(|sink| spool.is_pending(entry, sink)).map(String::as_str).collect();
-            let owed = self.sink.clone().unwrap_or_else(|| owed.join(", "));
-            let why = format!("discarded by hand at {clock}, still owed to {owed}");
+            let pending = self.sink.clone().unwrap_or_else(|| pending.join(", "));
+            let why = format!("discarded by hand at {clock}, still owed to {pending}");
             let result = match spool.claim(entry) {
                 Ok(Some(_claim)) => spool.discard(entry, self.sink.as_deref(), &why),
-                // Sent since it was listed.
+                // Sent after it was listed.
                 Ok(None) if !disk.exists(&entry.name) => continue,
                 Ok(None) => Err(anyhow!("{}: the run that collected it is sending it now; try again", entry.name)),
                 Err(error) => Err(error),
@@ -485,18 +485,18 @@ impl Discard {
                 }
             }
         }
-        tell(&format!("put {} into {BAD}/; `{NAME} discard --bad` deletes them for good", what(&done)));
+        print_line(&format!("put {} into {BAD}/; `{NAME} discard --bad` deletes them for good", what(&done)));
         Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
     }
 
     fn delete(&self, disk: &Directory, files: &[Quarantined]) -> Result<ExitCode> {
         if files.is_empty() {
-            tell("nothing to discard");
+            print_line("nothing to discard");
             return Ok(ExitCode::SUCCESS);
         }
         let bytes = size(files.iter().map(|file| file.bytes).sum());
         let question = format!("Delete {} of {BAD}/, {bytes}, for good?", count(files.len(), "file"));
-        if !agreed(&question, self.yes)? {
+        if !confirm(&question, self.yes)? {
             return Ok(ExitCode::FAILURE);
         }
         let mut deleted = 0;
@@ -506,7 +506,7 @@ impl Discard {
                 Err(error) => complain(&format!("{BAD}/{}: {error}", file.name)),
             }
         }
-        tell(&format!("deleted {}", count(deleted, "file")));
+        print_line(&format!("deleted {}", count(deleted, "file")));
         Ok(if deleted == files.len() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
     }
 }

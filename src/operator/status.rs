@@ -1,5 +1,6 @@
-//! What waits, what ran and what fails, as `gridmon-status` tells it: gathered from the reports and the spool of one state
-//! directory, said as text, as JSON, or as the one line that Nagios and Icinga read. Pure: the program reads the files.
+//! The status that `gridmon-status` prints: the backlogs, the last runs and the failures, from the reports and the
+//! spool of one state directory. Rendered as text, as JSON, or as the line that Nagios and Icinga read. Pure: the
+//! caller reads the files.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
@@ -12,7 +13,7 @@ use crate::problem::{Failing, Subject};
 use crate::spool::{Backlog, Quarantined};
 use crate::text::{Table, ago, count, one_line, size};
 
-/// What was read of a state directory.
+/// The contents of a state directory, as the caller has read them.
 #[derive(Debug, Default)]
 pub struct StatusInput {
     /// The clock, in unix seconds.
@@ -21,57 +22,58 @@ pub struct StatusInput {
     pub directory: String,
     /// The sinks that the config selects.
     pub configured: BTreeSet<String>,
-    /// What waits in the spool, by sink.
+    /// The backlog of each sink, by name.
     pub backlogs: BTreeMap<String, Backlog>,
-    /// The last runs.
+    /// The last runs of each program on each grid.
     pub histories: Vec<History>,
-    /// What is in `bad/`.
+    /// The files in `bad/`, oldest first.
     pub aside: Vec<Quarantined>,
-    /// What could not be read, in words.
+    /// Messages about everything that could not be read.
     pub problems: Vec<String>,
 }
 
-/// What waits, what ran and what fails.
+/// The backlogs, the last runs and the failures.
 #[derive(Debug, Serialize)]
 pub struct Status {
     /// The clock, in unix seconds.
     pub time: i64,
     /// The state directory.
     pub directory: String,
-    /// Each sink that the config selects or a batch is owed to, by name.
+    /// Each sink that the config selects or a batch waits for, by name.
     pub sinks: BTreeMap<String, SinkStatus>,
     /// Each program on each grid, sorted.
     pub programs: Vec<ProgramStatus>,
-    /// What fails in the last run of each of them, but for the sinks: sources that are dark, above all.
-    pub dark: Vec<Dark>,
-    /// What was put into `bad/`, oldest first.
+    /// The parts that failed in the last run of each program, except sinks: mostly sources that did not answer.
+    #[serde(rename = "dark")]
+    pub failing_parts: Vec<FailingPart>,
+    /// The files in `bad/`, oldest first.
     pub aside: Vec<Quarantined>,
-    /// What could not be read, in words.
+    /// Messages about everything that could not be read.
     pub problems: Vec<String>,
 }
 
-/// One sink.
+/// The status of one sink.
 #[derive(Debug, Default, PartialEq, Serialize)]
 pub struct SinkStatus {
     /// Whether the config selects it.
     pub configured: bool,
-    /// What waits for it.
+    /// Its backlog.
     #[serde(flatten)]
     pub backlog: Backlog,
-    /// The last run whose points or backlog it acknowledged, in unix seconds; `None` when no run that is remembered.
+    /// The last run in which it acknowledged points, in unix seconds; `None` if it did so in no remembered run.
     pub last_acknowledged: Option<i64>,
-    /// What it or its replay said when it last failed; `None` when it failed in no run that is remembered.
-    pub last_error: Option<Said>,
+    /// The last error of the sink or its replay; `None` if neither failed in a remembered run.
+    pub last_error: Option<LastError>,
 }
 
-/// What was said of a failure.
+/// The last error of a sink.
 #[derive(Debug, PartialEq, Serialize)]
-pub struct Said {
-    /// The run that said it, in unix seconds.
+pub struct LastError {
+    /// The run that reported it, in unix seconds.
     pub time: i64,
-    /// The first run that failed so, in unix seconds.
+    /// The first run with this failure, in unix seconds.
     pub since: i64,
-    /// What it said.
+    /// The message.
     pub words: String,
 }
 
@@ -82,28 +84,28 @@ pub struct ProgramStatus {
     pub program: String,
     /// The grid.
     pub grid: String,
-    /// The usual time between two of its runs, in seconds; `None` while too few are remembered.
+    /// The usual time between two of its runs, in seconds; `None` if too few runs are remembered.
     pub interval_seconds: Option<i64>,
     /// Its runs, oldest first.
     pub runs: Vec<Report>,
 }
 
-/// Something that fails now.
+/// A part that failed in the last run of a program.
 #[derive(Debug, PartialEq, Serialize)]
-pub struct Dark {
+pub struct FailingPart {
     /// The program.
     pub program: String,
     /// The grid.
     pub grid: String,
-    /// What fails: `schedd ce01.example.org`.
+    /// The part: `schedd ce01.example.org`.
     pub what: String,
-    /// The first run that failed so, in unix seconds.
+    /// The first run with this failure, in unix seconds.
     pub since: i64,
-    /// What happened.
+    /// The message.
     pub words: String,
 }
 
-/// Beyond what a monitor warns, and beyond what it calls.
+/// The limits above which a monitor warns or alarms.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Limits {
     /// Above it: WARNING.
@@ -112,35 +114,35 @@ pub struct Limits {
     pub crit: Option<i64>,
 }
 
-/// What a monitor is told to mind.
+/// The thresholds of the monitor's check.
 #[derive(Clone, Debug, Default)]
 pub struct Thresholds {
     /// The age of the oldest batch that waits for a sink, in seconds.
     pub age: Limits,
-    /// The points that wait for a sink.
+    /// The number of points that wait for a sink.
     pub points: Limits,
-    /// How long something fails, in seconds.
+    /// How long a part has been failing, in seconds.
     pub failing: Limits,
-    /// The age of the last run in seconds, by program; the empty name is for every program without one of its own. Where
-    /// there is none, a program's own expected_interval decides: see [`ProgramStatus::expected_interval`].
+    /// The age of the last run, in seconds, by program. The empty name applies to every program without its own entry.
+    /// If there is neither, [`ProgramStatus::expected_interval`] applies.
     pub run_age: BTreeMap<String, Limits>,
 }
 
-/// What a monitor shows, worst last, as the exit codes of its plugins count it.
+/// The state that a monitor shows, in the order of the plugins' exit codes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Level {
     /// All is well.
     Ok,
-    /// Somebody should look.
+    /// An operator should look.
     Warning,
-    /// Somebody must look.
+    /// An operator must look.
     Critical,
-    /// It cannot be told.
+    /// The state is not known.
     Unknown,
 }
 
 impl Level {
-    /// The exit code.
+    /// Returns the plugin's exit code.
     pub fn code(self) -> u8 {
         match self {
             Self::Ok => 0,
@@ -159,7 +161,7 @@ impl Level {
         }
     }
 
-    /// What is known to be bad goes before what is not known, as in Nagios's own plugins.
+    /// Returns the severity. A known failure is worse than an unknown state, as in Nagios's own plugins.
     fn weight(self) -> u8 {
         match self {
             Self::Ok => 0,
@@ -180,22 +182,22 @@ impl Limits {
         }
     }
 
-    /// `;warn;crit;min` of a perfdata item.
+    /// Returns `;warn;crit;min` for a perfdata item.
     fn perfdata(self) -> String {
         let text = |limit: Option<i64>| limit.map(|limit| limit.to_string()).unwrap_or_default();
         format!(";{};{};0", text(self.warn), text(self.crit))
     }
 }
 
-/// The name under which a run reports that a sink's replay failed.
+/// Returns the name under which a run reports a failed replay to a sink.
 fn replay_to(sink: &str) -> String {
     Subject::Replay(sink.into()).to_string()
 }
 
 impl Status {
-    /// What the reports and the spool tell together.
-    pub fn gather(seen: StatusInput) -> Self {
-        let StatusInput { now, directory, configured, backlogs, histories, aside, mut problems } = seen;
+    /// Builds the status from the reports and the spool.
+    pub fn gather(input: StatusInput) -> Self {
+        let StatusInput { now, directory, configured, backlogs, histories, aside, mut problems } = input;
         let names: BTreeSet<_> = configured.iter().chain(backlogs.keys()).cloned().collect();
         let sinks: BTreeMap<_, _> = names
             .into_iter()
@@ -210,7 +212,7 @@ impl Status {
             })
             .collect();
         let of_a_sink = |what: &str| sinks.keys().any(|sink| what == sink || what == replay_to(sink));
-        let mut dark = Vec::new();
+        let mut failing_parts = Vec::new();
         let mut programs = Vec::new();
         for History { program, grid, reports, problem } in histories {
             if !problem.is_empty() {
@@ -221,7 +223,7 @@ impl Status {
             }
             let failing = reports.last().map(|last| &last.failing).into_iter().flatten();
             for (what, Failing { since, words, .. }) in failing.filter(|(what, _)| !of_a_sink(what)) {
-                dark.push(Dark {
+                failing_parts.push(FailingPart {
                     program: program.clone(),
                     grid: grid.clone(),
                     what: what.clone(),
@@ -231,10 +233,10 @@ impl Status {
             }
             programs.push(ProgramStatus { interval_seconds: interval(&reports), program, grid, runs: reports });
         }
-        Self { time: now, directory, sinks, programs, dark, aside, problems }
+        Self { time: now, directory, sinks, programs, failing_parts, aside, problems }
     }
 
-    /// How long ago a time was, in seconds; 0 for what a clock set back has put into the future.
+    /// Returns the seconds since `time`; 0 if it is in the future because the clock was set back.
     fn age(&self, time: i64) -> i64 {
         self.time.saturating_sub(time).max(0)
     }
@@ -243,19 +245,19 @@ impl Status {
         format!("{}, {} ago", utc(time), ago(self.age(time)))
     }
 
-    /// All of it as tables for people, with the last `runs` runs of each program.
+    /// Renders the status as tables for people, with the last `runs` runs of each program.
     pub fn text(&self, runs: usize) -> String {
         let mut text = format!("state of {} at {}\n\n", self.directory, utc(self.time));
         self.sinks_text(&mut text);
         text.push('\n');
         self.programs_text(&mut text, runs);
         text.push('\n');
-        if self.dark.is_empty() {
+        if self.failing_parts.is_empty() {
             text.push_str("no source is dark\n");
         } else {
             text.push_str("dark or failing\n");
         }
-        for Dark { program, grid, what, since, words } in &self.dark {
+        for FailingPart { program, grid, what, since, words } in &self.failing_parts {
             let _ = writeln!(text, "  {what} ({program}, {grid}) since {}\n    {}", self.when(*since), one_line(words));
         }
         if let Some(last) = self.aside.last() {
@@ -283,7 +285,7 @@ impl Status {
                 backlog.oldest.map_or("nothing waits".into(), |oldest| self.when(oldest)),
                 last_acknowledged.map_or("in no run remembered".into(), |time| self.when(time)),
             ]);
-            if let Some(Said { time, since, words }) = last_error {
+            if let Some(LastError { time, since, words }) = last_error {
                 let lasted = if since < time { format!(", since {}", utc(*since)) } else { String::new() };
                 table.note(format!("last error {}{lasted}: {}", self.when(*time), one_line(words)));
             }
@@ -353,10 +355,10 @@ impl Status {
         text.push_str(&table.text());
     }
 
-    /// All of it as one JSON object, with the last `runs` runs of each program.
+    /// Renders the status as one JSON object, with the last `runs` runs of each program.
     ///
     /// # Errors
-    /// Never, as far as is known.
+    /// Fails if a value cannot be serialized; no such value is known.
     pub fn json(&self, runs: usize) -> serde_json::Result<String> {
         let mut value = serde_json::to_value(self)?;
         for program in value["programs"].as_array_mut().into_iter().flatten() {
@@ -367,13 +369,13 @@ impl Status {
         Ok(serde_json::to_string_pretty(&value)? + "\n")
     }
 
-    /// What Nagios and Icinga read: one line with what is wrong, worst first, and perfdata; and the level.
+    /// Returns the line for Nagios and Icinga, which lists the findings, worst first, and perfdata; and the level.
     pub fn nagios(&self, thresholds: &Thresholds) -> (String, Level) {
         let mut findings = Vec::new();
         let mut perfdata = Vec::new();
-        let mut find = |level: Level, words: String| {
+        let mut find = |level: Level, text: String| {
             if level != Level::Ok {
-                findings.push((level, words));
+                findings.push((level, text));
             }
         };
         for (name, sink) in &self.sinks {
@@ -410,18 +412,18 @@ impl Status {
         }
         findings.sort_by_key(|(level, _)| std::cmp::Reverse(level.weight()));
         let level = findings.first().map_or(Level::Ok, |(level, _)| *level);
-        let mut words: Vec<_> = findings.iter().take(NAMED).map(|(_, words)| short(words)).collect();
+        let mut texts: Vec<_> = findings.iter().take(NAMED).map(|(_, text)| shorten(text)).collect();
         if findings.len() > NAMED {
-            words.push(format!("and {} more", findings.len() - NAMED));
+            texts.push(format!("and {} more", findings.len() - NAMED));
         }
-        if words.is_empty() {
-            words = self.well();
+        if texts.is_empty() {
+            texts = self.all_well_texts();
         }
-        (plugin_line(level, &words.join("; "), &perfdata.join(" ")), level)
+        (plugin_line(level, &texts.join("; "), &perfdata.join(" ")), level)
     }
 
-    /// What a monitor shows when all is well.
-    fn well(&self) -> Vec<String> {
+    /// Returns the text of a monitor's line if all is well, in parts.
+    fn all_well_texts(&self) -> Vec<String> {
         let sinks = self.sinks.iter().map(|(name, sink)| match sink.backlog.points {
             0 => format!("{name}: nothing waits"),
             points => format!("{name}: {} waiting", count(points, "point")),
@@ -434,29 +436,30 @@ impl Status {
     }
 }
 
-/// How many findings a monitor is told by name.
+/// Maximum number of findings in a monitor's line.
 const NAMED: usize = 5;
 
-/// The one line of a plugin: a bar begins the perfdata, so there is none in the words.
-pub fn plugin_line(level: Level, words: &str, perfdata: &str) -> String {
+/// Formats the line of a plugin. A bar begins the perfdata, so a bar in the text becomes a slash.
+pub fn plugin_line(level: Level, text: &str, perfdata: &str) -> String {
     let perfdata = if perfdata.is_empty() { String::new() } else { format!(" | {perfdata}") };
-    format!("GRIDMON {} - {}{perfdata}\n", level.word(), one_line(words).replace('|', "/"))
+    format!("GRIDMON {} - {}{perfdata}\n", level.word(), one_line(text).replace('|', "/"))
 }
 
 impl ProgramStatus {
-    /// When its last run is too old by its own expected_interval: a warning when two runs are missing, critical when five are. No limits
-    /// while too few runs are remembered to know it.
+    /// Returns limits for the age of the last run, from the usual interval: WARNING if two runs are missing, CRITICAL
+    /// if five are. No limits if too few runs are remembered.
     pub fn expected_interval(&self) -> Limits {
-        // A run is known when it has ended, a minute after its beginning at most where cron starts it each minute.
+        // A run is reported when it ends, which is at most a minute after its start if cron starts it every minute.
         let missing = |runs: i64| self.interval_seconds.map(|interval| (runs * interval).saturating_add(60));
         Limits { warn: missing(2), crit: missing(5) }
     }
 }
 
-/// The middle one of the times between runs, in seconds, which a run by hand or a reboot does not move.
+/// Returns the median time between runs, in seconds, which a manual run or a reboot does not change. `None` if there
+/// are fewer than three times.
 fn interval(runs: &[Report]) -> Option<i64> {
     let times = runs.windows(2).map(|pair| pair[1].time.saturating_sub(pair[0].time));
-    // Nothing on this schedule is rarer than a year, and what is multiplied later must not overflow.
+    // No program runs less than once a year, and later multiplication must not overflow.
     let mut times: Vec<_> = times.filter(|time| (1..366 * 86_400).contains(time)).collect();
     times.sort_unstable();
     (times.len() >= 3).then(|| times[times.len() / 2])
@@ -468,15 +471,15 @@ fn last_acknowledged(histories: &[History], sink: &str) -> Option<i64> {
     histories.iter().filter_map(|history| history.reports.iter().filter(acknowledged).map(|run| run.time).max()).max()
 }
 
-fn last_error(histories: &[History], sink: &str) -> Option<Said> {
+fn last_error(histories: &[History], sink: &str) -> Option<LastError> {
     let replay = replay_to(sink);
     let runs = histories.iter().flat_map(|history| &history.reports);
     runs.filter_map(|run| run.failing.get(sink).or_else(|| run.failing.get(&replay)).map(|failing| (run.time, failing)))
         .max_by_key(|(time, _)| *time)
-        .map(|(time, Failing { since, words, .. })| Said { time, since: *since, words: words.clone() })
+        .map(|(time, Failing { since, words, .. })| LastError { time, since: *since, words: words.clone() })
 }
 
-/// A name of perfdata: without what Nagios reads as its end, quoted where it must be.
+/// Formats a perfdata label: replaces characters that Nagios takes for its end, and quotes it if necessary.
 fn label(parts: &[&str]) -> String {
     let name: String = parts
         .join("_")
@@ -487,7 +490,7 @@ fn label(parts: &[&str]) -> String {
     if plain { name } else { format!("'{name}'") }
 }
 
-fn short(text: &str) -> String {
+fn shorten(text: &str) -> String {
     const LONGEST: usize = 160;
     let cut = text.floor_char_boundary(LONGEST);
     format!("{}{}", &text[..cut], if cut < text.len() { "…" } else { "" })
@@ -516,8 +519,8 @@ mod tests {
         }
     }
 
-    fn seen() -> StatusInput {
-        let dark = failing("schedd ce02", NOW - 7500, "condor_q gave no answer in 20 s");
+    fn input() -> StatusInput {
+        let schedd = failing("schedd ce02", NOW - 7500, "condor_q gave no answer in 20 s");
         let down = failing("carbon", NOW - 120, "no connection: refused |\x1b[31m\nor so");
         let grid = |grid: &str, reports| History {
             program: "collect-grid".into(),
@@ -538,10 +541,10 @@ mod tests {
                 grid(
                     "heprc",
                     vec![
-                        run(NOW - 240, 105, 0, std::slice::from_ref(&dark)),
-                        run(NOW - 180, 105, 0, std::slice::from_ref(&dark)),
-                        run(NOW - 120, 0, 106, &[dark.clone(), down.clone()]),
-                        run(NOW - 60, 0, 106, &[dark, down]),
+                        run(NOW - 240, 105, 0, std::slice::from_ref(&schedd)),
+                        run(NOW - 180, 105, 0, std::slice::from_ref(&schedd)),
+                        run(NOW - 120, 0, 106, &[schedd.clone(), down.clone()]),
+                        run(NOW - 60, 0, 106, &[schedd, down]),
                     ],
                 ),
                 grid("other", (4..9).rev().map(|hours| run(NOW - hours * 3600, 7, 0, &[])).collect()),
@@ -576,7 +579,7 @@ mod tests {
 
     #[test]
     fn all_three_forms_are_golden_files() {
-        let status = Status::gather(seen());
+        let status = Status::gather(input());
         expect("status.txt", &status.text(2));
         expect("status.json", &status.json(1).unwrap());
         let (line, level) = status.nagios(&defaults());
@@ -592,20 +595,20 @@ mod tests {
 
     #[test]
     fn a_monitor_is_told_by_thresholds_and_only_above_them() {
-        let mut seen = seen();
-        seen.backlogs.remove("influxdb");
-        seen.histories.truncate(1);
-        for report in &mut seen.histories[0].reports {
+        let mut input = input();
+        input.backlogs.remove("influxdb");
+        input.histories.truncate(1);
+        for report in &mut input.histories[0].reports {
             report.failing.clear();
         }
-        let status = Status::gather(seen);
+        let status = Status::gather(input);
         let level = |change: fn(&mut Thresholds)| {
             let mut thresholds = defaults();
             change(&mut thresholds);
             status.nagios(&thresholds).1
         };
         assert_eq!(level(|_| ()), Level::Ok);
-        // 120 s, 212 points, 60 s since the last run.
+        // The oldest batch is 120 s old, 212 points wait, and the last run was 60 s ago.
         assert_eq!(level(|limits| limits.age.warn = Some(120)), Level::Ok);
         assert_eq!(level(|limits| limits.age.warn = Some(119)), Level::Warning);
         assert_eq!(level(|limits| limits.age.crit = Some(119)), Level::Critical);
@@ -631,13 +634,13 @@ mod tests {
     #[test]
     fn a_program_that_cron_no_longer_starts_is_late_by_its_own_rhythm() {
         let at = |now: i64| {
-            let mut seen = seen();
-            seen.histories.remove(0);
-            seen.backlogs.clear();
-            seen.now = now;
-            Status::gather(seen)
+            let mut input = input();
+            input.histories.remove(0);
+            input.backlogs.clear();
+            input.now = now;
+            Status::gather(input)
         };
-        // Hourly, last at NOW - 4 h.
+        // It runs hourly, and last ran at NOW - 4 h.
         let last = NOW - 4 * 3600;
         for (age, expected) in [
             (0, Level::Ok),
@@ -658,9 +661,9 @@ mod tests {
 
     #[test]
     fn what_cannot_be_read_is_unknown_but_hides_nothing_worse() {
-        let mut seen = seen();
-        seen.problems.push("spool: Permission denied".into());
-        let (line, level) = Status::gather(seen).nagios(&defaults());
+        let mut input = input();
+        input.problems.push("spool: Permission denied".into());
+        let (line, level) = Status::gather(input).nagios(&defaults());
         assert_eq!(level, Level::Critical);
         assert!(line.contains("Permission denied"), "{line}");
         let (line, level) = Status::gather(StatusInput { now: NOW, directory: "/x".into(), ..StatusInput::default() })

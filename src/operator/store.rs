@@ -1,4 +1,4 @@
-//! What gridmon-status does with the embedded store: shows what is in it, checks, exports, imports and vacuums it.
+//! The store commands of gridmon-status: shows, checks, exports, imports and vacuums the embedded store.
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};
@@ -12,12 +12,13 @@ use anyhow::{Context, Result, anyhow, ensure};
 use clap::{Args, Subcommand, ValueEnum};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use super::spool_commands::{complain, is_own, state_directory, tell};
+use super::spool_commands::{complain, ensure_owned, print_line, state_directory};
 use crate::frame::state::State;
-use crate::model::{Point, SECOND, Tier, parse_time, utc};
+use crate::model::{Point, SECOND, Tier, Window, parse_time, utc};
 use crate::os::files::print;
+use crate::query::Selector;
 use crate::setup::{self, Config};
-use crate::sinks::embedded::{Filter, Store, TierStatus};
+use crate::sinks::embedded::{Store, TierStatus};
 use crate::text::{Table, count, size};
 use crate::view::table::sections;
 use crate::view::text;
@@ -36,10 +37,10 @@ pub enum StoreCommand {
 }
 
 impl StoreCommand {
-    /// Does it.
+    /// Runs the command.
     ///
     /// # Errors
-    /// When the store cannot be read or written.
+    /// Fails if the store cannot be read or written.
     pub fn run(&self, config: &Config, now: i64) -> Result<ExitCode> {
         match self {
             Self::Check => check(config),
@@ -50,27 +51,28 @@ impl StoreCommand {
     }
 }
 
-/// Where the store is, and the store, which must be there.
+/// Opens the store, which must exist. Returns its path and the store.
 fn open(config: &Config) -> Result<(PathBuf, Store)> {
     let path = match &config.embedded.path {
         Some(path) => path.clone(),
         None => setup::store_path(config, &state_directory(config)?),
     };
     let store = Store::open_to_read(&path)?.with_context(|| {
-        let way_out = if config.carbon.is_some() {
+        let remedy = if config.carbon.is_some() {
             "points go to carbon, and to a store only when [embedded] path is set too"
         } else {
             "no program has written one yet: run one, for instance `collect-grid --verbose`, or name its config with --config"
         };
-        format!("there is no store {}; {way_out}", path.display())
+        format!("there is no store {}; {remedy}", path.display())
     })?;
     Ok((path, store))
 }
 
-/// Prints what the grids are like as of `now` in unix seconds: the one called `name`, or all of them.
+/// Prints the state of the grid called `name`, or of all grids, at `now` in unix seconds. With `all`, includes numbers
+/// that have been silent for over an hour.
 ///
 /// # Errors
-/// When the store cannot be read, or knows no such grid.
+/// Fails if the store cannot be read, or contains no such grid.
 pub fn grid(config: &Config, now: i64, name: Option<&str>, all: bool) -> Result<ExitCode> {
     let (path, store) = open(config)?;
     let tags: Vec<_> = name.iter().map(|name| ("grid", *name)).collect();
@@ -86,10 +88,10 @@ pub fn grid(config: &Config, now: i64, name: Option<&str>, all: bool) -> Result<
     Ok(print(&texts.join("\n\n")))
 }
 
-/// Prints what each tier holds.
+/// Prints the size and the time range of each tier.
 ///
 /// # Errors
-/// When the store cannot be read.
+/// Fails if the store cannot be read.
 pub fn status(config: &Config, now: i64) -> Result<ExitCode> {
     let (path, store) = open(config)?;
     let bytes = fs::metadata(&path).with_context(|| path.display().to_string())?.len();
@@ -124,11 +126,11 @@ fn check(config: &Config) -> Result<ExitCode> {
     Ok(print(&format!("{}: no damage in {rows} of {series} series\n", path.display())))
 }
 
-/// How long one step waits for programs that write.
+/// How long a step waits for programs that write.
 const TIMEOUT: Duration = Duration::from_secs(120);
 
-/// The store, for who may change it: the owner of the folder that it lies in.
-fn own(config: &Config) -> Result<PathBuf> {
+/// Returns the path of the store if its folder belongs to this user.
+fn owned_path(config: &Config) -> Result<PathBuf> {
     let path = match &config.embedded.path {
         Some(path) => path.clone(),
         None => {
@@ -137,18 +139,18 @@ fn own(config: &Config) -> Result<PathBuf> {
             setup::store_path(config, state.directory())
         }
     };
-    is_own(path.parent().unwrap_or(Path::new("/")))?;
+    ensure_owned(path.parent().unwrap_or(Path::new("/")))?;
     Ok(path)
 }
 
 fn vacuum(config: &Config) -> Result<ExitCode> {
     let (path, _) = open(config)?;
-    own(config)?;
+    owned_path(config)?;
     let bytes = || fs::metadata(&path).map(|file| file.size()).with_context(|| path.display().to_string());
     let before = bytes()?;
     let until = Instant::now() + TIMEOUT;
     Store::open(&path, until)?.vacuum(until)?;
-    tell(&format!("{}: {} before, {} now", path.display(), size(before), size(bytes()?)));
+    print_line(&format!("{}: {} before, {} now", path.display(), size(before), size(bytes()?)));
     Ok(ExitCode::SUCCESS)
 }
 
@@ -187,7 +189,7 @@ pub struct Export {
     output: Option<PathBuf>,
 }
 
-/// `NAME=VALUE`.
+/// Parses `NAME=VALUE`.
 fn tag(text: &str) -> Result<(String, String)> {
     let (name, value) = text.split_once('=').ok_or_else(|| anyhow!("give NAME=VALUE"))?;
     Ok((name.into(), value.into()))
@@ -198,13 +200,13 @@ impl Export {
         let (_, store) = open(config)?;
         match &self.output {
             None => {
-                // A bar among the lines would help nobody.
+                // On a terminal, a bar would mix with the exported lines.
                 let bar = !io::stdout().is_terminal();
                 let mut out = BufWriter::new(io::stdout().lock());
                 let done =
                     self.write(config, &store, &mut out, bar).and_then(|points| Ok(out.flush().map(|()| points)?));
                 match done {
-                    // A reader that has seen enough (`| head`) is no failure.
+                    // A reader that closes the pipe early (`| head`) is not a failure.
                     Err(error) if is_broken_pipe(&error) => Ok(ExitCode::SUCCESS),
                     done => done.map(|_| ExitCode::SUCCESS),
                 }
@@ -221,15 +223,15 @@ impl Export {
                     Ok(points)
                 });
                 let points = written.inspect_err(|_| drop(fs::remove_file(&aside))).with_context(shown)?;
-                tell(&format!("exported {} into {}", count(points, "point"), path.display()));
+                print_line(&format!("exported {} into {}", count(points, "point"), path.display()));
                 Ok(ExitCode::SUCCESS)
             }
         }
     }
 
-    /// Writes it, and says how many points that were.
+    /// Writes the export and returns the number of points.
     fn write(&self, config: &Config, store: &Store, out: &mut dyn Write, bar: bool) -> Result<usize> {
-        let filter = Filter { measurement: self.measurement.clone(), tags: self.tag.clone() };
+        let selector = Selector { measurement: self.measurement.clone(), tags: self.tag.clone() };
         let nanoseconds = |seconds: i64| seconds.saturating_mul(SECOND);
         let (from, to) = (self.from.map_or(i64::MIN, nanoseconds), self.to.map_or(i64::MAX, nanoseconds));
         let tiers: Vec<_> = Tier::ALL.into_iter().filter(|tier| self.tier.is_none_or(|only| only == *tier)).collect();
@@ -243,7 +245,7 @@ impl Export {
                     each(*tier, Some(point))
                 };
                 let progress = |time| bar.iter().for_each(|bar| bar.at(time));
-                store.points(*tier, &filter, from, to, &mut one, &progress)?;
+                store.points(*tier, &selector, Window { from, to }, &mut one, &progress)?;
             }
             Ok(())
         };
@@ -260,7 +262,7 @@ impl Export {
                 })?;
             }
             Format::Csv => {
-                let series = store.find(&filter)?;
+                let series = store.find(&selector)?;
                 let tags = series.iter().filter_map(|series| series.names().ok());
                 let tags = tags.flat_map(|names| names.tags().map(|tag| tag.0.to_string()).collect::<Vec<_>>());
                 let tags: BTreeSet<String> = tags.collect();
@@ -293,7 +295,7 @@ fn is_broken_pipe(error: &anyhow::Error) -> bool {
     error.chain().any(|cause| io(cause) == Some(io::ErrorKind::BrokenPipe))
 }
 
-/// What `influx -import` needs before the points: the database and the retention policies.
+/// Returns the lines that `influx -import` needs before the points: the database and the retention policies.
 fn heading(config: &Config, database: &str, tiers: &[Tier]) -> String {
     let mut text = format!("# DDL\nCREATE DATABASE \"{database}\"\n");
     for tier in tiers {
@@ -303,14 +305,15 @@ fn heading(config: &Config, database: &str, tiers: &[Tier]) -> String {
     text + &format!("# DML\n# CONTEXT-DATABASE: {database}\n")
 }
 
-/// A bar on the terminal.
+/// A progress bar on the terminal.
 struct Bar {
     bar: ProgressBar,
     first: i64,
 }
 
 impl Bar {
-    /// One that goes with the time of what is exported; `None` when nobody looks, or there is nothing.
+    /// Creates a bar that follows the time of the exported points. Returns `None` if standard error is not a terminal
+    /// or the tier is empty.
     fn of_time(store: &Store, tier: Tier, from: i64, to: i64) -> Result<Option<Self>> {
         let Some((oldest, newest)) = store.span(tier)?.filter(|_| io::stderr().is_terminal()) else { return Ok(None) };
         let (first, end) = (from.max(oldest), to.min(newest));
@@ -345,15 +348,15 @@ pub struct Import {
     tier: Option<Tier>,
 }
 
-/// How many points are one transaction.
+/// Points per transaction.
 const CHUNK: usize = 20_000;
 
-/// The longest line that is believed, in bytes.
+/// Maximum length of a line, in bytes.
 const LONGEST: u64 = 1 << 20;
 
 impl Import {
     fn run(&self, config: &Config, now: i64) -> Result<ExitCode> {
-        let path = own(config)?;
+        let path = owned_path(config)?;
         let (name, input, length): (_, Box<dyn Read>, _) = if self.file == Path::new("-") {
             ("standard input".to_string(), Box::new(io::stdin()), 0)
         } else {
@@ -382,9 +385,9 @@ impl Import {
         let Importing { imported, old, bad, bad_lines, .. } = reader;
         let words = format!("imported {} from {name} into {}", count(imported, "point"), path.display());
         read.with_context(|| format!("{words}, then"))?;
-        tell(&words);
+        print_line(&words);
         if old > 0 {
-            tell(&format!(
+            print_line(&format!(
                 "{old} of them are older than [embedded] keeps points of their tier; the next run of a program removes them, unless keep_raw_days, keep_1h_days or keep_1d_days is raised first"
             ));
         }
@@ -401,20 +404,20 @@ impl Import {
     }
 }
 
-/// An import on its way.
+/// An import in progress.
 struct Importing<'a> {
     store: Store,
     config: &'a Config,
     now: i64,
-    /// The tier of the points that come now.
+    /// The tier of the points that are being read.
     tier: Tier,
-    /// What the person said that it is, whatever the lines say.
+    /// The tier given with `--tier`, which overrides the lines.
     only: Option<Tier>,
     points: Vec<Point>,
     imported: usize,
-    /// Older than is kept.
+    /// Number of imported points that are older than their tier keeps.
     old: usize,
-    /// The first lines that are no points, each with the reason.
+    /// The first lines that could not be read as points, each with the reason.
     bad: Vec<String>,
     bad_lines: usize,
 }

@@ -1,7 +1,7 @@
-//! Child processes: started with a time-out, read while they print, and never left behind.
+//! Runs child processes with a timeout, reads their output as it arrives, and leaves none behind.
 //!
-//! Each child leads a process group of its own and is killed with it, so that nothing that it started outlives
-//! the run: not one that ignores SIGTERM, not a grandchild that holds the pipe open.
+//! Each child leads its own process group, and the whole group is killed with it. So nothing that it started outlives
+//! the run: neither a process that ignores SIGTERM nor a grandchild that holds the pipe open.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -18,17 +18,17 @@ use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process_group, wa
 
 use crate::text::quote;
 
-/// Why a child process gave no answer that counts.
+/// Why a child process failed.
 #[derive(Debug)]
 pub enum Failure {
-    /// It could not be started; the program is missing or not executable.
+    /// It could not be started: the program is missing or not executable.
     Start(io::Error),
-    /// It had not ended after this long, and was killed.
+    /// It ran for this long and was killed.
     TimedOut(Duration),
-    /// It ended with something else than 0. Whatever it printed counts for nothing: a stream that was cut can be a
-    /// well-formed shorter one.
+    /// It exited with this status, not 0, and printed this text. Its output is discarded: a truncated stream can be
+    /// well-formed.
     Exit(ExitStatus, String),
-    /// What it printed was refused by the reader.
+    /// The reader refused its output.
     Output(anyhow::Error),
     /// The run itself was told to end.
     Interrupted,
@@ -40,8 +40,8 @@ impl fmt::Display for Failure {
             Self::Start(error) if error.kind() == io::ErrorKind::NotFound => write!(out, "was not found on PATH"),
             Self::Start(error) => write!(out, "cannot be started: {error}"),
             Self::TimedOut(limit) => write!(out, "gave no answer in {} s", (limit.as_secs_f64() * 10.0).round() / 10.0),
-            Self::Exit(status, words) if words.is_empty() => write!(out, "ended with {status} and printed nothing"),
-            Self::Exit(status, words) => write!(out, "ended with {status}: {}", quote(words)),
+            Self::Exit(status, printed) if printed.is_empty() => write!(out, "ended with {status} and printed nothing"),
+            Self::Exit(status, printed) => write!(out, "ended with {status}: {}", quote(printed)),
             Self::Output(error) => write!(out, "{error:#}"),
             Self::Interrupted => write!(out, "interrupted"),
         }
@@ -50,21 +50,23 @@ impl fmt::Display for Failure {
 
 impl std::error::Error for Failure {}
 
-/// How much of what a child prints is kept for the error message, in bytes.
+/// Maximum output of each stream kept for the error message, in bytes.
 const KEPT: usize = 4096;
 
-/// How long a pipe may stay open after the child ended and its group was killed: long enough to read what is in it,
-/// short enough for a grandchild that left the group with the pipe in its hand.
+/// How long to read a pipe after the child has ended and its group was killed: long enough to drain it, short enough if
+/// a grandchild has left the group and still holds the pipe.
 const GRACE: Duration = Duration::from_millis(300);
 
-/// How often a silent child is looked at.
+/// How often to check whether a silent child has ended.
 const TICK: Duration = Duration::from_millis(50);
 
-/// The process groups that run now, and whether the run was told to end.
+/// The process IDs of the running children, each the leader of its group.
 static GROUPS: Mutex<BTreeSet<i32>> = Mutex::new(BTreeSet::new());
+/// Whether the run was told to end.
 static ENDING: AtomicBool = AtomicBool::new(false);
 
-/// Ends every child process and keeps new ones from starting. For the end of a run that did not come by itself.
+/// Kills every child process and lets no new one start. Called if the run must end early: at the deadline or on a
+/// signal.
 pub fn end_all() {
     ENDING.store(true, Ordering::SeqCst);
     for pid in GROUPS.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).iter() {
@@ -74,11 +76,11 @@ pub fn end_all() {
     }
 }
 
-/// Runs `command` until it ends, at most until `deadline`, and hands its standard output to `read` piece by piece as
-/// it comes. Standard input is empty; standard error goes into the failure.
+/// Runs `command` until it ends, at most until `deadline`, and passes its standard output to `read` piece by piece as
+/// it arrives. Standard input is empty; standard error goes into the [`Failure`].
 ///
 /// # Errors
-/// A [`Failure`] unless the child ended with 0 and `read` took all that it printed.
+/// Returns a [`Failure`] unless the child exits with 0 and `read` accepts all of its output.
 pub fn run(
     command: &mut Command,
     deadline: Instant,
@@ -100,7 +102,7 @@ pub fn run(
     let mut err = child.child.stderr.take().expect("stderr was asked to be a pipe");
 
     let (mut out_open, mut err_open) = (true, true);
-    let mut words = [Vec::new(), Vec::new()];
+    let mut printed = [Vec::new(), Vec::new()];
     let mut refused = None;
     let mut buffer = vec![0; 64 * 1024];
     let mut ended_at = None;
@@ -123,7 +125,7 @@ pub fn run(
         if out_ready {
             let count = read_some(&mut out, &mut buffer);
             out_open = count > 0;
-            keep(&mut words[1], &buffer[..count]);
+            append_up_to_limit(&mut printed[1], &buffer[..count]);
             if refused.is_none() {
                 refused = read(&buffer[..count]).err();
             }
@@ -131,7 +133,7 @@ pub fn run(
         if err_ready {
             let count = read_some(&mut err, &mut buffer);
             err_open = count > 0;
-            keep(&mut words[0], &buffer[..count]);
+            append_up_to_limit(&mut printed[0], &buffer[..count]);
         }
         if !out_ready && !err_ready && ended_at.is_none() && child.has_ended() {
             ended_at = Some(Instant::now());
@@ -142,14 +144,16 @@ pub fn run(
     let status = child.reap().map_err(Failure::Start)?;
     if !status.success() {
         // cloud_status prints its errors on standard output.
-        let words = words.iter().find(|words| !words.trim_ascii().is_empty()).map_or(&[][..], |words| words);
-        let words = String::from_utf8_lossy(words.trim_ascii()).into_owned();
-        return Err(Failure::Exit(status, words));
+        let printed =
+            printed.iter().find(|printed| !printed.trim_ascii().is_empty()).map_or(&[][..], |printed| printed);
+        let printed = String::from_utf8_lossy(printed.trim_ascii()).into_owned();
+        return Err(Failure::Exit(status, printed));
     }
     refused.map_or(Ok(()), |error| Err(Failure::Output(error)))
 }
 
-/// Waits for a child whose pipes are closed. That is as a rule its end; one that closed them and lives on has its time too.
+/// Waits for the end of a child whose pipes are closed. Usually it has ended; one that closed them and runs on is given
+/// until the deadline.
 fn wait_for_end(child: &Group, started: Instant, deadline: Instant) -> Result<(), Failure> {
     let mut pause = Duration::from_micros(50);
     while !child.has_ended() {
@@ -165,19 +169,19 @@ fn wait_for_end(child: &Group, started: Instant, deadline: Instant) -> Result<()
     Ok(())
 }
 
-/// Which of the two pipes can be read from without waiting, after at most `limit`.
+/// Waits at most `limit`, which is under 1 s, and returns which of the two pipes can be read without blocking.
 fn wait_readable(out: Option<&impl AsFd>, err: Option<&impl AsFd>, limit: Duration) -> (bool, bool) {
     let limit = Timespec { tv_sec: 0, tv_nsec: limit.subsec_nanos().into() };
     let mut fds = Vec::with_capacity(2);
     fds.extend(out.map(|out| PollFd::new(out, PollFlags::IN)));
     fds.extend(err.map(|err| PollFd::new(err, PollFlags::IN)));
-    // Interrupted by a signal counts as nothing to read: the caller's loop comes round.
+    // If a signal interrupts it, neither pipe is ready and the caller's loop tries again.
     let _ = poll(&mut fds, Some(&limit));
     let mut ready = fds.iter().map(|fd| !fd.revents().is_empty());
     (out.is_some() && ready.next() == Some(true), err.is_some() && ready.next() == Some(true))
 }
 
-/// Reads what is there. A pipe that cannot be read any more counts as closed.
+/// Reads the available bytes and returns their number; 0 if the pipe is closed or broken.
 fn read_some(pipe: &mut impl Read, buffer: &mut [u8]) -> usize {
     loop {
         match pipe.read(buffer) {
@@ -187,12 +191,12 @@ fn read_some(pipe: &mut impl Read, buffer: &mut [u8]) -> usize {
     }
 }
 
-fn keep(words: &mut Vec<u8>, more: &[u8]) {
-    let room = KEPT - words.len();
-    words.extend_from_slice(&more[..more.len().min(room)]);
+fn append_up_to_limit(printed: &mut Vec<u8>, more: &[u8]) {
+    let room = KEPT - printed.len();
+    printed.extend_from_slice(&more[..more.len().min(room)]);
 }
 
-/// A child that leads its own process group; the group is killed and the child reaped when this is dropped.
+/// A child that leads its own process group. On drop, the group is killed and the child reaped.
 struct Group {
     child: Child,
     pid: Pid,
@@ -206,18 +210,18 @@ impl Group {
         Self { child, pid, reaped: false }
     }
 
-    /// Whether the child has ended. It is left unreaped, so that its number still means its group.
+    /// Returns whether the child has ended. Does not reap it, so that its process ID still names its group.
     fn has_ended(&self) -> bool {
         let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
         !matches!(waitid(WaitId::Pid(self.pid), options), Ok(None))
     }
 
     fn kill(&self) {
-        // Fails only when nobody is left.
+        // It fails only if no process of the group is left.
         let _ = kill_process_group(self.pid, Signal::KILL);
     }
 
-    /// Kills what is left of the group and returns how the child ended.
+    /// Kills the rest of the group and returns the child's exit status.
     fn reap(&mut self) -> io::Result<ExitStatus> {
         if !self.reaped {
             self.kill();

@@ -1,50 +1,49 @@
-//! One way to ask over HTTP: with a time-out, a limit to what is read, verified TLS, no redirects, and no address in an
-//! error that could carry a secret.
+//! The HTTP client: with a timeout, a size limit, verified TLS, no redirects, and no secret from a URL in an error.
 
 use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 pub use url::Url;
 
-/// The most that is read of an answer by default, in bytes.
-const LONGEST: usize = 256 << 20;
+/// Default maximum size of a response, in bytes.
+const MAX_BYTES: usize = 256 << 20;
 
-/// Asks servers; one for many questions, since it keeps connections and has read the certificates.
+/// An HTTP client. Use one for many requests: it keeps connections open and reads the certificates only once.
 #[derive(Debug)]
 pub struct Client {
     http: backend::Http,
-    longest: usize,
+    max_bytes: usize,
 }
 
 impl Client {
-    /// A client without connections.
+    /// Creates a client; it opens no connection yet.
     ///
     /// # Errors
-    /// When the machine's certificates cannot be read, or the program was built without HTTP.
+    /// Fails if the machine's certificates cannot be read, or the program was built without HTTP.
     pub fn new() -> Result<Self> {
-        Ok(Self { http: backend::new()?, longest: LONGEST })
+        Ok(Self { http: backend::new()?, max_bytes: MAX_BYTES })
     }
 
-    /// One that reads at most so many bytes of an answer.
+    /// Sets the maximum size of a response, in bytes.
     #[must_use]
-    pub fn reading_at_most(self, longest: usize) -> Self {
-        Self { longest, ..self }
+    pub fn reading_at_most(self, max_bytes: usize) -> Self {
+        Self { max_bytes, ..self }
     }
 
-    /// The body of `url`, asked with GET.
+    /// Sends a GET request and returns the response's body.
     ///
     /// # Errors
-    /// When it does not come in time, has another status than 200, or is too large.
+    /// Fails if the response does not arrive within `timeout`, its status is not 200, or its body is too large.
     pub fn get(&self, url: &Url, timeout: Duration) -> Result<Vec<u8>> {
-        backend::get(&self.http, url, timeout, self.longest).with_context(|| format!("GET {}", shown(url)))
+        backend::get(&self.http, url, timeout, self.max_bytes).with_context(|| format!("GET {}", redacted(url)))
     }
 
-    /// The answer of `url` to a form.
+    /// Posts a URL-encoded form and returns the response's body.
     ///
     /// # Errors
     /// As [`Client::get`].
     pub fn post(&self, url: &Url, form: String, timeout: Duration) -> Result<Vec<u8>> {
-        backend::post(&self.http, url, form, timeout, self.longest).with_context(|| format!("POST {}", shown(url)))
+        backend::post(&self.http, url, form, timeout, self.max_bytes).with_context(|| format!("POST {}", redacted(url)))
     }
 }
 
@@ -62,7 +61,7 @@ mod backend {
     pub type Http = Client;
 
     pub fn new() -> Result<Http> {
-        // Fails only when it was done before.
+        // It fails only if a provider is installed already.
         let _ = rustls::crypto::ring::default_provider().install_default();
         Client::builder()
             .user_agent(concat!("gridmon/", env!("CARGO_PKG_VERSION")))
@@ -71,24 +70,24 @@ mod backend {
             .context("HTTP client")
     }
 
-    pub fn get(http: &Http, url: &Url, timeout: Duration, longest: usize) -> Result<Vec<u8>> {
-        fetch(http.get(url.clone()), timeout, longest)
+    pub fn get(http: &Http, url: &Url, timeout: Duration, max_bytes: usize) -> Result<Vec<u8>> {
+        fetch(http.get(url.clone()), timeout, max_bytes)
     }
 
-    pub fn post(http: &Http, url: &Url, form: String, timeout: Duration, longest: usize) -> Result<Vec<u8>> {
+    pub fn post(http: &Http, url: &Url, form: String, timeout: Duration, max_bytes: usize) -> Result<Vec<u8>> {
         let request = http.post(url.clone()).header("Content-Type", "application/x-www-form-urlencoded").body(form);
-        fetch(request, timeout, longest)
+        fetch(request, timeout, max_bytes)
     }
 
-    fn fetch(request: RequestBuilder, timeout: Duration, longest: usize) -> Result<Vec<u8>> {
-        let answer = request.timeout(timeout).send().map_err(reqwest::Error::without_url);
-        let answer =
-            answer.with_context(|| format!("no answer within {} s", (timeout.as_secs_f64() * 10.0).round() / 10.0))?;
-        let status = answer.status().as_u16();
+    fn fetch(request: RequestBuilder, timeout: Duration, max_bytes: usize) -> Result<Vec<u8>> {
+        let response = request.timeout(timeout).send().map_err(reqwest::Error::without_url);
+        let response = response
+            .with_context(|| format!("no answer within {} s", (timeout.as_secs_f64() * 10.0).round() / 10.0))?;
+        let status = response.status().as_u16();
         let mut body = Vec::new();
-        answer.take(longest as u64 + 1).read_to_end(&mut body).context("the answer broke off")?;
+        response.take(max_bytes as u64 + 1).read_to_end(&mut body).context("the answer broke off")?;
         ensure!(status == 200, "HTTP {status} {}", quote(&String::from_utf8_lossy(&body[..body.len().min(1000)])));
-        ensure!(body.len() <= longest, "answer of over {longest} bytes");
+        ensure!(body.len() <= max_bytes, "answer of over {max_bytes} bytes");
         Ok(body)
     }
 }
@@ -115,25 +114,14 @@ mod backend {
     }
 }
 
-/// Whether this build can ask over HTTP.
+/// Whether this build contains the HTTP client (feature `http`).
 pub const AVAILABLE: bool = cfg!(feature = "http");
 
-/// An address without login and query, for messages.
-fn shown(url: &Url) -> String {
+/// Returns a URL without login and query, for messages.
+fn redacted(url: &Url) -> String {
     let mut url = url.clone();
     let _ = url.set_username("");
     let _ = url.set_password(None);
     url.set_query(None);
     url.to_string()
-}
-
-/// An address of the config: `http://` or `https://`, without a login.
-///
-/// # Errors
-/// When it is none, or carries a login.
-pub fn address(text: &str) -> Result<Url> {
-    let url = Url::parse(text).ok().filter(|url| matches!(url.scheme(), "http" | "https"));
-    let url = url.context("is no http:// or https:// address")?;
-    ensure!(url.username().is_empty() && url.password().is_none(), "carries a login, which would show in logs");
-    Ok(url)
 }

@@ -1,4 +1,4 @@
-//! What programs ask of the operating system: child processes, HTTP, files, the host's name.
+//! Access to the operating system: child processes, HTTP, files, the host's name.
 
 pub mod command;
 pub mod files;

@@ -1,52 +1,53 @@
 //! The only place where the parts meet: all sections of config.cfg, all measurements, all sinks and stores.
 
-use std::collections::BTreeMap;
-use std::fs::File;
-use std::io::Read;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::Result;
 
-use crate::config::{Section, Sections};
-use crate::frame::{self, Setup};
+use crate::config::{self, Sections};
+use crate::frame::{self, Program, Setup, state};
 use crate::model::{self, Catalog};
-use crate::monitors::grid;
-use crate::os::files::host_name;
+use crate::monitors;
 use crate::sinks::embedded;
 use crate::sinks::graphite::{carbon, render};
 use crate::sources::{cloud_scheduler, htcondor};
 use crate::{dashboard, spool};
 
+mod grid;
 mod pages;
+mod sections;
 mod sinks;
 mod stores;
 
+pub use self::grid::Grid;
 pub use self::pages::pages;
+use self::sections::Timing;
+pub use self::sections::{READERS, SECTIONS};
 pub use self::sinks::{roles, sinks, store_path};
 pub use self::stores::reader;
 
 /// Every measurement of this build.
 pub const CATALOG: Catalog = Catalog::new(&MEASUREMENTS);
 
-const MEASUREMENTS: [&model::Measurement; grid::MEASUREMENTS.len() + 2] = {
-    let mut all = [&model::COVERAGE; grid::MEASUREMENTS.len() + 2];
+const MEASUREMENTS: [&model::Measurement; monitors::grid::MEASUREMENTS.len() + 2] = {
+    let mut all = [&model::COVERAGE; monitors::grid::MEASUREMENTS.len() + 2];
     let mut at = 0;
-    while at < grid::MEASUREMENTS.len() {
-        all[at] = grid::MEASUREMENTS[at];
+    while at < monitors::grid::MEASUREMENTS.len() {
+        all[at] = monitors::grid::MEASUREMENTS[at];
         at += 1;
     }
     all[at + 1] = &frame::report::RUN;
     all
 };
 
-/// Reads the config for a cron program, and makes what the frame needs of it.
+/// Reads the config for a program, and makes what the frame needs of it.
 ///
 /// # Errors
 /// As [`Config::load`].
-pub fn load(path: Option<&Path>) -> Result<(Config, Setup)> {
-    let config = Config::load(path)?;
-    let setup = config.setup();
+pub fn load(path: Option<&Path>, program: &Program) -> Result<(Config, Setup)> {
+    let sections = config::open(path, SECTIONS)?;
+    let config = Config::read(&sections)?;
+    let setup = config.setup(sections::timing(&sections, SECTIONS, program.name)?);
     Ok((config, setup))
 }
 
@@ -75,22 +76,6 @@ pub struct Config {
     pub state_directory: Option<PathBuf>,
 }
 
-/// `[grid]`: what the points are filed under, and how a run behaves.
-#[derive(Debug)]
-pub struct Grid {
-    /// The grid's name, the `G` of `grids.G.…`; the first label of this host's name by default.
-    pub name: String,
-    /// A run ends after this many seconds at the latest, sources 15 s earlier; 50 by default.
-    pub deadline_seconds: u64,
-    /// Whether `util.live_hosts.G.HOST` is sent for each live virtual machine: `send` or `skip` (default). It makes a
-    /// new Graphite metric for every machine that ever ran.
-    pub live_hosts: bool,
-}
-
-/// The sections that QMonit's config.cfg had for servers; valid, and read by the programs that need them.
-const CREDENTIALS: [&str; 4] =
-    ["credentials", "credentials_elasticsearch", "credentials_monit_grafana", "credentials_adcmon"];
-
 impl Config {
     /// Reads the first of `path`, `./config.cfg` and `/etc/gridmon/config.cfg`; the defaults when there is none.
     ///
@@ -98,44 +83,7 @@ impl Config {
     /// When `path` is given and cannot be read, when the file is open to the wrong people, and for every mistake in it,
     /// with the line and the nearest name that would be right.
     pub fn load(path: Option<&Path>) -> Result<Self> {
-        let found = match path {
-            Some(path) => Some((path, File::open(path).with_context(|| path.display().to_string())?)),
-            None => ["config.cfg", "/etc/gridmon/config.cfg"]
-                .iter()
-                .map(Path::new)
-                .find_map(|path| match File::open(path) {
-                    Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
-                    opened => Some(opened.with_context(|| path.display().to_string()).map(|file| (path, file))),
-                })
-                .transpose()?,
-        };
-        let Some((path, mut file)) = found else {
-            return Self::parse("", "config.cfg").map(|(config, _)| config);
-        };
-        let name = path.display().to_string();
-        let owner = file.metadata().with_context(|| name.clone())?;
-        let (uid, mode) = (rustix::process::geteuid().as_raw(), owner.mode());
-        ensure!(owner.is_file(), "{name}: not a file");
-        ensure!(
-            owner.uid() == uid || owner.uid() == 0,
-            "{name}: belongs to user {}, who could make it run any command; give it to root or to user {uid}: chown {uid} {name}",
-            owner.uid()
-        );
-        ensure!(
-            mode & 0o022 == 0,
-            "{name}: others than its owner can write it (mode {:04o}), and it names commands: chmod go-w {name}",
-            mode & 0o7777
-        );
-        let mut text = String::new();
-        file.read_to_string(&mut text).with_context(|| format!("{name}: not a text in UTF-8"))?;
-        let (mut config, holds_secrets) = Self::parse(&text, &name)?;
-        config.path = Some(path.to_path_buf());
-        ensure!(
-            !holds_secrets || mode & 0o007 == 0,
-            "{name}: holds a password or token that everybody can read (mode {:04o}): chmod o= {name}",
-            mode & 0o7777
-        );
-        Ok(config)
+        Self::read(&config::open(path, SECTIONS)?)
     }
 
     /// Reads the text of a config.cfg called `name`; also tells whether a secret is written in it.
@@ -143,49 +91,41 @@ impl Config {
     /// # Errors
     /// For every mistake in it, as [`Config::load`].
     pub fn parse(text: &str, name: &str) -> Result<(Self, bool)> {
-        let mut sections = Sections::read(text, name)?;
-        let config = Self::from_sections(&mut sections)?;
-        let holds_secrets = sections.holds_secrets();
-        sections.finish(&CREDENTIALS)?;
-        Ok((config, holds_secrets))
+        let sections = Sections::read(text, name, SECTIONS)?;
+        Ok((Self::read(&sections)?, sections.holds_secrets()))
     }
 
-    fn from_sections(sections: &mut Sections) -> Result<Self> {
-        let grid = Grid::read(sections.section("grid"))?;
-        let graphite = crate::sinks::graphite::render::Config::read(sections.section("graphite"))?;
-        #[cfg(not(feature = "http"))]
-        sections.section("graphite").needs_http("url")?;
-        let (htcondor, cloud_scheduler) = {
-            // A file that names one of the two sources means that one; one that names neither means both.
-            let neither = !sections.contains("htcondor") && !sections.contains("cloud_scheduler");
-            let (with_htcondor, with_clouds) =
-                (neither || sections.contains("htcondor"), neither || sections.contains("cloud_scheduler"));
-            let rules = htcondor::Rules::read(sections.section("job_types"))?;
-            let htcondor = htcondor::Config::read(sections.section("htcondor"), rules)?;
-            let clouds = cloud_scheduler::Config::read(sections.section("cloud_scheduler"))?;
-            (with_htcondor.then_some(htcondor), with_clouds.then_some(clouds))
-        };
+    fn read(sections: &Sections) -> Result<Self> {
+        let grid = Grid::read(&sections.values(&grid::SECTION))?;
+        let graphite = render::Config::read(&sections.values(&render::SECTION))?;
+        let rules = htcondor::Rules::read(&sections.values(&htcondor::rules::SECTION))?;
+        let htcondor = htcondor::Config::read(&sections.values(&htcondor::SECTION), rules)?;
+        let clouds = cloud_scheduler::Config::read(&sections.values(&cloud_scheduler::SECTION))?;
+        // A file that names one of the two sources means that one; one that names neither means both.
+        let has = |section| sections.contains(section);
+        let neither = !has(&htcondor::SECTION) && !has(&cloud_scheduler::SECTION);
         Ok(Self {
-            path: None,
+            path: sections.path().map(Path::to_path_buf),
             grid,
-            htcondor,
-            cloud_scheduler,
-            carbon: carbon::Config::read(sections.section("carbon"), graphite.clone())?,
-            dashboard: dashboard::Config::read(sections.section("dashboard"))?,
+            htcondor: (neither || has(&htcondor::SECTION)).then_some(htcondor),
+            cloud_scheduler: (neither || has(&cloud_scheduler::SECTION)).then_some(clouds),
+            carbon: carbon::Config::read(&sections.values(&carbon::SECTION), graphite.clone())?,
+            dashboard: dashboard::Config::read(&sections.values(&dashboard::config::SECTION))?,
             graphite,
-            embedded: embedded::Config::read(sections.section("embedded"))?,
-            spool: spool::Config::read(sections.section("spool"))?,
-            state_directory: sections.section("state").path("directory")?,
+            embedded: embedded::Config::read(&sections.values(&embedded::SECTION))?,
+            spool: spool::Config::read(&sections.values(&spool::SECTION))?,
+            state_directory: state::read(&sections.values(&state::SECTION))?,
         })
     }
 
     /// The parts that a program's frame needs.
-    pub fn setup(&self) -> Setup {
+    fn setup(&self, timing: Timing) -> Setup {
         let (carbon, embedded) = (self.carbon.clone(), self.embedded.clone());
         Setup {
             config_path: self.path.clone(),
             scope: self.grid.name.clone(),
-            deadline_seconds: Some(self.grid.deadline_seconds),
+            deadline_seconds: timing.deadline_seconds,
+            interval_seconds: timing.interval_seconds,
             state_directory: self.state_directory.clone(),
             spool: self.spool.clone(),
             catalog: CATALOG,
@@ -193,33 +133,13 @@ impl Config {
             sinks: Box::new(move |state| sinks::selected(carbon.as_ref(), &embedded, state)),
         }
     }
-
-    /// The keys of each section that are read, for the test that holds config.cfg.example to them.
-    #[doc(hidden)]
-    pub fn keys() -> BTreeMap<String, Vec<&'static str>> {
-        let mut sections = Sections::read("", "config.cfg").expect("an empty text has no mistakes");
-        Self::from_sections(&mut sections).expect("the defaults have no mistakes");
-        sections.keys()
-    }
-}
-
-impl Grid {
-    fn read(section: &mut Section) -> Result<Self> {
-        let host = host_name();
-        let deadline_seconds = section.number("deadline_seconds", 50)?;
-        section.check("deadline_seconds", (2..=3600).contains(&deadline_seconds), "2 to 3600 seconds")?;
-        Ok(Self {
-            name: section.text("name")?.unwrap_or(if host.is_empty() { "grid".into() } else { host }),
-            deadline_seconds,
-            live_hosts: section.word("live_hosts", &[("skip", false), ("send", true)])?,
-        })
-    }
 }
 
 #[cfg(test)]
 mod tests {
+    use super::sections::timing;
     use super::*;
-    use crate::config::Secret;
+    use crate::config::{Key, Kind, Secret, Section, Unset};
 
     fn error(text: &str) -> String {
         format!("{:#}", Config::parse(text, "c.cfg").expect_err(text))
@@ -339,5 +259,67 @@ mod tests {
             assert!(!error(text).contains("hunter2"), "{}", error(text));
         }
         assert_eq!(format!("{:?}", Secret("hunter2".into())), "***");
+    }
+
+    /// The test of features: `cargo test --no-default-features --lib setup` runs it in the smallest build.
+    #[test]
+    fn every_build_accepts_every_valid_file() {
+        for text in [
+            include_str!("../../config.cfg.example"),
+            "[graphite]\ntimeout_seconds = 5",
+            "[graphite]\nurl = https://graphite.example.org/\n[carbon]\nhost = a\nacknowledge = readback",
+            "[dashboard]\ntitle = My grids\nread = graphite",
+            "[cloud_scheduler]\nurl = http://csv1:8111/clusters.json",
+        ] {
+            Config::parse(text, "c.cfg").unwrap();
+        }
+        assert_eq!(
+            error("[graphite]\ntimeout_second = 5"),
+            "c.cfg line 2: [graphite] has no key \"timeout_second\"; did you mean timeout_seconds?"
+        );
+        assert_eq!(error("[dashbord]\ntitle = a"), "c.cfg line 1: [dashbord] is no section; did you mean dashboard?");
+    }
+
+    #[test]
+    fn each_program_has_the_deadline_and_interval_of_the_section_that_owns_it() {
+        const TIMES: [Key; 2] = [
+            Key::new("deadline_seconds", Kind::Seconds(2, 3600), Unset::Default("50"), ""),
+            Key::new("interval_seconds", Kind::Seconds(10, 3600), Unset::Default("60"), ""),
+        ];
+        const GRID: Section = Section::new("grid", "", &TIMES).owning(&["collect-grid"]);
+        const PANDA: Section = Section::new("panda", "", &TIMES).owning(&["collect-panda", "write-datadisk"]);
+        let timing = |text: &str, program: &str| {
+            let declared: &[&'static Section] = &[&GRID, &PANDA];
+            let timing = timing(&Sections::read(text, "c.cfg", declared).unwrap(), declared, program).unwrap();
+            (timing.deadline_seconds, timing.interval_seconds)
+        };
+        let both = "[grid]\ndeadline_seconds = 20\n[panda]\ndeadline_seconds = 120\ninterval_seconds = 600\n";
+        assert_eq!(timing(both, "collect-grid"), (Some(20), None));
+        assert_eq!(timing(both, "collect-panda"), (Some(120), Some(600)));
+        assert_eq!(timing(both, "write-datadisk"), (Some(120), Some(600)));
+        // Without the keys a program has its own times, and so has one that no section owns.
+        assert_eq!(timing("[grid]\n", "collect-grid"), (None, None));
+        assert_eq!(timing(both, "cloud-monitor"), (None, None));
+    }
+
+    #[test]
+    fn the_programs_times_come_from_the_config() {
+        let program = Program {
+            name: "collect-grid",
+            interval_seconds: 60,
+            deadline_seconds: 50,
+            sources: &[],
+            measurements: &[],
+        };
+        let path =
+            Path::new(env!("CARGO_MANIFEST_DIR")).join("target").join(format!("times-{}.cfg", std::process::id()));
+        std::fs::write(&path, "[grid]\ninterval_seconds = 10\ndeadline_seconds = 9\n").unwrap();
+        std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o640)).unwrap();
+        let (config, setup) = load(Some(&path), &program).unwrap();
+        std::fs::remove_file(&path).unwrap();
+        assert_eq!((setup.deadline_seconds, setup.interval_seconds), (Some(9), Some(10)));
+        assert_eq!((config.grid.deadline_seconds, config.grid.interval_seconds), (9, 10));
+        let out_of_range = "c.cfg line 2: [grid] interval_seconds: \"9\" is not 10 to 3600 seconds";
+        assert_eq!(error("[grid]\ninterval_seconds = 9"), out_of_range);
     }
 }

@@ -15,11 +15,38 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail, ensure};
 use serde::{Deserialize, Deserializer};
 
-use crate::config::Section;
+use crate::config::{Key, Kind, Section, Unset, Values};
 use crate::os::command;
 use crate::os::http::{self, Url};
 use crate::problem::Problem;
 use crate::text::quote;
+
+/// `[cloud_scheduler]`.
+pub const SECTION: Section = Section::new(
+    "cloud_scheduler",
+    "Asks Cloud Scheduler for its clouds and their virtual machines.",
+    &[
+        Key::new(
+            "command",
+            Kind::Command,
+            Unset::Default("cloud_status -aj"),
+            "The command that prints the clouds. Leave out this section when there is no Cloud Scheduler, [htcondor] when \
+             there is no HTCondor; without both, both are asked.",
+        ),
+        Key::new(
+            "url",
+            Kind::Url,
+            Unset::Absent("http://csv1.example.org:8111/clusters.json"),
+            "Where Cloud Scheduler serves the same; asked instead of the command.",
+        ),
+        Key::new(
+            "timeout_seconds",
+            Kind::Seconds(1, 3600),
+            Unset::Default("20"),
+            "How long the answer may take, in seconds.",
+        ),
+    ],
+);
 
 /// `[cloud_scheduler]`.
 #[derive(Clone, Debug)]
@@ -37,15 +64,12 @@ impl Config {
     ///
     /// # Errors
     /// When a value is not what its key asks for.
-    pub fn read(section: &mut Section) -> Result<Self> {
-        let command = section.text("command")?;
-        let command = super::split_command(command.as_deref().unwrap_or("cloud_status -aj"))
-            .map_err(|error| section.error("command", error))?;
-        let url = section.text("url")?.map(|url| http::address(&url)).transpose();
-        let url = url.map_err(|error| section.error("url", error))?;
-        let timeout_seconds = section.number("timeout_seconds", 20)?;
-        section.check("timeout_seconds", (1..=3600).contains(&timeout_seconds), "1 to 3600 seconds")?;
-        Ok(Self { command, url, timeout_seconds })
+    pub fn read(values: &Values) -> Result<Self> {
+        Ok(Self {
+            command: values.command("command")?,
+            url: values.url("url")?,
+            timeout_seconds: values.number("timeout_seconds")?,
+        })
     }
 }
 

@@ -1,4 +1,4 @@
-//! One batch as the bytes of its file.
+//! Encodes a batch as the bytes of its file, and decodes it.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -9,33 +9,33 @@ use serde::{Deserialize, Serialize};
 
 use crate::model::Point;
 
-/// The points of one run with what it takes to deliver them later.
+/// The points of one run and the header needed to deliver them later.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Batch {
-    /// What it is about.
+    /// Its header.
     pub header: Header,
-    /// Its points, sound and sorted.
+    /// Its points, valid and sorted.
     pub points: Vec<Point>,
 }
 
-/// What a batch is about.
+/// The header of a batch: origin, time and destination of its points.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Header {
     /// The program that collected it.
     pub program: String,
-    /// The grid it collected.
+    /// The grid that the program watched.
     pub grid: String,
-    /// The slot, in unix seconds.
+    /// The time slot, in unix seconds.
     pub time: i64,
-    /// The retention tier the points belong to: `raw`, `1h`, `1d`.
+    /// The retention tier of the points: `raw`, `1h` or `1d`.
     pub tier: String,
-    /// The database they go to, where a sink has several; empty for the config's own.
+    /// The database for sinks that have several; empty for the one in the config.
     pub database: String,
-    /// The sinks that owe an acknowledgement when it is published.
+    /// The sinks that must acknowledge the batch.
     pub sinks: BTreeSet<String>,
 }
 
-/// The header as the file has it.
+/// The header as stored in the file.
 #[derive(Serialize, Deserialize)]
 struct FileHeader {
     #[serde(flatten)]
@@ -51,31 +51,31 @@ enum Encoding {
     Zstd,
 }
 
-/// The format of the files.
+/// The version of the file format.
 const VERSION: u32 = 1;
 
-/// What a file begins with.
+/// The first word of every file.
 const MAGIC: &str = "gridmon-batch";
 
-/// Bodies from this size on are compressed, in bytes.
-const LARGE: usize = 64 * 1024;
+/// Minimum size of a body that is compressed, in bytes.
+const COMPRESSED_FROM: usize = 64 * 1024;
 
-/// The largest body that is believed, in bytes, before and after it is uncompressed.
-pub(super) const LARGEST: u64 = 512 << 20;
+/// Maximum size of a body that is read, in bytes, both compressed and uncompressed.
+pub(super) const MAX_BODY: u64 = 512 << 20;
 
 impl Batch {
-    /// The batch as the bytes of its file.
+    /// Encodes the batch as the bytes of its file.
     ///
     /// # Errors
-    /// When it is larger than what would be read again.
+    /// Fails if the body is larger than [`Batch::decode`] accepts, 512 MiB.
     pub fn encode(&self) -> Result<Vec<u8>> {
         let mut body = String::new();
         for point in &self.points {
             body.push_str(&point.line());
             body.push('\n');
         }
-        ensure!(body.len() as u64 <= LARGEST, "{} bytes are too many for one batch", body.len());
-        let (encoding, body) = if body.len() < LARGE {
+        ensure!(body.len() as u64 <= MAX_BODY, "{} bytes are too many for one batch", body.len());
+        let (encoding, body) = if body.len() < COMPRESSED_FROM {
             (Encoding::Plain, body.into_bytes())
         } else {
             (Encoding::Zstd, zstd::bulk::compress(body.as_bytes(), 1).context("zstd")?)
@@ -89,10 +89,10 @@ impl Batch {
         Ok(bytes)
     }
 
-    /// Reads the bytes of a file.
+    /// Decodes the bytes of a file.
     ///
     /// # Errors
-    /// [`Unreadable`] when they are torn, foreign or of a newer version.
+    /// Returns [`Unreadable`] if they are torn, foreign or of a newer version.
     pub fn decode(bytes: &[u8]) -> Result<Self, Unreadable> {
         let bad = |error: anyhow::Error| Unreadable::Bad(format!("{error:#}"));
         let mut parts = bytes.splitn(4, |byte| *byte == b' ');
@@ -122,22 +122,22 @@ impl Batch {
             Encoding::Plain => text = String::from_utf8(body.to_vec()).context("its body")?,
             Encoding::Zstd => {
                 let decoder = zstd::stream::read::Decoder::new(body).context("its body")?;
-                decoder.take(LARGEST + 1).read_to_string(&mut text).context("its body")?;
+                decoder.take(MAX_BODY + 1).read_to_string(&mut text).context("its body")?;
             }
         }
-        ensure!(text.len() as u64 <= LARGEST, "its body is over {LARGEST} bytes");
+        ensure!(text.len() as u64 <= MAX_BODY, "its body is over {MAX_BODY} bytes");
         let points: Vec<_> = text.lines().map(Point::from_line).collect::<Result<_>>()?;
         ensure!(points.len() == header.points, "it has {} points and says {}", points.len(), header.points);
         Ok(Self { header: header.header, points })
     }
 }
 
-/// Why a file is no batch that can be sent.
+/// Why a file cannot be read as a batch.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Unreadable {
-    /// Written by a newer version, which can send it: it waits.
+    /// A newer gridmon wrote it, in this format version, and can send it. The file waits.
     Newer(u32),
-    /// Torn, foreign or changed: it goes aside.
+    /// It is torn, foreign or was changed, for this reason. The file is quarantined.
     Bad(String),
 }
 

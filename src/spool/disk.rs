@@ -1,4 +1,4 @@
-//! The file operations that a spool is made of, and a directory of the file system that does them.
+//! The file operations of a spool, and a directory of the file system that implements them.
 
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, ErrorKind, Read, Write};
@@ -9,35 +9,35 @@ use std::time::{Duration, SystemTime};
 use anyhow::{Context, Result};
 use serde::Serialize;
 
-use super::batch::LARGEST;
+use super::batch::MAX_BODY;
 use super::{BAD, BATCH, Entry, WHY};
 
-/// The file operations that a spool is made of, so that crashes can be simulated between any two of them.
+/// The file operations of a spool. A trait, so that tests can simulate a crash between any two of them.
 pub trait Disk: Sync {
-    /// What keeps a batch from being sent by others while it lives.
+    /// Keeps other processes from sending a batch until it is dropped.
     type Claim;
-    /// Makes a file that must not exist, writes and syncs it, and holds it for its maker alone.
+    /// Creates a file that must not exist, writes and syncs it, and claims it exclusively.
     fn create(&self, name: &str, bytes: &[u8]) -> io::Result<Self::Claim>;
-    /// Holds a file together with others that do the same; `None` when its maker holds it.
+    /// Takes a shared claim on a file. Returns `None` if its creator still holds the exclusive claim.
     fn claim(&self, name: &str) -> io::Result<Option<Self::Claim>>;
-    /// Locks a name against every other process, and makes its age zero; `None` when one of them has it. Dropped or killed,
-    /// it is free again.
+    /// Takes an exclusive lock and resets its age. Returns `None` if another process holds it. Released on drop or
+    /// process exit.
     fn lock(&self, name: &str) -> io::Result<Option<Self::Claim>>;
     /// Renames a file.
     fn rename(&self, from: &str, to: &str) -> io::Result<()>;
-    /// Syncs the directory: what was renamed, made and removed is so after a crash.
+    /// Syncs the directory, so that earlier creations, renames and removals survive a crash.
     fn sync(&self) -> io::Result<()>;
-    /// Hands the name and size of every file to `each`, in any order.
+    /// Calls `each` with the name of every file, in any order.
     fn list(&self, each: &mut dyn FnMut(&str)) -> io::Result<()>;
     /// Reads a file.
     fn read(&self, name: &str) -> io::Result<Vec<u8>>;
     /// Removes a file.
     fn remove(&self, name: &str) -> io::Result<()>;
-    /// Whether there is such a file.
+    /// Returns whether a file exists.
     fn exists(&self, name: &str) -> bool;
-    /// How long ago a file was last written.
+    /// Returns the time since a file was last written.
     fn age(&self, name: &str) -> io::Result<Duration>;
-    /// How full the disk is, in percent.
+    /// Returns how full the disk is, in percent.
     fn percent_full(&self) -> io::Result<u64>;
 }
 
@@ -48,25 +48,25 @@ pub struct Directory {
 }
 
 impl Directory {
-    /// The directory at `path`, made with its `bad/` when they are not there.
+    /// Opens the directory at `path`. Creates it and its `bad/` if they do not exist.
     ///
     /// # Errors
-    /// When it cannot be made or is somebody else's.
+    /// Fails if it cannot be created, for instance below another user's directory.
     pub fn open(path: &Path) -> Result<Self> {
         let made = DirBuilder::new().recursive(true).mode(0o750).create(path.join(BAD));
         made.with_context(|| format!("spool {}", path.display()))?;
         Ok(Self::at(path))
     }
 
-    /// The directory at `path` as it is, for who only looks: nothing is made.
+    /// Opens the directory at `path` for a reader; creates nothing.
     pub fn at(path: &Path) -> Self {
         Self { path: path.to_path_buf() }
     }
 
-    /// What was put into `bad/`, sorted by name, oldest first; empty when there is no such folder.
+    /// Returns the files in `bad/`, sorted by name, oldest first; empty if the folder does not exist.
     ///
     /// # Errors
-    /// When the folder cannot be read.
+    /// Fails if the folder cannot be read.
     pub fn quarantined(&self) -> io::Result<Vec<Quarantined>> {
         let folder = match fs::read_dir(self.path.join(BAD)) {
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
@@ -77,7 +77,7 @@ impl Directory {
             let file = file?;
             let name = file.file_name();
             let Some(name) = name.to_str().filter(|name| !name.ends_with(WHY)) else { continue };
-            // Gone since it was listed, which is as good as never there.
+            // Removed after it was listed; skip it.
             let Ok(metadata) = file.metadata() else { continue };
             let why = fs::read(file.path().with_file_name(format!("{name}{WHY}"))).unwrap_or_default();
             let changed = metadata.modified().ok().and_then(|at| at.duration_since(SystemTime::UNIX_EPOCH).ok());
@@ -93,10 +93,10 @@ impl Directory {
         Ok(files)
     }
 
-    /// Deletes a file of `bad/`, with the reason beside it. This is the end of its points.
+    /// Deletes a file in `bad/` and the reason beside it. Its points are lost for good.
     ///
     /// # Errors
-    /// When it cannot be deleted.
+    /// Fails if it cannot be deleted.
     pub fn delete_quarantined(&self, name: &str) -> io::Result<()> {
         match fs::remove_file(self.path.join(BAD).join(name)) {
             Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
@@ -112,11 +112,11 @@ impl Directory {
 pub struct Quarantined {
     /// Its name, without the folder.
     pub name: String,
-    /// How large it is.
+    /// Its size, in bytes.
     pub bytes: u64,
-    /// The slot of its points in unix seconds; when it was last written, where its name does not tell.
+    /// The time slot of its points, in unix seconds; the time of the last write if its name contains no slot.
     pub time: i64,
-    /// Why it is there; empty when nobody noted it.
+    /// Why it is there; empty if no reason was recorded.
     pub why: String,
 }
 
@@ -126,7 +126,8 @@ impl Disk for Directory {
     fn create(&self, name: &str, bytes: &[u8]) -> io::Result<File> {
         let mut file = OpenOptions::new().write(true).create_new(true).mode(0o640).open(self.path.join(name))?;
         if !bytes.is_empty() {
-            // A file system without locks has nobody who could send it at the same time but by chance, which is harmless.
+            // On a file system without locks, another process could send the batch at the same time only by chance,
+            // which is harmless.
             let _ = file.try_lock();
             file.write_all(bytes)?;
             file.sync_all()?;
@@ -147,7 +148,7 @@ impl Disk for Directory {
         let file = OpenOptions::new().write(true).create(true).truncate(false).mode(0o640).open(path)?;
         match file.try_lock() {
             Ok(()) => {
-                // Its age tells for how long it has been held.
+                // The age of the file tells for how long the lock has been held.
                 let _ = file.set_modified(SystemTime::now());
                 Ok(Some(file))
             }
@@ -166,7 +167,7 @@ impl Disk for Directory {
 
     fn list(&self, each: &mut dyn FnMut(&str)) -> io::Result<()> {
         for entry in fs::read_dir(&self.path)? {
-            // What is no text is no name of ours, and quarantine could not name it either.
+            // A name that is not UTF-8 is not ours, and `quarantine` could not name it either.
             if let Some(name) = entry?.file_name().to_str() {
                 each(name);
             }
@@ -176,7 +177,7 @@ impl Disk for Directory {
 
     fn read(&self, name: &str) -> io::Result<Vec<u8>> {
         let mut bytes = Vec::new();
-        File::open(self.path.join(name))?.take(LARGEST).read_to_end(&mut bytes)?;
+        File::open(self.path.join(name))?.take(MAX_BODY).read_to_end(&mut bytes)?;
         Ok(bytes)
     }
 
@@ -195,7 +196,7 @@ impl Disk for Directory {
 
     fn percent_full(&self) -> io::Result<u64> {
         let disk = rustix::fs::statvfs(&self.path)?;
-        // What only root may still use counts as used, as df counts it.
+        // As in df, the blocks reserved for root do not count as available.
         let used = disk.f_blocks - disk.f_bfree;
         Ok((used * 100).div_ceil((used + disk.f_bavail).max(1)))
     }

@@ -1,6 +1,6 @@
-//! A crash-safe directory of batches: what a run collected and its sinks have not all acknowledged yet.
+//! A crash-safe directory of batches that not all of their sinks have acknowledged yet.
 //!
-//! One batch is one file, published by one rename and never changed after it:
+//! A batch is one file, published by one rename and never changed afterwards:
 //!
 //! ```text
 //! gridmon-batch 1 1c291ca3 {"program":"collect-grid","grid":"heprc",…,"encoding":"plain"}
@@ -8,16 +8,17 @@
 //! …
 //! ```
 //!
-//! The first line holds format version, CRC-32 of all that follows it, and what it needs to be replayed by a later run or
-//! version. The body is line protocol, so that a person can read it and post it by hand; zstd when large
-//! (`tail -n +2 FILE | zstd -d`). The file's name holds what lists and limits need, so that nothing is opened for them:
+//! The first line holds the format version, the CRC-32 of everything after it, and all that a later run or version
+//! needs to replay the batch. The body is line protocol, so that a person can read it and post it by hand; a large one
+//! is compressed with zstd (`tail -n +2 FILE | zstd -d`). The file's name holds all that listing and limiting need, so
+//! that neither opens a file:
 //!
 //! ```text
 //! 001717245000-105-8123-carbon+influxdb-collect-grid.heprc-4242-1.batch      time, points, bytes, sinks, who
 //! 001717245000-105-8123-carbon+influxdb-collect-grid.heprc-4242-1.ack.carbon carbon has it
 //! ```
 //!
-//! Every state and step, and what a kill between two of them leaves: ARCHITECTURE.md.
+//! ARCHITECTURE.md lists every state and step, and the effect of a kill between two of them.
 
 mod batch;
 mod disk;
@@ -33,21 +34,53 @@ use serde::{Deserialize, Serialize};
 
 pub use self::batch::{Batch, Header, Unreadable};
 pub use self::disk::{Directory, Disk, Quarantined};
-use crate::config::Section;
+use crate::config::{Key, Kind, Section, Unset, Values};
 use crate::model::carbon_component;
 use crate::text::quote;
 
 /// `[spool]`.
+pub const SECTION: Section = Section::new(
+    "spool",
+    "Limits what waits on disk until each sink has acknowledged it.",
+    &[
+        Key::new(
+            "max_bytes",
+            Kind::Number { least: 0, most: u64::MAX, unit: "bytes" },
+            Unset::Default("1073741824"),
+            WAITING,
+        ),
+        Key::new("max_age_days", Kind::Number { least: 1, most: 36_500, unit: "days" }, Unset::Default("14"), WAITING),
+        Key::new(
+            "max_disk_percent",
+            Kind::Number { least: 1, most: 100, unit: "percent" },
+            Unset::Default("95"),
+            "With its disk fuller than this, in percent, nothing is spooled, and what is not acknowledged at once is \
+             lost, and named.",
+        ),
+        Key::new(
+            "replay_points_per_second",
+            Kind::Number { least: 1, most: u64::MAX, unit: "points a second" },
+            Unset::Default("20000"),
+            "How fast waiting points are sent when a sink is back; this run's own points go first, and never wait for \
+             them.",
+        ),
+    ],
+);
+
+const WAITING: &str = "What no sink has acknowledged yet waits in STATE/spool. Beyond so many bytes or days the oldest is \
+                       dropped, and named.";
+
+/// The section `[spool]`.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// The most that waits, in bytes; 1 GiB by default. Beyond it the oldest batches are dropped, and named.
+    /// Maximum size of all waiting batches, in bytes; 1 GiB by default. Beyond it the oldest are dropped and reported.
     pub max_bytes: u64,
-    /// How long a batch waits, in days; 14 by default. Older ones are dropped, and named.
+    /// Maximum age of a waiting batch, in days; 14 by default. Older ones are dropped and reported.
     pub max_age_days: u64,
-    /// How full the disk may be, in percent; 95 by default. Beyond it nothing is spooled, and what a sink does not
-    /// acknowledge at once is dropped, and named.
+    /// Maximum fill level of the disk, in percent; 95 by default. Beyond it nothing is spooled: points that a sink does
+    /// not acknowledge at once are dropped and reported.
     pub max_disk_percent: u64,
-    /// How fast waiting points are sent when a sink is back, in points a second; 20,000 by default.
+    /// Maximum speed of a replay, in points per second; 20,000 by default.
     pub replay_points_per_second: u64,
 }
 
@@ -55,33 +88,29 @@ impl Config {
     /// Reads `[spool]`.
     ///
     /// # Errors
-    /// When a value is not what its key asks for.
-    pub fn read(section: &mut Section) -> Result<Self> {
-        let config = Self {
-            max_bytes: section.number("max_bytes", 1 << 30)?,
-            max_age_days: section.number("max_age_days", 14)?,
-            max_disk_percent: section.number("max_disk_percent", 95)?,
-            replay_points_per_second: section.number("replay_points_per_second", 20_000)?,
-        };
-        section.check("max_age_days", (1..=36_500).contains(&config.max_age_days), "1 to 36500 days")?;
-        section.check("max_disk_percent", (1..=100).contains(&config.max_disk_percent), "1 to 100 percent")?;
-        section.check("replay_points_per_second", config.replay_points_per_second > 0, "at least 1 point a second")?;
-        Ok(config)
+    /// Fails if a value is not a number or out of range.
+    pub fn read(values: &Values) -> Result<Self> {
+        Ok(Self {
+            max_bytes: values.number("max_bytes")?,
+            max_age_days: values.number("max_age_days")?,
+            max_disk_percent: values.number("max_disk_percent")?,
+            replay_points_per_second: values.number("replay_points_per_second")?,
+        })
     }
 }
 
-/// The name of a published batch, and what it tells.
+/// A published batch, as its file name describes it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Entry {
     /// The file's name. Names sort by time.
     pub name: String,
-    /// The slot, in unix seconds.
+    /// The time slot, in unix seconds.
     pub time: i64,
-    /// How many points it holds.
+    /// Number of points.
     pub points: usize,
-    /// How large it is.
+    /// Its size, in bytes.
     pub bytes: u64,
-    /// The sinks that owed an acknowledgement when it was published.
+    /// The sinks that must acknowledge it.
     pub sinks: BTreeSet<String>,
 }
 
@@ -94,19 +123,19 @@ const WHY: &str = ".why";
 impl Entry {
     fn new(header: &Header, points: usize, bytes: u64) -> Self {
         static COUNT: AtomicU64 = AtomicU64::new(0);
-        // Process and count tell runs of one slot apart, the clock those of a machine that started anew.
+        // Process ID and counter distinguish the runs of one slot; the clock does so if a reboot repeats process IDs.
         let clock = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         let unique =
             format!("{}-{:x}{:x}", std::process::id(), clock.as_micros(), COUNT.fetch_add(1, Ordering::Relaxed));
         let sinks = header.sinks.iter().map(String::as_str).collect::<Vec<_>>().join("+");
-        let mut who = carbon_component(&format!("{}:{}", header.program, header.grid)).into_owned();
-        who.truncate(80);
+        let mut origin = carbon_component(&format!("{}:{}", header.program, header.grid)).into_owned();
+        origin.truncate(80);
         let time = header.time.clamp(0, 999_999_999_999);
-        let name = format!("{time:012}-{points}-{bytes}-{sinks}-{who}-{unique}{BATCH}");
+        let name = format!("{time:012}-{points}-{bytes}-{sinks}-{origin}-{unique}{BATCH}");
         Self { name, time, points, bytes, sinks: header.sinks.clone() }
     }
 
-    /// What a file's name tells; `None` when it is no batch's.
+    /// Parses a file's name. Returns `None` if it is not the name of a batch.
     pub fn parse(name: &str) -> Option<Self> {
         let mut parts = name.strip_suffix(BATCH)?.splitn(5, '-');
         let time = parts.next().filter(|time| time.len() == 12)?.parse().ok()?;
@@ -132,24 +161,24 @@ pub struct Spool<D> {
     disk: D,
 }
 
-/// A batch that this run has published; nobody else sends it while this lives.
+/// A batch that this run has published. No other process sends it until this is dropped.
 #[derive(Debug)]
-pub struct Published<H> {
-    /// Its name.
+pub struct Published<C> {
+    /// The batch.
     pub entry: Entry,
-    _claim: H,
+    _claim: C,
 }
 
-/// What waits for one sink.
+/// The batches that wait for one sink.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Backlog {
-    /// How many batches.
+    /// Number of batches.
     pub batches: usize,
-    /// How many points they hold.
+    /// Number of points in them.
     pub points: usize,
-    /// How large they are.
+    /// Their total size, in bytes.
     pub bytes: u64,
-    /// The slot of the oldest, in unix seconds.
+    /// The time slot of the oldest, in unix seconds; `None` if nothing waits.
     pub oldest: Option<i64>,
 }
 
@@ -162,47 +191,47 @@ impl Backlog {
     }
 }
 
-/// The folder for what cannot be sent, below the spool.
+/// The folder below the spool for files that cannot be sent.
 pub const BAD: &str = "bad";
 
-/// How old a file that was never published must be to be swept. No run lives as long.
+/// Minimum age of an unpublished file to be swept. No run lives that long.
 const SWEPT_AFTER: Duration = Duration::from_secs(2 * 3600);
 
 impl<D: Disk> Spool<D> {
-    /// A spool on `disk`.
+    /// Creates a spool on `disk`.
     pub fn new(disk: D) -> Self {
         Self { disk }
     }
 
-    /// Publishes a batch: written aside, synced, renamed, directory synced. After it, nothing but an acknowledgement of
-    /// every sink, a limit or a person removes it.
+    /// Publishes a batch: writes a temporary file, syncs it, renames it and syncs the directory. Afterwards only the
+    /// acknowledgement of every sink, a limit or an operator removes it.
     ///
     /// # Errors
-    /// When any step fails. Nothing is published then, or it is not certain to survive a crash.
+    /// Fails if any step fails. The batch is then not published, or may not survive a crash.
     pub fn publish(&self, batch: &Batch) -> Result<Published<D::Claim>> {
         let bytes = batch.encode()?;
         let entry = Entry::new(&batch.header, batch.points.len(), bytes.len() as u64);
-        let aside = format!("{}{NEW}", entry.stem());
-        let hold = self.disk.create(&aside, &bytes).and_then(|hold| {
-            self.disk.rename(&aside, &entry.name)?;
-            Ok(hold)
+        let temporary = format!("{}{NEW}", entry.stem());
+        let claim = self.disk.create(&temporary, &bytes).and_then(|claim| {
+            self.disk.rename(&temporary, &entry.name)?;
+            Ok(claim)
         });
-        let hold = match hold {
-            Ok(hold) => hold,
+        let claim = match claim {
+            Ok(claim) => claim,
             Err(error) => {
-                let _ = self.disk.remove(&aside);
+                let _ = self.disk.remove(&temporary);
                 return Err(error).context("spool");
             }
         };
         self.disk.sync().context("spool")?;
-        Ok(Published { entry, _claim: hold })
+        Ok(Published { entry, _claim: claim })
     }
 
-    /// Up to `count` of the oldest batches that `sink` still owes, whose names come after `after`. Memory does not grow
-    /// with the backlog.
+    /// Returns up to `count` of the oldest batches that `sink` has not acknowledged and whose names sort after `after`.
+    /// Memory does not grow with the backlog.
     ///
     /// # Errors
-    /// When the directory cannot be read.
+    /// Fails if the directory cannot be read.
     pub fn oldest(&self, sink: &str, after: &str, count: usize) -> Result<Vec<Entry>> {
         let mut oldest = BTreeSet::new();
         self.entries(|entry| {
@@ -217,10 +246,10 @@ impl<D: Disk> Spool<D> {
         Ok(oldest.into_iter().collect())
     }
 
-    /// What waits for `sink`.
+    /// Returns the backlog of `sink`.
     ///
     /// # Errors
-    /// When the directory cannot be read.
+    /// Fails if the directory cannot be read.
     pub fn backlog(&self, sink: &str) -> Result<Backlog> {
         let mut backlog = Backlog::default();
         self.entries(|entry| {
@@ -231,10 +260,10 @@ impl<D: Disk> Spool<D> {
         Ok(backlog)
     }
 
-    /// What waits for each sink that some batch is owed to, looked up in one pass.
+    /// Returns the backlog of each sink that has one, in one pass over the directory.
     ///
     /// # Errors
-    /// When the directory cannot be read.
+    /// Fails if the directory cannot be read.
     pub fn backlogs(&self) -> Result<BTreeMap<String, Backlog>> {
         let mut backlogs = BTreeMap::<String, Backlog>::new();
         self.entries(|entry| {
@@ -245,33 +274,33 @@ impl<D: Disk> Spool<D> {
         Ok(backlogs)
     }
 
-    /// Every sink that some batch still names.
+    /// Returns every sink that a published batch names.
     ///
     /// # Errors
-    /// When the directory cannot be read.
+    /// Fails if the directory cannot be read.
     pub fn sinks(&self) -> Result<BTreeSet<String>> {
         let mut sinks = BTreeSet::new();
         self.entries(|entry| sinks.extend(entry.sinks))?;
         Ok(sinks)
     }
 
-    /// Every published batch, in any order.
+    /// Calls `each` with every published batch, in any order.
     ///
     /// # Errors
-    /// When the directory cannot be read.
+    /// Fails if the directory cannot be read.
     pub fn entries(&self, mut each: impl FnMut(Entry)) -> Result<()> {
         self.disk.list(&mut |name| Entry::parse(name).into_iter().for_each(&mut each)).context("spool")
     }
 
-    /// Whether `sink` has yet to acknowledge a batch.
+    /// Returns whether `sink` has yet to acknowledge a batch.
     pub fn is_pending(&self, entry: &Entry, sink: &str) -> bool {
         entry.sinks.contains(sink) && (entry.sinks.len() == 1 || !self.disk.exists(&entry.ack(sink)))
     }
 
-    /// Holds a batch while it is sent; `None` when the run that published it is at it, or it is gone.
+    /// Claims a batch for sending. Returns `None` if its publisher is still sending it, or it no longer exists.
     ///
     /// # Errors
-    /// When it cannot be opened.
+    /// Fails if it cannot be opened.
     pub fn claim(&self, entry: &Entry) -> Result<Option<D::Claim>> {
         match self.disk.claim(&entry.name) {
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
@@ -279,10 +308,11 @@ impl<D: Disk> Spool<D> {
         }
     }
 
-    /// Locks the replay to `sink` against other programs; `None` when one of them is at it.
+    /// Takes the lock on replaying to `sink`. Returns `None` if another program holds it.
     ///
     /// # Errors
-    /// When the lock cannot be had, or has been held for longer than any run lives: its holder is stopped.
+    /// Fails if the lock file cannot be opened, or if the lock has been held longer than any run lives: its holder
+    /// hangs.
     pub fn lock(&self, sink: &str) -> Result<Option<D::Claim>> {
         let name = format!("{LOCK}{sink}");
         let lock = self.disk.lock(&name).context("spool")?;
@@ -298,23 +328,24 @@ impl<D: Disk> Spool<D> {
     /// Reads a batch.
     ///
     /// # Errors
-    /// The outer one when it cannot be read (gone, disk error), the inner one when it is no batch.
+    /// Returns the outer error if the file cannot be read (removed, disk error), the inner one if it does not contain a
+    /// batch.
     pub fn read(&self, entry: &Entry) -> io::Result<Result<Batch, Unreadable>> {
         self.disk.read(&entry.name).map(|bytes| Batch::decode(&bytes))
     }
 
-    /// Notes that `sink` has a batch, and removes the batch when it was the last that owed it. What a crash undoes of
-    /// this is sent again.
+    /// Records that `sink` has acknowledged a batch, and removes the batch if no other sink is pending. If a crash
+    /// undoes this, the batch is sent again.
     ///
     /// # Errors
-    /// When the note cannot be made; the batch is sent again.
+    /// Fails if the acknowledgement cannot be recorded; the batch is then sent again.
     pub fn acknowledge(&self, entry: &Entry, sink: &str) -> Result<()> {
         if entry.sinks.len() > 1 {
             match self.disk.create(&entry.ack(sink), b"") {
                 Err(error) if error.kind() != ErrorKind::AlreadyExists => return Err(error).context("spool"),
                 _ => {}
             }
-            // Whoever makes the last note sees all of them.
+            // The process that creates the last note sees all of them.
             if entry.sinks.iter().any(|sink| self.is_pending(entry, sink)) {
                 return Ok(());
             }
@@ -322,10 +353,10 @@ impl<D: Disk> Spool<D> {
         self.forget(entry)
     }
 
-    /// Removes a batch with its notes, the batch first: notes without a batch are swept.
+    /// Removes a batch, then its notes. In this order because [`Spool::sweep`] removes notes without a batch.
     ///
     /// # Errors
-    /// When the batch cannot be removed.
+    /// Fails if the batch cannot be removed.
     pub fn forget(&self, entry: &Entry) -> Result<()> {
         match self.disk.remove(&entry.name) {
             Err(error) if error.kind() != ErrorKind::NotFound => return Err(error).context("spool"),
@@ -339,10 +370,10 @@ impl<D: Disk> Spool<D> {
         Ok(())
     }
 
-    /// Counts one more failure of a batch at `sink`; how many there are now.
+    /// Records one more failure of a batch at `sink`, and returns their number.
     ///
     /// # Errors
-    /// When the note cannot be made.
+    /// Fails if it cannot be recorded.
     pub fn count_failure(&self, entry: &Entry, sink: &str) -> Result<usize> {
         let note = |count: usize| format!("{}{FAILED}{sink}.{count}", entry.stem());
         let count = (1..).find(|count| !self.disk.exists(&note(*count))).unwrap_or(1);
@@ -350,30 +381,30 @@ impl<D: Disk> Spool<D> {
         Ok(count)
     }
 
-    /// Puts a file into `bad/`, with the reason beside it.
+    /// Moves a file into `bad/` and writes the reason beside it.
     ///
     /// # Errors
-    /// When it cannot be moved; it stays then.
+    /// Fails if it cannot be moved; it then stays in place.
     pub fn quarantine(&self, name: &str, why: &str) -> Result<()> {
-        // What went aside before under this name stays, and a folder could not be renamed over another.
-        let mut aside = format!("{BAD}/{name}");
+        // Earlier files of this name must stay, and a folder cannot be renamed over another.
+        let mut target = format!("{BAD}/{name}");
         for count in 2.. {
-            if !self.disk.exists(&aside) {
+            if !self.disk.exists(&target) {
                 break;
             }
-            aside = format!("{BAD}/{name}.{count}");
+            target = format!("{BAD}/{name}.{count}");
         }
-        let _ = self.disk.create(&format!("{aside}{WHY}"), format!("{why}\n").as_bytes());
-        match self.disk.rename(name, &aside) {
+        let _ = self.disk.create(&format!("{target}{WHY}"), format!("{why}\n").as_bytes());
+        match self.disk.rename(name, &target) {
             Err(error) if error.kind() != ErrorKind::NotFound => Err(error).with_context(|| format!("spool: {name}")),
             _ => Ok(()),
         }
     }
 
-    /// Writes points that a sink refuses for good into `bad/`, with the sink's words beside them.
+    /// Writes points that a sink refuses for good into `bad/`, and the sink's message beside them.
     ///
     /// # Errors
-    /// When they cannot be written.
+    /// Fails if they cannot be written.
     pub fn keep_refused(&self, entry: &Entry, sink: &str, batch: &Batch, why: &str) -> Result<()> {
         let name = format!("{BAD}/{}.{sink}", entry.name);
         let _ = self.disk.create(&format!("{name}{WHY}"), format!("{why}\n").as_bytes());
@@ -383,10 +414,12 @@ impl<D: Disk> Spool<D> {
         }
     }
 
-    /// Puts a batch into `bad/` because a person wants so: for one sink, while others still owe it, or altogether.
+    /// Moves a batch into `bad/` at an operator's request. If `sink` is given and other sinks are pending, only `sink`
+    /// loses it.
     ///
     /// # Errors
-    /// When it cannot be moved, or cannot be read while only one of its sinks is to lose it. It waits then.
+    /// Fails if it cannot be moved, or, if only one of its sinks is to lose it, cannot be read. The batch then still
+    /// waits.
     pub fn discard(&self, entry: &Entry, sink: Option<&str>, why: &str) -> Result<()> {
         let others = |sink: &str| entry.sinks.iter().any(|other| other != sink && self.is_pending(entry, other));
         match sink.filter(|sink| others(sink)) {
@@ -398,18 +431,17 @@ impl<D: Disk> Spool<D> {
             }
             None => {
                 self.quarantine(&entry.name, why)?;
-                // Its notes, which nothing needs any more.
+                // The file has moved; this removes its notes.
                 self.forget(entry)
             }
         }
     }
 
-    /// Sweeps what crashes have left: files that were never published, batches that nobody owes, notes without a batch; puts
-    /// foreign files aside.
-    /// Returns the names of the foreign ones.
+    /// Removes the remains of crashes: unpublished files, batches without a pending sink, notes without a batch.
+    /// Quarantines foreign files and returns their names.
     ///
     /// # Errors
-    /// When the directory cannot be read.
+    /// Fails if the directory cannot be read.
     pub fn sweep(&self) -> Result<Vec<String>> {
         let (mut leftovers, mut finished, mut foreign) = (Vec::new(), Vec::new(), Vec::new());
         self.disk
@@ -443,18 +475,18 @@ impl<D: Disk> Spool<D> {
         Ok(foreign)
     }
 
-    /// Drops what is too old or too much, the oldest first, so that `bytes` more fit. `now` is the run's clock in unix
-    /// seconds. Returns what was dropped.
+    /// Drops the oldest batches until none is too old and `bytes` more fit. `now` is the run's clock in unix seconds.
+    /// Returns the number, points and size of the dropped batches.
     ///
     /// # Errors
-    /// When the directory cannot be read.
+    /// Fails if the directory cannot be read.
     pub fn limit(&self, config: &Config, now: i64, bytes: u64) -> Result<Backlog> {
         let mut dropped = Backlog::default();
         let mut total = bytes;
         self.entries(|entry| total += entry.bytes)?;
         let too_old = now - (config.max_age_days * 86_400) as i64;
         loop {
-            // Some at a time: memory must not grow with the backlog.
+            // In chunks, since memory must not grow with the backlog.
             let mut oldest = BTreeSet::new();
             self.entries(|entry| {
                 oldest.insert(entry);
@@ -482,10 +514,10 @@ impl<D: Disk> Spool<D> {
         }
     }
 
-    /// Refuses when the disk is fuller than the config allows.
+    /// Checks that the disk is not fuller than the config allows.
     ///
     /// # Errors
-    /// When it is, or cannot be asked.
+    /// Fails if it is fuller, or if its fill level cannot be read.
     pub fn has_room(&self, config: &Config) -> Result<()> {
         let percent = self.disk.percent_full().context("spool")?;
         ensure!(
@@ -497,10 +529,10 @@ impl<D: Disk> Spool<D> {
     }
 }
 
-/// What the names of lock files begin with.
+/// Prefix of the names of lock files.
 const LOCK: &str = "lock.";
 
-/// For messages: a batch by slot and size.
+/// The quoted file name, for messages.
 impl fmt::Display for Entry {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(out, "{}", quote(&self.name))

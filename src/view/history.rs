@@ -73,7 +73,7 @@ impl History {
             }
         }
         for (drawn, Values { step, .. }) in history.series.iter_mut().zip(&series) {
-            hold(&history.times, &mut drawn.values, *step);
+            carry(&history.times, &mut drawn.values, *step);
         }
         history
     }
@@ -129,7 +129,7 @@ fn usual_step(values: &[(i64, f64)]) -> Option<i64> {
 }
 
 /// Repeats each value until the next one is due, `step` seconds later.
-fn hold(times: &[i64], values: &mut [Option<f64>], step: i64) {
+fn carry(times: &[i64], values: &mut [Option<f64>], step: i64) {
     let mut last: Option<(i64, f64)> = None;
     for (time, value) in times.iter().zip(values) {
         match (*value, last) {

@@ -1,5 +1,5 @@
-// Refreshes the tables, draws the plots and keeps the address. The server renders all HTML; this script never makes any
-// from text: what it adds to the page it adds as nodes.
+// Refreshes the tables, draws the plots and keeps the address up to date. The server renders all HTML; this script adds
+// only nodes to the page, and never builds HTML from text.
 "use strict";
 {
   const byId = (id) => document.getElementById(id);
@@ -18,7 +18,7 @@
   const COLOURS = 6;
   const DASHES = [[], [8, 4], [2, 3]];
 
-  // --- The address: everything that is chosen. -------------------------------------------------------------------
+  // --- The address: all choices of the reader. -------------------------------------------------------------------
 
   const read = (query) => {
     const q = new URLSearchParams(query);
@@ -33,7 +33,7 @@
     };
   };
 
-  // In the order and the writing of the server, whose links are compared with it.
+  // Uses the order and the encoding of the server, since the result is compared with its links.
   const written = (view, names = ["plot", "from", "to", "all", "hide", "density", "theme"]) => {
     const values = {
       plot: view.plots,
@@ -61,7 +61,7 @@
     try {
       localStorage.setItem("cloud-monitor", JSON.stringify({ theme, density, all, hide }));
     } catch {
-      // This browser keeps nothing.
+      // This browser refuses storage.
     }
   };
 
@@ -91,7 +91,7 @@
     go(read(location.search), "none");
   });
 
-  /** Theme, density, what the controls say, and every link that carries what is chosen. */
+  /** Applies the theme, the density and the choices, to the controls and to every link that carries them. */
   const look = () => {
     for (const name of ["theme", "density"]) {
       const named = view[name] || (new URLSearchParams(location.search).has(name) ? "" : kept()[name]);
@@ -130,7 +130,7 @@
     return href?.startsWith("?plot=") && link.closest("main") && link.dataset.look === undefined ? new URLSearchParams(href).get("plot") : null;
   };
 
-  /** Marks what is plotted, in the colour of its line. */
+  /** Marks the plotted numbers in the colours of their lines. */
   const marks = () => {
     for (const link of main.querySelectorAll("[aria-current]")) {
       link.removeAttribute("aria-current");
@@ -145,7 +145,7 @@
     });
   };
 
-  /** Tables wider than the page scroll in boxes of their own; in others the heads stay below the bar. */
+  /** Lets a table wider than the page scroll in its own box; the heads of the others stay below the bar. */
   const widths = () => {
     const boxes = [...main.querySelectorAll(".box")];
     const wide = boxes.map((box) => box.firstElementChild.offsetWidth > main.clientWidth);
@@ -153,7 +153,7 @@
   };
   new ResizeObserver(widths).observe(main);
 
-  /** Makes `old` equal to `fresh` and touches only what differs, so that focus, selection and scrolling stay. */
+  /** Makes `old` equal to `fresh` and changes only the differences, so that focus, selection and scrolling stay. */
   const morph = (old, fresh) => {
     if (old.isEqualNode(fresh)) return;
     if (old.nodeType === Node.TEXT_NODE) {
@@ -185,7 +185,7 @@
             ? at
             : undefined;
       if (match && match.nodeName === child.nodeName) {
-        // What is moved loses the focus: rather goes what stands before it.
+        // A moved node loses the focus, so remove the nodes before it instead.
         while (at && at !== match && at.dataset?.key === undefined) {
           const next = at.nextSibling;
           at.remove();
@@ -210,7 +210,7 @@
 
   let due = Date.now() + REFRESH;
   let paused = false;
-  let gone = 0; // Since when nobody answers, in ms.
+  let gone = 0; // Since when the server has not answered, in ms; 0 if it answers.
   let tries = 0;
   let asking = null;
   let heard = Date.now();
@@ -262,7 +262,7 @@
     }
   };
 
-  /** A length of time as the server writes it. */
+  /** Formats a duration as the server does. */
   const words = (seconds) => {
     const [m, h, d] = [60, 3600, 86400].map((unit) => Math.floor(seconds / unit));
     if (seconds < 120) return `${seconds} s`;
@@ -296,13 +296,13 @@
   });
   document.addEventListener("visibilitychange", () => document.hidden || tick());
 
-  let left = null; // The number from which the keyboard went to the plot.
+  let left = null; // The number from which the keyboard moved to the plot.
 
-  // --- What a click does. ----------------------------------------------------------------------------------------
+  // --- Clicks and keys. ------------------------------------------------------------------------------------------
 
   document.addEventListener("click", (event) => {
     const link = event.target.closest?.("a");
-    // Other clicks open the same view in another tab.
+    // Clicks with another button or a modifier open the same view in another tab.
     if (!link || event.button || event.ctrlKey || event.metaKey || event.shiftKey || event.altKey) return;
     const clicked = path(link);
     if (clicked !== null) {
@@ -344,7 +344,7 @@
       open.open = false;
       open.querySelector("summary").focus();
     } else if (!panel.hidden && main.contains(document.activeElement)) {
-      // From a number to the plot and back, without all the numbers between them.
+      // Moves the focus from a number to the plot and back, past all the numbers between them.
       left = document.activeElement;
       byId("plot-title").focus();
     } else if (panel.contains(document.activeElement)) {
@@ -356,7 +356,7 @@
     if (open && !open.contains(event.target)) open.open = false;
   });
 
-  // How old an old number is: for the mouse and for the keyboard.
+  // The tip shows the age of an old number, to the mouse and to the keyboard.
   let tipped = null;
   const place = () => {
     const box = tipped.getBoundingClientRect();
@@ -368,7 +368,7 @@
     tipped = event.target.closest?.("main [title], main [data-title]");
     tip.hidden = !tipped;
     if (!tipped) return;
-    // The browser shows a title to the mouse alone, and late.
+    // The browser shows a title only to the mouse, and late.
     if (tipped.title) {
       tipped.dataset.title = tipped.title;
       tipped.setAttribute("aria-description", tipped.title);
@@ -387,7 +387,7 @@
   // --- The plot. -------------------------------------------------------------------------------------------------
 
   let drawn = null; // The uPlot.
-  let lines = ""; // What it was made for: paths and units.
+  let lines = ""; // Its paths and units, as JSON.
   let data = null; // The history that it shows.
   let plotting = null;
   const zooms = []; // The ranges before each zoom.
@@ -400,7 +400,7 @@
     return made;
   };
 
-  /** Asks for what is plotted and draws it; `again` when only the data may have changed. */
+  /** Requests the plotted numbers and draws them; `again` if only the data may have changed. */
   const plot = async (again = false) => {
     plotting?.abort();
     panel.hidden = byId("skip").hidden = !view.plots.length;
@@ -450,10 +450,10 @@
     room();
   };
 
-  /** Keeps what has the focus above the plot. */
+  /** Tells the style sheet the plot's height, so that the focused element stays above the plot. */
   const room = () => root.style.setProperty("--plot-height", panel.hidden ? "0px" : `${panel.offsetHeight}px`);
 
-  /** Names of the series without what all of them share, which is the title. */
+  /** Splits the paths of the series into the title, which is their common part, and the name of each. */
   const labels = (paths) => {
     const said = (words) => words.filter((word) => word !== "grids").join(" · ");
     const parts = paths.map((path) => path.split("."));
@@ -497,7 +497,7 @@
     return (name) => style.getPropertyValue(name).trim();
   };
 
-  /** Points without neighbours have no line: they are drawn as points. */
+  /** Returns the points without neighbours: no line shows them, so they are drawn as dots. */
   const alone = (u, at) => {
     const values = u.data[at];
     const found = [];
@@ -509,7 +509,7 @@
 
   const STEPS = [...Array(15).keys()].flatMap((power) => [1, 2, 5].map((step) => step * 10 ** power));
 
-  /** Draws the data; `again` when only they may have changed, which must not disturb who is just pointing or dragging. */
+  /** Draws the data; `again` if only the data may have changed, which must not disturb pointing and dragging. */
   const draw = (again = false) => {
     const { times, series, from, to } = data;
     const { title, names } = labels(series.map(({ path }) => path));
@@ -534,7 +534,7 @@
     room();
   };
 
-  /** The plot itself, anew. */
+  /** Creates the plot anew. */
   const make = (names, rows) => {
     const { series, from, to } = data;
     const colour = colours();
@@ -599,7 +599,7 @@
               if (u.select.width < 4) return;
               const at = (left) => u.posToVal(left, "x");
               zoom(at(u.select.left), at(u.select.left + u.select.width));
-              // The plot may stay the same one.
+              // The zoom may keep this plot, so clear its selection.
               u.setSelect({ left: 0, top: 0, width: 0, height: 0 }, false);
             },
           ],
@@ -617,7 +617,7 @@
     return `${day(date)} ${time(date)}`;
   };
 
-  /** The legend: what the lines are, and their values where the cursor is. What stays is touched as little as the tables. */
+  /** Shows the legend: the lines and their values at the cursor. Changes only the differences, as in the tables. */
   const legendOf = (series, names) => {
     const table = node("table");
     table.append(node("caption", "", { class: "unseen" }));
@@ -654,14 +654,14 @@
     if (path === undefined) return;
     const next = view.plots[view.plots.indexOf(path) + 1] ?? view.plots[view.plots.indexOf(path) - 1];
     go({ plots: view.plots.filter((plotted) => plotted !== path) });
-    // The keyboard goes on where it was.
+    // Keeps the keyboard's place in the legend.
     const there = [...legend.querySelectorAll("button")].find((button) => button.dataset.path === next);
     (there ?? main.querySelector("a"))?.focus({ preventScroll: !there });
   });
 
-  /** A piece of the line itself. */
+  /** Draws a sample of the line. */
   const swatch = (canvas, at) => {
-    canvas.width = 60; // Which empties it.
+    canvas.width = 60; // This clears the canvas.
     const pen = canvas.getContext("2d");
     pen.scale(2, 2);
     pen.strokeStyle = colours()(`--s${at % COLOURS}`);
@@ -673,7 +673,7 @@
     pen.stroke();
   };
 
-  /** Writes the values at a time into the legend; the last ones without a cursor. */
+  /** Writes the values at a time into the legend; without a cursor, the last ones. */
   const values = (at) => {
     const head = legend.querySelector(".at");
     if (!head || !data) return;
@@ -687,7 +687,7 @@
     });
   };
 
-  // Graphite's own writing of a minute; below that a zoom shows nothing new.
+  // Graphite's format of a minute; a closer zoom would show nothing new.
   const minute = (second) => {
     const date = new Date(second * 1000);
     return `${time(date)}_${day(date).replaceAll("-", "")}`;
@@ -736,7 +736,7 @@
   }).observe(chart);
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", redraw);
 
-  // --- Begin. ----------------------------------------------------------------------------------------------------
+  // --- Start. ----------------------------------------------------------------------------------------------------
 
   for (const hidden of document.querySelectorAll("[data-script]")) hidden.hidden = false;
   options.querySelector("button").hidden = true;

@@ -35,14 +35,39 @@ use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior};
 use rustix::fs::{Access, access};
 
 use self::errors::{in_words, way_out};
-pub use self::read::{Filter, Range, Series, TierStatus};
+pub use self::read::{Range, Series, TierStatus};
 pub use self::reader::EmbeddedReader;
 use self::schema::{APPLICATION, MIGRATIONS, make, migrate};
 use self::write::{forget_series, remove_some, write};
 use super::{Sent, Sink};
-use crate::config::Section;
+use crate::config::{Key, Kind, Section, Unset, Values};
 use crate::model::{Point, SECOND, Tier};
 use crate::spool::Batch;
+
+/// `[embedded]`.
+pub const SECTION: Section = Section::new(
+    "embedded",
+    "The embedded store: one SQLite file, for points that no other sink takes.",
+    &[
+        Key::new(
+            "path",
+            Kind::Path,
+            Unset::Absent("/var/lib/gridmon/gridmon.db"),
+            "Where points go when no other sink is configured: one SQLite file on a disk of this machine. Default: \
+             gridmon.db in the state directory. Given, they go there beside the other sinks too.",
+        ),
+        Key::new(
+            "keep_raw_days",
+            KEPT,
+            Unset::Default("30"),
+            "How long it keeps points as they were collected, in days, or forever.",
+        ),
+        Key::new("keep_1h_days", KEPT, Unset::Default("1826"), "How long it keeps hourly ones."),
+        Key::new("keep_1d_days", KEPT, Unset::Default("forever"), "How long it keeps daily ones."),
+    ],
+);
+
+const KEPT: Kind = Kind::Days(36_500);
 
 /// `[embedded]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -62,18 +87,12 @@ impl Config {
     ///
     /// # Errors
     /// When a value is not what its key asks for.
-    pub fn read(section: &mut Section) -> Result<Self> {
-        let mut days = |key, default| -> Result<Option<u64>> {
-            let Some(text) = section.text(key)? else { return Ok(default) };
-            let days = text.parse().ok().filter(|days| (1..=36_500).contains(days));
-            section.check(key, text == "forever" || days.is_some(), "1 to 36500 days, or forever")?;
-            Ok(days)
-        };
+    pub fn read(values: &Values) -> Result<Self> {
         Ok(Self {
-            keep_raw_days: days("keep_raw_days", Some(30))?,
-            keep_1h_days: days("keep_1h_days", Some(1826))?,
-            keep_1d_days: days("keep_1d_days", None)?,
-            path: section.path("path")?,
+            path: values.path("path")?,
+            keep_raw_days: values.days("keep_raw_days")?,
+            keep_1h_days: values.days("keep_1h_days")?,
+            keep_1d_days: values.days("keep_1d_days")?,
         })
     }
 

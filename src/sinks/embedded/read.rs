@@ -10,8 +10,8 @@ use rusqlite::{Connection, OptionalExtension, Row, Statement, params};
 use super::Store;
 use super::errors::way_out;
 use super::write::field_ids;
-use crate::model::{Measurement, Point, Tier, Value};
-use crate::query::Latest;
+use crate::model::{Measurement, Point, Tier, Value, Window};
+use crate::query::{Latest, Selector};
 use crate::text;
 
 /// A series of the store.
@@ -21,34 +21,6 @@ pub struct Series {
     pub key: String,
     /// Its number in this store.
     pub id: i64,
-}
-
-/// Which series are meant.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Filter {
-    /// Those of this measurement; `None` for those of any.
-    pub measurement: Option<String>,
-    /// Those with all of these tags.
-    pub tags: Vec<(String, String)>,
-}
-
-impl Filter {
-    /// The series of one measurement.
-    pub fn measurement(name: &str) -> Self {
-        Self { measurement: Some(name.into()), tags: Vec::new() }
-    }
-
-    /// Only those of them with this tag.
-    #[must_use]
-    pub fn with(mut self, tag: &str, value: &str) -> Self {
-        self.tags.push((tag.into(), value.into()));
-        self
-    }
-
-    fn fits(&self, series: &Point) -> bool {
-        self.measurement.as_deref().is_none_or(|name| name == series.measurement())
-            && self.tags.iter().all(|(name, value)| series.tag(name) == Some(value))
-    }
 }
 
 impl Series {
@@ -90,7 +62,7 @@ impl Store {
     ///
     /// # Errors
     /// When the store cannot be read.
-    pub fn find(&self, filter: &Filter) -> Result<Vec<Series>> {
+    pub fn find(&self, filter: &Selector) -> Result<Vec<Series>> {
         let mut found = Vec::new();
         let mut take = |row: &Row| -> rusqlite::Result<()> {
             found.push(Series { key: row.get(0)?, id: row.get(1)? });
@@ -107,7 +79,7 @@ impl Store {
             }
         })?;
         if !filter.tags.is_empty() {
-            found.retain(|series| series.names().is_ok_and(|names| filter.fits(&names)));
+            found.retain(|series| series.names().is_ok_and(|names| filter.selects(&names)));
         }
         Ok(found)
     }
@@ -168,8 +140,9 @@ impl Store {
     pub fn newest(&self, measurements: &[&'static Measurement], tags: &[(&str, &str)]) -> Result<Vec<Latest>> {
         let mut found = Vec::new();
         for measurement in measurements {
-            let filter =
-                tags.iter().fold(Filter::measurement(measurement.name), |filter, (tag, value)| filter.with(tag, value));
+            let filter = tags
+                .iter()
+                .fold(Selector::measurement(measurement.name), |filter, (tag, value)| filter.with(tag, value));
             found.extend(self.find(&filter)?.into_iter().map(|series| (*measurement, series)));
         }
         let wanted = found
@@ -231,17 +204,15 @@ impl Store {
         self.read_with(|store| values(&*store.connection.unchecked_transaction()?, tier, wanted, from, to))
     }
 
-    /// Hands every point of a tier from `from` to before `to` (nanoseconds) that `filter` means to `each`: by bucket, series
-    /// and time. Its memory does not grow with the store. `progress` is told the time that it has come to.
+    /// Hands every point of a tier that `selector` and `window` select to `each`: by bucket, series and time. Its memory does not grow with the store. `progress` is told the time that it has come to.
     ///
     /// # Errors
     /// When the store cannot be read, or `each` fails.
     pub fn points(
         &self,
         tier: Tier,
-        filter: &Filter,
-        from: i64,
-        to: i64,
+        selector: &Selector,
+        window: Window,
         each: &mut dyn FnMut(Point) -> Result<()>,
         progress: &dyn Fn(i64),
     ) -> Result<()> {
@@ -254,16 +225,16 @@ impl Store {
             let rows =
                 "SELECT bucket, series, field, time, value FROM {} WHERE bucket BETWEEN ?1 AND ?2 ORDER BY 1, 2, 3, 4";
             let mut rows = picture.prepare(&rows.replace("{}", &tier.table()))?;
-            let mut rows = rows.query(params![from.div_euclid(bucket), to.div_euclid(bucket)])?;
+            let mut rows = rows.query(params![window.from.div_euclid(bucket), window.to.div_euclid(bucket)])?;
             let mut next = rows.next()?.map(stored).transpose()?;
             // The rows of one series in one bucket lie together, field by field.
             while let Some(((in_bucket, series), ..)) = next {
                 let key: String = key_of.query_row([series], |row| row.get(0))?;
-                let names = Point::of_series(&key).ok().filter(|names| filter.fits(names));
+                let names = Point::of_series(&key).ok().filter(|names| selector.selects(names));
                 let mut points = BTreeMap::<i64, Vec<(usize, Value)>>::new();
                 while let Some((_, field, time, value)) = next.filter(|row| row.0 == (in_bucket, series)) {
                     let time = time_of(tier, in_bucket, time);
-                    if names.is_some() && (from..to).contains(&time) {
+                    if names.is_some() && window.contains(time) {
                         points.entry(time).or_default().push((field, value));
                     }
                     next = rows.next()?.map(stored).transpose()?;

@@ -8,9 +8,9 @@ use std::sync::Mutex;
 
 use anyhow::Result;
 
-use super::{Filter, Series, Store};
-use crate::model::{Measurement, SECOND, Tier, Value};
-use crate::query::{Latest, Read, Values, Wanted};
+use super::{Series, Store};
+use crate::model::{Measurement, Point, SECOND, Tier, Value, Window};
+use crate::query::{Latest, Read, Scan, Selector, Values, Wanted};
 
 /// The embedded store.
 #[derive(Debug)]
@@ -52,7 +52,7 @@ impl EmbeddedReader {
             return Ok(Some(series));
         }
         // Names that a path cannot carry as they are.
-        let all = store.find(&Filter::measurement(wanted.number.measurement.name))?;
+        let all = store.find(&Selector::measurement(wanted.number.measurement.name))?;
         Ok(all.into_iter().find(|series| {
             let names = series.names().ok();
             names.and_then(|names| wanted.number.measurement.carbon_path(&names, wanted.number.field.name)).as_deref()
@@ -105,5 +105,17 @@ impl Read for EmbeddedReader {
             values: seconds(values),
         });
         Ok(series.collect())
+    }
+}
+
+impl Scan for EmbeddedReader {
+    fn each(
+        &self,
+        selector: &Selector,
+        window: Window,
+        tier: Tier,
+        each: &mut dyn FnMut(Point) -> Result<()>,
+    ) -> Result<()> {
+        self.ask(|store| store.points(tier, selector, window, each, &|_| {})).map(|_| ())
     }
 }

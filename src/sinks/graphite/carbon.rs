@@ -22,10 +22,39 @@ use anyhow::{Context, Result, anyhow, bail, ensure};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use super::render;
-use crate::config::Section;
+use crate::config::{Key, Kind, Section, Unset, Values};
 use crate::model::{Catalog, Datapoint, Dropped, Point, SECOND, Value};
 use crate::sinks::{Sent, Sink};
 use crate::spool::Batch;
+
+/// `[carbon]`.
+pub const SECTION: Section = Section::new(
+    "carbon",
+    "Sends points to Graphite, through Carbon's pickle receiver.",
+    &[
+        Key::new(
+            "host",
+            Kind::Host,
+            Unset::Suggested("graphite.example.org"),
+            "The host of Carbon's pickle receiver. Without it nothing is sent to Graphite, and points go to the embedded store.",
+        ),
+        Key::new("port", Kind::Port, Unset::Default("2004"), "Its port."),
+        Key::new(
+            "acknowledge",
+            Kind::Word(&["fin", "readback", "none"]),
+            Unset::Default("fin"),
+            "What counts as delivered: fin (Carbon has read everything), readback (every value has come back through \
+             graphite-web, which proves that Carbon has kept it; costs graphite-web 1 to 2 ms a value) or none (it is on \
+             its way).",
+        ),
+        Key::new(
+            "timeout_seconds",
+            Kind::Seconds(1, 3600),
+            Unset::Default("10"),
+            "How long a delivery may take in all, in seconds.",
+        ),
+    ],
+);
 
 /// `[carbon]`.
 #[derive(Clone, Debug)]
@@ -60,19 +89,18 @@ impl Config {
     ///
     /// # Errors
     /// When a value is not what its key asks for.
-    pub fn read(section: &mut Section, graphite: Option<render::Config>) -> Result<Option<Self>> {
-        let host = section.text("host")?;
-        let named = host.as_ref().is_none_or(|host| !host.contains(|c: char| c.is_whitespace() || "/@,".contains(c)));
-        section.check("host", named, "the name or address of one host; the port has a key of its own")?;
-        let port = section.number("port", 2004)?;
-        section.check("port", port > 0, "a port")?;
-        let words = [("fin", Acknowledge::Fin), ("readback", Acknowledge::Readback), ("none", Acknowledge::None)];
-        let acknowledge = section.word("acknowledge", &words)?;
+    pub fn read(values: &Values, graphite: Option<render::Config>) -> Result<Option<Self>> {
+        let host = values.text("host")?;
+        let port = values.port("port")?;
+        let acknowledge = match values.word("acknowledge")? {
+            "readback" => Acknowledge::Readback,
+            "none" => Acknowledge::None,
+            _ => Acknowledge::Fin,
+        };
         if acknowledge == Acknowledge::Readback && graphite.is_none() {
-            return Err(section.error("acknowledge", anyhow!("readback needs [graphite] url")));
+            return Err(values.error("acknowledge", anyhow!("readback needs [graphite] url")));
         }
-        let timeout_seconds = section.number("timeout_seconds", 10)?;
-        section.check("timeout_seconds", (1..=3600).contains(&timeout_seconds), "1 to 3600 seconds")?;
+        let timeout_seconds = values.number("timeout_seconds")?;
         Ok(host.map(|host| Self { host, port, acknowledge, timeout_seconds, graphite }))
     }
 }
@@ -116,14 +144,14 @@ pub fn datapoints(points: &[Point], catalog: Catalog) -> (Vec<Datapoint>, Vec<Dr
 }
 
 /// Path and time in seconds: what Carbon keeps one value for.
-type Key = (String, i64);
+type DatapointKey = (String, i64);
 
 /// The keys that are taken, with the value and the point it comes from.
-type Taken<'a> = BTreeMap<Key, (Value, &'a Point)>;
+type Taken<'a> = BTreeMap<DatapointKey, (Value, &'a Point)>;
 
-/// Key and value of each field of `point`; or why Carbon cannot take the point beside those that have `taken`
+/// DatapointKey and value of each field of `point`; or why Carbon cannot take the point beside those that have `taken`
 /// their paths.
-fn keys(point: &Point, taken: &Taken, catalog: Catalog) -> Result<Vec<(Key, Value)>, String> {
+fn keys(point: &Point, taken: &Taken, catalog: Catalog) -> Result<Vec<(DatapointKey, Value)>, String> {
     let measurement = catalog.measurement(point.measurement()).ok_or("this version has no such measurement")?;
     let mut keys = Vec::new();
     for (field, value) in point.fields() {

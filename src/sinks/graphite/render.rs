@@ -15,10 +15,30 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 use serde::Deserialize;
 
-use crate::config::Section;
+use crate::config::{Key, Kind, Section, Unset, Values};
 use crate::model::{Datapoint, Value};
-use crate::os::http::{self, Client, Url};
+use crate::os::http::{Client, Url};
 use crate::text::quote;
+
+/// `[graphite]`.
+pub const SECTION: Section = Section::new(
+    "graphite",
+    "Says where graphite-web is, which answers what Carbon has stored.",
+    &[
+        Key::new(
+            "url",
+            Kind::Url,
+            Unset::Absent("http://graphite.example.org/"),
+            "Where graphite-web is: for acknowledge = readback, and for the dashboard.",
+        ),
+        Key::new(
+            "timeout_seconds",
+            Kind::Seconds(1, 600),
+            Unset::Default("20"),
+            "How long the dashboard waits for its answer, in seconds.",
+        ),
+    ],
+);
 
 /// `[graphite]`.
 #[derive(Clone, Debug)]
@@ -34,13 +54,9 @@ impl Config {
     ///
     /// # Errors
     /// When a value is not what its key asks for.
-    pub fn read(section: &mut Section) -> Result<Option<Self>> {
-        let url = section.text("url")?;
-        let timeout_seconds = section.number("timeout_seconds", 20)?;
-        section.check("timeout_seconds", (1..=600).contains(&timeout_seconds), "1 to 600 seconds")?;
-        let Some(text) = url else { return Ok(None) };
-        let url = http::address(&text).map_err(|error| section.error("url", error))?;
-        Ok(Some(Self { url, timeout_seconds }))
+    pub fn read(values: &Values) -> Result<Option<Self>> {
+        let (url, timeout_seconds) = (values.url("url")?, values.number("timeout_seconds")?);
+        Ok(url.map(|url| Self { url, timeout_seconds }))
     }
 
     /// Where it draws and answers: `…/render`.

@@ -1,5 +1,5 @@
-//! ClassAds as HTCondor's tools print them with `-json`: one array, cut into its ads while it streams, so that memory
-//! does not grow with the number of jobs.
+//! Reads ClassAds as HTCondor's tools print them with `-json`: one array, split into its ads while it streams, so that
+//! memory does not grow with the number of jobs.
 
 use std::fmt;
 
@@ -9,41 +9,41 @@ use serde::de::{self, DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqA
 
 use crate::text::quote;
 
-/// The longest ad that is believed, in bytes; a whole slot ad of a large machine has about 100 kB.
+/// Maximum size of an ad, in bytes; a complete slot ad of a large machine has about 100 kB.
 const LONGEST_AD: usize = 16 << 20;
 
-/// Cuts a JSON array of objects, fed in pieces of any size, into its objects.
+/// Splits a JSON array of objects, fed in pieces of any size, into its objects.
 #[derive(Debug, Default)]
 pub struct Splitter {
     place: Place,
-    /// The part of the current object that earlier pieces held.
+    /// The bytes of the current object from earlier pieces.
     held: Vec<u8>,
     ads: usize,
 }
 
-/// Where in the array the stream stands.
+/// The position of the stream in the array.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 enum Place {
-    /// Before `[`. The tools print nothing at all for "no ads".
+    /// Before `[`. The tools print nothing at all if there are no ads.
     #[default]
     Start,
-    /// After `[`: an ad or the end.
+    /// After `[`: expects an ad or the end.
     First,
-    /// After an ad: a comma or the end.
+    /// After an ad: expects a comma or the end.
     Next,
-    /// After a comma: an ad.
+    /// After a comma: expects an ad.
     Ad,
-    /// Inside an ad, this deep in braces, in a string or not, after a backslash or not.
+    /// Inside an ad: the depth of its braces, whether in a string, and whether after a backslash.
     Inside { depth: usize, string: bool, escaped: bool },
     /// After `]`.
     End,
 }
 
 impl Splitter {
-    /// Takes the next piece and calls `each` with the bytes of every object that is complete with it.
+    /// Takes the next piece and calls `each` with the bytes of every object that it completes.
     ///
     /// # Errors
-    /// At the first byte that cannot stand there (text before JSON, an HTML page), and what `each` returns.
+    /// Fails at the first byte that the array cannot have there (text before JSON, an HTML page), and if `each` fails.
     pub fn feed(&mut self, piece: &[u8], each: &mut impl FnMut(&[u8]) -> Result<()>) -> Result<()> {
         let mut begin = 0;
         let mut at = 0;
@@ -56,7 +56,7 @@ impl Splitter {
                 }
                 (Place::Inside { depth, string, .. }, b'"') => Place::Inside { depth, string: !string, escaped: false },
                 (inside @ Place::Inside { string: true, .. }, _) => {
-                    // The rest of the string at one go: this is where nearly all bytes are.
+                    // Skips the rest of the string in one step, since nearly all bytes are in strings.
                     let skip = piece[at..].iter().position(|b| matches!(b, b'"' | b'\\')).unwrap_or(piece.len() - at);
                     at += skip.max(1) - 1;
                     inside
@@ -98,10 +98,10 @@ impl Splitter {
         Ok(())
     }
 
-    /// Says that the stream has ended; returns how many objects it held.
+    /// Ends the stream and returns the number of its objects.
     ///
     /// # Errors
-    /// When it ended in the middle.
+    /// Fails if the array is incomplete.
     pub fn finish(&self) -> Result<usize> {
         ensure!(
             matches!(self.place, Place::Start | Place::End),
@@ -112,13 +112,13 @@ impl Splitter {
     }
 }
 
-/// The first line of what stands there: how much more has come by now is chance.
+/// Quotes the first line of `bytes`. The length of the rest depends on how much has arrived by chance.
 fn quote_line(bytes: &[u8]) -> String {
     let line = bytes.split(|byte| *byte == b'\n').next().unwrap_or_default();
     quote(&String::from_utf8_lossy(line))
 }
 
-/// The value of an attribute, as far as it matters here.
+/// The value of an attribute, reduced to the types that are used here.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub enum Attribute {
     /// Missing, `null`, or an object.
@@ -128,12 +128,12 @@ pub enum Attribute {
     Number(f64),
     /// A text, or an expression spelt `/Expr(…)/`.
     Text(String),
-    /// A list, as its members' texts with commas between.
+    /// A list, as the texts of its members joined with commas.
     List(String),
 }
 
 impl Attribute {
-    /// As a number: also of a text that spells one.
+    /// Returns the value as a number; parses a text.
     pub fn number(&self) -> Option<f64> {
         match self {
             Self::Number(number) => Some(*number),
@@ -143,13 +143,14 @@ impl Attribute {
         .filter(|number| number.is_finite())
     }
 
-    /// As a whole number.
+    /// Returns the value as a whole number.
     pub fn whole(&self) -> Option<i64> {
-        // Beyond 2^53 a float skips whole numbers, and nothing here counts so far.
+        // Beyond 2^53 a float skips whole numbers, and no count here is that large.
         self.number().filter(|number| number.fract() == 0.0 && number.abs() <= 9e15).map(|number| number as i64)
     }
 
-    /// As text: `42` for a number. `None` when missing, null or an expression that did not evaluate.
+    /// Returns the value as text: `42` for a number. Returns `None` if it is missing, null or an expression that did
+    /// not evaluate.
     pub fn text(&self) -> Option<String> {
         match self {
             Self::None => None,
@@ -160,22 +161,21 @@ impl Attribute {
     }
 }
 
-/// Reads the `wanted` attributes of one ad, in that order. Attribute names are case-insensitive. Bytes that are no
+/// Reads the `wanted` attributes of one ad, in that order. Attribute names are case-insensitive. Bytes that are not
 /// UTF-8, which users can put into an ad, become U+FFFD.
 ///
 /// # Errors
-/// When the bytes are no JSON object.
+/// Fails if the bytes are not a JSON object.
 pub fn read<const N: usize>(ad: &[u8], wanted: &[&str; N]) -> Result<[Attribute; N]> {
     let mut values = std::array::from_fn(|_| Attribute::None);
     read_into(ad, wanted, &mut values)?;
     Ok(values)
 }
 
-/// [`read`] for as many attributes as the config names. Values of attributes that the ad lacks become
-/// [`Attribute::None`].
+/// Like [`read`], for any number of attributes. Attributes that the ad lacks become [`Attribute::None`].
 ///
 /// # Errors
-/// When the bytes are no JSON object.
+/// Fails if the bytes are not a JSON object.
 pub fn read_into(ad: &[u8], wanted: &[&str], values: &mut [Attribute]) -> Result<()> {
     values.fill(Attribute::None);
     let lossy;
@@ -223,7 +223,7 @@ impl<'de> Visitor<'de> for AdVisitor<'_> {
     }
 }
 
-/// An attribute's name as its place among the wanted ones, without keeping the text.
+/// Reads an attribute's name as its index among the wanted ones, without copying the text.
 struct NameSeed<'a>(&'a [&'a str]);
 
 impl<'de> DeserializeSeed<'de> for NameSeed<'_> {
@@ -305,7 +305,7 @@ mod tests {
 
     use super::*;
 
-    /// The objects of `text`, fed in pieces of `size` bytes, or why it was refused.
+    /// Returns the objects of `text`, fed in pieces of `size` bytes, or why it was refused.
     fn split(text: &[u8], size: usize) -> Result<Vec<String>, String> {
         let mut objects = Vec::new();
         let mut splitter = Splitter::default();

@@ -42,9 +42,46 @@ use serde::{Deserialize, Serialize};
 
 use self::ads::{Attribute, Splitter};
 pub use self::rules::Rules;
-use crate::config::Section;
+use crate::config::{Key, Kind, Section, Unset, Values};
 use crate::os::command::{self, Failure};
 use crate::problem::Problem;
+
+/// `[htcondor]`.
+pub const SECTION: Section = Section::new(
+    "htcondor",
+    "Asks HTCondor for its pools' slots and its schedds' jobs.",
+    &[
+        Key::new(
+            "pool",
+            Kind::List,
+            Unset::Absent("cm.example.org"),
+            "The pools' collectors, HOST or HOST:PORT, several with commas. Default: the one this machine is configured for.",
+        ),
+        Key::new(
+            "schedds",
+            Kind::List,
+            Unset::Default("all"),
+            "Which schedds are asked: all (those the collectors list, and for a day those they listed before), local \
+             (this machine's own, without -name), or names.",
+        ),
+        Key::new(
+            "counting",
+            Kind::Word(&["schedd", "dump"]),
+            Unset::Default("schedd"),
+            "Who counts the jobs: schedd (condor_q -group-by, and the dump where that fails) or dump (always the dump).",
+        ),
+        Key::new(
+            "timeout_seconds",
+            Kind::Seconds(1, 3600),
+            Unset::Default("20"),
+            "How long one command may take, in seconds.",
+        ),
+        Key::new("condor_q", Kind::Command, Unset::Default("condor_q"), PROGRAMS),
+        Key::new("condor_status", Kind::Command, Unset::Default("condor_status"), PROGRAMS),
+    ],
+);
+
+const PROGRAMS: &str = "The programs, with first arguments; found on PATH unless a path is given.";
 
 /// `[htcondor]` and `[job_types]`.
 #[derive(Clone, Debug)]
@@ -91,33 +128,33 @@ impl Config {
     ///
     /// # Errors
     /// When a value is not what its key asks for.
-    pub fn read(section: &mut Section, rules: Rules) -> Result<Self> {
-        let pools = section.list("pool")?;
-        let schedds = match section.list("schedds")?.as_slice() {
+    pub fn read(values: &Values, rules: Rules) -> Result<Self> {
+        let pools = values.list("pool")?;
+        let schedds = match values.list("schedds")?.as_slice() {
             [] => Schedds::All,
             [word] if word == "all" => Schedds::All,
             [word] if word == "local" => Schedds::Local,
             names => {
                 let word = |name: &String| name == "all" || name == "local";
-                section.check("schedds", !names.iter().any(word), "all, local or names of schedds")?;
+                values.check("schedds", !names.iter().any(word), "all, local or names of schedds")?;
                 Schedds::Named(names.to_vec())
             }
         };
         let harmless = |names: &[String]| !names.iter().any(|name| name.starts_with('-'));
-        section.check("pool", harmless(&pools), "the name of a collector")?;
+        values.check("pool", harmless(&pools), "the name of a collector")?;
         if let Schedds::Named(names) = &schedds {
-            section.check("schedds", harmless(names), "the name of a schedd")?;
+            values.check("schedds", harmless(names), "the name of a schedd")?;
         }
-        let pools = if pools.is_empty() { vec![LOCAL.to_string()] } else { pools };
-        let counting = section.word("counting", &[("schedd", Counting::Schedd), ("dump", Counting::Dump)])?;
-        let timeout_seconds = section.number("timeout_seconds", 20)?;
-        section.check("timeout_seconds", (1..=3600).contains(&timeout_seconds), "1 to 3600 seconds")?;
-        let mut command = |key: &'static str| {
-            let text = section.text(key)?.unwrap_or_else(|| key.to_string());
-            super::split_command(&text).map_err(|error| section.error(key, error))
-        };
-        let (condor_q, condor_status) = (command("condor_q")?, command("condor_status")?);
-        Ok(Self { pools, schedds, counting, timeout_seconds, condor_q, condor_status, rules })
+        let counting = if values.word("counting")? == "dump" { Counting::Dump } else { Counting::Schedd };
+        Ok(Self {
+            pools: if pools.is_empty() { vec![LOCAL.to_string()] } else { pools },
+            schedds,
+            counting,
+            timeout_seconds: values.number("timeout_seconds")?,
+            condor_q: values.command("condor_q")?,
+            condor_status: values.command("condor_status")?,
+            rules,
+        })
     }
 }
 

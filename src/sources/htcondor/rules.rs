@@ -1,27 +1,41 @@
-//! `[job_types]`: which job counts as which type, told by its ClassAd attributes.
+//! `[job_types]`: the rules that give a job its type by its ClassAd attributes.
 
 use anyhow::{Result, anyhow, ensure};
 
-use crate::config::Section;
+use crate::config::{Section, Values};
 use crate::text::quote;
 
-/// The rules, in the order of the file. A job has the type of the first rule that it fits, or none.
+/// `[job_types]`.
+pub const SECTION: Section = Section::new(
+    "job_types",
+    "Tells which job counts as which type, by its ClassAd attributes.",
+    &[],
+)
+.with_free_keys(
+    "TYPE = ATTRIBUTE = VALUE | VALUE…, several conditions joined by \" and \", a * at the end of a value for \"begins \
+     with\". The first rule that a job fits is its type. Rules here replace these, which are the original Cloud \
+     Monitor's:",
+    &DEFAULT,
+);
+
+/// The rules, in the order of the file. A job has the type of the first rule that matches it, or none.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Rules {
     rules: Vec<Rule>,
-    /// Every attribute that a rule names, and `TargetClouds`, which tells a job's clouds; each once.
+    /// `TargetClouds`, which names a job's clouds, and every attribute that a rule names; each once.
     attributes: Vec<String>,
 }
 
 #[derive(Clone, Debug, PartialEq)]
 struct Rule {
     job_type: String,
-    /// All of these must hold: the attribute's place in `attributes`, and the patterns of which one must fit.
+    /// All conditions must hold. Each is the attribute's index in `attributes` and the patterns, one of which must
+    /// match.
     conditions: Vec<(usize, Vec<String>)>,
 }
 
-/// The job types of the original Cloud Monitor. Its group names are the accounting groups of their time; today's
-/// pools write `group.user`.
+/// The job types of the original Cloud Monitor. Its group names are the accounting groups of that time; today's pools
+/// write `group.user`.
 pub const DEFAULT: [(&str, &str); 7] = [
     ("1_Core", "TargetClouds = IAAS"),
     ("8_Core", "TargetClouds = IAAS_MCORE"),
@@ -35,19 +49,20 @@ pub const DEFAULT: [(&str, &str); 7] = [
 /// The attribute that names the clouds on which a job may run.
 pub const TARGET_CLOUDS: &str = "TargetClouds";
 
-/// What `condor_q -group-by` adds to every group; a job's own attribute of that name could not be told from it.
+/// The attributes that `condor_q -group-by` adds to every group. A job's own attribute of the same name could not be
+/// distinguished from them.
 const RESERVED: [&str; 4] = ["JobStatus", "JobCount", "JobIds", "Id"];
 
 impl Rules {
-    /// Reads the section; the original's rules when it is empty or missing.
+    /// Reads the section. Returns the original's rules if it is empty or missing.
     ///
     /// # Errors
-    /// When a rule cannot be read.
-    pub fn read(section: &mut Section) -> Result<Self> {
-        let entries = section.all()?;
+    /// Fails if a rule cannot be read.
+    pub fn read(values: &Values) -> Result<Self> {
+        let entries = values.free()?;
         let mut rules = Self { rules: Vec::new(), attributes: vec![TARGET_CLOUDS.into()] };
         for (job_type, text) in &entries {
-            rules.add(job_type, text).map_err(|error| section.refuse(job_type, error))?;
+            rules.add(job_type, text).map_err(|error| values.refuse(job_type, error))?;
         }
         Ok(if entries.is_empty() { Self::default() } else { rules })
     }
@@ -91,12 +106,12 @@ impl Rules {
         Ok((place, patterns))
     }
 
-    /// The attributes to ask for, besides `JobStatus`; the first is [`TARGET_CLOUDS`].
+    /// Returns the attributes to request besides `JobStatus`; the first is [`TARGET_CLOUDS`].
     pub fn attributes(&self) -> &[String] {
         &self.attributes
     }
 
-    /// The type of a job with these values of [`Rules::attributes`], in that order.
+    /// Returns the type of a job. `values` belong to [`Rules::attributes`], in that order.
     pub fn job_type(&self, values: &[Option<String>]) -> Option<&str> {
         let fits = |(place, patterns): &(usize, Vec<String>)| {
             let value = values.get(*place).and_then(Option::as_deref);

@@ -1,0 +1,281 @@
+//! The values of one section, as its declaration has them: checked, with defaults.
+
+use std::fmt;
+use std::fs::File;
+use std::io::Read;
+use std::os::unix::fs::MetadataExt;
+use std::path::PathBuf;
+
+use anyhow::{Context, Result, anyhow, ensure};
+use url::Url;
+
+use super::ini::{Line, Lines};
+use super::kind::{Kind, address, names, words};
+use super::section::{Section, Unset};
+use crate::text::quote;
+
+/// The values of one section.
+pub struct Values<'a> {
+    declaration: &'static Section,
+    /// The name of the file.
+    file: &'a str,
+    /// What the file has of the section, if anything.
+    lines: Option<&'a Lines>,
+}
+
+/// Shows no value: some are secret, and some were resolved.
+impl fmt::Debug for Values<'_> {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "Values of [{}]", self.section())
+    }
+}
+
+impl<'a> Values<'a> {
+    pub(super) fn new(declaration: &'static Section, file: &'a str, lines: Option<&'a Lines>) -> Self {
+        Self { declaration, file, lines }
+    }
+
+    /// The section's name in the file; the declared name if the file does not have it.
+    fn section(&self) -> &'a str {
+        self.lines.map_or(self.declaration.name, |lines| &lines.name)
+    }
+
+    /// Of a section of a family its own part of the name: `ZZ` of `[hub ZZ]`. Else empty.
+    pub fn member(&self) -> &'a str {
+        self.declaration.stem().and_then(|stem| self.section().strip_prefix(stem)).unwrap_or_default()
+    }
+
+    /// Whether the file gives a key.
+    pub fn gives(&self, key: &str) -> bool {
+        self.line(key).is_some()
+    }
+
+    /// The value of `key`, or its default; `None` if it has neither.
+    ///
+    /// # Errors
+    /// If the value is empty, carries a comment, names an environment variable or a file that cannot be read, or is not of
+    /// the key's kind; if the file does not give a required key.
+    pub fn text(&self, key: &str) -> Result<Option<String>> {
+        let declared = self.declaration.keys.iter().find(|declared| declared.name == key);
+        let declared = declared.with_context(|| format!("[{}] declares no key {key}", self.declaration.name))?;
+        let Some((_, line)) = self.line(key) else {
+            return match declared.unset {
+                Unset::Default(value) => Ok(Some(value.into())),
+                Unset::Required(_) => Err(self.missing(key)),
+                Unset::Suggested(_) | Unset::Absent(_) => Ok(None),
+            };
+        };
+        let text = resolve(&line.value, declared.kind == Kind::Secret).map_err(|error| self.error(key, error))?;
+        match declared.kind.check(&text) {
+            Ok(()) => Ok(Some(text)),
+            Err(mismatch) => Err(self.error(key, mismatch.into_error(&line.value))),
+        }
+    }
+
+    /// The value of `key`, or its default.
+    ///
+    /// # Errors
+    /// As [`Values::text`], and if the key has no default and is not given.
+    pub fn needed(&self, key: &str) -> Result<String> {
+        self.text(key)?.ok_or_else(|| self.missing(key))
+    }
+
+    /// [`Values::text`] that is never shown.
+    ///
+    /// # Errors
+    /// As [`Values::text`].
+    pub fn secret(&self, key: &str) -> Result<Option<Secret>> {
+        Ok(self.text(key)?.map(Secret))
+    }
+
+    /// The value of `key` as a whole number, or its default.
+    ///
+    /// # Errors
+    /// As [`Values::needed`].
+    pub fn number(&self, key: &str) -> Result<u64> {
+        self.parsed(key, |text| text.parse().ok())
+    }
+
+    /// The value of `key` as a whole number; `None` if the file does not give it, whatever its default.
+    ///
+    /// # Errors
+    /// As [`Values::text`].
+    pub fn number_if_given(&self, key: &str) -> Result<Option<u64>> {
+        if self.gives(key) { self.number(key).map(Some) } else { Ok(None) }
+    }
+
+    /// The value of `key` as a port, or its default.
+    ///
+    /// # Errors
+    /// As [`Values::needed`].
+    pub fn port(&self, key: &str) -> Result<u16> {
+        self.parsed(key, |text| text.parse().ok())
+    }
+
+    /// The value of `key` as a number with a fraction, or its default.
+    ///
+    /// # Errors
+    /// As [`Values::needed`].
+    pub fn decimal(&self, key: &str) -> Result<f64> {
+        self.parsed(key, |text| text.parse().ok())
+    }
+
+    /// The value of `key` in days, or its default; `None` is for ever.
+    ///
+    /// # Errors
+    /// As [`Values::needed`].
+    pub fn days(&self, key: &str) -> Result<Option<u64>> {
+        self.parsed(key, |text| if text == "forever" { Some(None) } else { text.parse().ok().map(Some) })
+    }
+
+    /// The value of `key`, or its default, as the declaration spells it.
+    ///
+    /// # Errors
+    /// As [`Values::needed`].
+    pub fn word(&self, key: &str) -> Result<&'static str> {
+        let words = match self.declaration.key(key).map(|declared| declared.kind) {
+            Some(Kind::Word(words)) => words,
+            _ => &[],
+        };
+        self.parsed(key, |text| words.iter().copied().find(|word| *word == text))
+    }
+
+    /// The value of `key` as a list, or its default; empty without either.
+    ///
+    /// # Errors
+    /// As [`Values::text`].
+    pub fn list(&self, key: &str) -> Result<Vec<String>> {
+        Ok(self.text(key)?.map(|text| names(&text)).unwrap_or_default())
+    }
+
+    /// The value of `key` as an absolute path.
+    ///
+    /// # Errors
+    /// As [`Values::text`].
+    pub fn path(&self, key: &str) -> Result<Option<PathBuf>> {
+        Ok(self.text(key)?.map(PathBuf::from))
+    }
+
+    /// The value of `key` as an address without a login.
+    ///
+    /// # Errors
+    /// As [`Values::text`].
+    pub fn url(&self, key: &str) -> Result<Option<Url>> {
+        self.text(key)?.map(|text| address(&text).map_err(|error| self.error(key, error))).transpose()
+    }
+
+    /// The value of `key`, or its default, as a program and its arguments; never empty.
+    ///
+    /// # Errors
+    /// As [`Values::needed`].
+    pub fn command(&self, key: &str) -> Result<Vec<String>> {
+        self.parsed(key, |text| words(text).ok())
+    }
+
+    /// The keys that the operator named and their values, in the order of the file.
+    ///
+    /// # Errors
+    /// As [`Values::text`].
+    pub fn free(&self) -> Result<Vec<(String, String)>> {
+        let lines = self.lines.iter().flat_map(|lines| &lines.lines);
+        let mut free: Vec<_> = lines.filter(|(spelling, _)| self.declaration.key(spelling).is_none()).collect();
+        free.sort_by_key(|(_, line)| line.number);
+        let resolved = free.into_iter().map(|(spelling, line)| {
+            let value = resolve(&line.value, self.declaration.is_secret(spelling));
+            value.map(|value| (spelling.clone(), value)).map_err(|error| self.error(spelling, error))
+        });
+        resolved.collect()
+    }
+
+    /// Refuses the value of `key` unless it is `good`; `what` is what it should be. The error shows the value as it stands
+    /// in the file, never what it was resolved to, and no secret.
+    ///
+    /// # Errors
+    /// If it is not good.
+    pub fn check(&self, key: &str, good: bool, what: &str) -> Result<()> {
+        if good {
+            return Ok(());
+        }
+        let value = self.line(key).map_or("", |(_, line)| line.value.as_str());
+        let value = if self.declaration.is_secret(key) { "the value".into() } else { quote(value) };
+        Err(self.error(key, anyhow!("{value} is not {what}")))
+    }
+
+    /// An error of one key, with the file, the line and the section before it. It must not quote the value; see
+    /// [`Values::refuse`].
+    pub fn error(&self, key: &str, error: anyhow::Error) -> anyhow::Error {
+        let (file, section) = (self.file, self.section());
+        match self.line(key) {
+            Some((spelling, Line { number, .. })) => anyhow!("{file} line {number}: [{section}] {spelling}: {error:#}"),
+            None => anyhow!("{file}: [{section}] {key}: {error:#}"),
+        }
+    }
+
+    /// [`Values::error`] with a reason that may quote the value: it is left out if the value is a secret or was resolved.
+    pub fn refuse(&self, key: &str, error: anyhow::Error) -> anyhow::Error {
+        let is_hidden =
+            |(spelling, line): (&String, &Line)| self.declaration.is_secret(spelling) || is_reference(&line.value);
+        if self.line(key).is_some_and(is_hidden) {
+            return self.error(key, anyhow!("is not what this section asks for (the value is not shown)"));
+        }
+        self.error(key, error)
+    }
+
+    /// The line that gives a key, with the key as it is spelt there.
+    fn line(&self, key: &str) -> Option<(&'a String, &'a Line)> {
+        let lines = &self.lines?.lines;
+        let means_it = |spelling: &str| self.declaration.key(spelling).is_some_and(|declared| declared.name == key);
+        lines.get_key_value(key).or_else(|| lines.iter().find(|(spelling, _)| means_it(spelling)))
+    }
+
+    /// A value that its kind has checked, or its default.
+    fn parsed<T>(&self, key: &str, parse: impl FnOnce(&str) -> Option<T>) -> Result<T> {
+        self.text(key)?.as_deref().and_then(parse).ok_or_else(|| self.missing(key))
+    }
+
+    fn missing(&self, key: &str) -> anyhow::Error {
+        self.error(key, anyhow!("is missing; this section needs it"))
+    }
+}
+
+/// The text that a value stands for.
+fn resolve(value: &str, is_secret: bool) -> Result<String> {
+    ensure!(!value.is_empty(), "is empty; leave the line out for the default");
+    if let Some(variable) = value.strip_prefix("${").and_then(|rest| rest.strip_suffix('}')) {
+        let text = std::env::var(variable).map_err(|_| {
+            anyhow!("the environment has no {variable}; cron passes on next to nothing, so set it in the crontab")
+        })?;
+        return Ok(text);
+    }
+    if is_reference(value) {
+        let path = &value["file:".len()..];
+        let mut file = File::open(path).with_context(|| path.to_string())?;
+        let mode = file.metadata().with_context(|| path.to_string())?.mode();
+        ensure!(
+            !is_secret || mode & 0o007 == 0,
+            "{path} can be read by everybody (mode {:04o}): chmod o= {path}",
+            mode & 0o7777
+        );
+        let mut text = String::new();
+        file.read_to_string(&mut text).with_context(|| path.to_string())?;
+        return Ok(text.trim_end_matches(['\r', '\n']).to_string());
+    }
+    let comment = [" #", " ;", "\t#", "\t;"].iter().any(|mark| value.contains(mark));
+    ensure!(is_secret || !comment, "{} carries a comment; put comments on a line of their own", quote(value));
+    Ok(value.to_string())
+}
+
+/// Whether a value names where the value is.
+pub(super) fn is_reference(value: &str) -> bool {
+    value.starts_with("file:/") || (value.starts_with("${") && value.ends_with('}'))
+}
+
+/// Text that is never shown.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(pub String);
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str("***")
+    }
+}

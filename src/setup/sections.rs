@@ -1,0 +1,92 @@
+//! Every section of config.cfg, and which program uses which.
+
+use anyhow::Result;
+
+use super::grid;
+use crate::config::{Section, Sections};
+use crate::frame::state;
+use crate::sinks::embedded;
+use crate::sinks::graphite::{carbon, render};
+use crate::sources::{cloud_scheduler, htcondor};
+use crate::{dashboard, spool};
+
+/// Every section, in the order of config.cfg.example. Declarations are data and need no dependency, so that every build
+/// accepts every valid file, whatever it was built without.
+pub const SECTIONS: &[&Section] = &[
+    &grid::SECTION,
+    &htcondor::SECTION,
+    &cloud_scheduler::SECTION,
+    &htcondor::rules::SECTION,
+    &carbon::SECTION,
+    &render::SECTION,
+    &dashboard::config::SECTION,
+    &embedded::SECTION,
+    &spool::SECTION,
+    &state::SECTION,
+    &CREDENTIALS,
+    &CREDENTIALS_ELASTICSEARCH,
+    &CREDENTIALS_MONIT_GRAFANA,
+    &CREDENTIALS_ADCMON,
+];
+
+/// Every program with the sections that it uses.
+pub const READERS: &[(&str, &[&Section])] = &[
+    (
+        "collect-grid",
+        &[
+            &grid::SECTION,
+            &htcondor::SECTION,
+            &cloud_scheduler::SECTION,
+            &htcondor::rules::SECTION,
+            &carbon::SECTION,
+            &render::SECTION,
+            &embedded::SECTION,
+            &spool::SECTION,
+            &state::SECTION,
+        ],
+    ),
+    ("cloud-monitor", &[&render::SECTION, &dashboard::config::SECTION, &embedded::SECTION, &state::SECTION]),
+    (
+        "gridmon-status",
+        &[&grid::SECTION, &carbon::SECTION, &render::SECTION, &embedded::SECTION, &spool::SECTION, &state::SECTION],
+    ),
+];
+
+const CREDENTIALS: Section =
+    Section::new("credentials", "QMonit's login for InfluxDB and MySQL.", &[]).with_free_keys(OF_QMONIT, &[]);
+
+const CREDENTIALS_ELASTICSEARCH: Section =
+    Section::new("credentials_elasticsearch", "QMonit's login for Elasticsearch.", &[]).with_free_keys(OF_QMONIT, &[]);
+
+const CREDENTIALS_MONIT_GRAFANA: Section =
+    Section::new("credentials_monit_grafana", "QMonit's login for CERN's Grafana.", &[]).with_free_keys(OF_QMONIT, &[]);
+
+const CREDENTIALS_ADCMON: Section =
+    Section::new("credentials_adcmon", "QMonit's login for ADCMON.", &[]).with_free_keys(OF_QMONIT, &[]);
+
+const OF_QMONIT: &str = "They are those of QMonit's config.cfg, whatever they are.";
+
+/// What the config says about when a program runs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Timing {
+    /// The seconds that a run may take at most; `None` for the program's own.
+    pub deadline_seconds: Option<u64>,
+    /// The seconds between two runs; `None` for the program's own.
+    pub interval_seconds: Option<i64>,
+}
+
+/// Reads the deadline and interval of a program from the section that owns it.
+///
+/// # Errors
+/// If a value is not of its kind.
+pub(super) fn timing(sections: &Sections, declared: &[&'static Section], program: &str) -> Result<Timing> {
+    let Some(owner) = declared.iter().find(|section| section.programs.contains(&program)) else {
+        return Ok(Timing::default());
+    };
+    let values = sections.values(owner);
+    let seconds = |key| if owner.key(key).is_some() { values.number_if_given(key) } else { Ok(None) };
+    Ok(Timing {
+        deadline_seconds: seconds("deadline_seconds")?,
+        interval_seconds: seconds("interval_seconds")?.and_then(|seconds| i64::try_from(seconds).ok()),
+    })
+}

@@ -1,0 +1,11 @@
+//! Delivery: nothing that was published is lost, nothing is invented, whatever fails in between.
+
+#![allow(clippy::unwrap_used)]
+
+mod engine;
+mod faults;
+mod kills;
+mod outage;
+mod service;
+mod soak;
+mod spool_model;

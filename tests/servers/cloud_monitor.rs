@@ -1,0 +1,51 @@
+//! cloud-monitor over real Graphite.
+
+use std::fs;
+
+use gridmon_testkit::sandbox::Sandbox;
+use gridmon_testkit::sandbox::site::{Site, collect, numbers};
+use gridmon_testkit::{shared_graphite, skip};
+use serde_json::Value as Json;
+
+#[test]
+fn graphite_and_the_store_give_the_same_numbers() {
+    let test = "graphite_and_the_store_give_the_same_numbers";
+    let Some((carbon, graphite)) = shared_graphite() else { return skip(test, "Carbon with graphite-web") };
+    let sandbox = Sandbox::new("small");
+    let config = |read: &str| {
+        let store = sandbox.path("state/gridmon.db");
+        sandbox.config(&format!(
+            "[carbon]\nhost = 127.0.0.1\nport = {}\nacknowledge = readback\n[graphite]\nurl = http://127.0.0.1:{}/\n[embedded]\npath = {}\n[dashboard]\nread = {read}",
+            carbon.pickle, graphite.port, store.display()
+        ));
+        // The shared Graphite holds other tests' grids too.
+        let path = sandbox.path("config.cfg");
+        fs::write(&path, fs::read_to_string(&path).unwrap().replace("name = heprc", "name = two-backends")).unwrap();
+    };
+    config("graphite");
+    collect(&sandbox, 12, 1);
+    let from_graphite = Site::start(&sandbox);
+    config("embedded");
+    let from_store = Site::start(&sandbox);
+    let of_this_grid = |site: &Site| {
+        let mut numbers = numbers(&site.json("/json"));
+        numbers.retain(|path, _| path.starts_with("grids.two-backends."));
+        numbers
+    };
+    let expected = of_this_grid(&from_store);
+    assert!(expected.len() > 90, "{}", expected.len());
+    carbon.wait_until_on_disk(expected.iter().map(|(path, (_, time))| (path, *time)));
+    assert_eq!(of_this_grid(&from_graphite), expected);
+
+    let question = "path=grids.two-backends.jobs.all.idle&path=grids.two-backends.clouds.cc-east.quota&from=-20min";
+    let [ours, theirs] = [&from_store, &from_graphite].map(|site| site.json(&format!("/api/v1/history?{question}")));
+    let known = |history: &Json, at: usize| -> Vec<(i64, f64)> {
+        let times = history["times"].as_array().unwrap();
+        let values = history["series"][at]["values"].as_array().unwrap();
+        times.iter().zip(values).filter_map(|(time, value)| Some((time.as_i64().unwrap(), value.as_f64()?))).collect()
+    };
+    for at in 0..2 {
+        assert_eq!(known(&ours, at).len(), 12);
+        assert_eq!(known(&theirs, at), known(&ours, at));
+    }
+}

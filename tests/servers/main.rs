@@ -1,0 +1,8 @@
+//! Real servers: HTCondor, Carbon and graphite-web. Where one is not installed its tests say so and are skipped.
+
+#![allow(clippy::unwrap_used)]
+
+mod carbon_moods;
+#[cfg(feature = "dashboard")]
+mod cloud_monitor;
+mod real_servers;

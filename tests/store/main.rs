@@ -1,0 +1,7 @@
+//! The embedded store: what it holds, what becomes of it in every trouble, and the runs that write it.
+
+#![allow(clippy::unwrap_used)]
+
+mod embedded;
+mod runs;
+mod scan;
