@@ -35,20 +35,20 @@ pub const SECTION: Section = Section::new(
 /// `[dashboard]`.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// Where it listens, `ADDRESS:PORT`; `127.0.0.1:5000` by default.
+    /// The address to listen on, `ADDRESS:PORT`; `127.0.0.1:5000` by default.
     pub listen: String,
-    /// What stands at the top of the page; `Cloud Monitor` by default.
+    /// The heading of the page; `Cloud Monitor` by default.
     pub title: String,
-    /// How often the page refreshes, in seconds; 60 by default.
+    /// The time between two refreshes of the page, in seconds, 5 to 3600; 60 by default.
     pub refresh_seconds: u64,
-    /// Where it reads: `graphite`, `embedded`, or whichever the points go to.
+    /// The store to read: `auto` (the default), `graphite` or `embedded`.
     pub read: Source,
 }
 
-/// Where the dashboard reads.
+/// The store that the dashboard reads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Source {
-    /// Graphite when `[graphite] url` is set, else the embedded store.
+    /// Graphite if `[graphite] url` is set, else the embedded store.
     Auto,
     /// graphite-web.
     Graphite,
@@ -60,7 +60,7 @@ impl Config {
     /// Reads `[dashboard]`.
     ///
     /// # Errors
-    /// When a value is not what its key asks for.
+    /// If a value is not valid for its key.
     pub fn read(values: &Values) -> Result<Self> {
         Ok(Self {
             listen: values.needed("listen")?,

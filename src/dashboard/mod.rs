@@ -1,17 +1,17 @@
 //! Cloud Monitor's web page, and its data as JSON, TSV, CSV and SVG: read-only, from Graphite or the embedded store.
 //!
-//! Each page of the dashboard has all routes below `pages/NAME/`, the first one has them without that too.
+//! Each page has all routes below `pages/NAME/`; the first page has them at the root too.
 //!
-//! | route | gives |
+//! | route | returns |
 //! |---|---|
-//! | `/` | the page; its query holds what is shown, so that its address can be mailed |
-//! | `/tables` | the page's tables alone, for its refresh |
-//! | `/json`, `/api/v1/summary` | every grid as it is now |
-//! | `/json?paths[]=…`, `/api/v1/history?path=…` | numbers over a time |
+//! | `/` | the page; its query holds all choices, so that the address can be mailed |
+//! | `/tables` | the tables of the page alone, for its refresh |
+//! | `/json`, `/api/v1/summary` | the newest numbers of every grid |
+//! | `/json?paths[]=…`, `/api/v1/history?path=…` | numbers over a range of time |
 //! | `/export` | the same as TSV, or as `format=csv`, `json`, `svg` |
-//! | `/plot.svg` | the same drawn |
-//! | `/healthz`, `/metrics` | for a monitor |
-//! | `/static/…` | what the page needs |
+//! | `/plot.svg` | the same as a plot |
+//! | `/healthz`, `/metrics` | `ok` or the problem; counts for Prometheus |
+//! | `/static/…` | the scripts and styles of the page |
 //!
 //! Every address in the page is relative, so it works behind a proxy under any prefix.
 

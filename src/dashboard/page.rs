@@ -1,12 +1,12 @@
-//! The page as HTML. It is whole without a script: every number is a link that shows its plot. The script refreshes the
-//! tables, draws the plots and keeps the address; what it needs to know stands in what is rendered here. Pure.
+//! The page as HTML. It needs no script: every number is a link to its plot. The script refreshes the tables, draws the
+//! plots and updates the address; it reads everything it needs from this HTML. Pure.
 
 use std::fmt::Write as _;
 use std::sync::LazyLock;
 
 use super::{Config, Summary};
-use crate::model::graphite_time as times;
-use crate::view::html::{self, encoded, moment};
+use crate::model::{graphite_time, utc};
+use crate::view::html::{self, encoded};
 use crate::view::page::Page;
 use crate::view::text::length;
 
@@ -14,18 +14,18 @@ pub use crate::view::html::{Options, escaped};
 
 /// A file that the page needs.
 pub struct Asset {
-    /// Its name below `static/`.
+    /// The name below `static/`.
     pub name: &'static str,
-    /// Its type.
+    /// The value of its `Content-Type`.
     pub content_type: &'static str,
-    /// What is in it.
+    /// The content.
     pub bytes: &'static [u8],
 }
 
 const SCRIPT: &str = "text/javascript; charset=utf-8";
 const STYLE: &str = "text/css; charset=utf-8";
 
-/// All of them.
+/// All files that the page needs.
 pub static ASSETS: [Asset; 6] = [
     Asset { name: "style.css", content_type: STYLE, bytes: include_bytes!("assets/style.css") },
     Asset { name: "early.js", content_type: SCRIPT, bytes: include_bytes!("assets/early.js") },
@@ -39,13 +39,13 @@ pub static ASSETS: [Asset; 6] = [
     },
 ];
 
-/// The links to them. They may be kept for ever: what has changed has another address.
+/// The HTML that loads the assets. Their addresses hold a checksum, so browsers may cache them for ever.
 static LINKS: LazyLock<String> = LazyLock::new(|| {
     let mut html = String::new();
     for Asset { name, bytes, .. } in &ASSETS {
         let address = format!("static/{name}?v={:08x}", crc32fast::hash(bytes));
         let _ = match *name {
-            // Before the first paint; the others wait until the page is read.
+            // It sets the theme, so it runs before the first paint; the others are deferred.
             "early.js" => writeln!(html, "<script src=\"{address}\"></script>"),
             name if name.ends_with(".js") => writeln!(html, "<script src=\"{address}\" defer></script>"),
             name if name.ends_with(".css") => writeln!(html, "<link rel=\"stylesheet\" href=\"{address}\">"),
@@ -55,7 +55,7 @@ static LINKS: LazyLock<String> = LazyLock::new(|| {
     html
 });
 
-/// Ranges: words, from, to.
+/// A range of the plot: label, from, to.
 type Range = (&'static str, &'static str, &'static str);
 
 /// The ranges that end now.
@@ -84,37 +84,37 @@ const DAYS: [Range; 3] = [
     ("this day last week", "today-7d", "today-6d"),
 ];
 
-/// The ranges of the calendar before this one.
+/// The previous calendar week, month and year.
 const PREVIOUS: [Range; 3] = [
     ("week", "thisweek-1w", "thisweek"),
     ("month", "thismonth-1mon", "thismonth"),
     ("year", "thisyear-1y", "thisyear"),
 ];
 
-/// The range when none is chosen.
+/// The start of the range if none is chosen.
 const DEFAULT_FROM: &str = "-6h";
 
-/// What the page is made of.
+/// The input of [`whole`] and [`tables`].
 pub struct View<'a> {
-    /// Title and refresh.
+    /// The title and the refresh interval.
     pub config: &'a Config,
-    /// What it shows.
+    /// The page.
     pub page: &'a Page,
-    /// Its sections.
+    /// The newest numbers.
     pub summary: &'a Summary,
-    /// Where they come from, in words.
+    /// The description of the store.
     pub backend: &'a str,
-    /// What is chosen.
+    /// The reader's choices.
     pub options: &'a Options,
     /// The clock, in unix seconds.
     pub now: i64,
 }
 
-/// A picture for the tab that needs no request.
+/// The icon of the tab, inline, so that it needs no request.
 const ICON: &str = "data:image/svg+xml,%3Csvg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 16 16'%3E%3Cpath \
                     d='M1 13l4-6 3 3 3-7 4 8' fill='none' stroke='%230b6bcb' stroke-width='2'/%3E%3C/svg%3E";
 
-/// The whole page.
+/// Returns the whole page.
 pub fn whole(view: &View) -> String {
     let options = view.options;
     let title = escaped(&view.config.title);
@@ -140,19 +140,19 @@ pub fn whole(view: &View) -> String {
         "<span id=\"countdown\">As of {}; reload for newer numbers.</span></p>\n\
          <p class=\"buttons\" data-script hidden><button type=\"button\" id=\"refresh\">Refresh</button> <button \
          type=\"button\" id=\"pause\" aria-pressed=\"false\">Pause</button></p>\n",
-        moment(view.now)
+        utc(view.now)
     );
-    choices(&mut html, view);
+    options_form(&mut html, view);
     html.push_str("</header>\n<p id=\"said\" role=\"status\" aria-live=\"polite\"></p>\n<main>\n");
     html.push_str(&tables(view));
     html.push_str("</main>\n");
-    panel(&mut html, view);
+    plot_panel(&mut html, view);
     html.push_str("<div id=\"tip\" aria-hidden=\"true\" hidden></div>\n</body>\n</html>\n");
     html
 }
 
-/// What can be chosen about the looks.
-fn choices(html: &mut String, view: &View) {
+/// Writes the form of options.
+fn options_form(html: &mut String, view: &View) {
     let View { page, options, .. } = *view;
     let checked = |is: bool| if is { " checked" } else { "" };
     let selected = |is: bool| if is { " selected" } else { "" };
@@ -170,22 +170,22 @@ fn choices(html: &mut String, view: &View) {
          value=\"\">automatic</option><option value=\"light\"{}>light</option><option \
          value=\"dark\"{}>dark</option></select></label>\n<button>Apply</button>\n</form>\n</details>\n",
         checked(options.all),
-        length(page.gone()),
+        length(page.silence_limit_seconds()),
         selected(options.compact),
         selected(options.theme == "light"),
         selected(options.theme == "dark"),
     );
 }
 
-/// The plot: ranges, export, the picture.
-fn panel(html: &mut String, view: &View) {
+/// Writes the panel of the plot: ranges, export, the image for browsers without script.
+fn plot_panel(html: &mut String, view: &View) {
     let options = view.options;
     let hidden = if options.plots.is_empty() { " hidden" } else { "" };
     let _ = write!(html, "<section id=\"plot\" aria-labelledby=\"plot-title\"{hidden}>\n<div class=\"bar\"><h2 ");
     let _ = write!(html, "id=\"plot-title\" tabindex=\"-1\">Plot</h2>\n<nav aria-label=\"Range of the plot\">");
-    for (words, ranges) in [("last", &LAST[..]), ("", &DAYS[..]), ("previous", &PREVIOUS[..])] {
-        let group = if words.is_empty() { "days" } else { words };
-        let _ = write!(html, "<span class=\"ranges\" role=\"group\" aria-label=\"{group}\">{words}");
+    for (heading, ranges) in [("last", &LAST[..]), ("", &DAYS[..]), ("previous", &PREVIOUS[..])] {
+        let group = if heading.is_empty() { "days" } else { heading };
+        let _ = write!(html, "<span class=\"ranges\" role=\"group\" aria-label=\"{group}\">{heading}");
         for (label, from, to) in ranges {
             let chosen = if options.from.is_empty() { DEFAULT_FROM } else { &options.from };
             let current = if (chosen, options.to.as_str()) == (from, to) { " aria-current=\"true\"" } else { "" };
@@ -219,23 +219,23 @@ fn panel(html: &mut String, view: &View) {
          type=\"button\" id=\"out\">Zoom out</button> <span class=\"hint\">Esc: to the tables and \
          back</span></p>\n<p class=\"export\">export",
     );
-    for (format, words) in [("tsv", "TSV"), ("csv", "CSV"), ("json", "JSON"), ("svg", "SVG")] {
-        let address = history("export", options, &[("format", format)]);
-        let _ = write!(html, " <a href=\"{address}\" data-export=\"{format}\" download>{words}</a>");
+    for (format, label) in [("tsv", "TSV"), ("csv", "CSV"), ("json", "JSON"), ("svg", "SVG")] {
+        let address = history_address("export", options, &[("format", format)]);
+        let _ = write!(html, " <a href=\"{address}\" data-export=\"{format}\" download>{label}</a>");
     }
     let closed = Options { plots: Vec::new(), ..options.clone() };
     let _ = write!(html, "</p>\n<a id=\"close\" href=\"{}\">Close</a></div>\n", closed.address());
     let wrong = [("from", options.from.as_str()), ("to", &options.to)]
         .into_iter()
         .filter(|(_, time)| !time.is_empty())
-        .find_map(|(name, time)| Some(format!("{name}: {:#}", times::parse(time, view.now).err()?)));
+        .find_map(|(name, time)| Some(format!("{name}: {:#}", graphite_time::parse(time, view.now).err()?)));
     let _ = writeln!(html, "<p id=\"wrong\" role=\"alert\">{}</p>", escaped(wrong.as_deref().unwrap_or_default()));
     html.push_str("<div class=\"body\"><div id=\"chart\"><noscript>");
     if !options.plots.is_empty() {
         if wrong.is_none() {
-            let mut look = vec![("width", "1200"), ("height", "260")];
-            look.extend((!options.theme.is_empty()).then_some(("theme", options.theme)));
-            let _ = write!(html, "<img src=\"{}\" alt=\"the plot\">", history("plot.svg", options, &look));
+            let mut size = vec![("width", "1200"), ("height", "260")];
+            size.extend((!options.theme.is_empty()).then_some(("theme", options.theme)));
+            let _ = write!(html, "<img src=\"{}\" alt=\"the plot\">", history_address("plot.svg", options, &size));
         }
         html.push_str("<ul>");
         for path in &options.plots {
@@ -248,8 +248,8 @@ fn panel(html: &mut String, view: &View) {
     html.push_str("</noscript></div>\n<div id=\"legend\"></div></div>\n</section>\n");
 }
 
-/// The address of what is plotted, in another form.
-fn history(route: &str, options: &Options, more: &[(&str, &str)]) -> String {
+/// Returns the address of the plotted numbers at another route, escaped for an attribute.
+fn history_address(route: &str, options: &Options, more: &[(&str, &str)]) -> String {
     let paths = options.plots.iter().map(|path| ("path", path.as_str()));
     let times = [("from", options.from.as_str()), ("to", &options.to)].into_iter().filter(|(_, time)| !time.is_empty());
     let pairs: Vec<_> = more
@@ -262,7 +262,7 @@ fn history(route: &str, options: &Options, more: &[(&str, &str)]) -> String {
     format!("{route}?{}", pairs.join("&amp;"))
 }
 
-/// Its tables alone, with what is said about them.
+/// Returns the tables alone, for the refresh.
 pub fn tables(view: &View) -> String {
     let View { page, summary, backend, options, now, .. } = *view;
     let problem = summary.problem.as_deref();
@@ -300,9 +300,9 @@ mod tests {
 
     #[test]
     fn every_range_is_a_time() {
-        for (words, from, to) in LAST.iter().chain(&DAYS).chain(&PREVIOUS) {
-            let time = |text| times::parse(text, 1_717_245_000).unwrap();
-            assert!(time(from) < time(to), "{words}");
+        for (label, from, to) in LAST.iter().chain(&DAYS).chain(&PREVIOUS) {
+            let time = |text| graphite_time::parse(text, 1_717_245_000).unwrap();
+            assert!(time(from) < time(to), "{label}");
         }
     }
 

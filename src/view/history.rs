@@ -1,5 +1,5 @@
-//! How numbers went over a time: aligned on one axis of times, with gaps where nothing was stored, thinned to what a plot
-//! can show; as JSON, TSV and CSV. Pure.
+//! The values of some series over a range of time: aligned on one axis, with gaps where nothing was stored, thinned to the
+//! number of points that a plot can show; as JSON, TSV and CSV. Pure.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -9,38 +9,38 @@ use serde::Serialize;
 use crate::model::Fold;
 use crate::query::Values;
 
-/// Some series over a time, aligned.
+/// The values of some series over a range of time, aligned.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct History {
-    /// From this time on, in unix seconds.
+    /// The start of the range, in unix seconds.
     pub from: i64,
-    /// To before this time.
+    /// The end of the range, in unix seconds; it is not part of it.
     pub to: i64,
-    /// The time between two values, in seconds.
+    /// The time between two entries of `times`, in seconds.
     pub step_seconds: i64,
-    /// The times, rising, in unix seconds. Where nothing was stored for longer than a step there is one without values.
+    /// The times, rising, in unix seconds. A gap longer than a step has one time without values.
     pub times: Vec<i64>,
-    /// The series, in the order in which they were asked for.
+    /// The series, in the order of the question.
     pub series: Vec<Series>,
 }
 
-/// One of them.
+/// One series of a history.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Series {
     /// Its Carbon path.
     pub path: String,
-    /// What it counts: `jobs`, `seconds`, ….
+    /// The unit: `jobs`, `seconds`, ….
     pub unit: &'static str,
-    /// One for each time; `None` where nothing was stored.
+    /// One value per time; `None` where nothing was stored.
     pub values: Vec<Option<f64>>,
 }
 
 impl History {
-    /// Aligns `series` over `from..to`, with at most about `points` times. The axis has the step of the most frequent series,
-    /// so that none is thinned that need not be; a value of a rarer one stands until its next one is due.
+    /// Aligns `series` over `from..to` on at most about `points` times. The axis has the step of the most frequent series,
+    /// so that no series is thinned without need; a value of a rarer series is repeated until its next one is due.
     pub fn new(from: i64, to: i64, points: usize, mut series: Vec<Values>) -> Self {
         for Values { step, values, .. } in &mut series {
-            // A server may give what was not asked for, or what is not a number.
+            // A server may return values outside the range, and NaN.
             values.retain(|(time, value)| (from..to).contains(time) && value.is_finite());
             *step = own_step(*step, values);
         }
@@ -62,7 +62,7 @@ impl History {
             .map(|one| Series { path: one.path.clone(), unit: one.field.unit, values: Vec::with_capacity(rows.len()) })
             .collect();
         for (time, row) in rows {
-            // A line across a time of which nothing is known would be a lie.
+            // Without this empty time the plot would draw a line across the gap.
             if let Some(last) = history.times.last().copied().filter(|last| time - last > bucket + bucket / 2) {
                 history.times.push(last + bucket);
                 history.series.iter_mut().for_each(|series| series.values.push(None));
@@ -78,7 +78,8 @@ impl History {
         history
     }
 
-    /// Heads and rows, with `separator` between the cells; times in UTC. A value that is not known is an empty cell.
+    /// Returns a head line and a line per time, with `separator` between the cells; times in UTC. A missing value is an
+    /// empty cell.
     pub fn table(&self, separator: char) -> String {
         let mut text = String::from("time");
         for series in &self.series {
@@ -100,8 +101,8 @@ impl History {
     }
 }
 
-/// The time between two buckets: whole steps of the most frequent series, so that each bucket holds as many of its values
-/// as the next.
+/// Returns the length of a bucket in seconds: whole steps of the most frequent series, so that each bucket holds equally
+/// many of its values.
 fn bucket(from: i64, to: i64, points: usize, series: &[Values]) -> i64 {
     let points = i64::try_from(points.max(1)).unwrap_or(i64::MAX);
     let with_values = series.iter().filter(|one| !one.values.is_empty()).map(|one| one.step).min();
@@ -110,8 +111,8 @@ fn bucket(from: i64, to: i64, points: usize, series: &[Values]) -> i64 {
     step.saturating_mul((span / step / points + i64::from(span / step % points > 0)).max(1))
 }
 
-/// The time between two values of a series: the one that the store told, unless the values are more frequent, or rarer but
-/// regular within an hour, as those of a program whose interval no store knows.
+/// Returns the time between two values of a series, in seconds: the step that the store reports, unless the values are more
+/// frequent, or rarer but with a usual step of an hour or less, because no store knows the interval of their program.
 fn own_step(told: i64, values: &[(i64, f64)]) -> i64 {
     let told = told.max(1);
     match usual_step(values) {
@@ -120,14 +121,14 @@ fn own_step(told: i64, values: &[(i64, f64)]) -> i64 {
     }
 }
 
-/// The time between most neighbours; `None` with fewer than two values.
+/// Returns the median time between neighbours, in seconds; `None` if there are fewer than two values.
 fn usual_step(values: &[(i64, f64)]) -> Option<i64> {
     let mut steps: Vec<_> = values.windows(2).map(|pair| pair[1].0 - pair[0].0).collect();
     let middle = steps.len().saturating_sub(1) / 2;
     (!steps.is_empty()).then(|| *steps.select_nth_unstable(middle).1)
 }
 
-/// Lets each value stand until the next one is due, `step` later.
+/// Repeats each value until the next one is due, `step` seconds later.
 fn carry(times: &[i64], values: &mut [Option<f64>], step: i64) {
     let mut last: Option<(i64, f64)> = None;
     for (time, value) in times.iter().zip(values) {
@@ -139,7 +140,7 @@ fn carry(times: &[i64], values: &mut [Option<f64>], step: i64) {
     }
 }
 
-/// Many values as one, as their field declares it.
+/// Folds many values into one, as their field declares; `None` if there are none.
 fn fold(fold: Fold, values: &[(i64, f64)]) -> Option<f64> {
     let numbers = || values.iter().map(|(_, value)| *value);
     let count = values.len() as f64;
@@ -151,7 +152,7 @@ fn fold(fold: Fold, values: &[(i64, f64)]) -> Option<f64> {
         Fold::Min => numbers().reduce(f64::min),
         Fold::Max => numbers().reduce(f64::max),
     };
-    // A sum of the largest numbers there are is none.
+    // The sum of very large numbers overflows to infinity, which JSON cannot hold.
     folded.filter(|value| value.is_finite())
 }
 
@@ -224,7 +225,7 @@ mod tests {
         let given = [(i64::MIN, 1.0), (0, f64::NAN), (60, 2.0), (120, f64::INFINITY), (600, 3.0), (i64::MAX, 4.0)];
         let history = History::new(0, 600, 100, vec![values(&MEAN, &given)]);
         assert_eq!((history.times.as_slice(), history.series[0].values.as_slice()), (&[60][..], &[Some(2.0)][..]));
-        // The sum of which the mean is made is beyond all numbers.
+        // The sum behind the mean overflows.
         let history = History::new(0, 600, 2, vec![values(&MEAN, &[(0, f64::MAX), (60, f64::MAX)])]);
         assert_eq!(history.series[0].values, [None]);
     }

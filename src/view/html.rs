@@ -1,40 +1,38 @@
-//! The tables of a page as HTML. It is whole without a script: every number is a link that shows its plot. Pure.
+//! The tables of a page as HTML. They need no script: every number is a link to its plot. Pure.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use super::page::{Kind, Page, Stands};
-use super::table::{Cell, Column, Health, Inner, Row, Section, Table};
+use super::page::{Kind, Page, Placement};
+use super::table::{Cell, Column, Health, Row, Section, SubRow, Table};
 use super::text::length;
-use crate::model::Value;
-use crate::model::utc;
-use crate::text::ago;
-use crate::text::{count, one_line};
+use crate::model::{Value, utc};
+use crate::text::{ago, count, one_line};
 
-/// The most numbers that are plotted at once.
+/// The most series that are plotted at once, and that a question may name.
 pub const MAX_PLOTS: usize = 50;
 
-/// What a person has chosen to see; all of it is in the page's address.
+/// The choices of a reader; all of them are in the page's address.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Options {
-    /// The numbers that are plotted, by path.
+    /// The Carbon paths of the plotted numbers.
     pub plots: Vec<String>,
-    /// The range of the plot, in Graphite's words; empty for the default.
+    /// The start of the plot's range, as Graphite writes it (`-6h`); empty for the default.
     pub from: String,
-    /// Its end.
+    /// The end of the plot's range; empty for now.
     pub to: String,
-    /// Whether clouds and schedds that have been silent for over an hour are shown too.
+    /// Whether rows that have been silent for too long are shown too.
     pub all: bool,
-    /// Sections that are not shown.
+    /// The names of hidden sections.
     pub hidden: Vec<String>,
     /// Whether the rows are close together.
     pub compact: bool,
-    /// `light`, `dark`, or empty for what the browser prefers.
+    /// `light`, `dark`, or empty for the preference of the browser.
     pub theme: &'static str,
 }
 
 impl Options {
-    /// Reads them from a query; what is not understood is passed over.
+    /// Reads a query; unknown names and values are ignored.
     pub fn new(pairs: &[(String, String)]) -> Self {
         let mut options = Self::default();
         for (name, value) in pairs {
@@ -54,7 +52,7 @@ impl Options {
         options
     }
 
-    /// As they stand in an address, in the order in which the script writes them.
+    /// Returns the names and values of the address, in the order in which the script writes them.
     pub fn pairs(&self) -> Vec<(&'static str, &str)> {
         let mut pairs: Vec<_> = self.plots.iter().map(|path| ("plot", path.as_str())).collect();
         pairs.extend([("from", self.from.as_str()), ("to", &self.to)].into_iter().filter(|(_, time)| !time.is_empty()));
@@ -65,36 +63,36 @@ impl Options {
         pairs
     }
 
-    /// The page's address with these options, relative, fit for an attribute.
+    /// Returns the page's relative address with these options, escaped for an attribute.
     pub fn address(&self) -> String {
         let pairs: Vec<_> = self.pairs().iter().map(|(name, value)| format!("{name}={}", encoded(value))).collect();
         format!("?{}", pairs.join("&amp;"))
     }
 
-    /// The same with another range.
+    /// Returns the same options with another range.
     pub fn with_range(&self, from: &str, to: &str) -> Self {
         Self { from: from.into(), to: to.into(), ..self.clone() }
     }
 }
 
-/// What the tables of a page are made of.
+/// The input of [`tables`].
 #[derive(Clone, Copy, Debug)]
 pub struct View<'a> {
     /// The page.
     pub page: &'a Page,
-    /// Its sections.
+    /// The sections.
     pub sections: &'a [Section],
-    /// Why there are no newer ones.
+    /// Why the last read failed; `None` if it succeeded.
     pub problem: Option<&'a str>,
-    /// Where they come from, in words.
+    /// The description of the store.
     pub backend: &'a str,
-    /// What is chosen.
+    /// The reader's choices.
     pub options: &'a Options,
     /// The clock, in unix seconds.
     pub now: i64,
 }
 
-/// All tables of a page, with what is said about them.
+/// Returns the tables of a page, after a banner if there is a problem and a list of sections if there are several.
 pub fn tables(view: &View) -> String {
     let mut html = String::with_capacity(1 << 16);
     let backend = escaped(view.backend);
@@ -122,8 +120,8 @@ pub fn tables(view: &View) -> String {
             ),
         };
     }
-    let sections: Vec<_> = view.sections.iter().map(|section| Shown::new(view, section)).collect();
-    if sections.len() > 1 || sections.iter().any(Shown::is_hidden) {
+    let sections: Vec<_> = view.sections.iter().map(|section| SectionView::new(view, section)).collect();
+    if sections.len() > 1 || sections.iter().any(SectionView::is_hidden) {
         let _ = writeln!(
             html,
             "<nav aria-label=\"{}\" data-key=\"{}\"><ul class=\"beats\">",
@@ -140,49 +138,31 @@ pub fn tables(view: &View) -> String {
     html
 }
 
-/// How something is, and since when.
-#[derive(Clone, Copy, PartialEq)]
-enum Is {
-    Up,
-    Down,
-    Silent(i64),
-    Unknown,
-}
-
-impl Is {
+impl Health {
     fn class(self) -> &'static str {
         match self {
             Self::Up => "up",
             Self::Down => "down",
-            Self::Silent(_) | Self::Unknown => "stale",
+            Self::Silent | Self::Unknown => "stale",
         }
     }
 
-    /// Told by shape too, since not everybody sees the colour.
+    /// The shape repeats the class, because not everybody sees its colour.
     fn shape(self) -> &'static str {
         match self {
             Self::Up => "<span class=\"shape\" aria-hidden=\"true\">●</span>",
             Self::Down => "<span class=\"shape\" aria-hidden=\"true\">▼</span>",
-            Self::Silent(_) | Self::Unknown => "<span class=\"shape\" aria-hidden=\"true\">○</span>",
-        }
-    }
-
-    fn words(self) -> String {
-        match self {
-            Self::Up => "up".into(),
-            Self::Down => "DOWN".into(),
-            Self::Silent(seconds) => format!("stale for {}", ago(seconds)),
-            Self::Unknown => "unknown".into(),
+            Self::Silent | Self::Unknown => "<span class=\"shape\" aria-hidden=\"true\">○</span>",
         }
     }
 }
 
-/// One section, and what it takes to show it.
-struct Shown<'a> {
+/// One section with everything needed to render it.
+struct SectionView<'a> {
     view: &'a View<'a>,
     section: &'a Section,
     tables: Vec<Table<'a>>,
-    /// What follows a number's path in its link: everything else that is chosen.
+    /// The end of each link to a plot: the options other than `plot`, escaped.
     tail: String,
     is_stale: bool,
 }
@@ -191,14 +171,13 @@ struct Shown<'a> {
 struct Line<'t, 'a> {
     table: &'t Table<'a>,
     row: &'t Row<'a>,
-    inner: &'t Inner<'a>,
-    /// ` rowspan="…"` of the cells that belong to all lines of a row.
+    sub_row: &'t SubRow<'a>,
+    /// ` rowspan="…"` of the cells that all lines of a row share.
     span: &'t str,
-    /// Whether it is the first line of its row.
     is_first: bool,
 }
 
-impl<'a> Shown<'a> {
+impl<'a> SectionView<'a> {
     fn new(view: &'a View<'a>, section: &'a Section) -> Self {
         let others = Options { plots: Vec::new(), ..view.options.clone() }.address();
         let tail = if others == "?" { String::new() } else { format!("&amp;{}", &others[1..]) };
@@ -214,82 +193,93 @@ impl<'a> Shown<'a> {
         format!("grid-{}", encoded(&self.section.name))
     }
 
-    /// How long ago a time was.
-    fn since(&self, time: i64) -> i64 {
+    /// Returns the seconds from a time to now; 0 for one in the future.
+    fn age(&self, time: i64) -> i64 {
         (self.view.now - time).max(0)
     }
 
-    /// How something is by this number.
-    fn is(&self, cell: Option<&Cell>) -> Is {
-        match (Health::of(cell), cell) {
-            (_, None) => Is::Unknown,
-            (Health::Silent, Some(cell)) => Is::Silent(self.since(cell.time)),
-            (_, Some(cell)) if self.is_stale && cell.is_stale(self.view.now) => Is::Silent(self.since(cell.time)),
-            (Health::Down, _) => Is::Down,
-            _ => Is::Up,
+    /// Returns the health that a cell shows; in a stale section a stale cell is silent too.
+    fn health(&self, cell: Option<&Cell>) -> Health {
+        match cell {
+            Some(cell) if self.is_stale && cell.is_stale(self.view.now) => Health::Silent,
+            _ => Health::of(cell),
         }
     }
 
-    /// The section in the list of all sections.
+    fn health_text(&self, cell: Option<&Cell>) -> String {
+        match (self.health(cell), cell) {
+            (Health::Up, _) => "up".into(),
+            (Health::Down, _) => "DOWN".into(),
+            (Health::Silent, Some(cell)) => self.stale_text(cell.time),
+            (Health::Silent | Health::Unknown, _) => "unknown".into(),
+        }
+    }
+
+    fn stale_text(&self, time: i64) -> String {
+        format!("stale for {}", ago(self.age(time)))
+    }
+
+    /// Writes the section's entry in the list of sections.
     fn listed(&self, html: &mut String) {
-        let name = shown(&self.section.name);
-        let of_table = |table: &Table| -> Vec<Is> {
+        let name = escaped_line(&self.section.name);
+        let of_table = |table: &Table| -> Vec<Health> {
             let cells = table.rows.iter().filter_map(|row| table.health_cell(row));
-            cells.map(|cell| self.is(cell.as_ref())).collect()
+            cells.map(|cell| self.health(cell.as_ref())).collect()
         };
-        let beats: Vec<_> = self.tables.iter().flat_map(of_table).collect();
-        let down = beats.iter().filter(|is| **is == Is::Down).count();
-        let stale = beats.iter().filter(|is| is.class() == "stale").count();
-        let (is, words) = if self.is_stale {
-            (Is::Unknown, Is::Silent(self.since(self.section.time)).words())
+        let healths: Vec<_> = self.tables.iter().flat_map(of_table).collect();
+        let down = healths.iter().filter(|health| **health == Health::Down).count();
+        let stale = healths.iter().filter(|health| health.class() == "stale").count();
+        let (health, text) = if self.is_stale {
+            (Health::Silent, self.stale_text(self.section.time))
         } else if !self.tables.iter().any(Table::has_health) {
-            (Is::Up, "up to date".into())
+            (Health::Up, "up to date".into())
         } else if down + stale == 0 {
-            (Is::Up, "all up".into())
+            (Health::Up, "all up".into())
         } else {
-            let words = [(down, "DOWN"), (stale, "stale")].into_iter().filter(|(count, _)| *count > 0);
-            let words: Vec<_> = words.map(|(count, words)| format!("{count} {words}")).collect();
-            (if down > 0 { Is::Down } else { Is::Unknown }, words.join(", "))
+            let counts = [(down, "DOWN"), (stale, "stale")].into_iter().filter(|(count, _)| *count > 0);
+            let counts: Vec<_> = counts.map(|(count, health)| format!("{count} {health}")).collect();
+            (if down > 0 { Health::Down } else { Health::Silent }, counts.join(", "))
         };
-        let _ = write!(html, "<li class=\"{}\" data-key=\"{name}\">", is.class());
-        let shape = is.shape();
+        let _ = write!(html, "<li class=\"{}\" data-key=\"{name}\">", health.class());
+        let shape = health.shape();
         let _ = if self.is_hidden() {
             let others = self.view.options.hidden.iter().filter(|hidden| **hidden != self.section.name);
-            let shown = Options { hidden: others.cloned().collect(), ..self.view.options.clone() }.address();
+            let show = Options { hidden: others.cloned().collect(), ..self.view.options.clone() }.address();
             write!(
                 html,
-                "<a href=\"{shown}\" data-look>{shape} {name} <b>{words}</b> <span class=\"quiet\">hidden, show \
+                "<a href=\"{show}\" data-look>{shape} {name} <b>{text}</b> <span class=\"quiet\">hidden, show \
                  it</span></a>"
             )
         } else {
-            write!(html, "<a href=\"#{}\">{shape} {name} <b>{words}</b></a>", self.id())
+            write!(html, "<a href=\"#{}\">{shape} {name} <b>{text}</b></a>", self.id())
         };
         html.push_str("</li>\n");
     }
 
-    /// The section with its tables.
+    /// Writes the section with its tables.
     fn html(&self, html: &mut String) {
         self.title(html);
-        let tables = |stands: Stands| self.tables.iter().filter(move |table| table.of.stands == stands);
-        for table in tables(Stands::Badges).filter(|table| !table.rows.is_empty()) {
+        let tables =
+            |placement: Placement| self.tables.iter().filter(move |table| table.declared.placement == placement);
+        for table in tables(Placement::Badges).filter(|table| !table.rows.is_empty()) {
             self.badges(html, table);
         }
-        let is_piled = tables(Stands::Piled).next().is_some();
-        if is_piled || tables(Stands::Beside).next().is_some() {
+        let is_stacked = tables(Placement::Stacked).next().is_some();
+        if is_stacked || tables(Placement::Beside).next().is_some() {
             html.push_str("<div class=\"small\">\n");
-            tables(Stands::Beside).for_each(|table| self.table(html, table));
-            if is_piled {
+            tables(Placement::Beside).for_each(|table| self.table(html, table));
+            if is_stacked {
                 html.push_str("<div>\n");
-                tables(Stands::Piled).for_each(|table| self.table(html, table));
+                tables(Placement::Stacked).for_each(|table| self.table(html, table));
                 html.push_str("</div>");
             }
             html.push_str("</div>\n");
         }
-        tables(Stands::Below).for_each(|table| self.table(html, table));
+        tables(Placement::Below).for_each(|table| self.table(html, table));
         let left_out = self.tables.iter().map(|table| table.left_out).sum::<usize>();
         if left_out > 0 {
             let all = Options { all: true, ..self.view.options.clone() }.address();
-            let (left_out, gone) = (count(left_out, "name"), length(self.view.page.gone()));
+            let (left_out, gone) = (count(left_out, "name"), length(self.view.page.silence_limit_seconds()));
             let _ = writeln!(
                 html,
                 "<p class=\"quiet\">{left_out} silent for over {gone} left out. <a href=\"{all}\" data-look>Show \
@@ -301,7 +291,7 @@ impl<'a> Shown<'a> {
 
     fn title(&self, html: &mut String) {
         let Self { section, view, .. } = self;
-        let name = shown(&section.name);
+        let name = escaped_line(&section.name);
         let hidden = view.options.hidden.iter().cloned().chain([section.name.clone()]).collect();
         let hide = Options { hidden, ..view.options.clone() }.address();
         let _ = write!(
@@ -312,29 +302,30 @@ impl<'a> Shown<'a> {
              class=\"unseen\"> {name}</span></a></div>\n",
             if self.is_stale { " stale" } else { "" },
             self.id(),
-            moment(section.time),
+            utc(section.time),
             section.time,
             view.now,
-            ago(self.since(section.time)),
+            ago(self.age(section.time)),
             if self.is_stale { "; <b>all numbers are old</b>" } else { "" },
         );
     }
 
-    /// A table of names and their health as a list.
+    /// Writes the health of a table's rows as a list.
     fn badges(&self, html: &mut String, table: &Table) {
-        let _ = writeln!(html, "<ul class=\"beats\" aria-label=\"{}\">", table.of.caption);
+        let _ = writeln!(html, "<ul class=\"beats\" aria-label=\"{}\">", table.declared.caption);
         for row in &table.rows {
             let cell = table.health_cell(row).flatten();
-            let is = self.is(cell.as_ref());
-            let _ = write!(html, "<li class=\"{}\">", is.class());
-            let words = format!("{} {} <b>{}</b>", is.shape(), shown(row.name), is.words());
-            self.link(html, cell.as_ref(), "", &words);
+            let health = self.health(cell.as_ref());
+            let _ = write!(html, "<li class=\"{}\">", health.class());
+            let text =
+                format!("{} {} <b>{}</b>", health.shape(), escaped_line(row.name), self.health_text(cell.as_ref()));
+            self.link(html, cell.as_ref(), "", &text);
             html.push_str("</li>\n");
         }
         html.push_str("</ul>\n");
     }
 
-    /// A table, if it has rows.
+    /// Writes a table, if it has rows.
     fn table(&self, html: &mut String, table: &Table) {
         if table.rows.is_empty() {
             return;
@@ -342,12 +333,12 @@ impl<'a> Shown<'a> {
         let _ = write!(
             html,
             "<div class=\"box {0}\" data-key=\"{0}\"><table><caption>{1}<span class=\"unseen\"> of {2}</span></caption>",
-            table.of.name,
-            escaped(table.of.caption),
-            shown(&self.section.name)
+            table.declared.name,
+            escaped(table.declared.caption),
+            escaped_line(&self.section.name)
         );
         heads(html, table);
-        if table.of.sums {
+        if table.declared.sums {
             self.sums(html, table);
         }
         if !table.is_grouped() {
@@ -361,26 +352,26 @@ impl<'a> Shown<'a> {
 
     fn row(&self, html: &mut String, table: &Table, row: &Row) {
         let is_off = table.columns.iter().zip(&row.cells).any(|(column, cell)| {
-            matches!(column.of.kind, Kind::Switch(..)) && cell.is_some_and(|cell| cell.is_zero())
+            matches!(column.declared.kind, Kind::Switch(..)) && cell.is_some_and(|cell| cell.is_zero())
         });
-        let is_sum = !table.of.sum_row.is_empty() && row.name == table.of.sum_row;
+        let is_sum = !table.declared.sum_row.is_empty() && row.name == table.declared.sum_row;
         let class = match (is_off, is_sum) {
             (true, _) => " class=\"disabled\"",
             (_, true) => " class=\"sum\"",
             _ => "",
         };
-        let name = shown(row.name);
-        let lines = row.inner.len();
+        let name = escaped_line(row.name);
+        let lines = row.sub_rows.len();
         let span = if lines > 1 { format!(" rowspan=\"{lines}\"") } else { String::new() };
         let _ = match table.is_grouped() {
             true => write!(html, "<tbody data-key=\"{name}\"{class}><tr><th scope=\"rowgroup\"{span}>{name}</th>"),
             false => write!(html, "<tr{class} data-key=\"{name}\"><th scope=\"row\">{name}</th>"),
         };
-        for (at, inner) in row.inner.iter().enumerate() {
+        for (at, sub_row) in row.sub_rows.iter().enumerate() {
             if at > 0 {
                 html.push_str("<tr>");
             }
-            self.line(html, &Line { table, row, inner, span: &span, is_first: at == 0 });
+            self.line(html, &Line { table, row, sub_row, span: &span, is_first: at == 0 });
             html.push_str("</tr>\n");
         }
         if table.is_grouped() {
@@ -388,40 +379,41 @@ impl<'a> Shown<'a> {
         }
     }
 
-    /// The cells of one line but its first name.
+    /// Writes the cells of one line after the row's name.
     fn line(&self, html: &mut String, line: &Line) {
         for (at, column) in line.table.shown() {
             if column.outer && !line.is_first {
                 continue;
             }
-            let (cell, span) = if column.outer { (line.row.cells[at], line.span) } else { (line.inner.cells[at], "") };
+            let (cell, span) =
+                if column.outer { (line.row.cells[at], line.span) } else { (line.sub_row.cells[at], "") };
             let cell = cell.as_ref();
-            match column.of.kind {
+            match column.declared.kind {
                 Kind::Key(_) if column.outer => {}
                 Kind::Key(tag) => {
-                    let _ = write!(html, "<td class=\"name\">{}</td>", name_of(line.table, &line.inner.names, tag));
+                    let _ = write!(html, "<td class=\"name\">{}</td>", name_of(line.table, &line.sub_row.names, tag));
                 }
                 Kind::Health(..) => {
-                    let is = self.is(cell);
-                    let _ = write!(html, "<td class=\"beat {}\"{span}>", is.class());
-                    self.link(html, cell, "", &format!("{} {}", is.shape(), is.words()));
+                    let health = self.health(cell);
+                    let _ = write!(html, "<td class=\"beat {}\"{span}>", health.class());
+                    self.link(html, cell, "", &format!("{} {}", health.shape(), self.health_text(cell)));
                     html.push_str("</td>");
                 }
                 Kind::Switch(..) | Kind::Field(..) | Kind::One(..) | Kind::Pivot(_) => {
                     let _ = write!(html, "<td{span}>");
-                    self.inner(html, cell, column);
+                    self.cell_content(html, cell, column);
                     html.push_str("</td>");
                 }
             }
         }
     }
 
-    /// The sums over all rows, by the names of the second level.
+    /// Writes the sums over all rows, a line per name of the sub-rows.
     fn sums(&self, html: &mut String, table: &Table) {
-        let mut by_names = BTreeMap::<&[&str], Vec<&Inner>>::new();
-        for inner in table.rows.iter().flat_map(|row| &row.inner) {
-            if !table.is_grouped() || !inner.names.is_empty() {
-                by_names.entry(&inner.names).or_default().push(inner);
+        let mut by_names = BTreeMap::<&[&str], Vec<&SubRow>>::new();
+        for sub_row in table.rows.iter().flat_map(|row| &row.sub_rows) {
+            if !table.is_grouped() || !sub_row.names.is_empty() {
+                by_names.entry(&sub_row.names).or_default().push(sub_row);
             }
         }
         if table.rows.len() < 2 || by_names.is_empty() {
@@ -431,19 +423,19 @@ impl<'a> Shown<'a> {
         let _ = write!(
             html,
             "<tbody class=\"sum\" data-key=\" sum\"><tr><th scope=\"rowgroup\" rowspan=\"{span}\">all {}</th>",
-            count(table.rows.len(), table.of.noun)
+            count(table.rows.len(), table.declared.noun)
         );
-        for (line, (names, inner)) in by_names.iter().enumerate() {
+        for (line, (names, sub_row)) in by_names.iter().enumerate() {
             if line > 0 {
                 html.push_str("<tr>");
             }
             let mut without = 0;
             for (at, column) in table.shown().filter(|(_, column)| line == 0 || !column.outer) {
-                let has_none = !column.of.summed || matches!(column.of.kind, Kind::Health(..));
+                let has_none = !column.declared.summed || matches!(column.declared.kind, Kind::Health(..));
                 if !has_none && without > 0 {
-                    nothing(html, span, std::mem::take(&mut without));
+                    empty_cell(html, span, std::mem::take(&mut without));
                 }
-                let _ = match column.of.kind {
+                let _ = match column.declared.kind {
                     Kind::Key(_) if column.outer => Ok(()),
                     Kind::Key(tag) => write!(html, "<td class=\"name\">{}</td>", name_of(table, names, tag)),
                     _ if has_none => {
@@ -452,24 +444,24 @@ impl<'a> Shown<'a> {
                     }
                     _ if column.outer => {
                         let sum = self.sum(column, table.rows.iter().filter_map(|row| row.cells[at].as_ref()));
-                        let yes = if matches!(column.of.kind, Kind::Switch(..)) { " yes" } else { "" };
+                        let yes = if matches!(column.declared.kind, Kind::Switch(..)) { " yes" } else { "" };
                         write!(html, "<td rowspan=\"{span}\">{sum}{yes}</td>")
                     }
                     _ => {
-                        let sum = self.sum(column, inner.iter().filter_map(|inner| inner.cells[at].as_ref()));
+                        let sum = self.sum(column, sub_row.iter().filter_map(|sub_row| sub_row.cells[at].as_ref()));
                         write!(html, "<td>{sum}</td>")
                     }
                 };
             }
             if without > 0 {
-                nothing(html, span, without);
+                empty_cell(html, span, without);
             }
             html.push_str("</tr>\n");
         }
         html.push_str("</tbody>\n");
     }
 
-    /// The sum of a column in words; one with an old part is old.
+    /// Returns the sum of a column as HTML, marked as old if one of its numbers is.
     fn sum<'n>(&self, column: &Column, cells: impl Iterator<Item = &'n Cell<'n>>) -> String {
         let (mut whole, mut real, mut old) = (0_i64, 0.0, self.view.now);
         for cell in cells {
@@ -481,7 +473,7 @@ impl<'a> Shown<'a> {
                 old = old.min(cell.time);
             }
         }
-        let sum = if column.of.is_real() { format!("{real:.2}") } else { whole.to_string() };
+        let sum = if column.declared.is_real() { format!("{real:.2}") } else { whole.to_string() };
         if old < self.view.now {
             let age = ago(self.view.now - old);
             return format!("<span class=\"old\" title=\"with numbers that are {age} old\">{sum}</span>");
@@ -493,50 +485,50 @@ impl<'a> Shown<'a> {
         (self.is_stale && cell.is_stale(self.view.now)) || cell.is_old()
     }
 
-    /// What stands in a cell: the number, yes or no.
-    fn inner(&self, html: &mut String, cell: Option<&Cell>, column: &Column) {
+    /// Writes the content of a cell: the number, yes or no.
+    fn cell_content(&self, html: &mut String, cell: Option<&Cell>, column: &Column) {
         let Some(number) = cell else { return html.push_str("<span class=\"zero\">–</span>") };
-        let text = match (column.of.kind, number.value) {
+        let text = match (column.declared.kind, number.value) {
             (Kind::Switch(..), Value::Int(0)) => "<b>no</b>".into(),
             (Kind::Switch(..), _) => "yes".into(),
             (_, Value::Int(value)) => value.to_string(),
             (_, Value::Float(value)) => format!("{value:.2}"),
         };
-        let class = match (column.of.kind, number.value) {
+        let class = match (column.declared.kind, number.value) {
             (Kind::Switch(..), Value::Int(0)) => "",
             (_, Value::Int(0)) => "zero",
-            (_, Value::Int(_)) if column.of.alarms.contains(&column.head) => "bad",
+            (_, Value::Int(_)) if column.declared.alarms.contains(&column.head) => "bad",
             _ => "",
         };
         self.link(html, cell, class, &text);
     }
 
-    /// A number as a link to its plot; `words` are HTML.
-    fn link(&self, html: &mut String, cell: Option<&Cell>, class: &str, words: &str) {
-        let Some(cell) = cell else { return html.push_str(words) };
-        let _ = write!(html, "<a href=\"?plot={}{}\"", encoded(cell.number), self.tail);
+    /// Writes `text`, which is HTML, as a link to the plot of a cell's number.
+    fn link(&self, html: &mut String, cell: Option<&Cell>, class: &str, text: &str) {
+        let Some(cell) = cell else { return html.push_str(text) };
+        let _ = write!(html, "<a href=\"?plot={}{}\"", encoded(cell.path), self.tail);
         let is_old = self.is_old(cell);
         let class = if is_old { "old" } else { class };
         if !class.is_empty() {
             let _ = write!(html, " class=\"{class}\"");
         }
         if is_old {
-            let age = ago(self.since(cell.time));
-            let _ = write!(html, " title=\"{age} old: of {}\"", moment(cell.time));
+            let age = ago(self.age(cell.time));
+            let _ = write!(html, " title=\"{age} old: of {}\"", utc(cell.time));
         }
-        if self.view.options.plots.iter().any(|path| path == cell.number) {
+        if self.view.options.plots.iter().any(|path| path == cell.path) {
             html.push_str(" aria-current=\"true\"");
         }
-        let _ = write!(html, ">{words}</a>");
+        let _ = write!(html, ">{text}</a>");
     }
 }
 
-/// The heads of a table, those of groups above them.
+/// Writes the heads of a table, those of groups above them.
 fn heads(html: &mut String, table: &Table) {
     html.push_str("<thead>");
-    if table.shown().any(|(_, column)| !column.of.group.is_empty()) {
+    if table.shown().any(|(_, column)| !column.declared.group.is_empty()) {
         html.push_str("<tr>");
-        let mut columns = table.shown().map(|(_, column)| column.of.group).peekable();
+        let mut columns = table.shown().map(|(_, column)| column.declared.group).peekable();
         while let Some(group) = columns.next() {
             let mut span = 1;
             while columns.next_if_eq(&group).is_some() {
@@ -544,50 +536,44 @@ fn heads(html: &mut String, table: &Table) {
             }
             let _ = match group {
                 "" => write!(html, "<td colspan=\"{span}\"></td>"),
-                group => write!(html, "<th scope=\"colgroup\" colspan=\"{span}\">{}</th>", shown(group)),
+                group => write!(html, "<th scope=\"colgroup\" colspan=\"{span}\">{}</th>", escaped_line(group)),
             };
         }
         html.push_str("</tr>\n");
     }
     html.push_str("<tr>");
     for (_, column) in table.shown() {
-        let is_number = !matches!(column.of.kind, Kind::Key(_) | Kind::Health(..) | Kind::Switch(..));
+        let is_number = !matches!(column.declared.kind, Kind::Key(_) | Kind::Health(..) | Kind::Switch(..));
         let class = if is_number { " class=\"n\"" } else { "" };
-        let title = match column.of.meaning {
+        let title = match column.declared.meaning {
             "" => String::new(),
             meaning => format!(" title=\"{}\"", escaped(meaning)),
         };
-        let unit = match column.of.unit {
+        let unit = match column.declared.unit {
             "" => String::new(),
             unit => format!(" <span class=\"quiet\">{}</span>", escaped(unit)),
         };
-        let _ = write!(html, "<th scope=\"col\"{class}{title}>{}{unit}</th>", shown(column.head));
+        let _ = write!(html, "<th scope=\"col\"{class}{title}>{}{unit}</th>", escaped_line(column.head));
     }
     html.push_str("</tr></thead>\n");
 }
 
-/// Cells of columns that have no sum.
-fn nothing(html: &mut String, rows: usize, columns: usize) {
+/// Writes one empty cell for columns without a sum.
+fn empty_cell(html: &mut String, rows: usize, columns: usize) {
     let _ = write!(html, "<td rowspan=\"{rows}\" colspan=\"{columns}\"></td>");
 }
 
-/// The name of a row of the second level by one of its tags.
+/// Returns the name of a sub-row by one of its tags.
 fn name_of(table: &Table, names: &[&str], tag: &str) -> String {
-    let place = table.of.keys().skip(1).position(|key| key == tag);
-    place.and_then(|place| names.get(place)).map_or("–".into(), |name| shown(name))
+    table.declared.sub_row_name(names, tag).map_or("–".into(), escaped_line)
 }
 
-/// A name from outside, on one line, as HTML.
-fn shown(name: &str) -> String {
+/// Escapes a name from outside, on one line.
+fn escaped_line(name: &str) -> String {
     escaped(&one_line(name))
 }
 
-/// A moment in words, with its seconds left out.
-pub fn moment(time: i64) -> String {
-    escaped(&utc(time))
-}
-
-/// Text from outside, fit for HTML: as text and as the value of an attribute in quotes.
+/// Escapes text for HTML, and for the value of a quoted attribute.
 pub fn escaped(text: &str) -> String {
     let mut html = String::with_capacity(text.len());
     for c in text.chars() {
@@ -603,7 +589,7 @@ pub fn escaped(text: &str) -> String {
     html
 }
 
-/// Text from outside as a value in a query, as a browser's `encodeURIComponent` has it; fit for an attribute in quotes.
+/// Encodes text as a value in a query, percent-encoding all but `A-Z a-z 0-9 - _ . ~`; safe in a quoted attribute.
 pub fn encoded(text: &str) -> String {
     let mut encoded = String::with_capacity(text.len());
     for byte in text.bytes() {

@@ -1,29 +1,29 @@
-//! The numbers of a page as JSON: each stands where the page declares it. Pure.
+//! The numbers of a page as JSON, each at the path that the page declares. Pure.
 
 use std::collections::BTreeMap;
 
 use serde::ser::{Serialize, SerializeMap, Serializer};
 
-use super::page::{Page, Place};
+use super::page::{JsonPlace, Page};
 use super::table::{Number, Section};
 
-/// What a page holds: `{"now": …, "problem": …, "grids": […]}`.
+/// The newest numbers of a page: `{"now": …, "problem": …, "grids": […]}`.
 #[derive(Clone, Copy, Debug)]
 pub struct PageJson<'a> {
     /// The clock, in unix seconds.
     pub now: i64,
-    /// Why there are no newer numbers.
+    /// Why the last read failed; `None` if it succeeded.
     pub problem: Option<&'a str>,
-    /// The page, whose name is the name of the sections.
+    /// The page; its name is the key of the sections.
     pub page: &'a Page,
     /// The sections.
     pub sections: &'a [Section],
 }
 
-/// One name on the way to a number.
+/// One name on the path to a number.
 #[derive(Clone, Copy, PartialEq)]
 enum Step {
-    /// Always this one.
+    /// A fixed name.
     Name(&'static str),
     /// The value of a tag.
     Tag(&'static str),
@@ -31,35 +31,36 @@ enum Step {
     Field,
 }
 
-/// The way to the numbers of one measurement.
-struct Way {
-    /// The measurement, by its place in [`Page::measurements`].
-    of: usize,
+/// The declared path of one measurement's numbers.
+struct JsonPath {
+    /// The measurement, by its index in [`Page::measurements`].
+    measurement: usize,
     only: Option<(&'static str, &'static str)>,
     steps: Vec<Step>,
 }
 
-/// What can stand below a name.
+/// The possible children of a name.
 #[derive(Default)]
 struct Shape {
-    /// The names that are there always, in this order.
+    /// The fixed names, in this order; they exist without any number.
     names: Vec<(&'static str, Shape)>,
-    /// What stands below names that come from tags and fields.
+    /// The shape below the names that come from tags and fields.
     any: Option<Box<Shape>>,
 }
 
-/// What stands below a name.
+/// The value below a name.
 enum Tree<'a> {
-    /// No number.
+    /// A fixed name without a number.
     Nothing,
     Number(&'a Number),
-    /// Below names, which are sorted by their place in the shape first.
+    /// Children by name, in the order of the shape, then of the name.
     Map(BTreeMap<(usize, &'a str), Tree<'a>>),
 }
 
-fn ways(page: &Page) -> Vec<Way> {
+/// Returns the declared paths, then the default ones of measurements without a path.
+fn paths(page: &Page) -> Vec<JsonPath> {
     let measurements = page.measurements();
-    let of = |place: &Place| measurements.iter().position(|one| one.name == place.measurement.name);
+    let at = |place: &JsonPlace| measurements.iter().position(|one| one.name == place.measurement.name);
     let declared = page.json.iter().filter_map(|place| {
         let steps =
             place.path.split('.').map(|name| match name.strip_prefix('{').and_then(|it| it.strip_suffix('}')) {
@@ -67,26 +68,26 @@ fn ways(page: &Page) -> Vec<Way> {
                 Some("field") => Step::Field,
                 Some(tag) => Step::Tag(tag),
             });
-        Some(Way { of: of(place)?, only: place.only, steps: steps.collect() })
+        Some(JsonPath { measurement: at(place)?, only: place.only, steps: steps.collect() })
     });
-    let mut ways: Vec<_> = declared.collect();
-    for (of, measurement) in measurements.iter().enumerate() {
-        if !ways.iter().any(|way| way.of == of) {
+    let mut paths: Vec<_> = declared.collect();
+    for (at, measurement) in measurements.iter().enumerate() {
+        if !paths.iter().any(|path| path.measurement == at) {
             let tags = measurement.tags.iter().filter(|tag| tag.identifies && Some(tag.name) != page.section);
             let tags = tags.map(|tag| Step::Tag(tag.name));
             let steps = [Step::Name(measurement.name)].into_iter().chain(tags).chain([Step::Field]).collect();
-            ways.push(Way { of, only: None, steps });
+            paths.push(JsonPath { measurement: at, only: None, steps });
         }
     }
-    ways
+    paths
 }
 
 impl Shape {
-    fn of(ways: &[Way]) -> Self {
+    fn of(paths: &[JsonPath]) -> Self {
         let mut root = Self::default();
-        for way in ways {
+        for path in paths {
             let mut shape = &mut root;
-            for step in &way.steps {
+            for step in &path.steps {
                 shape = match *step {
                     Step::Tag(_) | Step::Field => shape.any.get_or_insert_default(),
                     Step::Name(name) => {
@@ -102,7 +103,7 @@ impl Shape {
         root
     }
 
-    /// What is there without any number.
+    /// Returns the fixed names without any number.
     fn empty<'a>(&self) -> Tree<'a> {
         if self.names.is_empty() && self.any.is_none() {
             return Tree::Nothing;
@@ -111,23 +112,25 @@ impl Shape {
     }
 }
 
-/// The numbers of a section by the names on the way to them.
-fn tree<'a>(section: &'a Section, ways: &[Way], shape: &Shape) -> Tree<'a> {
+/// Returns the numbers of a section at their paths.
+fn tree<'a>(section: &'a Section, paths: &[JsonPath], shape: &Shape) -> Tree<'a> {
     let mut root = shape.empty();
-    for way in ways {
-        // The first way that fits is taken.
-        let before: Vec<_> = ways.iter().take_while(|other| !std::ptr::eq(*other, way)).collect();
-        let fits = |way: &Way, number: &Number| way.only.is_none_or(|(tag, value)| number.tag(tag) == value);
-        for number in section.numbers(way.of) {
-            if fits(way, number) && !before.iter().any(|other| other.of == way.of && fits(other, number)) {
-                put(&mut root, shape, &way.steps, number);
+    for path in paths {
+        // A number goes to the first path that fits.
+        let before: Vec<_> = paths.iter().take_while(|other| !std::ptr::eq(*other, path)).collect();
+        let fits = |path: &JsonPath, number: &Number| path.only.is_none_or(|(tag, value)| number.tag(tag) == value);
+        for number in section.numbers(path.measurement) {
+            if fits(path, number)
+                && !before.iter().any(|other| other.measurement == path.measurement && fits(other, number))
+            {
+                insert(&mut root, shape, &path.steps, number);
             }
         }
     }
     root
 }
 
-fn put<'a>(root: &mut Tree<'a>, shape: &Shape, steps: &[Step], number: &'a Number) {
+fn insert<'a>(root: &mut Tree<'a>, shape: &Shape, steps: &[Step], number: &'a Number) {
     let (mut tree, mut shape) = (root, shape);
     for step in steps {
         let Tree::Map(map) = tree else { return };
@@ -157,10 +160,10 @@ impl Serialize for Tree<'_> {
     }
 }
 
-/// A section with its name and time before its numbers.
-struct Named<'a>(&'a Section, Tree<'a>);
+/// A section as JSON: its name and time, then its numbers.
+struct SectionJson<'a>(&'a Section, Tree<'a>);
 
-impl Serialize for Named<'_> {
+impl Serialize for SectionJson<'_> {
     fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
         let mut map = to.serialize_map(None)?;
         map.serialize_entry("name", &self.0.name)?;
@@ -176,13 +179,13 @@ impl Serialize for Named<'_> {
 
 impl Serialize for PageJson<'_> {
     fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
-        let ways = ways(self.page);
-        let shape = Shape::of(&ways);
-        let named = self.sections.iter().map(|section| Named(section, tree(section, &ways, &shape)));
+        let paths = paths(self.page);
+        let shape = Shape::of(&paths);
+        let sections = self.sections.iter().map(|section| SectionJson(section, tree(section, &paths, &shape)));
         let mut map = to.serialize_map(None)?;
         map.serialize_entry("now", &self.now)?;
         map.serialize_entry("problem", &self.problem)?;
-        map.serialize_entry(&self.page.name, &named.collect::<Vec<_>>())?;
+        map.serialize_entry(&self.page.name, &sections.collect::<Vec<_>>())?;
         map.end()
     }
 }

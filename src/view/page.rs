@@ -1,91 +1,90 @@
-//! What a page declares: sections by a tag, and in each of them tables of rows by key tags and columns of fields.
+//! The declaration of a page: sections by a tag, and in each section tables with rows by key tags and columns by fields.
 //!
-//! A declaration is data, written with the functions below in a `static`. A measurement that no page declares gets
-//! [`Page::of`]: its key tags are the rows, its fields the columns.
+//! A declaration is data, written with the functions below in a `static`. A measurement without a declared page gets
+//! [`Page::of`]: its key tags make the rows, its fields the columns.
 
 use crate::model::{Kind as Type, Measurement};
 
 /// One page.
 #[derive(Clone, Copy, Debug)]
 pub struct Page {
-    /// Its name in addresses, and the name of its sections in JSON: `grids`.
+    /// The name in addresses, and the key of the sections in JSON: `grids`.
     pub name: &'static str,
-    /// Its name for a reader: `Grids`.
+    /// The title: `Grids`.
     pub title: &'static str,
-    /// The tag by whose values the page is cut into sections; `None` for a page of one section.
+    /// The tag with one section per value; `None` for a page of one section.
     pub section: Option<&'static str>,
-    /// The program that collects its numbers, for a reader who has none yet; empty when nobody knows.
+    /// The program that collects the numbers, named on an empty page; empty if unknown.
     pub program: &'static str,
-    /// The time between two runs of that program by default, in seconds, for the same reader.
+    /// The default time between two runs of that program, in seconds.
     pub every: i64,
     /// The tables, in the order of the HTML.
     pub tables: &'static [Table],
-    /// The tables of a terminal; when empty, each table of the page as it is.
+    /// The tables in a terminal; if empty, all tables of the page.
     pub text: &'static [Text],
-    /// Where numbers stand in the JSON, in its order; a measurement without a place has
-    /// `MEASUREMENT.{tag}.….{field}`.
-    pub json: &'static [Place],
+    /// The paths of the numbers in the JSON, in its order; a measurement without one is at `MEASUREMENT.{tag}.….{field}`.
+    pub json: &'static [JsonPlace],
 }
 
 /// One table.
 #[derive(Clone, Copy, Debug)]
 pub struct Table {
-    /// Its name, unique on the page: `clouds`.
+    /// The name, unique on the page: `clouds`.
     pub name: &'static str,
-    /// What stands above it.
+    /// The caption above the table.
     pub caption: &'static str,
-    /// What one row is: `cloud`; empty when its name says it.
+    /// The noun for one row: `cloud`; empty if its name says it.
     pub noun: &'static str,
-    /// Where it stands.
-    pub stands: Stands,
-    /// The name of the row that is the sum of the others and stands below them; empty for none.
+    /// The place in the HTML.
+    pub placement: Placement,
+    /// The name of the row that is the sum of the others and comes last; empty if there is none.
     pub sum_row: &'static str,
-    /// Whether sums of all rows stand above them, where there are two rows and more. Of two levels of rows, each name of the
-    /// second level has its sum.
+    /// Whether sums of all rows come first, if there are at least two rows. With two levels of rows, each name of the second
+    /// level has its own sum.
     pub sums: bool,
-    /// The columns. Those of kind [`Kind::Key`] name the rows: one, or two and more for rows in groups.
+    /// The columns. Those of kind [`Kind::Key`] name the rows: one, or several for rows with sub-rows.
     pub columns: &'static [Column],
 }
 
-/// Where a table stands in the HTML of its section.
+/// The place of a table in the HTML of its section.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Stands {
-    /// Above all others, as a list of badges, never left out.
+pub enum Placement {
+    /// Above all others, as a list of badges; no row is left out.
     Badges,
     /// Beside others.
     Beside,
-    /// Beside others, in the last pile.
-    Piled,
-    /// Below those, as wide as it needs to be.
+    /// Beside others, stacked in the last column.
+    Stacked,
+    /// Below the others, as wide as it needs to be.
     Below,
 }
 
-/// One column, or several that are declared as one.
+/// One column, or the columns of a pivot.
 #[derive(Clone, Copy, Debug)]
 pub struct Column {
-    /// What is in its cells.
+    /// The content of the cells.
     pub kind: Kind,
-    /// Its head; of a pivot each column has the tag's value instead.
+    /// The head; each column of a pivot has the tag's value instead.
     pub head: &'static str,
-    /// The unit that stands beside the head; empty for none.
+    /// The unit beside the head; empty if there is none.
     pub unit: &'static str,
-    /// What it means, as a tooltip; empty for none.
+    /// The meaning, a tooltip; empty if there is none.
     pub meaning: &'static str,
-    /// The head above it and its neighbours; empty for none.
+    /// The common head above it and its neighbours; empty if there is none.
     pub group: &'static str,
-    /// Numbers of series with this value of this tag are not in it, and make no row.
+    /// The tag and value of series that are not in the column and make no row.
     pub except: Option<(&'static str, &'static str)>,
-    /// Columns with these heads are bad news when they are not zero.
+    /// The heads of columns that are marked as bad if not zero.
     pub alarms: &'static [&'static str],
-    /// Whether it has a sum.
+    /// Whether the column has a sum.
     pub summed: bool,
-    /// Whether it is left out when all its numbers are zero.
+    /// Whether the column is left out if all its numbers are zero.
     pub unless_zero: bool,
-    /// What a terminal shows of it.
+    /// The column in a terminal.
     pub text: InText,
 }
 
-/// What is in the cells of a column.
+/// The content of the cells of a column.
 #[derive(Clone, Copy, Debug)]
 pub enum Kind {
     /// The name of the row: the value of this tag.
@@ -94,73 +93,73 @@ pub enum Kind {
     Field(&'static Measurement, &'static str),
     /// up, DOWN, stale or unknown, from a field that is 1 or 0.
     Health(&'static Measurement, &'static str),
-    /// yes or no, from a field that is 1 or 0; a row with no is quiet.
+    /// yes or no, from a field that is 1 or 0; a row with no is greyed out.
     Switch(&'static Measurement, &'static str),
-    /// The number of the measurement's only field where the tag has this value.
+    /// The number of the measurement's only field, of series whose tag has this value.
     One(&'static Measurement, &'static str, &'static str),
-    /// A column for each value of a tag.
+    /// One column per value of a tag.
     Pivot(Pivot),
 }
 
-/// A column for each value of a tag, with the measurement's only field: `first` always, in this order, then those that occur
-/// and are not zero, sorted, then `last`.
+/// One column per value of a tag, with the measurement's only field: always `first`, in this order, then the other values
+/// with a number that is not zero, sorted, then `last`.
 #[derive(Clone, Copy, Debug)]
 pub struct Pivot {
     /// The measurement.
     pub measurement: &'static Measurement,
     /// The tag.
     pub tag: &'static str,
-    /// The first columns.
+    /// The tag values of the first columns.
     pub first: &'static [&'static str],
-    /// The last column.
+    /// The tag value of the last column.
     pub last: Option<&'static str>,
     /// Whether short names come before long ones: `slot1_9` before `slot1_10`.
     pub short_first: bool,
 }
 
-/// What a terminal shows of a column.
+/// A column in a terminal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum InText {
-    /// The same.
+    /// As in the HTML.
     Same,
-    /// The same below this head.
+    /// As in the HTML, with this head.
     Head(&'static str),
-    /// The sum of a pivot's newest numbers, below this head.
+    /// The sum of a pivot's newest numbers, with this head.
     Sum(&'static str),
-    /// Nothing.
+    /// Not shown.
     Never,
 }
 
-/// A table of a terminal.
+/// A table in a terminal.
 #[derive(Clone, Copy, Debug)]
 pub enum Text {
-    /// A line for each row of these tables: its name, its health, its numbers as words.
-    Parts(&'static [&'static str]),
-    /// A table as it is.
-    Whole(&'static str),
-    /// The pivots of these tables as one table, below this head.
-    Joined(&'static str, &'static [&'static str]),
+    /// A line per row of these tables: its name, its health, its numbers with their heads.
+    HealthList(&'static [&'static str]),
+    /// This table.
+    Table(&'static str),
+    /// The pivots of these tables as one table; this is the head of its names.
+    JoinedPivots(&'static str, &'static [&'static str]),
 }
 
-/// Where the numbers of a measurement stand in the JSON of a section.
+/// The path of a measurement's numbers in the JSON of a section.
 #[derive(Clone, Copy, Debug)]
-pub struct Place {
+pub struct JsonPlace {
     /// The measurement.
     pub measurement: &'static Measurement,
-    /// Only those with this value of this tag; the first place that fits is taken.
+    /// The tag and value of the series that are meant; a number goes to the first path that fits.
     pub only: Option<(&'static str, &'static str)>,
-    /// The names on the way to it, as in a Carbon path: `clouds.{cloud}.facts.{field}`. A name in braces is the value of a
-    /// tag, `{field}` the field's name. What stands without braces is there always, be it `{}` or `null`.
+    /// The names down to the number, as in a Carbon path: `clouds.{cloud}.facts.{field}`. A name in braces is the value of a
+    /// tag, `{field}` the field's name. A name without braces always exists; without numbers it is `{}` or `null`.
     pub path: &'static str,
 }
 
-/// Numbers of this measurement stand at this path.
-pub const fn place(measurement: &'static Measurement, path: &'static str) -> Place {
-    Place { measurement, only: None, path }
+/// Declares the path of a measurement's numbers in the JSON.
+pub const fn place(measurement: &'static Measurement, path: &'static str) -> JsonPlace {
+    JsonPlace { measurement, only: None, path }
 }
 
-impl Place {
-    /// Only those with this value of this tag.
+impl JsonPlace {
+    /// Restricts the path to series with this value of this tag.
     pub const fn only(self, tag: &'static str, value: &'static str) -> Self {
         Self { only: Some((tag, value)), ..self }
     }
@@ -181,44 +180,45 @@ const fn column(kind: Kind, head: &'static str) -> Column {
     }
 }
 
-/// The rows, by the value of a tag.
+/// Declares the names of the rows: the values of a tag.
 pub const fn key(tag: &'static str) -> Column {
     column(Kind::Key(tag), tag)
 }
 
-/// The number of a field; the field's name is the head.
+/// Declares a column with the numbers of a field; the field's name is the head.
 ///
 /// # Panics
-/// When the measurement has no such field: the build fails where this is in a `static`.
+/// If the measurement has no such field; in a `static` this fails the build.
 pub const fn field(measurement: &'static Measurement, name: &'static str) -> Column {
-    assert!(has_field(measurement, name), "a column of a field that its measurement does not declare");
+    assert_field(measurement, name);
     column(Kind::Field(measurement, name), name)
 }
 
-/// up, DOWN, stale or unknown, from a field that is 1 or 0.
+/// Declares a column with up, DOWN, stale or unknown, from a field that is 1 or 0.
 ///
 /// # Panics
 /// As [`field`].
 pub const fn health(measurement: &'static Measurement, name: &'static str) -> Column {
-    assert!(has_field(measurement, name), "a column of a field that its measurement does not declare");
+    assert_field(measurement, name);
     column(Kind::Health(measurement, name), "is")
 }
 
-/// yes or no, from a field that is 1 or 0. A row with no is quiet.
+/// Declares a column with yes or no, from a field that is 1 or 0. A row with no is greyed out.
 ///
 /// # Panics
 /// As [`field`].
 pub const fn switch(measurement: &'static Measurement, name: &'static str) -> Column {
-    assert!(has_field(measurement, name), "a column of a field that its measurement does not declare");
+    assert_field(measurement, name);
     column(Kind::Switch(measurement, name), name)
 }
 
-/// The number of the only field where a tag has this value, which is the head.
+/// Declares a column with the numbers of the only field, of series whose tag has this value, which is the head.
 pub const fn one(measurement: &'static Measurement, tag: &'static str, value: &'static str) -> Column {
     column(Kind::One(measurement, tag, value), value)
 }
 
-/// A column for each value of a tag: `first` always, then those that occur and are not zero, then `last`.
+/// Declares one column per value of a tag: always `first`, then the other values with a number that is not zero, then
+/// `last`.
 pub const fn pivot(
     measurement: &'static Measurement,
     tag: &'static str,
@@ -228,20 +228,22 @@ pub const fn pivot(
     column(Kind::Pivot(Pivot { measurement, tag, first, last, short_first: false }), "")
 }
 
-/// A column for each value of a tag that occurs and is not zero, short names first: `slot1_9` before `slot1_10`.
+/// Declares one column per value of a tag with a number that is not zero, short names first: `slot1_9` before `slot1_10`.
 pub const fn pivot_short_first(measurement: &'static Measurement, tag: &'static str) -> Column {
     column(Kind::Pivot(Pivot { measurement, tag, first: &[], last: None, short_first: true }), "")
 }
 
-const fn has_field(measurement: &Measurement, name: &str) -> bool {
+/// # Panics
+/// If the measurement has no such field.
+const fn assert_field(measurement: &Measurement, name: &str) {
     let mut at = 0;
     while at < measurement.fields.len() {
         if same(measurement.fields[at].name.as_bytes(), name.as_bytes()) {
-            return true;
+            return;
         }
         at += 1;
     }
-    false
+    panic!("a column of a field that its measurement does not declare");
 }
 
 const fn same(a: &[u8], b: &[u8]) -> bool {
@@ -256,42 +258,42 @@ const fn same(a: &[u8], b: &[u8]) -> bool {
 }
 
 impl Column {
-    /// With this head.
+    /// Sets the head.
     pub const fn head(self, head: &'static str) -> Self {
         Self { head, ..self }
     }
 
-    /// Below this head together with its neighbours.
+    /// Sets the common head above it and its neighbours.
     pub const fn group(self, group: &'static str) -> Self {
         Self { group, ..self }
     }
 
-    /// Without the series that have this value of this tag.
+    /// Leaves out the series with this value of this tag.
     pub const fn except(self, tag: &'static str, value: &'static str) -> Self {
         Self { except: Some((tag, value)), ..self }
     }
 
-    /// Columns with these heads are bad news when they are not zero.
+    /// Marks columns with these heads as bad if they are not zero.
     pub const fn alarm(self, alarms: &'static [&'static str]) -> Self {
         Self { alarms, ..self }
     }
 
-    /// Without a sum.
+    /// Leaves out the sum.
     pub const fn not_summed(self) -> Self {
         Self { summed: false, ..self }
     }
 
-    /// Left out when all its numbers are zero.
+    /// Leaves out the column if all its numbers are zero.
     pub const fn unless_zero(self) -> Self {
         Self { unless_zero: true, ..self }
     }
 
-    /// What a terminal shows of it.
+    /// Sets how a terminal shows it.
     pub const fn text(self, text: InText) -> Self {
         Self { text, ..self }
     }
 
-    /// Whether its numbers are real ones.
+    /// Whether the numbers are floats.
     pub fn is_real(&self) -> bool {
         let mut fields = self.measurement().into_iter().flat_map(|measurement| measurement.fields);
         match self.kind {
@@ -301,7 +303,7 @@ impl Column {
         }
     }
 
-    /// The measurement of its numbers; `None` for the names of rows.
+    /// Returns the measurement of the numbers; `None` for the names of rows.
     pub fn measurement(&self) -> Option<&'static Measurement> {
         match self.kind {
             Kind::Key(_) => None,
@@ -314,40 +316,45 @@ impl Column {
 }
 
 impl Table {
-    /// A table with these columns below the others, without sums.
+    /// Returns a table with these columns, below the others, without sums.
     pub const fn new(name: &'static str, caption: &'static str, columns: &'static [Column]) -> Self {
-        Self { name, caption, noun: "", stands: Stands::Below, sum_row: "", sums: false, columns }
+        Self { name, caption, noun: "", placement: Placement::Below, sum_row: "", sums: false, columns }
     }
 
-    /// Standing elsewhere.
-    pub const fn stands(self, stands: Stands) -> Self {
-        Self { stands, ..self }
+    /// Sets the place in the HTML.
+    pub const fn placement(self, placement: Placement) -> Self {
+        Self { placement, ..self }
     }
 
-    /// One row is one of these: `cloud`.
+    /// Sets the noun for one row: `cloud`.
     pub const fn noun(self, noun: &'static str) -> Self {
         Self { noun, ..self }
     }
 
-    /// The row of this name is the sum of the others.
+    /// Sets the name of the row that is the sum of the others.
     pub const fn sum_row(self, sum_row: &'static str) -> Self {
         Self { sum_row, ..self }
     }
 
-    /// With sums of all rows above them.
+    /// Adds sums of all rows above them.
     pub const fn sums(self) -> Self {
         Self { sums: true, ..self }
     }
 
-    /// The tags that name its rows.
+    /// Returns the name of a sub-row by one of its tags, given its names by the tags after the first one.
+    pub fn sub_row_name<'a>(&self, names: &[&'a str], tag: &str) -> Option<&'a str> {
+        names.get(self.keys().skip(1).position(|key| key == tag)?).copied()
+    }
+
+    /// Returns the tags that name the rows.
     pub fn keys(&self) -> impl Iterator<Item = &'static str> {
         self.columns.iter().filter_map(|column| if let Kind::Key(tag) = column.kind { Some(tag) } else { None })
     }
 }
 
 impl Page {
-    /// The page of a measurement that no page declares: sections by its first key tag where there are two and more, rows by
-    /// the others, a column for each field.
+    /// Returns the default page of a measurement: sections by its first key tag if it has several, rows by the others, and a
+    /// column per field.
     pub fn of(measurement: &'static Measurement) -> Self {
         let mut keys: Vec<_> = measurement.tags.iter().filter(|tag| tag.identifies).map(|tag| tag.name).collect();
         let section = (keys.len() > 1).then(|| keys.remove(0));
@@ -357,7 +364,7 @@ impl Page {
             ..column(Kind::Field(measurement, field.name), field.name)
         });
         let columns: Vec<_> = keys.into_iter().map(key).chain(fields).collect();
-        // A declaration lives as long as the process, and each measurement has one.
+        // Leaked on purpose: pages live as long as the process, and there is one per measurement.
         let table = Table::new(measurement.name, measurement.meaning, columns.leak());
         Self {
             name: measurement.name,
@@ -371,7 +378,7 @@ impl Page {
         }
     }
 
-    /// These pages, then one for each measurement that none of them shows.
+    /// Returns these pages, then a default page for each measurement that none of them shows.
     pub fn all(declared: &[&Self], measurements: impl Iterator<Item = &'static Measurement>) -> Vec<Self> {
         let mut pages: Vec<Self> = declared.iter().map(|page| **page).collect();
         for measurement in measurements {
@@ -382,7 +389,7 @@ impl Page {
         pages
     }
 
-    /// The measurements that it shows, each once, in the order of its tables.
+    /// Returns the measurements of the page, each once, in the order of its tables.
     pub fn measurements(&self) -> Vec<&'static Measurement> {
         let mut measurements = Vec::<&'static Measurement>::new();
         for measurement in self.tables.iter().flat_map(|table| table.columns.iter()).filter_map(Column::measurement) {
@@ -393,8 +400,8 @@ impl Page {
         measurements
     }
 
-    /// How long a series of its default interval may be silent until its row is left out, in seconds.
-    pub fn gone(&self) -> i64 {
+    /// Returns how long a series of the default interval may be silent before its row is left out, in seconds.
+    pub fn silence_limit_seconds(&self) -> i64 {
         (10 * self.every).max(3600)
     }
 }

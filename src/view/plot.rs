@@ -1,4 +1,4 @@
-//! A plot as SVG: for mail, wikis and browsers without JavaScript. Pure; the same history gives the same picture.
+//! A plot as SVG: for mail, wikis and browsers without JavaScript. Pure: the same history gives the same bytes.
 
 use std::fmt::Write as _;
 
@@ -35,8 +35,8 @@ impl PlotStyle {
     }
 }
 
-/// Colours that people with any kind of colour vision tell apart, on light and on dark ground: Okabe and Ito's, without
-/// their yellow and black.
+/// Colours that people with any kind of colour vision can tell apart, on light and on dark ground: those of Okabe and Ito
+/// without yellow and black.
 const COLOURS: [[&str; 2]; 6] = [
     ["#0072b2", "#56a0dc"],
     ["#d55e00", "#f08a3c"],
@@ -46,10 +46,10 @@ const COLOURS: [[&str; 2]; 6] = [
     ["#4b5563", "#b6bec9"],
 ];
 
-/// Beyond the colours: how lines are broken.
+/// The dashes of lines; each set of colours has the next one.
 const DASHES: [&str; 4] = ["", "7 3", "2 3", "9 3 2 3"];
 
-/// Room around the field of the plot, in pixels.
+/// Margins around the plot area, in pixels.
 const LEFT: f64 = 62.0;
 const RIGHT: f64 = 16.0;
 const TOP: f64 = 12.0;
@@ -58,7 +58,7 @@ const BOTTOM: f64 = 30.0;
 /// The height of a line of the legend, in pixels.
 const LINE: f64 = 17.0;
 
-/// The plot, with a legend line for each series below it.
+/// Returns the plot, with a legend line per series below it.
 pub fn svg(history: &History, style: &PlotStyle) -> String {
     let (width, field_height) = (f64::from(style.width), f64::from(style.height));
     let height = field_height + LINE * history.series.len() as f64 + 8.0;
@@ -70,7 +70,7 @@ pub fn svg(history: &History, style: &PlotStyle) -> String {
     let (low, high, step) = scale(values().reduce(f64::min), values().reduce(f64::max), (bottom - TOP) / 45.0);
     let x =
         |time: i64| LEFT + (right - LEFT) * (time - history.from) as f64 / (history.to - history.from).max(1) as f64;
-    // By halves: the difference of the largest numbers that there are is none.
+    // The values are halved first, because the difference of very large numbers overflows.
     let y = |value: f64| bottom - (bottom - TOP) * ((value / 2.0 - low / 2.0) / (high / 2.0 - low / 2.0));
 
     let units: Vec<_> = history.series.iter().map(|series| series.unit).collect();
@@ -85,7 +85,7 @@ pub fn svg(history: &History, style: &PlotStyle) -> String {
     );
     let digits = if step.fract() == 0.0 { 0 } else { (-step.log10().floor()).clamp(0.0, 12.0) as usize };
     for line in 0..=((high / step - low / step).round().clamp(0.0, 100.0) as u32) {
-        // In steps: many of the largest ones would be more than there is.
+        // Counted in steps, because a sum of very large numbers overflows.
         let value = (low / step + f64::from(line)) * step;
         let at = y(value);
         let _ = writeln!(
@@ -124,7 +124,7 @@ pub fn svg(history: &History, style: &PlotStyle) -> String {
     svg
 }
 
-/// The line of a series, and its line of the legend at the height `below`.
+/// Draws the line of a series, and its legend line at the height `below`.
 fn draw_series(svg: &mut String, series: &Series, path: &str, stroke: &str, below: f64) {
     let _ = writeln!(
         svg,
@@ -149,7 +149,7 @@ fn stroke(at: usize, dark: bool) -> String {
     }
 }
 
-/// The line of a series: broken where a value is missing, a cross where one stands alone.
+/// Returns the path of a series: broken where a value is missing, a cross for a value without neighbours.
 fn line(history: &History, series: &Series, x: &dyn Fn(i64) -> f64, y: &dyn Fn(f64) -> f64) -> String {
     let mut path = String::new();
     let mut drawing = false;
@@ -159,7 +159,7 @@ fn line(history: &History, series: &Series, x: &dyn Fn(i64) -> f64, y: &dyn Fn(f
             continue;
         };
         let (x, y) = (x(history.times[at]), y(*value));
-        // A cross, since a line without length is hardly seen.
+        // A line without length is hardly visible.
         let alone = !drawing && series.values.get(at + 1).is_none_or(Option::is_none);
         let cross = if alone { "m-2 0h4m-2 -2v4" } else { "" };
         let _ = write!(path, "{}{x:.1} {y:.1}{cross}", if drawing { "L" } else { "M" });
@@ -168,8 +168,8 @@ fn line(history: &History, series: &Series, x: &dyn Fn(i64) -> f64, y: &dyn Fn(f
     path
 }
 
-/// Where the axis of values begins and ends, and the distance of its lines, of which there are about `lines`. Zero stands on
-/// it unless the values are far from it.
+/// Returns the least and largest value of the axis and the distance of its lines, of which there are about `lines`. The axis
+/// includes zero unless the values are far from it.
 fn scale(low: Option<f64>, high: Option<f64>, lines: f64) -> (f64, f64, f64) {
     let (mut low, mut high) = (low.unwrap_or(0.0), high.unwrap_or(1.0));
     if low >= 0.0 && low < high * 0.7 || low == high && low > 0.0 {
@@ -185,12 +185,12 @@ fn scale(low: Option<f64>, high: Option<f64>, lines: f64) -> (f64, f64, f64) {
     let power = 10_f64.powf(rough.log10().floor());
     let step = [1.0, 2.0, 5.0, 10.0].iter().map(|one| one * power).find(|step| *step >= rough).unwrap_or(rough);
     let (first, last) = ((low / step).floor() * step, (high / step).ceil() * step);
-    // Beyond this the steps are lost in the numbers.
-    let is_sound = first.is_finite() && last.is_finite() && low.abs().max(high.abs()) / step < 1e12;
-    if is_sound { (first, last, step) } else { (low, high, high / 2.0 - low / 2.0) }
+    // Beyond 1e12 steps a float cannot tell neighbouring lines apart.
+    let is_exact = first.is_finite() && last.is_finite() && low.abs().max(high.abs()) / step < 1e12;
+    if is_exact { (first, last, step) } else { (low, high, high / 2.0 - low / 2.0) }
 }
 
-/// A number as short as an axis needs it: `1.5k`, `20M`, `0.25`.
+/// Returns a number short enough for an axis: `1.5k`, `20M`, `0.25`.
 fn short(value: f64, digits: usize) -> String {
     let size = value.abs();
     if size >= 1e18 {
@@ -208,7 +208,7 @@ fn short(value: f64, digits: usize) -> String {
     if text == "-0" { "0".into() } else { text.into() }
 }
 
-/// The times that the axis names, about `most` of them, and how.
+/// Returns the times that the axis labels, about `most` of them, and the format of the labels.
 fn ticks(from: i64, to: i64, most: i64) -> (Vec<i64>, &'static str) {
     const MINUTE: i64 = 60;
     const HOUR: i64 = 60 * MINUTE;

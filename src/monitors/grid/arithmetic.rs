@@ -1,6 +1,6 @@
-//! Cloud Monitor's arithmetic: virtual machines × slots × jobs make the state of a grid. Pure: no IO, no clock.
+//! Cloud Monitor's arithmetic: it joins virtual machines, slots and jobs into the state of a grid. Pure: no IO, no clock.
 //!
-//! A number is only as good as what it was counted from: what needs an answer that did not come is not sent at all.
+//! A number that needs an answer which did not come is not sent at all.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -11,25 +11,25 @@ use crate::sources::cloud_scheduler::{Cloud, Vm};
 use crate::sources::htcondor::rules::Rules;
 use crate::sources::htcondor::{self, Jobs, first_label};
 
-/// What one run saw of a grid.
+/// The answers of a grid's sources in one run.
 #[derive(Clone, Copy, Debug)]
 pub struct GridInput<'a> {
     /// The grid's name.
     pub grid: &'a str,
     /// The slot of the run, in nanoseconds.
     pub time: i64,
-    /// HTCondor's answer; `None` when it is not part of this grid.
+    /// HTCondor's answer; `None` if HTCondor is not part of this grid.
     pub condor: Option<&'a htcondor::CondorReply>,
-    /// What tells the type of a job.
+    /// The rules that tell the type of a job.
     pub rules: &'a Rules,
-    /// Cloud Scheduler's answer; not asked when it is not part of this grid.
+    /// Cloud Scheduler's answer; [`Asked::Not`] if it is not part of this grid.
     pub clouds: Asked<&'a [Cloud]>,
-    /// Whether live hosts are wanted.
+    /// Whether live hosts are sent.
     pub live_hosts: bool,
 }
 
-/// The state of the grid as points, and the measurements of which every series that there is was seen. Where a name from
-/// outside collides with a sum's name (`total`, `all`), the sum comes first and stays.
+/// Returns the state of the grid as points, and the measurements of which this run saw every series. If a name from outside
+/// equals a sum's name (`total`, `all`), the sum comes first and is kept.
 pub fn points(input: &GridInput) -> Collected {
     let GridInput { grid, time, .. } = *input;
     let mut points = Vec::new();
@@ -63,7 +63,7 @@ pub fn points(input: &GridInput) -> Collected {
     }
     if let Some(condor) = input.condor {
         condor_points(input, condor, &mut points);
-        // Whoever is known has a heartbeat, whether it answered or not.
+        // Every known schedd and pool has a heartbeat, whether it answered or not.
         complete.extend([&SCHEDD, &POOL]);
         if condor.pools.iter().all(|pool| pool.listed) {
             complete.push(&NEGOTIATOR);
@@ -85,7 +85,7 @@ struct CloudTally {
     enabled: Option<bool>,
     quota: Option<i64>,
     types: BTreeMap<String, TypeTally>,
-    /// What its slots add up to; `None` when not every pool told its slots.
+    /// The mips and kflops of its slots; `None` unless every pool listed its slots.
     power: Option<(f64, f64)>,
 }
 
@@ -101,7 +101,7 @@ struct TypeTally {
 struct Hosts<'a>(Vec<&'a htcondor::Slots>);
 
 impl<'a> Hosts<'a> {
-    /// `None` unless every pool told its slots: nobody knows which pool a machine's slots are in.
+    /// Returns `None` unless every pool listed its slots, because the slots of a machine may be in any pool.
     fn of_every_pool(condor: &'a htcondor::CondorReply) -> Option<Self> {
         condor.pools.iter().map(|pool| pool.slots.as_ref()).collect::<Option<Vec<_>>>().map(Self)
     }
@@ -111,17 +111,18 @@ impl<'a> Hosts<'a> {
     }
 }
 
-/// The state of a machine: Cloud Scheduler's own word before the cloud's, lower case.
+/// Returns the state of a machine in lower case: Cloud Scheduler's `override_status` if there is one, else the cloud's
+/// `status`.
 fn state(vm: &Vm) -> String {
-    let word = vm.override_status.as_deref().or(vm.status.as_deref()).unwrap_or(UNKNOWN);
-    word.trim().to_lowercase()
+    let state = vm.override_status.as_deref().or(vm.status.as_deref()).unwrap_or(UNKNOWN);
+    state.trim().to_lowercase()
 }
 
 fn is_live(state: &str) -> bool {
     matches!(state, "running" | "retiring")
 }
 
-/// What a thing without a name, type or state is filed under.
+/// The name of clouds, types and states that have none.
 const UNKNOWN: &str = "unknown";
 
 /// Counts machines by cloud, type and state, and joins them with their slots on the first label of the host's name.
@@ -129,7 +130,8 @@ fn tally(answer: &[Cloud], hosts: Option<&Hosts>) -> BTreeMap<String, CloudTally
     let mut sorted: Vec<_> = answer.iter().collect();
     sorted.sort_by_key(|cloud| cloud.name.clone());
 
-    // Slots belong to one machine. When two records carry the same host name, the one that lives has them.
+    // Slots belong to one machine: of records with the same host name to the first live one, else to
+    // the first one.
     let mut owners = HashMap::<String, (&Vm, bool)>::new();
     for vm in sorted.iter().flat_map(|cloud| &cloud.vms) {
         let Some(label) = label(vm) else { continue };
@@ -154,7 +156,7 @@ fn tally(answer: &[Cloud], hosts: Option<&Hosts>) -> BTreeMap<String, CloudTally
             *of_type.states.entry(state).or_default() += 1;
 
             let (Some(hosts), Some((mips, kflops))) = (hosts, &mut tally.power) else { continue };
-            // A machine whose name the cloud has not told yet cannot be joined, so nobody knows whether it is idle.
+            // A machine without a host name yet cannot be joined with its slots, so it does not count as idle.
             let owned = label(vm).filter(|label| owners.get(label).is_some_and(|owner| std::ptr::eq(owner.0, vm)));
             let Some(label) = owned else { continue };
             let mut without_slot = true;
@@ -206,7 +208,7 @@ fn cloud_points(input: &GridInput, clouds: &BTreeMap<String, CloudTally>, points
     }
 }
 
-/// Counts with their sum first, then the `columns` that are there always, then what else occurred.
+/// Returns the sum (`total`), then the count of each of `columns` (0 if absent), then the other counts.
 fn with_total<'a>(counts: &'a BTreeMap<String, i64>, columns: &[&'a str]) -> Vec<(&'a str, i64)> {
     let mut rows = vec![("total", counts.values().sum())];
     rows.extend(columns.iter().map(|column| (*column, counts.get(*column).copied().unwrap_or_default())));
@@ -233,11 +235,11 @@ fn condor_points(input: &GridInput, condor: &htcondor::CondorReply, points: &mut
     }
 }
 
-/// The statuses that are there always. `error` is the original's column; no job of today's HTCondor is in that state,
-/// and what the original counted there, JobStatus 6, is `transferring`.
+/// The statuses that are always sent. `error` is the original's column: no job of today's HTCondor is in that state, and
+/// JobStatus 6, which the original counted there, is `transferring`.
 const STATUSES: [&str; 7] = ["unexpanded", "idle", "running", "removed", "completed", "held", "error"];
 
-/// `JobStatus` in words; an unknown number keeps its number.
+/// Returns the name of a `JobStatus`; an unknown one keeps its number.
 fn status_name(status: Option<i64>) -> String {
     match status {
         Some(0) => "unexpanded".into(),
@@ -277,7 +279,7 @@ fn job_points(
             points.push(SCHEDD_JOBS.point(time, [grid, &schedd.name, status], &[SCHEDD_JOB_COUNT.of(jobs)]));
         }
     }
-    // The grid's totals: all or nothing.
+    // The grid's totals need the answer of every schedd.
     let Some(jobs) = condor.every_schedds_jobs() else { return };
     let mut types = BTreeMap::<&str, ByStatus>::new();
     let mut of_cloud = BTreeMap::<&str, ByStatus>::new();

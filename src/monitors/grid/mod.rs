@@ -1,4 +1,4 @@
-//! Grids: HTCondor's pools and the clouds that Cloud Scheduler boots machines on.
+//! Grids: HTCondor pools and the clouds on which Cloud Scheduler boots machines.
 
 mod arithmetic;
 mod measurements;

@@ -4,10 +4,10 @@ use super::measurements::{
     CLOUD, CLOUD_JOBS, HEARTBEAT, IDLE_VMS, JOBS, NEGOTIATOR, POOL, SCHEDD, SCHEDD_JOBS, SLOTS, VMS,
 };
 use crate::view::page::{
-    Column, InText, Page, Stands, Table, Text, field, health, key, one, pivot, pivot_short_first, place, switch,
+    Column, InText, Page, Placement, Table, Text, field, health, key, one, pivot, pivot_short_first, place, switch,
 };
 
-/// Any number but zero is bad news: of jobs held, of jobs and machines in error.
+/// Held jobs, and jobs and machines in error, are marked as bad.
 const ALARMS: &[&str] = &["error", "held"];
 
 const STATUSES: &[&str] = &["idle", "running", "held"];
@@ -41,14 +41,14 @@ static CLOUDS: &[Column] = &[
     pivot(&VMS, "status", STATES, TOTAL).group("machines").alarm(ALARMS),
     field(&IDLE_VMS, "vms").head("idle").group("machines").except("vmtype", "total"),
     pivot_short_first(&SLOTS, "slot").group("slots").text(InText::Sum("slots")),
-    // A job may name two clouds, so a sum would count it twice.
+    // No sum: a job that names two clouds would count twice.
     one(&CLOUD_JOBS, "status", "idle").group("jobs").not_summed().text(InText::Head("jobs idle")),
     one(&CLOUD_JOBS, "status", "held").group("jobs").not_summed().alarm(ALARMS),
     field(&CLOUD, "mips").group("power").unless_zero().text(InText::Never),
     field(&CLOUD, "kflops").group("power").unless_zero().text(InText::Never),
 ];
 
-/// Every grid. Live hosts are as many as machines ever ran, and no part of it.
+/// The page of all grids. Live hosts are not on it, because every machine that ever ran is a series.
 pub static GRIDS: Page = Page {
     name: "grids",
     title: "Grids",
@@ -56,19 +56,20 @@ pub static GRIDS: Page = Page {
     program: "collect-grid",
     every: 60,
     tables: &[
-        Table::new("heartbeats", "Heartbeats", &[key("service"), health(&HEARTBEAT, "alive")]).stands(Stands::Badges),
+        Table::new("heartbeats", "Heartbeats", &[key("service"), health(&HEARTBEAT, "alive")])
+            .placement(Placement::Badges),
         Table::new("jobs", "Jobs by type", &[key("type"), pivot(&JOBS, "status", STATUSES, TOTAL).alarm(ALARMS)])
-            .stands(Stands::Beside)
+            .placement(Placement::Beside)
             .sum_row("all"),
-        Table::new("schedds", "Schedds and their jobs", SCHEDDS).stands(Stands::Beside).noun("schedd"),
-        Table::new("pools", "HTCondor pools", POOLS).stands(Stands::Piled).noun("pool"),
-        Table::new("negotiators", "Negotiators", NEGOTIATORS).stands(Stands::Piled).noun("negotiator"),
+        Table::new("schedds", "Schedds and their jobs", SCHEDDS).placement(Placement::Beside).noun("schedd"),
+        Table::new("pools", "HTCondor pools", POOLS).placement(Placement::Stacked).noun("pool"),
+        Table::new("negotiators", "Negotiators", NEGOTIATORS).placement(Placement::Stacked).noun("negotiator"),
         Table::new("clouds", "Clouds: machines, slots and jobs", CLOUDS).noun("cloud").sums(),
     ],
     text: &[
-        Text::Parts(&["heartbeats", "pools", "negotiators", "schedds"]),
-        Text::Whole("clouds"),
-        Text::Joined("jobs", &["jobs", "schedds"]),
+        Text::HealthList(&["heartbeats", "pools", "negotiators", "schedds"]),
+        Text::Table("clouds"),
+        Text::JoinedPivots("jobs", &["jobs", "schedds"]),
     ],
     json: &[
         place(&HEARTBEAT, "heartbeats.{service}"),
