@@ -448,7 +448,10 @@ impl Importing<'_> {
                 }
             } else if !text.is_empty() && !commands {
                 match Point::from_line(text) {
-                    Ok(point) => self.points.push(point),
+                    Ok(mut point) => {
+                        setup::CATALOG.declare(&mut point);
+                        self.points.push(point);
+                    }
                     Err(error) => {
                         self.bad_lines += 1;
                         if self.bad.len() < 3 {

@@ -1,17 +1,19 @@
 //! The embedded store: points in one SQLite file, for whoever has no server.
 //!
 //! ```text
-//! series    key (measurement and tags in line protocol), id, newest bucket of each tier
+//! series    key (measurement and keys in line protocol), id, newest bucket of each tier, labels (the other tags)
 //! field     id, name
 //! tier_raw  bucket, series, field, time, value                as collected
-//! tier_1h   the same                                          folded over hours
-//! tier_1d   the same                                          folded over days
+//! tier_1h   the same, sum, slots, least, most                 folded over hours
+//! tier_1d   the same, sum, slots, least, most                 folded over days
 //! points    a view of all this for people: tier, utc, time (unix seconds), series, field, value
 //! ```
 //!
 //! A bucket is an hour of raw points, a day of hours, 32 days of days; `time` is in nanoseconds from its beginning. Rows are
 //! keyed (bucket, series, field, time): what one run writes lies together, old buckets are cut off whole, and a range of one
-//! series is one short walk in each bucket. A row written again takes the new value.
+//! series is one short walk in each bucket. A row written again takes the new value; of labels the newest hold.
+//!
+//! A reader never migrates: it reads a store of schema 1, which has no labels, as it is.
 //!
 //! The file is in WAL mode with `synchronous = FULL`: a committed transaction outlives a power failure, readers and the
 //! one writer do not wait for each other, and writers wait for each other until their deadline. It must lie on a disk of
@@ -38,6 +40,7 @@ use self::errors::{in_words, way_out};
 pub use self::read::{Range, Series, TierStatus};
 pub use self::reader::EmbeddedReader;
 use self::schema::{APPLICATION, MIGRATIONS, make, migrate};
+pub use self::write::{Folded, Parts};
 use self::write::{forget_series, remove_some, write};
 use super::{Sent, Sink};
 use crate::config::{Key, Kind, Section, Unset, Values};
@@ -152,7 +155,7 @@ impl Store {
         let mut store = match Self::connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE, until)? {
             Some(store) => store,
             None => {
-                make(path).map_err(|error| match error.downcast() {
+                make(path, &MIGRATIONS).map_err(|error| match error.downcast() {
                     Ok(error) => in_words(error, path),
                     Err(error) => error.context(format!("{} cannot be made", path.display())),
                 })?;
@@ -229,6 +232,24 @@ impl Store {
     /// # Errors
     /// When they are not all in the file that lies at the store's path.
     pub fn write(&mut self, tier: Tier, points: &[Point], until: Instant) -> Result<()> {
+        self.write_all(tier, &points.iter().map(|point| (point, &[][..])).collect::<Vec<_>>(), until)
+    }
+
+    /// Writes points of a folded tier as [`Store::write`] does, each value with what it was made of.
+    ///
+    /// # Errors
+    /// As [`Store::write`]; when the tier is raw, or a point has not one part for each field.
+    pub fn write_folded(&mut self, tier: Tier, points: &[Folded], until: Instant) -> Result<()> {
+        ensure!(tier != Tier::Raw, "raw points are not folded");
+        let is_whole = |folded: &&Folded| folded.point.fields().count() == folded.parts.len();
+        if let Some(Folded { point, parts }) = points.iter().find(|folded| !is_whole(folded)) {
+            bail!("{} has {} parts for {} fields", point.series(), parts.len(), point.fields().count());
+        }
+        let points: Vec<_> = points.iter().map(|folded| (&folded.point, folded.parts.as_slice())).collect();
+        self.write_all(tier, &points, until)
+    }
+
+    fn write_all(&mut self, tier: Tier, points: &[(&Point, &[Parts])], until: Instant) -> Result<()> {
         let written = self.write_with(until, |store| {
             let transaction = store.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
             write(&transaction, tier, points)?;

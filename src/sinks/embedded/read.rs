@@ -9,6 +9,7 @@ use rusqlite::{Connection, OptionalExtension, Row, Statement, params};
 
 use super::Store;
 use super::errors::way_out;
+use super::schema::labels;
 use super::write::field_ids;
 use crate::model::{Measurement, Point, Tier, Value, Window};
 use crate::query::{Latest, Selector};
@@ -17,8 +18,10 @@ use crate::text;
 /// A series of the store.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Series {
-    /// Measurement and tags, as [`Point::series`] has them.
+    /// Measurement and keys, as [`Point::series`] has them.
     pub key: String,
+    /// What describes it, as [`Point::labels_text`] has it; empty in a store of schema 1.
+    pub labels: String,
     /// Its number in this store.
     pub id: i64,
 }
@@ -29,7 +32,7 @@ impl Series {
     /// # Errors
     /// When the key is none that gridmon writes.
     pub fn names(&self) -> Result<Point> {
-        Point::of_series(&self.key)
+        Point::of_series_with(&self.key, &self.labels)
     }
 }
 
@@ -65,19 +68,20 @@ impl Store {
     pub fn find(&self, filter: &Selector) -> Result<Vec<Series>> {
         let mut found = Vec::new();
         let mut take = |row: &Row| -> rusqlite::Result<()> {
-            found.push(Series { key: row.get(0)?, id: row.get(1)? });
+            found.push(series(row)?);
             Ok(())
         };
-        self.read_with(|store| match &filter.measurement {
-            None => each(&store.connection, "SELECT key, id FROM series ORDER BY key", &[], &mut take),
-            Some(name) => {
-                let named = Point::new(Cow::Owned(name.clone()), [], [], 0);
-                let key = named.series();
-                each(&store.connection, "SELECT key, id FROM series WHERE key = ?1", &[&key], &mut take)?;
-                // Behind the measurement comes a comma, and '-' is what follows a comma.
-                let with_tags = "SELECT key, id FROM series WHERE key >= ?1 AND key < ?2 ORDER BY key";
-                each(&store.connection, with_tags, &[&format!("{key},"), &format!("{key}-")], &mut take)
-            }
+        self.read_with(|store| {
+            let all = format!("SELECT key, id, {} FROM series", labels(&store.connection)?);
+            let Some(name) = &filter.measurement else {
+                return each(&store.connection, &format!("{all} ORDER BY key"), &[], &mut take);
+            };
+            let named = Point::new(Cow::Owned(name.clone()), [], [], 0);
+            let key = named.series();
+            each(&store.connection, &format!("{all} WHERE key = ?1"), &[&key], &mut take)?;
+            // Behind the measurement comes a comma, and '-' is what follows a comma.
+            let with_tags = format!("{all} WHERE key >= ?1 AND key < ?2 ORDER BY key");
+            each(&store.connection, &with_tags, &[&format!("{key},"), &format!("{key}-")], &mut take)
         })?;
         if !filter.tags.is_empty() {
             found.retain(|series| series.names().is_ok_and(|names| filter.selects(&names)));
@@ -91,8 +95,8 @@ impl Store {
     /// When the store cannot be read.
     pub fn series(&self, key: &str) -> Result<Option<Series>> {
         self.read_with(|store| {
-            let query = "SELECT key, id FROM series WHERE key = ?1";
-            store.connection.query_row(query, [key], |row| Ok(Series { key: row.get(0)?, id: row.get(1)? })).optional()
+            let query = format!("SELECT key, id, {} FROM series WHERE key = ?1", labels(&store.connection)?);
+            store.connection.query_row(&query, [key], series).optional()
         })
     }
 
@@ -222,7 +226,8 @@ impl Store {
             let picture = store.connection.unchecked_transaction()?;
             let fields = field_ids(&picture)?;
             let bucket = tier.bucket();
-            let mut key_of = picture.prepare("SELECT key FROM series WHERE id = ?1")?;
+            let mut key_of =
+                picture.prepare(&format!("SELECT key, id, {} FROM series WHERE id = ?1", labels(&picture)?))?;
             let rows =
                 "SELECT bucket, series, field, time, value FROM {} WHERE bucket BETWEEN ?1 AND ?2 ORDER BY 1, 2, 3, 4";
             let mut rows = picture.prepare(&rows.replace("{}", &tier.table()))?;
@@ -230,8 +235,8 @@ impl Store {
             let mut next = rows.next()?.map(stored).transpose()?;
             // The rows of one series in one bucket lie together, field by field.
             while let Some(((in_bucket, series), ..)) = next {
-                let key: String = key_of.query_row([series], |row| row.get(0))?;
-                let names = Point::of_series(&key).ok().filter(|names| selector.selects(names));
+                let names =
+                    key_of.query_row([series], self::series)?.names().ok().filter(|names| selector.selects(names));
                 let mut points = BTreeMap::<i64, Vec<(usize, Value)>>::new();
                 while let Some((_, field, time, value)) = next.filter(|row| row.0 == (in_bucket, series)) {
                     let time = time_of(tier, in_bucket, time);
@@ -365,6 +370,11 @@ fn each(
         take(row)?;
     }
     Ok(())
+}
+
+/// A row of the table of series: key, id, labels.
+fn series(row: &Row) -> rusqlite::Result<Series> {
+    Ok(Series { key: row.get(0)?, id: row.get(1)?, labels: row.get(2)? })
 }
 
 /// A row of a tier: bucket and series, field, time in the bucket, value.

@@ -12,11 +12,11 @@ use rusqlite::{Connection, TransactionBehavior};
 pub(super) const APPLICATION: i64 = 0x676d_6f6e;
 
 /// How a store of one schema version becomes one of the next. `PRAGMA user_version` counts those that it has been through.
-pub(super) const MIGRATIONS: [&str; 1] = [include_str!("1.sql")];
+pub(super) const MIGRATIONS: [&str; 2] = [include_str!("1.sql"), include_str!("2.sql")];
 
 /// Makes an empty store and puts it in its place, unless another process has just done so. Made in place, one that was
 /// killed half-way could not be told from one that was truncated.
-pub(super) fn make(path: &Path) -> Result<()> {
+pub(super) fn make(path: &Path, migrations: &[&str]) -> Result<()> {
     let folder = path.parent().context("it has no folder")?;
     let name = path.file_name().context("it has no name")?.to_string_lossy().into_owned();
     let begins = format!("{name}.new-");
@@ -37,7 +37,7 @@ pub(super) fn make(path: &Path) -> Result<()> {
             mode == "wal",
             "the file system cannot share memory between processes, as SQLite's WAL mode needs; set [embedded] path to a disk of this machine"
         );
-        migrate(&mut connection, &MIGRATIONS)?;
+        migrate(&mut connection, migrations)?;
         connection.close().map_err(|(_, error)| error)?;
         File::open(&aside)?.sync_all()?;
         match fs::hard_link(&aside, path) {
@@ -47,6 +47,13 @@ pub(super) fn make(path: &Path) -> Result<()> {
     })();
     let removed = fs::remove_file(&aside);
     made.and_then(|()| Ok(removed?))
+}
+
+/// What a query names the labels of a series by. A store of schema 1 has none; asked each time, for a writer may have
+/// migrated the store meanwhile.
+pub(super) fn labels(connection: &Connection) -> rusqlite::Result<&'static str> {
+    let version = connection.pragma_query_value(None, "user_version", |row| row.get::<_, i64>(0))?;
+    Ok(if version < 2 { "''" } else { "labels" })
 }
 
 /// Brings a store up to the last of `migrations`, each in a transaction of its own.
@@ -75,19 +82,24 @@ mod tests {
 
     use super::super::{Store, beside};
     use super::*;
-    use crate::model::{Point, SECOND, Tier, Value};
+    use crate::model::{Point, SECOND, Tier, Value, Window};
+    use crate::query::Selector;
 
-    /// Two migrations: the first as it is, and one that would be the next, with what each row must be after it.
-    const TWO: [&str; 2] = [
+    /// The migrations as they are, and one that would be the next, with what each row must be after it.
+    const NEXT: [&str; 3] = [
         MIGRATIONS[0],
+        MIGRATIONS[1],
         "ALTER TABLE series ADD COLUMN seen INTEGER; UPDATE series SET seen = 1; UPDATE tier_raw SET value = value + 1;",
     ];
 
-    /// The same, with a work in the middle of the second that nobody lives to see the end of.
+    /// The second migration, with a work at its end that nobody lives to see the end of.
     const ENDLESS: [&str; 2] = [
         MIGRATIONS[0],
-        "ALTER TABLE series ADD COLUMN seen INTEGER; UPDATE series SET seen = 1; UPDATE tier_raw SET value = value + 1;
-         WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT count(*) FROM n;",
+        concat!(
+            include_str!("2.sql"),
+            "UPDATE tier_raw SET value = value + 1;
+             WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT count(*) FROM n;"
+        ),
     ];
 
     const AT: &str = "GRIDMON_TEST_MIGRATION_AT";
@@ -101,11 +113,14 @@ mod tests {
     fn old(name: &str) -> PathBuf {
         let path = std::env::temp_dir().join(format!("gridmon-{name}-{}.db", std::process::id()));
         clear(&path);
-        let point = |second| Point::new("m".into(), [], [("v".into(), Value::Int(second))], second * SECOND);
-        Store::open(&path, later())
-            .unwrap()
-            .write(Tier::Raw, &(0..ROWS).map(point).collect::<Vec<_>>(), later())
-            .unwrap();
+        make(&path, &MIGRATIONS[..1]).unwrap();
+        let rows = format!(
+            "INSERT INTO field VALUES (0, 'v'); INSERT INTO series VALUES ('m', 1, {}, NULL, NULL);
+             WITH RECURSIVE n(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i < {ROWS} - 1)
+             INSERT INTO tier_raw SELECT i / 3600, 1, 0, i % 3600 * 1000000000, i FROM n;",
+            (ROWS - 1) / 3600
+        );
+        connection(&path).execute_batch(&rows).unwrap();
         path
     }
 
@@ -149,7 +164,7 @@ mod tests {
         let mut connection = connection(Path::new(path));
         // What does not fit goes into the log before the end, where it can be seen.
         connection.pragma_update(None, "cache_size", 10).unwrap();
-        migrate(&mut connection, if endless == "true" { &ENDLESS } else { &TWO }).unwrap();
+        migrate(&mut connection, if endless == "true" { &ENDLESS } else { &NEXT[..] }).unwrap();
     }
 
     #[test]
@@ -162,20 +177,20 @@ mod tests {
         let mut processes: Vec<_> = (0..3).map(|_| process(&path, false)).collect();
         thread::scope(|scope| {
             let threads: Vec<_> =
-                (0..2).map(|_| scope.spawn(|| migrate(&mut connection(&path), &TWO).unwrap())).collect();
+                (0..2).map(|_| scope.spawn(|| migrate(&mut connection(&path), &NEXT).unwrap())).collect();
             gate.execute_batch("COMMIT").unwrap();
             threads.into_iter().for_each(|thread| thread.join().unwrap());
         });
         assert!(processes.iter_mut().all(|process| process.wait().unwrap().success()));
         // Twice would show in the values.
-        assert_eq!(look(&path), (2, BEFORE + ROWS));
-        migrate(&mut connection(&path), &TWO).unwrap();
-        assert_eq!(look(&path), (2, BEFORE + ROWS));
+        assert_eq!(look(&path), (3, BEFORE + ROWS));
+        migrate(&mut connection(&path), &NEXT).unwrap();
+        assert_eq!(look(&path), (3, BEFORE + ROWS));
         // To the version before, this one is newer.
         let error = Store::open(&path, later()).unwrap_err().to_string();
         assert!(
             error.ends_with(
-                "has schema 2, which a newer gridmon made; this one knows schemas up to 1: run the newer one again"
+                "has schema 3, which a newer gridmon made; this one knows schemas up to 2: run the newer one again"
             ),
             "{error}"
         );
@@ -194,8 +209,47 @@ mod tests {
         endless.kill().unwrap();
         endless.wait().unwrap();
         assert_eq!(look(&path), (1, BEFORE));
-        migrate(&mut connection(&path), &TWO).unwrap();
-        assert_eq!(look(&path), (2, BEFORE + ROWS));
+        Store::open(&path, later()).unwrap();
+        assert_eq!(look(&path), (2, BEFORE));
+        clear(&path);
+    }
+
+    #[test]
+    fn a_reader_reads_schema_1_and_what_a_writer_makes_of_it_meanwhile() {
+        let path = old("read-old");
+        let reader = Store::open_to_read(&path).unwrap().unwrap();
+        let all = |reader: &Store| {
+            let series = reader.find(&Selector::measurement("m")).unwrap();
+            let wanted: Vec<_> = series.iter().map(|series| (series, "v")).collect();
+            let (latest, labels) = (reader.latest(&wanted).unwrap(), series.iter().map(|one| one.labels.clone()));
+            (labels.collect::<Vec<_>>(), latest)
+        };
+        let last = |value| Some(((ROWS - 1) * SECOND, Value::Int(value)));
+        assert_eq!(all(&reader), (vec![String::new()], vec![last(ROWS - 1)]));
+        assert_eq!(look(&path), (1, BEFORE));
+
+        let labelled = Point::of_series_with("m", "state=on").unwrap();
+        let point = labelled.at((ROWS - 1) * SECOND, [("v".into(), Value::Int(7))]);
+        Store::open(&path, later()).unwrap().write(Tier::Raw, &[point], later()).unwrap();
+        assert_eq!(look(&path).0, 2);
+        assert_eq!(all(&reader), (vec!["state=on".to_string()], vec![last(7)]));
+        let mut points = Vec::new();
+        let mut each = |point: Point| {
+            points.push(point.line());
+            Ok(())
+        };
+        let from = (ROWS - 1) * SECOND;
+        reader
+            .points(
+                Tier::Raw,
+                &Selector::default().with("state", "on"),
+                Window { from, to: i64::MAX },
+                &mut each,
+                &|_| {},
+            )
+            .unwrap();
+        assert_eq!(points, [format!("m,state=on v=7i {from}")]);
+        reader.verify().unwrap();
         clear(&path);
     }
 }

@@ -1,8 +1,31 @@
 //! Rows written and removed.
 
-use rusqlite::{Connection, Statement, Transaction, params};
+use rusqlite::types::ToSqlOutput;
+use rusqlite::{Connection, Statement, ToSql, Transaction, params};
 
 use crate::model::{Point, Tier, Value};
+
+/// What a folded value was made of.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Parts {
+    /// The exact sum of the values.
+    pub sum: Value,
+    /// How many slots of the window the collector covered.
+    pub slots: i64,
+    /// The smallest value.
+    pub least: Value,
+    /// The largest value.
+    pub most: Value,
+}
+
+/// A folded point with what each of its values was made of.
+#[derive(Clone, Debug)]
+pub struct Folded {
+    /// The point.
+    pub point: Point,
+    /// One for each field, in the order of [`Point::fields`].
+    pub parts: Vec<Parts>,
+}
 
 /// One row of a tier, in the order of its key.
 #[derive(Clone, Copy)]
@@ -12,53 +35,137 @@ struct Row {
     field: i64,
     time: i64,
     value: Value,
+    parts: Option<Parts>,
 }
 
-pub(super) fn write(transaction: &Transaction, tier: Tier, points: &[Point]) -> rusqlite::Result<()> {
-    let mut named: Vec<(&str, &Point)> = points.iter().map(|point| (point.series(), point)).collect();
+impl ToSql for Value {
+    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+        Ok(match self {
+            Self::Int(value) => (*value).into(),
+            Self::Float(value) => (*value).into(),
+        })
+    }
+}
+
+/// Writes points, each with the parts of its values; without parts for points that are not folded here.
+pub(super) fn write(transaction: &Transaction, tier: Tier, points: &[(&Point, &[Parts])]) -> rusqlite::Result<()> {
+    let mut named: Vec<(&str, &Point, &[Parts])> =
+        points.iter().map(|(point, parts)| (point.series(), *point, *parts)).collect();
     // Stable, so that of one row's points the last one given is the last one written.
     named.sort_by_key(|named| named.0);
     let bucket = tier.bucket();
     let mut keys: Vec<(&str, i64)> = Vec::with_capacity(named.len());
-    for (key, point) in &named {
+    let mut described: Vec<(usize, &Point)> = Vec::new();
+    for (key, point, _) in &named {
         let newest = point.time().div_euclid(bucket);
         match keys.last_mut() {
             Some(last) if last.0 == *key => last.1 = last.1.max(newest),
             _ => keys.push((key, newest)),
         }
+        if point.has_labels() {
+            match described.last_mut().filter(|last| last.0 == keys.len() - 1) {
+                Some(last) if last.1.time() > point.time() => {}
+                Some(last) => last.1 = point,
+                None => described.push((keys.len() - 1, point)),
+            }
+        }
     }
     let ids = series_ids(transaction, tier, &keys)?;
+    describe(transaction, tier, described.into_iter().map(|(at, point)| (ids[at], point)))?;
 
     let mut fields = field_ids(transaction)?;
     let mut rows = Vec::with_capacity(points.len());
     let mut at = 0;
-    for (key, point) in &named {
+    for (key, point, parts) in &named {
         at += usize::from(keys[at].0 != *key);
-        for (name, value) in point.fields() {
-            let field = match fields.iter().find(|field| field.1 == name) {
-                Some(field) => field.0,
-                None => {
-                    let id = fields.len() as i64;
-                    transaction.execute("INSERT INTO field (id, name) VALUES (?1, ?2)", params![id, name])?;
-                    fields.push((id, name.to_string()));
-                    id
-                }
-            };
+        for (number, (name, value)) in point.fields().enumerate() {
+            let field = field_id(transaction, &mut fields, name)?;
             let (bucket, time) = (point.time().div_euclid(bucket), point.time().rem_euclid(bucket));
-            rows.push(Row { bucket, series: ids[at], field, time, value });
+            rows.push(Row { bucket, series: ids[at], field, time, value, parts: parts.get(number).copied() });
         }
     }
     rows.sort_by_key(|row| (row.bucket, row.series, row.field, row.time));
+    insert(transaction, tier, &rows)
+}
+
+fn insert(transaction: &Transaction, tier: Tier, rows: &[Row]) -> rusqlite::Result<()> {
+    let table = tier.table();
+    if tier == Tier::Raw {
+        let mut insert = transaction.prepare(&format!(
+            "INSERT INTO {table} (bucket, series, field, time, value) VALUES (?1, ?2, ?3, ?4, ?5)
+             ON CONFLICT DO UPDATE SET value = excluded.value"
+        ))?;
+        for Row { bucket, series, field, time, value, .. } in rows {
+            insert.execute(params![bucket, series, field, time, value])?;
+        }
+        return Ok(());
+    }
+    // A value that is written anew without its parts has none: the old ones are those of another value.
     let mut insert = transaction.prepare(&format!(
-        "INSERT INTO {} (bucket, series, field, time, value) VALUES (?1, ?2, ?3, ?4, ?5)
-         ON CONFLICT DO UPDATE SET value = excluded.value",
-        tier.table()
+        "INSERT INTO {table} (bucket, series, field, time, value, sum, slots, least, most)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)
+         ON CONFLICT DO UPDATE SET value = excluded.value, sum = excluded.sum, slots = excluded.slots,
+             least = excluded.least, most = excluded.most"
     ))?;
-    for Row { bucket, series, field, time, value } in rows {
-        match value {
-            Value::Int(value) => insert.execute(params![bucket, series, field, time, value])?,
-            Value::Float(value) => insert.execute(params![bucket, series, field, time, value])?,
-        };
+    for Row { bucket, series, field, time, value, parts } in rows {
+        let (sum, slots) = (parts.map(|parts| parts.sum), parts.map(|parts| parts.slots));
+        let (least, most) = (parts.map(|parts| parts.least), parts.map(|parts| parts.most));
+        insert.execute(params![bucket, series, field, time, value, sum, slots, least, most])?;
+    }
+    Ok(())
+}
+
+/// The id of a field, which is made when it is not there.
+fn field_id(transaction: &Transaction, fields: &mut Vec<(i64, String)>, name: &str) -> rusqlite::Result<i64> {
+    if let Some(field) = fields.iter().find(|field| field.1 == name) {
+        return Ok(field.0);
+    }
+    let id = fields.len() as i64;
+    transaction.execute("INSERT INTO field (id, name) VALUES (?1, ?2)", params![id, name])?;
+    fields.push((id, name.to_string()));
+    Ok(id)
+}
+
+/// Notes the labels of series, each as the newest point of a batch says, whose rows are not written yet. A late point, or
+/// one that is folded from points that are there, does not replace the labels of a newer one.
+fn describe<'a>(
+    transaction: &Transaction,
+    tier: Tier,
+    series: impl Iterator<Item = (i64, &'a Point)>,
+) -> rusqlite::Result<()> {
+    let mut stored =
+        transaction.prepare("SELECT labels, newest_raw, newest_1h, newest_1d FROM series WHERE id = ?1")?;
+    let mut update = transaction.prepare("UPDATE series SET labels = ?2 WHERE id = ?1")?;
+    let mut newest = Vec::new();
+    for tier in Tier::ALL {
+        let query = format!("SELECT max(time) FROM {} WHERE bucket = ?1 AND series = ?2", tier.table());
+        newest.push(transaction.prepare(&query)?);
+    }
+    for (id, point) in series {
+        let labels = point.labels_text();
+        let (known, buckets) = stored.query_row([id], |row| {
+            Ok((row.get::<_, String>(0)?, [row.get(1)?, row.get(2)?, row.get::<_, Option<i64>>(3)?]))
+        })?;
+        if known == labels {
+            continue;
+        }
+        let mut is_newest = true;
+        for ((of, query), bucket) in Tier::ALL.into_iter().zip(&mut newest).zip(buckets) {
+            let Some(bucket) = bucket else { continue };
+            let begins = bucket.wrapping_mul(of.bucket());
+            let own = point.time().div_euclid(of.bucket());
+            // The batch's own bucket is noted already, though its rows are not there yet.
+            let time: Option<i64> = query.query_row([bucket, id], |row| row.get(0))?;
+            let is_after = |time: i64| match (tier, of) {
+                // What stands at a fold's time is newer than what was folded.
+                (Tier::Hour | Tier::Day, Tier::Raw) => point.time() > time,
+                _ => point.time() >= time,
+            };
+            is_newest &= time.map_or(of != tier || own >= bucket, |time| is_after(begins.wrapping_add(time)));
+        }
+        if is_newest {
+            update.execute(params![id, labels])?;
+        }
     }
     Ok(())
 }
@@ -165,4 +272,111 @@ pub(super) fn forget_series(
     };
     let gone = Tier::ALL.map(gone).join(" AND ");
     connection.execute(&format!("DELETE FROM series WHERE {gone}"), []).map(drop)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, Instant};
+
+    use super::super::{Store, beside};
+    use super::*;
+    use crate::model::{Catalog, Declaration, Field, Measurement, SECOND, Tag};
+    use crate::query::Selector;
+
+    const JOBS: Field<i64> = Field::count("jobs", "jobs", "those in the queue");
+
+    static QUEUE: Measurement = Measurement::new(Declaration {
+        name: "queue",
+        meaning: "a queue",
+        tags: &[Tag::key("queue"), Tag::label("state")],
+        fields: &[JOBS.info()],
+        carbon: "queues.{queue}",
+        every: 60,
+    });
+    static ALL: [&Measurement; 1] = [&QUEUE];
+
+    const HOUR: i64 = 3600;
+
+    fn later() -> Instant {
+        Instant::now() + Duration::from_secs(30)
+    }
+
+    fn queue(seconds: i64, state: &str, jobs: i64) -> Point {
+        QUEUE.point(seconds * SECOND, ["q", state], &[JOBS.of(jobs)])
+    }
+
+    /// Does something with an empty store.
+    fn with_store(name: &str, work: impl FnOnce(&mut Store)) {
+        let path = std::env::temp_dir().join(format!("gridmon-{name}-{}.db", std::process::id()));
+        let clear = || ["", "-wal", "-shm"].map(|suffix| drop(std::fs::remove_file(beside(&path, suffix))));
+        clear();
+        work(&mut Store::open(&path, later()).unwrap());
+        clear();
+    }
+
+    /// The labels of the only series, and its newest value.
+    fn only(store: &Store) -> (String, Option<Value>) {
+        let series = store.find(&Selector::default()).unwrap();
+        assert_eq!(series.len(), 1, "{series:?}");
+        let latest = store.latest(&[(&series[0], "jobs")]).unwrap()[0];
+        (series[0].labels.clone(), latest.map(|latest| latest.1))
+    }
+
+    #[test]
+    fn a_label_that_changes_stays_one_series_and_the_newest_label_holds() {
+        with_store("labels", |store| {
+            let mut write = |tier, points: &[Point]| {
+                store.write(tier, points, later()).unwrap();
+                only(store)
+            };
+            let is = |labels: &str, jobs| (labels.to_string(), Some(Value::Int(jobs)));
+            assert_eq!(write(Tier::Raw, &[queue(HOUR, "offline", 41)]), is("state=offline", 41));
+            assert_eq!(write(Tier::Raw, &[queue(HOUR + 60, "online", 42)]), is("state=online", 42));
+            // A late point tells of the past; within one batch too the newest counts, wherever it stands.
+            assert_eq!(write(Tier::Raw, &[queue(HOUR + 30, "test", 1)]), is("state=online", 42));
+            assert_eq!(write(Tier::Raw, &[queue(60, "test", 1)]), is("state=online", 42));
+            assert_eq!(
+                write(Tier::Raw, &[queue(2 * HOUR + 60, "test", 2), queue(2 * HOUR, "online", 1)]),
+                is("state=test", 2)
+            );
+            // A fold is about the time before it, though it stands beside what is newer.
+            assert_eq!(write(Tier::Hour, &[queue(2 * HOUR + 60, "online", 1)]), is("state=test", 2));
+            assert_eq!(write(Tier::Hour, &[queue(3 * HOUR, "broker off", 3)]), is(r"state=broker\ off", 2));
+            assert_eq!(write(Tier::Raw, &[queue(3 * HOUR, "online", 4)]), is("state=online", 4));
+            // The same row again takes what is written last.
+            assert_eq!(write(Tier::Raw, &[queue(3 * HOUR, "test", 5)]), is("state=test", 5));
+            // What was read knows its labels when it has met its declaration.
+            let mut read = Point::from_line(&queue(3 * HOUR + 60, "online", 6).line()).unwrap();
+            Catalog::new(&ALL).declare(&mut read);
+            assert_eq!(write(Tier::Raw, &[read]), is("state=online", 6));
+        });
+    }
+
+    #[test]
+    fn a_folded_value_keeps_what_it_was_made_of_until_it_is_written_without() {
+        with_store("folded", |store| {
+            let parts =
+                |sum: i64| Parts { sum: Value::Int(sum), slots: 60, least: Value::Int(1), most: Value::Float(2.5) };
+            let folded = |sum| Folded { point: queue(HOUR, "online", 7), parts: vec![parts(sum)] };
+            let kept = |store: &Store, tier: Tier| {
+                let query = format!("SELECT value, sum, slots, least, most FROM {}", tier.table());
+                let row = store.connection.query_row(&query, [], |row| {
+                    Ok((0..5).map(|at| row.get::<_, rusqlite::types::Value>(at).unwrap()).collect::<Vec<_>>())
+                });
+                format!("{:?}", row.unwrap())
+            };
+            for tier in [Tier::Hour, Tier::Day] {
+                store.write_folded(tier, &[folded(1)], later()).unwrap();
+                store.write_folded(tier, &[folded(i64::MAX)], later()).unwrap();
+                let whole = format!("[Integer(7), Integer({}), Integer(60), Integer(1), Real(2.5)]", i64::MAX);
+                assert_eq!(kept(store, tier), whole);
+                store.write(tier, &[queue(HOUR, "online", 8)], later()).unwrap();
+                assert_eq!(kept(store, tier), "[Integer(8), Null, Null, Null, Null]");
+            }
+            let refused = |store: &mut Store, tier, folded| store.write_folded(tier, &[folded], later()).unwrap_err();
+            assert_eq!(refused(store, Tier::Raw, folded(1)).to_string(), "raw points are not folded");
+            let bare = Folded { parts: Vec::new(), ..folded(1) };
+            assert_eq!(refused(store, Tier::Hour, bare).to_string(), "queue,queue=q has 0 parts for 1 fields");
+        });
+    }
 }

@@ -63,7 +63,7 @@ proptest! {
         let (_folder, path, store, model) = written(&history);
         let reader = Store::open_to_read(&path).unwrap().unwrap();
         let known = by_key(&store);
-        let nowhere = Series { key: "nowhere".into(), id: 1_000_000 };
+        let nowhere = Series { key: "nowhere".into(), id: 1_000_000, labels: String::new() };
         let mut fields: Vec<_> = model.fields().into_iter().collect();
         fields.push("no field".into());
         let wanted: Vec<(&Series, &str)> = known
