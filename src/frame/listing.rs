@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::process::ExitCode;
 
-use crate::model::Measurement;
+use crate::model::{Catalog, FieldInfo, Measurement};
 use crate::os::files::print;
 use crate::text::one_line;
 
@@ -34,6 +34,44 @@ pub fn list(measurements: &[&Measurement]) -> String {
         }
     }
     text
+}
+
+/// Returns docs/measurements.md: every measurement of the catalog, generated from the declarations.
+pub fn document(catalog: Catalog) -> String {
+    let mut text = String::from(
+        "# Measurements\n\n<!-- Generated from the declarations by `UPDATE_EXPECT=1 cargo test --features demo --test repo`. -->\n\n\
+         Every point belongs to one of these measurements. *Key* tags tell series apart and stand in the Carbon path; *labels*\n\
+         describe a series, and the newest ones hold. The fold says how the values of an hour or a day become one. A count is\n\
+         zero where a run saw its measurement whole ([coverage](#coverage)) and the series is absent.\n",
+    );
+    for measurement in catalog.measurements() {
+        let sentence = capitalised(measurement.meaning);
+        let _ = write!(text, "\n## {}\n\n{sentence}.\n\n", measurement.name);
+        let names = |keys: bool| {
+            let tags = measurement.tags.iter().filter(|tag| tag.identifies == keys);
+            tags.map(|tag| format!("`{}`", tag.name)).collect::<Vec<_>>().join(", ")
+        };
+        let _ = writeln!(text, "- Key tags: {}", names(true));
+        if !names(false).is_empty() {
+            let _ = writeln!(text, "- Labels: {}", names(false));
+        }
+        let _ = writeln!(text, "- Carbon: `{}`", measurement.carbon);
+        let _ = writeln!(text, "- Interval: {} s by default\n", measurement.every);
+        text.push_str("| field | type | unit | fold | meaning |\n|---|---|---|---|---|\n");
+        for field in measurement.fields {
+            let FieldInfo { name, kind, unit, fold, meaning, count, carbon, .. } = field;
+            let kind = format!("{kind}{}", if *count { ", count" } else { "" });
+            let meaning = format!("{meaning}{}", if *carbon { "" } else { "; not sent to Carbon" });
+            let _ = writeln!(text, "| `{name}` | {kind} | {unit} | {fold} | {} |", meaning.replace('|', "\\|"));
+        }
+    }
+    text
+}
+
+/// A sentence with its first letter as a capital.
+fn capitalised(sentence: &str) -> String {
+    let mut letters = sentence.chars();
+    letters.next().map(|first| first.to_uppercase().chain(letters).collect()).unwrap_or_default()
 }
 
 /// Prints the lines of `--check`. Returns a failure if one of them is an error.

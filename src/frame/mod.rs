@@ -14,6 +14,6 @@ pub mod zero_fill;
 
 pub use self::args::Common;
 pub use self::cron::{Run, cron};
-pub use self::listing::{CheckLine, list};
+pub use self::listing::{CheckLine, document, list};
 pub use self::service::{Clock, SystemClock, service};
 pub use self::session::{Program, Session, Setup};
