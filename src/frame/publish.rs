@@ -7,7 +7,7 @@ use super::session::Session;
 use super::state::State;
 use super::zero_fill::zero_fill;
 use crate::delivery::{self, Delivery, Outcome};
-use crate::model::collected::SLOTS as COVERED;
+use crate::model::collected::{SLOTS, STEP};
 use crate::model::{COVERAGE, Collected, Dropped, Point, SECOND, sort, validate};
 use crate::os::files::host_name;
 use crate::problem::{Problem, Subject};
@@ -34,7 +34,8 @@ pub(super) fn prepare(session: &mut Session, collected: Collected) -> Prepared {
     let before: BTreeSet<String> = session.recall("series");
     let (zeros, series) = zero_fill(&before, &points, &complete, time, catalog);
     points.extend(zeros);
-    points.extend(complete.iter().map(|one| COVERAGE.point(time, [&scope, one.name], &[COVERED.of(1)])));
+    let covered = [SLOTS.of(1), STEP.of(session.program.interval_seconds)];
+    points.extend(complete.iter().map(|one| COVERAGE.point(time, [&scope, one.name], &covered)));
     if let Some(last) = session.state.as_ref().filter(|_| session.is_live()).and_then(State::last) {
         points.push(last.point(&scope, &host_name(), session.program.name, session.interval_seconds()));
     }
