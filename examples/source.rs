@@ -114,7 +114,7 @@ fn collect(run: &Run<Config>) -> Collected {
     let Asked::Answered(uptime) = run.ask("uptime", || whole(uptime::collect(Path::new(PROC)))) else {
         return Collected::default();
     };
-    Collected { points: points(run.time, &host_name(), &uptime), complete: vec![&NODE] }
+    Collected { points: points(run.time, &host_name(), &uptime), complete: vec![&NODE], ..Collected::default() }
 }
 
 fn check(_: &Config, _: std::time::Instant) -> Vec<CheckLine> {

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use anyhow::{Context, Result};
 
-use crate::model::{Catalog, FieldInfo, Measurement, Number, Point, Tier, Value, Window};
+use crate::model::collected::STEP;
+use crate::model::{COVERAGE, Catalog, FieldInfo, Measurement, Number, Point, SCOPE_COVERAGE, Tier, Value, Window};
 use crate::text::quote;
 
 /// The newest value of one field of a series.
@@ -20,6 +21,49 @@ pub struct Latest {
     pub value: Value,
     /// The time between two values of the series, in seconds: what its writer was configured to, where that is known.
     pub every: i64,
+}
+
+/// The intervals that the writers of series were configured to, as their coverage tells them.
+#[derive(Clone, Debug, Default)]
+pub struct Intervals(Vec<Interval>);
+
+#[derive(Clone, Debug)]
+struct Interval {
+    grid: String,
+    measurement: String,
+    /// The tags that the series of its writer have.
+    scope: Vec<(String, String)>,
+    seconds: i64,
+}
+
+impl Intervals {
+    /// Reads them from the newest values of [`COVERAGE`] and [`SCOPE_COVERAGE`]; other values are passed over.
+    pub fn new(latest: &[Latest]) -> Self {
+        let of_coverage = latest.iter().filter(|one| {
+            let name = one.series.measurement();
+            (name == COVERAGE.name || name == SCOPE_COVERAGE.name) && one.field.name == STEP.info().name
+        });
+        let interval = |one: &Latest| {
+            let tag = |name: &str| one.series.tag(name).map(String::from);
+            let pairs = tag("scope").unwrap_or_default();
+            let scope = pairs.split(',').filter_map(|pair| pair.split_once('='));
+            let seconds = Some(one.value.as_f64() as i64).filter(|seconds| *seconds > 0)?;
+            let scope = scope.map(|(name, value)| (name.into(), value.into())).collect();
+            Some(Interval { grid: tag("grid")?, measurement: tag("measurement")?, scope, seconds })
+        };
+        Self(of_coverage.filter_map(interval).collect())
+    }
+
+    /// The interval of a series in seconds: of its own scope, else of its measurement; `default` where nobody told it.
+    pub fn of(&self, series: &Point, default: i64) -> i64 {
+        let fits = |interval: &&Interval| {
+            interval.measurement == series.measurement()
+                && series.tag("grid").is_none_or(|grid| grid == interval.grid)
+                && interval.scope.iter().all(|(name, value)| series.tag(name) == Some(value))
+        };
+        let best = self.0.iter().filter(fits).max_by_key(|interval| (interval.scope.len(), interval.seconds));
+        best.map_or(default, |interval| interval.seconds)
+    }
 }
 
 /// What a plot is asked for by: a Carbon path that a measurement declares.

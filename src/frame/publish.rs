@@ -7,8 +7,7 @@ use super::session::Session;
 use super::state::State;
 use super::zero_fill::zero_fill;
 use crate::delivery::{self, Delivery, Outcome};
-use crate::model::collected::{SLOTS, STEP};
-use crate::model::{COVERAGE, Collected, Dropped, Point, SECOND, sort, validate};
+use crate::model::{Collected, Dropped, Point, SECOND, sort, validate};
 use crate::os::files::host_name;
 use crate::problem::{Problem, Subject};
 use crate::sinks::Sink;
@@ -25,17 +24,17 @@ pub(super) struct Prepared {
 }
 
 /// Adds to the points of a run what the frame knows: zeros of counts that vanished, coverage, the report of the run before.
-pub(super) fn prepare(session: &mut Session, collected: Collected) -> Prepared {
-    let Collected { mut points, complete } = collected;
+pub(super) fn prepare(session: &mut Session, mut collected: Collected) -> Prepared {
+    let mut points = std::mem::take(&mut collected.points);
     let (scope, time) = (session.setup.scope.clone(), session.time);
     let catalog = session.setup.catalog;
     points.iter_mut().for_each(|point| catalog.declare(point));
     sort(&mut points);
     let before: BTreeSet<String> = session.recall("series");
-    let (zeros, series) = zero_fill(&before, &points, &complete, time, catalog);
+    let (zeros, series) = zero_fill(&before, &points, &collected.complete, time, catalog);
     points.extend(zeros);
-    let covered = [SLOTS.of(1), STEP.of(session.program.interval_seconds)];
-    points.extend(complete.iter().map(|one| COVERAGE.point(time, [&scope, one.name], &covered)));
+    let step = session.interval_seconds();
+    points.extend(collected.complete.iter().map(|one| collected.coverage(one, &scope, time, step)));
     if let Some(last) = session.state.as_ref().filter(|_| session.is_live()).and_then(State::last) {
         points.push(last.point(&scope, &host_name(), session.program.name, session.interval_seconds()));
     }

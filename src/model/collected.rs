@@ -10,6 +10,23 @@ pub struct Collected {
     /// The measurements of which every series that there is was seen; a count series of theirs that is missing is zero,
     /// and the run covers them.
     pub complete: Vec<&'static Measurement>,
+    /// The key tags that tell the series of this run from those of other programs that write the same measurements: the
+    /// host of an agent, for instance. Empty where one program alone writes them.
+    pub scope: Vec<(&'static str, String)>,
+}
+
+impl Collected {
+    /// The coverage of a measurement by a run on `grid`, in the scope of those of its key tags that the run names.
+    pub fn coverage(&self, measurement: &Measurement, grid: &str, time: i64, step_seconds: i64) -> Point {
+        let is_key = |name: &str| measurement.tags.iter().any(|tag| tag.identifies && tag.name == name);
+        let scope: Vec<_> =
+            self.scope.iter().filter(|(name, _)| is_key(name)).map(|(name, value)| format!("{name}={value}")).collect();
+        let fields = [SLOTS.of(1), STEP.of(step_seconds)];
+        match scope.is_empty() {
+            true => COVERAGE.point(time, [grid, measurement.name], &fields),
+            false => SCOPE_COVERAGE.point(time, [grid, measurement.name, &scope.join(",")], &fields),
+        }
+    }
 }
 
 /// What every cron program sends for each measurement of which it saw every series that there is. Without it a count that
@@ -20,6 +37,16 @@ pub static COVERAGE: Measurement = Measurement::new(Declaration {
     tags: &[Tag::key("grid"), Tag::key("measurement")],
     fields: &[SLOTS.info(), STEP.info()],
     carbon: "coverage.{grid}.{measurement}",
+    every: 60,
+});
+
+/// The same for a measurement that several programs write, each the series of its own scope.
+pub static SCOPE_COVERAGE: Measurement = Measurement::new(Declaration {
+    name: "scope_coverage",
+    meaning: "that a run saw every series of a measurement in its scope, as host=wn001: coverage where several programs write one measurement",
+    tags: &[Tag::key("grid"), Tag::key("measurement"), Tag::key("scope")],
+    fields: &[SLOTS.info(), STEP.info()],
+    carbon: "coverage.{grid}.{measurement}.{scope}",
     every: 60,
 });
 

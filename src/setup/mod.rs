@@ -29,14 +29,15 @@ pub use self::stores::reader;
 /// Every measurement of this build.
 pub const CATALOG: Catalog = Catalog::new(&MEASUREMENTS);
 
-const MEASUREMENTS: [&model::Measurement; monitors::grid::MEASUREMENTS.len() + 2] = {
-    let mut all = [&model::COVERAGE; monitors::grid::MEASUREMENTS.len() + 2];
+const MEASUREMENTS: [&model::Measurement; monitors::grid::MEASUREMENTS.len() + 3] = {
+    let mut all = [&model::COVERAGE; monitors::grid::MEASUREMENTS.len() + 3];
     let mut at = 0;
     while at < monitors::grid::MEASUREMENTS.len() {
         all[at] = monitors::grid::MEASUREMENTS[at];
         at += 1;
     }
-    all[at + 1] = &frame::report::RUN;
+    all[at + 1] = &model::SCOPE_COVERAGE;
+    all[at + 2] = &frame::report::RUN;
     all
 };
 

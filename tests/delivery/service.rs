@@ -196,7 +196,7 @@ fn the_service_itself() {
         while folder.join("slow").exists() {
             std::thread::sleep(Duration::from_millis(1));
         }
-        Collected { points: vec![point], complete: vec![&TINY] }
+        Collected { points: vec![point], complete: vec![&TINY], ..Collected::default() }
     };
     let clock = FileClock(folder.join("clock"));
     let load = |_: Option<&Path>, _: &Program| Ok((folder.clone(), setup(&folder)));

@@ -11,4 +11,5 @@ mod golden;
 mod gridmon_status;
 mod gridmon_store;
 #[cfg(feature = "dashboard")]
+mod intervals;
 mod pages;

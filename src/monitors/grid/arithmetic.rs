@@ -76,7 +76,7 @@ pub fn points(input: &GridInput) -> Collected {
             }
         }
     }
-    Collected { points, complete }
+    Collected { points, complete, ..Collected::default() }
 }
 
 /// The machines of one cloud, counted.

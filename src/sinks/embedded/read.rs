@@ -11,8 +11,8 @@ use super::Store;
 use super::errors::way_out;
 use super::schema::labels;
 use super::write::field_ids;
-use crate::model::{Measurement, Point, Tier, Value, Window};
-use crate::query::{Latest, Selector};
+use crate::model::{COVERAGE, Measurement, Point, SCOPE_COVERAGE, Tier, Value, Window};
+use crate::query::{Intervals, Latest, Selector};
 use crate::text;
 
 /// A series of the store.
@@ -143,6 +143,23 @@ impl Store {
     /// # Errors
     /// When the store cannot be read.
     pub fn newest(&self, measurements: &[&'static Measurement], tags: &[(&str, &str)]) -> Result<Vec<Latest>> {
+        let intervals = self.intervals()?;
+        let mut latest = self.newest_values(measurements, tags)?;
+        for one in &mut latest {
+            one.every = intervals.of(&one.series, one.every);
+        }
+        Ok(latest)
+    }
+
+    /// The intervals that the writers of the series were configured to.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn intervals(&self) -> Result<Intervals> {
+        Ok(Intervals::new(&self.newest_values(&[&COVERAGE, &SCOPE_COVERAGE], &[])?))
+    }
+
+    fn newest_values(&self, measurements: &[&'static Measurement], tags: &[(&str, &str)]) -> Result<Vec<Latest>> {
         let mut found = Vec::new();
         for measurement in measurements {
             let filter = tags

@@ -10,7 +10,7 @@ use anyhow::Result;
 
 use super::{Series, Store};
 use crate::model::{Measurement, Point, SECOND, Tier, Value, Window};
-use crate::query::{Latest, Read, Scan, Selector, Values, Wanted};
+use crate::query::{Intervals, Latest, Read, Scan, Selector, Values, Wanted};
 
 /// The embedded store.
 #[derive(Debug)]
@@ -92,16 +92,21 @@ impl Read for EmbeddedReader {
             let range = store.range(&asked, from.saturating_mul(SECOND), to.saturating_mul(SECOND), points)?;
             let mut values = range.values.into_iter();
             let found = found.iter().map(|series| series.as_ref().and_then(|_| values.next()).unwrap_or_default());
-            Ok((range.tier, found.collect::<Vec<_>>()))
+            Ok((range.tier, found.collect::<Vec<_>>(), store.intervals()?))
         })?;
-        let (tier, found) = answer.unwrap_or_else(|| (Tier::Raw, vec![Vec::new(); wanted.len()]));
+        let (tier, found, intervals) =
+            answer.unwrap_or_else(|| (Tier::Raw, vec![Vec::new(); wanted.len()], Intervals::default()));
+        let step = |wanted: &Wanted| match tier {
+            Tier::Raw => intervals.of(&wanted.series(), wanted.number.measurement.every),
+            Tier::Hour | Tier::Day => tier.step_seconds(),
+        };
         let seconds = |values: Vec<(i64, Value)>| {
             values.into_iter().map(|(time, value)| (time / SECOND, value.as_f64())).collect()
         };
         let series = wanted.iter().zip(found).map(|(wanted, values)| Values {
             path: wanted.path.clone(),
             field: wanted.number.field,
-            step: tier.step_seconds(),
+            step: step(wanted),
             values: seconds(values),
         });
         Ok(series.collect())

@@ -161,11 +161,11 @@ fn the_files_of_the_spool() {
 }
 
 #[test]
-fn a_batch_of_today_is_read_and_sent() {
+fn a_batch_of_the_first_version_is_read_and_sent() {
     let sandbox = Sandbox::new("small");
     let carbon = FakeCarbon::start(Mood::Good);
     sandbox.config(&format!("[carbon]\nhost = 127.0.0.1\nport = {}", carbon.port));
-    let bytes = fs::read(fixture("golden/spool/small.batch")).unwrap();
+    let bytes = fs::read(fixture("golden/spool/first_version.batch")).unwrap();
     fs::create_dir_all(sandbox.path("state/spool")).unwrap();
     let points = sandbox.dry_run().stdout;
     let count = String::from_utf8_lossy(&bytes).lines().count() - 1;
