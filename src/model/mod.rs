@@ -6,6 +6,7 @@
 //! | declaration.rs | its checks, which run while the crate is built |
 //! | point.rs | `Point`: one observation; `validate`: which points every sink can take |
 //! | name.rs | names from outside made safe, the only place |
+//! | order.rs | sorting by long names that begin alike |
 //! | value.rs | `Value`: a whole or a real number |
 //! | line.rs | InfluxDB's line protocol, written and read |
 //! | carbon_path.rs | Carbon paths, from points and back to numbers |
@@ -23,6 +24,7 @@ pub mod graphite_time;
 pub mod line;
 pub mod measurement;
 pub mod name;
+mod order;
 pub mod point;
 pub mod tier;
 pub mod time;
@@ -34,6 +36,7 @@ pub use self::catalog::Catalog;
 pub use self::collected::{COVERAGE, Collected, SCOPE_COVERAGE};
 pub use self::measurement::{Declaration, Field, FieldInfo, FieldType, FieldValue, Fold, Kind, Measurement, Tag};
 pub use self::name::{LONGEST_NAME, Name, carbon_component, safe_text};
+pub use self::order::sort_by_name;
 pub use self::point::{Dropped, Point, sort, validate};
 pub use self::tier::Tier;
 pub use self::time::{SECOND, parse_time, utc};

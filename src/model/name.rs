@@ -37,7 +37,7 @@ pub fn carbon_component(text: &str) -> Cow<'_, str> {
 
 /// Appends the component of a name that is safe text already, as the names of a point are.
 pub(super) fn push_component(safe: &str, path: &mut String) {
-    if safe.bytes().all(|byte| fits(byte.into())) {
+    if safe.bytes().all(|byte| FITS[usize::from(byte)]) {
         path.push_str(safe);
     } else {
         path.extend(safe.chars().map(|c| if fits(c) { c } else { '_' }));
@@ -45,9 +45,20 @@ pub(super) fn push_component(safe: &str, path: &mut String) {
 }
 
 /// Whether a component of a Carbon path can have this character.
-fn fits(c: char) -> bool {
+const fn fits(c: char) -> bool {
     c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '@' | ':' | '+')
 }
+
+/// The same of each byte.
+static FITS: [bool; 256] = {
+    let mut all = [false; 256];
+    let mut byte = 0;
+    while byte < 128 {
+        all[byte] = fits(byte as u8 as char);
+        byte += 1;
+    }
+    all
+};
 
 /// A line that begins with `#` is a comment, and line protocol has no way to write it otherwise.
 pub(super) fn safe_measurement(name: Name) -> Name {

@@ -5,6 +5,7 @@ use std::fmt;
 
 use super::line::{MEASUREMENT_SPECIALS, TAG_SPECIALS, escape, is_plain};
 use super::name::{safe_measurement, safe_name};
+use super::order::sort_by_name;
 use super::{FieldValue, Kind, Measurement, Name, Value, safe_text};
 
 /// One observation: measurement, tags, fields and time. Its tags and fields are sorted by name and its texts
@@ -307,10 +308,8 @@ pub struct Dropped {
 }
 
 /// Sorts points by series and time. The sort is stable: of two points of one row the one that came first stays first.
-pub fn sort(points: &mut Vec<Point>) {
-    if !points.is_sorted_by(|a, b| (a.series(), a.time) <= (b.series(), b.time)) {
-        points.sort_by(|a, b| (a.series(), a.time).cmp(&(b.series(), b.time)));
-    }
+pub fn sort(points: &mut [Point]) {
+    sort_by_name(points, Point::series, Point::time);
 }
 
 /// The points that every sink can be given, sorted by series and time, and those that none can: faulty values, points that

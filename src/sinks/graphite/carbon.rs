@@ -23,7 +23,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use super::render;
 use crate::config::{Key, Kind, Section, Unset, Values};
-use crate::model::{Catalog, Datapoint, Dropped, Point, SECOND, Value};
+use crate::model::{Catalog, Datapoint, Dropped, Point, SECOND, Value, sort_by_name};
 use crate::sinks::{Sent, Sink};
 use crate::spool::Batch;
 
@@ -139,8 +139,9 @@ pub fn datapoints(points: &[Point], catalog: Catalog) -> (Vec<Datapoint>, Vec<Dr
             dropped.push(Dropped { name: point.series().into(), why });
         }
     }
-    datapoints.sort_unstable_by(|a, b| (&a.path, a.time).cmp(&(&b.path, b.time)));
-    if datapoints.is_sorted_by(|a, b| (&a.path, a.time) < (&b.path, b.time)) {
+    let has_equal = sort_by_name(&mut datapoints, |datapoint| &datapoint.path, |datapoint| datapoint.time);
+    let is_key_twice = |two: &[Datapoint]| two[0].path == two[1].path && two[0].time == two[1].time;
+    if !has_equal || !datapoints.windows(2).any(is_key_twice) {
         (datapoints, dropped)
     } else {
         first_come(points, catalog)

@@ -92,6 +92,7 @@ pub fn keyboard(browser: &Browser, site: &Site) {
     browser.js("document.querySelector('#out').focus()");
     browser.keys("\u{e007}");
     browser.wait("location.search.endsWith('from=-1h')");
+    settled(browser, 2);
     browser.js("document.querySelector('#chart').focus()");
     browser.keys("\u{e012}");
     assert_ne!(browser.text("document.querySelector('#legend .at').textContent"), "last");
