@@ -5,41 +5,26 @@ use std::path::{Path, PathBuf};
 use anyhow::Result;
 
 use crate::config::{self, Sections};
-use crate::frame::{self, Program, Setup, state};
-use crate::model::{self, Catalog};
-use crate::monitors;
+use crate::frame::{Program, Setup, state};
 use crate::sinks::embedded;
 use crate::sinks::graphite::{carbon, render};
 use crate::sources::{cloud_scheduler, htcondor};
 use crate::{dashboard, spool};
 
+mod catalog;
 mod grid;
 mod pages;
 mod sections;
 mod sinks;
 mod stores;
 
+pub use self::catalog::CATALOG;
 pub use self::grid::Grid;
 pub use self::pages::pages;
 use self::sections::Timing;
 pub use self::sections::{READERS, SECTIONS};
 pub use self::sinks::{roles, sinks, store_path};
 pub use self::stores::reader;
-
-/// Every measurement of this build.
-pub const CATALOG: Catalog = Catalog::new(&MEASUREMENTS);
-
-const MEASUREMENTS: [&model::Measurement; monitors::grid::MEASUREMENTS.len() + 3] = {
-    let mut all = [&model::COVERAGE; monitors::grid::MEASUREMENTS.len() + 3];
-    let mut at = 0;
-    while at < monitors::grid::MEASUREMENTS.len() {
-        all[at] = monitors::grid::MEASUREMENTS[at];
-        at += 1;
-    }
-    all[at + 1] = &model::SCOPE_COVERAGE;
-    all[at + 2] = &frame::report::RUN;
-    all
-};
 
 /// Reads the config for a program, and makes what the frame needs of it.
 ///
