@@ -5,18 +5,15 @@
 
 use std::borrow::Cow;
 
-use gridmon::setup::Config;
-use gridmon::query::Wanted;
-use gridmon::query::Values;
-use gridmon::view::history::History;
-use gridmon::dashboard::page::{self, Options, View};
-use gridmon::view::plot::{self, PlotStyle};
 use gridmon::dashboard::Summary;
-use gridmon::model::graphite_time;
+use gridmon::dashboard::page::{self, Options, View};
+use gridmon::model::{Point, Value, graphite_time};
 use gridmon::monitors::grid::MEASUREMENTS;
 use gridmon::monitors::grid::page::GRIDS;
-use gridmon::model::{Point, Value};
-use gridmon::query::Latest;
+use gridmon::query::{Latest, Values, Wanted};
+use gridmon::setup::{CATALOG, Config};
+use gridmon::view::history::History;
+use gridmon::view::plot::{self, PlotStyle};
 use gridmon::view::{table, text};
 use libfuzzer_sys::arbitrary::{self, Arbitrary};
 use libfuzzer_sys::fuzz_target;
@@ -44,10 +41,10 @@ fuzz_target!(|outside: Outside| {
     let pairs: Vec<_> = outside.query.iter().map(|(at, value)| (name(at), value.to_string())).collect();
     let now = i64::from(outside.now);
     for (_, text) in &outside.query {
-        if let Ok(time) = times::parse(text, now) {
+        if let Ok(time) = graphite_time::parse(text, now) {
             assert!(jiff::Timestamp::from_second(time).is_ok(), "{text:?} is {time}");
         }
-        if let Ok(wanted) = Wanted::new(text, gridmon::setup::CATALOG) {
+        if let Ok(wanted) = Wanted::new(text, CATALOG) {
             assert!(!text.contains(|c: char| "*?{}[](),\"'<>&".contains(c)), "{:?}", wanted.path);
         }
     }
@@ -62,7 +59,7 @@ fn shown(outside: &Outside, pairs: &[(String, String)], now: i64) {
         let names = measurement.tags.iter().map(|tag| Cow::Borrowed(tag.name));
         let series = Point::new(measurement.name.into(), names.zip(tags.iter().copied()), [], 0);
         let field = &measurement.fields[usize::from(*field) % measurement.fields.len()];
-        Latest { series, field, time: *time, value: value.map_or_else(Value::Float, Value::Int) }
+        Latest { series, field, time: *time, value: value.map_or_else(Value::Float, Value::Int), every: outside.step.into() }
     });
     let mut summary = Summary::default();
     summary.sections = table::sections(&GRIDS, latest.collect());
@@ -93,12 +90,12 @@ fn drawn(outside: &Outside, pairs: &[(String, String)]) {
         let mut values = values.clone();
         values.sort_by_key(|(time, _)| *time);
         values.dedup_by_key(|(time, _)| *time);
-        Values { path: path.to_string(), field: &measurement.fields[0], values }
+        Values { path: path.to_string(), field: &measurement.fields[0], step: outside.step.into(), values }
     });
     let from = i64::from(outside.from);
     let to = from + i64::from(outside.span) + 1;
     let points = usize::from(outside.points) + 2;
-    let history = History::new(from, to, outside.step.into(), points, series.collect());
+    let history = History::new(from, to, points, series.collect());
     assert!(history.times.is_sorted_by(|a, b| a < b));
     for series in &history.series {
         assert_eq!(series.values.len(), history.times.len());

@@ -7,7 +7,8 @@
 
 use std::borrow::Cow;
 
-use gridmon::model::{self, LONGEST_NAME, Point, Value, carbon_component, safe_text};
+use gridmon::model::{LONGEST_NAME, Point, Value, carbon_component, safe_text, validate};
+use gridmon::setup::CATALOG;
 use gridmon::sinks::graphite::carbon;
 use libfuzzer_sys::arbitrary::{self, Arbitrary, Unstructured};
 use libfuzzer_sys::fuzz_target;
@@ -84,7 +85,7 @@ fn comes_back(point: &Point) {
     }
     assert!(point.tags().map(|tag| tag.0).is_sorted_by(|a, b| a < b), "{line:?}");
     assert!(point.fields().map(|field| field.0).is_sorted_by(|a, b| a < b), "{line:?}");
-    if let Some(measurement) = gridmon::setup::CATALOG.measurement(point.measurement()) {
+    if let Some(measurement) = CATALOG.measurement(point.measurement()) {
         for path in point.fields().filter_map(|(field, _)| measurement.carbon_path(point, field)) {
             assert_eq!(path.split('.').count(), measurement.carbon.split('.').count(), "{path}");
         }
@@ -94,16 +95,16 @@ fn comes_back(point: &Point) {
 /// Checks that no point is lost silently on its way to the sinks, and that a valid point stays valid.
 fn every_point_is_accounted_for(points: Vec<Point>) {
     let count = points.len();
-    let (sound, dropped) = point::sound(points);
+    let (sound, dropped) = validate(points);
     assert_eq!(sound.len() + dropped.len(), count);
-    let (again, dropped) = point::sound(sound.clone());
+    let (again, dropped) = validate(sound.clone());
     assert_eq!((&again, dropped.len()), (&sound, 0));
     for point in &sound {
-        let (datapoints, dropped) = carbon::datapoints(std::slice::from_ref(point));
+        let (datapoints, dropped) = carbon::datapoints(std::slice::from_ref(point), CATALOG);
         let expected = if dropped.is_empty() { point.fields().count() } else { 0 };
         assert_eq!(datapoints.len(), expected, "{}", point.line());
     }
-    let (datapoints, dropped) = carbon::datapoints(&sound, gridmon::setup::CATALOG);
+    let (datapoints, dropped) = carbon::datapoints(&sound, CATALOG);
     assert!(datapoints.is_sorted_by(|a, b| (&a.path, a.time) < (&b.path, b.time)));
     assert!(dropped.len() <= sound.len());
 }
