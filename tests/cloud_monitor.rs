@@ -136,7 +136,7 @@ fn stored(sandbox: &Sandbox) -> BTreeMap<String, (f64, i64)> {
     let mut each = |point: Point| {
         let Some(measurement) = gridmon::setup::CATALOG.measurement(point.measurement()) else { return Ok(()) };
         for (field, value) in point.fields() {
-            let path = measurement.carbon_path(&point, field).unwrap();
+            let Some(path) = measurement.carbon_path(&point, field) else { continue };
             if path.starts_with("grids.") {
                 newest.insert(path, (value.as_f64(), point.time() / SECOND));
             }

@@ -48,7 +48,7 @@ impl EmbeddedReader {
 
     fn find(&self, store: &Store, wanted: &Wanted) -> Result<Option<Series>> {
         let series = wanted.series();
-        if let Some(series) = store.series(&series.series())? {
+        if let Some(series) = store.series(series.series())? {
             return Ok(Some(series));
         }
         // Names that a path cannot carry as they are.
