@@ -27,7 +27,7 @@ pub fn options(browser: &Browser, site: &Site) {
     browser.go(&site.url);
     browser.wait(&format!("{grids} === {} && location.search.includes('hide=')", count - 1));
     assert_eq!(ground(browser), "rgb(20, 23, 26)");
-    assert_eq!(browser.text("document.querySelector('#options [name=all]').checked"), "true");
+    browser.wait("document.querySelector('#options [name=all]').checked");
     browser.click("nav [data-look]");
     browser.wait(&format!("{grids} === {count}"));
     choose("theme", "");
