@@ -12,4 +12,5 @@ mod gridmon_status;
 mod gridmon_store;
 #[cfg(feature = "dashboard")]
 mod intervals;
+mod labels;
 mod pages;
