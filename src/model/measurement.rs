@@ -83,7 +83,7 @@ pub struct FieldInfo {
     pub meaning: &'static str,
     /// How the values of several slots become one value.
     pub fold: Fold,
-    /// Whether a series that is missing in a complete answer is zero (a count) or unknown (every other field).
+    /// Whether a series that disappeared from a complete answer is zero (a count) or unknown (every other field).
     pub count: bool,
     /// Whether Carbon gets it.
     pub carbon: bool,
@@ -132,7 +132,7 @@ pub struct Field<T> {
 }
 
 impl<T: FieldType> Field<T> {
-    /// Declares a count: it folds to its mean, and is zero if its series is missing in a complete answer.
+    /// Declares a count: it folds to its mean, and is zero if its series disappeared from a complete answer.
     pub const fn count(name: &'static str, unit: &'static str, meaning: &'static str) -> Self {
         Self::new(name, unit, Fold::Mean, meaning, true)
     }
@@ -329,7 +329,7 @@ impl Measurement {
         self.tags.iter().any(|tag| !tag.identifies)
     }
 
-    /// Whether it has counts: fields that are zero if their series is missing in a complete answer.
+    /// Whether it has counts: fields that are zero if their series disappeared from a complete answer.
     pub fn has_counts(&self) -> bool {
         self.fields.iter().any(|field| field.count)
     }
