@@ -131,7 +131,7 @@ pub struct Failing {
 /// The interval at which a lasting failure is printed again, in seconds.
 const AGAIN: i64 = 3600;
 
-/// When a failure that lasts is printed again.
+/// How often a lasting failure is printed again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Repeat {
     /// In every run.

@@ -38,7 +38,7 @@ pub enum Kind {
     },
     /// Whole days up to this number, or `forever`.
     Days(u64),
-    /// One of these words.
+    /// One of these keywords.
     Word(&'static [&'static str]),
     /// Names, separated by commas or blanks.
     List,

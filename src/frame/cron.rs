@@ -55,13 +55,13 @@ impl<'a, C> Run<'a, C> {
         let began = Instant::now();
         let (answer, problems) = ask();
         let seconds = (began.elapsed().as_secs_f64() * 1000.0).round() / 1000.0;
-        let place = self.session(|session| {
+        let index = self.session(|session| {
             session.report.sources.insert(source.into(), seconds);
             let sources = session.program.sources;
             sources.iter().position(|known| *known == source).unwrap_or(sources.len())
         });
         let mut all = self.problems.lock().unwrap_or_else(PoisonError::into_inner);
-        all.entry(place).or_default().extend(problems);
+        all.entry(index).or_default().extend(problems);
         drop(all);
         answer.map_or(Asked::Failed, Asked::Answered)
     }

@@ -45,7 +45,7 @@ pub struct Range {
     pub values: Vec<Vec<(i64, Value)>>,
 }
 
-/// What a tier holds.
+/// The contents of a tier.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TierStatus {
     /// The tier.
@@ -345,8 +345,8 @@ impl Store {
         let faults = self.read_with(|store| {
             let snapshot = store.connection.unchecked_transaction()?;
             let mut faults = Vec::<String>::new();
-            each(&snapshot, "PRAGMA integrity_check(5)", &[], &mut |row| row.get(0).map(|said| faults.push(said)))?;
-            faults.retain(|said| said != "ok");
+            each(&snapshot, "PRAGMA integrity_check(5)", &[], &mut |row| row.get(0).map(|fault| faults.push(fault)))?;
+            faults.retain(|fault| fault != "ok");
             for tier in Tier::ALL {
                 let (table, newest) = (tier.table(), tier.newest());
                 let count = |query: &str| snapshot.query_row(query, [], |row| row.get::<_, usize>(0));

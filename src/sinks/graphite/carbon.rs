@@ -152,7 +152,7 @@ pub fn datapoints(points: &[Point], catalog: Catalog) -> (Vec<Datapoint>, Vec<Dr
 /// Appends the datapoints of one point: all of them or none.
 ///
 /// # Errors
-/// Returns why Carbon cannot take the point.
+/// Fails with the reason if Carbon cannot take the point.
 fn add(point: &Point, catalog: Catalog, datapoints: &mut Vec<Datapoint>) -> Result<(), String> {
     let measurement = point.declaration().or_else(|| catalog.measurement(point.measurement()));
     let measurement = measurement.ok_or("this version has no such measurement")?;
@@ -434,8 +434,8 @@ fn deliver(
             break;
         }
     }
-    // Its FIN may cross our last data: if it never reads them, a reset follows. The connection is over without an error
-    // only after it has received our FIN too.
+    // Carbon's FIN may cross our last data: if Carbon never reads them, a reset follows. The connection is over without
+    // an error only after Carbon has received our FIN too.
     while stream.peer_addr().is_ok() {
         ensure!(!timeout.has_passed(), "it did not acknowledge within {}", timeout.shown());
         thread::sleep(Duration::from_millis(1));

@@ -35,8 +35,8 @@ struct LatestCache {
 /// The largest response, in bytes.
 const LONGEST: usize = 24 << 20;
 
-/// How often the whole last day is requested instead of the last 15 minutes, to find series that have been silent
-/// since.
+/// How often the whole last day is requested instead of the last 15 minutes, to include series that are
+/// silent now.
 const WIDELY: Duration = Duration::from_secs(3600);
 
 /// The number of targets per request.
