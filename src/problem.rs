@@ -1,4 +1,4 @@
-//! What failed, what is missing because of it, and when that is said.
+//! The failures of a run, their consequences, and when to print them.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -7,7 +7,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::text::ago;
 
-/// The part of a program that failed. Its text stays the same while the failure lasts, and names it in the state file.
+/// The part of a program that failed. Its text stays the same while the failure lasts, since it is the key in the state
+/// file.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Subject {
     /// A source or a part of it: `schedd ce01.example.org`.
@@ -26,9 +27,9 @@ pub enum Subject {
     SpoolLimit,
     /// A batch of the spool, by file name.
     Batch(String),
-    /// The points that were dropped by name.
+    /// The points that were dropped, by name.
     DroppedPoints,
-    /// A memory that a later run would need: `memory of series`.
+    /// A stored value for later runs: `memory of series`.
     Memory(String),
 }
 
@@ -48,28 +49,28 @@ impl fmt::Display for Subject {
     }
 }
 
-/// A failure, and what is missing because of it.
+/// A failure, with its consequence.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
     /// The part that failed.
     pub subject: Subject,
-    /// What happened, as it follows the subject and a colon.
+    /// The message, to follow the subject and a colon.
     pub message: String,
 }
 
 impl Problem {
-    /// A failure of `subject`, with the text of `error`.
+    /// Creates a problem of `subject`, with the text of `error`.
     pub fn new(subject: Subject, error: impl fmt::Display) -> Self {
         Self { subject, message: error.to_string() }
     }
 
-    /// A failure of a source, or of the part of it that `name` names.
+    /// Creates a problem of the source, or part of a source, called `name`.
     pub fn of_source(name: impl Into<String>, error: impl fmt::Display) -> Self {
         Self::new(Subject::Source(name.into()), error)
     }
 }
 
-/// The answer of a source that answers whole or not at all, as [`Asked`] is made of it.
+/// Splits the answer of a source that has no partial answers into the form that [`Asked`] is made from.
 pub fn whole<T>(answer: Result<T, Problem>) -> (Option<T>, Vec<Problem>) {
     match answer {
         Ok(answer) => (Some(answer), Vec::new()),
@@ -77,19 +78,19 @@ pub fn whole<T>(answer: Result<T, Problem>) -> (Option<T>, Vec<Problem>) {
     }
 }
 
-/// What came of asking a source.
+/// The result of querying a source.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Asked<T> {
-    /// The config does not select it.
+    /// The config does not select the source.
     Not,
-    /// It did not answer.
+    /// The source did not answer.
     Failed,
-    /// Its answer.
+    /// The source's answer.
     Answered(T),
 }
 
 impl<T> Asked<T> {
-    /// The same by reference.
+    /// Borrows the answer.
     pub fn as_ref(&self) -> Asked<&T> {
         match self {
             Self::Not => Asked::Not,
@@ -98,7 +99,7 @@ impl<T> Asked<T> {
         }
     }
 
-    /// The same with another answer.
+    /// Applies `change` to the answer.
     pub fn map<U>(self, change: impl FnOnce(T) -> U) -> Asked<U> {
         match self {
             Self::Not => Asked::Not,
@@ -107,7 +108,7 @@ impl<T> Asked<T> {
         }
     }
 
-    /// The answer; `None` when there is none.
+    /// Returns the answer, if the source answered.
     pub fn answer(self) -> Option<T> {
         match self {
             Self::Answered(answer) => Some(answer),
@@ -119,30 +120,31 @@ impl<T> Asked<T> {
 /// A failure that may last over many runs.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Failing {
-    /// The first run that failed so, in unix seconds.
+    /// The first run with this failure, in unix seconds.
     pub since: i64,
-    /// The last run that said so.
+    /// The last run that printed it, in unix seconds.
     pub said: i64,
-    /// What happened in the run of the report.
+    /// The message of the reported run.
     pub words: String,
 }
 
-/// How often a failure that lasts is said again, in seconds.
+/// The interval at which a lasting failure is printed again, in seconds.
 const AGAIN: i64 = 3600;
 
-/// When a failure that lasts is printed again.
+/// How often a lasting failure is printed again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Repeat {
     /// In every run.
     Always,
-    /// Once an hour: cron mails whatever is printed.
+    /// Once an hour, since cron mails all output.
     Hourly,
-    /// Not at all: a service logs a change of state.
+    /// Never: a service logs only changes of state.
     Never,
 }
 
-/// Returns the lines to print about a run's problems, given those of the run before, and what is failing now. A failure is
-/// printed when it begins, again as `repeat` says, and when it is over.
+/// Returns the lines to print about a run's problems, and the current failures, given those of the last run.
+///
+/// A failure is printed when it begins, again as `repeat` says, and when it ends.
 pub fn notify(
     before: &BTreeMap<String, Failing>,
     problems: &[Problem],
@@ -158,7 +160,7 @@ pub fn notify(
         state.words.clone_from(message);
         let is_due = match repeat {
             Repeat::Always => true,
-            // A clock that was set back must not silence it until its time has come again.
+            // A clock that was set back must not silence the failure until the clock has caught up.
             Repeat::Hourly => !(0..AGAIN).contains(&now.saturating_sub(state.said)),
             Repeat::Never => known.is_none(),
         };

@@ -1,4 +1,4 @@
-//! Questions to a store, the same for every store.
+//! Queries that every store answers.
 
 use std::collections::BTreeMap;
 
@@ -19,11 +19,11 @@ pub struct Latest {
     pub time: i64,
     /// The value.
     pub value: Value,
-    /// The time between two values of the series, in seconds: what its writer was configured to, where that is known.
+    /// The interval between two values of the series, in seconds: the configured one of its writer, if known.
     pub every: i64,
 }
 
-/// The intervals that the writers of series were configured to, as their coverage tells them.
+/// The configured intervals of the series' writers, from their coverage.
 #[derive(Clone, Debug, Default)]
 pub struct Intervals(Vec<Interval>);
 
@@ -31,13 +31,13 @@ pub struct Intervals(Vec<Interval>);
 struct Interval {
     grid: String,
     measurement: String,
-    /// The tags that the series of its writer have.
+    /// The tags that all series of the writer have.
     scope: Vec<(String, String)>,
     seconds: i64,
 }
 
 impl Intervals {
-    /// Reads them from the newest values of [`COVERAGE`] and [`SCOPE_COVERAGE`]; other values are passed over.
+    /// Extracts the intervals from the newest values of [`COVERAGE`] and [`SCOPE_COVERAGE`]; ignores other values.
     pub fn new(latest: &[Latest]) -> Self {
         let of_coverage = latest.iter().filter(|one| {
             let name = one.series.measurement();
@@ -54,7 +54,7 @@ impl Intervals {
         Self(of_coverage.filter_map(interval).collect())
     }
 
-    /// The interval of a series in seconds: of its own scope, else of its measurement; `default` where nobody told it.
+    /// Returns the interval of a series, in seconds: that of its scope, else that of its measurement, else `default`.
     pub fn of(&self, series: &Point, default: i64) -> i64 {
         let fits = |interval: &&Interval| {
             interval.measurement == series.measurement()
@@ -66,73 +66,73 @@ impl Intervals {
     }
 }
 
-/// What a plot is asked for by: a Carbon path that a measurement declares.
+/// A requested number of a plot: a Carbon path that a measurement declares.
 #[derive(Clone, Debug)]
 pub struct Wanted {
     /// The path.
     pub path: String,
-    /// What it names.
+    /// The number that the path names.
     pub number: Number,
 }
 
 impl Wanted {
-    /// Reads a path.
+    /// Parses a path.
     ///
     /// # Errors
-    /// When no measurement has such a path: nothing else is ever asked of a store.
+    /// Fails if no measurement has this path; stores are never queried for other paths.
     pub fn new(path: &str, catalog: Catalog) -> Result<Self> {
         let number = catalog.read_path(path).with_context(|| format!("{} is the path of no number", quote(path)))?;
         Ok(Self { path: path.into(), number })
     }
 
-    /// The series, if its tags are what the path shows of them.
+    /// Returns the series, assuming that the path shows its tags unchanged.
     pub fn series(&self) -> Point {
         let tags = self.number.tags.iter().map(|(name, value)| ((*name).into(), value.as_str()));
         Point::new(self.number.measurement.name.into(), tags, [], 0)
     }
 }
 
-/// One series as a store gave it.
+/// The values of one series, as returned by a store.
 #[derive(Clone, Debug)]
 pub struct Values {
     /// Its Carbon path.
     pub path: String,
-    /// What it counts, and how it folds.
+    /// The field, with its unit and fold.
     pub field: &'static FieldInfo,
-    /// The time between two of them, in seconds.
+    /// The interval between two values, in seconds.
     pub step: i64,
     /// Times in unix seconds, rising, with values.
     pub values: Vec<(i64, f64)>,
 }
 
-/// A store that is read and never written.
+/// A read-only store.
 pub trait Read: Send + Sync {
-    /// Returns the kind of store and where it is, for people.
+    /// Returns the kind and location of the store, for messages.
     fn describe(&self) -> String;
 
-    /// Returns a number that changes as soon as the data do; answers made of the data are valid until then.
+    /// Returns a number that changes whenever the data do; a cached answer is valid until then.
     fn version(&self) -> u64;
 
     /// Returns the newest value of each field of each series of `measurements`, as of `now` in unix seconds.
     ///
     /// # Errors
-    /// When the store does not answer, or its answer cannot be read.
+    /// Fails if the store does not answer, or its answer cannot be parsed.
     fn latest(&self, measurements: &[&'static Measurement], now: i64) -> Result<Vec<Latest>>;
 
-    /// Returns values over a time (unix seconds, up to before `to`), at least `points` where there are so many: the series
-    /// in the order of `wanted`, empty where there is none.
+    /// Returns values from `from` to before `to` (unix seconds), at least `points` per series if there are that many.
+    /// The series are in the order of `wanted`; a series without values is empty.
     ///
     /// # Errors
-    /// When the store does not answer, or its answer cannot be read.
+    /// Fails if the store does not answer, or its answer cannot be parsed.
     fn range(&self, wanted: &[Wanted], from: i64, to: i64, points: usize) -> Result<Vec<Values>>;
 }
 
 /// Selects series by measurement and tags.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Selector {
-    /// The measurement; `None` for any.
+    /// The measurement; `None` for every measurement.
     pub measurement: Option<String>,
-    /// The tags that a series must have, all of them.
+    /// The tags that a series must all have.
     pub tags: Vec<(String, String)>,
 }
 
@@ -142,7 +142,7 @@ impl Selector {
         Self { measurement: Some(name.into()), tags: Vec::new() }
     }
 
-    /// Selects only those of them with this tag.
+    /// Selects only the series that also have this tag.
     #[must_use]
     pub fn with(mut self, tag: &str, value: &str) -> Self {
         self.tags.push((tag.into(), value.into()));
@@ -156,30 +156,30 @@ impl Selector {
     }
 }
 
-/// A sum of the values of one field over some series and a time.
+/// The sum of the values of one field over several series and a time range.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Sum {
-    /// The values of the tags that it is grouped by, in their order; empty where a series lacks the tag.
+    /// The values of the grouping tags, in their order; empty for a tag that the series lack.
     pub group: Vec<String>,
     /// The field.
     pub field: String,
     /// The sum.
     pub sum: f64,
-    /// How many values it is the sum of.
+    /// The number of values.
     pub count: u64,
-    /// The smallest of them.
+    /// The smallest value.
     pub least: f64,
-    /// The largest of them.
+    /// The largest value.
     pub most: f64,
 }
 
-/// A store that can be read as a whole: for down-samplers, averages and the export.
+/// A store that can be scanned as a whole, for down-samplers, averages and the export.
 pub trait Scan: Read {
-    /// Hands every point of a tier that `selector` and `window` select to `each`, by time bucket, series and time. Its
-    /// memory does not grow with the store.
+    /// Calls `each` with every point of a tier that `selector` and `window` select, by time bucket, series and time.
+    /// Memory use does not grow with the store.
     ///
     /// # Errors
-    /// When the store does not answer, or `each` fails.
+    /// Fails if the store does not answer, or if `each` fails.
     fn each(
         &self,
         selector: &Selector,
@@ -188,11 +188,11 @@ pub trait Scan: Read {
         each: &mut dyn FnMut(Point) -> Result<()>,
     ) -> Result<()>;
 
-    /// Sums the values of each field that `selector` and `window` select, grouped by the tags `by`; sorted by group and
-    /// field.
+    /// Returns the sums of each field that `selector` and `window` select, grouped by the tags `by`, sorted by group
+    /// and field.
     ///
     /// # Errors
-    /// When the store does not answer.
+    /// Fails if the store does not answer.
     fn sums(&self, selector: &Selector, window: Window, tier: Tier, by: &[&str]) -> Result<Vec<Sum>> {
         let mut sums = BTreeMap::<(Vec<String>, String), Sum>::new();
         self.each(selector, window, tier, &mut |point| {

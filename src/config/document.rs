@@ -1,4 +1,4 @@
-//! config.cfg.example and docs/configuration.md, made from the declarations.
+//! Writes config.cfg.example and docs/configuration.md from the declarations.
 
 use std::fmt::Write as _;
 
@@ -12,11 +12,13 @@ const EXAMPLE_HEAD: &str = "\
 # their own. A key that is not known is an error, with its line.
 ";
 
-/// How long a line of config.cfg.example is at most, in characters.
+/// The longest line of config.cfg.example, in characters.
 const WIDTH: usize = 120;
 
-/// The text of config.cfg.example: every key below what it sets; live where operators set it, else commented out with its
-/// default. A family is commented out whole.
+/// Returns the text of config.cfg.example, each key below its help.
+///
+/// A key that operators usually set is live; the others are commented out, with their defaults. A family is commented
+/// out as a whole.
 pub fn example(sections: &[&'static Section]) -> String {
     let mut text = EXAMPLE_HEAD.to_string();
     for section in sections {
@@ -48,12 +50,12 @@ fn mark(is_commented_out: bool) -> &'static str {
     if is_commented_out { "#" } else { "" }
 }
 
-/// The section's header, with NAME for the own part of a family's.
+/// Returns the section's header; a family's has NAME for the member.
 fn header(section: &Section) -> String {
     section.stem().map_or_else(|| section.name.to_string(), |stem| format!("{stem}NAME"))
 }
 
-/// A text in lines that begin with `prefix`.
+/// Wraps a text into lines that begin with `prefix`.
 fn wrap(prefix: &str, text: &str) -> String {
     let mut wrapped = String::new();
     let mut line = prefix.trim_end().to_string();
@@ -69,7 +71,7 @@ fn wrap(prefix: &str, text: &str) -> String {
     wrapped + &line + "\n"
 }
 
-/// The text of docs/configuration.md. `readers` are the programs, each with the sections that it uses.
+/// Returns the text of docs/configuration.md. `readers` are the programs, each with the sections that it uses.
 pub fn documentation(sections: &[&'static Section], readers: &[(&str, &[&'static Section])]) -> String {
     let mut text = rules();
     for section in sections {
@@ -108,7 +110,7 @@ fn row(key: &Key) -> String {
         Unset::Suggested(value) | Unset::Absent(value) => format!("none; such as `{value}`"),
     };
     let cells = [names, key.kind.describe(), unset, key.help.to_string()];
-    // A bar would end the cell.
+    // An unescaped bar would end the cell.
     format!("| {} |\n", cells.map(|cell| cell.replace('|', "\\|")).join(" | "))
 }
 
@@ -124,7 +126,7 @@ fn free_keys(free: &FreeKeys) -> String {
     text
 }
 
-/// What holds for every section.
+/// Returns the rules that hold for every section.
 fn rules() -> String {
     let [here, shared] = SEARCHED;
     format!(

@@ -1,4 +1,4 @@
-//! Which file is read, and who may own, write and read it.
+//! Finds and reads the file, and checks who may own, write and read it.
 
 use std::fs::File;
 use std::io::{ErrorKind, Read};
@@ -10,14 +10,14 @@ use anyhow::{Context, Result, ensure};
 use super::ini::Sections;
 use super::section::Section;
 
-/// Where the file is looked for without `--config`; the first one that exists is read.
+/// The paths to try without `--config`; the first existing file is read.
 pub const SEARCHED: [&str; 2] = ["config.cfg", "/etc/gridmon/config.cfg"];
 
-/// Reads `path`, or the first file of [`SEARCHED`]; empty if there is none.
+/// Reads `path`, or the first existing file of [`SEARCHED`]; the result is empty if none of them exists.
 ///
 /// # Errors
-/// If `path` is given and cannot be read, if the wrong people own the file or can write it or read its secrets, and as
-/// [`Sections::read`].
+/// Fails if `path` is given and cannot be read, or if the file has the wrong owner, is writable by others or exposes
+/// its secrets; and as [`Sections::read`].
 pub fn open(path: Option<&Path>, declared: &[&'static Section]) -> Result<Sections> {
     let found = match path {
         Some(path) => Some((path, File::open(path).with_context(|| path.display().to_string())?)),

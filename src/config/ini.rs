@@ -1,4 +1,4 @@
-//! The lines of one file, each in its section, held to the declarations.
+//! Splits a file into sections and lines, and checks them against the declarations.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -16,27 +16,27 @@ pub struct Sections {
     pub(super) path: Option<PathBuf>,
     /// The name of the file, for errors.
     name: String,
-    /// In the order of the file.
+    /// In file order.
     sections: Vec<(&'static Section, Lines)>,
 }
 
-/// One section as it stands in the file.
+/// One section of the file.
 pub(super) struct Lines {
     /// Its whole name.
     pub name: String,
-    /// The number of its header's line.
+    /// The line number of its header.
     pub number: usize,
-    /// By the keys as they are spelt.
+    /// Keyed by the spelling in the file.
     pub lines: BTreeMap<String, Line>,
 }
 
-/// One key as it stands in the file.
+/// The line of one key in the file.
 pub(super) struct Line {
     pub number: usize,
     pub value: String,
 }
 
-/// Shows no value: some are secret.
+/// Shows no values, since some are secret.
 impl fmt::Debug for Sections {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(out, "Sections of {}", self.name)
@@ -44,11 +44,11 @@ impl fmt::Debug for Sections {
 }
 
 impl Sections {
-    /// Reads the text of a file called `file`, which may hold the sections and keys that are `declared`.
+    /// Parses the text of a file called `file`; `declared` are the allowed sections and keys.
     ///
     /// # Errors
-    /// For every line that is neither a section, a key with its value, nor a comment; for everything that stands twice; for
-    /// a section or key that is not declared, with the nearest name that is.
+    /// Fails for every line that is not a section, a key with a value, or a comment; for every duplicate section or
+    /// key; and for an undeclared section or key, with the nearest declared name.
     pub fn read(text: &str, file: &str, declared: &[&'static Section]) -> Result<Self> {
         let (mut sections, plain) = scan(text, file)?;
         fill(&mut sections, &plain, file)?;
@@ -64,22 +64,22 @@ impl Sections {
         Ok(Self { path: None, name: file.into(), sections: known })
     }
 
-    /// The file; `None` if there is none and every key has its default.
+    /// Returns the file; `None` if there is no file and every key has its default.
     pub fn path(&self) -> Option<&Path> {
         self.path.as_deref()
     }
 
-    /// Whether the file has a section, or one of a family.
+    /// Whether the file has the section, or a member of the family.
     pub fn contains(&self, section: &'static Section) -> bool {
         self.of(section).next().is_some()
     }
 
-    /// The values of a section; those of an empty one if the file does not have it.
+    /// Returns the values of a section; only defaults if the file does not have it.
     pub fn values(&self, section: &'static Section) -> Values<'_> {
         Values::new(section, &self.name, self.of(section).next())
     }
 
-    /// The values of each section of a family, in the order of the file.
+    /// Returns the values of each section of a family, in file order.
     pub fn family(&self, section: &'static Section) -> Vec<Values<'_>> {
         self.of(section).map(|lines| Values::new(section, &self.name, Some(lines))).collect()
     }
@@ -89,7 +89,7 @@ impl Sections {
         found.map(|(_, lines)| lines)
     }
 
-    /// Whether a secret is written in the file itself.
+    /// Whether the file itself contains a secret.
     pub fn holds_secrets(&self) -> bool {
         self.sections.iter().any(|(declaration, lines)| {
             let is_written = |value: &str| !value.is_empty() && !is_reference(value);
@@ -98,9 +98,10 @@ impl Sections {
     }
 }
 
-/// Splits a text into sections and keys, without values. Also returns what rust-ini gets: no indented comment, which it
-/// takes for the beginning of a key, and a blank behind each line, without which a backslash at its end would join the next
-/// one.
+/// Splits a text into sections and keys, without values.
+///
+/// Also returns the text for rust-ini, without indented comments, which it takes for the start of a key, and with a
+/// blank after each line, since a backslash at the end of a line would join it to the next one.
 fn scan(text: &str, file: &str) -> Result<(Vec<Lines>, String)> {
     let mut sections: Vec<Lines> = Vec::new();
     let mut plain = String::with_capacity(text.len());
@@ -110,7 +111,7 @@ fn scan(text: &str, file: &str) -> Result<(Vec<Lines>, String)> {
             plain.push('\n');
             continue;
         }
-        // A carriage return ends a line for rust-ini; and no control character belongs into an error.
+        // rust-ini ends a line at a carriage return; and an error must not contain control characters.
         ensure!(
             !line.contains(|c: char| c.is_control() && c != '\t'),
             "{file} line {number}: a control character stands in it"
@@ -122,7 +123,7 @@ fn scan(text: &str, file: &str) -> Result<(Vec<Lines>, String)> {
                 .strip_suffix(']')
                 .map(str::trim)
                 .filter(|name| !name.is_empty() && !name.contains([']', '[', '\\']));
-            // What follows a = or : may be a password that came to stand behind its section.
+            // The text after a = or : may be a password that was typed after the section.
             let shown = line.split(['=', ':']).next().unwrap_or_default();
             let name = name.with_context(|| format!("{file} line {number}: {} is not a [section]", quote(shown)))?;
             if let Some(first) = sections.iter().find(|section| section.name == name) {
@@ -132,10 +133,10 @@ fn scan(text: &str, file: &str) -> Result<(Vec<Lines>, String)> {
             sections.push(Lines { name: name.into(), number, lines: BTreeMap::new() });
             continue;
         }
-        // A backslash would hide the = or : from rust-ini.
+        // rust-ini would not see an = or : after a backslash.
         let key = line.split_once(['=', ':']).map(|(key, _)| key.trim());
         let key = key.filter(|key| !key.is_empty() && !key.contains('\\'));
-        // The line itself is not shown: it may be the second half of a password.
+        // The error does not show the line: it may be the second half of a password.
         let key =
             key.with_context(|| format!("{file} line {number}: not KEY = VALUE, nor a [section], nor a # comment"))?;
         let section = sections.last_mut();
@@ -149,10 +150,10 @@ fn scan(text: &str, file: &str) -> Result<(Vec<Lines>, String)> {
     Ok((sections, plain))
 }
 
-/// Lets rust-ini read the values.
+/// Reads the values with rust-ini.
 fn fill(sections: &mut [Lines], plain: &str, file: &str) -> Result<()> {
     let options = ParseOption { enabled_quote: false, enabled_escape: false, ..ParseOption::default() };
-    // rust-ini's own message may quote the line, which may hold a secret.
+    // rust-ini's own message may quote the line, which may contain a secret.
     let ini = Ini::load_from_str_opt(plain, options)
         .map_err(|error| anyhow!("{file} line {}: cannot be read as INI", error.line))?;
     for (name, properties) in &ini {
@@ -165,7 +166,7 @@ fn fill(sections: &mut [Lines], plain: &str, file: &str) -> Result<()> {
     Ok(())
 }
 
-/// Refuses keys that are not declared, and a key that also stands under an old spelling.
+/// Rejects undeclared keys, and a key that is also given under an old spelling.
 fn check_keys(declaration: &'static Section, section: &Lines, file: &str) -> Result<()> {
     let name = &section.name;
     let mut lines: Vec<_> = section.lines.iter().collect();

@@ -1,11 +1,11 @@
-//! The kinds of values: what each accepts, what it is called in an error and in the documentation.
+//! The kinds of values: their checks, and their names in errors and in the documentation.
 
 use anyhow::{Context, Result, ensure};
 use url::Url;
 
 use crate::text::quote;
 
-/// What a value must be.
+/// The kind of a value.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Kind {
     /// Any text.
@@ -14,60 +14,60 @@ pub enum Kind {
     Host,
     /// A TCP port.
     Port,
-    /// Where a server listens, `ADDRESS:PORT`.
+    /// The address that a server listens on, `ADDRESS:PORT`.
     Listen,
-    /// Whole seconds, from the first to the second.
+    /// Whole seconds, from the first number to the second.
     Seconds(u64, u64),
-    /// A whole number.
+    /// An integer.
     Number {
-        /// The least that is right.
+        /// The smallest allowed value.
         least: u64,
-        /// The greatest that is right; `u64::MAX` sets no limit.
+        /// The largest allowed value; `u64::MAX` sets no limit.
         most: u64,
         /// Its unit, as in "1 to 36500 days".
         unit: &'static str,
     },
-    /// A number, perhaps with a fraction.
+    /// A number, with or without a fraction.
     Decimal {
-        /// The least that is right.
+        /// The smallest allowed value.
         least: f64,
-        /// The greatest that is right.
+        /// The largest allowed value.
         most: f64,
         /// Its unit.
         unit: &'static str,
     },
-    /// Whole days up to this many, or `forever`.
+    /// Whole days up to this number, or `forever`.
     Days(u64),
-    /// One of these words.
+    /// One of these keywords.
     Word(&'static [&'static str]),
-    /// Names, with commas or blanks between them.
+    /// Names, separated by commas or blanks.
     List,
-    /// An absolute path: cron's working directory is not the operator's.
+    /// An absolute path, since cron's working directory is not the operator's.
     Path,
-    /// An address, `http://` or `https://`, without a login.
+    /// A URL, `http://` or `https://`, without a login.
     Url,
-    /// A program and its arguments, which no shell runs.
+    /// A program and its arguments; no shell interprets them.
     Command,
-    /// A text that no error, log or `Debug` shows.
+    /// A text that errors, logs and `Debug` do not show.
     Secret,
 }
 
 /// Why a text is not of a kind.
 pub(super) enum Mismatch {
-    /// It is not this; the error quotes the value before it.
+    /// The expected kind; the error quotes the value before it.
     Not(String),
-    /// This whole reason, which never quotes the value.
+    /// The whole reason, without the value.
     Because(anyhow::Error),
 }
 
-/// What a number must be that is none, or too large for its type.
+/// The expected kind if a text is not an integer, or is too large for its type.
 const WHOLE_NUMBER: &str = "a whole number in range";
 
 impl Kind {
     /// Checks a text.
     ///
     /// # Errors
-    /// If it is not of this kind.
+    /// Fails if the text is not of this kind.
     pub(super) fn check(&self, text: &str) -> Result<(), Mismatch> {
         let not = |what: &str| Mismatch::Not(what.into());
         let require = |good: bool, what: &dyn Fn() -> String| if good { Ok(()) } else { Err(Mismatch::Not(what())) };
@@ -102,11 +102,11 @@ impl Kind {
             Self::Word(words) => require(words.contains(&text), &|| format!("one of {}", words.join(", "))),
             Self::Path => require(text.starts_with('/'), &|| "a path that begins with /".into()),
             Self::Url => address(text).map(drop).map_err(Mismatch::Because),
-            Self::Command => words(text).map(drop).map_err(Mismatch::Because),
+            Self::Command => command(text).map(drop).map_err(Mismatch::Because),
         }
     }
 
-    /// The kind with unit and range, for docs/configuration.md.
+    /// Returns the kind with unit and range, for docs/configuration.md.
     pub(super) fn describe(&self) -> String {
         match *self {
             Self::Text => "text".into(),
@@ -128,7 +128,7 @@ impl Kind {
     }
 }
 
-/// `2 to 3600 seconds`, `at least 1 point a second`.
+/// Formats a range: `2 to 3600 seconds`, `at least 1 point a second`.
 fn range(least: u64, most: u64, unit: &str) -> String {
     match (least, most) {
         (1, u64::MAX) => {
@@ -141,7 +141,7 @@ fn range(least: u64, most: u64, unit: &str) -> String {
     }
 }
 
-/// An address of the config.
+/// Parses a URL.
 pub(super) fn address(text: &str) -> Result<Url> {
     let url = Url::parse(text).ok().filter(|url| matches!(url.scheme(), "http" | "https"));
     let url = url.context("is no http:// or https:// address")?;
@@ -149,24 +149,24 @@ pub(super) fn address(text: &str) -> Result<Url> {
     Ok(url)
 }
 
-/// A program and its arguments.
-pub(super) fn words(text: &str) -> Result<Vec<String>> {
+/// Splits a command into the program and its arguments.
+pub(super) fn command(text: &str) -> Result<Vec<String>> {
     ensure!(
         !text.contains(['"', '\'', '`', '$', '\\', '|', ';', '&', '<', '>']),
         "no shell runs this: give a program and its arguments, or put the rest into a script"
     );
-    let words: Vec<_> = text.split_whitespace().map(String::from).collect();
-    ensure!(!words.is_empty(), "names no program");
-    Ok(words)
+    let parts: Vec<_> = text.split_whitespace().map(String::from).collect();
+    ensure!(!parts.is_empty(), "names no program");
+    Ok(parts)
 }
 
-/// The names of a list.
+/// Splits a list into its names.
 pub(super) fn names(text: &str) -> Vec<String> {
     text.split([',', ' ', '\t']).filter(|name| !name.is_empty()).map(String::from).collect()
 }
 
 impl Mismatch {
-    /// The reason as an error; `value` is shown in it, and must be what stands in the file.
+    /// Returns the reason as an error that shows `value`, which must be the text in the file.
     pub(super) fn into_error(self, value: &str) -> anyhow::Error {
         match self {
             Self::Not(what) => anyhow::anyhow!("{} is not {what}", quote(value)),

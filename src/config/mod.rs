@@ -1,11 +1,11 @@
-//! config.cfg: one strict file, in which a typing error is an error with its line and never a silent default.
+//! Reads config.cfg strictly: a typing error is an error with its line, never a silent default.
 //!
-//! This room knows no section. The owner of a section declares it as data, a [`Section`], and reads its [`Values`];
-//! setup/ lists all sections. From the same declarations come the checks, the defaults, the hints, config.cfg.example and
-//! docs/configuration.md.
+//! This module knows no section. The owner of a section declares it as data, a [`Section`], and reads its [`Values`];
+//! setup/ lists all sections. The checks, defaults, hints, config.cfg.example and docs/configuration.md all come from
+//! these declarations.
 //!
-//! The file is INI. rust-ini reads the values; it passes over repeated sections, lets a line without `=` swallow the
-//! next one and knows no line numbers, so this room looks at each line first. A value may be `${NAME}`, taken from the
+//! The file is INI. rust-ini reads the values. It accepts repeated sections, joins a line without `=` to the next one
+//! and knows no line numbers, so this module first checks each line. A value may be `${NAME}`, taken from the
 //! environment, or `file:/path`, taken from that file.
 
 mod document;

@@ -1,11 +1,11 @@
-//! What the owner of a section declares: its name, its keys, and what they are for.
+//! Declarations: the name of a section, its keys, and their purpose.
 
 use super::kind::Kind;
 
 /// A section of config.cfg, or a family of sections.
 #[derive(Debug)]
 pub struct Section {
-    /// Its name. A name that ends with `*` is a family: `hub *` is `[hub ZZ]` and every other `[hub …]`.
+    /// Its name. A name that ends with `*` declares a family: `hub *` matches `[hub ZZ]` and every other `[hub …]`.
     pub name: &'static str,
     /// One sentence for docs/configuration.md.
     pub help: &'static str,
@@ -13,51 +13,51 @@ pub struct Section {
     pub programs: &'static [&'static str],
     /// Its keys, in the order of config.cfg.example.
     pub keys: &'static [Key],
-    /// Whether it also takes keys that the operator names; `None` refuses them.
+    /// The keys that the operator may name; `None` rejects them.
     pub free_keys: Option<FreeKeys>,
 }
 
 /// Keys that the operator names.
 #[derive(Debug)]
 pub struct FreeKeys {
-    /// What a key and its value are, for config.cfg.example and docs/configuration.md.
+    /// The meaning of a key and its value, for config.cfg.example and docs/configuration.md.
     pub help: &'static str,
-    /// Keys and values for config.cfg.example, where they are commented out. Without any, and without other keys, the
-    /// section is left out there.
+    /// Keys and values for config.cfg.example, commented out there. If it is empty and the section has no other keys,
+    /// config.cfg.example omits the section.
     pub examples: &'static [(&'static str, &'static str)],
 }
 
 /// A key of a section.
 #[derive(Debug)]
 pub struct Key {
-    /// Its name, with its unit at the end.
+    /// Its name, with the unit at the end.
     pub name: &'static str,
-    /// Old spellings that stay valid; they ignore case.
+    /// Old spellings that remain valid, in upper or lower case.
     pub aliases: &'static [&'static str],
-    /// What its value must be.
+    /// The kind of its value.
     pub kind: Kind,
-    /// What holds without it.
+    /// The effect of leaving it out.
     pub unset: Unset,
-    /// What it sets, in which unit, and when to change it. Neighbours with the same text share one comment in
+    /// Its effect and unit, and when to change it. Adjacent keys with the same text share one comment in
     /// config.cfg.example.
     pub help: &'static str,
 }
 
-/// What holds when the file does not give a key, and what config.cfg.example shows.
+/// The effect of leaving out a key, and the value that config.cfg.example shows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unset {
-    /// This value holds. The example shows it, commented out.
+    /// This value applies. The example shows it, commented out.
     Default(&'static str),
-    /// The section is refused. The example shows this value.
+    /// The section is rejected. The example shows this value.
     Required(&'static str),
-    /// What the help says. The example shows this value, since most operators set the key.
+    /// The help tells the effect. The example shows this value, since most operators set the key.
     Suggested(&'static str),
-    /// What the help says. The example shows this value, commented out.
+    /// The help tells the effect. The example shows this value, commented out.
     Absent(&'static str),
 }
 
 impl Unset {
-    /// The value that config.cfg.example shows.
+    /// Returns the value that config.cfg.example shows.
     pub fn shown(self) -> &'static str {
         match self {
             Self::Default(value) | Self::Required(value) | Self::Suggested(value) | Self::Absent(value) => value,
@@ -71,12 +71,12 @@ impl Unset {
 }
 
 impl Key {
-    /// A key without aliases.
+    /// Declares a key without aliases.
     pub const fn new(name: &'static str, kind: Kind, unset: Unset, help: &'static str) -> Self {
         Self { name, aliases: &[], kind, unset, help }
     }
 
-    /// The key with old spellings that stay valid.
+    /// Adds old spellings that remain valid.
     #[must_use]
     pub const fn or(self, aliases: &'static [&'static str]) -> Self {
         Self { aliases, ..self }
@@ -84,47 +84,47 @@ impl Key {
 }
 
 impl Section {
-    /// A section that owns no program and takes only its declared keys.
+    /// Declares a section that owns no program and has only its declared keys.
     pub const fn new(name: &'static str, help: &'static str, keys: &'static [Key]) -> Self {
         Self { name, help, programs: &[], keys, free_keys: None }
     }
 
-    /// The section with the programs that it owns.
+    /// Adds the programs that the section owns.
     #[must_use]
     pub const fn owning(self, programs: &'static [&'static str]) -> Self {
         Self { programs, ..self }
     }
 
-    /// The section with keys that the operator names.
+    /// Allows keys that the operator names.
     #[must_use]
     pub const fn with_free_keys(self, help: &'static str, examples: &'static [(&'static str, &'static str)]) -> Self {
         Self { free_keys: Some(FreeKeys { help, examples }), ..self }
     }
 
-    /// The key that a line of the file means, under its name or an old spelling.
+    /// Returns the key with this name or old spelling.
     pub fn key(&self, spelling: &str) -> Option<&'static Key> {
         let is_old = |key: &&Key| key.aliases.iter().any(|alias| alias.eq_ignore_ascii_case(spelling));
         self.keys.iter().find(|key| key.name == spelling).or_else(|| self.keys.iter().find(is_old))
     }
 
-    /// What stands before the `*` of a family's name; `None` for a single section.
+    /// Returns the part of a family's name before the `*`; `None` for a single section.
     pub(super) fn stem(&self) -> Option<&'static str> {
         self.name.strip_suffix('*')
     }
 
-    /// Whether a section of the file is this one, or of this family.
+    /// Whether a section of the file is this one, or a member of this family.
     pub(super) fn is(&self, name: &str) -> bool {
         self.stem().map_or(self.name == name, |stem| name.len() > stem.len() && name.starts_with(stem))
     }
 
-    /// Whether the value of a line may not be shown: the kind of its key says so, or the name of a key that the operator
+    /// Whether the value of a line must not be shown, by the kind of its key or by the name of a key that the operator
     /// named.
     pub(super) fn is_secret(&self, spelling: &str) -> bool {
         self.key(spelling).map_or_else(|| sounds_secret(spelling), |key| key.kind == Kind::Secret)
     }
 }
 
-/// The declaration of a section of the file. A single section goes before a family that its name also fits.
+/// Returns the declaration of a section of the file. A single section takes precedence over a matching family.
 pub(super) fn declaration(name: &str, declared: &[&'static Section]) -> Option<&'static Section> {
     let fits = |is_family: bool| {
         declared.iter().copied().find(|section| section.stem().is_some() == is_family && section.is(name))
@@ -138,7 +138,8 @@ fn sounds_secret(key: &str) -> bool {
         .any(|word| key.to_ascii_lowercase().contains(word))
 }
 
-/// The hint for a section that is not declared: the nearest one, or all. Of a family the part before its `*` is compared.
+/// Returns the hint for an undeclared section: the nearest one, or all. For a family it compares the part before the
+/// `*`.
 pub(super) fn nearest_section(name: &str, declared: &[&'static Section]) -> String {
     let candidates = declared.iter().map(|section| {
         let stem = section.stem().and_then(|stem| Some((stem, name.find(stem.chars().last()?)? + 1)));
@@ -150,18 +151,18 @@ pub(super) fn nearest_section(name: &str, declared: &[&'static Section]) -> Stri
     hint(candidates, declared.iter().map(|section| section.name))
 }
 
-/// The hint for a key that the section does not have: the nearest one, or all.
+/// Returns the hint for an undeclared key: the nearest one, or all.
 pub(super) fn nearest_key(name: &str, section: &Section) -> String {
     let names = section.keys.iter().map(|key| key.name);
     hint(names.clone().map(|key| Candidate::new(name, key, key.into())), names)
 }
 
-/// A name that may have been meant.
+/// A possibly intended name.
 #[derive(PartialEq, Eq, PartialOrd, Ord)]
 struct Candidate {
     distance: usize,
     name: String,
-    /// The greatest distance that still is a typing error.
+    /// The largest distance that still counts as a typing error.
     limit: usize,
 }
 

@@ -1,4 +1,4 @@
-//! What a declaration can express, with sections that no program has.
+//! Tests declarations with sections that no program has.
 
 use std::fmt::Write as _;
 

@@ -1,4 +1,4 @@
-//! The values of one section, as its declaration has them: checked, with defaults.
+//! The values of one section, checked and with defaults.
 
 use std::fmt;
 use std::fs::File;
@@ -10,7 +10,7 @@ use anyhow::{Context, Result, anyhow, ensure};
 use url::Url;
 
 use super::ini::{Line, Lines};
-use super::kind::{Kind, address, names, words};
+use super::kind::{Kind, address, command, names};
 use super::section::{Section, Unset};
 use crate::text::quote;
 
@@ -19,11 +19,11 @@ pub struct Values<'a> {
     declaration: &'static Section,
     /// The name of the file.
     file: &'a str,
-    /// What the file has of the section, if anything.
+    /// The section's lines in the file, if it has any.
     lines: Option<&'a Lines>,
 }
 
-/// Shows no value: some are secret, and some were resolved.
+/// Shows no values: some are secret, and some were resolved.
 impl fmt::Debug for Values<'_> {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(out, "Values of [{}]", self.section())
@@ -35,26 +35,26 @@ impl<'a> Values<'a> {
         Self { declaration, file, lines }
     }
 
-    /// The section's name in the file; the declared name if the file does not have it.
+    /// Returns the section's name in the file, or the declared name if the file does not have it.
     fn section(&self) -> &'a str {
         self.lines.map_or(self.declaration.name, |lines| &lines.name)
     }
 
-    /// Of a section of a family its own part of the name: `ZZ` of `[hub ZZ]`. Else empty.
+    /// Returns the member's name, `ZZ` for `[hub ZZ]`; empty if the section is not a family.
     pub fn member(&self) -> &'a str {
         self.declaration.stem().and_then(|stem| self.section().strip_prefix(stem)).unwrap_or_default()
     }
 
-    /// Whether the file gives a key.
+    /// Whether the file has the key.
     pub fn gives(&self, key: &str) -> bool {
         self.line(key).is_some()
     }
 
-    /// The value of `key`, or its default; `None` if it has neither.
+    /// Returns the value of `key`, or its default; `None` if it has neither.
     ///
     /// # Errors
-    /// If the value is empty, carries a comment, names an environment variable or a file that cannot be read, or is not of
-    /// the key's kind; if the file does not give a required key.
+    /// Fails if the value is empty, carries a comment, names an environment variable or file that cannot be read, or is
+    /// not of the key's kind; and if the file lacks a required key.
     pub fn text(&self, key: &str) -> Result<Option<String>> {
         let declared = self.declaration.keys.iter().find(|declared| declared.name == key);
         let declared = declared.with_context(|| format!("[{}] declares no key {key}", self.declaration.name))?;
@@ -72,15 +72,15 @@ impl<'a> Values<'a> {
         }
     }
 
-    /// The value of `key`, or its default.
+    /// Returns the value of `key`, or its default.
     ///
     /// # Errors
-    /// As [`Values::text`], and if the key has no default and is not given.
+    /// As [`Values::text`], and if the key has neither a value nor a default.
     pub fn needed(&self, key: &str) -> Result<String> {
         self.text(key)?.ok_or_else(|| self.missing(key))
     }
 
-    /// [`Values::text`] that is never shown.
+    /// Returns the value of `key` as [`Values::text`] does, as a text that is never shown.
     ///
     /// # Errors
     /// As [`Values::text`].
@@ -88,7 +88,7 @@ impl<'a> Values<'a> {
         Ok(self.text(key)?.map(Secret))
     }
 
-    /// The value of `key` as a whole number, or its default.
+    /// Returns the value of `key` as an integer, or its default.
     ///
     /// # Errors
     /// As [`Values::needed`].
@@ -96,7 +96,7 @@ impl<'a> Values<'a> {
         self.parsed(key, |text| text.parse().ok())
     }
 
-    /// The value of `key` as a whole number; `None` if the file does not give it, whatever its default.
+    /// Returns the value of `key` as an integer; `None` if the file does not have the key, even if it has a default.
     ///
     /// # Errors
     /// As [`Values::text`].
@@ -104,7 +104,7 @@ impl<'a> Values<'a> {
         if self.gives(key) { self.number(key).map(Some) } else { Ok(None) }
     }
 
-    /// The value of `key` as a port, or its default.
+    /// Returns the value of `key` as a port, or its default.
     ///
     /// # Errors
     /// As [`Values::needed`].
@@ -112,7 +112,7 @@ impl<'a> Values<'a> {
         self.parsed(key, |text| text.parse().ok())
     }
 
-    /// The value of `key` as a number with a fraction, or its default.
+    /// Returns the value of `key` as a number with a fraction, or its default.
     ///
     /// # Errors
     /// As [`Values::needed`].
@@ -120,7 +120,7 @@ impl<'a> Values<'a> {
         self.parsed(key, |text| text.parse().ok())
     }
 
-    /// The value of `key` in days, or its default; `None` is for ever.
+    /// Returns the value of `key` in days, or its default; `None` means for ever.
     ///
     /// # Errors
     /// As [`Values::needed`].
@@ -128,7 +128,7 @@ impl<'a> Values<'a> {
         self.parsed(key, |text| if text == "forever" { Some(None) } else { text.parse().ok().map(Some) })
     }
 
-    /// The value of `key`, or its default, as the declaration spells it.
+    /// Returns the value of `key`, or its default, as the declaration spells it.
     ///
     /// # Errors
     /// As [`Values::needed`].
@@ -140,7 +140,7 @@ impl<'a> Values<'a> {
         self.parsed(key, |text| words.iter().copied().find(|word| *word == text))
     }
 
-    /// The value of `key` as a list, or its default; empty without either.
+    /// Returns the value of `key` as a list, or its default; empty if it has neither.
     ///
     /// # Errors
     /// As [`Values::text`].
@@ -148,7 +148,7 @@ impl<'a> Values<'a> {
         Ok(self.text(key)?.map(|text| names(&text)).unwrap_or_default())
     }
 
-    /// The value of `key` as an absolute path.
+    /// Returns the value of `key` as an absolute path.
     ///
     /// # Errors
     /// As [`Values::text`].
@@ -156,7 +156,7 @@ impl<'a> Values<'a> {
         Ok(self.text(key)?.map(PathBuf::from))
     }
 
-    /// The value of `key` as an address without a login.
+    /// Returns the value of `key` as a URL without a login.
     ///
     /// # Errors
     /// As [`Values::text`].
@@ -164,15 +164,15 @@ impl<'a> Values<'a> {
         self.text(key)?.map(|text| address(&text).map_err(|error| self.error(key, error))).transpose()
     }
 
-    /// The value of `key`, or its default, as a program and its arguments; never empty.
+    /// Returns the value of `key`, or its default, as a program and its arguments; never empty.
     ///
     /// # Errors
     /// As [`Values::needed`].
     pub fn command(&self, key: &str) -> Result<Vec<String>> {
-        self.parsed(key, |text| words(text).ok())
+        self.parsed(key, |text| command(text).ok())
     }
 
-    /// The keys that the operator named and their values, in the order of the file.
+    /// Returns the keys that the operator named, with their values, in file order.
     ///
     /// # Errors
     /// As [`Values::text`].
@@ -187,11 +187,11 @@ impl<'a> Values<'a> {
         resolved.collect()
     }
 
-    /// Refuses the value of `key` unless it is `good`; `what` is what it should be. The error shows the value as it stands
-    /// in the file, never what it was resolved to, and no secret.
+    /// Rejects the value of `key` unless it is `good`; `what` names the expected value. The error shows the value in
+    /// the file, never the resolved value or a secret.
     ///
     /// # Errors
-    /// If it is not good.
+    /// Fails if the value is not good.
     pub fn check(&self, key: &str, good: bool, what: &str) -> Result<()> {
         if good {
             return Ok(());
@@ -201,7 +201,7 @@ impl<'a> Values<'a> {
         Err(self.error(key, anyhow!("{value} is not {what}")))
     }
 
-    /// An error of one key, with the file, the line and the section before it. It must not quote the value; see
+    /// Returns an error about one key, with the file, line and section before it. `error` must not quote the value; see
     /// [`Values::refuse`].
     pub fn error(&self, key: &str, error: anyhow::Error) -> anyhow::Error {
         let (file, section) = (self.file, self.section());
@@ -211,7 +211,7 @@ impl<'a> Values<'a> {
         }
     }
 
-    /// [`Values::error`] with a reason that may quote the value: it is left out if the value is a secret or was resolved.
+    /// Like [`Values::error`], for an error that may quote the value: a secret or resolved value is left out.
     pub fn refuse(&self, key: &str, error: anyhow::Error) -> anyhow::Error {
         let is_hidden =
             |(spelling, line): (&String, &Line)| self.declaration.is_secret(spelling) || is_reference(&line.value);
@@ -221,14 +221,14 @@ impl<'a> Values<'a> {
         self.error(key, error)
     }
 
-    /// The line that gives a key, with the key as it is spelt there.
+    /// Returns the line of a key, and the key as spelt there.
     fn line(&self, key: &str) -> Option<(&'a String, &'a Line)> {
         let lines = &self.lines?.lines;
         let means_it = |spelling: &str| self.declaration.key(spelling).is_some_and(|declared| declared.name == key);
         lines.get_key_value(key).or_else(|| lines.iter().find(|(spelling, _)| means_it(spelling)))
     }
 
-    /// A value that its kind has checked, or its default.
+    /// Returns the parsed value of a key, or its parsed default.
     fn parsed<T>(&self, key: &str, parse: impl FnOnce(&str) -> Option<T>) -> Result<T> {
         self.text(key)?.as_deref().and_then(parse).ok_or_else(|| self.missing(key))
     }
@@ -238,7 +238,7 @@ impl<'a> Values<'a> {
     }
 }
 
-/// The text that a value stands for.
+/// Resolves a reference to the environment or a file; returns every other value unchanged.
 fn resolve(value: &str, is_secret: bool) -> Result<String> {
     ensure!(!value.is_empty(), "is empty; leave the line out for the default");
     if let Some(variable) = value.strip_prefix("${").and_then(|rest| rest.strip_suffix('}')) {
@@ -265,12 +265,12 @@ fn resolve(value: &str, is_secret: bool) -> Result<String> {
     Ok(value.to_string())
 }
 
-/// Whether a value names where the value is.
+/// Whether a value is a reference.
 pub(super) fn is_reference(value: &str) -> bool {
     value.starts_with("file:/") || (value.starts_with("${") && value.ends_with('}'))
 }
 
-/// Text that is never shown.
+/// A text that is never shown.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret(pub String);
 

@@ -1,7 +1,7 @@
-//! A cron program from its flags to its exit code.
+//! Runs a cron program, from its flags to its exit code.
 //!
-//! Exit 0: everything answered and was delivered. 1: something did not or was not, and a line says what. 2: the flags or
-//! the config are wrong, and nothing was asked or sent.
+//! Exit codes: 0 if all sources answered and all points were delivered; 1 if not, with a line for each failure; 2 if
+//! the flags or the config are wrong, in which case no source was queried and no point was sent.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -25,7 +25,7 @@ use crate::model::{COVERAGE, Collected};
 use crate::os::files::print;
 use crate::problem::{Asked, Problem};
 
-/// A run, as the program sees it.
+/// The program's view of a run.
 pub struct Run<'a, C> {
     /// The config.
     pub config: &'a C,
@@ -33,10 +33,10 @@ pub struct Run<'a, C> {
     pub now: i64,
     /// The time of the run's points, in nanoseconds.
     pub time: i64,
-    /// When the sources must have ended.
+    /// The time by which the sources must end.
     pub until: Instant,
     session: Mutex<&'a mut Session>,
-    /// The problems of each source, by its place in [`Program::sources`].
+    /// The problems of each source, by its index in [`Program::sources`].
     problems: Mutex<BTreeMap<usize, Vec<Problem>>>,
 }
 
@@ -50,43 +50,43 @@ impl<'a, C> Run<'a, C> {
         work(&mut self.session.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Asks a source and notes how long it took and what it did not answer. Sources may be asked side by side.
+    /// Queries a source, and records the duration and the problems. May be called for several sources in parallel.
     pub fn ask<T>(&self, source: &str, ask: impl FnOnce() -> (Option<T>, Vec<Problem>)) -> Asked<T> {
         let began = Instant::now();
         let (answer, problems) = ask();
         let seconds = (began.elapsed().as_secs_f64() * 1000.0).round() / 1000.0;
-        let place = self.session(|session| {
+        let index = self.session(|session| {
             session.report.sources.insert(source.into(), seconds);
             let sources = session.program.sources;
             sources.iter().position(|known| *known == source).unwrap_or(sources.len())
         });
         let mut all = self.problems.lock().unwrap_or_else(PoisonError::into_inner);
-        all.entry(place).or_default().extend(problems);
+        all.entry(index).or_default().extend(problems);
         drop(all);
         answer.map_or(Asked::Failed, Asked::Answered)
     }
 
-    /// What an earlier run remembered as `what`; the default when no run did.
+    /// Returns the value that an earlier run stored as `what`, or the default.
     pub fn recall<T: DeserializeOwned + Default>(&self, what: &str) -> T {
         self.session(|session| session.recall(what))
     }
 
-    /// Remembers `value` as `what` for later runs. Under `--dry-run` nothing is written.
+    /// Stores `value` as `what` for later runs; does nothing under `--dry-run`.
     pub fn remember<T: Serialize>(&self, what: &str, value: &T) {
         self.session(|session| session.remember(what, value));
     }
 }
 
 impl<C> Drop for Run<'_, C> {
-    /// Sources end in any order; what they failed to answer is printed in one.
+    /// Sorts the problems by source: the sources may end in any order, but the output keeps theirs.
     fn drop(&mut self) {
         let problems = std::mem::take(&mut *self.problems.lock().unwrap_or_else(PoisonError::into_inner));
         self.session(|session| session.problems.extend(problems.into_values().flatten()));
     }
 }
 
-/// Runs a cron program: `load` reads the config, `collect` asks its sources and makes the points, `check` reaches its
-/// sources.
+/// Runs a cron program: `load` reads the config, `collect` queries the sources and makes the points, `check` contacts
+/// the sources.
 pub fn cron<C: Sync>(
     program: &'static Program,
     common: &Common,

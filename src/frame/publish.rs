@@ -1,4 +1,4 @@
-//! From collected points to the sinks: zero-filled, covered, validated, spooled, sent, pruned, accounted for.
+//! Takes collected points to the sinks: zero-fill, coverage, validation, spool, sending, pruning, accounting.
 
 use std::collections::BTreeSet;
 use std::time::Instant;
@@ -15,15 +15,15 @@ use crate::spool::{Batch, Header};
 
 /// The points of a run, ready to be sent or shown.
 pub(super) struct Prepared {
-    /// Those that every sink can take, sorted by series and time.
+    /// The points that every sink can take, sorted by series and time.
     pub points: Vec<Point>,
-    /// Those that no sink can take.
+    /// The points that no sink can take.
     pub rejected: Vec<Dropped>,
-    /// The count series to remember; `None` when they are those of the run before.
+    /// The count series to store; `None` if they are unchanged since the last run.
     series: Option<BTreeSet<String>>,
 }
 
-/// Adds to the points of a run what the frame knows: zeros of counts that vanished, coverage, the report of the run before.
+/// Adds the frame's points to those of a run: zeros of missing counts, coverage, the report of the last run.
 pub(super) fn prepare(session: &mut Session, mut collected: Collected) -> Prepared {
     let mut points = std::mem::take(&mut collected.points);
     let (scope, time) = (session.setup.scope.clone(), session.time);
@@ -43,7 +43,8 @@ pub(super) fn prepare(session: &mut Session, mut collected: Collected) -> Prepar
     Prepared { points, rejected, series }
 }
 
-/// Spools the points, sends them and what waits, at most until `until`; prunes the sinks; checks the account of every point.
+/// Spools and sends the points and replays waiting batches, at most until `until`; then prunes the sinks and checks
+/// that every point is accounted for.
 pub(super) fn publish(session: &mut Session, collected: Collected, until: Instant) -> Vec<Dropped> {
     let Prepared { points, rejected, series } = prepare(session, collected);
     let spool = delivery::open(&session.directory, session.setup.catalog).map_err(|error| format!("{error:#}"));
@@ -67,7 +68,7 @@ pub(super) fn publish(session: &mut Session, collected: Collected, until: Instan
         });
     session.problems.extend(problems);
     let has_all = |sink: &dyn Sink| accounts.get(sink.name()).is_some_and(|account| account.spooled == 0);
-    // By the wall clock: a run with another clock must not delete what is kept for this one.
+    // By the wall clock: a run with `--now` must not delete points that the wall clock keeps.
     for sink in sinks.iter().filter(|sink| !session.is_replayed && has_all(sink.as_ref())) {
         if let Err(error) = sink.prune(session.now, until) {
             session.problems.push(Problem::new(Subject::Pruning(sink.name().into()), format!("{error:#}")));

@@ -1,7 +1,7 @@
-//! A program that runs all the time: a tick at each interval, published as a run of a cron program is.
+//! Runs a service: one tick per interval, published like a run of a cron program.
 //!
-//! A signal lets the tick at hand end: what it collected is published, and the service exits with 0. A second signal, or a
-//! tick beyond its deadline, ends it at once. It logs a change of state, not a tick.
+//! After a signal the current tick finishes and its points are published; the service then exits with 0. A second
+//! signal, or a tick beyond its deadline, ends the process at once. It logs changes of state, not ticks.
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -19,12 +19,13 @@ use super::watchdog::{FirstSignal, Watchdog};
 use crate::model::Collected;
 use crate::problem::Repeat;
 
-/// Time as a service sees it, so that tests can hand in a clock of their own.
+/// The clock of a service, which tests replace.
 pub trait Clock {
     /// Returns the time in unix seconds.
     fn now(&self) -> i64;
 
-    /// Waits until the clock shows `time`, or `is_told_to_end`, which waits for at most as long as it is told, returns true.
+    /// Waits until the clock shows `time`, or until `is_told_to_end`, which waits at most for the given duration,
+    /// returns true.
     fn wait(&self, time: i64, is_told_to_end: &dyn Fn(Duration) -> bool);
 }
 
@@ -38,15 +39,15 @@ impl Clock for SystemClock {
     }
 
     fn wait(&self, time: i64, is_told_to_end: &dyn Fn(Duration) -> bool) {
-        // Once, by a clock that nobody sets: the caller looks at the time again.
+        // Waits once, by a clock that cannot be set; the caller then looks at the wall clock again.
         let now = Timestamp::now();
         let left = Timestamp::from_second(time).map(|time| time.duration_since(now)).unwrap_or_default();
         is_told_to_end(left.try_into().unwrap_or_default());
     }
 }
 
-/// Runs a service: `load` reads the config, `tick` collects, `check` reaches the sources. With `--dry-run`, `--check`,
-/// `--list` or `--now` it does what a cron program does, once.
+/// Runs a service: `load` reads the config, `tick` collects, `check` contacts the sources. With `--dry-run`, `--check`,
+/// `--list` or `--now` it runs once, like a cron program.
 pub fn service<C: Sync>(
     program: &'static Program,
     common: &Common,
@@ -74,7 +75,7 @@ pub fn service<C: Sync>(
     }
 }
 
-/// Ticks until a signal comes.
+/// Runs ticks until a signal arrives.
 fn serve(
     program: &'static Program,
     common: &Common,

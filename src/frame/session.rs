@@ -1,4 +1,4 @@
-//! One program at work: its clock, state, sinks and catalog.
+//! One run of a program: its clock, state, sinks and catalog.
 
 use std::collections::BTreeMap;
 use std::io::{self, IsTerminal, Write};
@@ -22,19 +22,19 @@ use crate::sinks::MakeSinks;
 use crate::spool;
 use crate::text::one_line;
 
-/// What the frame needs to know of a program.
+/// The frame's description of a program.
 #[derive(Debug)]
 pub struct Program {
-    /// Its name, the first word of every line that it prints on stderr.
+    /// Its name, the first word of every line that it prints to stderr.
     pub name: &'static str,
-    /// The seconds between two runs, unless the config says otherwise. Times of points are rounded down to it, so that a late start makes neither a double
-    /// nor a hole.
+    /// The default interval between two runs, in seconds. Times of points are rounded down to it, so that a late start
+    /// causes neither a duplicate nor a gap.
     pub interval_seconds: i64,
-    /// The seconds that a run may take at most, unless the config says otherwise.
+    /// The default deadline of a run, in seconds.
     pub deadline_seconds: u64,
-    /// Its sources, in the order in which their failures are printed, whichever answers first.
+    /// Its sources, in the order in which their failures are printed.
     pub sources: &'static [&'static str],
-    /// What it sends, besides coverage and the report of its last run.
+    /// The measurements that it sends, besides coverage and the report of its last run.
     pub measurements: &'static [&'static Measurement],
 }
 
@@ -43,12 +43,12 @@ pub struct Program {
 pub enum Kind {
     /// Cron starts it for each run.
     Cron,
-    /// It runs all the time.
+    /// It runs permanently.
     Service,
 }
 
 impl Kind {
-    /// How long a healthy process of this kind holds its lock at most.
+    /// Returns how long a healthy process of this kind may hold its lock.
     fn may_hold_lock(self, allowed: Duration) -> Duration {
         match self {
             Self::Cron => allowed,
@@ -57,21 +57,21 @@ impl Kind {
     }
 }
 
-/// What setup/ hands to the frame: the parts that the config selects.
+/// The parts that the config selects, passed from setup/ to the frame.
 pub struct Setup {
-    /// The config file; `None` when there is none and all is default.
+    /// The config file; `None` if there is no file and every setting is a default.
     pub config_path: Option<PathBuf>,
-    /// What the program works on, the grid's name: lock, state and reports are kept for each scope.
+    /// The scope of the lock, state and reports: the grid's name.
     pub scope: String,
-    /// The seconds that a run may take at most; `None` for the program's own.
+    /// The deadline of a run, in seconds; `None` for the program's default.
     pub deadline_seconds: Option<u64>,
-    /// The seconds between two runs; `None` for the program's own.
+    /// The interval between two runs, in seconds; `None` for the program's default.
     pub interval_seconds: Option<i64>,
-    /// The state directory; `None` for the default one.
+    /// The state directory; `None` for the default.
     pub state_directory: Option<PathBuf>,
     /// The limits of the spool.
     pub spool: spool::Config,
-    /// Every measurement that this build knows.
+    /// Every measurement of this build.
     pub catalog: Catalog,
     /// Which role goes where, for `--check`.
     pub roles: String,
@@ -79,19 +79,19 @@ pub struct Setup {
     pub sinks: MakeSinks,
 }
 
-/// The time between the end of the sources and the end of the run, for the sinks.
+/// The time for the sinks, between the end of the sources and the end of the run.
 const FOR_SINKS: Duration = Duration::from_secs(15);
 
-/// The last part of it, when the sinks must have ended too.
+/// The last part of that time, for the report; the sinks must have ended.
 const FOR_REPORT: Duration = Duration::from_secs(1);
 
-/// A program at work.
+/// A running program.
 pub struct Session {
     /// The program.
     pub program: &'static Program,
     /// The parts that the config selects.
     pub setup: Setup,
-    /// What becomes of the points.
+    /// Whether points are delivered, shown or only checked.
     pub mode: Mode,
     /// The run's clock, in unix seconds.
     pub now: i64,
@@ -99,13 +99,13 @@ pub struct Session {
     pub time: i64,
     /// When the run began.
     pub began: Instant,
-    /// How long the run may take.
+    /// The time limit of the run.
     pub allowed: Duration,
     /// The state directory.
     pub directory: PathBuf,
     /// Whether the clock was given with `--now`.
     pub(super) is_replayed: bool,
-    /// `None` when the state is neither read nor written.
+    /// `None` if the state is neither read nor written.
     pub(super) state: Option<State>,
     pub(super) problems: Vec<Problem>,
     pub(super) report: Report,
@@ -113,11 +113,12 @@ pub struct Session {
 }
 
 impl Session {
-    /// Opens the state and takes the lock of this program and scope. Returns `None` if another run holds the lock, for a
-    /// service for however long.
+    /// Opens the state and takes the lock of this program and scope.
+    ///
+    /// Returns `None` if another run holds the lock; a service may hold it for any length of time.
     ///
     /// # Errors
-    /// When the state cannot be opened, or the holder of the lock has outlived its deadline.
+    /// Fails if the state cannot be opened, or if a cron run holds the lock beyond its deadline.
     pub fn open(
         program: &'static Program,
         common: &Common,
@@ -130,7 +131,7 @@ impl Session {
         let mode = common.mode();
         let configured = setup.state_directory.as_deref();
         let state = State::open(configured, program.name, &setup.scope, mode == Mode::Live);
-        // --dry-run and --check need no state.
+        // --dry-run and --check work without a state.
         let state = if mode == Mode::Live { Some(state?) } else { state.ok() };
         let lock = match &state {
             Some(state) if mode == Mode::Live => match state.lock(kind.may_hold_lock(allowed))? {
@@ -164,35 +165,35 @@ impl Session {
         Ok(Some(session))
     }
 
-    /// Begins a run of the session: of a cron program the only one, of a service the next tick.
+    /// Begins a run of the session: the only run of a cron program, or the next tick of a service.
     pub(super) fn begin(&mut self, now: i64, began: Instant) {
         (self.now, self.time, self.began) = (now, self.slot(now) * SECOND, began);
         self.problems = Vec::new();
         self.report = Report { time: now, ..Report::default() };
     }
 
-    /// The slot that a clock falls into, in unix seconds.
+    /// Returns the slot of a time, both in unix seconds.
     pub(super) fn slot(&self, now: i64) -> i64 {
         now.div_euclid(self.interval_seconds()) * self.interval_seconds()
     }
 
-    /// The seconds between two runs.
+    /// Returns the interval between two runs, in seconds.
     pub(super) fn interval_seconds(&self) -> i64 {
         self.setup.interval_seconds.unwrap_or(self.program.interval_seconds)
     }
 
-    /// When the run must have ended.
+    /// Returns the time by which the run must end.
     pub fn deadline(&self) -> Instant {
         self.began + self.allowed
     }
 
-    /// When the sources must have ended.
+    /// Returns the time by which the sources must end.
     pub fn sources_until(&self) -> Instant {
         self.deadline() - FOR_SINKS.min(self.allowed / 2)
     }
 
-    /// When the sinks must have ended. The rest is for the report, and so that the errors of the sinks come before the
-    /// watchdog's last line.
+    /// Returns the time by which the sinks must end. The rest of the run is for the report, and lets the errors of the
+    /// sinks appear before the watchdog's last line.
     pub fn sinks_until(&self) -> Instant {
         self.deadline() - FOR_REPORT.min(self.allowed / 10)
     }
@@ -202,7 +203,7 @@ impl Session {
         self.mode == Mode::Live
     }
 
-    /// The lines of `--check`: the config, the program's sources (`sources`), the roles, and every sink.
+    /// Returns the lines of `--check`: the config, the program's sources (`sources`), the roles, and every sink.
     pub(super) fn check(&self, sources: Vec<CheckLine>) -> Vec<CheckLine> {
         let config = self.setup.config_path.as_ref();
         let config = config.map_or("no file, all defaults".into(), |path| path.display().to_string());
@@ -216,12 +217,12 @@ impl Session {
         lines
     }
 
-    /// What an earlier run remembered as `what`; the default when no run did.
+    /// Returns the value that an earlier run stored as `what`, or the default.
     pub fn recall<T: DeserializeOwned + Default>(&self, what: &str) -> T {
         self.state.as_ref().map(|state| state.recall(what)).unwrap_or_default()
     }
 
-    /// Remembers `value` as `what` for later runs. Under `--dry-run` nothing is written.
+    /// Stores `value` as `what` for later runs; does nothing under `--dry-run`.
     pub fn remember<T: Serialize>(&mut self, what: &str, value: &T) {
         let state = self.state.as_ref().filter(|_| self.is_live());
         if let Some(Err(error)) = state.map(|state| state.remember(what, value)) {
@@ -230,22 +231,22 @@ impl Session {
         }
     }
 
-    /// Notes the points that were dropped, by name.
+    /// Adds a problem for the dropped points, by name.
     pub(super) fn note_dropped(&mut self, dropped: &[Dropped], all: bool) {
         self.problems.extend(dropped_problem(dropped, all));
         self.report.dropped = Report::names(dropped);
     }
 
-    /// Prints what is to be said, writes the report, and releases the lock.
+    /// Prints the problems of the run, writes the report, and releases the lock.
     pub(super) fn finish(mut self, verbose: bool) -> ExitCode {
-        // A person at a terminal wants to see what is wrong now, and so does everybody while there is no state.
+        // A user at a terminal wants to see all current failures; without a state there are no earlier ones to compare with.
         let always = verbose || !self.is_live() || self.state.is_none() || io::stderr().is_terminal();
         let success = self.conclude(verbose, if always { Repeat::Always } else { Repeat::Hourly });
         drop(self.lock);
         if success { ExitCode::SUCCESS } else { ExitCode::FAILURE }
     }
 
-    /// Prints what is to be said of this run and keeps its report. Returns whether all of it went well.
+    /// Prints the problems of this run and stores its report. Returns whether everything succeeded.
     pub(super) fn conclude(&mut self, verbose: bool, repeat: Repeat) -> bool {
         if verbose {
             self.tell();
@@ -293,14 +294,14 @@ impl Session {
     }
 }
 
-/// Prints lines to standard error in one write, so that the output of 50 programs at once stays readable.
+/// Prints lines to stderr in one write, so that the output of 50 concurrent programs stays readable.
 pub(super) fn complain(program: &Program, lines: &[String]) {
     let text = lines.iter().fold(String::new(), |text, line| format!("{text}{}: {}\n", program.name, one_line(line)));
-    // If nobody reads it, there is no other place to report that.
+    // If stderr is closed, there is no other place to report that.
     let _ = io::stderr().write_all(text.as_bytes());
 }
 
-/// One problem for all dropped points: the first ones by name, or all of them.
+/// Returns one problem for all dropped points, with the first names or all of them.
 fn dropped_problem(dropped: &[Dropped], all: bool) -> Option<Problem> {
     const NAMED: usize = 3;
     if dropped.is_empty() {

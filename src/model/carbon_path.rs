@@ -1,41 +1,41 @@
-//! Carbon paths: from a point, and back to the number that a path names.
+//! Carbon paths: from a point to its paths, and from a path to its number.
 
 use super::declaration::Part;
 use super::name::push_component;
 use super::{FieldInfo, Measurement, Point, Value, carbon_component};
 
-/// What a Carbon path names: one field of one series.
+/// The field of a series that a Carbon path names.
 #[derive(Clone, Debug)]
 pub struct Number {
     /// The measurement.
     pub measurement: &'static Measurement,
-    /// The keys of the series, as components of a path.
+    /// The key tags of the series, as path components.
     pub tags: Vec<(&'static str, String)>,
     /// The field.
     pub field: &'static FieldInfo,
 }
 
-/// One value of one path, in Carbon's words.
+/// One value of one Carbon path.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Datapoint {
-    /// The path, every component safe.
+    /// The path; every component is safe.
     pub path: String,
     /// Seconds since 1970, UTC.
     pub time: i64,
-    /// The value, finite.
+    /// The value; always finite.
     pub value: Value,
 }
 
 impl Datapoint {
-    /// `path value timestamp`, as Carbon's line receiver takes it and as `--dry-run` shows it.
+    /// Returns `path value timestamp`, as Carbon's line receiver accepts it and `--dry-run` prints it.
     pub fn line(&self) -> String {
         format!("{} {} {}", self.path, self.value, self.time)
     }
 }
 
 impl Measurement {
-    /// What a Carbon path of this measurement says: its keys, as components of a path, and its field; `None` for a path of
-    /// another measurement.
+    /// Parses a Carbon path of this measurement into its keys (as path components) and its field; returns `None` for a
+    /// path of another measurement.
     pub fn read_path(&'static self, path: &str) -> Option<Number> {
         let mut tags = Vec::new();
         let mut field = self.carbon_fields().next()?;
@@ -56,8 +56,9 @@ impl Measurement {
         }
     }
 
-    /// The Carbon path of one field of `point`, every component safe; `None` when the point lacks a tag that
-    /// the path needs, and for a field that Carbon does not get.
+    /// Returns the Carbon path of one field of `point`; every component is safe.
+    ///
+    /// Returns `None` if the point lacks a tag of the path, or if Carbon does not get the field.
     pub fn carbon_path(&self, point: &Point, field: &str) -> Option<String> {
         if self.field(field).is_some_and(|field| !field.carbon) {
             return None;

@@ -1,29 +1,29 @@
-//! All measurements that a build knows, handed down from setup/ to whoever meets points of others.
+//! All measurements of a build, passed from setup/ to the code that handles points of other programs.
 
 use super::{Measurement, Number, Point};
 
-/// All measurements that a build knows.
+/// All measurements of a build.
 #[derive(Clone, Copy, Debug)]
 pub struct Catalog(&'static [&'static Measurement]);
 
 impl Catalog {
-    /// A catalog of these measurements.
+    /// Creates a catalog of these measurements.
     pub const fn new(measurements: &'static [&'static Measurement]) -> Self {
         Self(measurements)
     }
 
-    /// Every measurement, in the order in which they were declared.
+    /// Returns every measurement, in the order of declaration.
     pub fn measurements(self) -> impl Iterator<Item = &'static Measurement> {
         self.0.iter().copied()
     }
 
-    /// The declaration of the measurement called `name`.
+    /// Returns the declaration of the measurement `name`.
     pub fn measurement(self, name: &str) -> Option<&'static Measurement> {
         self.measurements().find(|measurement| measurement.name == name)
     }
 
-    /// Tells a point that was read which of its tags are keys and which are labels. A point of an unknown measurement, of a
-    /// newer version for example, stays as it is: all its tags are keys.
+    /// Gives a parsed point its declaration, which says which of its tags are keys and which are labels. All tags of an
+    /// unknown measurement, of a newer version for example, remain keys.
     pub fn declare(self, point: &mut Point) {
         if point.declaration().is_none()
             && let Some(measurement) = self.measurement(point.measurement())
@@ -32,7 +32,7 @@ impl Catalog {
         }
     }
 
-    /// The number that a Carbon path names; `None` for a path that no measurement declares.
+    /// Returns the number that a Carbon path names; `None` if no measurement declares the path.
     pub fn read_path(self, path: &str) -> Option<Number> {
         self.measurements().find_map(|measurement| measurement.read_path(path))
     }

@@ -1,22 +1,23 @@
-//! The points of a run, and the measurements that it saw whole.
+//! The points of a run, and the measurements that it collected completely.
 
 use super::{Declaration, Field, Fold, Measurement, Point, Tag};
 
-/// What a program has collected.
+/// The result of a collection.
 #[derive(Debug, Default)]
 pub struct Collected {
     /// The points.
     pub points: Vec<Point>,
-    /// The measurements of which every series that there is was seen; a count series of theirs that is missing is zero,
-    /// and the run covers them.
+    /// The measurements of which the run saw every existing series: their missing count series are zero, and the run
+    /// covers them.
     pub complete: Vec<&'static Measurement>,
-    /// The key tags that tell the series of this run from those of other programs that write the same measurements: the
-    /// host of an agent, for instance. Empty where one program alone writes them.
+    /// The key tags that separate the series of this run from those of other programs with the same measurements, such
+    /// as the host of an agent. Empty if only one program writes them.
     pub scope: Vec<(&'static str, String)>,
 }
 
 impl Collected {
-    /// The coverage of a measurement by a run on `grid`, in the scope of those of its key tags that the run names.
+    /// Returns the coverage of a measurement by a run on `grid`. Its scope is the scope's tags that are keys of the
+    /// measurement.
     pub fn coverage(&self, measurement: &Measurement, grid: &str, time: i64, step_seconds: i64) -> Point {
         let is_key = |name: &str| measurement.tags.iter().any(|tag| tag.identifies && tag.name == name);
         let scope: Vec<_> =
@@ -29,8 +30,8 @@ impl Collected {
     }
 }
 
-/// What every cron program sends for each measurement of which it saw every series that there is. Without it a count that
-/// is absent at a time could be zero or unknown, and no mean over an hour could be right.
+/// Sent by every cron program for each measurement of which it saw every existing series. Without it, an absent count
+/// could be zero or unknown, and no hourly mean could be right.
 pub static COVERAGE: Measurement = Measurement::new(Declaration {
     name: "coverage",
     meaning: "that a run saw every series of a measurement: a count that is absent at its time is zero, not unknown",
@@ -40,7 +41,7 @@ pub static COVERAGE: Measurement = Measurement::new(Declaration {
     every: 60,
 });
 
-/// The same for a measurement that several programs write, each the series of its own scope.
+/// The same, for a measurement that several programs write, each for the series of its own scope.
 pub static SCOPE_COVERAGE: Measurement = Measurement::new(Declaration {
     name: "scope_coverage",
     meaning: "that a run saw every series of a measurement in its scope, as host=wn001: coverage where several programs write one measurement",
@@ -50,10 +51,11 @@ pub static SCOPE_COVERAGE: Measurement = Measurement::new(Declaration {
     every: 60,
 });
 
-/// How many runs a point of [`COVERAGE`] stands for.
+/// The number of runs that a point of [`COVERAGE`] stands for.
 pub const SLOTS: Field<i64> = Field::gauge("slots", "runs", Fold::Sum, "1 for a run; summed over an hour or a day");
 
-/// The interval of the runs that a point of [`COVERAGE`] stands for. Carbon does not get it, so that the path of `slots` stays.
+/// The interval of the runs that a point of [`COVERAGE`] stands for. Not sent to Carbon, so that the path of `slots`
+/// does not change.
 pub const STEP: Field<i64> =
     Field::gauge("step_seconds", "seconds", Fold::Last, "the time between two runs; Carbon does not get it")
         .without_carbon();

@@ -1,8 +1,8 @@
-//! The checks of a declaration, all of them `const`: they run while the crate is built.
+//! Checks declarations. All checks are `const`: they run at compile time.
 
 use super::{FieldInfo, Tag};
 
-/// The most tags that a measurement has.
+/// The most tags of a measurement.
 pub(super) const MAX_TAGS: usize = 32;
 
 /// The most parts of a Carbon path.
@@ -11,15 +11,15 @@ const MAX_PARTS: usize = 48;
 /// One part of a Carbon path.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Part {
-    /// This very text, dots included.
+    /// Literal text, dots included.
     Text(&'static str),
-    /// The value of a tag, by its position among the tags sorted by name.
+    /// The value of a tag, by its index among the tags sorted by name.
     Tag(u8),
     /// The name of the field.
     Field,
 }
 
-/// A Carbon path, taken apart.
+/// A parsed Carbon path.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Template {
     parts: [Part; MAX_PARTS],
@@ -27,7 +27,7 @@ pub(super) struct Template {
 }
 
 impl Template {
-    /// Takes a path apart. `sorted` holds the positions of the tags, sorted by name.
+    /// Parses a path. `sorted` holds the indices of the tags, sorted by name.
     pub const fn new(path: &'static str, tags: &[Tag], sorted: &[u8; MAX_TAGS]) -> Self {
         let mut template = Self { parts: [Part::Field; MAX_PARTS], count: 0 };
         let mut rest = path;
@@ -65,13 +65,13 @@ impl Template {
         self
     }
 
-    /// Its parts, in order.
+    /// Returns the parts, in order.
     pub fn parts(&self) -> &[Part] {
         &self.parts[..self.count]
     }
 }
 
-/// What `{name}` stands for.
+/// Returns the part that `{name}` stands for.
 const fn part(placeholder: &str, tags: &[Tag], sorted: &[u8; MAX_TAGS]) -> Part {
     if is_placeholder_of(placeholder, "field") {
         return Part::Field;
@@ -88,7 +88,7 @@ const fn part(placeholder: &str, tags: &[Tag], sorted: &[u8; MAX_TAGS]) -> Part 
     panic!("the Carbon path has a placeholder that is neither a tag nor {{field}}");
 }
 
-/// Panics when a name is empty, unsafe or there twice.
+/// Panics if a name is empty, unsafe or duplicate.
 pub(super) const fn check_names(name: &str, tags: &[Tag], fields: &[FieldInfo]) {
     assert!(is_safe(name) && name.as_bytes()[0] != b'#', "the measurement's name is empty or unsafe");
     assert!(tags.len() <= MAX_TAGS, "the measurement has too many tags");
@@ -115,7 +115,7 @@ pub(super) const fn check_names(name: &str, tags: &[Tag], fields: &[FieldInfo]) 
     }
 }
 
-/// Panics unless each key stands in the Carbon path once, and `{field}` where Carbon gets several fields.
+/// Panics unless the Carbon path has each key once, and `{field}` if Carbon gets several fields.
 pub(super) const fn check_path(template: &Template, tags: &[Tag], fields: &[FieldInfo]) {
     let mut of_field = 0;
     let mut of_tags = [0; MAX_TAGS];
@@ -150,7 +150,7 @@ pub(super) const fn check_path(template: &Template, tags: &[Tag], fields: &[Fiel
     assert!(of_field == 1 || in_carbon == 1, "{{field}} is missing in the Carbon path, so two fields would be one");
 }
 
-/// The positions of `tags`, sorted by name.
+/// Returns the indices of `tags`, sorted by name.
 pub(super) const fn sorted(tags: &[Tag]) -> [u8; MAX_TAGS] {
     let mut sorted = [0; MAX_TAGS];
     let mut at = 0;
@@ -166,7 +166,7 @@ pub(super) const fn sorted(tags: &[Tag]) -> [u8; MAX_TAGS] {
     sorted
 }
 
-/// Whether line protocol carries a name as it is: nothing in it is escaped or made safe.
+/// Whether line protocol writes a name unchanged: no character is escaped or replaced.
 const fn is_safe(name: &str) -> bool {
     let bytes = name.as_bytes();
     let mut at = 0;

@@ -1,4 +1,4 @@
-//! InfluxDB's line protocol, written and read: `measurement,tag=value field=5i,other=2.5 1717245000000000000`.
+//! Writes and parses InfluxDB's line protocol: `measurement,tag=value field=5i,other=2.5 1717245000000000000`.
 
 use std::borrow::Cow;
 use std::fmt::Write as _;
@@ -9,24 +9,25 @@ use super::{LONGEST_NAME, Name, Point, Value};
 use crate::text::quote;
 
 impl Point {
-    /// The names of a series, as [`Point::series`] wrote them: a point without fields, at time 0.
+    /// Parses a series as [`Point::series`] wrote it into a point without fields, at time 0.
     ///
     /// # Errors
-    /// When that is no series.
+    /// Fails if the text is not a series.
     pub fn of_series(series: &str) -> Result<Self> {
         Self::of_series_with(series, "")
     }
 
-    /// The same with labels, as [`Point::labels_text`] wrote them.
+    /// Parses a series with labels, as [`Point::labels_text`] wrote them.
     ///
     /// # Errors
-    /// When that is no series, or those are no labels.
+    /// Fails if the texts are not a series and its labels.
     pub fn of_series_with(series: &str, labels: &str) -> Result<Self> {
         ensure!(split_unescaped(series, ' ').is_none(), "{} is more than a series", quote(series));
         Self::from_parts(series, labels, Vec::new(), 0, series)
     }
 
-    /// The point of a series, as [`Point::series`] wrote it, with these labels and fields; `read` is what they were read from.
+    /// Builds a point from a series as [`Point::series`] wrote it, labels and fields; `read` is the parsed text, for
+    /// errors.
     fn from_parts(series: &str, labels: &str, fields: Vec<(Name, Value)>, time: i64, read: &str) -> Result<Self> {
         let (name, tags) = split_unescaped(series, ',').map_or((series, None), |(name, tags)| (name, Some(tags)));
         let measurement = unescape(name, MEASUREMENT_SPECIALS);
@@ -44,7 +45,8 @@ impl Point {
         Ok(point)
     }
 
-    /// Measurement and all tags, keys and labels, in line protocol. Without labels that is the series' name.
+    /// Returns the measurement and all tags, keys and labels, in line protocol; without labels this is the series'
+    /// name.
     pub fn tag_set(&self) -> Cow<'_, str> {
         if !self.has_labels() {
             return Cow::Borrowed(self.series());
@@ -54,7 +56,7 @@ impl Point {
         Cow::Owned(out)
     }
 
-    /// The labels in line protocol: `a=b,c=d`; empty when there are none.
+    /// Returns the labels in line protocol, `a=b,c=d`; empty if there are no labels.
     pub fn labels_text(&self) -> String {
         let mut text = String::new();
         write_pairs(self.labels(), &mut text);
@@ -70,14 +72,14 @@ impl Point {
         }
     }
 
-    /// The point as one line of line protocol, without the line's end. The time is in nanoseconds.
+    /// Returns the point as one line of line protocol, without a newline. The time is in nanoseconds.
     pub fn line(&self) -> String {
         let mut line = String::with_capacity(self.series().len() + 48);
         self.write_line(&mut line);
         line
     }
 
-    /// Appends the line of [`Point::line`].
+    /// Appends the line of [`Point::line`] to `out`.
     pub fn write_line(&self, out: &mut String) {
         self.write_tag_set(out);
         for (at, (name, value)) in self.fields().enumerate() {
@@ -98,7 +100,7 @@ impl Point {
         write_int(self.time(), out);
     }
 
-    /// The point as one JSON object: measurement, tags, fields and time in nanoseconds.
+    /// Returns the point as a JSON object: measurement, tags, fields and time in nanoseconds.
     pub fn json(&self) -> serde_json::Value {
         let fields = self.fields().map(|(name, value)| {
             let value = match value {
@@ -115,11 +117,11 @@ impl Point {
         })
     }
 
-    /// Reads one line of line protocol with a time in nanoseconds. What [`Point::line`] wrote comes back as it was.
+    /// Parses a line of line protocol with a time in nanoseconds. A line of [`Point::line`] gives back the same point.
     ///
     /// # Errors
-    /// When the line has no measurement, field or time, a tag or field twice, or a value that is no number: texts
-    /// and booleans are legal line protocol, but nothing here measures them.
+    /// Fails if the line lacks a measurement, field or time, has a tag or field twice, or has a value that is not a
+    /// number. Texts and booleans are legal line protocol, but no measurement here has them.
     pub fn from_line(line: &str) -> Result<Self> {
         let (key, rest) = split_unescaped(line, ' ').with_context(|| format!("{} has no fields", quote(line)))?;
         let (fields, time) = split_unescaped(rest, ' ').with_context(|| format!("{} has no time", quote(line)))?;
@@ -133,11 +135,11 @@ impl Point {
     }
 }
 
-/// Line protocol escapes these in a measurement, and `=` as well in tags and field names.
+/// Line protocol escapes these characters in a measurement, and `=` as well in tags and field names.
 pub(super) const MEASUREMENT_SPECIALS: &[char] = &[',', ' '];
 pub(super) const TAG_SPECIALS: &[char] = &[',', ' ', '='];
 
-/// Whether a text is safe and stands in line protocol as it is. Most are; a `false` may be one too.
+/// Whether a text is safe and needs no escapes in line protocol. Returns `false` for some such texts too.
 pub(super) fn is_plain(text: &str) -> bool {
     let plain = |byte: u8| byte.is_ascii_graphic() && !matches!(byte, b',' | b'=' | b'\\');
     !text.is_empty() && text.len() <= LONGEST_NAME && text.bytes().all(plain)
@@ -152,14 +154,14 @@ pub(super) fn escape(text: &str, specials: &[char], out: &mut String) {
     while let Some(at) = rest.find(specials) {
         out.push_str(&rest[..at]);
         out.push('\\');
-        // Every special is one byte.
+        // Every special character is one byte.
         out.push_str(&rest[at..=at]);
         rest = &rest[at + 1..];
     }
     out.push_str(rest);
 }
 
-/// `,name=value` for each.
+/// Appends `,name=value` for each pair.
 fn write_pairs<'a>(pairs: impl Iterator<Item = (&'a str, &'a str)>, out: &mut String) {
     for (name, value) in pairs {
         out.push(',');
@@ -188,13 +190,13 @@ fn unescape<'a>(text: &'a str, specials: &[char]) -> Cow<'a, str> {
     Cow::Owned(out)
 }
 
-/// Splits at the first `at` that no backslash precedes.
+/// Splits at the first `at` without a backslash before it.
 fn split_unescaped(text: &str, at: char) -> Option<(&str, &str)> {
     let (end, _) = text.match_indices(at).find(|(end, _)| !text[..*end].ends_with('\\'))?;
     Some((&text[..end], &text[end + at.len_utf8()..]))
 }
 
-/// The `name=value` pairs of a tag set or a field set, unescaped.
+/// Returns the `name=value` pairs of a tag set or field set, unescaped.
 fn pairs(text: Option<&str>) -> Result<Vec<(Cow<'_, str>, Cow<'_, str>)>> {
     let mut pairs = Vec::new();
     let mut rest = text;

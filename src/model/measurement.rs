@@ -1,7 +1,7 @@
-//! What a program declares: measurements, their tags and fields. One declaration serves every sink, roll-up and reader.
+//! Declarations: measurements, their tags and fields. One declaration serves every sink, roll-up and reader.
 //!
-//! A wrong declaration fails the build: [`Measurement::new`] is a `const fn` and panics. A value of the wrong type does not
-//! compile: a [`Field`] knows its type.
+//! A wrong declaration fails the build: [`Measurement::new`] is a `const fn` and panics. A value of the wrong type does
+//! not compile, since a [`Field`] knows its type.
 
 use std::fmt;
 use std::marker::PhantomData;
@@ -9,32 +9,32 @@ use std::marker::PhantomData;
 use super::declaration::{self, MAX_TAGS, Template};
 use super::{Point, Value};
 
-/// What [`Measurement::new`] is given.
+/// The argument of [`Measurement::new`].
 #[derive(Debug)]
 pub struct Declaration {
     /// The measurement's name, the same in every store.
     pub name: &'static str,
     /// One sentence for the operator.
     pub meaning: &'static str,
-    /// The tags, in the order in which a person reads them.
+    /// The tags, in reading order.
     pub tags: &'static [Tag],
     /// The fields.
     pub fields: &'static [FieldInfo],
-    /// The Carbon path of a field: each key tag once as a component `{tag}`, and `{field}` where Carbon gets more than one
-    /// field.
+    /// The Carbon path of a field: each key tag once as a component `{tag}`, and `{field}` if Carbon gets several
+    /// fields.
     pub carbon: &'static str,
     /// The default interval of the programs that send it, in seconds.
     pub every: i64,
 }
 
-/// Declares one kind of point, once, for every sink, roll-up and reader. Made by [`Measurement::new`] alone.
+/// One kind of point, declared once for every sink, roll-up and reader. Only [`Measurement::new`] makes one.
 #[derive(Debug)]
 pub struct Measurement {
     /// The measurement's name, the same in every store.
     pub name: &'static str,
     /// One sentence for the operator.
     pub meaning: &'static str,
-    /// The tags, in the order in which a person reads them.
+    /// The tags, in reading order.
     pub tags: &'static [Tag],
     /// The fields.
     pub fields: &'static [FieldInfo],
@@ -42,9 +42,9 @@ pub struct Measurement {
     pub carbon: &'static str,
     /// The default interval of the programs that send it, in seconds.
     pub every: i64,
-    /// The Carbon path, taken apart.
+    /// The parsed Carbon path.
     pub(super) template: Template,
-    /// The positions of the tags, sorted by name.
+    /// The indices of the tags, sorted by name.
     pub(super) sorted: [u8; MAX_TAGS],
 }
 
@@ -53,17 +53,18 @@ pub struct Measurement {
 pub struct Tag {
     /// The tag's name.
     pub name: &'static str,
-    /// Whether it tells series apart (`true`) or only describes one (`false`).
+    /// Whether it identifies a series (`true`) or only describes one (`false`).
     pub identifies: bool,
 }
 
 impl Tag {
-    /// A tag that identifies a series: points that differ in it belong to different series. It stands in the Carbon path.
+    /// Declares a tag that identifies a series and is part of the Carbon path: points that differ in it belong to
+    /// different series.
     pub const fn key(name: &'static str) -> Self {
         Self { name, identifies: true }
     }
 
-    /// A tag that describes a series: its text may change from point to point, and the newest one holds.
+    /// Declares a tag that describes a series: its text may change from point to point; the newest one counts.
     pub const fn label(name: &'static str) -> Self {
         Self { name, identifies: false }
     }
@@ -74,15 +75,15 @@ impl Tag {
 pub struct FieldInfo {
     /// The field's name.
     pub name: &'static str,
-    /// Its type, the same for ever: InfluxDB drops points whose type differs.
+    /// Its type. It can never change: InfluxDB drops points with another type.
     pub kind: Kind,
-    /// The unit: a base unit (`seconds`, `bytes`, `ratio`) or the plural of what is counted (`jobs`).
+    /// The unit: a base unit (`seconds`, `bytes`, `ratio`) or the plural of the counted things (`jobs`).
     pub unit: &'static str,
-    /// One sentence for the operator, with the source's own name of the number.
+    /// One sentence for the operator, with the source's own name for the number.
     pub meaning: &'static str,
-    /// How values of many slots become one.
+    /// How the values of several slots become one value.
     pub fold: Fold,
-    /// Whether a series that vanished from a complete answer is zero (a count) or unknown (the rest).
+    /// Whether a series that disappeared from a complete answer is zero (a count) or unknown (every other field).
     pub count: bool,
     /// Whether Carbon gets it.
     pub carbon: bool,
@@ -90,7 +91,7 @@ pub struct FieldInfo {
 
 /// The Rust type of a field's values: `i64` or `f64`.
 pub trait FieldType: Into<Value> + sealed::Sealed {
-    /// How a declaration and InfluxDB call it.
+    /// Its name in declarations and in InfluxDB.
     const KIND: Kind;
 }
 
@@ -131,12 +132,12 @@ pub struct Field<T> {
 }
 
 impl<T: FieldType> Field<T> {
-    /// A count: its mean over time, and zero when its series vanished from a complete answer.
+    /// Declares a count: it folds to its mean, and is zero if its series disappeared from a complete answer.
     pub const fn count(name: &'static str, unit: &'static str, meaning: &'static str) -> Self {
         Self::new(name, unit, Fold::Mean, meaning, true)
     }
 
-    /// A number that is unknown when its series is absent.
+    /// Declares a number that is unknown if its series is missing.
     pub const fn gauge(name: &'static str, unit: &'static str, fold: Fold, meaning: &'static str) -> Self {
         Self::new(name, unit, fold, meaning, false)
     }
@@ -145,32 +146,32 @@ impl<T: FieldType> Field<T> {
         Self { info: FieldInfo { name, kind: T::KIND, unit, meaning, fold, count, carbon: true }, of: PhantomData }
     }
 
-    /// The same field, folded in another way.
+    /// Changes the fold.
     #[must_use]
     pub const fn folded(mut self, fold: Fold) -> Self {
         self.info.fold = fold;
         self
     }
 
-    /// The same field, which Carbon does not get.
+    /// Withholds the field from Carbon.
     #[must_use]
     pub const fn without_carbon(mut self) -> Self {
         self.info.carbon = false;
         self
     }
 
-    /// The field without its type, as a measurement lists it.
+    /// Returns the field without its type, for the list of a measurement.
     pub const fn info(&self) -> FieldInfo {
         self.info
     }
 
-    /// A value of this field, for [`Measurement::point`].
+    /// Returns a value of this field, for [`Measurement::point`].
     pub fn of(&self, value: T) -> FieldValue {
         FieldValue { name: self.info.name, value: value.into() }
     }
 }
 
-/// A value with the field that it belongs to; [`Field::of`] makes it.
+/// A value with its field; [`Field::of`] makes one.
 #[derive(Clone, Copy, Debug)]
 pub struct FieldValue {
     pub(super) name: &'static str,
@@ -191,7 +192,7 @@ pub enum Kind {
 pub enum Fold {
     /// The sum of the values.
     Sum,
-    /// Their mean over the slots that the collector covered.
+    /// The mean of the values over the slots that the collector covered.
     Mean,
     /// The newest value.
     Last,
@@ -223,7 +224,7 @@ impl fmt::Display for Kind {
 }
 
 impl Measurement {
-    /// A measurement, checked.
+    /// Checks a declaration and makes the measurement.
     ///
     /// ```
     /// # use gridmon::model::{Declaration, Field, Fold, Measurement, Tag};
@@ -244,7 +245,7 @@ impl Measurement {
     /// assert_eq!(point.series(), "queue,cluster=a,queue=b");
     /// ```
     ///
-    /// A key that is missing in the Carbon path fails the build:
+    /// A Carbon path without one of the keys fails the build:
     ///
     /// ```compile_fail,E0080
     /// # use gridmon::model::{Declaration, Field, Fold, Measurement, Tag};
@@ -259,7 +260,7 @@ impl Measurement {
     /// });
     /// ```
     ///
-    /// So does a label in it:
+    /// So does a Carbon path with a label:
     ///
     /// ```compile_fail,E0080
     /// # use gridmon::model::{Declaration, Field, Fold, Measurement, Tag};
@@ -274,7 +275,7 @@ impl Measurement {
     /// });
     /// ```
     ///
-    /// So do two fields at one Carbon path:
+    /// So do two fields with the same Carbon path:
     ///
     /// ```compile_fail,E0080
     /// # use gridmon::model::{Declaration, Field, Fold, Measurement, Tag};
@@ -291,9 +292,9 @@ impl Measurement {
     /// ```
     ///
     /// # Panics
-    /// When a name is empty, unsafe or there twice; when the Carbon path lacks a key, has one twice, a label or an unknown
-    /// placeholder, or no `{field}` though Carbon gets several fields; when `every` is not positive. In a `static` or a
-    /// `const` that fails the build.
+    /// Panics if a name is empty, unsafe or duplicate; if the Carbon path lacks a key, or has a key twice, a label or
+    /// an unknown placeholder; if it lacks `{field}` though Carbon gets several fields; and if `every` is not positive.
+    /// In a `static` or a `const` a panic fails the build.
     pub const fn new(declared: Declaration) -> Self {
         let Declaration { name, meaning, tags, fields, carbon, every } = declared;
         assert!(every > 0, "the interval is not positive");
@@ -304,29 +305,31 @@ impl Measurement {
         Self { name, meaning, tags, fields, carbon, every, template, sorted }
     }
 
-    /// A point of this measurement at `time` (nanoseconds since 1970, UTC): the tag values in the declared order, and the
-    /// fields that are known. [`validate`](super::validate) drops, by name, a point with the wrong number of tags or a field
-    /// of another measurement.
+    /// Returns a point at `time` (nanoseconds since 1970, UTC) with the tag values in the declared order and the known
+    /// fields.
+    ///
+    /// [`validate`](super::validate) drops, by name, a point with the wrong number of tags or a field of another
+    /// measurement.
     pub fn point<const N: usize>(&'static self, time: i64, tags: [&str; N], fields: &[FieldValue]) -> Point {
         Point::declared(self, time, &tags, fields)
     }
 
-    /// The declaration of the field called `name`.
+    /// Returns the declaration of the field `name`.
     pub fn field(&self, name: &str) -> Option<&FieldInfo> {
         self.fields.iter().find(|field| field.name == name)
     }
 
-    /// The fields that Carbon gets.
+    /// Returns the fields that Carbon gets.
     pub fn carbon_fields(&self) -> impl Iterator<Item = &FieldInfo> {
         self.fields.iter().filter(|field| field.carbon)
     }
 
-    /// Whether any of its tags only describes a series.
+    /// Whether it has labels.
     pub fn has_labels(&self) -> bool {
         self.tags.iter().any(|tag| !tag.identifies)
     }
 
-    /// Whether a series that vanished from a complete answer is zero.
+    /// Whether it has counts: fields that are zero if their series disappeared from a complete answer.
     pub fn has_counts(&self) -> bool {
         self.fields.iter().any(|field| field.count)
     }

@@ -1,20 +1,20 @@
-//! The one thing that travels, a [`Point`], and the [`Measurement`] that declares it. Pure: no IO, no clock.
+//! The data model: a [`Point`], and the [`Measurement`] that declares it. Pure: no IO, no clock.
 //!
 //! | file | holds |
 //! |---|---|
-//! | measurement.rs | `Measurement`, `Tag`, `Field`: what a program declares |
-//! | declaration.rs | its checks, which run while the crate is built |
+//! | measurement.rs | `Measurement`, `Tag`, `Field`: declarations |
+//! | declaration.rs | their checks at compile time |
 //! | point.rs | `Point`: one observation; `validate`: which points every sink can take |
-//! | name.rs | names from outside made safe, the only place |
-//! | order.rs | sorting by long names that begin alike |
-//! | value.rs | `Value`: a whole or a real number |
-//! | line.rs | InfluxDB's line protocol, written and read |
+//! | name.rs | makes names from outside safe, the only place |
+//! | order.rs | sorts by long names with common prefixes |
+//! | value.rs | `Value`: an integer or a floating-point number |
+//! | line.rs | writes and parses InfluxDB's line protocol |
 //! | carbon_path.rs | Carbon paths, from points and back to numbers |
-//! | catalog.rs | `Catalog`: all measurements that a build knows |
-//! | collected.rs | `Collected`: the points of a run, and what it saw whole |
+//! | catalog.rs | `Catalog`: all measurements of a build |
+//! | collected.rs | `Collected`: the points of a run, and the measurements that are complete |
 //! | tier.rs | raw, hourly and daily points |
-//! | window.rs | a half-open time |
-//! | time.rs, graphite_time.rs | times as people, programs and Graphite write them |
+//! | window.rs | a half-open time range |
+//! | time.rs, graphite_time.rs | parse and format times |
 
 pub mod carbon_path;
 pub mod catalog;

@@ -1,18 +1,18 @@
-//! Names from outside, made safe. This is the only place where text from outside becomes part of a name: [`safe_text`]
-//! makes it fit for line protocol and every store keyed by tags; [`carbon_component`] goes further, down to what Carbon's
-//! file tree and graphite-web's target language can both carry.
+//! Makes names from outside safe. Only here does text from outside become part of a name: [`safe_text`] makes it fit
+//! for line protocol and every store keyed by tags; [`carbon_component`] also for Carbon's file tree and graphite-web's
+//! target language.
 
 use std::borrow::Cow;
 
-/// The longest a tag value or a component of a Carbon path gets, in bytes. Carbon turns a component into a
-/// file name, and one beyond 255 bytes, ending included, vanishes without a word.
+/// The longest tag value or component of a Carbon path, in bytes. Carbon makes a component into a file name, and loses
+/// one beyond 255 bytes, ending included, without an error.
 pub const LONGEST_NAME: usize = 200;
 
-/// A name from a declaration (borrowed) or from a line that was read (owned).
+/// A name from a declaration (borrowed) or from a parsed line (owned).
 pub type Name = Cow<'static, str>;
 
-/// Text from outside as a tag value: never empty, at most [`LONGEST_NAME`] bytes, without control characters and
-/// without backslashes, which line protocol has no way to write at the end of a name.
+/// Returns text from outside as a tag value: not empty, at most [`LONGEST_NAME`] bytes, without control characters and
+/// without backslashes, which line protocol cannot write at the end of a name.
 pub fn safe_text(text: &str) -> Cow<'_, str> {
     let unsafe_char = |c: char| c.is_control() || c == '\\' || c == '\u{2028}' || c == '\u{2029}';
     let cut = text.floor_char_boundary(LONGEST_NAME);
@@ -25,9 +25,9 @@ pub fn safe_text(text: &str) -> Cow<'_, str> {
     }
 }
 
-/// Text from outside as one component of a Carbon path: [`safe_text`] with everything but ASCII letters, digits
-/// and `- _ @ : +` turned into `_`. Dots would split it, `/` makes a folder, `;` starts tags, and graphite-web
-/// cannot render spaces, quotes, brackets, commas or bars.
+/// Returns text from outside as one component of a Carbon path: [`safe_text`] with `_` for every character but ASCII
+/// letters, digits and `- _ @ : +`. A dot would split the component, `/` makes a directory, `;` starts tags, and
+/// graphite-web cannot render spaces, quotes, brackets, commas or bars.
 pub fn carbon_component(text: &str) -> Cow<'_, str> {
     match safe_text(text) {
         Cow::Borrowed(safe) if safe.chars().all(fits) => Cow::Borrowed(safe),
@@ -35,7 +35,7 @@ pub fn carbon_component(text: &str) -> Cow<'_, str> {
     }
 }
 
-/// Appends the component of a name that is safe text already, as the names of a point are.
+/// Appends the component of a name that is already safe text, like the names of a point.
 pub(super) fn push_component(safe: &str, path: &mut String) {
     if safe.bytes().all(|byte| FITS[usize::from(byte)]) {
         path.push_str(safe);
@@ -44,12 +44,12 @@ pub(super) fn push_component(safe: &str, path: &mut String) {
     }
 }
 
-/// Whether a component of a Carbon path can have this character.
+/// Whether a character is allowed in a component of a Carbon path.
 const fn fits(c: char) -> bool {
     c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '@' | ':' | '+')
 }
 
-/// The same of each byte.
+/// [`fits`] for each byte.
 static FITS: [bool; 256] = {
     let mut all = [false; 256];
     let mut byte = 0;
@@ -60,7 +60,7 @@ static FITS: [bool; 256] = {
     all
 };
 
-/// A line that begins with `#` is a comment, and line protocol has no way to write it otherwise.
+/// A line that begins with `#` is a comment, and line protocol cannot escape the `#`.
 pub(super) fn safe_measurement(name: Name) -> Name {
     match safe_name(name) {
         name if name.starts_with('#') => Cow::Owned(name.replacen('#', "_", 1)),

@@ -1,13 +1,13 @@
-//! Sorting by long names that begin alike, as series and Carbon paths do: eight bytes at a time, behind what a group of
-//! names has in common. Comparing whole names costs three times as much.
+//! Sorts by long names with common prefixes, as series and Carbon paths are. Compares eight bytes at a time, after the
+//! common prefix of a group of names; comparing whole names takes three times as long.
 
-/// Up to this many names are compared as they are.
+/// Up to this many names are compared whole.
 const FEW: usize = 16;
 
-/// A list with this many places at most where it is out of order is sorted as it is, which is fast then.
+/// A list with at most this many places out of order is compared whole, which is fast for such a list.
 const ALMOST: usize = 16;
 
-/// Sorts by name, then by `later`. Stable. Returns whether two names are equal.
+/// Sorts by name, then by `later`; the sort is stable. Returns whether two names are equal.
 pub fn sort_by_name<T, L: Ord>(list: &mut [T], name: impl Fn(&T) -> &str, later: impl Fn(&T) -> L) -> bool {
     let by_both = |a: &T, b: &T| name(a).cmp(name(b)).then_with(|| later(a).cmp(&later(b)));
     let (mut wrong, mut has_equal) = (0, false);
@@ -34,7 +34,7 @@ pub fn sort_by_name<T, L: Ord>(list: &mut [T], name: impl Fn(&T) -> &str, later:
     has_equal
 }
 
-/// Puts each member where `order` wants it: in its first place the one at `order[0].1`.
+/// Reorders `list` so that the member at `order[i].1` comes to place `i`.
 fn arrange<T>(list: &mut [T], order: &mut [(u64, usize)]) {
     for first in 0..list.len() {
         let mut to = first;
@@ -49,8 +49,8 @@ fn arrange<T>(list: &mut [T], order: &mut [(u64, usize)]) {
     }
 }
 
-/// Sorts positions of names that are equal in the first `from` bytes; the number beside each is for this function. Returns
-/// whether two names are equal.
+/// Sorts the indices of names that are equal in the first `from` bytes; the other number of each pair is scratch space.
+/// Returns whether two names are equal.
 fn sort(names: &[&[u8]], group: &mut [(u64, usize)], from: usize) -> bool {
     let rest = |at: usize| names[at].get(from..).unwrap_or_default();
     if group.len() <= FEW {
@@ -73,7 +73,7 @@ fn sort(names: &[&[u8]], group: &mut [(u64, usize)], from: usize) -> bool {
     group.sort_unstable();
     let mut has_equal = false;
     for group in group.chunk_by_mut(|a, b| a.0 == b.0).filter(|group| group.len() > 1) {
-        // Names have no zero byte: those that end here are equal, and in order.
+        // Names have no zero byte, so names that end here are equal, and already in order.
         has_equal |= group[0].0 & 0xff == 0 || sort(names, group, from + common + 8);
     }
     has_equal

@@ -1,4 +1,4 @@
-//! One observation, and which points every sink can take.
+//! Points, and the checks that make them fit for every sink.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -8,17 +8,17 @@ use super::name::{safe_measurement, safe_name};
 use super::order::sort_by_name;
 use super::{FieldValue, Kind, Measurement, Name, Value, safe_text};
 
-/// One observation: measurement, tags, fields and time. Its tags and fields are sorted by name and its texts
-/// are safe, so that two points with the same content are equal and line protocol gives back what it was given.
+/// One observation: measurement, tags, fields and time. Tags and fields are sorted by name and texts are safe, so
+/// points with the same content are equal, and line protocol gives back the same point.
 ///
-/// The name of its series, measurement and keys in line protocol, is written once, when the point is made; all other names
-/// are places in that text or behind it.
+/// The name of its series, measurement and keys in line protocol, is written once, when the point is made. All other
+/// names are spans of that text or of the text after it.
 #[derive(Clone)]
 pub struct Point {
     declaration: Option<&'static Measurement>,
-    /// The series' name, and behind it, as they are, the labels and what the series' name has escaped.
+    /// The series' name, followed by the unescaped labels and the names that the series' name has escaped.
     text: String,
-    /// Where the series' name ends.
+    /// The end of the series' name.
     series_end: u32,
     measurement: Span,
     tags: Vec<TagSpan>,
@@ -26,7 +26,7 @@ pub struct Point {
     time: i64,
 }
 
-/// A place in the text of a point.
+/// A span of a point's text.
 #[derive(Clone, Copy, Default)]
 struct Span(u32, u32);
 
@@ -43,17 +43,17 @@ struct TagSpan {
     is_label: bool,
 }
 
-/// A tag on its way into a point: name, value, whether it is a label.
+/// A tag for a new point: name, value, whether it is a label.
 type Given<'a> = (&'a str, &'a str, bool);
 
-/// Appends a text as it is.
+/// Appends a text unchanged.
 fn put_raw(text: &mut String, raw: &str) -> Span {
     let begin = text.len() as u32;
     text.push_str(raw);
     Span(begin, text.len() as u32)
 }
 
-/// Appends a text as line protocol writes it; `None` when that is not the text as it is.
+/// Appends a text in line protocol; returns `None` if that changes the text.
 fn put_escaped(text: &mut String, raw: &str, specials: &[char]) -> Option<Span> {
     if is_plain(raw) {
         return Some(put_raw(text, raw));
@@ -64,8 +64,8 @@ fn put_escaped(text: &mut String, raw: &str, specials: &[char]) -> Option<Span> 
 }
 
 impl Point {
-    /// A point with its texts made safe and its tags and fields sorted by name; all its tags are keys. Of two values for one
-    /// name the first stays.
+    /// Returns a point with safe texts and with tags and fields sorted by name; all tags are keys. Of two values for
+    /// one name the first one stays.
     pub fn new<'a>(
         measurement: Name,
         tags: impl IntoIterator<Item = (Name, &'a str)>,
@@ -75,7 +75,7 @@ impl Point {
         Self::with_labels(measurement, tags, [], fields, time)
     }
 
-    /// The same with tags that only describe the series.
+    /// Returns such a point with labels, tags that only describe the series.
     pub(super) fn with_labels<'a>(
         measurement: Name,
         keys: impl IntoIterator<Item = (Name, &'a str)>,
@@ -97,8 +97,8 @@ impl Point {
         point
     }
 
-    /// A point of a declared measurement: the tag values in the declared order. A point with too many tags has one without a
-    /// declaration, so that [`Point::fault`] finds it.
+    /// Returns a point of a declared measurement, with the tag values in the declared order. Too many tags become one
+    /// without a declaration, which [`Point::fault`] finds.
     pub(super) fn declared(
         declaration: &'static Measurement,
         time: i64,
@@ -140,7 +140,7 @@ impl Point {
         }
     }
 
-    /// Writes the names of a point: safe texts, sorted by name, `count` of them.
+    /// Writes the names of a point: `count` safe texts, sorted by name.
     fn write_names<'a>(&mut self, measurement: &str, count: usize, given: impl Fn(usize) -> Given<'a>) {
         let mut text = String::with_capacity(96);
         let mut tags = Vec::with_capacity(count);
@@ -174,14 +174,14 @@ impl Point {
         self.text = text;
     }
 
-    /// A point of the same series with the same labels.
+    /// Returns a point of the same series with the same labels.
     pub fn at(&self, time: i64, fields: impl IntoIterator<Item = (Name, Value)>) -> Self {
         let fields = Self::new("_".into(), [], fields, time).fields;
         Self { fields, time, ..self.clone() }
     }
 
-    /// Notes the declaration of the point's measurement: its labels are no part of the series' name. Other tags, declared or
-    /// not, are keys. A point that has a declaration keeps it.
+    /// Sets the declaration of the point's measurement, which removes the labels from the series' name. Other tags,
+    /// declared or not, are keys. Does nothing if the point has a declaration.
     pub(super) fn set_declaration(&mut self, declaration: &'static Measurement) {
         if self.declaration.is_some() {
             return;
@@ -199,43 +199,44 @@ impl Point {
         });
     }
 
-    /// The declaration of its measurement; `None` for a point that was read and has not met it.
+    /// Returns the declaration of its measurement; `None` for a parsed point before
+    /// [`Catalog::declare`](super::Catalog::declare).
     pub fn declaration(&self) -> Option<&'static Measurement> {
         self.declaration
     }
 
-    /// The name of its measurement.
+    /// Returns the name of its measurement.
     pub fn measurement(&self) -> &str {
         self.measurement.of(&self.text)
     }
 
-    /// The name of its series, which stays the same from point to point: measurement and keys in line protocol.
+    /// Returns the name of its series, the same for all its points: measurement and keys in line protocol.
     pub fn series(&self) -> &str {
         &self.text[..self.series_end as usize]
     }
 
-    /// Its tags, keys and labels, sorted by name, none empty.
+    /// Returns its tags, keys and labels, sorted by name; all have a value.
     pub fn tags(&self) -> impl Iterator<Item = (&str, &str)> {
         self.tags.iter().map(|tag| (tag.name.of(&self.text), tag.value.of(&self.text)))
     }
 
-    /// The tags that describe its series, sorted by name.
+    /// Returns its labels, sorted by name.
     pub fn labels(&self) -> impl Iterator<Item = (&str, &str)> {
         let labels = self.tags.iter().filter(|tag| tag.is_label);
         labels.map(|tag| (tag.name.of(&self.text), tag.value.of(&self.text)))
     }
 
-    /// Whether any tag describes its series.
+    /// Whether it has labels.
     pub fn has_labels(&self) -> bool {
         self.tags.iter().any(|tag| tag.is_label)
     }
 
-    /// The value of one tag.
+    /// Returns the value of one tag.
     pub fn tag(&self, name: &str) -> Option<&str> {
         self.tags().find(|tag| tag.0 == name).map(|tag| tag.1)
     }
 
-    /// The value of the tag called `name`, which mostly is the one at `at`.
+    /// Returns the value of the tag `name`, which is usually the one at index `at`.
     pub(super) fn tag_at(&self, at: usize, name: &str) -> Option<&str> {
         match self.tags.get(at) {
             Some(tag) if tag.name.of(&self.text) == name => Some(tag.value.of(&self.text)),
@@ -243,17 +244,17 @@ impl Point {
         }
     }
 
-    /// Its fields, sorted by name.
+    /// Returns its fields, sorted by name.
     pub fn fields(&self) -> impl Iterator<Item = (&str, Value)> {
         self.fields.iter().map(|(name, value)| (name.as_ref(), *value))
     }
 
-    /// Its time in nanoseconds since 1970, UTC.
+    /// Returns its time, in nanoseconds since 1970, UTC.
     pub fn time(&self) -> i64 {
         self.time
     }
 
-    /// Why no sink can take this point, or why it is not what its measurement declares; `None` for a good one.
+    /// Returns why no sink can take this point, or how it differs from its declaration; `None` for a good point.
     pub fn fault(&self) -> Option<String> {
         if self.fields.is_empty() {
             return Some("it has no field".into());
@@ -281,7 +282,7 @@ impl Point {
     }
 }
 
-/// Points are equal when a sink cannot tell them apart, whether or not they have met their declaration.
+/// Points are equal if a sink cannot tell them apart; their declarations are not compared.
 impl PartialEq for Point {
     fn eq(&self, other: &Self) -> bool {
         self.time == other.time
@@ -291,29 +292,29 @@ impl PartialEq for Point {
     }
 }
 
-/// A point as its line.
+/// Formats a point as its line.
 impl fmt::Debug for Point {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         out.write_str(&self.line())
     }
 }
 
-/// A point that no sink can take, or that says again what an earlier one said: dropped, by name.
+/// A dropped point: no sink can take it, or it repeats an earlier point.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Dropped {
     /// The series or the Carbon path.
     pub name: String,
-    /// Why, in words that follow "dropped NAME: ".
+    /// The reason, to follow "dropped NAME: ".
     pub why: String,
 }
 
-/// Sorts points by series and time. The sort is stable: of two points of one row the one that came first stays first.
+/// Sorts points by series and time. The sort is stable: points of one row keep their order.
 pub fn sort(points: &mut [Point]) {
     sort_by_name(points, Point::series, Point::time);
 }
 
-/// The points that every sink can be given, sorted by series and time, and those that none can: faulty values, points that
-/// are not what their measurement declares, and the second of two points that would be one row (same series, same time).
+/// Returns the points that every sink can take, sorted by series and time, and the dropped ones: points with faulty
+/// values, points that differ from their declaration, and the second of two points of one row (same series, same time).
 pub fn validate(mut points: Vec<Point>) -> (Vec<Point>, Vec<Dropped>) {
     sort(&mut points);
     let mut dropped = Vec::new();

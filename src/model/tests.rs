@@ -134,7 +134,7 @@ fn labels_stand_beside_the_series() {
     assert_eq!(point.tag_set(), r"queue,queue=q\ 1,state=on\=line,status=idle,tier=T2");
     assert_eq!(point.tag("state"), Some("on=line"));
 
-    // A point that is read meets its declaration afterwards.
+    // A parsed point gets its declaration later.
     let mut read = Point::from_line(&point.line()).unwrap();
     assert_eq!((read.series(), read.labels().count()), (read.tag_set().as_ref(), 0));
     assert_eq!(read, point);
@@ -143,7 +143,7 @@ fn labels_stand_beside_the_series() {
     let stored = Point::of_series_with(point.series(), &point.labels_text()).unwrap();
     assert_eq!((stored.series(), stored.tag_set()), (point.series(), point.tag_set()));
 
-    // A newer version has one tag more, an older one has one less: tags that are no declared labels are keys.
+    // A newer version has one more tag, an older one has one less: tags without a declared label are keys.
     let mut newer = Point::from_line("queue,new=1,queue=q,tier=T2 jobs=5i 7").unwrap();
     catalog.declare(&mut newer);
     assert_eq!((newer.series(), newer.labels_text().as_str()), ("queue,new=1,queue=q", "tier=T2"));
@@ -200,7 +200,7 @@ proptest! {
         prop_assert!(!component.is_empty() && component.len() <= LONGEST_NAME);
         prop_assert!(component.chars().all(|c| c.is_ascii_alphanumeric() || "-_@:+".contains(c)));
         prop_assert_eq!(carbon_component(&component), component.as_str());
-        // What was made safe for line protocol first gets the same path: points come back from the spool.
+        // Text made safe for line protocol gets the same path, since points come back from the spool.
         prop_assert_eq!(carbon_component(&tag), component.as_str());
     }
 

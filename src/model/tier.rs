@@ -1,26 +1,26 @@
-//! How far points are folded: raw, hourly, daily.
+//! The tiers of points: raw, hourly, daily.
 
 use std::fmt;
 use std::str::FromStr;
 
 use anyhow::{Context, Result};
 
-/// How far points are folded.
+/// A tier of points.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Tier {
     /// As collected.
     Raw,
-    /// Over hours.
+    /// Folded over hours.
     Hour,
-    /// Over days.
+    /// Folded over days.
     Day,
 }
 
 impl Tier {
-    /// All of them, the finest first.
+    /// All tiers, the finest first.
     pub const ALL: [Self; 3] = [Self::Raw, Self::Hour, Self::Day];
 
-    /// Its name in batches, in exports and in InfluxDB: `raw`, `1h`, `1d`.
+    /// Returns its name in batches, exports and InfluxDB: `raw`, `1h`, `1d`.
     pub fn name(self) -> &'static str {
         match self {
             Self::Raw => "raw",
@@ -29,7 +29,7 @@ impl Tier {
         }
     }
 
-    /// The time between two of its points, in seconds. Of raw ones the shortest that a program has.
+    /// Returns the time between two of its points, in seconds; for raw points the shortest interval of any program.
     pub fn step_seconds(self) -> i64 {
         match self {
             Self::Raw => 60,

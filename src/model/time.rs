@@ -1,22 +1,22 @@
-//! Times as people and programs write them; all of them are UTC.
+//! Parses and formats times; all are UTC.
 
 use anyhow::{Result, anyhow, ensure};
 use jiff::Timestamp;
 use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
 
-/// Nanoseconds in a second; the time of a point is in nanoseconds.
+/// Nanoseconds in a second; points have their time in nanoseconds.
 pub const SECOND: i64 = 1_000_000_000;
 
-/// A time in words, to the minute: `2024-06-01 12:30 UTC`.
+/// Formats a time to the minute: `2024-06-01 12:30 UTC`.
 pub fn utc(seconds: i64) -> String {
     Timestamp::from_second(seconds).unwrap_or_default().strftime("%Y-%m-%d %H:%M UTC").to_string()
 }
 
-/// A time as people and programs write it, in unix seconds.
+/// Parses unix seconds, RFC 3339, or `YYYY-mm-dd HH:MM:SS` in UTC; returns unix seconds.
 ///
 /// # Errors
-/// When it is no time from 1970 to 2262.
+/// Fails if the text is not a time from 1970 to 2262.
 pub fn parse_time(text: &str) -> Result<i64> {
     let seconds = if let Ok(seconds) = text.parse::<i64>() {
         seconds
@@ -30,7 +30,7 @@ pub fn parse_time(text: &str) -> Result<i64> {
             .timestamp()
             .as_second()
     };
-    // The times of points are nanoseconds in 64 bits.
+    // Points have their time in nanoseconds, in 64 bits.
     ensure!((0..i64::MAX / SECOND).contains(&seconds), "give a time from 1970 to 2262");
     Ok(seconds)
 }

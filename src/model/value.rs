@@ -5,14 +5,14 @@ use std::fmt;
 /// The value of a field.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Value {
-    /// A whole number; `5i` in line protocol.
+    /// An integer; `5i` in line protocol.
     Int(i64),
-    /// A real number; `5.0` in line protocol. NaN and infinities make the point faulty.
+    /// A floating-point number; `5.0` in line protocol. NaN and infinities make the point faulty.
     Float(f64),
 }
 
 impl Value {
-    /// As a real number: beyond 2⁵³ the nearest one, as Carbon and every plot have it.
+    /// Returns the value as a floating-point number, beyond 2⁵³ the nearest one, as Carbon and every plot use it.
     pub fn as_f64(self) -> f64 {
         match self {
             Self::Int(value) => value as f64,
@@ -43,7 +43,7 @@ impl serde::Serialize for Value {
 }
 
 impl fmt::Display for Value {
-    /// The shortest text that reads back as the same number: `5`, `0.25`, `1e300`.
+    /// Writes the shortest text that parses to the same number: `5`, `0.25`, `1e300`.
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Int(value) => value.fmt(out),

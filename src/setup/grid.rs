@@ -39,16 +39,16 @@ pub const SECTION: Section = Section::new(
 )
 .owning(&["collect-grid"]);
 
-/// `[grid]`: what the points are filed under, and how a run behaves.
+/// `[grid]`: the grid's name, and the timing of a run.
 #[derive(Debug)]
 pub struct Grid {
-    /// The grid's name, the `G` of `grids.G.…`; the first label of this host's name by default.
+    /// The grid's name, the `G` of `grids.G.…`; by default the first label of this host's name.
     pub name: String,
-    /// A run ends after this many seconds at the latest, sources 15 s earlier; 50 by default.
+    /// The deadline of a run, in seconds; sources end 15 s earlier. 50 by default.
     pub deadline_seconds: u64,
-    /// The seconds between two runs, to which times of points are rounded down; 60 by default.
+    /// The interval between two runs, in seconds; times of points are rounded down to it. 60 by default.
     pub interval_seconds: u64,
-    /// Whether `util.live_hosts.G.HOST` is sent for each live virtual machine: `send` or `skip` (default). It makes a
+    /// Whether to send `util.live_hosts.G.HOST` for each live virtual machine: `send` or `skip` (default). It creates a
     /// new Graphite metric for every machine that ever ran.
     pub live_hosts: bool,
 }
@@ -57,7 +57,7 @@ impl Grid {
     /// Reads `[grid]`.
     ///
     /// # Errors
-    /// When a value is not what its key asks for.
+    /// Fails if a value is not of its key's kind.
     pub fn read(values: &Values) -> Result<Self> {
         let host = host_name();
         Ok(Self {

@@ -1,4 +1,4 @@
-//! The only place where the parts meet: all sections of config.cfg, all measurements, all sinks and stores.
+//! Combines the parts: all sections of config.cfg, all measurements, all sinks and stores. No other module does.
 
 use std::path::{Path, PathBuf};
 
@@ -37,16 +37,16 @@ pub fn load(path: Option<&Path>, program: &Program) -> Result<(Config, Setup)> {
     Ok((config, setup))
 }
 
-/// Everything that config.cfg says, with defaults where it says nothing.
+/// All settings of config.cfg, with defaults for the missing ones.
 #[derive(Debug)]
 pub struct Config {
-    /// The file; `None` when there is none and all is default.
+    /// The file; `None` if there is no file and every setting is a default.
     pub path: Option<PathBuf>,
     /// `[grid]`.
     pub grid: Grid,
-    /// `[htcondor]` and `[job_types]`; `None` when the file names Cloud Scheduler alone.
+    /// `[htcondor]` and `[job_types]`; `None` if the file names only Cloud Scheduler.
     pub htcondor: Option<htcondor::Config>,
-    /// `[cloud_scheduler]`; `None` when the file names HTCondor alone.
+    /// `[cloud_scheduler]`; `None` if the file names only HTCondor.
     pub cloud_scheduler: Option<cloud_scheduler::Config>,
     /// `[carbon]`; `None` unless it names a host.
     pub carbon: Option<carbon::Config>,
@@ -63,19 +63,19 @@ pub struct Config {
 }
 
 impl Config {
-    /// Reads the first of `path`, `./config.cfg` and `/etc/gridmon/config.cfg`; the defaults when there is none.
+    /// Reads the first of `path`, `./config.cfg` and `/etc/gridmon/config.cfg`; uses the defaults if no file exists.
     ///
     /// # Errors
-    /// When `path` is given and cannot be read, when the file is open to the wrong people, and for every mistake in it,
-    /// with the line and the nearest name that would be right.
+    /// Fails if `path` is given and cannot be read, if the wrong users can access the file, and for every mistake in
+    /// it, with the line and the nearest valid name.
     pub fn load(path: Option<&Path>) -> Result<Self> {
         Self::read(&config::open(path, SECTIONS)?)
     }
 
-    /// Reads the text of a config.cfg called `name`; also tells whether a secret is written in it.
+    /// Parses the text of a config.cfg called `name`; also returns whether the text contains a secret.
     ///
     /// # Errors
-    /// For every mistake in it, as [`Config::load`].
+    /// Fails for every mistake in the text, as [`Config::load`].
     pub fn parse(text: &str, name: &str) -> Result<(Self, bool)> {
         let sections = Sections::read(text, name, SECTIONS)?;
         Ok((Self::read(&sections)?, sections.holds_secrets()))
@@ -87,7 +87,7 @@ impl Config {
         let rules = htcondor::Rules::read(&sections.values(&htcondor::rules::SECTION))?;
         let htcondor = htcondor::Config::read(&sections.values(&htcondor::SECTION), rules)?;
         let clouds = cloud_scheduler::Config::read(&sections.values(&cloud_scheduler::SECTION))?;
-        // A file that names one of the two sources means that one; one that names neither means both.
+        // A file with only one of the two sources selects that one; a file with neither selects both.
         let has = |section| sections.contains(section);
         let neither = !has(&htcondor::SECTION) && !has(&cloud_scheduler::SECTION);
         Ok(Self {
@@ -104,7 +104,7 @@ impl Config {
         })
     }
 
-    /// The parts that a program's frame needs.
+    /// Returns the parts that a program's frame needs.
     fn setup(&self, timing: Timing) -> Setup {
         let (carbon, embedded) = (self.carbon.clone(), self.embedded.clone());
         Setup {
@@ -203,7 +203,7 @@ mod tests {
     fn values_come_from_the_file_the_environment_and_other_files() {
         let text = "\u{feff}# comment\r\n; comment\r\n[grid]\r\n name : b#2 \r\n[carbon]\nhost = ${PATH}\n";
         let path = std::env::var("PATH").unwrap();
-        // A search path is no host, but the error shows that it was read.
+        // A search path is not a host, but the error shows that it was read.
         assert!(error(text).starts_with("c.cfg line 6: [carbon] host: "), "{path}");
         let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("LICENSE");
         let (config, _) = Config::parse(&format!("[grid]\nname = file:{}", file.display()), "c.cfg").unwrap();
@@ -247,7 +247,7 @@ mod tests {
         assert_eq!(format!("{:?}", Secret("hunter2".into())), "***");
     }
 
-    /// The test of features: `cargo test --no-default-features --lib setup` runs it in the smallest build.
+    /// Tests the features: `cargo test --no-default-features --lib setup` runs it in the smallest build.
     #[test]
     fn every_build_accepts_every_valid_file() {
         for text in [
@@ -283,7 +283,7 @@ mod tests {
         assert_eq!(timing(both, "collect-grid"), (Some(20), None));
         assert_eq!(timing(both, "collect-panda"), (Some(120), Some(600)));
         assert_eq!(timing(both, "write-datadisk"), (Some(120), Some(600)));
-        // Without the keys a program has its own times, and so has one that no section owns.
+        // Without the keys a program has its default times, and so does a program that no section owns.
         assert_eq!(timing("[grid]\n", "collect-grid"), (None, None));
         assert_eq!(timing(both, "cloud-monitor"), (None, None));
     }

@@ -4,7 +4,7 @@ use super::CATALOG;
 use crate::monitors::grid;
 use crate::view::page::Page;
 
-/// The pages in their order: those that are declared, then one for each measurement that no declared page shows.
+/// Returns the pages in order: the declared ones, then one for each measurement that no declared page shows.
 pub fn pages() -> Vec<Page> {
     Page::all(&[&grid::page::GRIDS], CATALOG.measurements())
 }

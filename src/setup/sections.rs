@@ -1,4 +1,4 @@
-//! Every section of config.cfg, and which program uses which.
+//! All sections of config.cfg, and the programs that use them.
 
 use anyhow::Result;
 
@@ -10,8 +10,8 @@ use crate::sinks::graphite::{carbon, render};
 use crate::sources::{cloud_scheduler, htcondor};
 use crate::{dashboard, spool};
 
-/// Every section, in the order of config.cfg.example. Declarations are data and need no dependency, so that every build
-/// accepts every valid file, whatever it was built without.
+/// Every section, in the order of config.cfg.example. Declarations are data without dependencies, so a build accepts
+/// every valid file, whatever its features.
 pub const SECTIONS: &[&Section] = &[
     &grid::SECTION,
     &htcondor::SECTION,
@@ -29,7 +29,7 @@ pub const SECTIONS: &[&Section] = &[
     &CREDENTIALS_ADCMON,
 ];
 
-/// Every program with the sections that it uses.
+/// Every program, with the sections that it uses.
 pub const READERS: &[(&str, &[&Section])] = &[
     (
         "collect-grid",
@@ -66,19 +66,19 @@ const CREDENTIALS_ADCMON: Section =
 
 const OF_QMONIT: &str = "They are those of QMonit's config.cfg, whatever they are.";
 
-/// What the config says about when a program runs.
+/// The timing of a program in the config.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Timing {
-    /// The seconds that a run may take at most; `None` for the program's own.
+    /// The deadline of a run, in seconds; `None` for the program's default.
     pub deadline_seconds: Option<u64>,
-    /// The seconds between two runs; `None` for the program's own.
+    /// The interval between two runs, in seconds; `None` for the program's default.
     pub interval_seconds: Option<i64>,
 }
 
 /// Reads the deadline and interval of a program from the section that owns it.
 ///
 /// # Errors
-/// If a value is not of its kind.
+/// Fails if a value is not of its key's kind.
 pub(super) fn timing(sections: &Sections, declared: &[&'static Section], program: &str) -> Result<Timing> {
     let Some(owner) = declared.iter().find(|section| section.programs.contains(&program)) else {
         return Ok(Timing::default());

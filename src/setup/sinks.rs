@@ -1,4 +1,4 @@
-//! Which sinks the config selects.
+//! The sinks that the config selects.
 
 use std::path::{Path, PathBuf};
 
@@ -7,8 +7,8 @@ use crate::sinks::Sink;
 use crate::sinks::embedded::{self, Embedded};
 use crate::sinks::graphite::carbon::{self, Carbon};
 
-/// The sinks that points go to: those that the config selects, and where it selects none the embedded store, which lies in
-/// the `state` directory unless the config says otherwise.
+/// Returns the sinks that the config selects; if it selects none, the embedded store, which lies in the `state`
+/// directory unless the config names a path.
 pub fn sinks(config: &Config, state: &Path) -> Vec<Box<dyn Sink>> {
     selected(config.carbon.as_ref(), &config.embedded, state)
 }
@@ -28,7 +28,7 @@ pub(super) fn selected(
     sinks
 }
 
-/// Where the embedded store is.
+/// Returns the path of the embedded store.
 pub fn store_path(config: &Config, state: &Path) -> PathBuf {
     path_of(&config.embedded, state)
 }
@@ -37,7 +37,7 @@ fn path_of(embedded: &embedded::Config, state: &Path) -> PathBuf {
     embedded.path.clone().unwrap_or_else(|| state.join("gridmon.db"))
 }
 
-/// Which role goes where, for `--check`.
+/// Returns which role goes where, for `--check`.
 pub fn roles(config: &Config) -> String {
     let points = match (&config.carbon, &config.embedded.path) {
         (Some(_), None) => "points go to carbon",

@@ -1,4 +1,4 @@
-//! Which store the config lets readers read.
+//! The store that the config selects for readers.
 
 use anyhow::{Context, Result, bail, ensure};
 
@@ -10,10 +10,10 @@ use crate::query::Read;
 use crate::sinks::embedded::EmbeddedReader;
 use crate::sinks::graphite::read::GraphiteReader;
 
-/// The store that the dashboard reads: graphite-web when the config names its address, else the embedded store.
+/// Returns the dashboard's store: graphite-web if the config names its address, else the embedded store.
 ///
 /// # Errors
-/// When the config asks for a graphite-web that it does not name, or that this build cannot ask.
+/// Fails if the config selects a graphite-web without an address, or if this build has no client for it.
 pub fn reader(config: &Config) -> Result<Box<dyn Read>> {
     let asked = config.dashboard.read;
     ensure!(http::AVAILABLE || asked != Source::Graphite, "[dashboard] read = graphite: this build has no HTTP");

@@ -1,4 +1,4 @@
-//! The systems that are written, one file each. A sink takes points and knows no source.
+//! The systems that points are written to, one file each. A sink takes points and knows no source.
 
 pub mod embedded;
 pub mod graphite;
@@ -14,34 +14,34 @@ use crate::spool::Batch;
 /// Makes the sinks that the config selects, given the state directory.
 pub type MakeSinks = Box<dyn Fn(&Path) -> Vec<Box<dyn Sink>> + Send + Sync>;
 
-/// What takes points and acknowledges them.
+/// Takes points and acknowledges them.
 pub trait Sink: Sync {
-    /// Its name, the same for ever: batches owe it by this name.
+    /// Its permanent name: the spool lists under it the batches that wait for this sink.
     fn name(&self) -> &str;
     /// Sends the points of a batch and waits for the acknowledgement, at most until `deadline`. Sending the same points
     /// twice gives the same rows.
     fn send(&self, batch: &Batch, deadline: Instant) -> Sent;
-    /// Reaches it without writing; says what answers.
+    /// Contacts the sink without writing; returns the text for `--check`.
     ///
     /// # Errors
-    /// When it does not answer.
+    /// Fails if the sink does not answer.
     fn check(&self, deadline: Instant) -> Result<String>;
-    /// Removes what it need keep no longer, by the wall clock in unix seconds. Never called in a run of another time.
+    /// Removes expired points, by the wall clock `now` in unix seconds. Not called in a run with `--now`.
     ///
     /// # Errors
-    /// When it cannot.
+    /// Fails if the points cannot be removed.
     fn prune(&self, _now: i64, _deadline: Instant) -> Result<()> {
         Ok(())
     }
 }
 
-/// What a sink says of points that it was given.
+/// The result of sending points to a sink.
 #[derive(Debug)]
 pub struct Sent {
-    /// Those that it is known to reject, dropped before they were sent.
+    /// Points that this sink is known to reject, dropped before sending.
     pub dropped: Vec<Dropped>,
-    /// Those that it refused for good, each with its words. The others are not touched by it.
+    /// Points that the sink refused for good, each with its message. The other points are not affected.
     pub refused: Vec<(Point, String)>,
-    /// Whether it acknowledged the rest.
+    /// Whether the sink acknowledged the remaining points.
     pub result: Result<()>,
 }

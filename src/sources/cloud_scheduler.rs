@@ -1,4 +1,4 @@
-//! Cloud Scheduler 1.13: its clouds and their virtual machines, printed by `cloud_status -aj` or served as
+//! Cloud Scheduler 1.13: its clouds and their virtual machines, from `cloud_status -aj` or from the served
 //! `clusters.json`.
 //!
 //! ```text
@@ -7,8 +7,8 @@
 //! "atlas-worker", "status": "Running", "override_status": null, …}], …}]}
 //! ```
 //!
-//! Without clouds it prints `{"resources": []}`. When the server is down it prints a sentence on *standard output* and
-//! ends with 1; it has no time-out of its own.
+//! Without clouds it prints `{"resources": []}`. If the server is down, it prints a sentence on *standard output* and
+//! exits with 1; it has no time-out of its own.
 
 use std::time::{Duration, Instant};
 
@@ -53,9 +53,10 @@ pub const SECTION: Section = Section::new(
 pub struct Config {
     /// The command that prints the clouds; `cloud_status -aj` by default.
     pub command: Vec<String>,
-    /// Where Cloud Scheduler serves the same (`http://HOST:8111/clusters.json`); asked instead of the command when set.
+    /// The address at which Cloud Scheduler serves the same JSON (`http://HOST:8111/clusters.json`); if set, it is used
+    /// instead of the command.
     pub url: Option<Url>,
-    /// How long the answer may take, in seconds; 20 by default.
+    /// The time limit of a request, in seconds; 20 by default.
     pub timeout_seconds: u64,
 }
 
@@ -63,7 +64,7 @@ impl Config {
     /// Reads `[cloud_scheduler]`.
     ///
     /// # Errors
-    /// When a value is not what its key asks for.
+    /// Fails if a value is not of its key's kind.
     pub fn read(values: &Values) -> Result<Self> {
         Ok(Self {
             command: values.command("command")?,
@@ -73,16 +74,16 @@ impl Config {
     }
 }
 
-/// One cloud. Unknown keys are ignored, missing ones are `None`.
+/// One cloud. Unknown keys are ignored; missing ones are `None`.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 pub struct Cloud {
-    /// Its name; `None` when it has none.
+    /// Its name.
     #[serde(default, deserialize_with = "text")]
     pub name: Option<String>,
     /// Whether Cloud Scheduler boots machines on it.
     #[serde(default, deserialize_with = "truth")]
     pub enabled: Option<bool>,
-    /// How many machines it may run at most.
+    /// The most machines that it may run.
     #[serde(default, deserialize_with = "whole")]
     pub max_slots: Option<i64>,
     /// Its virtual machines.
@@ -93,31 +94,31 @@ pub struct Cloud {
 /// One virtual machine.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 pub struct Vm {
-    /// Its host name; empty or missing on clouds that tell it late.
+    /// Its host name; empty or missing on clouds that report it late.
     #[serde(default, deserialize_with = "text")]
     pub hostname: Option<String>,
-    /// The type that the user who asked for it gave it.
+    /// The machine type that the requesting user chose.
     #[serde(default, deserialize_with = "text")]
     pub vmtype: Option<String>,
-    /// The cloud's word for its state.
+    /// The cloud's name for its state.
     #[serde(default, deserialize_with = "text")]
     pub status: Option<String>,
-    /// Cloud Scheduler's own word, which overrules the cloud's: `Retiring` as a rule.
+    /// Cloud Scheduler's own state, which overrides the cloud's; usually `Retiring`.
     #[serde(default, deserialize_with = "text")]
     pub override_status: Option<String>,
 }
 
-/// Asks Cloud Scheduler, at most until `until`.
+/// Queries Cloud Scheduler, at most until `until`.
 ///
 /// # Errors
-/// A [`Problem`] when it does not answer, or not in JSON.
+/// Fails if it does not answer, or not in JSON.
 pub fn collect(config: &Config, until: Instant) -> Result<Vec<Cloud>, Problem> {
     fetch(config, until).and_then(|json| parse(&json)).map_err(|error| {
         Problem::of_source("cloud_scheduler", format!("{error:#}; clouds and virtual machines are missing"))
     })
 }
 
-/// The most that is read of what the command prints, in bytes: 100,000 virtual machines are 120 MB.
+/// The largest output of the command, in bytes; 100,000 virtual machines take 120 MB.
 const LONGEST_ANSWER: usize = 256 << 20;
 
 fn fetch(config: &Config, until: Instant) -> Result<Vec<u8>> {
@@ -141,10 +142,10 @@ fn fetch(config: &Config, until: Instant) -> Result<Vec<u8>> {
     Ok(answer)
 }
 
-/// Reads an answer. Bytes that are no UTF-8 become U+FFFD.
+/// Parses a response. Invalid UTF-8 becomes U+FFFD.
 ///
 /// # Errors
-/// When it is no JSON, or has no list of `resources`.
+/// Fails if the response is not JSON, or has no list of `resources`.
 pub fn parse(json: &[u8]) -> Result<Vec<Cloud>> {
     #[derive(Deserialize)]
     struct Reply {
@@ -159,7 +160,7 @@ pub fn parse(json: &[u8]) -> Result<Vec<Cloud>> {
     Ok(reply.resources)
 }
 
-/// Asks, and says what there is.
+/// Queries Cloud Scheduler; returns the lines for `--check`.
 pub fn check(config: &Config, until: Instant) -> (String, Result<String, String>) {
     let result = collect(config, until).map(|clouds| {
         let vms: usize = clouds.iter().map(|cloud| cloud.vms.len()).sum();
@@ -168,7 +169,7 @@ pub fn check(config: &Config, until: Instant) -> (String, Result<String, String>
     ("cloud_scheduler".into(), result.map_err(|problem| problem.message))
 }
 
-/// A text, or a number or truth as text; `None` for the empty one and for anything else.
+/// Reads a string, number or boolean as text; an empty string and every other value are `None`.
 fn text<'de, D: Deserializer<'de>>(json: D) -> Result<Option<String>, D::Error> {
     Ok(match serde_json::Value::deserialize(json)? {
         serde_json::Value::String(text) => Some(text).filter(|text| !text.trim().is_empty()),
@@ -177,7 +178,7 @@ fn text<'de, D: Deserializer<'de>>(json: D) -> Result<Option<String>, D::Error> 
     })
 }
 
-/// A whole number, also written as `50.0` or `"50"`.
+/// Reads an integer, also from `50.0` or `"50"`.
 fn whole<'de, D: Deserializer<'de>>(json: D) -> Result<Option<i64>, D::Error> {
     Ok(match serde_json::Value::deserialize(json)? {
         serde_json::Value::Number(number) => number
@@ -188,7 +189,7 @@ fn whole<'de, D: Deserializer<'de>>(json: D) -> Result<Option<i64>, D::Error> {
     })
 }
 
-/// A truth, also written as a number or as Python's `"True"`.
+/// Reads a boolean, also from a number or Python's `"True"`.
 fn truth<'de, D: Deserializer<'de>>(json: D) -> Result<Option<bool>, D::Error> {
     Ok(match serde_json::Value::deserialize(json)? {
         serde_json::Value::Bool(truth) => Some(truth),
@@ -202,7 +203,7 @@ fn truth<'de, D: Deserializer<'de>>(json: D) -> Result<Option<bool>, D::Error> {
     })
 }
 
-/// The list of machines; `null` is none.
+/// Reads the list of machines; `null` is an empty list.
 fn vms<'de, D: Deserializer<'de>>(json: D) -> Result<Vec<Vm>, D::Error> {
     Option::<Vec<Vm>>::deserialize(json).map(Option::unwrap_or_default)
 }

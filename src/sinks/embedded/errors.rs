@@ -1,4 +1,4 @@
-//! SQLite's errors for people: with the file, and the way out.
+//! Turns SQLite errors into messages with the file and a remedy.
 
 use std::path::Path;
 
@@ -6,28 +6,28 @@ use anyhow::anyhow;
 use rusqlite::{ErrorCode, ffi};
 use rustix::fs::{Access, access};
 
-/// What to do with a store that cannot be read.
-pub(super) fn way_out(path: &Path) -> String {
+/// Returns the remedy for a store that cannot be read.
+pub(super) fn remedy(path: &Path) -> String {
     let path = path.display();
     format!(
         "put a copy of it in its place, or move it away and a new one is made: mv {path} {path}.damaged; rm -f {path}-wal {path}-shm"
     )
 }
 
-/// An error of SQLite's in words that name the file and the way out.
-pub(super) fn in_words(error: rusqlite::Error, path: &Path) -> anyhow::Error {
+/// Turns an SQLite error into a message that names the file and the remedy.
+pub(super) fn explain(error: rusqlite::Error, path: &Path) -> anyhow::Error {
     let shown = path.display();
     let extended = error.sqlite_error().map(|error| error.extended_code);
     match error.sqlite_error_code() {
-        Some(ErrorCode::NotADatabase) => anyhow!("{shown} is no SQLite database, or is damaged; {}", way_out(path)),
-        // A row that is there twice, a table that is not there: what is written and asked is always the same.
+        Some(ErrorCode::NotADatabase) => anyhow!("{shown} is no SQLite database, or is damaged; {}", remedy(path)),
+        // All statements are fixed, so a constraint violation or a missing table means a damaged file.
         Some(
             ErrorCode::DatabaseCorrupt
             | ErrorCode::ConstraintViolation
             | ErrorCode::TypeMismatch
             | ErrorCode::TooBig
             | ErrorCode::Unknown,
-        ) => anyhow!("{shown} is damaged ({error}); {}", way_out(path)),
+        ) => anyhow!("{shown} is damaged ({error}); {}", remedy(path)),
         Some(ErrorCode::DiskFull) => anyhow!("{shown}: the disk is full"),
         Some(_) if extended == Some(ffi::SQLITE_IOERR_SHMSIZE) => {
             anyhow!("{shown}-shm cannot be written: the disk is full, or fails")
@@ -35,11 +35,11 @@ pub(super) fn in_words(error: rusqlite::Error, path: &Path) -> anyhow::Error {
         Some(_) if extended == Some(ffi::SQLITE_READONLY_DIRECTORY) => {
             anyhow!("{shown} takes files beside it, and its folder cannot be written")
         }
-        // A format that SQLite does not know it will not write, though nobody forbids it.
+        // SQLite refuses to write a file format that it does not know, even with write permission.
         Some(ErrorCode::ReadOnly)
             if extended == Some(ffi::SQLITE_READONLY) && access(path, Access::WRITE_OK).is_ok() =>
         {
-            anyhow!("{shown} is damaged (its header names a format that is not known); {}", way_out(path))
+            anyhow!("{shown} is damaged (its header names a format that is not known); {}", remedy(path))
         }
         Some(ErrorCode::ReadOnly) => anyhow!("{shown} cannot be written ({error})"),
         Some(ErrorCode::CannotOpen) => {
@@ -49,7 +49,7 @@ pub(super) fn in_words(error: rusqlite::Error, path: &Path) -> anyhow::Error {
         }
         Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => anyhow!("{shown} is locked by another process"),
         Some(_) => anyhow!("{shown}: {error}"),
-        // Not SQLite's: what it gave is not what a store holds.
-        None => anyhow!("{shown} is damaged ({error}); {}", way_out(path)),
+        // Not an SQLite error: a value in the file does not fit its column.
+        None => anyhow!("{shown} is damaged ({error}); {}", remedy(path)),
     }
 }

@@ -1,4 +1,4 @@
-//! The embedded store: points in one SQLite file, for whoever has no server.
+//! The embedded store: points in one SQLite file, for sites without a database server.
 //!
 //! ```text
 //! series    key (measurement and keys in line protocol), id, newest bucket of each tier, labels (the other tags)
@@ -9,15 +9,16 @@
 //! points    a view of all this for people: tier, utc, time (unix seconds), series, field, value
 //! ```
 //!
-//! A bucket is an hour of raw points, a day of hours, 32 days of days; `time` is in nanoseconds from its beginning. Rows are
-//! keyed (bucket, series, field, time): what one run writes lies together, old buckets are cut off whole, and a range of one
-//! series is one short walk in each bucket. A row written again takes the new value; of labels the newest hold.
+//! A bucket holds an hour of raw points, a day of hourly points or 32 days of daily points; `time` is in nanoseconds
+//! from the start of the bucket. Rows are keyed (bucket, series, field, time): the rows of one run lie together, old
+//! buckets are deleted whole, and a range of one series is one short scan in each bucket. Writing a row again replaces
+//! its value; a series keeps its newest labels.
 //!
 //! A reader never migrates: it reads a store of schema 1, which has no labels, as it is.
 //!
-//! The file is in WAL mode with `synchronous = FULL`: a committed transaction outlives a power failure, readers and the
-//! one writer do not wait for each other, and writers wait for each other until their deadline. It must lie on a disk of
-//! this machine; SQLite's shared memory does not work over NFS. Reading too takes the right to write beside the file.
+//! The file is in WAL mode with `synchronous = FULL`: a committed transaction survives a power failure, readers and the
+//! writer do not block each other, and writers wait for each other until their deadline. The file must lie on a local
+//! disk, since SQLite's shared memory does not work over NFS. Readers too need write permission in its directory.
 
 mod errors;
 mod read;
@@ -36,7 +37,7 @@ use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior};
 use rustix::fs::{Access, access};
 
-use self::errors::{in_words, way_out};
+use self::errors::{explain, remedy};
 pub use self::read::{Range, Series, TierStatus};
 pub use self::reader::EmbeddedReader;
 use self::schema::{APPLICATION, MIGRATIONS, make, migrate};
@@ -75,13 +76,14 @@ const KEPT: Kind = Kind::Days(36_500);
 /// `[embedded]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
-    /// The file; `gridmon.db` in the state directory by default. Given, points go there beside other sinks too.
+    /// The file; `gridmon.db` in the state directory by default. If it is set, points go there in addition to the other
+    /// sinks.
     pub path: Option<PathBuf>,
-    /// How long raw points are kept, in days; 30 by default. `None`: for ever.
+    /// The retention of raw points, in days; 30 by default. `None` keeps them for ever.
     pub keep_raw_days: Option<u64>,
-    /// How long hourly ones are, in days; five years by default.
+    /// The retention of hourly points, in days; five years by default. `None` keeps them for ever.
     pub keep_1h_days: Option<u64>,
-    /// How long daily ones are, in days; for ever by default.
+    /// The retention of daily points, in days. `None`, the default, keeps them for ever.
     pub keep_1d_days: Option<u64>,
 }
 
@@ -89,7 +91,7 @@ impl Config {
     /// Reads `[embedded]`.
     ///
     /// # Errors
-    /// When a value is not what its key asks for.
+    /// Fails if a value is not of its key's kind.
     pub fn read(values: &Values) -> Result<Self> {
         Ok(Self {
             path: values.path("path")?,
@@ -99,7 +101,7 @@ impl Config {
         })
     }
 
-    /// How long points of a tier are kept, in days; `None`: for ever.
+    /// Returns the retention of a tier, in days; `None` keeps its points for ever.
     pub fn keep_days(&self, tier: Tier) -> Option<u64> {
         match tier {
             Tier::Raw => self.keep_raw_days,
@@ -108,8 +110,8 @@ impl Config {
         }
     }
 
-    /// The time of the oldest points of a tier that are kept, in nanoseconds, counted from `now` in unix seconds: where a
-    /// bucket begins, since buckets go whole. `None`: all are.
+    /// Returns the time of the oldest point of a tier to keep, in nanoseconds; `now` is in unix seconds. It is the
+    /// start of a bucket, since buckets are deleted whole. Returns `None` if the tier keeps all points.
     pub fn oldest_kept(&self, tier: Tier, now: i64) -> Option<i64> {
         let seconds = i64::try_from(self.keep_days(tier)?).ok()?.checked_mul(86_400)?;
         let bucket = now.checked_sub(seconds)?.checked_mul(SECOND)?.div_euclid(tier.bucket());
@@ -118,7 +120,7 @@ impl Config {
 }
 
 impl Tier {
-    /// How long one of its buckets is, in nanoseconds.
+    /// Returns the length of a bucket of this tier, in nanoseconds.
     fn bucket(self) -> i64 {
         match self {
             Self::Raw => 3600 * SECOND,
@@ -141,22 +143,25 @@ impl Tier {
 pub struct Store {
     connection: Connection,
     path: PathBuf,
-    /// Device and inode of the file that was opened.
+    /// The device and inode of the opened file.
     file: (u64, u64),
 }
 
 impl Store {
-    /// Opens the store to write, makes it when there is none, brings it up to this version's schema. Waits for other
-    /// writers until `until`, now and at each later transaction.
+    /// Opens the store for writing.
+    ///
+    /// Creates it if it does not exist, and migrates it to this version's schema. Waits for other writers until
+    /// `until`, now and in each later transaction.
     ///
     /// # Errors
-    /// When it is damaged, of a newer version, another program's, locked, or cannot be made or written.
+    /// Fails if the store is damaged, was made by a newer version, belongs to another program, is locked, or cannot be
+    /// created or written.
     pub fn open(path: &Path, until: Instant) -> Result<Self> {
         let mut store = match Self::connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE, until)? {
             Some(store) => store,
             None => {
                 make(path, &MIGRATIONS).map_err(|error| match error.downcast() {
-                    Ok(error) => in_words(error, path),
+                    Ok(error) => explain(error, path),
                     Err(error) => error.context(format!("{} cannot be made", path.display())),
                 })?;
                 let store = Self::connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE, until)?;
@@ -164,17 +169,17 @@ impl Store {
             }
         };
         store.write_with(until, |store| {
-            // Only committed transactions are acknowledged, so each must be on the disk.
+            // Only committed transactions are acknowledged, so each must be on disk.
             store.connection.execute_batch("PRAGMA synchronous = FULL")?;
             migrate(&mut store.connection, &MIGRATIONS)
         })?;
         Ok(store)
     }
 
-    /// Opens the store to read; `None` when there is none.
+    /// Opens the store for reading; returns `None` if it does not exist.
     ///
     /// # Errors
-    /// When it is damaged, of a newer version, another program's, or cannot be read.
+    /// Fails if the store is damaged, was made by a newer version, belongs to another program, or cannot be read.
     pub fn open_to_read(path: &Path) -> Result<Option<Self>> {
         // A reader waits only while another process recovers the store from a crash.
         let until = Instant::now() + Duration::from_secs(5);
@@ -185,24 +190,25 @@ impl Store {
         let shown = path.display();
         let there = match fs::metadata(path) {
             Err(error) if error.kind() == ErrorKind::NotFound => match fs::read_link(path) {
-                // Where a disk is not mounted, say: what lies there must not be begun anew here.
+                // A link without a target usually means that the disk is not mounted: report it, do not create a new
+                // store.
                 Ok(to) => bail!("{shown} is a link to {}, which is not there", to.display()),
                 Err(_) => return Ok(None),
             },
             there => there.with_context(|| shown.to_string())?,
         };
         ensure!(there.is_file(), "{shown} is not a file");
-        // SQLite would take it for a new one.
-        ensure!(there.len() > 0, "{shown} is empty, though no store ever is; {}", way_out(path));
+        // SQLite would take an empty file for a new database.
+        ensure!(there.len() > 0, "{shown} is empty, though no store ever is; {}", remedy(path));
         let log = fs::metadata(beside(path, "-wal")).map_or(0, |log| log.len());
         let connection = Connection::open_with_flags(path, mode | OpenFlags::SQLITE_OPEN_NO_MUTEX);
-        let connection = connection.map_err(|error| in_words(error, path))?;
+        let connection = connection.map_err(|error| explain(error, path))?;
         let store = Self { connection, path: path.to_path_buf(), file: identity(&there) };
         store.read_with(|store| {
             store.connection.busy_timeout(until.saturating_duration_since(Instant::now()))?;
-            // What is read may come from a damaged disk.
+            // The file may be damaged.
             store.connection.set_db_config(DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true)?;
-            // In kB. Readers come in numbers, and the kernel keeps what they read.
+            // In kB. Many readers may run at once, and the kernel caches the pages that they read.
             let cache = if mode.contains(OpenFlags::SQLITE_OPEN_READ_ONLY) { -2000 } else { -8000 };
             store.connection.pragma_update(None, "cache_size", cache)?;
             Ok(())
@@ -220,25 +226,25 @@ impl Store {
             "{shown} has schema {version}, which a newer gridmon made; this one knows schemas up to {}: run the newer one again",
             MIGRATIONS.len()
         );
-        // SQLite reads the missing end of a page as zeros. In the log it may still be whole.
+        // SQLite reads the missing end of a page as zeros. The log may still hold the whole page.
         let whole = there.len() % page.unsigned_abs().max(1) == 0 || log > 0;
-        ensure!(whole, "{shown} is damaged (it ends within a page); {}", way_out(path));
+        ensure!(whole, "{shown} is damaged (it ends within a page); {}", remedy(path));
         Ok(Some(store))
     }
 
-    /// Writes points of one tier in one transaction: all of them or none. What is there already takes the new value; of
-    /// points that are one row the last stays.
+    /// Writes points of one tier in one transaction: all of them or none. An existing row gets the new value; of
+    /// several points for one row the last one wins.
     ///
     /// # Errors
-    /// When they are not all in the file that lies at the store's path.
+    /// Fails unless all points are in the file at the store's path.
     pub fn write(&mut self, tier: Tier, points: &[Point], until: Instant) -> Result<()> {
         self.write_all(tier, &points.iter().map(|point| (point, &[][..])).collect::<Vec<_>>(), until)
     }
 
-    /// Writes points of a folded tier as [`Store::write`] does, each value with what it was made of.
+    /// Writes points of a folded tier as [`Store::write`] does, each value with its [`Parts`].
     ///
     /// # Errors
-    /// As [`Store::write`]; when the tier is raw, or a point has not one part for each field.
+    /// As [`Store::write`]; also fails if the tier is raw, or if a point does not have one part per field.
     pub fn write_folded(&mut self, tier: Tier, points: &[Folded], until: Instant) -> Result<()> {
         ensure!(tier != Tier::Raw, "raw points are not folded");
         let is_whole = |folded: &&Folded| folded.point.fields().count() == folded.parts.len();
@@ -253,7 +259,8 @@ impl Store {
         let written = self.write_with(until, |store| {
             let transaction = store.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
             write(&transaction, tier, points)?;
-            // The log lies beside the path: committed there, pages of this file would get into the one in its place.
+            // The log lies beside the path: a commit after the file was replaced would put pages of the old file into
+            // the new one.
             let still = is_at(&store.path, store.file);
             if still {
                 transaction.commit()?;
@@ -262,18 +269,21 @@ impl Store {
         })?;
         let still = written && is_at(&self.path, self.file);
         if written && !still {
-            // What has got there all the same goes where it belongs, before anybody takes it for the other's.
+            // Pages that reached the log anyway must go into their own file before a process takes them for the new
+            // file's.
             let _ = self.connection.execute_batch("PRAGMA wal_checkpoint(TRUNCATE)");
         }
         ensure!(still, "{} was replaced or removed while it was written", self.path.display());
         Ok(())
     }
 
-    /// Removes what is older than `config` keeps, counted from `now` in unix seconds, at most about `budget` rows, so that
-    /// neither a long pause nor a wrong clock makes it a long work; the next runs go on with it. Returns how many went.
+    /// Removes points that are older than `config` keeps; `now` is in unix seconds.
+    ///
+    /// Removes about `budget` rows at most, so that neither a long pause nor a wrong clock makes it slow; the next runs
+    /// continue. Returns the number of removed rows.
     ///
     /// # Errors
-    /// When the store cannot be written.
+    /// Fails if the store cannot be written.
     pub fn prune(&mut self, config: &Config, now: i64, budget: usize, until: Instant) -> Result<usize> {
         let mut left = budget;
         let oldest_kept = |tier: Tier| Some(config.oldest_kept(tier, now)?.div_euclid(tier.bucket()));
@@ -294,39 +304,39 @@ impl Store {
         Ok(budget - left)
     }
 
-    /// Writes the file anew without the room of what was removed. Others can read meanwhile; writers wait.
+    /// Rewrites the file without its free pages. Readers can continue meanwhile; writers wait.
     ///
     /// # Errors
-    /// When another process reads or writes all the while, or the disk has no room for a second copy.
+    /// Fails if other processes keep reading or writing until `until`, or if the disk has no room for a second copy.
     pub fn vacuum(&mut self, until: Instant) -> Result<()> {
         self.write_with(until, |store| store.connection.execute_batch("VACUUM; PRAGMA wal_checkpoint(TRUNCATE)"))
     }
 
-    /// Does something with SQLite; its errors in words.
+    /// Runs `work` and explains its errors.
     fn read_with<T>(&self, work: impl FnOnce(&Self) -> rusqlite::Result<T>) -> Result<T> {
-        work(self).map_err(|error| in_words(error, &self.path))
+        work(self).map_err(|error| explain(error, &self.path))
     }
 
-    /// The same for what may have to wait for another writer.
+    /// Runs `work`, which may have to wait for another writer until `until`, and explains its errors.
     fn write_with<T>(&mut self, until: Instant, work: impl FnOnce(&mut Self) -> rusqlite::Result<T>) -> Result<T> {
         let wait = until.saturating_duration_since(Instant::now());
         self.connection.busy_timeout(wait).and_then(|()| work(self)).map_err(|error| match error.sqlite_error_code() {
             Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => {
                 anyhow!("{} is locked by another process, for {:.0} s now", self.path.display(), wait.as_secs_f64())
             }
-            _ => in_words(error, &self.path),
+            _ => explain(error, &self.path),
         })
     }
 }
 
-/// A file that SQLite keeps beside a store.
+/// Returns the path of a file that SQLite keeps beside a store.
 fn beside(path: &Path, suffix: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(suffix);
     name.into()
 }
 
-/// Whether the file that was opened is still the one at the path.
+/// Whether the file at the path is still the opened one.
 fn is_at(path: &Path, file: (u64, u64)) -> bool {
     fs::metadata(path).is_ok_and(|there| identity(&there) == file)
 }
@@ -336,10 +346,10 @@ fn identity(file: &Metadata) -> (u64, u64) {
 }
 
 impl Store {
-    /// What `--check` says of the store at `path`.
+    /// Returns the `--check` text for the store at `path`.
     ///
     /// # Errors
-    /// When points could not be written there.
+    /// Fails if points could not be written there.
     pub fn check(path: &Path) -> Result<String> {
         let shown = path.display();
         let folder = path.parent().context("the store has no folder")?;
@@ -358,14 +368,14 @@ impl Store {
 
 /// The embedded store as a sink.
 pub struct Embedded {
-    /// How long points are kept.
+    /// The retention of each tier.
     pub config: Config,
-    /// The file.
+    /// The path of the store.
     pub path: PathBuf,
 }
 
 impl Embedded {
-    /// How many rows a run removes at most: more than it writes, as a rule, and no more than a moment's work.
+    /// The most rows that a run removes: more than it usually writes, and few enough to be quick.
     const PRUNED: usize = 100_000;
 }
 
@@ -385,7 +395,7 @@ impl Sink for Embedded {
     }
 
     fn check(&self, _deadline: Instant) -> Result<String> {
-        // A run makes the state directory, and no other.
+        // A run creates the state directory, but no other directory.
         if let Some(folder) = self.config.path.as_deref().and_then(Path::parent)
             && let Err(error) = folder.metadata()
         {

@@ -1,4 +1,4 @@
-//! The embedded store, read.
+//! Reads the embedded store.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -8,7 +8,7 @@ use rusqlite::types::ValueRef;
 use rusqlite::{Connection, OptionalExtension, Row, Statement, params};
 
 use super::Store;
-use super::errors::way_out;
+use super::errors::remedy;
 use super::schema::labels;
 use super::write::field_ids;
 use crate::model::{COVERAGE, Measurement, Point, SCOPE_COVERAGE, Tier, Value, Window};
@@ -18,53 +18,53 @@ use crate::text;
 /// A series of the store.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Series {
-    /// Measurement and keys, as [`Point::series`] has them.
+    /// Measurement and keys, as in [`Point::series`].
     pub key: String,
-    /// What describes it, as [`Point::labels_text`] has it; empty in a store of schema 1.
+    /// The labels, as in [`Point::labels_text`]; empty in a store of schema 1.
     pub labels: String,
-    /// Its number in this store.
+    /// Its id in this store.
     pub id: i64,
 }
 
 impl Series {
-    /// Its measurement and tags, as a point without fields.
+    /// Returns its measurement and tags, as a point without fields.
     ///
     /// # Errors
-    /// When the key is none that gridmon writes.
+    /// Fails if gridmon does not write such a key.
     pub fn names(&self) -> Result<Point> {
         Point::of_series_with(&self.key, &self.labels)
     }
 }
 
-/// Values of some series over a time.
+/// Values of several series over a time range.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Range {
-    /// Where they come from.
+    /// The tier of the values.
     pub tier: Tier,
-    /// For each series that was asked for, in that order: times in nanoseconds, rising, with values.
+    /// One list per requested series, in that order: times in nanoseconds, rising, with values.
     pub values: Vec<Vec<(i64, Value)>>,
 }
 
-/// What a tier holds.
+/// The contents of a tier.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TierStatus {
     /// The tier.
     pub tier: Tier,
-    /// How many series it has values of.
+    /// The number of series with values in it.
     pub series: usize,
-    /// How many values.
+    /// The number of values.
     pub rows: usize,
-    /// How large they are in the file.
+    /// Their size in the file, in bytes.
     pub bytes: u64,
-    /// Times of the oldest and of the newest value, in nanoseconds.
+    /// The times of the oldest and the newest value, in nanoseconds.
     pub ages: Option<(i64, i64)>,
 }
 
 impl Store {
-    /// The series that `filter` means, sorted by key.
+    /// Returns the series that `filter` selects, sorted by key.
     ///
     /// # Errors
-    /// When the store cannot be read.
+    /// Fails if the store cannot be read.
     pub fn find(&self, filter: &Selector) -> Result<Vec<Series>> {
         let mut found = Vec::new();
         let mut take = |row: &Row| -> rusqlite::Result<()> {
@@ -79,7 +79,7 @@ impl Store {
             let named = Point::new(Cow::Owned(name.clone()), [], [], 0);
             let key = named.series();
             each(&store.connection, &format!("{all} WHERE key = ?1"), &[&key], &mut take)?;
-            // Behind the measurement comes a comma, and '-' is what follows a comma.
+            // A comma follows the measurement, and '-' is the character after the comma.
             let with_tags = format!("{all} WHERE key >= ?1 AND key < ?2 ORDER BY key");
             each(&store.connection, &with_tags, &[&format!("{key},"), &format!("{key}-")], &mut take)
         })?;
@@ -89,10 +89,10 @@ impl Store {
         Ok(found)
     }
 
-    /// The series with this key.
+    /// Returns the series with this key.
     ///
     /// # Errors
-    /// When the store cannot be read.
+    /// Fails if the store cannot be read.
     pub fn series(&self, key: &str) -> Result<Option<Series>> {
         self.read_with(|store| {
             let query = format!("SELECT key, id, {} FROM series WHERE key = ?1", labels(&store.connection)?);
@@ -100,27 +100,27 @@ impl Store {
         })
     }
 
-    /// How many series there are.
+    /// Returns the number of series.
     ///
     /// # Errors
-    /// When the store cannot be read.
+    /// Fails if the store cannot be read.
     pub fn count_series(&self) -> Result<usize> {
         self.read_with(|store| store.connection.query_row("SELECT count(*) FROM series", [], |row| row.get(0)))
     }
 
-    /// The newest value of one field of each series, with its time in nanoseconds: the raw one, and where none is kept any
-    /// more the folded one. `None` where there never was one.
+    /// Returns the newest value of one field of each series, with its time in nanoseconds: the raw value, or a folded
+    /// one if no raw value is kept. An entry is `None` if the field has no value.
     ///
     /// # Errors
-    /// When the store cannot be read.
+    /// Fails if the store cannot be read.
     pub fn latest(&self, wanted: &[(&Series, &str)]) -> Result<Vec<Option<(i64, Value)>>> {
         self.read_with(|store| {
-            // One picture of one moment, whatever is written meanwhile.
-            let picture = store.connection.unchecked_transaction()?;
-            let fields = field_ids(&picture)?;
+            // One transaction, so that a concurrent write does not mix two states.
+            let snapshot = store.connection.unchecked_transaction()?;
+            let fields = field_ids(&snapshot)?;
             let mut tiers =
-                Tier::ALL.iter().map(|tier| Newest::new(&picture, *tier)).collect::<rusqlite::Result<Vec<_>>>()?;
-            // In the order of the table, so that what lies together is read together.
+                Tier::ALL.iter().map(|tier| Newest::new(&snapshot, *tier)).collect::<rusqlite::Result<Vec<_>>>()?;
+            // In table order: neighbouring rows are read together.
             let mut order: Vec<_> = (0..wanted.len()).collect();
             order.sort_by_key(|at| wanted[*at].0.id);
             let mut latest = vec![None; wanted.len()];
@@ -138,10 +138,10 @@ impl Store {
         })
     }
 
-    /// The newest value of every field of every series of `measurements` that has these `tags`.
+    /// Returns the newest value of every field of every series of `measurements` that has these `tags`.
     ///
     /// # Errors
-    /// When the store cannot be read.
+    /// Fails if the store cannot be read.
     pub fn newest(&self, measurements: &[&'static Measurement], tags: &[(&str, &str)]) -> Result<Vec<Latest>> {
         let intervals = self.intervals()?;
         let mut latest = self.newest_values(measurements, tags)?;
@@ -151,10 +151,10 @@ impl Store {
         Ok(latest)
     }
 
-    /// The intervals that the writers of the series were configured to.
+    /// Returns the configured intervals of the series' writers.
     ///
     /// # Errors
-    /// When the store cannot be read.
+    /// Fails if the store cannot be read.
     pub fn intervals(&self) -> Result<Intervals> {
         Ok(Intervals::new(&self.newest_values(&[&COVERAGE, &SCOPE_COVERAGE], &[])?))
     }
@@ -176,7 +176,7 @@ impl Store {
             let found: Vec<_> =
                 measurement.fields.iter().filter_map(|field| Some((field, values.next().flatten()?))).collect();
             let Some(((last_field, (last_time, last_value)), others)) = found.split_last() else { continue };
-            // The names are taken apart once for all fields.
+            // Parsed once for all fields of the series.
             let names = series.names()?;
             let every = measurement.every;
             for (field, (time, value)) in others {
@@ -187,20 +187,22 @@ impl Store {
         Ok(latest)
     }
 
-    /// The values of one field of each series from `from` to before `to`, in nanoseconds: from the coarsest tier in which one
-    /// of them has at least `points` values in that time, and if none has, from the one where one of them has most.
+    /// Returns the values of one field of each series from `from` to before `to`, in nanoseconds.
+    ///
+    /// Reads the coarsest tier in which some series has at least `points` values in that time; if there is no such
+    /// tier, the one in which some series has most.
     ///
     /// # Errors
-    /// When the store cannot be read.
+    /// Fails if the store cannot be read.
     pub fn range(&self, wanted: &[(&Series, &str)], from: i64, to: i64, points: usize) -> Result<Range> {
         let most = |range: &Range| range.values.iter().map(Vec::len).max().unwrap_or_default();
         self.read_with(|store| {
-            let picture = store.connection.unchecked_transaction()?;
+            let snapshot = store.connection.unchecked_transaction()?;
             let mut best = Range { tier: Tier::Raw, values: vec![Vec::new(); wanted.len()] };
-            // Looking into the coarse ones is cheap: each has a twentieth of the next. The time that a tier covers says little:
-            // a series may be younger than it, and the newest bucket is mostly yet to come.
+            // Trying the coarse tiers first is cheap: each has a twentieth of the next one's values. The span of a tier
+            // is no guide: a series may be younger than the tier, and its newest bucket is usually incomplete.
             for tier in Tier::ALL.into_iter().rev() {
-                let range = Range { tier, values: values(&picture, tier, wanted, from, to)? };
+                let range = Range { tier, values: values(&snapshot, tier, wanted, from, to)? };
                 if most(&range) > most(&best) {
                     best = range;
                 }
@@ -212,10 +214,10 @@ impl Store {
         })
     }
 
-    /// The values of one field of each series from `from` to before `to`, in nanoseconds, of one tier.
+    /// Returns the values of one field of each series from `from` to before `to`, in nanoseconds, from one tier.
     ///
     /// # Errors
-    /// When the store cannot be read.
+    /// Fails if the store cannot be read.
     pub fn range_of(
         &self,
         tier: Tier,
@@ -226,10 +228,11 @@ impl Store {
         self.read_with(|store| values(&*store.connection.unchecked_transaction()?, tier, wanted, from, to))
     }
 
-    /// Hands every point of a tier that `selector` and `window` select to `each`: by bucket, series and time. Its memory does not grow with the store. `progress` is told the time that it has come to.
+    /// Calls `each` with every point of a tier that `selector` and `window` select, by bucket, series and time. Memory
+    /// use does not grow with the store. `progress` gets the time reached so far.
     ///
     /// # Errors
-    /// When the store cannot be read, or `each` fails.
+    /// Fails if the store cannot be read, or if `each` fails.
     pub fn points(
         &self,
         tier: Tier,
@@ -240,17 +243,17 @@ impl Store {
     ) -> Result<()> {
         let mut failed = Ok(());
         self.read_with(|store| {
-            let picture = store.connection.unchecked_transaction()?;
-            let fields = field_ids(&picture)?;
+            let snapshot = store.connection.unchecked_transaction()?;
+            let fields = field_ids(&snapshot)?;
             let bucket = tier.bucket();
             let mut key_of =
-                picture.prepare(&format!("SELECT key, id, {} FROM series WHERE id = ?1", labels(&picture)?))?;
+                snapshot.prepare(&format!("SELECT key, id, {} FROM series WHERE id = ?1", labels(&snapshot)?))?;
             let rows =
                 "SELECT bucket, series, field, time, value FROM {} WHERE bucket BETWEEN ?1 AND ?2 ORDER BY 1, 2, 3, 4";
-            let mut rows = picture.prepare(&rows.replace("{}", &tier.table()))?;
+            let mut rows = snapshot.prepare(&rows.replace("{}", &tier.table()))?;
             let mut rows = rows.query(params![window.from.div_euclid(bucket), window.to.div_euclid(bucket)])?;
             let mut next = rows.next()?.map(stored).transpose()?;
-            // The rows of one series in one bucket lie together, field by field.
+            // The rows of one series in one bucket are adjacent, field by field.
             while let Some(((in_bucket, series), ..)) = next {
                 let names =
                     key_of.query_row([series], self::series)?.names().ok().filter(|names| selector.selects(names));
@@ -278,10 +281,10 @@ impl Store {
         failed
     }
 
-    /// The time that a tier covers, in nanoseconds, to whole buckets; `None` when it is empty.
+    /// Returns the time span of a tier, in nanoseconds, rounded to whole buckets; `None` if the tier is empty.
     ///
     /// # Errors
-    /// When the store cannot be read.
+    /// Fails if the store cannot be read.
     pub fn span(&self, tier: Tier) -> Result<Option<(i64, i64)>> {
         self.read_with(|store| {
             let table = tier.table();
@@ -293,10 +296,10 @@ impl Store {
         })
     }
 
-    /// How much of the file is free, in bytes: new points fill it first.
+    /// Returns the free space in the file, in bytes; new points fill it first.
     ///
     /// # Errors
-    /// When the store cannot be read.
+    /// Fails if the store cannot be read.
     pub fn free_bytes(&self) -> Result<u64> {
         self.read_with(|store| {
             let number = |name| store.connection.pragma_query_value(None, name, |row| row.get::<_, u64>(0));
@@ -304,14 +307,14 @@ impl Store {
         })
     }
 
-    /// What each tier holds. Reads the whole file.
+    /// Returns the contents of each tier. Reads the whole file.
     ///
     /// # Errors
-    /// When the store cannot be read.
+    /// Fails if the store cannot be read.
     pub fn status(&self) -> Result<Vec<TierStatus>> {
         self.read_with(|store| {
-            let picture = store.connection.unchecked_transaction()?;
-            let mut sizes = picture.prepare("SELECT ncell, pgsize FROM dbstat WHERE name = ?1 AND aggregate = 1")?;
+            let snapshot = store.connection.unchecked_transaction()?;
+            let mut sizes = snapshot.prepare("SELECT ncell, pgsize FROM dbstat WHERE name = ?1 AND aggregate = 1")?;
             Tier::ALL
                 .into_iter()
                 .map(|tier| {
@@ -319,11 +322,11 @@ impl Store {
                         .query_row([tier.table()], |row| Ok((row.get(0)?, row.get(1)?)))
                         .optional()?
                         .unwrap_or_default();
-                    let ages = ages(&picture, tier)?;
+                    let ages = ages(&snapshot, tier)?;
                     let (table, newest) = (tier.table(), tier.newest());
                     let series =
                         format!("SELECT count(*) FROM series WHERE {newest} >= (SELECT min(bucket) FROM {table})");
-                    let series = picture.query_row(&series, [], |row| row.get(0))?;
+                    let series = snapshot.query_row(&series, [], |row| row.get(0))?;
                     Ok(TierStatus { tier, series, rows, bytes, ages })
                 })
                 .collect()
@@ -332,20 +335,21 @@ impl Store {
 }
 
 impl Store {
-    /// Looks at every page and every row. What it cannot see is a value that reads as another value: SQLite keeps no
-    /// checksums.
+    /// Checks every page and every row.
+    ///
+    /// SQLite keeps no checksums, so a value that was changed into another valid value is not detected.
     ///
     /// # Errors
-    /// When anything is wrong with the file: all of it in one line, with the way out.
+    /// Fails if anything is wrong with the file; the error gives all faults in one line, with the remedy.
     pub fn verify(&self) -> Result<()> {
         let faults = self.read_with(|store| {
-            let picture = store.connection.unchecked_transaction()?;
+            let snapshot = store.connection.unchecked_transaction()?;
             let mut faults = Vec::<String>::new();
-            each(&picture, "PRAGMA integrity_check(5)", &[], &mut |row| row.get(0).map(|said| faults.push(said)))?;
-            faults.retain(|said| said != "ok");
+            each(&snapshot, "PRAGMA integrity_check(5)", &[], &mut |row| row.get(0).map(|fault| faults.push(fault)))?;
+            faults.retain(|fault| fault != "ok");
             for tier in Tier::ALL {
                 let (table, newest) = (tier.table(), tier.newest());
-                let count = |query: &str| picture.query_row(query, [], |row| row.get::<_, usize>(0));
+                let count = |query: &str| snapshot.query_row(query, [], |row| row.get::<_, usize>(0));
                 let nameless = count(&format!(
                     "SELECT count(*) FROM {table}
                      WHERE series NOT IN (SELECT id FROM series) OR field NOT IN (SELECT id FROM field)"
@@ -369,7 +373,7 @@ impl Store {
             "{} is damaged ({}); {}",
             path.display(),
             text::one_line(&faults.join("; ")),
-            way_out(path)
+            remedy(path)
         );
         Ok(())
     }
@@ -389,12 +393,12 @@ fn each(
     Ok(())
 }
 
-/// A row of the table of series: key, id, labels.
+/// Reads a row of the series table: key, id, labels.
 fn series(row: &Row) -> rusqlite::Result<Series> {
     Ok(Series { key: row.get(0)?, id: row.get(1)?, labels: row.get(2)? })
 }
 
-/// A row of a tier: bucket and series, field, time in the bucket, value.
+/// Reads a row of a tier: bucket and series, field, time in the bucket, value.
 fn stored(row: &Row) -> rusqlite::Result<((i64, i64), usize, i64, Value)> {
     Ok(((row.get(0)?, row.get(1)?), row.get(2)?, row.get(3)?, value(row, 4)?))
 }
@@ -407,12 +411,13 @@ fn value(row: &Row, at: usize) -> rusqlite::Result<Value> {
     }
 }
 
-/// The time of a row, in nanoseconds: what a bucket of points from outside held wraps around to what it was made from.
+/// Returns the time of a row, in nanoseconds. The bucket of a time near the limits of 64 bits overflows; wrapping
+/// restores the original time.
 fn time_of(tier: Tier, bucket: i64, time: i64) -> i64 {
     bucket.wrapping_mul(tier.bucket()).wrapping_add(time)
 }
 
-/// Times of the oldest and of the newest value of a tier; `None` when it is empty.
+/// Returns the times of the oldest and the newest value of a tier, in nanoseconds; `None` if the tier is empty.
 fn ages(connection: &Connection, tier: Tier) -> rusqlite::Result<Option<(i64, i64)>> {
     let end = |of: &str| {
         let table = tier.table();
@@ -447,13 +452,13 @@ fn values(
     let mut query = connection.prepare(&format!(
         "SELECT time, value FROM {table} WHERE bucket = ?1 AND series = ?2 AND field = ?3 AND time >= ?4 AND time < ?5"
     ))?;
-    // One point of a wrong clock may lie half a million buckets before the next.
+    // A point from a wrong clock may lie half a million buckets before the next one.
     let mut next = connection.prepare(&format!("SELECT min(bucket) FROM {table} WHERE bucket >= ?1"))?;
     let mut next = |from: i64| next.query_row([from], |row| row.get::<_, Option<i64>>(0));
     let last = (to - 1).div_euclid(bucket);
     let mut number = next(from.div_euclid(bucket))?;
     while let Some(in_bucket) = number.filter(|number| *number <= last) {
-        // The first bucket of all begins before the first time that 64 bits can hold.
+        // The first possible bucket begins before the smallest time in 64 bits.
         let within = |time: i64| {
             (i128::from(time) - i128::from(in_bucket) * i128::from(bucket)).clamp(0, i128::from(bucket)) as i64
         };
@@ -470,7 +475,7 @@ fn values(
     Ok(values)
 }
 
-/// Looks for the newest values of a tier.
+/// Finds the newest values of a tier.
 struct Newest<'a> {
     tier: Tier,
     /// The newest bucket of the tier; most series have a value in it.
@@ -504,7 +509,7 @@ impl<'a> Newest<'a> {
             }
             drop(rows);
             let next = if looked_up {
-                // The series went on without this field.
+                // The series has newer values, but not of this field.
                 self.before.query_row([bucket], |row| row.get::<_, Option<i64>>(0))?
             } else {
                 looked_up = true;

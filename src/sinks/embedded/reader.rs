@@ -1,4 +1,4 @@
-//! The embedded store behind [`Read`].
+//! Implements [`Read`] for the embedded store.
 
 use std::fs;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -12,22 +12,22 @@ use super::{Series, Store};
 use crate::model::{Measurement, Point, SECOND, Tier, Value, Window};
 use crate::query::{Intervals, Latest, Read, Scan, Selector, Values, Wanted};
 
-/// The embedded store.
+/// The embedded store as a reader.
 #[derive(Debug)]
 pub struct EmbeddedReader {
     path: PathBuf,
-    /// Connections that nobody uses now.
+    /// Connections that are not in use.
     idle: Mutex<Vec<(u64, Store)>>,
 }
 
 impl EmbeddedReader {
-    /// The store at a path, which need not be there yet.
+    /// Creates a reader of the store at `path`, which need not exist yet.
     pub fn new(path: PathBuf) -> Self {
         Self { path, idle: Mutex::default() }
     }
 
     fn ask<T>(&self, question: impl FnOnce(&Store) -> Result<T>) -> Result<Option<T>> {
-        // A store that was replaced is another one.
+        // A replaced store counts as changed.
         let inode = fs::metadata(&self.path).map(|file| file.ino()).unwrap_or_default();
         let taken = {
             let mut idle = self.idle.lock().expect("nothing panics while it is held");
@@ -51,7 +51,7 @@ impl EmbeddedReader {
         if let Some(series) = store.series(series.series())? {
             return Ok(Some(series));
         }
-        // Names that a path cannot carry as they are.
+        // Carbon paths replace some characters, so the key cannot be computed from the path: compare all series.
         let all = store.find(&Selector::measurement(wanted.number.measurement.name))?;
         Ok(all.into_iter().find(|series| {
             let names = series.names().ok();

@@ -1,4 +1,4 @@
-//! The store's schema: made, and brought up to this version.
+//! Creates the store's schema and migrates it to this version.
 
 use std::fs::{self, File};
 use std::io::ErrorKind;
@@ -8,14 +8,14 @@ use std::time::{Duration, SystemTime};
 use anyhow::{Context, Result, ensure};
 use rusqlite::{Connection, TransactionBehavior};
 
-/// What `PRAGMA application_id` says of a store: `gmon`.
+/// The `PRAGMA application_id` of a store: `gmon`.
 pub(super) const APPLICATION: i64 = 0x676d_6f6e;
 
-/// How a store of one schema version becomes one of the next. `PRAGMA user_version` counts those that it has been through.
+/// Each migrates a store from one schema version to the next. `PRAGMA user_version` counts the applied ones.
 pub(super) const MIGRATIONS: [&str; 2] = [include_str!("1.sql"), include_str!("2.sql")];
 
-/// Makes an empty store and puts it in its place, unless another process has just done so. Made in place, one that was
-/// killed half-way could not be told from one that was truncated.
+/// Creates an empty store under another name and moves it to `path`, unless another process just did so. A half-made
+/// store at `path` could not be told from a truncated one.
 pub(super) fn make(path: &Path, migrations: &[&str]) -> Result<()> {
     let folder = path.parent().context("it has no folder")?;
     let name = path.file_name().context("it has no name")?.to_string_lossy().into_owned();
@@ -23,7 +23,7 @@ pub(super) fn make(path: &Path, migrations: &[&str]) -> Result<()> {
     let old = SystemTime::now() - Duration::from_secs(3600);
     for file in fs::read_dir(folder).with_context(|| folder.display().to_string())? {
         let file = file?;
-        // What a process left that was killed here.
+        // Left by a process that was killed here.
         if file.file_name().to_string_lossy().starts_with(&begins) && file.metadata()?.modified()? < old {
             fs::remove_file(file.path())?;
         }
@@ -49,20 +49,20 @@ pub(super) fn make(path: &Path, migrations: &[&str]) -> Result<()> {
     made.and_then(|()| Ok(removed?))
 }
 
-/// What a query names the labels of a series by. A store of schema 1 has none; asked each time, for a writer may have
-/// migrated the store meanwhile.
+/// Returns the SQL expression for the labels of a series. A store of schema 1 has none. Not cached, since a writer may
+/// migrate the store meanwhile.
 pub(super) fn labels(connection: &Connection) -> rusqlite::Result<&'static str> {
     let version = connection.pragma_query_value(None, "user_version", |row| row.get::<_, i64>(0))?;
     Ok(if version < 2 { "''" } else { "labels" })
 }
 
-/// Brings a store up to the last of `migrations`, each in a transaction of its own.
+/// Migrates a store through all `migrations`, each in a transaction of its own.
 pub(super) fn migrate(connection: &mut Connection, migrations: &[&str]) -> rusqlite::Result<()> {
     let version =
         |connection: &Connection| connection.pragma_query_value(None, "user_version", |row| row.get::<_, usize>(0));
     while version(connection)? < migrations.len() {
         let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        // Another process may have done it meanwhile.
+        // Another process may have migrated it meanwhile.
         let version = version(&transaction)?;
         if let Some(migration) = migrations.get(version) {
             transaction.execute_batch(migration)?;
@@ -85,14 +85,14 @@ mod tests {
     use crate::model::{Point, SECOND, Tier, Value, Window};
     use crate::query::Selector;
 
-    /// The migrations as they are, and one that would be the next, with what each row must be after it.
+    /// The real migrations and a possible next one, which changes every row.
     const NEXT: [&str; 3] = [
         MIGRATIONS[0],
         MIGRATIONS[1],
         "ALTER TABLE series ADD COLUMN seen INTEGER; UPDATE series SET seen = 1; UPDATE tier_raw SET value = value + 1;",
     ];
 
-    /// The second migration, with a work at its end that nobody lives to see the end of.
+    /// The second migration with an endless statement at its end; the process is killed while it runs.
     const ENDLESS: [&str; 2] = [
         MIGRATIONS[0],
         concat!(
@@ -109,7 +109,7 @@ mod tests {
         Instant::now() + Duration::from_secs(30)
     }
 
-    /// A store of schema 1 with some rows, of which each value is its time in seconds.
+    /// A store of schema 1 with some rows; each value is its time in seconds.
     fn old(name: &str) -> PathBuf {
         let path = std::env::temp_dir().join(format!("gridmon-{name}-{}.db", std::process::id()));
         clear(&path);
@@ -136,7 +136,7 @@ mod tests {
         connection
     }
 
-    /// Schema and sum of the values.
+    /// Returns the schema version and the sum of the values.
     fn look(path: &Path) -> (i64, i64) {
         let connection = connection(path);
         let check: String = connection.query_row("PRAGMA integrity_check", [], |row| row.get(0)).unwrap();
@@ -147,7 +147,7 @@ mod tests {
 
     const BEFORE: i64 = ROWS * (ROWS - 1) / 2;
 
-    /// This test again as a process of its own, which does the one thing that [`AT`] asks for.
+    /// Starts this test as a process of its own, which does the one task that [`AT`] asks for.
     fn process(path: &Path, endless: bool) -> Child {
         Command::new(std::env::current_exe().unwrap())
             .args(["--exact", "sinks::embedded::schema::tests::a_process_that_migrates"])
@@ -162,7 +162,7 @@ mod tests {
         let Ok(at) = std::env::var(AT) else { return };
         let (endless, path) = at.split_once(' ').unwrap();
         let mut connection = connection(Path::new(path));
-        // What does not fit goes into the log before the end, where it can be seen.
+        // A small cache makes SQLite write pages to the log early, where the test can see them.
         connection.pragma_update(None, "cache_size", 10).unwrap();
         migrate(&mut connection, if endless == "true" { &ENDLESS } else { &NEXT[..] }).unwrap();
     }
@@ -171,7 +171,7 @@ mod tests {
     fn a_store_is_brought_to_the_next_schema_once_by_whoever_comes_first() {
         let path = old("next-schema");
         assert_eq!(look(&path), (1, BEFORE));
-        // The write lock is held until all are there, so that they meet.
+        // All processes wait for this write lock, so that they start together.
         let gate = connection(&path);
         gate.execute_batch("BEGIN IMMEDIATE").unwrap();
         let mut processes: Vec<_> = (0..3).map(|_| process(&path, false)).collect();
@@ -182,11 +182,11 @@ mod tests {
             threads.into_iter().for_each(|thread| thread.join().unwrap());
         });
         assert!(processes.iter_mut().all(|process| process.wait().unwrap().success()));
-        // Twice would show in the values.
+        // A migration that ran twice would change the sum.
         assert_eq!(look(&path), (3, BEFORE + ROWS));
         migrate(&mut connection(&path), &NEXT).unwrap();
         assert_eq!(look(&path), (3, BEFORE + ROWS));
-        // To the version before, this one is newer.
+        // To the previous version this store is newer.
         let error = Store::open(&path, later()).unwrap_err().to_string();
         assert!(
             error.ends_with(

@@ -1,16 +1,16 @@
-//! Rows written and removed.
+//! Writes and removes rows.
 
 use rusqlite::types::ToSqlOutput;
 use rusqlite::{Connection, Statement, ToSql, Transaction, params};
 
 use crate::model::{Point, Tier, Value};
 
-/// What a folded value was made of.
+/// The aggregates behind a folded value.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Parts {
     /// The exact sum of the values.
     pub sum: Value,
-    /// How many slots of the window the collector covered.
+    /// The number of slots of the window that the collector covered.
     pub slots: i64,
     /// The smallest value.
     pub least: Value,
@@ -18,12 +18,12 @@ pub struct Parts {
     pub most: Value,
 }
 
-/// A folded point with what each of its values was made of.
+/// A folded point with the aggregates behind each of its values.
 #[derive(Clone, Debug)]
 pub struct Folded {
     /// The point.
     pub point: Point,
-    /// One for each field, in the order of [`Point::fields`].
+    /// One per field, in the order of [`Point::fields`].
     pub parts: Vec<Parts>,
 }
 
@@ -47,11 +47,11 @@ impl ToSql for Value {
     }
 }
 
-/// Writes points, each with the parts of its values; without parts for points that are not folded here.
+/// Writes points, each with the parts of its values; the parts are empty for points that were not folded here.
 pub(super) fn write(transaction: &Transaction, tier: Tier, points: &[(&Point, &[Parts])]) -> rusqlite::Result<()> {
     let mut named: Vec<(&str, &Point, &[Parts])> =
         points.iter().map(|(point, parts)| (point.series(), *point, *parts)).collect();
-    // Stable, so that of one row's points the last one given is the last one written.
+    // A stable sort: of several points for one row the last one is written last.
     named.sort_by_key(|named| named.0);
     let bucket = tier.bucket();
     let mut keys: Vec<(&str, i64)> = Vec::with_capacity(named.len());
@@ -100,7 +100,7 @@ fn insert(transaction: &Transaction, tier: Tier, rows: &[Row]) -> rusqlite::Resu
         }
         return Ok(());
     }
-    // A value that is written anew without its parts has none: the old ones are those of another value.
+    // A value rewritten without parts has none: the old parts belong to the old value.
     let mut insert = transaction.prepare(&format!(
         "INSERT INTO {table} (bucket, series, field, time, value, sum, slots, least, most)
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)
@@ -115,7 +115,7 @@ fn insert(transaction: &Transaction, tier: Tier, rows: &[Row]) -> rusqlite::Resu
     Ok(())
 }
 
-/// The id of a field, which is made when it is not there.
+/// Returns the id of a field; inserts the field if it is new.
 fn field_id(transaction: &Transaction, fields: &mut Vec<(i64, String)>, name: &str) -> rusqlite::Result<i64> {
     if let Some(field) = fields.iter().find(|field| field.1 == name) {
         return Ok(field.0);
@@ -126,8 +126,9 @@ fn field_id(transaction: &Transaction, fields: &mut Vec<(i64, String)>, name: &s
     Ok(id)
 }
 
-/// Notes the labels of series, each as the newest point of a batch says, whose rows are not written yet. A late point, or
-/// one that is folded from points that are there, does not replace the labels of a newer one.
+/// Stores the labels of series from the newest point of a batch, before the batch's rows are written.
+///
+/// A late point, or one that was folded from stored points, does not replace the labels of a newer point.
 fn describe<'a>(
     transaction: &Transaction,
     tier: Tier,
@@ -154,10 +155,10 @@ fn describe<'a>(
             let Some(bucket) = bucket else { continue };
             let begins = bucket.wrapping_mul(of.bucket());
             let own = point.time().div_euclid(of.bucket());
-            // The batch's own bucket is noted already, though its rows are not there yet.
+            // The batch's own bucket is already recorded, though its rows are not written yet.
             let time: Option<i64> = query.query_row([bucket, id], |row| row.get(0))?;
             let is_after = |time: i64| match (tier, of) {
-                // What stands at a fold's time is newer than what was folded.
+                // A raw point at the time of a fold is newer than the folded points.
                 (Tier::Hour | Tier::Day, Tier::Raw) => point.time() > time,
                 _ => point.time() >= time,
             };
@@ -177,11 +178,12 @@ pub(super) fn field_ids(connection: &Connection) -> rusqlite::Result<Vec<(i64, S
         .collect()
 }
 
-/// How many rows of the table of series are walked over to the next one that is wanted before it is looked up anew.
+/// The number of rows of the series table to step over before searching for the next key instead.
 const WALK: usize = 8;
 
-/// The id of each series of `keys`, which are sorted and differ, in their order; each with the newest bucket that is about
-/// to be written. Those that are not there are made.
+/// Returns the ids of the series of `keys`, in their order.
+///
+/// `keys` are sorted and distinct, each with the newest bucket that is about to be written. Inserts the missing series.
 pub(super) fn series_ids(transaction: &Transaction, tier: Tier, keys: &[(&str, i64)]) -> rusqlite::Result<Vec<i64>> {
     const MISSING: i64 = -1;
     let newest = tier.newest();
@@ -190,7 +192,7 @@ pub(super) fn series_ids(transaction: &Transaction, tier: Tier, keys: &[(&str, i
     let mut walk =
         transaction.prepare(&format!("SELECT key, id, {newest} FROM series WHERE key >= ?1 ORDER BY key"))?;
     let mut at = 0;
-    // A run writes most of what is there, in its order: so one walk along it, not a search for each.
+    // A run writes most of the stored series, in table order: one scan is cheaper than a search for each.
     while at < keys.len() {
         let mut rows = walk.query([keys[at].0])?;
         let mut passed = 0;
@@ -228,7 +230,7 @@ pub(super) fn series_ids(transaction: &Transaction, tier: Tier, keys: &[(&str, i
     Ok(ids)
 }
 
-/// Removes at most `most` of the rows in buckets before `oldest_kept`, the oldest first; says how many went.
+/// Removes up to `most` rows in buckets before `oldest_kept`, the oldest first; returns the number of removed rows.
 pub(super) fn remove_some(
     connection: &Connection,
     tier: Tier,
@@ -255,8 +257,10 @@ pub(super) fn remove_some(
     }
 }
 
-/// Removes the series that no tier has a row of any more. None as long as any tier has rows that are to go: the pruning
-/// was not done, or a late batch came meanwhile, and what the table of series says of the newest is no proof.
+/// Removes the series without rows in any tier.
+///
+/// Removes no series while any tier has expired rows: the pruning is unfinished, or a late batch arrived meanwhile, and
+/// then the newest buckets in the series table prove nothing.
 pub(super) fn forget_series(
     connection: &Connection,
     oldest_kept: &dyn Fn(Tier) -> Option<i64>,
@@ -305,7 +309,7 @@ mod tests {
         QUEUE.point(seconds * SECOND, ["q", state], &[JOBS.of(jobs)])
     }
 
-    /// Does something with an empty store.
+    /// Runs `work` on an empty store.
     fn with_store(name: &str, work: impl FnOnce(&mut Store)) {
         let path = std::env::temp_dir().join(format!("gridmon-{name}-{}.db", std::process::id()));
         let clear = || ["", "-wal", "-shm"].map(|suffix| drop(std::fs::remove_file(beside(&path, suffix))));
@@ -314,7 +318,7 @@ mod tests {
         clear();
     }
 
-    /// The labels of the only series, and its newest value.
+    /// Returns the labels of the only series, and its newest value.
     fn only(store: &Store) -> (String, Option<Value>) {
         let series = store.find(&Selector::default()).unwrap();
         assert_eq!(series.len(), 1, "{series:?}");
@@ -332,20 +336,20 @@ mod tests {
             let is = |labels: &str, jobs| (labels.to_string(), Some(Value::Int(jobs)));
             assert_eq!(write(Tier::Raw, &[queue(HOUR, "offline", 41)]), is("state=offline", 41));
             assert_eq!(write(Tier::Raw, &[queue(HOUR + 60, "online", 42)]), is("state=online", 42));
-            // A late point tells of the past; within one batch too the newest counts, wherever it stands.
+            // A late point does not change the labels; within one batch the newest point counts, wherever it stands.
             assert_eq!(write(Tier::Raw, &[queue(HOUR + 30, "test", 1)]), is("state=online", 42));
             assert_eq!(write(Tier::Raw, &[queue(60, "test", 1)]), is("state=online", 42));
             assert_eq!(
                 write(Tier::Raw, &[queue(2 * HOUR + 60, "test", 2), queue(2 * HOUR, "online", 1)]),
                 is("state=test", 2)
             );
-            // A fold is about the time before it, though it stands beside what is newer.
+            // A fold describes the time before its own, so a raw point of the same time is newer.
             assert_eq!(write(Tier::Hour, &[queue(2 * HOUR + 60, "online", 1)]), is("state=test", 2));
             assert_eq!(write(Tier::Hour, &[queue(3 * HOUR, "broker off", 3)]), is(r"state=broker\ off", 2));
             assert_eq!(write(Tier::Raw, &[queue(3 * HOUR, "online", 4)]), is("state=online", 4));
-            // The same row again takes what is written last.
+            // Writing a row again replaces it.
             assert_eq!(write(Tier::Raw, &[queue(3 * HOUR, "test", 5)]), is("state=test", 5));
-            // What was read knows its labels when it has met its declaration.
+            // A parsed point has labels only after it was given its declaration.
             let mut read = Point::from_line(&queue(3 * HOUR + 60, "online", 6).line()).unwrap();
             Catalog::new(&ALL).declare(&mut read);
             assert_eq!(write(Tier::Raw, &[read]), is("state=online", 6));

@@ -1,15 +1,15 @@
-//! Carbon's pickle receiver, the fast way into Graphite. Measured against carbon-cache 1.1.7.
+//! Sends to Carbon's pickle receiver, the fastest input of Graphite. Measured against carbon-cache 1.1.7.
 //!
-//! The wire: a message is a 4-byte big-endian length and a pickle of `[(path, (time, value)), …]`; any number of messages
-//! on one connection. The traps:
+//! On the wire a message is a 4-byte big-endian length and a pickle of `[(path, (time, value)), …]`; a connection
+//! carries any number of messages. The traps:
 //!
 //! - A message of more than 1,048,576 bytes closes the connection.
-//! - Carbon never answers. Its only sign of life is that, after we have closed our side, it closes its own once it has
-//!   *read* everything. That is what `acknowledge = fin` waits for. It proves neither that a message parsed nor that a
-//!   value was stored: a creation limit (`MAX_CREATES_PER_MINUTE`, 50 in Debian) drops new metrics after it.
-//! - One NaN or infinite *time* loses the whole message, a NaN value or a `bytes` name is skipped in silence; so what
-//!   carbon would reject is dropped here, by name.
-//! - Of two values for one path and time the last wins, so sending again is harmless.
+//! - Carbon never answers. Its only sign of life: after we close our side, it closes its own once it has *read*
+//! everything. `acknowledge = fin` waits for this. It proves neither that a message parsed nor that a value was stored:
+//! a creation limit (`MAX_CREATES_PER_MINUTE`, 50 in Debian) drops new metrics later.
+//! - One NaN or infinite *time* loses the whole message; a NaN value or a `bytes` name is skipped in silence. So this
+//! file drops, by name, the points that Carbon would reject.
+//! - Of two values for one path and time the last one wins, so sending again is harmless.
 
 use std::collections::BTreeMap;
 use std::io::{ErrorKind, Read, Write};
@@ -61,14 +61,13 @@ pub const SECTION: Section = Section::new(
 pub struct Config {
     /// The host of the pickle receiver; without it nothing is sent to Carbon.
     pub host: String,
-    /// Its port; 2004 by default.
+    /// The port of the pickle receiver; 2004 by default.
     pub port: u16,
-    /// What counts as delivered.
+    /// When a batch counts as delivered.
     pub acknowledge: Acknowledge,
-    /// How long the whole delivery may take, from the look-up of the name to the acknowledgement, in seconds; 10 by
-    /// default.
+    /// The time limit of a whole delivery, from the name look-up to the acknowledgement, in seconds; 10 by default.
     pub timeout_seconds: u64,
-    /// Where values are read back.
+    /// The graphite-web that values are read back from.
     pub graphite: Option<render::Config>,
 }
 
@@ -77,18 +76,18 @@ pub struct Config {
 pub enum Acknowledge {
     /// `fin` (default): Carbon has read everything.
     Fin,
-    /// `readback`: every value has come back through graphite-web, from Carbon's file or memory, and for a new metric from
-    /// a file at least.
+    /// `readback`: graphite-web has returned every value, from Carbon's file or memory; for a new metric, from a file
+    /// at least.
     Readback,
-    /// `none`: the kernel has taken everything, wherever it is then.
+    /// `none`: the kernel has accepted everything, sent or not.
     None,
 }
 
 impl Config {
-    /// Reads `[carbon]`; `None` unless it names a host.
+    /// Reads `[carbon]`; returns `None` unless it names a host.
     ///
     /// # Errors
-    /// When a value is not what its key asks for.
+    /// Fails if a value is not of its key's kind, or if `readback` lacks a graphite-web.
     pub fn read(values: &Values, graphite: Option<render::Config>) -> Result<Option<Self>> {
         let host = values.text("host")?;
         let port = values.port("port")?;
@@ -107,9 +106,9 @@ impl Config {
 
 /// Carbon as a sink.
 pub struct Carbon {
-    /// Where it is, and what counts as delivered.
+    /// The receiver's address, and when a batch counts as delivered.
     pub config: Config,
-    /// The measurements whose Carbon paths are known.
+    /// The measurements with known Carbon paths.
     pub catalog: Catalog,
 }
 
@@ -128,9 +127,11 @@ impl Sink for Carbon {
     }
 }
 
-/// The datapoints of `points`, one per field that Carbon gets, sorted by path and time, and the points that Carbon cannot
-/// take: the second of two whose names become one path, and what a version that knows more measurements than this one has
-/// measured.
+/// Returns the datapoints of `points`, one per field that Carbon gets, sorted by path and time, and the points that
+/// Carbon cannot take.
+///
+/// Carbon cannot take the second of two points with the same path and time, nor a point of a measurement or field that
+/// only a newer version knows.
 pub fn datapoints(points: &[Point], catalog: Catalog) -> (Vec<Datapoint>, Vec<Dropped>) {
     let mut datapoints = Vec::with_capacity(points.len());
     let mut dropped = Vec::new();
@@ -151,7 +152,7 @@ pub fn datapoints(points: &[Point], catalog: Catalog) -> (Vec<Datapoint>, Vec<Dr
 /// Appends the datapoints of one point: all of them or none.
 ///
 /// # Errors
-/// Why Carbon cannot take the point.
+/// Fails with the reason if Carbon cannot take the point.
 fn add(point: &Point, catalog: Catalog, datapoints: &mut Vec<Datapoint>) -> Result<(), String> {
     let measurement = point.declaration().or_else(|| catalog.measurement(point.measurement()));
     let measurement = measurement.ok_or("this version has no such measurement")?;
@@ -159,7 +160,7 @@ fn add(point: &Point, catalog: Catalog, datapoints: &mut Vec<Datapoint>) -> Resu
     let time = point.time().div_euclid(SECOND);
     for (field, value) in point.fields() {
         let add = || {
-            // Without {field} in the path, two fields would be one value.
+            // If the path lacks {field}, an unknown field would overwrite a known one.
             let known = measurement.field(field).ok_or_else(|| format!("this version has no field {field} of it"))?;
             if !known.carbon {
                 return Ok(None);
@@ -180,7 +181,7 @@ fn add(point: &Point, catalog: Catalog, datapoints: &mut Vec<Datapoint>) -> Resu
     Ok(())
 }
 
-/// The same where two points want one path: the first has it.
+/// Like [`datapoints`], for points that share a path: the first point keeps it.
 fn first_come(points: &[Point], catalog: Catalog) -> (Vec<Datapoint>, Vec<Dropped>) {
     let mut taken = BTreeMap::<(String, i64), (Value, &Point)>::new();
     let mut dropped = Vec::new();
@@ -201,40 +202,40 @@ fn first_come(points: &[Point], catalog: Catalog) -> (Vec<Datapoint>, Vec<Droppe
     (datapoints, dropped)
 }
 
-/// The largest message that Carbon takes, without its length.
+/// The largest message that Carbon accepts, in bytes, without its length.
 const LARGEST_MESSAGE: usize = 1 << 20;
 
-/// What a pickle begins with: protocol 2, an empty list, the mark below its members.
+/// The start of a pickle: protocol 2, an empty list, the mark below its members.
 const BEGIN: &[u8] = b"\x80\x02](";
 
-/// What it ends with: append the members to the list, stop.
+/// The end of a pickle: append the members to the list, stop.
 const END: &[u8] = b"e.";
 
-/// The messages that carry `datapoints`, each with its length in front and as full as Carbon allows, one after the other.
+/// Encodes `datapoints` as messages, each with its length in front and as full as Carbon allows.
 ///
-/// A path alone must fit, which the paths of [`datapoints`], some components of 200 bytes each, always do.
+/// A single path must fit into a message; the paths of [`datapoints`], a few components of 200 bytes, always do.
 ///
-/// The pickles are written here: serde-pickle would do, but takes longer (see `make bench`) and does not tell the size of a
-/// frame before it is written. They hold the opcodes of protocol 2 that every reader knows: BINUNICODE, BININT or LONG1,
-/// BINFLOAT, TUPLE2, APPENDS.
+/// We write the pickles ourselves: serde-pickle is slower (see `make bench`) and does not tell the size of a frame in
+/// advance. They use the opcodes of protocol 2 that every reader knows: BINUNICODE, BININT or LONG1, BINFLOAT, TUPLE2,
+/// APPENDS.
 #[derive(Debug)]
 pub struct Frames<'a> {
     rest: &'a [Datapoint],
-    /// All of them are made in one place, which stays in the processor's cache.
+    /// One buffer for all messages, which stays in the processor's cache.
     frame: Vec<u8>,
 }
 
 impl<'a> Frames<'a> {
-    /// Those of `datapoints`.
+    /// Creates the encoder of `datapoints`.
     pub fn of(datapoints: &'a [Datapoint]) -> Self {
         Self { rest: datapoints, frame: Vec::new() }
     }
 
-    /// The next one; `None` behind the last.
+    /// Returns the next message; `None` after the last one.
     pub fn advance(&mut self) -> Option<&[u8]> {
         let frame = &mut self.frame;
         frame.clear();
-        // The room for its length, which is known in the end.
+        // Room for the length, which is known at the end.
         frame.extend_from_slice(&[0; 4]);
         frame.extend_from_slice(BEGIN);
         let fits = |frame: &Vec<u8>, datapoint: &Datapoint| {
@@ -257,7 +258,7 @@ impl<'a> Frames<'a> {
     }
 }
 
-/// The most bytes of a datapoint beside its path: five before it, two whole numbers of ten, and two to pair them.
+/// The most bytes of a datapoint besides its path: five before it, two integers of ten, and two to pair them.
 const AROUND_PATH: usize = 5 + 10 + 10 + 2;
 
 fn put(Datapoint { path, time, value }: &Datapoint, frame: &mut Vec<u8>) {
@@ -275,7 +276,7 @@ fn put(Datapoint { path, time, value }: &Datapoint, frame: &mut Vec<u8>) {
     frame.extend_from_slice(b"\x86\x86");
 }
 
-/// A whole number: BININT while four bytes hold it, else LONG1 with eight.
+/// Appends an integer: BININT if it fits into four bytes, else LONG1 with eight.
 fn int(value: i64, out: &mut Vec<u8>) {
     match i32::try_from(value) {
         Ok(value) => {
@@ -289,12 +290,12 @@ fn int(value: i64, out: &mut Vec<u8>) {
     }
 }
 
-/// Sends `datapoints` and waits for the acknowledgement, at most until `deadline`. All of them are acknowledged or none;
-/// nothing is sent for nothing.
+/// Sends `datapoints` and waits for the acknowledgement, at most until `deadline`. Acknowledges all of them or none; an
+/// empty list opens no connection.
 ///
 /// # Errors
-/// When any part of it fails or takes too long: what Carbon got of it nobody knows, and sending all of it again is
-/// harmless.
+/// Fails if any step fails or takes too long. Carbon may then have received some of the datapoints; sending all of them
+/// again is harmless.
 pub fn send(config: &Config, datapoints: &[Datapoint], deadline: Instant) -> Result<()> {
     if datapoints.is_empty() {
         return Ok(());
@@ -306,9 +307,10 @@ pub fn send(config: &Config, datapoints: &[Datapoint], deadline: Instant) -> Res
     Ok(())
 }
 
-/// Reads everything back, and sends what has not come back again, for as long as the time-out allows after the first
-/// round. What is missing is sent alone: a full cache or a creation limit takes the first values of a message and drops
-/// the rest, and would do so for ever if the first ones were among them each time.
+/// Reads all values back and sends the missing ones again, for as long as the time-out allows after the first round.
+///
+/// Only the missing ones are sent: a full cache or a creation limit takes the first values of a message and drops the
+/// rest, so with all values in the message it would drop the same ones each time.
 fn read_back(config: &Config, graphite: &render::Config, datapoints: &[Datapoint], deadline: Instant) -> Result<()> {
     let mut missing = render::missing(graphite, datapoints.to_vec(), deadline)?;
     let timeout = Timeout::of(config, deadline);
@@ -327,7 +329,7 @@ fn read_back(config: &Config, graphite: &render::Config, datapoints: &[Datapoint
     Ok(())
 }
 
-/// Reaches Carbon and takes leave without a word; the address that answered.
+/// Connects, sends nothing, and returns the address that answered.
 ///
 /// # Errors
 /// As [`send`].
@@ -348,7 +350,7 @@ fn exchange(config: &Config, datapoints: &[Datapoint], timeout: &Timeout) -> Res
     deliver(&mut stream, config.acknowledge, datapoints, timeout).with_context(|| format!("{}:{}", name.0, name.1))
 }
 
-/// The time that is left for all of it.
+/// The time limit of a delivery.
 struct Timeout {
     began: Instant,
     ends: Instant,
@@ -360,12 +362,12 @@ impl Timeout {
         Self { began, ends: deadline.min(began + Duration::from_secs(config.timeout_seconds)) }
     }
 
-    /// What is left, never zero (which sockets take for "for ever").
+    /// Returns the time left, never zero, which sockets take for "for ever".
     fn left(&self) -> Duration {
         self.ends.saturating_duration_since(Instant::now()).max(Duration::from_millis(1))
     }
 
-    /// What it was, in whole seconds where it can be.
+    /// Returns the whole time limit for messages, in seconds.
     fn shown(&self) -> String {
         format!("{} s", (self.ends.saturating_duration_since(self.began).as_secs_f64() * 10.0).round() / 10.0)
     }
@@ -376,7 +378,7 @@ impl Timeout {
 }
 
 fn connect(name: (&str, u16), timeout: &Timeout) -> Result<TcpStream> {
-    // A name server that does not answer can hold getaddrinfo for longer than the run lasts.
+    // If the name server does not answer, getaddrinfo can block for longer than the run lasts.
     let (found, addresses) = mpsc::channel();
     let (host, port) = (name.0.to_string(), name.1);
     thread::spawn(move || found.send((host.as_str(), port).to_socket_addrs().map(Vec::from_iter)));
@@ -386,7 +388,7 @@ fn connect(name: (&str, u16), timeout: &Timeout) -> Result<TcpStream> {
     };
     let mut failure = anyhow!("its name has no address");
     for (at, address) in addresses.iter().enumerate() {
-        // A black hole among the addresses must not eat the time of the others.
+        // An address that drops packets must not use up the time of the others.
         let share = timeout.left() / (addresses.len() - at) as u32;
         match TcpStream::connect_timeout(address, share.max(Duration::from_millis(1))) {
             Ok(stream) => return Ok(stream),
@@ -411,7 +413,7 @@ fn deliver(
         while !rest.is_empty() {
             ensure!(!timeout.has_passed(), "it did not take everything within {}", timeout.shown());
             let ready = wait(stream, PollFlags::IN | PollFlags::OUT, timeout);
-            // A close before ours acknowledges nothing: it is how Carbon answers what it cannot read.
+            // Carbon closes first if it cannot read a message, so an early close is no acknowledgement.
             ensure!(!has_closed(stream, ready)?, "it closed the connection before the end");
             match stream.write(rest) {
                 Ok(count) => rest = &rest[count..],
@@ -432,8 +434,8 @@ fn deliver(
             break;
         }
     }
-    // Its FIN may have crossed what we sent last: then nobody reads that, and a reset follows. Only when it has had our own
-    // FIN too is the connection over, and over without an error.
+    // Carbon's FIN may cross our last data: if Carbon never reads them, a reset follows. The connection is over without
+    // an error only after Carbon has received our FIN too.
     while stream.peer_addr().is_ok() {
         ensure!(!timeout.has_passed(), "it did not acknowledge within {}", timeout.shown());
         thread::sleep(Duration::from_millis(1));
@@ -444,18 +446,19 @@ fn deliver(
     }
 }
 
-/// Waits until the stream is ready for one of `events`, and says for which.
+/// Waits until the stream is ready for one of `events`; returns the ready ones.
 fn wait(stream: &TcpStream, events: PollFlags, timeout: &Timeout) -> PollFlags {
     let left = timeout.left();
     let left = Timespec { tv_sec: left.as_secs() as i64, tv_nsec: left.subsec_nanos().into() };
     let mut fds = [PollFd::new(stream, events)];
-    // Interrupted by a signal counts as not ready: the caller comes round.
+    // A signal counts as not ready: the caller tries again.
     let _ = poll(&mut fds, Some(&left));
     fds[0].revents()
 }
 
-/// Whether the other side has closed its side, when the stream is `ready` to tell. Carbon says nothing; whatever says
-/// something here is no Carbon, but may well read, so its words are passed over.
+/// Whether the other side has closed the connection; reads from the stream if it is `ready`.
+///
+/// Carbon never sends anything. A server that does is not Carbon, but may still read, so its data are discarded.
 fn has_closed(stream: &mut TcpStream, ready: PollFlags) -> Result<bool> {
     if !ready.intersects(PollFlags::IN | PollFlags::HUP | PollFlags::ERR) {
         return Ok(false);
@@ -545,7 +548,7 @@ mod tests {
             lines(&[point("b", "online", 1), point("a", "offline", 2)]),
             ["queues.a.idle 2 7", "queues.b.idle 1 7"]
         );
-        // As it comes from a spool, and as a newer version made it.
+        // Lines as the spool returns them, and as a newer version writes them.
         let read = |line: &str| Point::from_line(line).unwrap();
         let points = [
             point("a b", "online", 1),
@@ -572,7 +575,7 @@ mod tests {
     fn a_server_that_slams_the_door_acknowledges_nothing() {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
-        // What a load balancer without a backend does: accept, and close at once, or once something has come.
+        // Like a load balancer without a backend: accepts, and closes at once or after the first data.
         thread::spawn(move || {
             for (at, stream) in listener.incoming().enumerate() {
                 let stream = stream.unwrap();

@@ -1,4 +1,4 @@
-//! graphite-web's render API as the dashboard reads it: many numbers in few questions. Measured against graphite-web 1.1.8.
+//! graphite-web's render API for the dashboard: many values per request. Measured against graphite-web 1.1.8.
 
 use std::collections::HashMap;
 use std::sync::Mutex;
@@ -11,58 +11,59 @@ use crate::model::{Catalog, Fold, Kind, Measurement, SECOND, Value};
 use crate::os::http::{Client, Url};
 use crate::query::{Latest, Read, Values, Wanted};
 
-/// graphite-web.
+/// graphite-web as a reader.
 #[derive(Debug)]
 pub struct GraphiteReader {
     render: Url,
     shown: String,
     client: Client,
-    patience: Duration,
-    /// By what was asked for.
-    seen: Mutex<HashMap<Vec<&'static str>, Seen>>,
+    timeout: Duration,
+    /// The latest values, by the names of the requested measurements.
+    cache: Mutex<HashMap<Vec<&'static str>, LatestCache>>,
     catalog: Catalog,
 }
 
-/// What graphite-web has told before.
+/// The latest values that graphite-web returned for some measurements.
 #[derive(Debug, Default)]
-struct Seen {
-    /// When all of the last day was asked for.
+struct LatestCache {
+    /// The time of the last request for the whole day.
     widely: Option<Instant>,
-    /// The newest time and value of each path.
+    /// The newest time (unix seconds) and value of each path.
     newest: HashMap<String, (i64, f64)>,
 }
 
-/// The most that is read of its answer, in bytes.
+/// The largest response, in bytes.
 const LONGEST: usize = 24 << 20;
 
-/// How often all of the last day is asked for, and not only the last minutes: for what has been silent since.
+/// How often the whole last day is requested instead of the last 15 minutes, to include series that are
+/// silent now.
 const WIDELY: Duration = Duration::from_secs(3600);
 
-/// How many targets one question has.
+/// The number of targets per request.
 const TARGETS: usize = 100;
 
 impl GraphiteReader {
-    /// graphite-web at its address.
+    /// Creates a reader of the graphite-web in `config`.
     ///
     /// # Errors
-    /// When there can be no HTTP client.
+    /// Fails if no HTTP client can be created.
     pub fn new(config: &render::Config, catalog: Catalog) -> Result<Self> {
         let client = Client::new()?.reading_at_most(LONGEST);
-        let patience = Duration::from_secs(config.timeout_seconds);
+        let timeout = Duration::from_secs(config.timeout_seconds);
         Ok(Self {
             render: config.render()?,
             shown: config.url.to_string(),
             client,
-            patience,
-            seen: Mutex::default(),
+            timeout,
+            cache: Mutex::default(),
             catalog,
         })
     }
 
-    /// Values of each target that answers, by target.
+    /// Requests values of `targets`; returns the series by target.
     fn ask(&self, targets: &[String], from: i64, until: i64, points: usize) -> Result<HashMap<String, render::Series>> {
         let mut series = HashMap::new();
-        let ends = Instant::now() + self.patience;
+        let ends = Instant::now() + self.timeout;
         for targets in targets.chunks(TARGETS) {
             let mut form = url::form_urlencoded::Serializer::new(String::new());
             for target in targets {
@@ -71,14 +72,14 @@ impl GraphiteReader {
             form.append_pair("from", &from.to_string()).append_pair("until", &until.to_string());
             form.append_pair("maxDataPoints", &points.to_string()).append_pair("format", "json");
             let left = ends.saturating_duration_since(Instant::now());
-            ensure!(!left.is_zero(), "{} gave no answer within {} s", self.shown, self.patience.as_secs());
+            ensure!(!left.is_zero(), "{} gave no answer within {} s", self.shown, self.timeout.as_secs());
             series.extend(render::parse(&self.client.post(&self.render, form.finish(), left)?)?);
         }
         Ok(series)
     }
 }
 
-/// The pattern that all paths of a measurement fit.
+/// Returns the pattern that matches all paths of a measurement.
 fn pattern(measurement: &Measurement) -> String {
     let components = measurement.carbon.split('.').map(|component| match component {
         "{field}" => {
@@ -91,7 +92,7 @@ fn pattern(measurement: &Measurement) -> String {
     components.collect::<Vec<_>>().join(".")
 }
 
-/// What is asked for to have many values as one the way that a field folds.
+/// Wraps a target so that graphite-web consolidates values in the way that the field folds.
 fn consolidated(target: &str, fold: Fold) -> String {
     let by = match fold {
         Fold::Sum => "sum",
@@ -103,7 +104,7 @@ fn consolidated(target: &str, fold: Fold) -> String {
     format!("consolidateBy({target},\"{by}\")")
 }
 
-/// The path in the name of an answer.
+/// Extracts the path from the target of a response.
 fn path(target: &str) -> &str {
     let inner = target.strip_prefix("consolidateBy(").and_then(|rest| rest.rsplit_once(','));
     inner.map_or(target, |(path, _)| path)
@@ -115,19 +116,21 @@ impl Read for GraphiteReader {
     }
 
     fn version(&self) -> u64 {
-        // Graphite does not tell; so it is asked again after a while.
+        // Graphite has no version, so cached answers expire after ten seconds.
         (jiff::Timestamp::now().as_second() / 10).unsigned_abs()
     }
 
     fn latest(&self, measurements: &[&'static Measurement], now: i64) -> Result<Vec<Latest>> {
         let names: Vec<_> = measurements.iter().map(|measurement| measurement.name).collect();
-        let last = self.seen.lock().expect("nothing panics while it is held").get(&names).and_then(|seen| seen.widely);
+        let last =
+            self.cache.lock().expect("nothing panics while it is held").get(&names).and_then(|latest| latest.widely);
         let widely = last.is_none_or(|last| last.elapsed() > WIDELY);
         let (from, points) = if widely { (now - 86_400, 96) } else { (now - 900, 900) };
         let targets: Vec<_> = measurements.iter().map(|one| consolidated(&pattern(one), Fold::Last)).collect();
         let mut answers = self.ask(&targets, from, now, points)?;
         if widely {
-            // Consolidated values carry the time of their first one, so the last minutes are asked for as they are.
+            // A consolidated value has the time of its first one, so the last minutes are also requested without
+            // consolidation.
             for (target, series) in self.ask(&targets, now - 900, now, 900)? {
                 answers
                     .entry(target)
@@ -136,18 +139,18 @@ impl Read for GraphiteReader {
                     .extend(series.datapoints);
             }
         }
-        let mut seen = self.seen.lock().expect("nothing panics while it is held");
-        let seen = seen.entry(names).or_default();
+        let mut cache = self.cache.lock().expect("nothing panics while it is held");
+        let latest = cache.entry(names).or_default();
         if widely {
-            *seen = Seen { widely: Some(Instant::now()), newest: HashMap::new() };
+            *latest = LatestCache { widely: Some(Instant::now()), newest: HashMap::new() };
         }
         for (target, series) in answers {
             let newest = series.datapoints.iter().rev().find_map(|(value, time)| Some((*time, (*value)?)));
             let Some(newest) = newest else { continue };
-            let known = seen.newest.entry(path(&target).to_string()).or_insert(newest);
+            let known = latest.newest.entry(path(&target).to_string()).or_insert(newest);
             *known = if newest.0 >= known.0 { newest } else { *known };
         }
-        let latest = seen.newest.iter().filter_map(|(path, (time, value))| {
+        let latest = latest.newest.iter().filter_map(|(path, (time, value))| {
             let wanted = Wanted::new(path, self.catalog).ok()?;
             let value = match wanted.number.field.kind {
                 Kind::Int if value.fract() == 0.0 => Value::Int(*value as i64),
@@ -167,7 +170,7 @@ impl Read for GraphiteReader {
     fn range(&self, wanted: &[Wanted], from: i64, to: i64, points: usize) -> Result<Vec<Values>> {
         let targets: Vec<_> =
             wanted.iter().map(|wanted| consolidated(&wanted.path, wanted.number.field.fold)).collect();
-        // Its range excludes the beginning and includes the end; ours is the other way round.
+        // Graphite's range excludes the start and includes the end; ours is the other way round.
         let mut answers = HashMap::new();
         for (target, series) in self.ask(&targets, from - 1, to - 1, points)? {
             answers.insert(path(&target).to_string(), series);

@@ -1,12 +1,12 @@
-//! graphite-web's render API, by which what Carbon has stored is read back. Measured against graphite-web 1.1.8.
+//! graphite-web's render API, to read back the values that Carbon has stored. Measured against graphite-web 1.1.8.
 //!
 //! ```text
 //! POST /render   target=grids.heprc.jobs.all.idle&target=…&from=1717244400&until=1717245000&format=json
 //! [{"target": "grids.heprc.jobs.all.idle", "datapoints": [[17.0, 1717244940], [null, 1717245000]], "tags": {…}}]
 //! ```
 //!
-//! Hot values come from Carbon's query port, but a metric that is new answers nothing until its file exists, and one that
-//! Carbon's creation limit dropped never answers.
+//! graphite-web gets recent values from Carbon's query port. But a new metric returns nothing until its file exists,
+//! and a metric that Carbon's creation limit dropped never returns anything.
 
 use std::collections::{BTreeMap, HashMap};
 use std::thread;
@@ -43,25 +43,25 @@ pub const SECTION: Section = Section::new(
 /// `[graphite]`.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// Where graphite-web is: `http://HOST:PORT/`, with the path of a prefix when it has one.
+    /// The address of graphite-web: `http://HOST:PORT/`, with a path if it is served under a prefix.
     pub url: Url,
-    /// How long the dashboard waits for an answer, in seconds; 20 by default.
+    /// The time limit of a request by the dashboard, in seconds; 20 by default.
     pub timeout_seconds: u64,
 }
 
 impl Config {
-    /// Reads `[graphite]`; `None` unless it names an address.
+    /// Reads `[graphite]`; returns `None` unless it names an address.
     ///
     /// # Errors
-    /// When a value is not what its key asks for.
+    /// Fails if a value is not of its key's kind.
     pub fn read(values: &Values) -> Result<Option<Self>> {
         let (url, timeout_seconds) = (values.url("url")?, values.number("timeout_seconds")?);
         Ok(url.map(|url| Self { url, timeout_seconds }))
     }
 
-    /// Where it draws and answers: `…/render`.
+    /// Returns the address of the render API: `…/render`.
     pub(crate) fn render(&self) -> Result<Url> {
-        // Without its slash the last part of a prefix would be replaced.
+        // Without a final slash, `join` replaces the last part of the prefix.
         let mut base = self.url.clone();
         if !base.path().ends_with('/') {
             base.set_path(&format!("{}/", base.path()));
@@ -70,25 +70,25 @@ impl Config {
     }
 }
 
-/// How many targets one question has.
+/// The number of targets per request.
 const TARGETS: usize = 200;
 
-/// How far back a question reaches, in seconds, so that an archive with a coarser step than the data answers too.
+/// How far back a request reaches, in seconds, so that an archive with a coarser step than the data answers too.
 const REACH: i64 = 600;
 
-/// Asks for `datapoints`, and again for those that have not come back, for up to a second or until `deadline`. Returns those
+/// Requests `datapoints`, and the missing ones again, for up to a second or until `deadline`. Returns the datapoints
 /// that are still missing.
 ///
 /// # Errors
-/// When graphite-web does not answer.
+/// Fails if graphite-web does not answer.
 pub fn missing(config: &Config, mut datapoints: Vec<Datapoint>, deadline: Instant) -> Result<Vec<Datapoint>> {
     let client = Client::new()?;
     let render = config.render()?;
     let mut ends = None;
     loop {
         let answer = still_missing(&client, &render, &datapoints, deadline);
-        // What was asked for first may have been asked too early, so what is missing is asked for twice at least. A question
-        // that comes while Carbon is making a file is answered with HTTP 500.
+        // The first request may have come too early, so missing datapoints are requested at least twice. graphite-web
+        // answers with HTTP 500 while Carbon is creating a file.
         let ends = *ends.get_or_insert_with(|| deadline.min(Instant::now() + HELD));
         let last = Instant::now() + PAUSE >= ends;
         match answer {
@@ -103,20 +103,20 @@ pub fn missing(config: &Config, mut datapoints: Vec<Datapoint>, deadline: Instan
     }
 }
 
-/// How long Carbon holds new values at most before they can be asked for.
+/// The longest time for which Carbon holds new values before a query finds them.
 const HELD: Duration = Duration::from_secs(1);
 
-/// Asks for nothing, and whether that is answered.
+/// Requests a metric that does not exist, to test whether graphite-web answers.
 ///
 /// # Errors
-/// When graphite-web does not answer.
+/// Fails if graphite-web does not answer.
 pub fn check(config: &Config, deadline: Instant) -> Result<()> {
     let nothing = Datapoint { path: "gridmon.check".into(), time: 0, value: Value::Int(0) };
     let left = deadline.saturating_duration_since(Instant::now()).max(Duration::from_millis(1));
     parse(&Client::new()?.post(&config.render()?, question(&[&nothing], 3600), left)?).map(drop)
 }
 
-/// The form that asks for `datapoints`, all of one time.
+/// Builds the form that requests `datapoints`, all of one time.
 fn question(datapoints: &[&Datapoint], time: i64) -> String {
     let mut form = url::form_urlencoded::Serializer::new(String::new());
     for datapoint in datapoints {
@@ -126,7 +126,7 @@ fn question(datapoints: &[&Datapoint], time: i64) -> String {
     form.append_pair("format", "json").finish()
 }
 
-/// How long to wait before asking again.
+/// The pause between two requests.
 const PAUSE: Duration = Duration::from_millis(200);
 
 fn still_missing(client: &Client, render: &Url, datapoints: &[Datapoint], deadline: Instant) -> Result<Vec<Datapoint>> {
@@ -147,16 +147,16 @@ fn still_missing(client: &Client, render: &Url, datapoints: &[Datapoint], deadli
     Ok(missing)
 }
 
-/// One series of an answer.
+/// One series of a response.
 #[derive(Debug, Deserialize)]
 pub(crate) struct Series {
-    /// What was asked for.
+    /// The requested target.
     pub target: String,
-    /// Values and times in unix seconds.
+    /// Values, and their times in unix seconds.
     pub datapoints: Vec<(Option<f64>, i64)>,
 }
 
-/// The series of an answer, by what was asked for.
+/// Parses a response; returns its series by target.
 pub(crate) fn parse(answer: &[u8]) -> Result<HashMap<String, Series>> {
     let series: Vec<Series> = serde_json::from_slice(answer).with_context(|| {
         format!("graphite-web's answer is no list of series: {}", quote(&String::from_utf8_lossy(answer)))
@@ -165,8 +165,8 @@ pub(crate) fn parse(answer: &[u8]) -> Result<HashMap<String, Series>> {
 }
 
 impl Series {
-    /// Whether a value is in it. In an archive with a coarser step than the data, any value of its step will do: the last
-    /// one that was written there stands for all.
+    /// Whether the series holds a value. In an archive with a coarser step than the data, any value of the step counts:
+    /// the last one written there replaces the others.
     fn has(&self, datapoint: &Datapoint) -> bool {
         match self.datapoints.iter().rev().find(|(_, time)| *time <= datapoint.time) {
             Some((Some(stored), time)) if *time == datapoint.time => *stored == datapoint.value.as_f64(),

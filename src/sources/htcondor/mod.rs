@@ -1,5 +1,5 @@
-//! HTCondor: jobs counted by each schedd, slots from each pool's collector, and the health of its daemons, asked with
-//! HTCondor's own `condor_q` and `condor_status`. Measured against 23.9 and 25.14.
+//! HTCondor: jobs from each schedd, slots from each pool's collector, and the health of the daemons, by means of
+//! `condor_q` and `condor_status`. Measured against 23.9 and 25.14.
 //!
 //! ```text
 //! $ condor_q -pool cm.example.org -name ce02@ce.example.org -allusers -group-by \
@@ -17,16 +17,16 @@
 //! $ condor_status -pool cm.example.org -json -attributes Name,Mips,KFlops
 //! ```
 //!
-//! Asked about nothing, both print nothing at all and end with 0. `-group-by` lets the schedd count (500,000 jobs in
-//! 0.75 s); it is undocumented, and where a schedd or tool does not know it, the plain dump is counted while it streams.
-//! The traps that shape this file:
+//! With nothing to report, both print nothing and exit with 0. With `-group-by` the schedd counts the jobs (500,000 in
+//! 0.75 s). The option is undocumented; if a schedd or tool does not know it, this program counts the plain dump while
+//! it streams. The traps that shape this file:
 //!
-//! - `condor_q -global` and `-schedd-constraint` silently group nothing, and the exit code of `-global` is the last
-//!   schedd's: so every schedd is asked by name.
+//! - `condor_q -global` and `-schedd-constraint` silently group nothing, and the exit code of `-global` is that of the
+//! last schedd. So every schedd is queried by name.
 //! - `condor_q -pool P` without `-name` answers from the *local* schedd when P is dead.
-//! - A stream that was cut can be a well-formed shorter array: only exit code 0 counts.
-//! - A hung schedd costs 20 s and a silent collector 60 s, and no setting shortens all of it: each command has a
-//!   time-out here.
+//! - A truncated stream can be a well-formed shorter array: only exit code 0 counts.
+//! - A hung schedd costs 20 s and a silent collector 60 s, and no setting shortens all of it. So each command has its
+//! own time-out here.
 
 pub mod ads;
 pub mod rules;
@@ -86,38 +86,38 @@ const PROGRAMS: &str = "The programs, with first arguments; found on PATH unless
 /// `[htcondor]` and `[job_types]`.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// The collectors, `HOST` or `HOST:PORT`, one per pool; the one of this machine's own configuration by default.
+    /// The collectors, `HOST` or `HOST:PORT`, one per pool; by default the one in this machine's own configuration.
     pub pools: Vec<String>,
-    /// Which schedds are asked.
+    /// The schedds to query.
     pub schedds: Schedds,
-    /// Who counts the jobs: the `schedd` (default; falls back to the dump where it cannot) or always this program,
-    /// from the `dump` of all of them.
+    /// Who counts the jobs: the `schedd` (default; falls back to the dump if it cannot) or always this program, from
+    /// the `dump` of all jobs.
     pub counting: Counting,
-    /// How long one command may take, in seconds; 20 by default.
+    /// The time limit of one command, in seconds; 20 by default.
     pub timeout_seconds: u64,
-    /// The program that asks a schedd, with first arguments; `condor_q` on PATH by default.
+    /// The command that queries a schedd, with its first arguments; `condor_q` on PATH by default.
     pub condor_q: Vec<String>,
-    /// The program that asks a collector, with first arguments; `condor_status` on PATH by default.
+    /// The command that queries a collector, with its first arguments; `condor_status` on PATH by default.
     pub condor_status: Vec<String>,
-    /// Which job counts as which type.
+    /// The job types.
     pub rules: Rules,
 }
 
 /// `[htcondor] schedds`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Schedds {
-    /// `all`: those that the collectors list, and for a day those that they listed before.
+    /// `all`: the schedds that the collectors list, and those that they listed within the last day.
     All,
-    /// `local`: the one of this machine, without asking a collector for it.
+    /// `local`: the schedd of this machine, without querying a collector for it.
     Local,
-    /// These, whether a collector lists them or not.
+    /// These schedds, whether a collector lists them or not.
     Named(Vec<String>),
 }
 
 /// `[htcondor] counting`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Counting {
-    /// `condor_q -group-by`, and the dump where that is not to be had.
+    /// `condor_q -group-by`, or the dump if that fails.
     Schedd,
     /// The dump of all jobs.
     Dump,
@@ -127,7 +127,7 @@ impl Config {
     /// Reads `[htcondor]`.
     ///
     /// # Errors
-    /// When a value is not what its key asks for.
+    /// Fails if a value is not of its key's kind.
     pub fn read(values: &Values, rules: Rules) -> Result<Self> {
         let pools = values.list("pool")?;
         let schedds = match values.list("schedds")?.as_slice() {
@@ -158,56 +158,57 @@ impl Config {
     }
 }
 
-/// What the pool of this machine's own HTCondor configuration, and its own schedd, are called.
+/// The name of this machine's own pool and of its own schedd.
 pub const LOCAL: &str = "local";
 
-/// What HTCondor answered.
+/// The answers of all pools and schedds.
 #[derive(Debug, Default)]
 pub struct CondorReply {
     /// One per pool, in the order of the config.
     pub pools: Vec<Pool>,
-    /// One per schedd that was asked or should have been, sorted by name.
+    /// One per schedd that was, or should have been, queried; sorted by name.
     pub schedds: Vec<Schedd>,
-    /// Whether these are all schedds that there are: every list that was needed came.
+    /// Whether `schedds` is complete: every required list of schedds arrived.
     pub every_schedd_is_known: bool,
 }
 
 impl CondorReply {
-    /// The jobs of each schedd; `None` unless every known schedd told its own and there is one at all.
+    /// Returns the jobs of each schedd; `None` unless there is a schedd and every known one answered.
     pub fn every_schedds_jobs(&self) -> Option<Vec<&Jobs>> {
         let jobs: Option<Vec<_>> = self.schedds.iter().map(|schedd| schedd.jobs.as_ref()).collect();
         jobs.filter(|jobs| self.every_schedd_is_known && !jobs.is_empty())
     }
 }
 
-/// What one collector answered.
+/// The answers of one collector.
 #[derive(Debug)]
 pub struct Pool {
-    /// As the config names it.
+    /// The pool's name in the config.
     pub name: String,
-    /// Its slots; `None` when it did not tell.
+    /// Its slots; `None` if the collector did not answer.
     pub slots: Option<Slots>,
-    /// Updates that the collector missed, of those sent to it, 0 to 1 (`UpdatesLostRatio`).
+    /// The share of updates that the collector missed, 0 to 1 (`UpdatesLostRatio`).
     pub updates_lost_ratio: Option<f64>,
-    /// The pool's negotiators and the length of their last cycle in seconds (`LastNegotiationCycleDuration0`), by name.
+    /// The pool's negotiators by name, each with the length of its last cycle in seconds
+    /// (`LastNegotiationCycleDuration0`).
     pub negotiators: Vec<(String, f64)>,
-    /// Whether its list of schedds came.
+    /// Whether its list of schedds arrived.
     pub listed: bool,
 }
 
 /// The dynamic slots of a pool, by host.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Slots {
-    /// Keyed by the first label of the host's name, lower case.
+    /// Keyed by the first label of the host's name, in lower case.
     pub hosts: BTreeMap<String, Host>,
-    /// All slots, static and partitionable ones too.
+    /// The number of all slots, including static and partitionable ones.
     pub count: usize,
 }
 
 /// The dynamic slots of one host.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Host {
-    /// How many slots have each name (`slot1_2`), over all startds of the host.
+    /// The number of slots with each name (`slot1_2`), over all startds of the host.
     pub slots: BTreeMap<String, i64>,
     /// The sum of their `Mips`.
     pub mips: f64,
@@ -215,49 +216,53 @@ pub struct Host {
     pub kflops: f64,
 }
 
-/// What is known of one schedd.
+/// The facts about one schedd.
 #[derive(Debug)]
 pub struct Schedd {
     /// Its name, as the collector lists it.
     pub name: String,
-    /// Its jobs by group, sorted; `None` when it did not tell.
+    /// Its jobs by group, sorted; `None` if it did not answer.
     pub jobs: Option<Jobs>,
-    /// How busy its main loop was lately, 0 to 1 (`RecentDaemonCoreDutyCycle`); above 0.98 it cannot keep up.
+    /// How busy its main loop was recently, 0 to 1 (`RecentDaemonCoreDutyCycle`); above 0.98 it cannot keep up.
     pub duty_cycle_ratio: Option<f64>,
-    /// How many jobs it will run at most (`MaxJobsRunning`).
+    /// The most jobs that it runs at once (`MaxJobsRunning`).
     pub running_jobs_limit: Option<i64>,
 }
 
-/// Jobs counted by what the arithmetic tells them apart by.
+/// The number of jobs in each group.
 pub type Jobs = BTreeMap<JobGroup, i64>;
 
-/// What the jobs of one group share.
+/// The attributes that the jobs of one group share.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct JobGroup {
-    /// `JobStatus`; `None` when the job has none that is a number.
+    /// `JobStatus`; `None` if the job has no numeric one.
     pub status: Option<i64>,
     /// The values of [`Rules::attributes`], in that order.
     pub values: Vec<Option<String>>,
 }
 
-/// The schedds that a collector listed, by pool and name, with the time (unix seconds, to the hour) of the last list they stood in.
-/// A schedd that is down falls off the collector's list within minutes; without this memory the grid's totals would
-/// shrink in silence.
+/// The schedds that a collector listed, by pool and name, with the time of the last list with them, in unix seconds, to
+/// the hour.
+///
+/// A schedd that is down disappears from the collector's list within minutes; without this memory the grid's totals
+/// would shrink in silence.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct KnownSchedds(BTreeMap<String, BTreeMap<String, i64>>);
 
-/// How long a schedd that is listed no more is still expected to answer, in seconds.
+/// How long a schedd is still expected to answer after its last listing, in seconds.
 const REMEMBERED: u64 = 24 * 3600;
 
-/// How many commands run at once; each costs the machine a process of some 20 MB.
+/// The number of commands that run at once; each process takes some 20 MB.
 const AT_ONCE: usize = 16;
 
-/// The most groups of jobs that are kept apart. Beyond it a rule names an attribute that differs from job to job, and
-/// memory would grow with the jobs.
+/// The most groups of jobs. More groups mean that a rule names an attribute that differs from job to job, and memory
+/// would grow with the number of jobs.
 const MOST_GROUPS: usize = 50_000;
 
-/// Asks every pool and every schedd, side by side, at most until `until`. `now` is the run's clock in unix seconds, by
-/// which `known` forgets. What does not answer is missing in the answer and named in the problems.
+/// Queries all pools and schedds in parallel, at most until `until`.
+///
+/// `now` is the run's clock in unix seconds, by which `known` expires. A pool or schedd that does not answer is missing in
+/// the reply and named in the problems.
 pub fn collect(config: &Config, known: &mut KnownSchedds, now: i64, until: Instant) -> (CondorReply, Vec<Problem>) {
     let client = Client { config, until };
     let pools = side_by_side(config.pools.len(), |at| client.pool(&config.pools[at]));
@@ -286,7 +291,7 @@ pub fn collect(config: &Config, known: &mut KnownSchedds, now: i64, until: Insta
     let targets: Vec<_> = targets.into_iter().collect();
     let jobs = side_by_side(targets.len(), |at| {
         let (name, target) = &targets[at];
-        // Without its collector a schedd cannot be found; the collector's problem says so already.
+        // Without its collector a schedd cannot be found; the collector's problem already says so.
         target.askable.then(|| client.jobs(&target.pool, name))
     });
     for ((name, target), jobs) in targets.into_iter().zip(jobs) {
@@ -309,7 +314,7 @@ pub fn collect(config: &Config, known: &mut KnownSchedds, now: i64, until: Insta
     (answer, problems)
 }
 
-/// Adds the schedds that the config names and no collector lists.
+/// Adds the schedds that the config names but no collector lists.
 fn add_unlisted(config: &Config, pools: &[Pool], targets: &mut BTreeMap<String, Target>) {
     match &config.schedds {
         Schedds::All => {}
@@ -327,14 +332,14 @@ fn add_unlisted(config: &Config, pools: &[Pool], targets: &mut BTreeMap<String, 
     }
 }
 
-/// A schedd that is to be asked.
+/// A schedd to query.
 struct Target {
     pool: String,
     ad: Option<ScheddAd>,
     askable: bool,
 }
 
-/// What the collector knows of a schedd.
+/// The collector's ad of a schedd.
 #[derive(Clone, Debug, Default)]
 struct ScheddAd {
     duty_cycle_ratio: Option<f64>,
@@ -342,12 +347,12 @@ struct ScheddAd {
 }
 
 impl KnownSchedds {
-    /// Takes in a list that came (`Some`), and forgets what no list has held for a day.
+    /// Adds the schedds of a list (`Some`), and forgets those that no list has held for a day.
     fn update<'a>(&mut self, pool: &str, listed: Option<impl Iterator<Item = &'a String>>, now: i64) {
         let Some(listed) = listed else { return };
         let known = self.0.entry(pool.into()).or_default();
         for name in listed {
-            // To the hour is enough, and saves a write in most runs.
+            // To the hour, so that most runs need not write the state.
             let seen = known.entry(name.clone()).or_insert(now);
             if !(0..3600).contains(&now.saturating_sub(*seen)) {
                 *seen = now;
@@ -361,7 +366,7 @@ impl KnownSchedds {
     }
 }
 
-/// Runs `work` for 0 up to `count`, [`AT_ONCE`] at a time; the results in that order.
+/// Runs `work` for 0 up to `count`, [`AT_ONCE`] at a time; returns the results in that order.
 fn side_by_side<T: Send>(count: usize, work: impl Fn(usize) -> T + Sync) -> Vec<T> {
     if count <= 1 {
         return (0..count).map(work).collect();
@@ -383,17 +388,17 @@ fn side_by_side<T: Send>(count: usize, work: impl Fn(usize) -> T + Sync) -> Vec<
     results.into_iter().map(|(_, result)| result).collect()
 }
 
-/// Asks one thing after another within the time there is.
+/// Runs queries within the time limits.
 struct Client<'a> {
     config: &'a Config,
     until: Instant,
 }
 
-/// A pool, the schedds that its collector lists (`None` when it did not), and what went wrong.
+/// A pool, the schedds that its collector lists (`None` if it did not answer), and the problems.
 type PoolAnswer = (Pool, Option<BTreeMap<String, ScheddAd>>, Vec<Problem>);
 
 impl Client<'_> {
-    /// The problem of a schedd that did not count its jobs.
+    /// Returns the problem of a schedd that did not count its jobs.
     fn no_jobs(&self, name: &str, target: &Target, failure: &Failure) -> Problem {
         let is_gone = self.config.schedds == Schedds::All && target.ad.is_none();
         let advice = if is_gone {
@@ -406,7 +411,7 @@ impl Client<'_> {
         Problem::of_source(format!("schedd {name}"), message)
     }
 
-    /// Asks a collector for its slots, schedds, negotiators and its own health, side by side.
+    /// Queries a collector for its slots, schedds, negotiators and its own health, in parallel.
     fn pool(&self, name: &str) -> PoolAnswer {
         let (slots, (schedds, (negotiators, collector))) = thread::scope(|scope| {
             let slots = scope.spawn(|| self.slots(name));
@@ -426,7 +431,7 @@ impl Client<'_> {
             };
             problems.push(Problem::of_source(what, format!("{program} {failure}{advice}; {missing}")));
         };
-        // A collector that is down fails four times over, and is named once.
+        // If the collector is down, all four queries fail; report it once.
         match (&slots, &schedds) {
             (Err(failure), Err(_)) => problem(
                 format!("pool {name}"),
@@ -473,7 +478,7 @@ impl Client<'_> {
         let mut schedds = BTreeMap::new();
         let attributes = ["Name", "RecentDaemonCoreDutyCycle", "MaxJobsRunning"];
         self.status(pool, &["-schedd"], &attributes, |[name, duty_cycle, limit]| {
-            // A name that could be taken for a flag is none that HTCondor gives.
+            // HTCondor uses no names that look like flags.
             if let Some(name) = name.text().filter(|name| !name.is_empty() && !name.starts_with('-')) {
                 let ad = ScheddAd { duty_cycle_ratio: duty_cycle.number(), running_jobs_limit: limit.whole() };
                 schedds.insert(name, ad);
@@ -485,7 +490,7 @@ impl Client<'_> {
     fn negotiators(&self, pool: &str) -> Result<Vec<(String, f64)>, Failure> {
         let mut negotiators = Vec::new();
         self.status(pool, &["-negotiator"], &["Name", "LastNegotiationCycleDuration0"], |[name, seconds]| {
-            // Absent until the first cycle has ended.
+            // The duration is absent until the first cycle has ended.
             negotiators.extend(name.text().zip(seconds.number()));
         })?;
         negotiators.sort_by(|a, b| a.0.cmp(&b.0));
@@ -498,7 +503,7 @@ impl Client<'_> {
         Ok(ratio)
     }
 
-    /// Runs `condor_status` and hands the `attributes` of each ad to `each`.
+    /// Runs `condor_status` and passes the `attributes` of each ad to `each`.
     fn status<const N: usize>(
         &self,
         pool: &str,
@@ -518,12 +523,12 @@ impl Client<'_> {
         .map(drop)
     }
 
-    /// The jobs of one schedd.
+    /// Returns the jobs of one schedd.
     fn jobs(&self, pool: &str, schedd: &str) -> Result<Jobs, Failure> {
         if self.config.counting == Counting::Schedd {
             match self.queue(pool, schedd, &["-group-by"]) {
-                // Some ways of asking make -group-by print nothing, exit 0, as for an empty queue; so an empty queue
-                // is believed only from the dump, which then costs next to nothing.
+                // Some uses of -group-by print nothing and exit with 0, like an empty queue. So only the dump can
+                // confirm an empty queue, at next to no cost.
                 Ok(jobs) if jobs.is_empty() => {}
                 Err(Failure::Exit(_, words)) if words.contains("group-by") => {}
                 result => return result,
@@ -547,7 +552,7 @@ impl Client<'_> {
         counter.finish().map_err(Failure::Output)
     }
 
-    /// Runs `command` and hands each ad that it prints to `each`.
+    /// Runs `command` and passes each ad of its output to `each`.
     fn ads(&self, command: &mut Command, each: &mut impl FnMut(&[u8]) -> Result<()>) -> Result<(), Failure> {
         let mut splitter = Splitter::default();
         let limit = Instant::now() + Duration::from_secs(self.config.timeout_seconds);
@@ -557,43 +562,46 @@ impl Client<'_> {
 }
 
 impl Slots {
-    /// Counts a slot by its `Name`, such as `slot1_2@host.example.org`. A name without `_` before the first `@` is a
-    /// static or partitionable slot, one without `@` has no host; both count in `count` only.
+    /// Counts a slot by its `Name`, such as `slot1_2@host.example.org`.
+    ///
+    /// A name without `_` before the first `@` is a static or partitionable slot, and one without `@` has no host; both
+    /// add to `count` only.
     pub fn add(&mut self, name: &str, mips: Option<f64>, kflops: Option<f64>) {
         self.count += 1;
-        // A startd with a name of its own makes it slot1_2@startd@host.
+        // A startd with a name of its own turns this into slot1_2@startd@host.
         let (Some((slot, _)), Some((_, host))) = (name.split_once('@'), name.rsplit_once('@')) else { return };
         if !slot.contains('_') || host.is_empty() {
             return;
         }
         let host = self.hosts.entry(first_label(host)).or_default();
         *host.slots.entry(slot.into()).or_default() += 1;
-        // Absent until the startd has run its benchmarks.
+        // The benchmarks are absent until the startd has run them.
         host.mips += mips.unwrap_or_default();
         host.kflops += kflops.unwrap_or_default();
     }
 }
 
-/// What a machine's slots and Cloud Scheduler's record of it have in common: `wn1` for `WN1.example.org`.
+/// Returns the first label of a host name, in lower case: `wn1` for `WN1.example.org`. It joins a machine's slots to
+/// its record in Cloud Scheduler.
 pub fn first_label(host: &str) -> String {
     host.split('.').next().unwrap_or_default().to_lowercase()
 }
 
-/// Counts jobs by group, from the dump (an ad a job) or from `-group-by` (an ad a group, with its `JobCount`).
+/// Counts jobs by group, from the dump (one ad per job) or from `-group-by` (one ad per group, with its `JobCount`).
 pub struct Counter<'a> {
     wanted: Vec<&'a str>,
     values: Vec<Attribute>,
-    /// How often the very same text of an ad came. In a dump of the few attributes asked for, hundreds of thousands of
-    /// jobs share a handful of texts, and comparing bytes is ten times cheaper than reading JSON.
+    /// The number of ads with each exact text. In a dump of a few attributes, hundreds of thousands of jobs share a
+    /// handful of texts, and comparing bytes is ten times cheaper than parsing JSON.
     texts: HashMap<Box<[u8]>, i64>,
     jobs: Jobs,
 }
 
-/// How many different texts are kept at most before they are read and counted.
+/// The most distinct texts to collect before they are parsed and counted.
 const MOST_TEXTS: usize = 4096;
 
 impl<'a> Counter<'a> {
-    /// Starts at zero.
+    /// Creates an empty counter.
     pub fn new(rules: &'a Rules) -> Self {
         let wanted: Vec<_> =
             ["JobStatus", "JobCount"].into_iter().chain(rules.attributes().iter().map(String::as_str)).collect();
@@ -604,7 +612,7 @@ impl<'a> Counter<'a> {
     /// Counts one ad.
     ///
     /// # Errors
-    /// When the ad is no JSON, its `JobCount` cannot be, or the groups are too many.
+    /// Fails if the ad is not JSON, its `JobCount` is impossible, or there are too many groups.
     pub fn add(&mut self, ad: &[u8]) -> Result<()> {
         if let Some(times) = self.texts.get_mut(ad) {
             *times += 1;
@@ -618,7 +626,7 @@ impl<'a> Counter<'a> {
     }
 
     fn count_texts(&mut self) -> Result<()> {
-        // Sorted, so that of several bad ads the same one is named each time.
+        // Sorted, so that the error names the same bad ad each time.
         let mut texts: Vec<_> = std::mem::take(&mut self.texts).into_iter().collect();
         texts.sort_unstable();
         for (ad, times) in texts {
@@ -644,7 +652,7 @@ impl<'a> Counter<'a> {
         Ok(())
     }
 
-    /// The jobs, by group.
+    /// Returns the jobs by group.
     ///
     /// # Errors
     /// As [`Counter::add`].
@@ -654,10 +662,10 @@ impl<'a> Counter<'a> {
     }
 }
 
-/// The jobs in a printed array, as [`collect`] counts them.
+/// Parses a printed array of job ads, as [`collect`] does.
 ///
 /// # Errors
-/// When it is no whole array of ads.
+/// Fails if the text is not a complete array of ads.
 pub fn parse_jobs(text: &[u8], rules: &Rules) -> Result<Jobs> {
     let mut counter = Counter::new(rules);
     let mut splitter = Splitter::default();
@@ -666,10 +674,10 @@ pub fn parse_jobs(text: &[u8], rules: &Rules) -> Result<Jobs> {
     counter.finish()
 }
 
-/// The slots in a printed array, as [`collect`] counts them.
+/// Parses a printed array of slot ads, as [`collect`] does.
 ///
 /// # Errors
-/// When it is no whole array of ads.
+/// Fails if the text is not a complete array of ads.
 pub fn parse_slots(text: &[u8]) -> Result<Slots> {
     let mut slots = Slots::default();
     let mut splitter = Splitter::default();
@@ -682,7 +690,7 @@ pub fn parse_slots(text: &[u8]) -> Result<Slots> {
     Ok(slots)
 }
 
-/// Asks every collector and schedd, and says of each what it is: one line per pool and schedd.
+/// Queries every collector and schedd; returns one line per pool and schedd.
 pub fn check(config: &Config, until: Instant) -> Vec<(String, Result<String, String>)> {
     let (answer, problems) = collect(config, &mut KnownSchedds::default(), 0, until);
     let mut lines = Vec::new();
