@@ -81,7 +81,8 @@ impl Wanted {
     /// # Errors
     /// Fails if no measurement has this path; stores are never queried for other paths.
     pub fn new(path: &str, catalog: Catalog) -> Result<Self> {
-        let number = catalog.read_path(path).with_context(|| format!("{} is the path of no number", quote(path)))?;
+        let number =
+            catalog.read_path(path).with_context(|| format!("{}: no measurement has this path", quote(path)))?;
         Ok(Self { path: path.into(), number })
     }
 

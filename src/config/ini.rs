@@ -56,7 +56,7 @@ impl Sections {
         for lines in sections {
             let Lines { name, number, .. } = &lines;
             let declaration = declaration(name, declared).with_context(|| {
-                format!("{file} line {number}: [{name}] is no section{}", nearest_section(name, declared))
+                format!("{file} line {number}: unknown section [{name}]{}", nearest_section(name, declared))
             })?;
             check_keys(declaration, &lines, file)?;
             known.push((declaration, lines));

@@ -144,7 +144,7 @@ fn range(least: u64, most: u64, unit: &str) -> String {
 /// Parses a URL.
 pub(super) fn address(text: &str) -> Result<Url> {
     let url = Url::parse(text).ok().filter(|url| matches!(url.scheme(), "http" | "https"));
-    let url = url.context("is no http:// or https:// address")?;
+    let url = url.context("is not an http:// or https:// address")?;
     ensure!(url.username().is_empty() && url.password().is_none(), "carries a login, which would show in logs");
     Ok(url)
 }
@@ -156,7 +156,7 @@ pub(super) fn command(text: &str) -> Result<Vec<String>> {
         "no shell runs this: give a program and its arguments, or put the rest into a script"
     );
     let parts: Vec<_> = text.split_whitespace().map(String::from).collect();
-    ensure!(!parts.is_empty(), "names no program");
+    ensure!(!parts.is_empty(), "does not name a program");
     Ok(parts)
 }
 

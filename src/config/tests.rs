@@ -66,10 +66,10 @@ fn a_family_has_a_section_for_each_member_in_the_order_of_the_file() {
     assert_eq!(sections.family(&SENSOR)[0].decimal("time_interval").unwrap(), 0.5);
     assert!(sections.contains(&HUB) && !sections.contains(&QMASTER));
     for (text, error) in [
-        ("[sensr:CPU]", "c.cfg line 1: [sensr:CPU] is no section; did you mean sensor:CPU?"),
-        ("[hub]", "c.cfg line 1: [hub] is no section; did you mean hub *?"),
-        ("[hub ]", "c.cfg line 1: [hub] is no section; did you mean hub *?"),
-        ("[storage]", "c.cfg line 1: [storage] is no section; there are hub *, sensor:*, qmaster, ENV"),
+        ("[sensr:CPU]", "c.cfg line 1: unknown section [sensr:CPU]; did you mean sensor:CPU?"),
+        ("[hub]", "c.cfg line 1: unknown section [hub]; did you mean hub *?"),
+        ("[hub ]", "c.cfg line 1: unknown section [hub]; did you mean hub *?"),
+        ("[storage]", "c.cfg line 1: unknown section [storage]; there are hub *, sensor:*, qmaster, ENV"),
         ("[hub Z]\nnodse = a", "c.cfg line 2: [hub Z] has no key \"nodse\"; did you mean nodes?"),
     ] {
         assert_eq!(refused(text), error);

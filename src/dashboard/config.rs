@@ -13,10 +13,10 @@ pub const SECTION: Section = Section::new(
             "listen",
             Kind::Listen,
             Unset::Default("127.0.0.1:5000"),
-            "Where cloud-monitor listens. Whoever reaches it sees everything: put a proxy with a login before any other \
+            "Where cloud-monitor listens. Everybody who reaches it sees everything: put a proxy with a login before any other \
              address.",
         ),
-        Key::new("title", Kind::Text, Unset::Default("Cloud Monitor"), "What stands at the top of its page."),
+        Key::new("title", Kind::Text, Unset::Default("Cloud Monitor"), "The title at the top of its page."),
         Key::new(
             "refresh_seconds",
             Kind::Seconds(5, 3600),

@@ -233,7 +233,7 @@ async fn export(State(app): App, RawQuery(query): RawQuery, headers: HeaderMap) 
         "csv" => (Format::Csv, "csv"),
         "json" => (Format::Json, "json"),
         "svg" => (Format::Svg, "svg"),
-        other => return Err(bad_request(anyhow!("format {} is none of tsv, csv, json and svg", quote(other)))),
+        other => return Err(bad_request(anyhow!("format {} is not tsv, csv, json or svg", quote(other)))),
     };
     let mut response = app.history(pairs, format).await?.response(&headers);
     let name = HeaderValue::from_str(&format!("attachment; filename=\"cloud-monitor.{extension}\""));

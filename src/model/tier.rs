@@ -52,6 +52,6 @@ impl FromStr for Tier {
         Self::ALL
             .into_iter()
             .find(|tier| tier.name() == name)
-            .with_context(|| format!("{name:?} is no tier: raw, 1h or 1d"))
+            .with_context(|| format!("{name:?} is not a tier: raw, 1h or 1d"))
     }
 }

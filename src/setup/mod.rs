@@ -137,7 +137,7 @@ mod tests {
             ("[carbon]\nhost = a\nprot = 2003", "c.cfg line 3: [carbon] has no key \"prot\"; did you mean port?"),
             ("[carbon]\nHost = a", "c.cfg line 2: [carbon] has no key \"Host\"; did you mean host?"),
             ("[state]\nwhatever = a", "c.cfg line 2: [state] has no key \"whatever\"; there are directory"),
-            ("\n[cabron]\nhost = a", "c.cfg line 2: [cabron] is no section; did you mean carbon?"),
+            ("\n[cabron]\nhost = a", "c.cfg line 2: unknown section [cabron]; did you mean carbon?"),
             ("[grid]\n[carbon]\n[grid]", "c.cfg line 3: section [grid] stands already at line 1; put the two together"),
             ("[grid]\nname = a\nname = b", "c.cfg line 3: [grid] name stands already at line 2; remove one"),
             ("name = a", "c.cfg line 1: \"name\" stands before any [section]"),
@@ -188,7 +188,7 @@ mod tests {
             ),
             (
                 "[cloud_scheduler]\nurl = csv1:8111",
-                "c.cfg line 2: [cloud_scheduler] url: is no http:// or https:// address",
+                "c.cfg line 2: [cloud_scheduler] url: is not an http:// or https:// address",
             ),
             (
                 "[job_types]\nSmall = RequestCpus",
@@ -263,7 +263,7 @@ mod tests {
             error("[graphite]\ntimeout_second = 5"),
             "c.cfg line 2: [graphite] has no key \"timeout_second\"; did you mean timeout_seconds?"
         );
-        assert_eq!(error("[dashbord]\ntitle = a"), "c.cfg line 1: [dashbord] is no section; did you mean dashboard?");
+        assert_eq!(error("[dashbord]\ntitle = a"), "c.cfg line 1: unknown section [dashbord]; did you mean dashboard?");
     }
 
     #[test]

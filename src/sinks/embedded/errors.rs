@@ -19,7 +19,7 @@ pub(super) fn explain(error: rusqlite::Error, path: &Path) -> anyhow::Error {
     let shown = path.display();
     let extended = error.sqlite_error().map(|error| error.extended_code);
     match error.sqlite_error_code() {
-        Some(ErrorCode::NotADatabase) => anyhow!("{shown} is no SQLite database, or is damaged; {}", remedy(path)),
+        Some(ErrorCode::NotADatabase) => anyhow!("{shown} is not a SQLite database, or is damaged; {}", remedy(path)),
         // All statements are fixed, so a constraint violation or a missing table means a damaged file.
         Some(
             ErrorCode::DatabaseCorrupt

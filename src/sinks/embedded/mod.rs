@@ -199,7 +199,7 @@ impl Store {
         };
         ensure!(there.is_file(), "{shown} is not a file");
         // SQLite would take an empty file for a new database.
-        ensure!(there.len() > 0, "{shown} is empty, though no store ever is; {}", remedy(path));
+        ensure!(there.len() > 0, "{shown} is empty, but a store never is; {}", remedy(path));
         let log = fs::metadata(beside(path, "-wal")).map_or(0, |log| log.len());
         let connection = Connection::open_with_flags(path, mode | OpenFlags::SQLITE_OPEN_NO_MUTEX);
         let connection = connection.map_err(|error| explain(error, path))?;

@@ -159,7 +159,7 @@ pub(crate) struct Series {
 /// Parses a response; returns its series by target.
 pub(crate) fn parse(answer: &[u8]) -> Result<HashMap<String, Series>> {
     let series: Vec<Series> = serde_json::from_slice(answer).with_context(|| {
-        format!("graphite-web's answer is no list of series: {}", quote(&String::from_utf8_lossy(answer)))
+        format!("graphite-web's answer is not a list of series: {}", quote(&String::from_utf8_lossy(answer)))
     })?;
     Ok(series.into_iter().map(|series| (series.target.clone(), series)).collect())
 }
@@ -201,7 +201,7 @@ mod tests {
             parse(b"<html>")
                 .unwrap_err()
                 .to_string()
-                .starts_with("graphite-web's answer is no list of series: \"<html>\"")
+                .starts_with("graphite-web's answer is not a list of series: \"<html>\"")
         );
         assert!(parse(b"[]").unwrap().is_empty());
     }

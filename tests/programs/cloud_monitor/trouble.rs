@@ -10,13 +10,13 @@ fn hostile_questions_are_refused_in_words() {
     let many = "path=grids.heprc.jobs.all.idle&".repeat(51);
     for (question, words) in [
         ("", "say which numbers, with path=…"),
-        ("path=grids.*.jobs.all.idle", "is the path of no number"),
-        ("path=grids.heprc.jobs.all.idle,grids.heprc.jobs.all.held", "is the path of no number"),
-        ("path=alias(grids.heprc.jobs.all.idle,%22x%22)", "is the path of no number"),
-        ("path=../../etc/passwd", "is the path of no number"),
-        ("path=carbon.agents.x.cpuUsage", "is the path of no number"),
-        ("path=%00&from=-1h", "is the path of no number"),
-        ("path=%3Cscript%3Ealert(1)%3C/script%3E", "is the path of no number"),
+        ("path=grids.*.jobs.all.idle", "no measurement has this path"),
+        ("path=grids.heprc.jobs.all.idle,grids.heprc.jobs.all.held", "no measurement has this path"),
+        ("path=alias(grids.heprc.jobs.all.idle,%22x%22)", "no measurement has this path"),
+        ("path=../../etc/passwd", "no measurement has this path"),
+        ("path=carbon.agents.x.cpuUsage", "no measurement has this path"),
+        ("path=%00&from=-1h", "no measurement has this path"),
+        ("path=%3Cscript%3Ealert(1)%3C/script%3E", "no measurement has this path"),
         ("path=grids.heprc.jobs.all.idle&from=soon", "from: \\\"soon\\\" is no time"),
         ("path=grids.heprc.jobs.all.idle&from=now&to=-1h", "from is not before to"),
         ("path=grids.heprc.jobs.all.idle&from=1970-01-01", "a range of over 21 years"),
@@ -33,9 +33,7 @@ fn hostile_questions_are_refused_in_words() {
         }
     }
     assert!(
-        site.get("/export?path=grids.heprc.jobs.all.idle&format=exe")
-            .text()
-            .contains("is none of tsv, csv, json and svg")
+        site.get("/export?path=grids.heprc.jobs.all.idle&format=exe").text().contains("is not tsv, csv, json or svg")
     );
     // A number that nobody sent is an empty plot, no error.
     let nobody = site.json("/api/v1/history?path=grids.nobody.jobs.all.idle");
@@ -139,11 +137,11 @@ fn a_graphite_in_trouble_is_told_for_what_it_is() {
         (http("", LONG), "no answer within 1 s"),
         (
             http(&answer("200 OK", "<html>Please log in</html>"), soon),
-            "graphite-web's answer is no list of series: \\\"<html>Please log in</html>\\\"",
+            "graphite-web's answer is not a list of series: \\\"<html>Please log in</html>\\\"",
         ),
         (
             http(&answer("200 OK", "[{\"target\": \"a\", \"datapoints\": [[1.0, 17"), soon),
-            "graphite-web's answer is no list of series",
+            "graphite-web's answer is not a list of series",
         ),
         (http(&answer("500 Internal Server Error", "out of memory"), soon), "HTTP 500 \\\"out of memory\\\""),
         (http(&answer("302 Found", ""), soon), "HTTP 302"),
@@ -186,7 +184,7 @@ fn a_store_in_trouble_is_told_and_its_recovery_is_seen() {
     fs::write(sandbox.path("bad"), "this is no database at all, only some text that lies there".repeat(100)).unwrap();
     fs::rename(sandbox.path("bad"), &path).unwrap();
     let troubled = site.json("/json");
-    assert!(troubled["problem"].as_str().unwrap().contains("is no SQLite database, or is damaged"), "{troubled}");
+    assert!(troubled["problem"].as_str().unwrap().contains("is not a SQLite database, or is damaged"), "{troubled}");
     assert!(!numbers(&troubled).is_empty());
     assert_eq!(site.get("/healthz").status, 503);
     let history = site.get("/api/v1/history?path=grids.heprc.jobs.all.idle");

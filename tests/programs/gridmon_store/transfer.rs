@@ -122,7 +122,7 @@ fn what_is_no_point_is_named_and_the_rest_is_imported() {
     assert_eq!(code, Some(1));
     assert!(
         stderr.contains(
-            "line 2: which tier do these points belong to? Say it with --tier: \"autogen\" is no tier: raw, 1h or 1d\n"
+            "line 2: which tier do these points belong to? Say it with --tier: \"autogen\" is not a tier: raw, 1h or 1d\n"
         ),
         "{stderr}"
     );

@@ -51,8 +51,8 @@ fn meet(path: &Path, model: &Model, damaged: &str) -> Met {
         let shown = path.display().to_string();
         let known = [
             format!("{shown} is damaged ("),
-            format!("{shown} is no SQLite database, or is damaged; put a copy of it in its place, or move it away"),
-            format!("{shown} is empty, though no store ever is; put a copy"),
+            format!("{shown} is not a SQLite database, or is damaged; put a copy of it in its place, or move it away"),
+            format!("{shown} is empty, but a store never is; put a copy"),
             format!("{shown} is another program's SQLite database; name a different file with [embedded] path"),
             format!("{shown} has schema "),
         ];
@@ -223,16 +223,16 @@ fn what_is_no_store_is_refused_in_words_and_left_as_it_is() {
         "put a copy of it in its place, or move it away and a new one is made: mv {shown} {shown}.damaged; rm -f {shown}-wal {shown}-shm"
     );
     let cases: [(&str, &dyn Fn(), String); 7] = [
-        ("empty", &|| fs::write(&path, "").unwrap(), format!("{shown} is empty, though no store ever is; {way_out}")),
+        ("empty", &|| fs::write(&path, "").unwrap(), format!("{shown} is empty, but a store never is; {way_out}")),
         (
             "text",
             &|| fs::write(&path, "what is this?\n").unwrap(),
-            format!("{shown} is no SQLite database, or is damaged; {way_out}"),
+            format!("{shown} is not a SQLite database, or is damaged; {way_out}"),
         ),
         (
             "long text",
             &|| fs::write(&path, "what is this?\n".repeat(900)).unwrap(),
-            format!("{shown} is no SQLite database, or is damaged; {way_out}"),
+            format!("{shown} is not a SQLite database, or is damaged; {way_out}"),
         ),
         (
             "another program's",

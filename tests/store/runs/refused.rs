@@ -19,7 +19,7 @@ fn what_is_no_store_is_refused_and_the_points_wait() {
         Connection::open(at.store()).unwrap().pragma_update(None, "user_version", 99).unwrap();
     };
     let cases: [(&dyn Fn(), String); 8] = [
-        (&|| fs::write(at.store(), "").unwrap(), format!("{shown} is empty, though no store ever is; {way_out}")),
+        (&|| fs::write(at.store(), "").unwrap(), format!("{shown} is empty, but a store never is; {way_out}")),
         (
             &|| fs::write(at.store(), &good[..3 * 4096]).unwrap(),
             format!("{shown} is damaged (database disk image is malformed); {way_out}"),
@@ -30,7 +30,7 @@ fn what_is_no_store_is_refused_and_the_points_wait() {
         ),
         (
             &|| fs::write(at.store(), "what is this?\n").unwrap(),
-            format!("{shown} is no SQLite database, or is damaged; {way_out}"),
+            format!("{shown} is not a SQLite database, or is damaged; {way_out}"),
         ),
         (&other, format!("{shown} is another program's SQLite database; name a different file with [embedded] path")),
         (
