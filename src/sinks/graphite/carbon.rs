@@ -5,10 +5,10 @@
 //!
 //! - A message of more than 1,048,576 bytes closes the connection.
 //! - Carbon never answers. Its only sign of life: after we close our side, it closes its own once it has *read*
-//! everything. `acknowledge = fin` waits for this. It proves neither that a message parsed nor that a value was stored:
-//! a creation limit (`MAX_CREATES_PER_MINUTE`, 50 in Debian) drops new metrics later.
+//!   everything. `acknowledge = fin` waits for this. It proves neither that a message parsed nor that a value was stored:
+//!   a creation limit (`MAX_CREATES_PER_MINUTE`, 50 in Debian) drops new metrics later.
 //! - One NaN or infinite *time* loses the whole message; a NaN value or a `bytes` name is skipped in silence. So this
-//! file drops, by name, the points that Carbon would reject.
+//!   file drops, by name, the points that Carbon would reject.
 //! - Of two values for one path and time the last one wins, so sending again is harmless.
 
 use std::collections::BTreeMap;

@@ -22,11 +22,11 @@
 //! it streams. The traps that shape this file:
 //!
 //! - `condor_q -global` and `-schedd-constraint` silently group nothing, and the exit code of `-global` is that of the
-//! last schedd. So every schedd is queried by name.
+//!   last schedd. So every schedd is queried by name.
 //! - `condor_q -pool P` without `-name` answers from the *local* schedd when P is dead.
 //! - A truncated stream can be a well-formed shorter array: only exit code 0 counts.
 //! - A hung schedd costs 20 s and a silent collector 60 s, and no setting shortens all of it. So each command has its
-//! own time-out here.
+//!   own time-out here.
 
 pub mod ads;
 pub mod rules;
