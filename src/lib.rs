@@ -20,6 +20,7 @@
 //!    missing. It never hangs, never overlaps itself, never loses what it accepted.
 //! 8. No secret in a URL, a command line, a log, an error, `--dry-run` or a `Debug` print. TLS is verified unless the
 //!    config says otherwise in so many words.
+//! 9. Imports point down the floors of the house; a test holds it.
 
 pub mod config;
 pub mod dashboard;
