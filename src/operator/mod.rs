@@ -1,5 +1,6 @@
 //! `gridmon-status`: shows the backlog, the last runs and the failures; the operator's commands for spool and store.
 
+pub mod flags;
 pub mod spool_commands;
 pub mod status;
 pub mod store;

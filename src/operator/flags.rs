@@ -1,0 +1,212 @@
+//! The flags of `gridmon-status`, and which command each of them runs.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::{Result, anyhow};
+use clap::error::ErrorKind as Usage;
+use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
+
+use super::spool_commands::{Discard, complain, flush, look, show};
+use super::status::{Level, Limits, Status, Thresholds, plugin_line};
+use super::store::{self, StoreCommand};
+use crate::model::parse_time;
+use crate::os::files::print;
+use crate::setup::Config;
+
+/// Tells what waits in the spool, what ran and what is dark; drains, shows and discards batches by hand.
+///
+/// Without a subcommand it prints the status, and changes nothing. Exit code 0: told; 1: something could not be read, sent
+/// or discarded, and a line says what; 2: wrong flags or config. With --nagios those of a plugin: 0 OK, 1 WARNING, 2
+/// CRITICAL, 3 UNKNOWN.
+#[derive(Parser)]
+#[command(name = "gridmon-status", version, max_term_width = 100)]
+struct Arguments {
+    /// Read this config instead of ./config.cfg or /etc/gridmon/config.cfg
+    #[arg(short, long, value_name = "FILE", global = true)]
+    config: Option<PathBuf>,
+    /// The clock that ages are counted from: unix seconds, RFC 3339, or "YYYY-mm-dd HH:MM:SS" in UTC
+    #[arg(long, value_name = "TIME", value_parser = parse_time, allow_hyphen_values = true, global = true)]
+    now: Option<i64>,
+    /// Print tables, or one JSON object
+    #[arg(long, value_enum, value_name = "FORMAT", conflicts_with = "nagios")]
+    format: Option<Format>,
+    /// How many of the last runs of each program are told, up to 100 [default: 5]
+    #[arg(long, value_name = "N", conflicts_with = "nagios")]
+    runs: Option<usize>,
+    #[command(flatten)]
+    monitor: Monitor,
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Format {
+    Text,
+    Json,
+}
+
+/// For a monitor. A value above a threshold counts; 0 minds everything.
+#[derive(Args)]
+#[command(next_help_heading = "For Nagios and Icinga")]
+struct Monitor {
+    /// Print one line with perfdata, and exit with the code of a plugin
+    #[arg(long)]
+    nagios: bool,
+    /// WARNING when the oldest batch that waits for a sink is older [default: 300]
+    #[arg(long, value_name = "SECONDS", requires = "nagios")]
+    warn_age: Option<i64>,
+    /// CRITICAL when it is older than this [default: 3600]
+    #[arg(long, value_name = "SECONDS", requires = "nagios")]
+    crit_age: Option<i64>,
+    /// WARNING when more points wait for a sink
+    #[arg(long, value_name = "N", requires = "nagios")]
+    warn_points: Option<i64>,
+    /// CRITICAL when more than this wait
+    #[arg(long, value_name = "N", requires = "nagios")]
+    crit_points: Option<i64>,
+    /// WARNING when a source or sink fails for longer [default: at once]
+    #[arg(long, value_name = "SECONDS", requires = "nagios")]
+    warn_failing: Option<i64>,
+    /// CRITICAL when it fails for longer than this
+    #[arg(long, value_name = "SECONDS", requires = "nagios")]
+    crit_failing: Option<i64>,
+    /// WARNING when the last run of a program is older; may be repeated. Without it: when two runs are missing
+    #[arg(long, value_name = "[PROGRAM=]SECONDS", value_parser = run_age, requires = "nagios")]
+    warn_run_age: Vec<(String, i64)>,
+    /// CRITICAL when it is older than this; may be repeated. Without it: when five runs are missing
+    #[arg(long, value_name = "[PROGRAM=]SECONDS", value_parser = run_age, requires = "nagios")]
+    crit_run_age: Vec<(String, i64)>,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Send now what waits, oldest first; exit code 1 when something is left, with what and why
+    Flush,
+    /// Print a batch, header and points, as text; without BATCH list them all
+    Show {
+        /// Its name, or a part that no other name has; those in bad/ too
+        batch: Option<String>,
+    },
+    /// Put batches aside into bad/, so that they are not sent; asks first
+    Discard(Discard),
+    /// Print what the grids of the embedded store are like now
+    Grid {
+        /// Only this one
+        grid: Option<String>,
+        /// What has been silent for over an hour too
+        #[arg(long)]
+        all: bool,
+    },
+    /// Tell how large the embedded store is; check, export, import and vacuum it
+    Store {
+        #[command(subcommand)]
+        command: Option<StoreCommand>,
+    },
+}
+
+/// Parses `[PROGRAM=]SECONDS`.
+fn run_age(text: &str) -> Result<(String, i64)> {
+    let (program, seconds) = text.rsplit_once('=').unwrap_or(("", text));
+    Ok((program.into(), seconds.parse().map_err(|_| anyhow!("give SECONDS or PROGRAM=SECONDS"))?))
+}
+
+impl Monitor {
+    fn thresholds(&self) -> Thresholds {
+        let mut run_age = BTreeMap::<String, Limits>::new();
+        for (program, seconds) in &self.warn_run_age {
+            run_age.entry(program.clone()).or_default().warn = Some(*seconds);
+        }
+        for (program, seconds) in &self.crit_run_age {
+            run_age.entry(program.clone()).or_default().crit = Some(*seconds);
+        }
+        // If one of the two is given, the other has no default.
+        let age = match (self.warn_age, self.crit_age) {
+            (None, None) => Limits { warn: Some(300), crit: Some(3600) },
+            (warn, crit) => Limits { warn, crit },
+        };
+        // With -1, a failure counts in its first second.
+        let at_once = if self.crit_failing.is_none() { Some(-1) } else { None };
+        Thresholds {
+            age,
+            points: Limits { warn: self.warn_points, crit: self.crit_points },
+            failing: Limits { warn: self.warn_failing.or(at_once), crit: self.crit_failing },
+            run_age,
+        }
+    }
+}
+
+/// Runs `gridmon-status` with the flags of the process; returns its exit code.
+pub fn run() -> ExitCode {
+    let arguments = match Arguments::try_parse().and_then(reject_status_flags) {
+        Ok(arguments) => arguments,
+        Err(error) => {
+            // A monitor takes exit code 2 for CRITICAL, and reads only standard output.
+            if error.use_stderr() && std::env::args().any(|argument| argument == "--nagios") {
+                let message = error.to_string();
+                let message = message.lines().next().unwrap_or_default().trim_start_matches("error: ");
+                return print_unknown(message);
+            }
+            error.exit()
+        }
+    };
+    let config = match Config::load(arguments.config.as_deref()) {
+        Ok(config) => config,
+        Err(error) if arguments.monitor.nagios => return print_unknown(&format!("{error:#}")),
+        Err(error) => {
+            complain(&format!("{error:#}"));
+            return ExitCode::from(2);
+        }
+    };
+    let now = arguments.now.unwrap_or_else(|| jiff::Timestamp::now().as_second());
+    let done = match &arguments.command {
+        None => status(&arguments, &config, now),
+        Some(Command::Flush) => flush(&config),
+        Some(Command::Show { batch }) => show(&config, batch.as_deref()),
+        Some(Command::Discard(discard)) => discard.run(&config, now),
+        Some(Command::Grid { grid, all }) => store::grid(&config, now, grid.as_deref(), *all),
+        Some(Command::Store { command: None }) => store::status(&config, now),
+        Some(Command::Store { command: Some(command) }) => command.run(&config, now),
+    };
+    match done {
+        Ok(code) => code,
+        Err(error) if arguments.monitor.nagios => print_unknown(&format!("{error:#}")),
+        Err(error) => {
+            complain(&format!("{error:#}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Refuses flags that a subcommand would ignore.
+fn reject_status_flags(arguments: Arguments) -> Result<Arguments, clap::Error> {
+    let status = arguments.monitor.nagios || arguments.format.is_some() || arguments.runs.is_some();
+    if status && arguments.command.is_some() {
+        let message = "--format, --runs and --nagios are for the status, without a subcommand";
+        return Err(Arguments::command().error(Usage::ArgumentConflict, message));
+    }
+    Ok(arguments)
+}
+
+fn print_unknown(message: &str) -> ExitCode {
+    print(&plugin_line(Level::Unknown, message, ""));
+    ExitCode::from(Level::Unknown.code())
+}
+
+fn status(arguments: &Arguments, config: &Config, now: i64) -> Result<ExitCode> {
+    let status = Status::gather(look(config, now)?);
+    if arguments.monitor.nagios {
+        let (line, level) = status.nagios(&arguments.monitor.thresholds());
+        print(&line);
+        return Ok(ExitCode::from(level.code()));
+    }
+    let runs = arguments.runs.unwrap_or(5);
+    let text = match arguments.format.unwrap_or(Format::Text) {
+        Format::Text => status.text(runs),
+        Format::Json => status.json(runs)?,
+    };
+    let printed = print(&text);
+    status.problems.iter().for_each(|problem| complain(problem));
+    Ok(if status.problems.is_empty() { printed } else { ExitCode::FAILURE })
+}
