@@ -8,7 +8,7 @@ use clap::Parser;
 use gridmon::frame::{self, CheckLine, Program, Run};
 use gridmon::model::Collected;
 use gridmon::monitors::grid::{self, GridInput};
-use gridmon::problem::{Asked, whole};
+use gridmon::problem::Asked;
 use gridmon::setup::{self, Config};
 use gridmon::sources::cloud_scheduler;
 use gridmon::sources::htcondor::{self, KnownSchedds, Rules};
@@ -44,7 +44,7 @@ fn collect(run: &Run<Config>) -> Collected {
     let (condor, clouds) = thread::scope(|scope| {
         let clouds = scope.spawn(|| match &config.cloud_scheduler {
             None => Asked::Not,
-            Some(config) => run.ask("cloud_scheduler", || whole(cloud_scheduler::collect(config, until))),
+            Some(config) => run.ask("cloud_scheduler", || cloud_scheduler::collect(config, until)),
         });
         let condor = match &config.htcondor {
             None => Asked::Not,
@@ -64,13 +64,13 @@ fn collect(run: &Run<Config>) -> Collected {
         time: run.time,
         condor: condor.as_ref().answer(),
         rules: config.htcondor.as_ref().map_or(&no_rules, |config| &config.rules),
-        clouds: clouds.as_ref().map(Vec::as_slice),
+        clouds: clouds.as_ref(),
         live_hosts: config.grid.live_hosts,
     })
 }
 
 fn check(config: &Config, until: Instant) -> Vec<CheckLine> {
     let mut lines = config.htcondor.as_ref().map(|config| htcondor::check(config, until)).unwrap_or_default();
-    lines.extend(config.cloud_scheduler.as_ref().map(|config| cloud_scheduler::check(config, until)));
+    lines.extend(config.cloud_scheduler.iter().flat_map(|config| cloud_scheduler::check(config, until)));
     lines
 }

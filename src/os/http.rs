@@ -1,5 +1,6 @@
 //! The HTTP client: with a timeout, a size limit, verified TLS, no redirects, and no secret from a URL in an error.
 
+use std::fmt;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -13,7 +14,41 @@ const MAX_BYTES: usize = 256 << 20;
 pub struct Client {
     http: backend::Http,
     max_bytes: usize,
+    headers: Headers,
 }
+
+/// What is sent with each request.
+#[derive(Default)]
+struct Headers {
+    /// Whether nothing but JSON is accepted.
+    json: bool,
+    /// User and password.
+    login: Option<(String, String)>,
+}
+
+/// Shows no password.
+impl fmt::Debug for Headers {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "Headers {{ json: {}, login: {} }}", self.json, if self.login.is_some() { "***" } else { "none" })
+    }
+}
+
+/// The answer of a server whose status is not 200.
+#[derive(Debug)]
+pub struct Refusal {
+    /// The status: 401, 404, …
+    pub status: u16,
+    /// The beginning of the body, quoted.
+    body: String,
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "HTTP {} {}", self.status, self.body)
+    }
+}
+
+impl std::error::Error for Refusal {}
 
 impl Client {
     /// Creates a client; it opens no connection yet.
@@ -21,7 +56,7 @@ impl Client {
     /// # Errors
     /// Fails if the machine's certificates cannot be read, or the program was built without HTTP.
     pub fn new() -> Result<Self> {
-        Ok(Self { http: backend::new()?, max_bytes: MAX_BYTES })
+        Ok(Self { http: backend::new()?, max_bytes: MAX_BYTES, headers: Headers::default() })
     }
 
     /// Sets the maximum size of a response, in bytes.
@@ -30,12 +65,26 @@ impl Client {
         Self { max_bytes, ..self }
     }
 
+    /// Makes each request accept JSON and nothing else (`Accept: application/json`).
+    #[must_use]
+    pub fn accepting_json(mut self) -> Self {
+        self.headers.json = true;
+        self
+    }
+
+    /// Makes each request carry a user and a password (Basic).
+    #[must_use]
+    pub fn with_login(mut self, username: &str, password: &str) -> Self {
+        self.headers.login = Some((username.into(), password.into()));
+        self
+    }
+
     /// Sends a GET request and returns the response's body.
     ///
     /// # Errors
-    /// Fails if the response does not arrive within `timeout`, its status is not 200, or its body is too large.
+    /// Fails if the response does not arrive within `timeout`, its status is not 200 ([`Refusal`]), or its body is too large.
     pub fn get(&self, url: &Url, timeout: Duration) -> Result<Vec<u8>> {
-        backend::get(&self.http, url, timeout, self.max_bytes).with_context(|| format!("GET {}", redacted(url)))
+        backend::get(self, url, timeout).with_context(|| format!("GET {}", redacted(url)))
     }
 
     /// Posts a URL-encoded form and returns the response's body.
@@ -43,7 +92,7 @@ impl Client {
     /// # Errors
     /// As [`Client::get`].
     pub fn post(&self, url: &Url, form: String, timeout: Duration) -> Result<Vec<u8>> {
-        backend::post(&self.http, url, form, timeout, self.max_bytes).with_context(|| format!("POST {}", redacted(url)))
+        backend::post(self, url, form, timeout).with_context(|| format!("POST {}", redacted(url)))
     }
 }
 
@@ -53,40 +102,49 @@ mod backend {
     use std::time::Duration;
 
     use anyhow::{Context, Result, ensure};
-    use reqwest::blocking::{Client, RequestBuilder};
+    use reqwest::blocking::RequestBuilder;
     use url::Url;
 
+    use super::{Client, Refusal};
     use crate::text::quote;
 
-    pub type Http = Client;
+    pub type Http = reqwest::blocking::Client;
 
     pub fn new() -> Result<Http> {
         // It fails only if a provider is installed already.
         let _ = rustls::crypto::ring::default_provider().install_default();
-        Client::builder()
+        Http::builder()
             .user_agent(concat!("gridmon/", env!("CARGO_PKG_VERSION")))
             .redirect(reqwest::redirect::Policy::none())
             .build()
             .context("HTTP client")
     }
 
-    pub fn get(http: &Http, url: &Url, timeout: Duration, max_bytes: usize) -> Result<Vec<u8>> {
-        fetch(http.get(url.clone()), timeout, max_bytes)
+    pub fn get(client: &Client, url: &Url, timeout: Duration) -> Result<Vec<u8>> {
+        fetch(client, client.http.get(url.clone()), timeout)
     }
 
-    pub fn post(http: &Http, url: &Url, form: String, timeout: Duration, max_bytes: usize) -> Result<Vec<u8>> {
-        let request = http.post(url.clone()).header("Content-Type", "application/x-www-form-urlencoded").body(form);
-        fetch(request, timeout, max_bytes)
+    pub fn post(client: &Client, url: &Url, form: String, timeout: Duration) -> Result<Vec<u8>> {
+        let request = client.http.post(url.clone());
+        fetch(client, request.header("Content-Type", "application/x-www-form-urlencoded").body(form), timeout)
     }
 
-    fn fetch(request: RequestBuilder, timeout: Duration, max_bytes: usize) -> Result<Vec<u8>> {
+    fn fetch(client: &Client, mut request: RequestBuilder, timeout: Duration) -> Result<Vec<u8>> {
+        let max_bytes = client.max_bytes;
+        if client.headers.json {
+            request = request.header("Accept", "application/json");
+        }
+        if let Some((username, password)) = &client.headers.login {
+            request = request.basic_auth(username, Some(password));
+        }
         let response = request.timeout(timeout).send().map_err(reqwest::Error::without_url);
         let response = response
             .with_context(|| format!("no answer within {} s", (timeout.as_secs_f64() * 10.0).round() / 10.0))?;
         let status = response.status().as_u16();
         let mut body = Vec::new();
         response.take(max_bytes as u64 + 1).read_to_end(&mut body).context("the answer broke off")?;
-        ensure!(status == 200, "HTTP {status} {}", quote(&String::from_utf8_lossy(&body[..body.len().min(1000)])));
+        let beginning = &body[..body.len().min(1000)];
+        ensure!(status == 200, Refusal { status, body: quote(&String::from_utf8_lossy(beginning)) });
         ensure!(body.len() <= max_bytes, "answer of over {max_bytes} bytes");
         Ok(body)
     }
@@ -99,18 +157,20 @@ mod backend {
     use anyhow::{Result, bail};
     use url::Url;
 
+    use super::Client;
+
     pub type Http = std::convert::Infallible;
 
     pub fn new() -> Result<Http> {
         bail!("this program was built without HTTP; build it with --features http");
     }
 
-    pub fn get(http: &Http, _: &Url, _: Duration, _: usize) -> Result<Vec<u8>> {
-        match *http {}
+    pub fn get(client: &Client, _: &Url, _: Duration) -> Result<Vec<u8>> {
+        match client.http {}
     }
 
-    pub fn post(http: &Http, _: &Url, _: String, _: Duration, _: usize) -> Result<Vec<u8>> {
-        match *http {}
+    pub fn post(client: &Client, _: &Url, _: String, _: Duration) -> Result<Vec<u8>> {
+        match client.http {}
     }
 }
 

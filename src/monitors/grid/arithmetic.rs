@@ -2,12 +2,14 @@
 //!
 //! A number that needs an answer which did not come is not sent at all.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
+use super::csv2;
 use super::measurements::*;
-use crate::model::{Collected, Point};
+use crate::model::{Collected, Measurement, Point};
 use crate::problem::Asked;
-use crate::sources::cloud_scheduler::{Cloud, Vm};
+use crate::sources::cloud_scheduler::Answer;
+use crate::sources::cloud_scheduler::v1::{Cloud, Vm};
 use crate::sources::htcondor::rules::Rules;
 use crate::sources::htcondor::{self, Jobs, first_label};
 
@@ -23,7 +25,7 @@ pub struct GridInput<'a> {
     /// The rules that tell the type of a job.
     pub rules: &'a Rules,
     /// Cloud Scheduler's answer; [`Asked::Not`] if it is not part of this grid.
-    pub clouds: Asked<&'a [Cloud]>,
+    pub clouds: Asked<&'a Answer>,
     /// Whether live hosts are sent.
     pub live_hosts: bool,
 }
@@ -45,21 +47,19 @@ pub fn points(input: &GridInput) -> Collected {
         let schedds_answer = condor.schedds.is_empty() || condor.schedds.iter().any(|schedd| schedd.jobs.is_some());
         heartbeat("condor", condor.pools.iter().all(|pool| pool.slots.is_some() && pool.listed) && schedds_answer);
     }
-    let mut clouds = BTreeMap::new();
+    let mut counted = Counted::default();
     if let Asked::Answered(answer) = input.clouds {
         let hosts = input.condor.and_then(Hosts::of_every_pool);
-        complete.extend([&CLOUD, &VMS]);
-        if hosts.is_some() {
-            complete.extend([&IDLE_VMS, &SLOTS]);
-        }
-        clouds = tally(answer, hosts.as_ref());
-        cloud_points(input, &clouds, &mut points);
+        counted = match answer {
+            Answer::One(clouds) => count(clouds, hosts.as_ref()),
+            Answer::Two(status) => csv2::count(status, hosts.as_ref()),
+        };
+        cloud_points(input, &counted.clouds, &mut points);
         if input.live_hosts {
-            complete.push(&LIVE_HOSTS);
-            let live = answer.iter().flat_map(|cloud| &cloud.vms).filter(|vm| is_live(&state(vm)));
-            let hosts: std::collections::BTreeSet<_> = live.filter_map(|vm| vm.hostname.as_deref()).collect();
-            points.extend(hosts.into_iter().map(|host| LIVE_HOSTS.point(time, [grid, host], &[LIVE.of(1)])));
+            complete.extend(counted.knows_live.then_some(&LIVE_HOSTS));
+            points.extend(counted.live.iter().map(|host| LIVE_HOSTS.point(time, [grid, host], &[LIVE.of(1)])));
         }
+        complete.append(&mut counted.complete);
     }
     if let Some(condor) = input.condor {
         condor_points(input, condor, &mut points);
@@ -68,37 +68,55 @@ pub fn points(input: &GridInput) -> Collected {
         if condor.pools.iter().all(|pool| pool.listed) {
             complete.push(&NEGOTIATOR);
         }
-        job_points(input, condor, &clouds, &mut points);
+        job_points(input, condor, &counted.clouds, &mut points);
         if condor.every_schedds_jobs().is_some() {
             complete.extend([&JOBS, &SCHEDD_JOBS]);
-            if let Asked::Answered(_) = input.clouds {
-                complete.push(&CLOUD_JOBS);
-            }
+            complete.extend(counted.knows_clouds.then_some(&CLOUD_JOBS));
         }
     }
     Collected { points, complete, ..Collected::default() }
 }
 
+/// The clouds of one answer, counted.
+#[derive(Debug, Default)]
+pub(super) struct Counted {
+    pub(super) clouds: BTreeMap<String, CloudTally>,
+    /// The measurements of which the answer holds every series.
+    pub(super) complete: Vec<&'static Measurement>,
+    /// Whether it lists every cloud.
+    pub(super) knows_clouds: bool,
+    /// The hosts that run or retire.
+    pub(super) live: BTreeSet<String>,
+    /// Whether these are all of them.
+    pub(super) knows_live: bool,
+}
+
 /// The machines of one cloud, counted.
 #[derive(Debug, Default)]
-struct CloudTally {
-    enabled: Option<bool>,
-    quota: Option<i64>,
-    types: BTreeMap<String, TypeTally>,
+pub(super) struct CloudTally {
+    pub(super) enabled: Option<bool>,
+    pub(super) quota: Option<i64>,
+    pub(super) types: BTreeMap<String, TypeTally>,
+    /// Its idle machines; `None` if they are not known.
+    pub(super) idle: Option<i64>,
     /// The mips and kflops of its slots; `None` unless every pool listed its slots.
-    power: Option<(f64, f64)>,
+    pub(super) power: Option<(f64, f64)>,
 }
 
 /// The machines of one type on one cloud, counted.
 #[derive(Debug, Default)]
-struct TypeTally {
-    states: BTreeMap<String, i64>,
-    idle: i64,
-    slots: BTreeMap<String, i64>,
+pub(super) struct TypeTally {
+    /// `None` if they are not known.
+    pub(super) states: Option<BTreeMap<String, i64>>,
+    /// The states whose counts are not known.
+    pub(super) untold: Vec<&'static str>,
+    /// `None` if they are not known.
+    pub(super) idle: Option<i64>,
+    pub(super) slots: BTreeMap<String, i64>,
 }
 
 /// The slots of all pools, by host.
-struct Hosts<'a>(Vec<&'a htcondor::Slots>);
+pub(super) struct Hosts<'a>(pub(super) Vec<&'a htcondor::Slots>);
 
 impl<'a> Hosts<'a> {
     /// Returns `None` unless every pool listed its slots, because the slots of a machine may be in any pool.
@@ -123,7 +141,18 @@ fn is_live(state: &str) -> bool {
 }
 
 /// The name of clouds, types and states that have none.
-const UNKNOWN: &str = "unknown";
+pub(super) const UNKNOWN: &str = "unknown";
+
+/// Counts the machines of Cloud Scheduler 1.
+fn count(answer: &[Cloud], hosts: Option<&Hosts>) -> Counted {
+    let mut complete = vec![&CLOUD, &VMS];
+    if hosts.is_some() {
+        complete.extend([&IDLE_VMS, &SLOTS]);
+    }
+    let live = answer.iter().flat_map(|cloud| &cloud.vms).filter(|vm| is_live(&state(vm)));
+    let live = live.filter_map(|vm| vm.hostname.clone()).collect();
+    Counted { clouds: tally(answer, hosts), complete, knows_clouds: true, live, knows_live: true }
+}
 
 /// Counts machines by cloud, type and state, and joins them with their slots on the first label of the host's name.
 fn tally(answer: &[Cloud], hosts: Option<&Hosts>) -> BTreeMap<String, CloudTally> {
@@ -148,14 +177,18 @@ fn tally(answer: &[Cloud], hosts: Option<&Hosts>) -> BTreeMap<String, CloudTally
         tally.quota = [tally.quota, cloud.max_slots].into_iter().flatten().reduce(i64::saturating_add);
         if hosts.is_some() {
             tally.power.get_or_insert_default();
+            tally.idle.get_or_insert_default();
         }
         for vm in &cloud.vms {
             let state = state(vm);
             let of_type = tally.types.entry(vm.vmtype.clone().unwrap_or_else(|| UNKNOWN.into())).or_default();
             let running = state == "running";
-            *of_type.states.entry(state).or_default() += 1;
+            *of_type.states.get_or_insert_default().entry(state).or_default() += 1;
 
-            let (Some(hosts), Some((mips, kflops))) = (hosts, &mut tally.power) else { continue };
+            let (Some(hosts), Some((mips, kflops)), Some(all_idle)) = (hosts, &mut tally.power, &mut tally.idle) else {
+                continue;
+            };
+            let idle = of_type.idle.get_or_insert_default();
             // A machine without a host name yet cannot be joined with its slots, so it does not count as idle.
             let owned = label(vm).filter(|label| owners.get(label).is_some_and(|owner| std::ptr::eq(owner.0, vm)));
             let Some(label) = owned else { continue };
@@ -168,7 +201,8 @@ fn tally(answer: &[Cloud], hosts: Option<&Hosts>) -> BTreeMap<String, CloudTally
                     *of_type.slots.entry(slot.clone()).or_default() += count;
                 }
             }
-            of_type.idle += i64::from(running && without_slot);
+            *idle += i64::from(running && without_slot);
+            *all_idle += i64::from(running && without_slot);
         }
     }
     clouds
@@ -187,20 +221,19 @@ fn cloud_points(input: &GridInput, clouds: &BTreeMap<String, CloudTally>, points
         if let Some((mips, kflops)) = tally.power {
             fields.push(MIPS.of(mips.round() as i64));
             fields.push(KFLOPS.of(kflops.round() as i64));
-            let idle = tally.types.values().map(|of_type| of_type.idle).sum();
-            points.push(IDLE_VMS.point(time, [grid, cloud, "total"], &[IDLE_COUNT.of(idle)]));
         }
+        points.extend(tally.idle.map(|idle| IDLE_VMS.point(time, [grid, cloud, "total"], &[IDLE_COUNT.of(idle)])));
         if !fields.is_empty() {
             points.push(CLOUD.point(time, [grid, cloud], &fields));
         }
         for (vmtype, of_type) in &tally.types {
-            for (status, vms) in with_total(&of_type.states, &["starting", "running", "retiring", "error", "shutdown"])
-            {
+            let mut columns = vec!["starting", "running", "retiring", "error", "shutdown"];
+            columns.retain(|column| !of_type.untold.contains(column));
+            for (status, vms) in of_type.states.iter().flat_map(|states| with_total(states, &columns)) {
                 points.push(VMS.point(time, [grid, cloud, vmtype, status], &[VM_COUNT.of(vms)]));
             }
-            if tally.power.is_some() {
-                points.push(IDLE_VMS.point(time, [grid, cloud, vmtype], &[IDLE_COUNT.of(of_type.idle)]));
-            }
+            let idle = of_type.idle.map(|idle| IDLE_VMS.point(time, [grid, cloud, vmtype], &[IDLE_COUNT.of(idle)]));
+            points.extend(idle);
             for (slot, slots) in &of_type.slots {
                 points.push(SLOTS.point(time, [grid, cloud, vmtype, slot], &[SLOT_COUNT.of(*slots)]));
             }

@@ -1,6 +1,7 @@
 //! Grids: HTCondor pools and the clouds on which Cloud Scheduler boots machines.
 
 mod arithmetic;
+mod csv2;
 mod measurements;
 pub mod page;
 

@@ -1,0 +1,45 @@
+//! Values that come in more than one type: a number as text, a flag as a number. One that means nothing is `None`.
+
+use serde::{Deserialize, Deserializer};
+use serde_json::Value;
+
+/// Reads a string or number as text; an empty string and every other value are `None`.
+pub(super) fn text<'de, D: Deserializer<'de>>(json: D) -> Result<Option<String>, D::Error> {
+    Value::deserialize(json).map(|value| text_of(&value))
+}
+
+/// Returns a string or number as text; an empty string and every other value are `None`.
+pub(super) fn text_of(value: &Value) -> Option<String> {
+    match value {
+        Value::String(text) => Some(text).filter(|text| !text.trim().is_empty()).cloned(),
+        number @ Value::Number(_) => Some(number.to_string()),
+        _ => None,
+    }
+}
+
+/// Reads an integer, also from `50.0`, `"50"` or `"50.0"`.
+pub(super) fn whole<'de, D: Deserializer<'de>>(json: D) -> Result<Option<i64>, D::Error> {
+    let from_float = |number: f64| (number.fract() == 0.0 && number.abs() <= 9e15).then_some(number as i64);
+    Ok(match Value::deserialize(json)? {
+        Value::Number(number) => number.as_i64().or_else(|| number.as_f64().and_then(from_float)),
+        Value::String(text) => {
+            let text = text.trim();
+            text.parse().ok().or_else(|| text.parse().ok().and_then(from_float))
+        }
+        _ => None,
+    })
+}
+
+/// Reads a boolean, also from a number or Python's `"True"`.
+pub(super) fn truth<'de, D: Deserializer<'de>>(json: D) -> Result<Option<bool>, D::Error> {
+    Ok(match Value::deserialize(json)? {
+        Value::Bool(truth) => Some(truth),
+        Value::Number(number) => number.as_f64().map(|number| number != 0.0),
+        Value::String(text) => match text.trim().to_ascii_lowercase().as_str() {
+            "true" | "1" | "yes" => Some(true),
+            "false" | "0" | "no" => Some(false),
+            _ => None,
+        },
+        _ => None,
+    })
+}
