@@ -201,7 +201,10 @@ mod tests {
             }
             assert_eq!(running, busy as i64);
 
-            let clouds = cloud_scheduler::parse(output_of("cloud_status", "-aj", &grid).as_bytes()).unwrap();
+            let clouds = match cloud_scheduler::parse(output_of("cloud_status", "-aj", &grid).as_bytes()) {
+                Ok(cloud_scheduler::Answer::One(clouds)) => clouds,
+                other => panic!("{other:?}"),
+            };
             for (cloud, seen) in grid.clouds.iter().zip(clouds) {
                 assert_eq!(seen.name.as_deref(), Some(cloud.name));
                 assert_eq!((seen.enabled, seen.max_slots), (Some(cloud.enabled), Some(cloud.quota as i64)));

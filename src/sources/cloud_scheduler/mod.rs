@@ -75,7 +75,7 @@ impl Config {
             (None, Some(_)) => return Err(values.error("password", anyhow!("needs username beside it"))),
         };
         if let Some((username, _)) = &login {
-            values.check("username", !username.contains(':'), "a user's name: it holds a colon")?;
+            values.check("username", !username.contains(':'), "a name without a colon")?;
             if url.is_none() {
                 return Err(values.error("username", anyhow!("needs url beside it; the command takes no login")));
             }
@@ -104,7 +104,7 @@ impl Answer {
         match self {
             Self::One(clouds) => {
                 let vms: usize = clouds.iter().map(|cloud| cloud.vms.len()).sum();
-                format!("Cloud Scheduler 1: {} clouds, {vms} virtual machines", clouds.len())
+                format!("{} clouds, {vms} virtual machines (Cloud Scheduler 1)", clouds.len())
             }
             Self::Two(status) => status.summary(),
         }
@@ -235,6 +235,11 @@ pub fn check(config: &Config, until: Instant) -> Vec<(String, Result<String, Str
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sources::cloud_scheduler::v1::{Cloud, Vm};
+
+    fn error(json: &str) -> String {
+        format!("{:#}", parse(json.as_bytes()).unwrap_err())
+    }
 
     #[test]
     fn odd_values_are_kept_as_far_as_they_mean_something() {
@@ -243,30 +248,49 @@ mod tests {
             {"enabled": 0, "max_slots": 12.0, "vms": [{"hostname": "", "vmtype": null, "status": " "}, {"status": 5}]},
             {"name": "x", "enabled": null, "max_slots": "many"}
         ], "more": {}}"#;
-        let clouds = parse(json).unwrap();
         let vm = |status: Option<&str>| Vm {
             hostname: None,
             vmtype: None,
             status: status.map(String::from),
             override_status: None,
         };
-        assert_eq!(
-            clouds,
-            [
-                Cloud { name: Some("7".into()), enabled: Some(true), max_slots: Some(50), vms: vec![] },
-                Cloud { name: None, enabled: Some(false), max_slots: Some(12), vms: vec![vm(None), vm(Some("5"))] },
-                Cloud { name: Some("x".into()), enabled: None, max_slots: None, vms: vec![] },
-            ]
-        );
+        let clouds = vec![
+            Cloud { name: Some("7".into()), enabled: Some(true), max_slots: Some(50), vms: vec![] },
+            Cloud { name: None, enabled: Some(false), max_slots: Some(12), vms: vec![vm(None), vm(Some("5"))] },
+            Cloud { name: Some("x".into()), enabled: None, max_slots: None, vms: vec![] },
+        ];
+        assert_eq!(parse(json).unwrap(), Answer::One(clouds));
     }
 
     #[test]
-    fn what_is_no_answer_is_refused_in_words() {
-        let error = |json: &str| format!("{:#}", parse(json.as_bytes()).unwrap_err());
-        assert_eq!(error(" \n"), "the answer is empty");
-        for json in ["<html>login</html>", r#"{"resources": [{"#, "[]", "{}", r#"{"resources": null}"#] {
-            let error = error(json);
-            assert!(error.starts_with(&format!("the answer is not clusters.json: {}: ", quote(json))), "{error}");
+    fn an_answer_of_neither_is_refused_by_what_it_is() {
+        let neither =
+            "the answer has neither the resources of Cloud Scheduler 1 nor the cloud_status_list of Cloud Scheduler 2: ";
+        for (json, start) in [
+            (" \n", "the answer is empty"),
+            ("<html>login</html>", "the answer is a web page, perhaps to log in, where JSON was expected: \"<html>"),
+            (r#"{"resources": [{"#, r#"the answer broke off after 16 bytes: "{"resources": [{""#),
+            (r#"{"cloud_status_list": [{"cloud_name": "ce"#, "the answer broke off after 41 bytes: "),
+            ("couldn't connect", "the answer is not JSON: \"couldn't connect\": expected value"),
+            (r#"{"cloud_status_list": [{"VMs": NaN}]}"#, "the answer is not JSON: "),
+            ("[]", neither),
+            ("null", neither),
+            ("{}", neither),
+            (r#"{"resources": null}"#, neither),
+            (r#"{"cloud_status_list": null}"#, neither),
+            (r#"{"resources": {}}"#, r#"the answer is not clusters.json: "{"resources": {}}": invalid type: map"#),
+            (r#"{"resources": [5]}"#, "the answer is not clusters.json: "),
+            (
+                r#"{"cloud_status_list": [5]}"#,
+                r#"the answer is not the status of Cloud Scheduler 2: "{"cloud_status_list": [5]}": invalid type: integer `5`, expected a cloud of Cloud Scheduler 2"#,
+            ),
+            (
+                r#"{"response_code": 1, "message": "CV00 cannot switch to invalid group \"x\".", "active_group": "x"}"#,
+                r#"Cloud Scheduler 2 refuses: "CV00 cannot switch to invalid group "x"."#,
+            ),
+            (r#"{"response_code": 0, "vm_list": []}"#, "this is another page of Cloud Scheduler 2; its status is at"),
+        ] {
+            assert!(error(json).starts_with(start), "{json}: {}", error(json));
         }
     }
 }

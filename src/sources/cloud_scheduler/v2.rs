@@ -47,16 +47,16 @@ pub struct Status {
 impl Status {
     /// Returns how much it lists, for `--check`.
     pub(super) fn summary(&self) -> String {
-        let version = self.version.as_ref().map(|version| format!(" (version {})", one_line(version)));
+        let version = self.version.as_ref().map(|version| format!(", version {}", one_line(version)));
         let groups: BTreeSet<_> = self.clouds.iter().filter_map(|cloud| cloud.group.as_deref()).collect();
         let groups: Vec<_> = groups.into_iter().map(one_line).collect();
         let machines = self.clouds.iter().filter_map(|cloud| cloud.machines.as_ref());
         let vms: i64 = machines.flat_map(|machines| &machines.counts).map(|(_, count)| count).sum();
-        let mut summary = format!("Cloud Scheduler 2{}: {} clouds", version.unwrap_or_default(), self.clouds.len());
+        let mut summary = format!("{} clouds", self.clouds.len());
         if !groups.is_empty() {
             summary += &format!(" of {} {}", if groups.len() == 1 { "group" } else { "groups" }, groups.join(", "));
         }
-        summary += &format!(", {vms} virtual machines");
+        summary += &format!(", {vms} virtual machines (Cloud Scheduler 2{})", version.unwrap_or_default());
         if !self.other_groups.is_empty() {
             let others: Vec<_> = self.other_groups.iter().map(|group| one_line(group)).collect();
             summary += &format!("; the user's other groups ({}) come with csv2's global view only", others.join(", "));
@@ -298,4 +298,75 @@ fn rows(list: &Value) -> impl Iterator<Item = &Value> {
 /// Whether csv2 calls one of its programs down (its last sign of life is too old).
 fn is_down(row: &Value) -> bool {
     row.get("state").and_then(Value::as_str).is_some_and(|state| state.trim().eq_ignore_ascii_case("down"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Answer, parse};
+    use super::*;
+
+    fn status(json: &str) -> Status {
+        match parse(json.as_bytes()) {
+            Ok(Answer::Two(status)) => status,
+            other => panic!("{json}: {other:?}"),
+        }
+    }
+
+    #[test]
+    fn the_answer_of_its_source_is_read() {
+        let status = status(include_str!("../../../tests/fixtures/cloud_monitor/csv2/cloud_status.json"));
+        let counts = [("starting", 2), ("unregistered", 1), ("idle", 0), ("running", 40), ("retiring", 3)];
+        let counts = counts.into_iter().chain([("manual", 0), ("error", 1)]).collect();
+        assert_eq!(
+            status.clouds[0],
+            GroupCloud {
+                group: Some("atlas".into()),
+                name: Some("cern".into()),
+                enabled: Some(true),
+                quota: Some(100),
+                slots: Some(320),
+                machines: Some(Machines { counts, untold: vec![] }),
+            }
+        );
+        let rest: Vec<_> = status.clouds[1..].iter().map(|cloud| (cloud.name.as_deref(), cloud.enabled)).collect();
+        assert_eq!(rest, [(Some("cc-east"), Some(false))], "a row that sums others is no cloud");
+        assert_eq!(status.problems, []);
+        assert_eq!(status.summary(), "2 clouds of group atlas, 65 virtual machines (Cloud Scheduler 2, version 2.11)");
+    }
+
+    #[test]
+    fn old_numbers_are_not_taken_for_those_of_now() {
+        let json = r#"{"cloud_status_list": [{"cloud_name": "c", "VMs": 1}], "service_status": [
+            {"alias": "csv2_ec2", "state": "down"}, {"alias": "csv2_openstack", "state": "STATE"}]}"#;
+        assert_eq!(status(&json.replace("STATE", "warn")).clouds.len(), 1);
+        let error = parse(json.replace("STATE", "down").as_bytes()).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            r#"Cloud Scheduler 2's own service "csv2_openstack" is down, so all its numbers are old"#
+        );
+    }
+
+    #[test]
+    fn no_clouds_are_an_answer_unless_the_database_fails() {
+        for json in [
+            r#"{"cloud_status_list": []}"#,
+            r#"{"cloud_status_list": [], "service_status": [{"alias": "main", "state": "up"}]}"#,
+            r#"{"cloud_status_list": [], "service_status": null, "job_status_list": 5, "user_groups": "atlas"}"#,
+        ] {
+            assert_eq!(status(json).clouds, []);
+        }
+        let error = parse(br#"{"cloud_status_list": [], "service_status": [], "response_code": 0}"#).unwrap_err();
+        assert!(error.to_string().ends_with("its database does not answer"), "{error}");
+    }
+
+    #[test]
+    fn check_names_the_groups_that_the_answer_leaves_out() {
+        let json = r#"{"cloud_status_list": [], "user_groups": ["atlas", "belle"], "active_group": "atlas",
+            "global_flag": FLAG}"#;
+        assert_eq!(
+            status(&json.replace("FLAG", "0")).summary(),
+            "0 clouds, 0 virtual machines (Cloud Scheduler 2); the user's other groups (belle) come with csv2's global view only"
+        );
+        assert_eq!(status(&json.replace("FLAG", "1")).other_groups, Vec::<String>::new());
+    }
 }

@@ -15,7 +15,7 @@ fn check_names_each_source_and_sink_with_ok_or_the_reason() {
          ok      pool local       16 slots\n\
          ok      schedd ce02      40 jobs\n\
          failed  schedd ce01      condor_q ended with exit status: 1 and printed nothing; its jobs and the grid's totals are missing\n\
-         ok      cloud_scheduler  3 clouds, 8 virtual machines\n\
+         ok      cloud_scheduler  3 clouds, 8 virtual machines (Cloud Scheduler 1)\n\
          ok      roles            points go to carbon; a table, which no program of this version keeps, would go to the embedded store\n\
          ok      carbon           127.0.0.1:PORT answers\n"
     );
@@ -102,6 +102,9 @@ fn no_secret_is_ever_printed() {
         format!("[credentials]\npassword = a\n{secret}\n"),
         format!("[cloud_scheduler]\nurl = http://user:{secret}@127.0.0.1:1/"),
         format!("[cloud_scheduler]\nurl = http://127.0.0.1:1/clusters.json?token={secret}"),
+        format!("[cloud_scheduler]\nurl = http://127.0.0.1:1/cloud/status/\nusername = mon\npassword = {secret}"),
+        format!("[cloud_scheduler]\npassword = {secret}"),
+        format!("[cloud_scheduler]\nusername = mon\npassword = {secret}"),
     ] {
         sandbox.config(&text);
         fs::set_permissions(sandbox.path("config.cfg"), fs::Permissions::from_mode(0o600)).unwrap();

@@ -1,4 +1,4 @@
-//! clusters.json over HTTP and HTTPS.
+//! Cloud Scheduler over HTTP and HTTPS.
 
 use super::*;
 
@@ -27,11 +27,12 @@ fn clusters_json_is_read_over_http_when_a_url_is_set() {
         (refused, "GET URL/clusters.json: no answer within 1 s: "),
         (
             http(&answer("200 OK", "<html>Please log in</html>"), soon),
-            "the answer is not clusters.json: \"<html>Please log in</html>\": expected value at line 1 column 1",
+            "the answer is a web page, perhaps to log in, where JSON was expected: \"<html>Please log in</html>\"; clouds",
         ),
-        (http(&answer("200 OK", &body[..1000]), soon), "the answer is not clusters.json: "),
+        (http(&answer("200 OK", &body[..1000]), soon), "the answer broke off after 1000 bytes: "),
         (http(&answer("404 Not Found", "gone"), soon), "GET URL/clusters.json: HTTP 404 \"gone\""),
-        (http(&answer("302 Found", ""), soon), "GET URL/clusters.json: HTTP 302 \"\""),
+        (http(&answer("302 Found", ""), soon), "GET URL/clusters.json: HTTP 302 \"\"; no redirect is followed: "),
+        (http(&answer("401 Unauthorized", "who?"), soon), "GET URL/clusters.json: HTTP 401 \"who?\"; it wants a login: "),
         (http(&cut, soon), "GET URL/clusters.json: "),
         (http("", LONG), "GET URL/clusters.json: no answer within 1 s: "),
     ] {
