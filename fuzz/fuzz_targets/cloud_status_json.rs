@@ -12,7 +12,9 @@ use gridmon::monitors::grid::{self, GridInput};
 use gridmon::problem::Asked;
 use gridmon::setup::CATALOG;
 use gridmon::sinks::graphite::carbon::{self, Frames};
-use gridmon::sources::cloud_scheduler::{self, Cloud};
+use gridmon::sources::cloud_scheduler::v1::Cloud;
+use gridmon::sources::cloud_scheduler::v2::Status;
+use gridmon::sources::cloud_scheduler::{self, Answer};
 use gridmon::sources::htcondor::{self, CondorReply, Pool, Rules, Schedd};
 use libfuzzer_sys::fuzz_target;
 
@@ -24,7 +26,9 @@ const SLOTS: &str = r#"[
     {"Name": "slot1_1@startd@wn1", "Mips": null},
     {"Name": "slot1_1@WN2.example.org", "Mips": 1e308, "KFlops": 1e308},
     {"Name": "slot1_2@wn2", "Mips": 1e308, "KFlops": 1e308},
-    {"Name": "slot1_1@cc-east-a231a4e4-9f60-47fa-9eb9-cb6978da97db", "Mips": 30000}
+    {"Name": "slot1_1@cc-east-a231a4e4-9f60-47fa-9eb9-cb6978da97db", "Mips": 30000},
+    {"Name": "slot1_1@atlas--cern--2049--1-1.example.org", "Mips": 30000},
+    {"Name": "slot1_2@Atlas--CERN--2049--1-2", "Mips": 30000}
 ]"#;
 
 /// The jobs of its schedds, for clouds that occur in the seeds.
@@ -64,24 +68,34 @@ static CONDOR: LazyLock<[CondorReply; 2]> = LazyLock::new(|| {
 });
 
 fuzz_target!(|data: &[u8]| {
-    let Ok(clouds) = cloud_scheduler::parse(data) else { return };
+    let Ok(answer) = cloud_scheduler::parse(data) else { return };
     for condor in CONDOR.iter().map(Some).chain([None]) {
         let seen = GridInput {
             grid: "g",
             time: 1_717_245_000 * SECOND,
             condor,
             rules: &RULES,
-            clouds: Asked::Answered(&clouds[..]),
+            clouds: Asked::Answered(&answer),
             live_hosts: true,
         };
         let Collected { points, .. } = grid::points(&seen);
         assert_eq!(grid::points(&seen).points, points, "the second time");
         points.iter().for_each(is_fit_for_every_store);
         totals_are_sums(&points);
-        machines_are_counted_once(&points, &clouds);
-        idle_machines_run(&points);
+        let half = match &answer {
+            Answer::One(clouds) => {
+                machines_are_counted_once(&points, clouds);
+                idle_machines_run(&points);
+                Answer::One(clouds[..clouds.len() / 2].to_vec())
+            }
+            Answer::Two(status) => {
+                no_more_machines_than_told(&points, status);
+                let clouds = status.clouds[..status.clouds.len() / 2].to_vec();
+                Answer::Two(Status { clouds, ..Status::default() })
+            }
+        };
         slots_are_counted_once(&points, condor);
-        let fewer = grid::points(&GridInput { clouds: Asked::Answered(&clouds[..clouds.len() / 2]), ..seen });
+        let fewer = grid::points(&GridInput { clouds: Asked::Answered(&half), ..seen });
         what_vanished_is_zero(&points, &fewer);
         is_accounted_for(points);
     }
@@ -148,6 +162,15 @@ fn machines_are_counted_once(points: &[Point], clouds: &[Cloud]) {
         *counted.entry((tag("cloud"), tag("vmtype"))).or_default() += whole(group[0]);
     }
     assert_eq!(counted, expected);
+}
+
+/// Checks that a machine of Cloud Scheduler 2 counts once at most.
+fn no_more_machines_than_told(points: &[Point], status: &Status) {
+    let machines = status.clouds.iter().filter_map(|cloud| cloud.machines.as_ref());
+    let told: i64 = machines.flat_map(|machines| &machines.counts).map(|(_, count)| count).sum();
+    let totals = points.iter().filter(|point| point.measurement() == "grid_vms");
+    let counted: i64 = totals.filter(|point| point.tag("status") == Some("total")).map(whole).sum();
+    assert!(counted <= told, "{counted} of {told} machines");
 }
 
 /// Checks that a cloud's idle machines are the sum over its types, and no more than its running machines.

@@ -23,8 +23,9 @@ static PROGRAM: Program = Program {
 
 /// Sends the state of a grid's clouds, virtual machines, slots and jobs to its sinks. Meant for cron, every minute.
 ///
-/// Asks HTCondor (condor_q, condor_status) and Cloud Scheduler (cloud_status -aj). Prints nothing when all is well. Exit
-/// code 0: everything answered and was sent; 1: something was not, and a line says what; 2: wrong flags or config.
+/// Asks HTCondor (condor_q, condor_status) and Cloud Scheduler (cloud_status -aj, or its address). Prints nothing when all
+/// is well. Exit code 0: everything answered and was sent; 1: something was not, and a line says what; 2: wrong flags or
+/// config.
 #[derive(Parser)]
 #[command(version, max_term_width = 100)]
 struct Args {

@@ -63,7 +63,8 @@ fn the_example_config_with_every_default_spelt_out_means_the_same() {
 
 #[test]
 fn every_value_of_the_example_is_of_its_kind() {
-    for (section, key) in keys() {
+    // The example of a secret is a file, which is not there.
+    for (section, key) in keys().filter(|(_, key)| key.kind != Kind::Secret) {
         let text = format!("[{}]\n{} = {}\n", section.name, key.name, key.unset.shown());
         // Read alone: a value may need a key of another section.
         let sections = Sections::read(&text, "c.cfg", SECTIONS).unwrap();

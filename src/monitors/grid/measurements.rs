@@ -36,8 +36,12 @@ pub(super) static HEARTBEAT: Measurement = Measurement::new(Declaration {
 
 pub(super) const ENABLED: Field<i64> =
     Field::gauge("enabled", "0 or 1", Fold::Mean, "whether machines are booted on it (enabled)");
-pub(super) const QUOTA: Field<i64> =
-    Field::gauge("quota", "vms", Fold::Last, "the most machines it may run (max_slots)");
+pub(super) const QUOTA: Field<i64> = Field::gauge(
+    "quota",
+    "vms",
+    Fold::Last,
+    "the most machines it may run (max_slots; of Cloud Scheduler 2 the sum of VMs_quota over its groups)",
+);
 pub(super) const MIPS: Field<i64> =
     Field::gauge("mips", "mips", Fold::Mean, "sum over the dynamic slots on its machines (Mips)");
 pub(super) const KFLOPS: Field<i64> =
@@ -55,20 +59,23 @@ pub(super) static CLOUD: Measurement = Measurement::new(Declaration {
 pub(super) const VM_COUNT: Field<i64> = Field::count(
     "vms",
     "vms",
-    "by override_status, else status, lower case; starting, running, retiring, error, shutdown always, others when they occur",
+    "by override_status, else status, lower case, or by Cloud Scheduler 2's own states; starting, running, retiring, error, shutdown always, others when they occur",
 );
 
 pub(super) static VMS: Measurement = Measurement::new(Declaration {
     name: "grid_vms",
-    meaning: "virtual machines of one type and state on one cloud; status total is the sum of the others",
+    meaning: "virtual machines of one type (of one group of Cloud Scheduler 2) and state on one cloud; status total is the sum of the others",
     tags: &[Tag::key("grid"), Tag::key("cloud"), Tag::key("vmtype"), Tag::key("status")],
     fields: &[VM_COUNT.info()],
     carbon: "grids.{grid}.clouds.{cloud}.vms.{vmtype}.{status}",
     every: 60,
 });
 
-pub(super) const IDLE_COUNT: Field<i64> =
-    Field::count("vms", "vms", "machines whose host name no dynamic slot carries");
+pub(super) const IDLE_COUNT: Field<i64> = Field::count(
+    "vms",
+    "vms",
+    "machines whose host name no dynamic slot carries; those that Cloud Scheduler 2 calls idle",
+);
 
 pub(super) static IDLE_VMS: Measurement = Measurement::new(Declaration {
     name: "grid_idle_vms",
@@ -177,7 +184,7 @@ pub(super) const LIVE: Field<i64> = Field::gauge("live", "1", Fold::Max, "always
 
 pub(super) static LIVE_HOSTS: Measurement = Measurement::new(Declaration {
     name: "grid_live_hosts",
-    meaning: "a virtual machine that runs or retires; only with [grid] live_hosts = send",
+    meaning: "a virtual machine that runs or retires (with Cloud Scheduler 2: that has a dynamic slot); only with [grid] live_hosts = send",
     tags: &[Tag::key("grid"), Tag::key("host")],
     fields: &[LIVE.info()],
     carbon: "util.live_hosts.{grid}.{host}",

@@ -80,12 +80,7 @@ impl Config {
                 return Err(values.error("username", anyhow!("needs url beside it; the command takes no login")));
             }
         }
-        Ok(Self {
-            command: values.command("command")?,
-            url,
-            login,
-            timeout_seconds: values.number("timeout_seconds")?,
-        })
+        Ok(Self { command: values.command("command")?, url, login, timeout_seconds: values.number("timeout_seconds")? })
     }
 }
 
@@ -264,8 +259,7 @@ mod tests {
 
     #[test]
     fn an_answer_of_neither_is_refused_by_what_it_is() {
-        let neither =
-            "the answer has neither the resources of Cloud Scheduler 1 nor the cloud_status_list of Cloud Scheduler 2: ";
+        let neither = "the answer has neither the resources of Cloud Scheduler 1 nor the cloud_status_list of Cloud Scheduler 2: ";
         for (json, start) in [
             (" \n", "the answer is empty"),
             ("<html>login</html>", "the answer is a web page, perhaps to log in, where JSON was expected: \"<html>"),

@@ -162,7 +162,8 @@ const MOST_MACHINES: i64 = 1_000_000_000;
 impl Row {
     /// Whether it sums other rows. csv2 has no cloud with an empty name.
     fn is_total(&self) -> bool {
-        self.tag.as_deref() == Some("_total") || matches!(&self.cloud_name, Value::String(name) if name.trim().is_empty())
+        self.tag.as_deref() == Some("_total")
+            || matches!(&self.cloud_name, Value::String(name) if name.trim().is_empty())
     }
 
     /// Counts its machines; `None` if it does not tell how many there are.
@@ -182,7 +183,8 @@ impl Row {
             count.filter(is_count).filter(|_| is_known(state)).map(|count| (state, count))
         };
         let mut counts: Vec<_> = states.into_iter().filter_map(told).collect();
-        let untold: Vec<_> = states.into_iter().filter(|state| told(*state).is_none()).map(|(state, _)| state).collect();
+        let untold: Vec<_> =
+            states.into_iter().filter(|state| told(*state).is_none()).map(|(state, _)| state).collect();
         let sum: i64 = counts.iter().map(|(_, count)| count).sum();
         match self.total.filter(is_count) {
             Some(total) if total > sum => counts.push(("unknown", total - sum)),

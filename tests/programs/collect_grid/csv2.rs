@@ -189,7 +189,11 @@ fn its_status_is_read_over_http_with_a_login() {
             1,
             "it does not take the [cloud_scheduler] username and password; clouds",
         ),
-        (&format!("url = URL/cloud/status\n{login}"), 1, "https://HOST/cloud/status/ with the slash at its end; clouds"),
+        (
+            &format!("url = URL/cloud/status\n{login}"),
+            1,
+            "https://HOST/cloud/status/ with the slash at its end; clouds",
+        ),
         ("url = URL/cloud/status/\nusername = mon", 2, "[cloud_scheduler] username: needs password beside it"),
         ("url = URL/cloud/status/\npassword = S3cr3t", 2, "[cloud_scheduler] password: needs username beside it"),
         (login, 2, "[cloud_scheduler] username: needs url beside it; the command takes no login"),
