@@ -13,23 +13,24 @@ const MAX_BYTES: usize = 256 << 20;
 #[derive(Debug)]
 pub struct Client {
     http: backend::Http,
-    max_bytes: usize,
-    headers: Headers,
+    options: Options,
 }
 
-/// What is sent with each request.
-#[derive(Default)]
-struct Headers {
+/// What holds for each request.
+struct Options {
+    /// Maximum size of the response, in bytes.
+    max_bytes: usize,
     /// Whether nothing but JSON is accepted.
     json: bool,
     /// User and password.
     login: Option<(String, String)>,
 }
 
-/// Shows no password.
-impl fmt::Debug for Headers {
+/// Shows no login.
+impl fmt::Debug for Options {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(out, "Headers {{ json: {}, login: {} }}", self.json, if self.login.is_some() { "***" } else { "none" })
+        let Self { max_bytes, json, login } = self;
+        write!(out, "at most {max_bytes} bytes, JSON only: {json}, with a login: {}", login.is_some())
     }
 }
 
@@ -56,26 +57,27 @@ impl Client {
     /// # Errors
     /// Fails if the machine's certificates cannot be read, or the program was built without HTTP.
     pub fn new() -> Result<Self> {
-        Ok(Self { http: backend::new()?, max_bytes: MAX_BYTES, headers: Headers::default() })
+        Ok(Self { http: backend::new()?, options: Options { max_bytes: MAX_BYTES, json: false, login: None } })
     }
 
     /// Sets the maximum size of a response, in bytes.
     #[must_use]
-    pub fn reading_at_most(self, max_bytes: usize) -> Self {
-        Self { max_bytes, ..self }
+    pub fn reading_at_most(mut self, max_bytes: usize) -> Self {
+        self.options.max_bytes = max_bytes;
+        self
     }
 
     /// Makes each request accept JSON and nothing else (`Accept: application/json`).
     #[must_use]
     pub fn accepting_json(mut self) -> Self {
-        self.headers.json = true;
+        self.options.json = true;
         self
     }
 
     /// Makes each request carry a user and a password (Basic).
     #[must_use]
     pub fn with_login(mut self, username: &str, password: &str) -> Self {
-        self.headers.login = Some((username.into(), password.into()));
+        self.options.login = Some((username.into(), password.into()));
         self
     }
 
@@ -130,11 +132,11 @@ mod backend {
     }
 
     fn fetch(client: &Client, mut request: RequestBuilder, timeout: Duration) -> Result<Vec<u8>> {
-        let max_bytes = client.max_bytes;
-        if client.headers.json {
+        let max_bytes = client.options.max_bytes;
+        if client.options.json {
             request = request.header("Accept", "application/json");
         }
-        if let Some((username, password)) = &client.headers.login {
+        if let Some((username, password)) = &client.options.login {
             request = request.basic_auth(username, Some(password));
         }
         let response = request.timeout(timeout).send().map_err(reqwest::Error::without_url);
