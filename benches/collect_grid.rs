@@ -23,7 +23,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use gridmon::model::{Datapoint, SECOND, Value};
 use gridmon::sinks::graphite::carbon::{self, Frames};
 use gridmon::sources::htcondor::ads::Splitter;
-use gridmon::sources::htcondor::{Counter, Jobs, Rules};
+use gridmon::sources::htcondor::{Counter, Jobs, Rules, slot};
 use serde::Serialize;
 
 use frame::{
@@ -145,7 +145,7 @@ impl Site {
             |what: &str, attributes: &str| words(&format!("condor_status{what} -json -attributes {attributes}"));
         vec![
             vec![words("cloud_status -aj")],
-            vec![status("", "Name,Mips,KFlops")],
+            vec![status("", &slot::ATTRIBUTES.join(","))],
             vec![status(" -schedd", "Name,RecentDaemonCoreDutyCycle,MaxJobsRunning")],
             vec![
                 status(" -negotiator", "Name,LastNegotiationCycleDuration0"),

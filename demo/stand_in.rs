@@ -90,12 +90,13 @@ fn schedd_ad(schedd: &Schedd) -> Value {
 fn slot_ads(grid: &Grid) -> Vec<Value> {
     let mut ads = Vec::new();
     for vm in grid.vms().filter(|vm| matches!(vm.state, State::Running | State::Retiring)) {
-        let slot = |name: String| {
-            let kflops = vm.mips * 75;
-            json!({"Name": format!("{name}@{}.example.org", vm.hostname), "Mips": vm.mips, "KFlops": kflops})
+        let slot = |slot_type: &str, name: String| {
+            let (machine, kflops) = (format!("{}.example.org", vm.hostname), vm.mips * 75);
+            json!({"Name": format!("{name}@{machine}"), "Machine": machine, "SlotType": slot_type,
+                (format!("{slot_type}Slot")): true, "Mips": vm.mips, "KFlops": kflops})
         };
-        ads.push(slot("slot1".into()));
-        ads.extend((1..=vm.busy).map(|number| slot(format!("slot1_{number}"))));
+        ads.push(slot("Partitionable", "slot1".into()));
+        ads.extend((1..=vm.busy).map(|number| slot("Dynamic", format!("slot1_{number}"))));
     }
     ads
 }

@@ -14,7 +14,8 @@
 //!   "TargetClouds": "CERN,IAAS"
 //! }
 //! ]
-//! $ condor_status -pool cm.example.org -json -attributes Name,Mips,KFlops
+//! $ condor_status -pool cm.example.org -json \
+//!       -attributes Name,Machine,SlotType,PartitionableSlot,DynamicSlot,Offline,Mips,KFlops
 //! ```
 //!
 //! With nothing to report, both print nothing and exit with 0. With `-group-by` the schedd counts the jobs (500,000 in
@@ -30,8 +31,10 @@
 
 pub mod ads;
 pub mod rules;
+pub mod slot;
 
 use std::collections::{BTreeMap, HashMap};
+use std::net::Ipv4Addr;
 use std::process::Command;
 use std::sync::Mutex;
 use std::thread;
@@ -42,6 +45,7 @@ use serde::{Deserialize, Serialize};
 
 use self::ads::{Attribute, Splitter};
 pub use self::rules::Rules;
+use self::slot::DynamicSlot;
 use crate::config::{Key, Kind, Section, Unset, Values};
 use crate::os::command::{self, Failure};
 use crate::problem::Problem;
@@ -468,9 +472,7 @@ impl Client<'_> {
 
     fn slots(&self, pool: &str) -> Result<Slots, Failure> {
         let mut slots = Slots::default();
-        self.status(pool, &[], &["Name", "Mips", "KFlops"], |[name, mips, kflops]| {
-            slots.add(&name.text().unwrap_or_default(), mips.number(), kflops.number());
-        })?;
+        self.status(pool, &[], &slot::ATTRIBUTES, |ad| slots.add(&ad))?;
         Ok(slots)
     }
 
@@ -562,29 +564,23 @@ impl Client<'_> {
 }
 
 impl Slots {
-    /// Counts a slot by its `Name`, such as `slot1_2@host.example.org`.
-    ///
-    /// A name without `_` before the first `@` is a static or partitionable slot, and one without `@` has no host; both
-    /// add to `count` only.
-    pub fn add(&mut self, name: &str, mips: Option<f64>, kflops: Option<f64>) {
+    /// Counts a slot by the [`slot::ATTRIBUTES`] of its ad. All but a [`DynamicSlot`] add to `count` only.
+    pub fn add(&mut self, ad: &[Attribute; 8]) {
         self.count += 1;
-        // A startd with a name of its own turns this into slot1_2@startd@host.
-        let (Some((slot, _)), Some((_, host))) = (name.split_once('@'), name.rsplit_once('@')) else { return };
-        if !slot.contains('_') || host.is_empty() {
-            return;
-        }
-        let host = self.hosts.entry(first_label(host)).or_default();
-        *host.slots.entry(slot.into()).or_default() += 1;
-        // The benchmarks are absent until the startd has run them.
-        host.mips += mips.unwrap_or_default();
-        host.kflops += kflops.unwrap_or_default();
+        let Some(slot) = DynamicSlot::read(ad) else { return };
+        let host = self.hosts.entry(first_label(&slot.machine)).or_default();
+        *host.slots.entry(slot.name).or_default() += 1;
+        host.mips += slot.mips;
+        host.kflops += slot.kflops;
     }
 }
 
-/// Returns the first label of a host name, in lower case: `wn1` for `WN1.example.org`. It joins a machine's slots to
-/// its record in Cloud Scheduler.
+/// Returns the first label of a host name, in lower case: `wn1` for `WN1.example.org`; an IP address stays whole. It
+/// joins a machine's slots to its record in Cloud Scheduler.
 pub fn first_label(host: &str) -> String {
-    host.split('.').next().unwrap_or_default().to_lowercase()
+    let label = host.split('.').next().unwrap_or_default();
+    let is_address = label.bytes().all(|byte| byte.is_ascii_digit()) && host.parse::<Ipv4Addr>().is_ok();
+    if is_address { host.into() } else { label.to_lowercase() }
 }
 
 /// Counts jobs by group, from the dump (one ad per job) or from `-group-by` (one ad per group, with its `JobCount`).
@@ -682,8 +678,7 @@ pub fn parse_slots(text: &[u8]) -> Result<Slots> {
     let mut slots = Slots::default();
     let mut splitter = Splitter::default();
     splitter.feed(text, &mut |ad| {
-        let [name, mips, kflops] = ads::read(ad, &["Name", "Mips", "KFlops"])?;
-        slots.add(&name.text().unwrap_or_default(), mips.number(), kflops.number());
+        slots.add(&ads::read(ad, &slot::ATTRIBUTES)?);
         Ok(())
     })?;
     splitter.finish()?;
