@@ -146,7 +146,7 @@ impl Site {
         vec![
             vec![words("cloud_status -aj")],
             vec![status("", &slot::ATTRIBUTES.join(","))],
-            vec![status(" -schedd", "Name,RecentDaemonCoreDutyCycle,MaxJobsRunning")],
+            vec![status(" -schedd", "Name,RecentDaemonCoreDutyCycle,MaxJobsRunning,JobsUnmaterialized")],
             vec![
                 status(" -negotiator", "Name,LastNegotiationCycleDuration0"),
                 status(" -collector", "UpdatesLostRatio"),
@@ -158,7 +158,9 @@ impl Site {
     fn queues(&self, how: &[&str]) -> [Vec<String>; 2] {
         SCHEDDS.map(|schedd| {
             let how = how.join(" ");
-            words(&format!("condor_q -name {schedd} {how} -attributes JobStatus,TargetClouds,AccountingGroup -json"))
+            words(&format!(
+                "condor_q -name {schedd} {how} -attributes JobStatus,TargetClouds,JobUniverse,AccountingGroup -json"
+            ))
         })
     }
 

@@ -82,7 +82,7 @@ fn array(ads: &[Value], attributes: &[&str]) -> String {
 }
 
 fn schedd_ad(schedd: &Schedd) -> Value {
-    json!({"Name": schedd.name, "RecentDaemonCoreDutyCycle": schedd.duty_cycle, "MaxJobsRunning": 500})
+    json!({"Name": schedd.name, "RecentDaemonCoreDutyCycle": schedd.duty_cycle, "MaxJobsRunning": 500, "JobsUnmaterialized": 0})
 }
 
 /// Returns the slots of the machines whose startd is in the pool: a partitionable one each, and a dynamic one for each
@@ -104,6 +104,7 @@ fn slot_ads(grid: &Grid) -> Vec<Value> {
 fn job_ad((kind, status): (&crate::grid::Kind, i64)) -> Map<String, Value> {
     let mut ad = Map::from_iter([
         ("JobStatus".to_string(), json!(status)),
+        ("JobUniverse".to_string(), json!(5)),
         ("TargetClouds".to_string(), json!(kind.target_clouds)),
     ]);
     ad.extend(kind.group.map(|group| ("AccountingGroup".to_string(), json!(group))));

@@ -3,7 +3,7 @@
 //!
 //! ```text
 //! $ condor_q -pool cm.example.org -name ce02@ce.example.org -allusers -group-by \
-//!       -attributes JobStatus,TargetClouds,AccountingGroup -json
+//!       -attributes JobStatus,TargetClouds,JobUniverse,AccountingGroup -json
 //! [
 //! {
 //!   "AccountingGroup": "group_analy.long.anna",
@@ -11,6 +11,7 @@
 //!   "JobCount": 5,
 //!   "JobIds": "2.0 ... 2.4",
 //!   "JobStatus": 1,
+//!   "JobUniverse": 5,
 //!   "TargetClouds": "CERN,IAAS"
 //! }
 //! ]
@@ -231,6 +232,8 @@ pub struct Schedd {
     pub duty_cycle_ratio: Option<f64>,
     /// The most jobs that it runs at once (`MaxJobsRunning`).
     pub running_jobs_limit: Option<i64>,
+    /// The jobs of its factories that are not in its queue yet (`JobsUnmaterialized`); `None` before HTCondor 10.2.3.
+    pub unmaterialized_jobs: Option<i64>,
 }
 
 /// The number of jobs in each group.
@@ -313,6 +316,7 @@ pub fn collect(config: &Config, known: &mut KnownSchedds, now: i64, until: Insta
             jobs,
             duty_cycle_ratio: ad.duty_cycle_ratio,
             running_jobs_limit: ad.running_jobs_limit,
+            unmaterialized_jobs: ad.unmaterialized_jobs,
         });
     }
     (answer, problems)
@@ -348,6 +352,7 @@ struct Target {
 struct ScheddAd {
     duty_cycle_ratio: Option<f64>,
     running_jobs_limit: Option<i64>,
+    unmaterialized_jobs: Option<i64>,
 }
 
 impl KnownSchedds {
@@ -478,11 +483,15 @@ impl Client<'_> {
 
     fn schedds(&self, pool: &str) -> Result<BTreeMap<String, ScheddAd>, Failure> {
         let mut schedds = BTreeMap::new();
-        let attributes = ["Name", "RecentDaemonCoreDutyCycle", "MaxJobsRunning"];
-        self.status(pool, &["-schedd"], &attributes, |[name, duty_cycle, limit]| {
+        let attributes = ["Name", "RecentDaemonCoreDutyCycle", "MaxJobsRunning", "JobsUnmaterialized"];
+        self.status(pool, &["-schedd"], &attributes, |[name, duty_cycle, limit, unmaterialized]| {
             // HTCondor uses no names that look like flags.
             if let Some(name) = name.text().filter(|name| !name.is_empty() && !name.starts_with('-')) {
-                let ad = ScheddAd { duty_cycle_ratio: duty_cycle.number(), running_jobs_limit: limit.whole() };
+                let ad = ScheddAd {
+                    duty_cycle_ratio: duty_cycle.number(),
+                    running_jobs_limit: limit.whole(),
+                    unmaterialized_jobs: unmaterialized.whole(),
+                };
                 schedds.insert(name, ad);
             }
         })?;
@@ -685,6 +694,18 @@ pub fn parse_slots(text: &[u8]) -> Result<Slots> {
     Ok(slots)
 }
 
+/// Returns the number of jobs as `condor_q -totals` counts them: `7 jobs`, `7 jobs and 6 of the scheduler universe`.
+fn count_in_words(jobs: &Jobs) -> String {
+    let (mut count, mut scheduler) = (0, 0);
+    for (group, jobs) in jobs {
+        *(if Rules::in_scheduler_universe(&group.values) { &mut scheduler } else { &mut count }) += jobs;
+    }
+    match scheduler {
+        0 => format!("{count} jobs"),
+        _ => format!("{count} jobs and {scheduler} of the scheduler universe"),
+    }
+}
+
 /// Queries every collector and schedd; returns one line per pool and schedd.
 pub fn check(config: &Config, until: Instant) -> Vec<(String, Result<String, String>)> {
     let (answer, problems) = collect(config, &mut KnownSchedds::default(), 0, until);
@@ -696,7 +717,7 @@ pub fn check(config: &Config, until: Instant) -> Vec<(String, Result<String, Str
     }
     for schedd in &answer.schedds {
         if let Some(jobs) = &schedd.jobs {
-            lines.push((format!("schedd {}", schedd.name), Ok(format!("{} jobs", jobs.values().sum::<i64>()))));
+            lines.push((format!("schedd {}", schedd.name), Ok(count_in_words(jobs))));
         }
     }
     lines.extend(problems.into_iter().map(|problem| (problem.subject.to_string(), Err(problem.message))));

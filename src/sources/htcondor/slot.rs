@@ -7,7 +7,7 @@
 //! ```
 //!
 //! A name means nothing: `SLOT_TYPE_1_NAME_PREFIX` and `STARTD_NAME` put any text into it, also `_` and `@`. It decides
-//! only where the ad lacks the attribute that does: HTCondor before 7.8 (2012) had no `SlotType` for static slots.
+//! only where the ad lacks the attributes that do: in 2012 and before, HTCondor's static slots had no `SlotType`.
 
 use super::ads::Attribute;
 
