@@ -23,7 +23,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use gridmon::model::{Datapoint, SECOND, Value};
 use gridmon::sinks::graphite::carbon::{self, Frames};
 use gridmon::sources::htcondor::ads::Splitter;
-use gridmon::sources::htcondor::{Counter, Jobs, Rules};
+use gridmon::sources::htcondor::{Counter, Jobs, Rules, slot};
 use serde::Serialize;
 
 use frame::{
@@ -145,8 +145,8 @@ impl Site {
             |what: &str, attributes: &str| words(&format!("condor_status{what} -json -attributes {attributes}"));
         vec![
             vec![words("cloud_status -aj")],
-            vec![status("", "Name,Mips,KFlops")],
-            vec![status(" -schedd", "Name,RecentDaemonCoreDutyCycle,MaxJobsRunning")],
+            vec![status("", &slot::ATTRIBUTES.join(","))],
+            vec![status(" -schedd", "Name,RecentDaemonCoreDutyCycle,MaxJobsRunning,JobsUnmaterialized")],
             vec![
                 status(" -negotiator", "Name,LastNegotiationCycleDuration0"),
                 status(" -collector", "UpdatesLostRatio"),
@@ -158,7 +158,9 @@ impl Site {
     fn queues(&self, how: &[&str]) -> [Vec<String>; 2] {
         SCHEDDS.map(|schedd| {
             let how = how.join(" ");
-            words(&format!("condor_q -name {schedd} {how} -attributes JobStatus,TargetClouds,AccountingGroup -json"))
+            words(&format!(
+                "condor_q -name {schedd} {how} -attributes JobStatus,TargetClouds,JobUniverse,AccountingGroup -json"
+            ))
         })
     }
 

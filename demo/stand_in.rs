@@ -82,7 +82,7 @@ fn array(ads: &[Value], attributes: &[&str]) -> String {
 }
 
 fn schedd_ad(schedd: &Schedd) -> Value {
-    json!({"Name": schedd.name, "RecentDaemonCoreDutyCycle": schedd.duty_cycle, "MaxJobsRunning": 500})
+    json!({"Name": schedd.name, "RecentDaemonCoreDutyCycle": schedd.duty_cycle, "MaxJobsRunning": 500, "JobsUnmaterialized": 0})
 }
 
 /// Returns the slots of the machines whose startd is in the pool: a partitionable one each, and a dynamic one for each
@@ -90,12 +90,13 @@ fn schedd_ad(schedd: &Schedd) -> Value {
 fn slot_ads(grid: &Grid) -> Vec<Value> {
     let mut ads = Vec::new();
     for vm in grid.vms().filter(|vm| matches!(vm.state, State::Running | State::Retiring)) {
-        let slot = |name: String| {
-            let kflops = vm.mips * 75;
-            json!({"Name": format!("{name}@{}.example.org", vm.hostname), "Mips": vm.mips, "KFlops": kflops})
+        let slot = |slot_type: &str, name: String| {
+            let (machine, kflops) = (format!("{}.example.org", vm.hostname), vm.mips * 75);
+            json!({"Name": format!("{name}@{machine}"), "Machine": machine, "SlotType": slot_type,
+                (format!("{slot_type}Slot")): true, "Mips": vm.mips, "KFlops": kflops})
         };
-        ads.push(slot("slot1".into()));
-        ads.extend((1..=vm.busy).map(|number| slot(format!("slot1_{number}"))));
+        ads.push(slot("Partitionable", "slot1".into()));
+        ads.extend((1..=vm.busy).map(|number| slot("Dynamic", format!("slot1_{number}"))));
     }
     ads
 }
@@ -103,6 +104,7 @@ fn slot_ads(grid: &Grid) -> Vec<Value> {
 fn job_ad((kind, status): (&crate::grid::Kind, i64)) -> Map<String, Value> {
     let mut ad = Map::from_iter([
         ("JobStatus".to_string(), json!(status)),
+        ("JobUniverse".to_string(), json!(5)),
         ("TargetClouds".to_string(), json!(kind.target_clouds)),
     ]);
     ad.extend(kind.group.map(|group| ("AccountingGroup".to_string(), json!(group))));

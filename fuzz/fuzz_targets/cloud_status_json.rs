@@ -61,6 +61,7 @@ static CONDOR: LazyLock<[CondorReply; 2]> = LazyLock::new(|| {
                 jobs: Some(htcondor::parse_jobs(jobs.as_bytes(), &RULES).expect("jobs")),
                 duty_cycle_ratio: Some(0.5),
                 running_jobs_limit: None,
+                unmaterialized_jobs: None,
             })
             .collect(),
         every_schedd_is_known: true,

@@ -1,6 +1,7 @@
 //! collect-grid from end to end, as cron runs it: recorded and failing sources by stand-ins on PATH, Carbon in every mood
 //! by stand-ins on a port; what is sent, what is printed and the exit code.
 
+mod ads;
 mod csv2;
 mod flags;
 mod http;

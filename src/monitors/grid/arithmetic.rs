@@ -70,7 +70,7 @@ pub fn points(input: &GridInput) -> Collected {
         }
         job_points(input, condor, &counted.clouds, &mut points);
         if condor.every_schedds_jobs().is_some() {
-            complete.extend([&JOBS, &SCHEDD_JOBS]);
+            complete.extend([&JOBS, &SCHEDD_JOBS, &SCHEDULER_JOBS]);
             complete.extend(counted.knows_clouds.then_some(&CLOUD_JOBS));
         }
     }
@@ -264,6 +264,9 @@ fn condor_points(input: &GridInput, condor: &htcondor::CondorReply, points: &mut
         let mut fields = vec![SCHEDD_HEARTBEAT.of(schedd.jobs.is_some().into())];
         fields.extend(schedd.duty_cycle_ratio.map(|ratio| DUTY_CYCLE.of(ratio)));
         fields.extend(schedd.running_jobs_limit.map(|limit| RUNNING_LIMIT.of(limit)));
+        // The collector keeps the ad of a dead schedd for a while.
+        let unmaterialized = schedd.unmaterialized_jobs.filter(|_| schedd.jobs.is_some());
+        fields.extend(unmaterialized.map(|jobs| UNMATERIALIZED.of(jobs)));
         points.push(SCHEDD.point(time, [grid, &schedd.name], &fields));
     }
 }
@@ -271,6 +274,9 @@ fn condor_points(input: &GridInput, condor: &htcondor::CondorReply, points: &mut
 /// The statuses that are always sent. `error` is the original's column: no job of today's HTCondor is in that state, and
 /// JobStatus 6, which the original counted there, is `transferring`.
 const STATUSES: [&str; 7] = ["unexpanded", "idle", "running", "removed", "completed", "held", "error"];
+
+/// The statuses that are sent for each schedd with jobs of the scheduler universe.
+const SCHEDULER_STATUSES: [&str; 5] = ["idle", "running", "removed", "completed", "held"];
 
 /// Returns the name of a `JobStatus`; an unknown one keeps its number.
 fn status_name(status: Option<i64>) -> String {
@@ -283,6 +289,9 @@ fn status_name(status: Option<i64>) -> String {
         Some(5) => "held".into(),
         Some(6) => "transferring".into(),
         Some(7) => "suspended".into(),
+        Some(8) => "failed".into(),
+        Some(9) => "blocked".into(),
+        Some(10) => "preparing".into(),
         Some(other) => format!("status_{other}"),
         None => UNKNOWN.into(),
     }
@@ -304,12 +313,18 @@ fn job_points(
     let GridInput { grid, time, rules, .. } = *input;
     for schedd in &condor.schedds {
         let Some(jobs) = &schedd.jobs else { continue };
-        let mut counts = ByStatus::new();
+        let (mut counts, mut scheduler) = (ByStatus::new(), ByStatus::new());
         for (group, count) in jobs {
-            add_jobs(&mut counts, group.status, *count);
+            let of = if Rules::in_scheduler_universe(&group.values) { &mut scheduler } else { &mut counts };
+            add_jobs(of, group.status, *count);
         }
         for (status, jobs) in with_total(&counts, &STATUSES) {
             points.push(SCHEDD_JOBS.point(time, [grid, &schedd.name, status], &[SCHEDD_JOB_COUNT.of(jobs)]));
+        }
+        if !scheduler.is_empty() {
+            for (status, jobs) in with_total(&scheduler, &SCHEDULER_STATUSES) {
+                points.push(SCHEDULER_JOBS.point(time, [grid, &schedd.name, status], &[SCHEDULER_JOB_COUNT.of(jobs)]));
+            }
         }
     }
     // The grid's totals need the answer of every schedd.
@@ -317,13 +332,13 @@ fn job_points(
     let mut types = BTreeMap::<&str, ByStatus>::new();
     let mut of_cloud = BTreeMap::<&str, ByStatus>::new();
     let mut all = ByStatus::new();
-    for (group, count) in jobs.into_iter().flat_map(Jobs::iter) {
+    let groups = jobs.into_iter().flat_map(Jobs::iter);
+    for (group, count) in groups.filter(|(group, _)| !Rules::in_scheduler_universe(&group.values)) {
         add_jobs(&mut all, group.status, *count);
         if let Some(job_type) = rules.job_type(&group.values) {
             add_jobs(types.entry(job_type).or_default(), group.status, *count);
         }
-        let targets = group.values.first().and_then(Option::as_deref).unwrap_or_default();
-        let mut targets: Vec<_> = targets.split([',', ' ']).collect();
+        let mut targets: Vec<_> = Rules::target_clouds(&group.values).split([',', ' ']).collect();
         targets.sort_unstable();
         targets.dedup();
         for (cloud, _) in targets.iter().filter_map(|target| clouds.get_key_value(*target)) {

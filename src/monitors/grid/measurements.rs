@@ -3,7 +3,7 @@
 use crate::model::{Declaration, Field, Fold, Measurement, Tag};
 
 /// What collect-grid sends.
-pub static MEASUREMENTS: [&Measurement; 12] = [
+pub static MEASUREMENTS: [&Measurement; 13] = [
     &HEARTBEAT,
     &CLOUD,
     &VMS,
@@ -13,6 +13,7 @@ pub static MEASUREMENTS: [&Measurement; 12] = [
     &CLOUD_JOBS,
     &SCHEDD,
     &SCHEDD_JOBS,
+    &SCHEDULER_JOBS,
     &POOL,
     &NEGOTIATOR,
     &LIVE_HOSTS,
@@ -102,7 +103,7 @@ pub(super) const JOB_COUNT: Field<i64> =
 
 pub(super) static JOBS: Measurement = Measurement::new(Declaration {
     name: "grid_jobs",
-    meaning: "jobs of all schedds by type and status; sent only when every known schedd answered; type all and status total are sums",
+    meaning: "jobs of all schedds by type and status, without the scheduler universe; sent only when every known schedd answered; type all and status total are sums",
     tags: &[Tag::key("grid"), Tag::key("type"), Tag::key("status")],
     fields: &[JOB_COUNT.info()],
     carbon: "grids.{grid}.jobs.{type}.{status}",
@@ -114,7 +115,7 @@ pub(super) const CLOUD_JOB_COUNT: Field<i64> =
 
 pub(super) static CLOUD_JOBS: Measurement = Measurement::new(Declaration {
     name: "grid_cloud_jobs",
-    meaning: "jobs whose TargetClouds names a cloud of Cloud Scheduler; a job that names two counts for both",
+    meaning: "jobs whose TargetClouds names a cloud of Cloud Scheduler, without the scheduler universe; a job that names two counts for both",
     tags: &[Tag::key("grid"), Tag::key("cloud"), Tag::key("status")],
     fields: &[CLOUD_JOB_COUNT.info()],
     carbon: "grids.{grid}.clouds.{cloud}.jobs.all.{status}",
@@ -131,12 +132,18 @@ pub(super) const DUTY_CYCLE: Field<f64> = Field::gauge(
 );
 pub(super) const RUNNING_LIMIT: Field<i64> =
     Field::gauge("running_jobs_limit", "jobs", Fold::Last, "the most jobs it runs (MaxJobsRunning)");
+pub(super) const UNMATERIALIZED: Field<i64> = Field::gauge(
+    "unmaterialized_jobs",
+    "jobs",
+    Fold::Mean,
+    "idle jobs that its factories (max_materialize, max_idle) have not put into the queue yet, so that jobs.* lacks them (JobsUnmaterialized)",
+);
 
 pub(super) static SCHEDD: Measurement = Measurement::new(Declaration {
     name: "grid_schedd",
     meaning: "one schedd and its health",
     tags: &[Tag::key("grid"), Tag::key("schedd")],
-    fields: &[SCHEDD_HEARTBEAT.info(), DUTY_CYCLE.info(), RUNNING_LIMIT.info()],
+    fields: &[SCHEDD_HEARTBEAT.info(), DUTY_CYCLE.info(), RUNNING_LIMIT.info(), UNMATERIALIZED.info()],
     carbon: "grids.{grid}.schedds.{schedd}.{field}",
     every: 60,
 });
@@ -145,10 +152,21 @@ pub(super) const SCHEDD_JOB_COUNT: Field<i64> = Field::count("jobs", "jobs", "by
 
 pub(super) static SCHEDD_JOBS: Measurement = Measurement::new(Declaration {
     name: "grid_schedd_jobs",
-    meaning: "jobs of one schedd by status; status total is the sum of the others",
+    meaning: "jobs of one schedd by status, without the scheduler universe; status total is the sum of the others",
     tags: &[Tag::key("grid"), Tag::key("schedd"), Tag::key("status")],
     fields: &[SCHEDD_JOB_COUNT.info()],
     carbon: "grids.{grid}.schedds.{schedd}.jobs.{status}",
+    every: 60,
+});
+
+pub(super) const SCHEDULER_JOB_COUNT: Field<i64> = Field::count("jobs", "jobs", "by JobStatus, where JobUniverse is 7");
+
+pub(super) static SCHEDULER_JOBS: Measurement = Measurement::new(Declaration {
+    name: "grid_scheduler_jobs",
+    meaning: "jobs of the scheduler universe (DAGMan) of one schedd by status: the schedd runs them itself, without a slot; only where there are some; status total is the sum of the others",
+    tags: &[Tag::key("grid"), Tag::key("schedd"), Tag::key("status")],
+    fields: &[SCHEDULER_JOB_COUNT.info()],
+    carbon: "grids.{grid}.schedds.{schedd}.scheduler_jobs.{status}",
     every: 60,
 });
 

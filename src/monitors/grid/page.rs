@@ -1,7 +1,7 @@
 //! The page of the grids, and the tables of `gridmon-status grid`.
 
 use super::measurements::{
-    CLOUD, CLOUD_JOBS, HEARTBEAT, IDLE_VMS, JOBS, NEGOTIATOR, POOL, SCHEDD, SCHEDD_JOBS, SLOTS, VMS,
+    CLOUD, CLOUD_JOBS, HEARTBEAT, IDLE_VMS, JOBS, NEGOTIATOR, POOL, SCHEDD, SCHEDD_JOBS, SCHEDULER_JOBS, SLOTS, VMS,
 };
 use crate::view::page::{
     Column, InText, Page, Placement, Table, Text, field, health, key, one, pivot, pivot_short_first, place, switch,
@@ -21,6 +21,9 @@ static SCHEDDS: &[Column] = &[
     field(&SCHEDD, "duty_cycle_ratio").head("duty cycle"),
     field(&SCHEDD, "running_jobs_limit").head("runs at most"),
     pivot(&SCHEDD_JOBS, "status", STATUSES, TOTAL).alarm(ALARMS),
+    field(&SCHEDD, "unmaterialized_jobs").head("unmaterialized").unless_zero(),
+    one(&SCHEDULER_JOBS, "status", "running").group("scheduler universe").unless_zero(),
+    one(&SCHEDULER_JOBS, "status", "held").group("scheduler universe").unless_zero().alarm(ALARMS),
 ];
 
 static POOLS: &[Column] = &[
@@ -77,6 +80,7 @@ pub static GRIDS: Page = Page {
         place(&NEGOTIATOR, "negotiators.{negotiator}.{field}"),
         place(&SCHEDD, "schedds.{schedd}.health.{field}"),
         place(&SCHEDD_JOBS, "schedds.{schedd}.jobs.{status}"),
+        place(&SCHEDULER_JOBS, "schedds.{schedd}.scheduler_jobs.{status}"),
         place(&CLOUD, "clouds.{cloud}.facts.{field}"),
         place(&IDLE_VMS, "clouds.{cloud}.idle").only("vmtype", "total"),
         place(&CLOUD_JOBS, "clouds.{cloud}.jobs.{status}"),

@@ -149,6 +149,15 @@ impl Attribute {
         self.number().filter(|number| number.fract() == 0.0 && number.abs() <= 9e15).map(|number| number as i64)
     }
 
+    /// Returns the value as a truth value: `true`, `"TRUE"`, and every number but 0, are true.
+    pub fn truth(&self) -> Option<bool> {
+        match self {
+            Self::Text(text) if text.trim().eq_ignore_ascii_case("true") => Some(true),
+            Self::Text(text) if text.trim().eq_ignore_ascii_case("false") => Some(false),
+            other => other.number().map(|number| number != 0.0),
+        }
+    }
+
     /// Returns the value as text: `42` for a number. Returns `None` if it is missing, null or an expression that did
     /// not evaluate.
     pub fn text(&self) -> Option<String> {

@@ -3,7 +3,7 @@
 //!
 //! ```text
 //! $ condor_q -pool cm.example.org -name ce02@ce.example.org -allusers -group-by \
-//!       -attributes JobStatus,TargetClouds,AccountingGroup -json
+//!       -attributes JobStatus,TargetClouds,JobUniverse,AccountingGroup -json
 //! [
 //! {
 //!   "AccountingGroup": "group_analy.long.anna",
@@ -11,10 +11,12 @@
 //!   "JobCount": 5,
 //!   "JobIds": "2.0 ... 2.4",
 //!   "JobStatus": 1,
+//!   "JobUniverse": 5,
 //!   "TargetClouds": "CERN,IAAS"
 //! }
 //! ]
-//! $ condor_status -pool cm.example.org -json -attributes Name,Mips,KFlops
+//! $ condor_status -pool cm.example.org -json \
+//!       -attributes Name,Machine,SlotType,PartitionableSlot,DynamicSlot,Offline,Mips,KFlops
 //! ```
 //!
 //! With nothing to report, both print nothing and exit with 0. With `-group-by` the schedd counts the jobs (500,000 in
@@ -30,8 +32,10 @@
 
 pub mod ads;
 pub mod rules;
+pub mod slot;
 
 use std::collections::{BTreeMap, HashMap};
+use std::net::Ipv4Addr;
 use std::process::Command;
 use std::sync::Mutex;
 use std::thread;
@@ -42,6 +46,7 @@ use serde::{Deserialize, Serialize};
 
 use self::ads::{Attribute, Splitter};
 pub use self::rules::Rules;
+use self::slot::DynamicSlot;
 use crate::config::{Key, Kind, Section, Unset, Values};
 use crate::os::command::{self, Failure};
 use crate::problem::Problem;
@@ -227,6 +232,8 @@ pub struct Schedd {
     pub duty_cycle_ratio: Option<f64>,
     /// The most jobs that it runs at once (`MaxJobsRunning`).
     pub running_jobs_limit: Option<i64>,
+    /// The jobs of its factories that are not in its queue yet (`JobsUnmaterialized`); `None` before HTCondor 10.2.3.
+    pub unmaterialized_jobs: Option<i64>,
 }
 
 /// The number of jobs in each group.
@@ -309,6 +316,7 @@ pub fn collect(config: &Config, known: &mut KnownSchedds, now: i64, until: Insta
             jobs,
             duty_cycle_ratio: ad.duty_cycle_ratio,
             running_jobs_limit: ad.running_jobs_limit,
+            unmaterialized_jobs: ad.unmaterialized_jobs,
         });
     }
     (answer, problems)
@@ -344,6 +352,7 @@ struct Target {
 struct ScheddAd {
     duty_cycle_ratio: Option<f64>,
     running_jobs_limit: Option<i64>,
+    unmaterialized_jobs: Option<i64>,
 }
 
 impl KnownSchedds {
@@ -468,19 +477,21 @@ impl Client<'_> {
 
     fn slots(&self, pool: &str) -> Result<Slots, Failure> {
         let mut slots = Slots::default();
-        self.status(pool, &[], &["Name", "Mips", "KFlops"], |[name, mips, kflops]| {
-            slots.add(&name.text().unwrap_or_default(), mips.number(), kflops.number());
-        })?;
+        self.status(pool, &[], &slot::ATTRIBUTES, |ad| slots.add(&ad))?;
         Ok(slots)
     }
 
     fn schedds(&self, pool: &str) -> Result<BTreeMap<String, ScheddAd>, Failure> {
         let mut schedds = BTreeMap::new();
-        let attributes = ["Name", "RecentDaemonCoreDutyCycle", "MaxJobsRunning"];
-        self.status(pool, &["-schedd"], &attributes, |[name, duty_cycle, limit]| {
+        let attributes = ["Name", "RecentDaemonCoreDutyCycle", "MaxJobsRunning", "JobsUnmaterialized"];
+        self.status(pool, &["-schedd"], &attributes, |[name, duty_cycle, limit, unmaterialized]| {
             // HTCondor uses no names that look like flags.
             if let Some(name) = name.text().filter(|name| !name.is_empty() && !name.starts_with('-')) {
-                let ad = ScheddAd { duty_cycle_ratio: duty_cycle.number(), running_jobs_limit: limit.whole() };
+                let ad = ScheddAd {
+                    duty_cycle_ratio: duty_cycle.number(),
+                    running_jobs_limit: limit.whole(),
+                    unmaterialized_jobs: unmaterialized.whole(),
+                };
                 schedds.insert(name, ad);
             }
         })?;
@@ -562,29 +573,23 @@ impl Client<'_> {
 }
 
 impl Slots {
-    /// Counts a slot by its `Name`, such as `slot1_2@host.example.org`.
-    ///
-    /// A name without `_` before the first `@` is a static or partitionable slot, and one without `@` has no host; both
-    /// add to `count` only.
-    pub fn add(&mut self, name: &str, mips: Option<f64>, kflops: Option<f64>) {
+    /// Counts a slot by the [`slot::ATTRIBUTES`] of its ad. All but a [`DynamicSlot`] add to `count` only.
+    pub fn add(&mut self, ad: &[Attribute; 8]) {
         self.count += 1;
-        // A startd with a name of its own turns this into slot1_2@startd@host.
-        let (Some((slot, _)), Some((_, host))) = (name.split_once('@'), name.rsplit_once('@')) else { return };
-        if !slot.contains('_') || host.is_empty() {
-            return;
-        }
-        let host = self.hosts.entry(first_label(host)).or_default();
-        *host.slots.entry(slot.into()).or_default() += 1;
-        // The benchmarks are absent until the startd has run them.
-        host.mips += mips.unwrap_or_default();
-        host.kflops += kflops.unwrap_or_default();
+        let Some(slot) = DynamicSlot::read(ad) else { return };
+        let host = self.hosts.entry(first_label(&slot.machine)).or_default();
+        *host.slots.entry(slot.name).or_default() += 1;
+        host.mips += slot.mips;
+        host.kflops += slot.kflops;
     }
 }
 
-/// Returns the first label of a host name, in lower case: `wn1` for `WN1.example.org`. It joins a machine's slots to
-/// its record in Cloud Scheduler.
+/// Returns the first label of a host name, in lower case: `wn1` for `WN1.example.org`; an IP address stays whole. It
+/// joins a machine's slots to its record in Cloud Scheduler.
 pub fn first_label(host: &str) -> String {
-    host.split('.').next().unwrap_or_default().to_lowercase()
+    let label = host.split('.').next().unwrap_or_default();
+    let is_address = label.bytes().all(|byte| byte.is_ascii_digit()) && host.parse::<Ipv4Addr>().is_ok();
+    if is_address { host.into() } else { label.to_lowercase() }
 }
 
 /// Counts jobs by group, from the dump (one ad per job) or from `-group-by` (one ad per group, with its `JobCount`).
@@ -682,12 +687,23 @@ pub fn parse_slots(text: &[u8]) -> Result<Slots> {
     let mut slots = Slots::default();
     let mut splitter = Splitter::default();
     splitter.feed(text, &mut |ad| {
-        let [name, mips, kflops] = ads::read(ad, &["Name", "Mips", "KFlops"])?;
-        slots.add(&name.text().unwrap_or_default(), mips.number(), kflops.number());
+        slots.add(&ads::read(ad, &slot::ATTRIBUTES)?);
         Ok(())
     })?;
     splitter.finish()?;
     Ok(slots)
+}
+
+/// Returns the number of jobs as `condor_q -totals` counts them: `7 jobs`, `7 jobs and 6 of the scheduler universe`.
+fn count_in_words(jobs: &Jobs) -> String {
+    let (mut count, mut scheduler) = (0, 0);
+    for (group, jobs) in jobs {
+        *(if Rules::in_scheduler_universe(&group.values) { &mut scheduler } else { &mut count }) += jobs;
+    }
+    match scheduler {
+        0 => format!("{count} jobs"),
+        _ => format!("{count} jobs and {scheduler} of the scheduler universe"),
+    }
 }
 
 /// Queries every collector and schedd; returns one line per pool and schedd.
@@ -701,7 +717,7 @@ pub fn check(config: &Config, until: Instant) -> Vec<(String, Result<String, Str
     }
     for schedd in &answer.schedds {
         if let Some(jobs) = &schedd.jobs {
-            lines.push((format!("schedd {}", schedd.name), Ok(format!("{} jobs", jobs.values().sum::<i64>()))));
+            lines.push((format!("schedd {}", schedd.name), Ok(count_in_words(jobs))));
         }
     }
     lines.extend(problems.into_iter().map(|problem| (problem.subject.to_string(), Err(problem.message))));

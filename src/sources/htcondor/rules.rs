@@ -22,7 +22,7 @@ pub const SECTION: Section = Section::new(
 #[derive(Clone, Debug, PartialEq)]
 pub struct Rules {
     rules: Vec<Rule>,
-    /// `TargetClouds`, which names a job's clouds, and every attribute that a rule names; each once.
+    /// `TargetClouds`, which names a job's clouds, `JobUniverse`, and every attribute that a rule names; each once.
     attributes: Vec<String>,
 }
 
@@ -46,8 +46,12 @@ pub const DEFAULT: [(&str, &str); 7] = [
     ("Analy", "TargetClouds = CERNClouds and AccountingGroup = group_analysis | group_analysis.*"),
 ];
 
-/// The attribute that names the clouds on which a job may run.
-pub const TARGET_CLOUDS: &str = "TargetClouds";
+/// The attributes that are needed with any rules, first in [`Rules::attributes`]: the clouds on which a job may run, and
+/// its universe.
+const ALWAYS: [&str; 2] = ["TargetClouds", "JobUniverse"];
+
+/// `JobUniverse` of the scheduler universe.
+const SCHEDULER_UNIVERSE: &str = "7";
 
 /// The attributes that `condor_q -group-by` adds to every group. A job's own attribute of the same name could not be
 /// distinguished from them.
@@ -60,11 +64,15 @@ impl Rules {
     /// Fails if a rule cannot be read.
     pub fn read(values: &Values) -> Result<Self> {
         let entries = values.free()?;
-        let mut rules = Self { rules: Vec::new(), attributes: vec![TARGET_CLOUDS.into()] };
+        let mut rules = Self::none();
         for (job_type, text) in &entries {
             rules.add(job_type, text).map_err(|error| values.refuse(job_type, error))?;
         }
         Ok(if entries.is_empty() { Self::default() } else { rules })
+    }
+
+    fn none() -> Self {
+        Self { rules: Vec::new(), attributes: ALWAYS.map(String::from).to_vec() }
     }
 
     fn add(&mut self, job_type: &str, text: &str) -> Result<()> {
@@ -98,6 +106,10 @@ impl Rules {
                 quote(pattern)
             );
         }
+        ensure!(
+            !attribute.eq_ignore_ascii_case(ALWAYS[1]) || patterns.iter().all(|pattern| pattern != SCHEDULER_UNIVERSE),
+            "jobs of the scheduler universe have no type; schedds.SCHEDD.scheduler_jobs counts them"
+        );
         let known = self.attributes.iter().position(|known| known.eq_ignore_ascii_case(attribute));
         let place = known.unwrap_or_else(|| {
             self.attributes.push(attribute.into());
@@ -106,9 +118,21 @@ impl Rules {
         Ok((place, patterns))
     }
 
-    /// Returns the attributes to request besides `JobStatus`; the first is [`TARGET_CLOUDS`].
+    /// Returns the attributes to request besides `JobStatus`.
     pub fn attributes(&self) -> &[String] {
         &self.attributes
+    }
+
+    /// Returns the clouds that a job names (`TargetClouds`), separated by commas or spaces. `values` belong to
+    /// [`Rules::attributes`], in that order.
+    pub fn target_clouds(values: &[Option<String>]) -> &str {
+        values.first().and_then(Option::as_deref).unwrap_or_default()
+    }
+
+    /// Returns whether a job is in the scheduler universe, like DAGMan: the schedd itself runs it, beside all limits for
+    /// jobs, and `condor_q -totals` counts it apart. `values` are as in [`Rules::target_clouds`].
+    pub fn in_scheduler_universe(values: &[Option<String>]) -> bool {
+        values.get(1).and_then(Option::as_deref) == Some(SCHEDULER_UNIVERSE)
     }
 
     /// Returns the type of a job. `values` belong to [`Rules::attributes`], in that order.
@@ -128,7 +152,7 @@ impl Rules {
 
 impl Default for Rules {
     fn default() -> Self {
-        let mut rules = Self { rules: Vec::new(), attributes: vec![TARGET_CLOUDS.into()] };
+        let mut rules = Self::none();
         for (job_type, text) in DEFAULT {
             rules.add(job_type, text).expect("a test reads every default");
         }
@@ -142,8 +166,8 @@ mod tests {
 
     fn job_type(clouds: Option<&str>, group: Option<&str>) -> Option<String> {
         let rules = Rules::default();
-        assert_eq!(rules.attributes(), ["TargetClouds", "AccountingGroup"]);
-        rules.job_type(&[clouds.map(String::from), group.map(String::from)]).map(String::from)
+        assert_eq!(rules.attributes(), ["TargetClouds", "JobUniverse", "AccountingGroup"]);
+        rules.job_type(&[clouds.map(String::from), Some("5".into()), group.map(String::from)]).map(String::from)
     }
 
     #[test]
@@ -174,6 +198,11 @@ mod tests {
             ("x", "IAAS", "\"IAAS\" is not ATTRIBUTE = VALUE | VALUE…; join several with \" and \""),
             ("x", "Target Clouds = a", "\"Target Clouds\" is no attribute name"),
             ("x", "jobstatus = 1", "jobstatus cannot tell a job's type"),
+            (
+                "dag",
+                "jobuniverse = 12 | 7",
+                "jobs of the scheduler universe have no type; schedds.SCHEDD.scheduler_jobs counts them",
+            ),
             ("x", "A = ", "\"\" is not a value, bare, or the beginning of one and a *"),
             ("x", "A == b", "\"= b\" is not a value, bare, or the beginning of one and a *"),
             ("x", "A = \"b\"", "\"\"b\"\" is not a value, bare, or the beginning of one and a *"),

@@ -38,7 +38,7 @@ fn carbon_in_every_mood_ends_the_run_in_time_with_the_right_words() {
     let sandbox = Sandbox::new("small");
     sandbox.config(&format!("[carbon]\nhost = localhost\nport = {}\nacknowledge = none", mute.port));
     assert_eq!(sandbox.run(&["--now", &NOW.to_string()]).code, Some(0));
-    wait_until("the bytes that nobody acknowledged", LONG, || (mute.lines().len() == 124).then_some(()));
+    wait_until("the bytes that nobody acknowledged", LONG, || (mute.lines().len() == 125).then_some(()));
 }
 
 /// A listener whose queue is full, so that the kernel drops every further connection request.

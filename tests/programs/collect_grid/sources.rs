@@ -163,7 +163,10 @@ fn a_schedd_that_cannot_group_is_counted_from_its_dump() {
     sandbox.program("condor_q", &format!("echo \"$*\" >> asked; cat {}", jobs.display()));
     assert_eq!(sandbox.dry_run().code, Some(0));
     let asked = fs::read_to_string(sandbox.path("asked")).unwrap();
-    assert_eq!(asked, "-name ce01.example.org -allusers -attributes JobStatus,TargetClouds,AccountingGroup -json\n");
+    assert_eq!(
+        asked,
+        "-name ce01.example.org -allusers -attributes JobStatus,TargetClouds,JobUniverse,AccountingGroup -json\n"
+    );
 }
 
 #[test]

@@ -174,5 +174,7 @@ fn a_batch_of_the_first_version_is_read_and_sent() {
     golden("spool/shown.txt", told(&sandbox, &status(&sandbox, &["show", "collect-grid:heprc"])));
     let flushed = status(&sandbox, &["flush"]);
     assert_eq!((flushed.code, flushed.stdout.as_str()), (Some(0), "carbon: sent 111 points; nothing waits\n"));
-    assert_eq!(carbon.lines(), points.lines().collect::<Vec<_>>());
+    // Measurements that came later are not in it.
+    let is_newer = |line: &&str| line.starts_with("coverage.heprc.grid_scheduler_jobs ");
+    assert_eq!(carbon.lines(), points.lines().filter(|line| !is_newer(line)).collect::<Vec<_>>());
 }
