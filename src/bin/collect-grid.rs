@@ -38,7 +38,7 @@ fn main() -> ExitCode {
 }
 
 fn collect(run: &Run<Config>) -> Collected {
-    let before = Memory { schedds: run.recall("schedds"), pools: run.recall("pools"), turns: run.recall("turns") };
+    let before: Memory = run.recall("schedds");
     let mut memory = before.clone();
     let (config, until, now) = (run.config, run.until, run.now);
     let (condor, clouds) = thread::scope(|scope| {
@@ -55,14 +55,8 @@ fn collect(run: &Run<Config>) -> Collected {
         };
         (condor, clouds.join().expect("a source does not panic"))
     });
-    if memory.schedds != before.schedds {
-        run.remember("schedds", &memory.schedds);
-    }
-    if memory.pools != before.pools {
-        run.remember("pools", &memory.pools);
-    }
-    if memory.turns != before.turns {
-        run.remember("turns", &memory.turns);
+    if memory != before {
+        run.remember("schedds", &memory);
     }
     let no_rules = Rules::default();
     grid::points(&GridInput {

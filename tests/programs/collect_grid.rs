@@ -3,8 +3,10 @@
 
 mod flags;
 mod http;
+mod pools;
 mod runs;
 mod sources;
+mod turns;
 mod values;
 
 use std::collections::BTreeMap;

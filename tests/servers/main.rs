@@ -5,4 +5,5 @@
 mod carbon_moods;
 #[cfg(feature = "dashboard")]
 mod cloud_monitor;
+mod pools;
 mod real_servers;

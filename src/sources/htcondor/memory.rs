@@ -4,15 +4,34 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-/// The memory of the source. Each part is a value of its own in the state, written when it changes.
-#[derive(Clone, Debug, Default, PartialEq)]
+/// The memory of the source.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(from = "Stored")]
 pub struct Memory {
     /// The schedds that collectors listed.
-    pub schedds: KnownSchedds,
+    pub(super) schedds: KnownSchedds,
     /// What the pools had.
-    pub pools: KnownPools,
+    pub(super) pools: KnownPools,
     /// Which schedds come first, and which get less time.
-    pub turns: Turns,
+    pub(super) turns: Turns,
+}
+
+/// The memory as it may lie in the state.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Stored {
+    Memory { schedds: KnownSchedds, pools: KnownPools, turns: Turns },
+    /// Versions before this one remembered the schedds alone.
+    Schedds(KnownSchedds),
+}
+
+impl From<Stored> for Memory {
+    fn from(stored: Stored) -> Self {
+        match stored {
+            Stored::Memory { schedds, pools, turns } => Self { schedds, pools, turns },
+            Stored::Schedds(schedds) => Self { schedds, ..Self::default() },
+        }
+    }
 }
 
 /// The schedds that a collector listed, by pool and name, with the time of the last list with them, in unix seconds, to
@@ -21,7 +40,7 @@ pub struct Memory {
 /// A schedd that is down disappears from the collector's list within minutes; without this memory the grid's totals
 /// would shrink in silence. A name keeps the spelling in which it was listed first, since Carbon paths have case.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct KnownSchedds(BTreeMap<String, BTreeMap<String, i64>>);
+pub(super) struct KnownSchedds(BTreeMap<String, BTreeMap<String, i64>>);
 
 /// How long a schedd is still expected to answer after its last listing, in seconds.
 const REMEMBERED: u64 = 24 * 3600;
@@ -69,7 +88,7 @@ impl KnownSchedds {
 
 /// What each pool had in its last whole answer, by the pool's name in lower case.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct KnownPools(BTreeMap<String, KnownPool>);
+pub(super) struct KnownPools(BTreeMap<String, KnownPool>);
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
@@ -145,7 +164,7 @@ impl KnownPools {
 /// Whose turn it is, by names of schedds in lower case.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
-pub struct Turns {
+pub(super) struct Turns {
     /// How many runs in a row ended before the schedd's turn.
     pub(super) missed: BTreeMap<String, u32>,
     /// The schedds that gave no answer within their time in the last run.
@@ -175,6 +194,17 @@ mod tests {
         assert_eq!(names(&known, "b"), ["other"]);
         known.update(&[("b", None)], 90_000);
         assert_eq!(known.0.len(), 1, "a pool that is not configured any more is forgotten");
+    }
+
+    #[test]
+    fn the_memory_comes_back_also_from_an_older_version() {
+        let mut memory = Memory::default();
+        memory.schedds.update(&[("a", Some(vec!["ce01"]))], 60);
+        let read = |text: &str| serde_json::from_str::<Memory>(text).unwrap();
+        assert_eq!(read(r#"{"a": {"ce01": 60}}"#), memory);
+        memory.pools.doubt("a", Some(3), None, 60, 360);
+        memory.turns.missed.insert("ce01".into(), 2);
+        assert_eq!(read(&serde_json::to_string(&memory).unwrap()), memory);
     }
 
     #[test]

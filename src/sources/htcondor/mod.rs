@@ -27,6 +27,7 @@
 //! - A truncated stream can be a well-formed shorter array: only exit code 0 counts.
 //! - A hung schedd costs 20 s and a silent collector 60 s, and no setting shortens all of it. So each command has its
 //!   own time-out here.
+//! - A collector that has just started has few ads, and lists them as if they were all.
 
 pub mod ads;
 mod memory;
@@ -41,7 +42,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, ensure};
 
 use self::ads::{Attribute, Splitter};
-pub use self::memory::{KnownPools, KnownSchedds, Memory, Turns};
+pub use self::memory::Memory;
 use self::pools::PoolList;
 pub use self::rules::Rules;
 use self::turns::{Turn, side_by_side};
@@ -433,10 +434,10 @@ impl Client<'_> {
     /// Returns `words` as a command that asks the collector of `pool`.
     ///
     /// Of several collectors in this machine's own configuration, a command picks one by chance, and turns to the next one
-    /// when that has said nothing for `QUERY_TIMEOUT` seconds, 60 by default: here for a third of its time.
+    /// when that has said nothing for `QUERY_TIMEOUT` seconds, 60 by default: here for a quarter of its time.
     fn command(&self, words: &[String], pool: &str, limit: Duration) -> Command {
         let limit = limit.min(self.until.saturating_duration_since(Instant::now()));
-        let patience = if pool == LOCAL { limit / 3 } else { limit };
+        let patience = if pool == LOCAL { limit / 4 } else { limit };
         let mut command = super::command(words);
         command.env("_CONDOR_QUERY_TIMEOUT", patience.as_secs().max(1).to_string());
         if pool != LOCAL {
