@@ -200,7 +200,7 @@ pub fn fold(lines: Vec<Line>) -> Vec<Line> {
     // `schedd` of `schedd ce01.example.org`, and the text without numbers and what it quotes.
     let kind = |line: &Line| {
         let subject = line.subject.rsplit_once(' ').map(|(kind, _)| kind.to_string());
-        let said = line.text.split('"').step_by(2).flat_map(str::chars).filter(|c| !c.is_ascii_digit());
+        let said = line.text.split('"').step_by(2).flat_map(str::chars).filter(|c| !c.is_ascii_digit() && *c != '.');
         subject.map(|subject| (subject, said.collect::<String>()))
     };
     let mut alike = BTreeMap::<_, Vec<usize>>::new();

@@ -296,14 +296,19 @@ mod tests {
     #[test]
     fn the_cause_that_stands_last_is_in_the_message() {
         let address = "<192.0.2.17:9618?addrs=192.0.2.17-9618&alias=ce01.x.org&noUDP&sock=schedd_1_2>";
-        let refused = format!("echo '-- Failed to fetch ads from: {address} : ce01.x.org' >&2; echo 'Received \"DENIED\"' >&2; exit 1");
+        let refused = format!(
+            "echo '-- Failed to fetch ads from: {address} : ce01.x.org' >&2; echo 'Received \"DENIED\"' >&2; exit 1"
+        );
         assert_eq!(
             sh(&refused, LONG).0,
             Err("ended with exit status: 1: \"-- Failed to fetch ads from: <192.0.2.17:9618> : ce01.x.org Received \"DENIED\"\"".into())
         );
         let long = "echo begin >&2; head -c 100000 /dev/zero | tr '\\0' x >&2; echo DENIED >&2; exit 1";
         let error = sh(long, LONG).0.unwrap_err();
-        assert!(error.starts_with("ended with exit status: 1: \"begin xxx") && error.ends_with("xxx DENIED\""), "{error}");
+        assert!(
+            error.starts_with("ended with exit status: 1: \"begin xxx") && error.ends_with("xxxDENIED\""),
+            "{error}"
+        );
         assert!(error.len() < 300, "{error}");
         assert_eq!(without_routes("a < b? <c:1?d> e?> <f>"), "a < b? <c:1> e?> <f>");
     }

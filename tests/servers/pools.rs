@@ -31,7 +31,9 @@ fn two_collectors(test: &str, suite: Suite) {
     }
     sandbox.program("cloud_status", r#"echo '{"resources": [{"name": "c", "vms": [{"hostname": "WN00000", "vmtype": "w", "status": "Running"}]}]}'"#);
     let config = |pools: &str, interval: u64| {
-        sandbox.config(&format!("[grid]\nlive_hosts = skip\n[htcondor]\n{pools}\ntimeout_seconds = 8\nupdate_interval_seconds = {interval}"));
+        sandbox.config(&format!(
+            "[grid]\nlive_hosts = skip\n[htcondor]\n{pools}\ntimeout_seconds = 8\nupdate_interval_seconds = {interval}"
+        ));
     };
     let both = format!("pool = {first}, {second}");
     let now = jiff::Timestamp::now().as_second() - 3600;
@@ -63,7 +65,11 @@ fn two_collectors(test: &str, suite: Suite) {
     assert!(outcome.took < Duration::from_secs(25), "{:?}", outcome.took);
     assert_eq!(value(&outcome, "jobs.all.total").as_deref(), Some("0"));
     assert_eq!(named.code, Some(1));
-    assert!(named.stderr.contains(&format!("; nothing is missing, since {first} lists all that it listed")), "{}", named.stderr);
+    assert!(
+        named.stderr.contains(&format!("; nothing is missing, since {first} lists all that it listed")),
+        "{}",
+        named.stderr
+    );
     for path in ["jobs.all.total", "clouds.c.slots.w.slot1_1"] {
         assert!(value(&named, path).is_some(), "{path}: {}", named.stdout);
     }

@@ -146,9 +146,9 @@ pub(super) static SCHEDD_JOBS: Measurement = Measurement::new(Declaration {
 });
 
 pub(super) const POOL_HEARTBEAT: Field<i64> =
-    Field::gauge("heartbeat", "0 or 1", Fold::Mean, "whether it listed slots and schedds in this run");
+    Field::gauge("heartbeat", "0 or 1", Fold::Mean, "whether it listed its slots and schedds in this run");
 pub(super) const POOL_SLOTS: Field<i64> =
-    Field::gauge("slots", "slots", Fold::Mean, "all its slots: static, partitionable and dynamic; absent while its collector does not have all ads");
+    Field::gauge("slots", "slots", Fold::Mean, "all its slots: static, partitionable and dynamic");
 pub(super) const UPDATES_LOST: Field<f64> =
     Field::gauge("updates_lost_ratio", "ratio", Fold::Mean, "updates that never reached it (UpdatesLostRatio)");
 

@@ -20,7 +20,11 @@ pub struct Memory {
 #[derive(Deserialize)]
 #[serde(untagged)]
 enum Stored {
-    Memory { schedds: KnownSchedds, pools: KnownPools, turns: Turns },
+    Memory {
+        schedds: KnownSchedds,
+        pools: KnownPools,
+        turns: Turns,
+    },
     /// Versions before this one remembered the schedds alone.
     Schedds(KnownSchedds),
 }
@@ -52,31 +56,36 @@ impl KnownSchedds {
         let before = std::mem::take(&mut self.0);
         let mut spellings = BTreeMap::<String, &str>::new();
         for name in before.values().flat_map(BTreeMap::keys) {
-            spellings.entry(name.to_lowercase()).or_insert(name);
+            spellings.entry(name.to_ascii_lowercase()).or_insert(name);
         }
-        let listed_now: BTreeSet<String> = lists.iter().filter_map(|(_, list)| list.as_ref()).flatten().map(|name| name.to_lowercase()).collect();
+        let listed_now: BTreeSet<String> = lists
+            .iter()
+            .filter_map(|(_, list)| list.as_ref())
+            .flatten()
+            .map(|name| name.to_ascii_lowercase())
+            .collect();
         for (pool, list) in lists {
-            let known = before.get(&pool.to_lowercase());
+            let known = before.get(&pool.to_ascii_lowercase());
             let is_missed = |(name, seen): &(&String, &i64)| {
                 let is_recent = list.is_none() || now.abs_diff(**seen) < REMEMBERED;
-                is_recent && !listed_now.contains(&name.to_lowercase())
+                is_recent && !listed_now.contains(&name.to_ascii_lowercase())
             };
             let mut after: BTreeMap<String, i64> =
                 known.into_iter().flatten().filter(is_missed).map(|(name, seen)| (name.clone(), *seen)).collect();
             for name in list.iter().flatten() {
-                let name = *spellings.entry(name.to_lowercase()).or_insert(name);
+                let name = *spellings.entry(name.to_ascii_lowercase()).or_insert(name);
                 // To the hour, so that most runs need not write the state.
                 let seen = known.and_then(|known| known.get(name)).copied();
                 let seen = seen.filter(|seen| (0..3600).contains(&now.saturating_sub(*seen))).unwrap_or(now);
                 after.insert(name.into(), seen);
             }
-            self.0.insert(pool.to_lowercase(), after);
+            self.0.insert(pool.to_ascii_lowercase(), after);
         }
     }
 
     /// Returns the schedds of a pool.
     pub(super) fn of(&self, pool: &str) -> impl Iterator<Item = &str> {
-        self.0.get(&pool.to_lowercase()).into_iter().flat_map(|known| known.keys().map(String::as_str))
+        self.0.get(&pool.to_ascii_lowercase()).into_iter().flat_map(|known| known.keys().map(String::as_str))
     }
 
     /// Returns the remembered spelling of a name.
@@ -116,8 +125,15 @@ impl KnownPools {
     /// `machines` is the number of machines that it lists (`None` if it did not list its slots), `age` the collector's
     /// age in seconds (`None` if it does not tell). After `settle` seconds every daemon that lives has updated, so a pool
     /// that shrank is believed then.
-    pub(super) fn doubt(&mut self, pool: &str, machines: Option<usize>, age: Option<f64>, now: i64, settle: i64) -> Option<Doubt> {
-        let known = self.0.entry(pool.to_lowercase()).or_default();
+    pub(super) fn doubt(
+        &mut self,
+        pool: &str,
+        machines: Option<usize>,
+        age: Option<f64>,
+        now: i64,
+        settle: i64,
+    ) -> Option<Doubt> {
+        let known = self.0.entry(pool.to_ascii_lowercase()).or_default();
         // A clock that was set back must not prolong the doubt.
         let since = known.doubted_since.filter(|since| *since <= now);
         if let Some(age) = age.filter(|age| *age < settle as f64) {
@@ -140,22 +156,24 @@ impl KnownPools {
 
     /// Remembers whether the collector of `other` lists all that the collector of `pool` lists.
     pub(super) fn set_covered(&mut self, pool: &str, other: &str, is_covered: bool) {
-        let covered_by = &mut self.0.entry(pool.to_lowercase()).or_default().covered_by;
+        let covered_by = &mut self.0.entry(pool.to_ascii_lowercase()).or_default().covered_by;
         if is_covered {
-            covered_by.insert(other.to_lowercase());
+            covered_by.insert(other.to_ascii_lowercase());
         } else {
-            covered_by.remove(&other.to_lowercase());
+            covered_by.remove(&other.to_ascii_lowercase());
         }
     }
 
     /// Whether the collector of `other` listed all that the collector of `pool` listed, when both were last whole.
     pub(super) fn is_covered(&self, pool: &str, other: &str) -> bool {
-        self.0.get(&pool.to_lowercase()).is_some_and(|known| known.covered_by.contains(&other.to_lowercase()))
+        self.0
+            .get(&pool.to_ascii_lowercase())
+            .is_some_and(|known| known.covered_by.contains(&other.to_ascii_lowercase()))
     }
 
     /// Forgets the pools that are not configured.
     pub(super) fn keep(&mut self, pools: &[String]) {
-        let pools: BTreeSet<String> = pools.iter().map(|pool| pool.to_lowercase()).collect();
+        let pools: BTreeSet<String> = pools.iter().map(|pool| pool.to_ascii_lowercase()).collect();
         self.0.retain(|pool, _| pools.contains(pool));
         self.0.values_mut().for_each(|known| known.covered_by.retain(|pool| pools.contains(pool)));
     }

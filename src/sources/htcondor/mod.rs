@@ -295,8 +295,8 @@ pub fn collect(config: &Config, memory: &mut Memory, now: i64, until: Instant) -
     let targets = targets(config, &lists, memory);
     let turns = client.ask_schedds(&targets, &mut memory.turns);
     let mut problems: Vec<_> = lists.iter().flat_map(|list| pools::problems(config, list)).collect();
-    let every_schedd_is_known =
-        config.schedds != Schedds::All || lists.iter().all(|list| list.schedds_are_whole() || list.covered_by.is_some());
+    let every_schedd_is_known = config.schedds != Schedds::All
+        || lists.iter().all(|list| list.schedds_are_whole() || list.covered_by.is_some());
     let mut schedds = Vec::new();
     for (target, turn) in targets.into_iter().zip(turns) {
         problems.extend(client.no_jobs(&target, &turn));
@@ -346,12 +346,15 @@ fn targets(config: &Config, lists: &[PoolList], memory: &Memory) -> Vec<Target> 
     for list in lists {
         for (name, ad) in list.schedds.iter().flatten() {
             let Some(name) = published(name) else { continue };
-            let key = name.to_lowercase();
+            let key = name.to_ascii_lowercase();
             let (pool, ad) = (list.name.clone(), Some(ad.clone()));
             targets.entry(key).or_insert(Target { name, pool, ad, askable: true, is_young: false });
         }
     }
-    for list in lists {
+    // A collector that answers comes before one that does not.
+    for list in
+        lists.iter().filter(|list| list.schedds.is_ok()).chain(lists.iter().filter(|list| list.schedds.is_err()))
+    {
         // The collector that lists everything which this one listed can tell where its schedds are.
         let covering = list.covered_by.as_ref().filter(|_| list.schedds.is_err());
         let target = |name: &str| Target {
@@ -359,17 +362,19 @@ fn targets(config: &Config, lists: &[PoolList], memory: &Memory) -> Vec<Target> 
             pool: covering.unwrap_or(&list.name).clone(),
             ad: None,
             askable: list.schedds.is_ok() || covering.is_some(),
-            is_young: list.doubt.is_some(),
+            is_young: list.is_young(),
         };
         for name in memory.schedds.of(&list.name).filter_map(published) {
-            targets.entry(name.to_lowercase()).or_insert_with(|| target(&name));
+            targets.entry(name.to_ascii_lowercase()).or_insert_with(|| target(&name));
         }
     }
-    if let (Schedds::Named(names), Some(list)) = (&config.schedds, lists.iter().find(|list| list.schedds.is_ok()).or(lists.first())) {
+    if let (Schedds::Named(names), Some(list)) =
+        (&config.schedds, lists.iter().find(|list| list.schedds.is_ok()).or(lists.first()))
+    {
         for name in names {
             let (name, pool, askable) = (name.clone(), list.name.clone(), list.schedds.is_ok());
-            let target = Target { name, pool, ad: None, askable, is_young: list.doubt.is_some() };
-            targets.entry(target.name.to_lowercase()).or_insert(target);
+            let target = Target { name, pool, ad: None, askable, is_young: list.is_young() };
+            targets.entry(target.name.to_ascii_lowercase()).or_insert(target);
         }
     }
     targets.into_values().collect()
@@ -377,7 +382,7 @@ fn targets(config: &Config, lists: &[PoolList], memory: &Memory) -> Vec<Target> 
 
 /// Whether two names of daemons or hosts are the same: HTCondor's names and DNS have no case.
 fn same_name(a: &str, b: &str) -> bool {
-    a.to_lowercase() == b.to_lowercase()
+    a.eq_ignore_ascii_case(b)
 }
 
 /// Runs queries within the time limits.

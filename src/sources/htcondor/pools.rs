@@ -62,19 +62,25 @@ impl PoolList {
         self.schedds.is_ok() && self.doubt.is_none()
     }
 
+    /// Whether its collector has just started.
+    pub(super) fn is_young(&self) -> bool {
+        matches!(self.doubt, Some(Doubt::Young(_)))
+    }
+
     fn is_whole(&self) -> bool {
         self.slots_are_whole() && self.schedds_are_whole()
     }
 
     /// Returns the names of its machines, in lower case: `startd@host` of `slot1@startd@host`.
     fn machines(&self) -> BTreeSet<String> {
-        let machine = |slot: &SlotAd| slot.name.split_once('@').map_or(&*slot.name, |(_, machine)| machine).to_lowercase();
+        let machine =
+            |slot: &SlotAd| slot.name.split_once('@').map_or(&*slot.name, |(_, machine)| machine).to_ascii_lowercase();
         self.slots.iter().flatten().map(machine).collect()
     }
 
     /// Returns everything that it lists, by names in lower case.
     fn names(&self) -> BTreeSet<String> {
-        let schedds = self.schedds.iter().flatten().map(|(name, _)| format!("schedd {}", name.to_lowercase()));
+        let schedds = self.schedds.iter().flatten().map(|(name, _)| format!("schedd {}", name.to_ascii_lowercase()));
         self.machines().into_iter().chain(schedds).collect()
     }
 
@@ -165,11 +171,11 @@ impl Client<'_> {
 /// Returns a hash of what makes an ad the same in the list of another collector: its name and its daemon's address,
 /// without case. Of the address the routes are left out, which a daemon may have told one collector before the other.
 fn identity(name: &str, address: &Attribute) -> Option<u64> {
-    let address = address.text().unwrap_or_default().to_lowercase();
+    let address = address.text().unwrap_or_default().to_ascii_lowercase();
     let (place, routes) = address.split_once('?').unwrap_or((&address, ""));
     let socket = routes.trim_end_matches('>').split('&').find(|route| route.starts_with("sock="));
     let mut hasher = DefaultHasher::new();
-    (name.to_lowercase(), place.trim_matches(['<', '>']), socket).hash(&mut hasher);
+    (name.to_ascii_lowercase(), place.trim_matches(['<', '>']), socket).hash(&mut hasher);
     (!name.is_empty()).then(|| hasher.finish())
 }
 
@@ -243,7 +249,9 @@ pub(super) fn problems(config: &Config, list: &PoolList) -> Vec<Problem> {
             problem(format!("schedds of pool {name}"), failure, "its schedds' jobs and the grid's totals are missing")
         }
         (Ok(_), Ok(_)) => {
-            for (what, failure) in [("negotiators", negotiators.as_ref().err()), ("collector", collector.as_ref().err())] {
+            for (what, failure) in
+                [("negotiators", negotiators.as_ref().err()), ("collector", collector.as_ref().err())]
+            {
                 if let Some(failure) = failure {
                     problem(format!("{what} of pool {name}"), failure, "its health is missing");
                 }
@@ -260,7 +268,10 @@ pub(super) fn problems(config: &Config, list: &PoolList) -> Vec<Problem> {
 fn not_whole(doubt: &Doubt, settle: i64) -> String {
     let (why, until) = match doubt {
         Doubt::Young(age) => (
-            format!("its collector started {} ago and does not have the ads of all daemons yet", ago(age.max(0.0) as i64)),
+            format!(
+                "its collector started {} ago and does not have the ads of all daemons yet",
+                ago(age.max(0.0) as i64)
+            ),
             format!("until it has run for {}", ago(settle)),
         ),
         Doubt::Fell { before, machines, for_seconds } => (
@@ -268,7 +279,9 @@ fn not_whole(doubt: &Doubt, settle: i64) -> String {
             format!("until they are back, or else believed in {}", ago(*for_seconds)),
         ),
     };
-    format!("{why}; its slots, idle machines and the grid's totals are missing {until} ([htcondor] update_interval_seconds)")
+    format!(
+        "{why}; its slots, idle machines and the grid's totals are missing {until} ([htcondor] update_interval_seconds)"
+    )
 }
 
 /// Returns the answers of all pools. A slot or negotiator that several of them list is in the first one's answer alone.

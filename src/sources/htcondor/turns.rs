@@ -42,7 +42,7 @@ impl Client<'_> {
     pub(super) fn ask_schedds(&self, targets: &[Target], memory: &mut Turns) -> Vec<Turn> {
         let time = self.until.saturating_duration_since(Instant::now());
         let full = time.min(Duration::from_secs(self.config.timeout_seconds));
-        let keys: Vec<_> = targets.iter().map(|target| target.name.to_lowercase()).collect();
+        let keys: Vec<_> = targets.iter().map(|target| target.name.to_ascii_lowercase()).collect();
         let missed = |at: &usize| memory.missed.get(&keys[*at]).copied().unwrap_or_default();
         let mut order: Vec<_> = (0..targets.len()).filter(|at| targets[*at].askable).collect();
         order.sort_by_key(|at| std::cmp::Reverse(missed(at)));
@@ -78,10 +78,14 @@ impl Client<'_> {
         let why = match turn {
             Turn::Counted(_) | Turn::Unreachable => return None,
             Turn::Failed(failure) => format!("{} {failure}", self.config.condor_q[0]),
-            Turn::Missed => "had no turn in this run, since others took too long; it comes first in the next one".into(),
+            Turn::Missed => {
+                "had no turn in this run, since others took too long; it comes first in the next one".into()
+            }
         };
         let advice = match (turn, &target.ad, &self.config.schedds) {
-            (Turn::Failed(_), None, _) if target.is_young => " (its collector has just started and does not list it yet)",
+            (Turn::Failed(_), None, _) if target.is_young => {
+                " (its collector has just started and does not list it yet)"
+            }
             (Turn::Failed(_), None, Schedds::All) => {
                 " (its collector lists it no more; it is given up after a day, or at once when [htcondor] schedds names the others)"
             }

@@ -38,8 +38,13 @@ impl Grid {
             grep -qi \"\\\"$name\\\"\" $pool.schedds || { echo 'Error: Collector has no record' >&2; exit 1; }
             case $name in other) echo '[{\"JobStatus\": 1, \"JobCount\": 3}]';; *) echo '[{\"JobStatus\": 2, \"JobCount\": 2}]';; esac",
         );
-        let vms: Vec<_> = (1..=4).map(|at| format!(r#"{{"hostname": "WN{at}.x.org", "vmtype": "w", "status": "Running"}}"#)).collect();
-        sandbox.program("cloud_status", &format!(r#"echo '{{"resources": [{{"name": "c", "vms": [{}]}}]}}'"#, vms.join(",")));
+        let vms: Vec<_> = (1..=4)
+            .map(|at| format!(r#"{{"hostname": "WN{at}.x.org", "vmtype": "w", "status": "Running"}}"#))
+            .collect();
+        sandbox.program(
+            "cloud_status",
+            &format!(r#"echo '{{"resources": [{{"name": "c", "vms": [{}]}}]}}'"#, vms.join(",")),
+        );
         sandbox.config(&format!("[grid]\nlive_hosts = send\n[htcondor]\n{htcondor}"));
         Self(sandbox)
     }
