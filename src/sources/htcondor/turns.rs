@@ -11,7 +11,7 @@ use crate::os::command::Failure;
 use crate::problem::Problem;
 
 /// The most schedds that are asked at once. A condor_q that waits takes no processor time, 2 MB of memory of its own and
-/// two file descriptors of ours (measured, 25.14); 200 schedds that take 4 s each are asked within 12 s.
+/// two file descriptors of ours (measured, 25.14); 200 schedds that take 4 s each are asked within 16 s.
 const AT_ONCE: usize = 80;
 
 /// The most that are asked at once, besides, of those that gave no answer in the last run.
