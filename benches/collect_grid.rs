@@ -110,6 +110,7 @@ impl Site {
                 counting,
                 format!(
                     "[grid]\nname = bench\n[state]\ndirectory = {}\n[htcondor]\ncounting = {counting}\n\
+                     update_interval_seconds = 1\n\
                      [cloud_scheduler]\n[carbon]\nhost = 127.0.0.1\nport = {}\n",
                     state.display(),
                     carbon.pickle

@@ -85,6 +85,8 @@ name = lab
 
 [htcondor]
 pool = 127.0.0.1:$port
+# The daemons of this pool update every second.
+update_interval_seconds = 1
 
 [state]
 directory = $folder/state

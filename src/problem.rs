@@ -142,6 +142,19 @@ pub enum Repeat {
     Never,
 }
 
+/// A line about a failure, to be printed as `SUBJECT: TEXT`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Line {
+    subject: String,
+    text: String,
+}
+
+impl fmt::Display for Line {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "{}: {}", self.subject, self.text)
+    }
+}
+
 /// Returns the lines to print about a run's problems, and the current failures, given those of the last run.
 ///
 /// A failure is printed when it begins, again as `repeat` says, and when it ends.
@@ -150,7 +163,7 @@ pub fn notify(
     problems: &[Problem],
     now: i64,
     repeat: Repeat,
-) -> (Vec<String>, BTreeMap<String, Failing>) {
+) -> (Vec<Line>, BTreeMap<String, Failing>) {
     let mut lines = Vec::new();
     let mut failing = BTreeMap::new();
     for Problem { subject, message } in problems {
@@ -166,15 +179,46 @@ pub fn notify(
         };
         if is_due {
             let lasting = if state.since < now { format!(", for {}", ago(now - state.since)) } else { String::new() };
-            lines.push(format!("{subject}: {message}{lasting}"));
+            lines.push(Line { subject: subject.clone(), text: format!("{message}{lasting}") });
             state.said = now;
         }
         failing.insert(subject, state);
     }
     for (subject, state) in before.iter().filter(|(subject, _)| !failing.contains_key(*subject)) {
-        lines.push(format!("{subject}: works again after {}", ago(now - state.since)));
+        let text = format!("works again after {}", ago(now - state.since));
+        lines.push(Line { subject: subject.clone(), text });
     }
     (lines, failing)
+}
+
+/// The most lines of the same kind that are printed as such.
+const MOST_ALIKE: usize = 3;
+
+/// Makes one line of more than three that say the same of subjects of one kind: 200 schedds that hang are one failure to
+/// the reader. It has the text of the first one and the names of the next two.
+pub fn fold(lines: Vec<Line>) -> Vec<Line> {
+    // `schedd` of `schedd ce01.example.org`, and the text without numbers and what it quotes.
+    let kind = |line: &Line| {
+        let subject = line.subject.rsplit_once(' ').map(|(kind, _)| kind.to_string());
+        let said = line.text.split('"').step_by(2).flat_map(str::chars).filter(|c| !c.is_ascii_digit() && *c != '.');
+        subject.map(|subject| (subject, said.collect::<String>()))
+    };
+    let mut alike = BTreeMap::<_, Vec<usize>>::new();
+    for (at, line) in lines.iter().enumerate() {
+        alike.entry(kind(line).ok_or(at)).or_default().push(at);
+    }
+    let mut groups: Vec<_> = alike.into_values().collect();
+    groups.sort();
+    let name = |at: &usize| lines[*at].subject.rsplit(' ').next().unwrap_or_default();
+    let folded = groups.into_iter().flat_map(|group| match group.as_slice() {
+        [first, second, third, ..] if group.len() > MOST_ALIKE => {
+            let Line { subject, text } = &lines[*first];
+            let others = format!("{} more ({}, {}, …)", group.len() - 1, name(second), name(third));
+            vec![Line { subject: format!("{subject} and {others}, which --verbose names"), text: text.clone() }]
+        }
+        _ => group.iter().map(|at| lines[*at].clone()).collect(),
+    });
+    folded.collect()
 }
 
 #[cfg(test)]
@@ -189,7 +233,7 @@ mod tests {
         let mut run = |problems: &[Problem], minute: i64| {
             let (lines, after) = notify(&failing, problems, minute * 60, Repeat::Hourly);
             failing = after;
-            lines
+            lines.iter().map(Line::to_string).collect::<Vec<_>>()
         };
         assert_eq!(run(&dead, 0), ["schedd a: no answer"]);
         assert!(run(&dead, 1).is_empty());
@@ -203,5 +247,39 @@ mod tests {
         assert_eq!(run(&dead, 132), ["schedd a: no answer"]);
         assert_eq!(run(&dead, 5), ["schedd a: no answer"], "the clock was set back");
         assert!(run(&dead, 6).is_empty());
+    }
+    #[test]
+    fn many_failures_of_one_kind_are_one_line_and_keep_their_subjects() {
+        let problem = |at: usize, why: &str| Problem::of_source(format!("schedd ce{at}"), why);
+        let hung = "condor_q gave no answer in 20 s; its jobs are missing";
+        let mut problems: Vec<_> = (0..200).map(|at| problem(at, hung)).collect();
+        problems.insert(100, Problem::of_source("pool a", "refused"));
+        problems[7] = problem(7, "condor_q gave no answer in 3.1 s; its jobs are missing");
+        problems.extend((200..203).map(|at| problem(at, "ended with \"x\"")));
+        let folded = |lines| fold(lines).iter().map(Line::to_string).collect::<Vec<_>>();
+        let (lines, failing) = notify(&BTreeMap::new(), &problems, 0, Repeat::Hourly);
+        assert_eq!(
+            folded(lines),
+            [
+                format!("schedd ce0 and 199 more (ce1, ce2, …), which --verbose names: {hung}").as_str(),
+                "pool a: refused",
+                "schedd ce200: ended with \"x\"",
+                "schedd ce201: ended with \"x\"",
+                "schedd ce202: ended with \"x\"",
+            ]
+        );
+        assert_eq!(failing.len(), 204);
+        // One more begins while the others last; then all but one are over.
+        problems.push(problem(300, hung));
+        let (lines, failing) = notify(&failing, &problems, 60, Repeat::Hourly);
+        assert_eq!(folded(lines), [format!("schedd ce300: {hung}")]);
+        let (lines, _) = notify(&failing, &problems[204..], 120, Repeat::Hourly);
+        assert_eq!(
+            folded(lines),
+            [
+                "pool a: works again after 2 min",
+                "schedd ce0 and 202 more (ce1, ce10, …), which --verbose names: works again after 2 min"
+            ]
+        );
     }
 }

@@ -2,7 +2,11 @@
 
 /// Returns text from outside on one line, without characters that move a terminal's cursor.
 pub fn one_line(text: &str) -> String {
-    text.trim().chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
+    printable(text.trim())
+}
+
+fn printable(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
 }
 
 /// Quotes text from outside for an error message: on one line, at most 120 bytes of it.
@@ -10,8 +14,19 @@ pub fn quote(text: &str) -> String {
     const LONGEST: usize = 120;
     let text = text.trim();
     let cut = text.floor_char_boundary(LONGEST);
-    let shown: String = text[..cut].chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
-    format!("\"{shown}{}\"", if cut < text.len() { "…" } else { "" })
+    format!("\"{}{}\"", printable(&text[..cut]), if cut < text.len() { "…" } else { "" })
+}
+
+/// Quotes the message of another program: on one line, at most 240 bytes of it, from the beginning and the end.
+pub fn quote_ends(text: &str) -> String {
+    const LONGEST: usize = 240;
+    let text = text.trim();
+    if text.len() <= LONGEST {
+        return format!("\"{}\"", printable(text));
+    }
+    let begin = &text[..text.floor_char_boundary(LONGEST / 2)];
+    let end = &text[text.ceil_char_boundary(text.len() - LONGEST / 2)..];
+    format!("\"{} … {}\"", printable(begin), printable(end))
 }
 
 /// Formats a duration: `50 s`, `25 min`, `3 h 5 min`, `2 d 4 h`.

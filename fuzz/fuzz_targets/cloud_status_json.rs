@@ -49,9 +49,11 @@ static CONDOR: LazyLock<[CondorReply; 2]> = LazyLock::new(|| {
         pools: vec![Pool {
             name: "cm.example.org:9618".into(),
             slots: tells.then(|| htcondor::parse_slots(SLOTS.as_bytes()).expect("slots")),
-            updates_lost_ratio: Some(0.25),
-            negotiators: vec![("cm.example.org".into(), 1.5)],
+            answered: tells,
             listed: true,
+            covered: false,
+            updates_lost_ratio: Some(0.25),
+            negotiators: Some(vec![("cm.example.org".into(), 1.5)]),
         }],
         schedds: JOBS
             .iter()

@@ -11,7 +11,7 @@ use gridmon::monitors::grid::{self, GridInput};
 use gridmon::problem::Asked;
 use gridmon::setup::{self, Config};
 use gridmon::sources::cloud_scheduler;
-use gridmon::sources::htcondor::{self, KnownSchedds, Rules};
+use gridmon::sources::htcondor::{self, Memory, Rules};
 
 static PROGRAM: Program = Program {
     name: "collect-grid",
@@ -39,8 +39,8 @@ fn main() -> ExitCode {
 }
 
 fn collect(run: &Run<Config>) -> Collected {
-    let before: KnownSchedds = run.recall("schedds");
-    let mut known = before.clone();
+    let before: Memory = run.recall("schedds");
+    let mut memory = before.clone();
     let (config, until, now) = (run.config, run.until, run.now);
     let (condor, clouds) = thread::scope(|scope| {
         let clouds = scope.spawn(|| match &config.cloud_scheduler {
@@ -50,14 +50,14 @@ fn collect(run: &Run<Config>) -> Collected {
         let condor = match &config.htcondor {
             None => Asked::Not,
             Some(config) => run.ask("condor", || {
-                let (reply, problems) = htcondor::collect(config, &mut known, now, until);
+                let (reply, problems) = htcondor::collect(config, &mut memory, now, until);
                 (Some(reply), problems)
             }),
         };
         (condor, clouds.join().expect("a source does not panic"))
     });
-    if known != before {
-        run.remember("schedds", &known);
+    if memory != before {
+        run.remember("schedds", &memory);
     }
     let no_rules = Rules::default();
     grid::points(&GridInput {

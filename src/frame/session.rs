@@ -17,7 +17,7 @@ use super::report::Report;
 use super::state::{self, Lock, State};
 use crate::delivery::Account;
 use crate::model::{Catalog, Dropped, Measurement, SECOND};
-use crate::problem::{Problem, Repeat, Subject, notify};
+use crate::problem::{Problem, Repeat, Subject, fold, notify};
 use crate::sinks::MakeSinks;
 use crate::spool;
 use crate::text::one_line;
@@ -259,9 +259,10 @@ impl Session {
         let before = self.state.as_ref().and_then(State::last).map_or(&nothing, |last| &last.failing);
         let before = if is_live { before } else { &nothing };
         let (lines, failing) = notify(before, &self.problems, self.now, repeat);
+        let lines = if verbose { lines } else { fold(lines) };
         let success = self.problems.is_empty();
         let lines: Vec<_> =
-            lines.into_iter().map(|line| if success { line } else { format!("{line}, at {slot}") }).collect();
+            lines.iter().map(|line| if success { line.to_string() } else { format!("{line}, at {slot}") }).collect();
         complain(self.program, &lines);
 
         let mut report = std::mem::take(&mut self.report);

@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process_group, waitid};
 
-use crate::text::quote;
+use crate::text::quote_ends;
 
 /// Why a child process failed.
 #[derive(Debug)]
@@ -39,9 +39,10 @@ impl fmt::Display for Failure {
         match self {
             Self::Start(error) if error.kind() == io::ErrorKind::NotFound => write!(out, "was not found on PATH"),
             Self::Start(error) => write!(out, "cannot be started: {error}"),
+            Self::TimedOut(limit) if limit.as_millis() < 50 => write!(out, "had no time left in this run"),
             Self::TimedOut(limit) => write!(out, "gave no answer in {} s", (limit.as_secs_f64() * 10.0).round() / 10.0),
             Self::Exit(status, printed) if printed.is_empty() => write!(out, "ended with {status} and printed nothing"),
-            Self::Exit(status, printed) => write!(out, "ended with {status}: {}", quote(printed)),
+            Self::Exit(status, printed) => write!(out, "ended with {status}: {}", quote_ends(&without_routes(printed))),
             Self::Output(error) => write!(out, "{error:#}"),
             Self::Interrupted => write!(out, "interrupted"),
         }
@@ -50,7 +51,8 @@ impl fmt::Display for Failure {
 
 impl std::error::Error for Failure {}
 
-/// Maximum output of each stream kept for the error message, in bytes.
+/// Maximum output of each stream kept for the error message, in bytes: half of it from the beginning and half from the
+/// end, since many tools say the cause last.
 const KEPT: usize = 4096;
 
 /// How long to read a pipe after the child has ended and its group was killed: long enough to drain it, short enough if
@@ -125,7 +127,7 @@ pub fn run(
         if out_ready {
             let count = read_some(&mut out, &mut buffer);
             out_open = count > 0;
-            append_up_to_limit(&mut printed[1], &buffer[..count]);
+            append_both_ends(&mut printed[1], &buffer[..count]);
             if refused.is_none() {
                 refused = read(&buffer[..count]).err();
             }
@@ -133,7 +135,7 @@ pub fn run(
         if err_ready {
             let count = read_some(&mut err, &mut buffer);
             err_open = count > 0;
-            append_up_to_limit(&mut printed[0], &buffer[..count]);
+            append_both_ends(&mut printed[0], &buffer[..count]);
         }
         if !out_ready && !err_ready && ended_at.is_none() && child.has_ended() {
             ended_at = Some(Instant::now());
@@ -191,9 +193,24 @@ fn read_some(pipe: &mut impl Read, buffer: &mut [u8]) -> usize {
     }
 }
 
-fn append_up_to_limit(printed: &mut Vec<u8>, more: &[u8]) {
-    let room = KEPT - printed.len();
-    printed.extend_from_slice(&more[..more.len().min(room)]);
+fn append_both_ends(printed: &mut Vec<u8>, more: &[u8]) {
+    printed.extend_from_slice(more);
+    if printed.len() > KEPT {
+        printed.drain(KEPT / 2..printed.len() - KEPT / 2);
+    }
+}
+
+/// Returns `text` with HTCondor's addresses cut to host and port: `<192.0.2.1:9618?addrs=…&sock=schedd_1_2>` says the same
+/// place several times.
+fn without_routes(text: &str) -> String {
+    let mut parts = text.split('<');
+    let mut shown = parts.next().unwrap_or_default().to_string();
+    for part in parts {
+        let routes = part.find('>').and_then(|end| part[..end].find('?').map(|begin| begin..end));
+        let (place, rest) = routes.map_or((part, ""), |routes| (&part[..routes.start], &part[routes.end..]));
+        shown.extend(["<", place, rest]);
+    }
+    shown
 }
 
 /// A child that leads its own process group. On drop, the group is killed and the child reaped.
@@ -274,6 +291,26 @@ mod tests {
         }
         let missing = run(&mut Command::new("no-such-program"), Instant::now() + LONG, |_| Ok(()));
         assert_eq!(missing.unwrap_err().to_string(), "was not found on PATH");
+    }
+
+    #[test]
+    fn the_cause_that_stands_last_is_in_the_message() {
+        let address = "<192.0.2.17:9618?addrs=192.0.2.17-9618&alias=ce01.x.org&noUDP&sock=schedd_1_2>";
+        let refused = format!(
+            "echo '-- Failed to fetch ads from: {address} : ce01.x.org' >&2; echo 'Received \"DENIED\"' >&2; exit 1"
+        );
+        assert_eq!(
+            sh(&refused, LONG).0,
+            Err("ended with exit status: 1: \"-- Failed to fetch ads from: <192.0.2.17:9618> : ce01.x.org Received \"DENIED\"\"".into())
+        );
+        let long = "echo begin >&2; head -c 100000 /dev/zero | tr '\\0' x >&2; echo DENIED >&2; exit 1";
+        let error = sh(long, LONG).0.unwrap_err();
+        assert!(
+            error.starts_with("ended with exit status: 1: \"begin xxx") && error.ends_with("xxxDENIED\""),
+            "{error}"
+        );
+        assert!(error.len() < 300, "{error}");
+        assert_eq!(without_routes("a < b? <c:1?d> e?> <f>"), "a < b? <c:1> e?> <f>");
     }
 
     #[test]

@@ -5,8 +5,10 @@ mod ads;
 mod csv2;
 mod flags;
 mod http;
+mod pools;
 mod runs;
 mod sources;
+mod turns;
 mod values;
 
 use std::collections::BTreeMap;

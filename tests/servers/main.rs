@@ -6,4 +6,5 @@ mod carbon_moods;
 #[cfg(feature = "dashboard")]
 mod cloud_monitor;
 mod htcondor_ads;
+mod pools;
 mod real_servers;

@@ -37,7 +37,7 @@ fn whole_chain(test: &str, suite: Suite) {
     sandbox.program("cloud_status", &format!("echo '{{\"resources\": [{cloud}]}}'"));
     let config = |more: &str| {
         sandbox.config(&format!(
-            "[grid]\nname = {test}\n[htcondor]\npool = {}\ntimeout_seconds = 3\n{more}\n[carbon]\nhost = 127.0.0.1\nport = {}",
+            "[grid]\nname = {test}\n[htcondor]\npool = {}\ntimeout_seconds = 3\nupdate_interval_seconds = 1\n{more}\n[carbon]\nhost = 127.0.0.1\nport = {}",
             pool.collector(),
             carbon.pickle
         ));

@@ -2,7 +2,7 @@
 //!
 //! A number that needs an answer which did not come is not sent at all.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use super::csv2;
 use super::measurements::*;
@@ -45,7 +45,7 @@ pub fn points(input: &GridInput) -> Collected {
     }
     if let Some(condor) = input.condor {
         let schedds_answer = condor.schedds.is_empty() || condor.schedds.iter().any(|schedd| schedd.jobs.is_some());
-        heartbeat("condor", condor.pools.iter().all(|pool| pool.slots.is_some() && pool.listed) && schedds_answer);
+        heartbeat("condor", condor.pools.iter().all(|pool| pool.answered) && schedds_answer);
     }
     let mut counted = Counted::default();
     if let Asked::Answered(answer) = input.clouds {
@@ -57,7 +57,10 @@ pub fn points(input: &GridInput) -> Collected {
         cloud_points(input, &counted.clouds, &mut points);
         if input.live_hosts {
             complete.extend(counted.knows_live.then_some(&LIVE_HOSTS));
-            points.extend(counted.live.iter().map(|host| LIVE_HOSTS.point(time, [grid, host], &[LIVE.of(1)])));
+            // Names of hosts have no case.
+            let mut seen = HashSet::new();
+            let hosts = counted.live.iter().filter(|host| seen.insert(host.to_lowercase()));
+            points.extend(hosts.map(|host| LIVE_HOSTS.point(time, [grid, host], &[LIVE.of(1)])));
         }
         complete.append(&mut counted.complete);
     }
@@ -65,7 +68,7 @@ pub fn points(input: &GridInput) -> Collected {
         condor_points(input, condor, &mut points);
         // Every known schedd and pool has a heartbeat, whether it answered or not.
         complete.extend([&SCHEDD, &POOL]);
-        if condor.pools.iter().all(|pool| pool.listed) {
+        if condor.pools.iter().all(|pool| (pool.listed && pool.negotiators.is_some()) || pool.covered) {
             complete.push(&NEGOTIATOR);
         }
         job_points(input, condor, &counted.clouds, &mut points);
@@ -115,13 +118,15 @@ pub(super) struct TypeTally {
     pub(super) slots: BTreeMap<String, i64>,
 }
 
-/// The slots of all pools, by host.
+/// The slots of all pools, by host; each in one of them.
 pub(super) struct Hosts<'a>(pub(super) Vec<&'a htcondor::Slots>);
 
 impl<'a> Hosts<'a> {
-    /// Returns `None` unless every pool listed its slots, because the slots of a machine may be in any pool.
+    /// Returns `None` unless the slots of every pool are known, because those of a machine may be in any pool.
     fn of_every_pool(condor: &'a htcondor::CondorReply) -> Option<Self> {
-        condor.pools.iter().map(|pool| pool.slots.as_ref()).collect::<Option<Vec<_>>>().map(Self)
+        let is_known = |pool: &htcondor::Pool| pool.slots.is_some() || pool.covered;
+        let slots = condor.pools.iter().filter_map(|pool| pool.slots.as_ref());
+        condor.pools.iter().all(is_known).then(|| Self(slots.collect()))
     }
 
     fn get(&self, label: &str) -> impl Iterator<Item = &'a htcondor::Host> {
@@ -252,11 +257,11 @@ fn with_total<'a>(counts: &'a BTreeMap<String, i64>, columns: &[&'a str]) -> Vec
 fn condor_points(input: &GridInput, condor: &htcondor::CondorReply, points: &mut Vec<Point>) {
     let GridInput { grid, time, .. } = *input;
     for pool in &condor.pools {
-        let mut fields = vec![POOL_HEARTBEAT.of((pool.slots.is_some() && pool.listed).into())];
+        let mut fields = vec![POOL_HEARTBEAT.of(pool.answered.into())];
         fields.extend(pool.slots.as_ref().map(|slots| POOL_SLOTS.of(slots.count as i64)));
         fields.extend(pool.updates_lost_ratio.map(|ratio| UPDATES_LOST.of(ratio)));
         points.push(POOL.point(time, [grid, &pool.name], &fields));
-        for (negotiator, seconds) in &pool.negotiators {
+        for (negotiator, seconds) in pool.negotiators.iter().flatten() {
             points.push(NEGOTIATOR.point(time, [grid, negotiator], &[CYCLE.of(*seconds)]));
         }
     }

@@ -29,24 +29,28 @@
 //! - A truncated stream can be a well-formed shorter array: only exit code 0 counts.
 //! - A hung schedd costs 20 s and a silent collector 60 s, and no setting shortens all of it. So each command has its
 //!   own time-out here.
+//! - A collector that has just started has few ads, and lists them as if they were all.
 
 pub mod ads;
+mod memory;
+mod pools;
 pub mod rules;
 pub mod slot;
+mod turns;
 
 use std::collections::{BTreeMap, HashMap};
 use std::net::Ipv4Addr;
 use std::process::Command;
-use std::sync::Mutex;
-use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
-use serde::{Deserialize, Serialize};
 
 use self::ads::{Attribute, Splitter};
+pub use self::memory::Memory;
+use self::pools::PoolList;
 pub use self::rules::Rules;
 use self::slot::DynamicSlot;
+use self::turns::{Turn, side_by_side};
 use crate::config::{Key, Kind, Section, Unset, Values};
 use crate::os::command::{self, Failure};
 use crate::problem::Problem;
@@ -81,6 +85,13 @@ pub const SECTION: Section = Section::new(
             Unset::Default("20"),
             "How long one command may take, in seconds.",
         ),
+        Key::new(
+            "update_interval_seconds",
+            Kind::Seconds(1, 3600),
+            Unset::Default("300"),
+            "How often the pools' daemons update their ads: the longer one of UPDATE_INTERVAL and SCHEDD_INTERVAL, in \
+             seconds. A collector that started less than 1.2 times that ago does not have all ads yet and is not believed.",
+        ),
         Key::new("condor_q", Kind::Command, Unset::Default("condor_q"), PROGRAMS),
         Key::new("condor_status", Kind::Command, Unset::Default("condor_status"), PROGRAMS),
     ],
@@ -100,6 +111,8 @@ pub struct Config {
     pub counting: Counting,
     /// The time limit of one command, in seconds; 20 by default.
     pub timeout_seconds: u64,
+    /// The longest interval between two updates of a daemon's ad, in seconds; 300 by default.
+    pub update_interval_seconds: u64,
     /// The command that queries a schedd, with its first arguments; `condor_q` on PATH by default.
     pub condor_q: Vec<String>,
     /// The command that queries a collector, with its first arguments; `condor_status` on PATH by default.
@@ -134,7 +147,7 @@ impl Config {
     /// # Errors
     /// Fails if a value is not of its key's kind.
     pub fn read(values: &Values, rules: Rules) -> Result<Self> {
-        let pools = values.list("pool")?;
+        let pools = without_repetition(&values.list("pool")?);
         let schedds = match values.list("schedds")?.as_slice() {
             [] => Schedds::All,
             [word] if word == "all" => Schedds::All,
@@ -142,7 +155,7 @@ impl Config {
             names => {
                 let word = |name: &String| name == "all" || name == "local";
                 values.check("schedds", !names.iter().any(word), "all, local or names of schedds")?;
-                Schedds::Named(names.to_vec())
+                Schedds::Named(without_repetition(names))
             }
         };
         let harmless = |names: &[String]| !names.iter().any(|name| name.starts_with('-'));
@@ -156,11 +169,29 @@ impl Config {
             schedds,
             counting,
             timeout_seconds: values.number("timeout_seconds")?,
+            update_interval_seconds: values.number("update_interval_seconds")?,
             condor_q: values.command("condor_q")?,
             condor_status: values.command("condor_status")?,
             rules,
         })
     }
+
+    /// Returns the time after which every daemon that lives has updated its ad, in seconds. The fifth more is for the
+    /// daemons' own delays.
+    fn settle_seconds(&self) -> i64 {
+        (self.update_interval_seconds + self.update_interval_seconds.div_ceil(5)) as i64
+    }
+}
+
+/// Returns each name once, in the spelling that comes first.
+fn without_repetition(names: &[String]) -> Vec<String> {
+    let mut each = Vec::<String>::new();
+    for name in names {
+        if !each.iter().any(|known| same_name(known, name)) {
+            each.push(name.clone());
+        }
+    }
+    each
 }
 
 /// The name of this machine's own pool and of its own schedd.
@@ -190,15 +221,20 @@ impl CondorReply {
 pub struct Pool {
     /// The pool's name in the config.
     pub name: String,
-    /// Its slots; `None` if the collector did not answer.
+    /// Whether it listed its slots and schedds, all of them or not.
+    pub answered: bool,
+    /// Its slots, without those that are in the answer of an earlier pool; `None` unless its list is that of the whole pool.
     pub slots: Option<Slots>,
+    /// Whether its list of schedds is that of the whole pool.
+    pub listed: bool,
+    /// Whether another collector lists all that this one should have listed.
+    pub covered: bool,
     /// The share of updates that the collector missed, 0 to 1 (`UpdatesLostRatio`).
     pub updates_lost_ratio: Option<f64>,
     /// The pool's negotiators by name, each with the length of its last cycle in seconds
-    /// (`LastNegotiationCycleDuration0`).
-    pub negotiators: Vec<(String, f64)>,
-    /// Whether its list of schedds arrived.
-    pub listed: bool,
+    /// (`LastNegotiationCycleDuration0`), without those that are in the answer of an earlier pool; `None` if it did not
+    /// list them.
+    pub negotiators: Option<Vec<(String, f64)>>,
 }
 
 /// The dynamic slots of a pool, by host.
@@ -206,7 +242,7 @@ pub struct Pool {
 pub struct Slots {
     /// Keyed by the first label of the host's name, in lower case.
     pub hosts: BTreeMap<String, Host>,
-    /// The number of all slots, including static and partitionable ones.
+    /// The number of all slots that the pool lists, including static and partitionable ones.
     pub count: usize,
 }
 
@@ -248,19 +284,8 @@ pub struct JobGroup {
     pub values: Vec<Option<String>>,
 }
 
-/// The schedds that a collector listed, by pool and name, with the time of the last list with them, in unix seconds, to
-/// the hour.
-///
-/// A schedd that is down disappears from the collector's list within minutes; without this memory the grid's totals
-/// would shrink in silence.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct KnownSchedds(BTreeMap<String, BTreeMap<String, i64>>);
-
-/// How long a schedd is still expected to answer after its last listing, in seconds.
-const REMEMBERED: u64 = 24 * 3600;
-
-/// The number of commands that run at once; each process takes some 20 MB.
-const AT_ONCE: usize = 16;
+/// The number of collectors that are queried at once, each with four commands.
+const POOLS_AT_ONCE: usize = 8;
 
 /// The most groups of jobs. More groups mean that a rule names an attribute that differs from job to job, and memory
 /// would grow with the number of jobs.
@@ -268,83 +293,43 @@ const MOST_GROUPS: usize = 50_000;
 
 /// Queries all pools and schedds in parallel, at most until `until`.
 ///
-/// `now` is the run's clock in unix seconds, by which `known` expires. A pool or schedd that does not answer is missing in
-/// the reply and named in the problems.
-pub fn collect(config: &Config, known: &mut KnownSchedds, now: i64, until: Instant) -> (CondorReply, Vec<Problem>) {
+/// `now` is the run's clock in unix seconds, by which `memory` expires. A pool or schedd that does not answer is missing
+/// in the reply and named in the problems.
+pub fn collect(config: &Config, memory: &mut Memory, now: i64, until: Instant) -> (CondorReply, Vec<Problem>) {
     let client = Client { config, until };
-    let pools = side_by_side(config.pools.len(), |at| client.pool(&config.pools[at]));
-    let mut answer = CondorReply::default();
-    let mut problems = Vec::new();
-    let mut targets = BTreeMap::<String, Target>::new();
-    for (pool, listed, of_pool) in pools {
-        let collector_is_up = pool.listed;
-        known.update(&pool.name, listed.as_ref().map(|ads| ads.keys()), now);
-        let mut listed = listed.unwrap_or_default();
-        if config.schedds == Schedds::All {
-            for name in known.schedds(&pool.name) {
-                let ad = listed.remove(name);
-                targets.entry(name.into()).or_insert(Target { pool: pool.name.clone(), ad, askable: collector_is_up });
-            }
-        } else if let Schedds::Named(names) = &config.schedds {
-            for (name, ad) in listed.into_iter().filter(|(name, _)| names.contains(name)) {
-                targets.entry(name).or_insert(Target { pool: pool.name.clone(), ad: Some(ad), askable: true });
-            }
-        }
-        problems.extend(of_pool);
-        answer.pools.push(pool);
-    }
-    add_unlisted(config, &answer.pools, &mut targets);
-    answer.every_schedd_is_known = config.schedds != Schedds::All || answer.pools.iter().all(|pool| pool.listed);
-    let targets: Vec<_> = targets.into_iter().collect();
-    let jobs = side_by_side(targets.len(), |at| {
-        let (name, target) = &targets[at];
-        // Without its collector a schedd cannot be found; the collector's problem already says so.
-        target.askable.then(|| client.jobs(&target.pool, name))
-    });
-    for ((name, target), jobs) in targets.into_iter().zip(jobs) {
-        let jobs = match jobs {
-            Some(Ok(jobs)) => Some(jobs),
-            Some(Err(failure)) => {
-                problems.push(client.no_jobs(&name, &target, &failure));
-                None
-            }
-            None => None,
-        };
+    let answers = side_by_side(config.pools.len(), POOLS_AT_ONCE, |at| client.pool(&config.pools[at]));
+    let lists = pools::judge(config, answers, memory, now);
+    let targets = targets(config, &lists, memory);
+    let turns = client.ask_schedds(&targets, &mut memory.turns);
+    let mut problems: Vec<_> = lists.iter().flat_map(|list| pools::problems(config, list)).collect();
+    let every_schedd_is_known = config.schedds != Schedds::All
+        || lists.iter().all(|list| list.schedds_are_whole() || list.covered_by.is_some());
+    let mut schedds = Vec::new();
+    for (target, turn) in targets.into_iter().zip(turns) {
+        problems.extend(client.no_jobs(&target, &turn));
         let ad = target.ad.unwrap_or_default();
-        answer.schedds.push(Schedd {
-            name,
-            jobs,
+        schedds.push(Schedd {
+            name: target.name,
+            jobs: if let Turn::Counted(jobs) = turn { Some(jobs) } else { None },
             duty_cycle_ratio: ad.duty_cycle_ratio,
             running_jobs_limit: ad.running_jobs_limit,
             unmaterialized_jobs: ad.unmaterialized_jobs,
         });
     }
-    (answer, problems)
-}
-
-/// Adds the schedds that the config names but no collector lists.
-fn add_unlisted(config: &Config, pools: &[Pool], targets: &mut BTreeMap<String, Target>) {
-    match &config.schedds {
-        Schedds::All => {}
-        Schedds::Local => {
-            targets.insert(LOCAL.into(), Target { pool: LOCAL.into(), ad: None, askable: true });
-        }
-        Schedds::Named(names) => {
-            for name in names {
-                let pool = pools.iter().find(|pool| pool.listed).or(pools.first());
-                let Some(pool) = pool else { continue };
-                let target = Target { pool: pool.name.clone(), ad: None, askable: pool.listed };
-                targets.entry(name.clone()).or_insert(target);
-            }
-        }
-    }
+    (CondorReply { pools: pools::reply(lists), schedds, every_schedd_is_known }, problems)
 }
 
 /// A schedd to query.
 struct Target {
+    /// Its name as it is published.
+    name: String,
+    /// The pool through whose collector it is found.
     pool: String,
     ad: Option<ScheddAd>,
+    /// Whether that collector answered. Without it the schedd cannot be found; the collector's problem says so.
     askable: bool,
+    /// Whether the collector lists more schedds every minute, because it has just started.
+    is_young: bool,
 }
 
 /// The collector's ad of a schedd.
@@ -355,46 +340,58 @@ struct ScheddAd {
     unmaterialized_jobs: Option<i64>,
 }
 
-impl KnownSchedds {
-    /// Adds the schedds of a list (`Some`), and forgets those that no list has held for a day.
-    fn update<'a>(&mut self, pool: &str, listed: Option<impl Iterator<Item = &'a String>>, now: i64) {
-        let Some(listed) = listed else { return };
-        let known = self.0.entry(pool.into()).or_default();
-        for name in listed {
-            // To the hour, so that most runs need not write the state.
-            let seen = known.entry(name.clone()).or_insert(now);
-            if !(0..3600).contains(&now.saturating_sub(*seen)) {
-                *seen = now;
-            }
+/// Returns the schedds to query, sorted by name without case, each through a collector that lists it now, else through
+/// the one that listed it last.
+fn targets(config: &Config, lists: &[PoolList], memory: &Memory) -> Vec<Target> {
+    let mut targets = BTreeMap::<String, Target>::new();
+    if config.schedds == Schedds::Local {
+        let target = Target { name: LOCAL.into(), pool: LOCAL.into(), ad: None, askable: true, is_young: false };
+        return vec![target];
+    }
+    let published = |name: &str| match &config.schedds {
+        Schedds::Named(names) => names.iter().find(|known| same_name(known, name)).cloned(),
+        _ => Some(memory.schedds.spelling(name).unwrap_or(name).to_string()),
+    };
+    for list in lists {
+        for (name, ad) in list.schedds.iter().flatten() {
+            let Some(name) = published(name) else { continue };
+            let key = name.to_ascii_lowercase();
+            let (pool, ad) = (list.name.clone(), Some(ad.clone()));
+            targets.entry(key).or_insert(Target { name, pool, ad, askable: true, is_young: false });
         }
-        known.retain(|_, seen| now.abs_diff(*seen) < REMEMBERED);
     }
-
-    fn schedds(&self, pool: &str) -> impl Iterator<Item = &str> {
-        self.0.get(pool).into_iter().flat_map(|known| known.keys().map(String::as_str))
+    // A collector that answers comes before one that does not.
+    for list in
+        lists.iter().filter(|list| list.schedds.is_ok()).chain(lists.iter().filter(|list| list.schedds.is_err()))
+    {
+        // The collector that lists everything which this one listed can tell where its schedds are.
+        let covering = list.covered_by.as_ref().filter(|_| list.schedds.is_err());
+        let target = |name: &str| Target {
+            name: name.into(),
+            pool: covering.unwrap_or(&list.name).clone(),
+            ad: None,
+            askable: list.schedds.is_ok() || covering.is_some(),
+            is_young: list.is_young(),
+        };
+        for name in memory.schedds.of(&list.name).filter_map(published) {
+            targets.entry(name.to_ascii_lowercase()).or_insert_with(|| target(&name));
+        }
     }
+    if let (Schedds::Named(names), Some(list)) =
+        (&config.schedds, lists.iter().find(|list| list.schedds.is_ok()).or(lists.first()))
+    {
+        for name in names {
+            let (name, pool, askable) = (name.clone(), list.name.clone(), list.schedds.is_ok());
+            let target = Target { name, pool, ad: None, askable, is_young: list.is_young() };
+            targets.entry(target.name.to_ascii_lowercase()).or_insert(target);
+        }
+    }
+    targets.into_values().collect()
 }
 
-/// Runs `work` for 0 up to `count`, [`AT_ONCE`] at a time; returns the results in that order.
-fn side_by_side<T: Send>(count: usize, work: impl Fn(usize) -> T + Sync) -> Vec<T> {
-    if count <= 1 {
-        return (0..count).map(work).collect();
-    }
-    let next = Mutex::new(0..count);
-    let results = Mutex::new(Vec::with_capacity(count));
-    thread::scope(|scope| {
-        for _ in 0..count.min(AT_ONCE) {
-            scope.spawn(|| {
-                while let Some(at) = { next.lock().expect("no panic while it is held").next() } {
-                    let result = work(at);
-                    results.lock().expect("no panic while it is held").push((at, result));
-                }
-            });
-        }
-    });
-    let mut results = results.into_inner().expect("no panic while it is held");
-    results.sort_by_key(|(at, _)| *at);
-    results.into_iter().map(|(_, result)| result).collect()
+/// Whether two names of daemons or hosts are the same: HTCondor's names and DNS have no case.
+fn same_name(a: &str, b: &str) -> bool {
+    a.eq_ignore_ascii_case(b)
 }
 
 /// Runs queries within the time limits.
@@ -403,117 +400,7 @@ struct Client<'a> {
     until: Instant,
 }
 
-/// A pool, the schedds that its collector lists (`None` if it did not answer), and the problems.
-type PoolAnswer = (Pool, Option<BTreeMap<String, ScheddAd>>, Vec<Problem>);
-
 impl Client<'_> {
-    /// Returns the problem of a schedd that did not count its jobs.
-    fn no_jobs(&self, name: &str, target: &Target, failure: &Failure) -> Problem {
-        let is_gone = self.config.schedds == Schedds::All && target.ad.is_none();
-        let advice = if is_gone {
-            " (its collector lists it no more; it is given up after a day, or at once when [htcondor] schedds names the others)"
-        } else {
-            ""
-        };
-        let condor_q = &self.config.condor_q[0];
-        let message = format!("{condor_q} {failure}{advice}; its jobs and the grid's totals are missing");
-        Problem::of_source(format!("schedd {name}"), message)
-    }
-
-    /// Queries a collector for its slots, schedds, negotiators and its own health, in parallel.
-    fn pool(&self, name: &str) -> PoolAnswer {
-        let (slots, (schedds, (negotiators, collector))) = thread::scope(|scope| {
-            let slots = scope.spawn(|| self.slots(name));
-            let health = scope.spawn(|| (self.negotiators(name), self.collector(name)));
-            let schedds = self.schedds(name);
-            let joined = "a thread that asks does not panic";
-            (slots.join().expect(joined), (schedds, health.join().expect(joined)))
-        });
-        let mut problems = Vec::new();
-        let mut problem = |what: String, failure: &Failure, missing: &str| {
-            let program = &self.config.condor_status[0];
-            let advice = match failure {
-                Failure::Start(_) => {
-                    "; set PATH in the crontab or [htcondor] condor_status, or name [cloud_scheduler] alone in the config when there is no HTCondor"
-                }
-                _ => "",
-            };
-            problems.push(Problem::of_source(what, format!("{program} {failure}{advice}; {missing}")));
-        };
-        // If the collector is down, all four queries fail; report it once.
-        match (&slots, &schedds) {
-            (Err(failure), Err(_)) => problem(
-                format!("pool {name}"),
-                failure,
-                "its slots, its schedds' jobs and the grid's totals are missing",
-            ),
-            (Err(failure), Ok(_)) => {
-                problem(format!("slots of pool {name}"), failure, "slots and idle machines are missing")
-            }
-            (Ok(_), Err(failure)) => problem(
-                format!("schedds of pool {name}"),
-                failure,
-                "its schedds' jobs and the grid's totals are missing",
-            ),
-            (Ok(_), Ok(_)) => {
-                for (what, result) in
-                    [("negotiators", negotiators.as_ref().err()), ("collector", collector.as_ref().err())]
-                {
-                    if let Some(failure) = result {
-                        problem(format!("{what} of pool {name}"), failure, "its health is missing");
-                    }
-                }
-            }
-        }
-        let pool = Pool {
-            name: name.into(),
-            slots: slots.ok(),
-            updates_lost_ratio: collector.unwrap_or_default(),
-            negotiators: negotiators.unwrap_or_default(),
-            listed: schedds.is_ok(),
-        };
-        (pool, schedds.ok(), problems)
-    }
-
-    fn slots(&self, pool: &str) -> Result<Slots, Failure> {
-        let mut slots = Slots::default();
-        self.status(pool, &[], &slot::ATTRIBUTES, |ad| slots.add(&ad))?;
-        Ok(slots)
-    }
-
-    fn schedds(&self, pool: &str) -> Result<BTreeMap<String, ScheddAd>, Failure> {
-        let mut schedds = BTreeMap::new();
-        let attributes = ["Name", "RecentDaemonCoreDutyCycle", "MaxJobsRunning", "JobsUnmaterialized"];
-        self.status(pool, &["-schedd"], &attributes, |[name, duty_cycle, limit, unmaterialized]| {
-            // HTCondor uses no names that look like flags.
-            if let Some(name) = name.text().filter(|name| !name.is_empty() && !name.starts_with('-')) {
-                let ad = ScheddAd {
-                    duty_cycle_ratio: duty_cycle.number(),
-                    running_jobs_limit: limit.whole(),
-                    unmaterialized_jobs: unmaterialized.whole(),
-                };
-                schedds.insert(name, ad);
-            }
-        })?;
-        Ok(schedds)
-    }
-
-    fn negotiators(&self, pool: &str) -> Result<Vec<(String, f64)>, Failure> {
-        let mut negotiators = Vec::new();
-        self.status(pool, &["-negotiator"], &["Name", "LastNegotiationCycleDuration0"], |[name, seconds]| {
-            // The duration is absent until the first cycle has ended.
-            negotiators.extend(name.text().zip(seconds.number()));
-        })?;
-        negotiators.sort_by(|a, b| a.0.cmp(&b.0));
-        Ok(negotiators)
-    }
-
-    fn collector(&self, pool: &str) -> Result<Option<f64>, Failure> {
-        let mut ratio = None;
-        self.status(pool, &["-collector"], &["UpdatesLostRatio"], |[lost]| ratio = ratio.or(lost.number()))?;
-        Ok(ratio)
-    }
-
     /// Runs `condor_status` and passes the `attributes` of each ad to `each`.
     fn status<const N: usize>(
         &self,
@@ -522,22 +409,20 @@ impl Client<'_> {
         attributes: &[&str; N],
         mut each: impl FnMut([Attribute; N]),
     ) -> Result<(), Failure> {
-        let mut command = super::command(&self.config.condor_status);
-        if pool != LOCAL {
-            command.args(["-pool", pool]);
-        }
+        let limit = Duration::from_secs(self.config.timeout_seconds);
+        let mut command = self.command(&self.config.condor_status, pool, limit);
         command.args(arguments).args(["-json", "-attributes", &attributes.join(",")]);
-        self.ads(&mut command, &mut |ad| {
+        self.ads(&mut command, limit, &mut |ad| {
             each(ads::read(ad, attributes)?);
             Ok(())
         })
         .map(drop)
     }
 
-    /// Returns the jobs of one schedd.
-    fn jobs(&self, pool: &str, schedd: &str) -> Result<Jobs, Failure> {
+    /// Returns the jobs of one schedd. Each command may take `limit`.
+    fn jobs(&self, target: &Target, limit: Duration) -> Result<Jobs, Failure> {
         if self.config.counting == Counting::Schedd {
-            match self.queue(pool, schedd, &["-group-by"]) {
+            match self.queue(target, &["-group-by"], limit) {
                 // Some uses of -group-by print nothing and exit with 0, like an empty queue. So only the dump can
                 // confirm an empty queue, at next to no cost.
                 Ok(jobs) if jobs.is_empty() => {}
@@ -545,40 +430,56 @@ impl Client<'_> {
                 result => return result,
             }
         }
-        self.queue(pool, schedd, &[])
+        self.queue(target, &[], limit)
     }
 
-    fn queue(&self, pool: &str, schedd: &str, arguments: &[&str]) -> Result<Jobs, Failure> {
-        let mut command = super::command(&self.config.condor_q);
-        if pool != LOCAL {
-            command.args(["-pool", pool]);
-        }
-        if schedd != LOCAL {
-            command.args(["-name", schedd]);
+    fn queue(&self, target: &Target, arguments: &[&str], limit: Duration) -> Result<Jobs, Failure> {
+        let mut command = self.command(&self.config.condor_q, &target.pool, limit);
+        if target.name != LOCAL {
+            command.args(["-name", &target.name]);
         }
         let attributes = self.config.rules.attributes().join(",");
         command.arg("-allusers").args(arguments).args(["-attributes", &format!("JobStatus,{attributes}"), "-json"]);
         let mut counter = Counter::new(&self.config.rules);
-        self.ads(&mut command, &mut |ad| counter.add(ad))?;
+        self.ads(&mut command, limit, &mut |ad| counter.add(ad))?;
         counter.finish().map_err(Failure::Output)
     }
 
-    /// Runs `command` and passes each ad of its output to `each`.
-    fn ads(&self, command: &mut Command, each: &mut impl FnMut(&[u8]) -> Result<()>) -> Result<(), Failure> {
+    /// Returns `words` as a command that asks the collector of `pool`.
+    ///
+    /// Of several collectors in this machine's own configuration, a command picks one by chance, and turns to the next one
+    /// when that has said nothing for `QUERY_TIMEOUT` seconds, 60 by default: here for a quarter of its time.
+    fn command(&self, words: &[String], pool: &str, limit: Duration) -> Command {
+        let limit = limit.min(self.until.saturating_duration_since(Instant::now()));
+        let patience = if pool == LOCAL { limit / 4 } else { limit };
+        let mut command = super::command(words);
+        command.env("_CONDOR_QUERY_TIMEOUT", patience.as_secs().max(1).to_string());
+        if pool != LOCAL {
+            command.args(["-pool", pool]);
+        }
+        command
+    }
+
+    /// Runs `command` for at most `limit` and passes each ad of its output to `each`.
+    fn ads(
+        &self,
+        command: &mut Command,
+        limit: Duration,
+        each: &mut impl FnMut(&[u8]) -> Result<()>,
+    ) -> Result<(), Failure> {
         let mut splitter = Splitter::default();
-        let limit = Instant::now() + Duration::from_secs(self.config.timeout_seconds);
-        command::run(command, limit.min(self.until), |piece| splitter.feed(piece, each))?;
+        command::run(command, self.until.min(Instant::now() + limit), |piece| splitter.feed(piece, each))?;
         splitter.finish().map(drop).map_err(Failure::Output)
     }
 }
 
 impl Slots {
-    /// Counts a slot by the [`slot::ATTRIBUTES`] of its ad. All but a [`DynamicSlot`] add to `count` only.
-    pub fn add(&mut self, ad: &[Attribute; 8]) {
+    /// Counts a slot. One that is not dynamic, `None`, adds to `count` only.
+    pub fn add(&mut self, slot: Option<&DynamicSlot>) {
         self.count += 1;
-        let Some(slot) = DynamicSlot::read(ad) else { return };
+        let Some(slot) = slot else { return };
         let host = self.hosts.entry(first_label(&slot.machine)).or_default();
-        *host.slots.entry(slot.name).or_default() += 1;
+        *host.slots.entry(slot.name.clone()).or_default() += 1;
         host.mips += slot.mips;
         host.kflops += slot.kflops;
     }
@@ -687,7 +588,7 @@ pub fn parse_slots(text: &[u8]) -> Result<Slots> {
     let mut slots = Slots::default();
     let mut splitter = Splitter::default();
     splitter.feed(text, &mut |ad| {
-        slots.add(&ads::read(ad, &slot::ATTRIBUTES)?);
+        slots.add(DynamicSlot::read(&ads::read(ad, &slot::ATTRIBUTES)?).as_ref());
         Ok(())
     })?;
     splitter.finish()?;
@@ -708,10 +609,10 @@ fn count_in_words(jobs: &Jobs) -> String {
 
 /// Queries every collector and schedd; returns one line per pool and schedd.
 pub fn check(config: &Config, until: Instant) -> Vec<(String, Result<String, String>)> {
-    let (answer, problems) = collect(config, &mut KnownSchedds::default(), 0, until);
+    let (answer, problems) = collect(config, &mut Memory::default(), 0, until);
     let mut lines = Vec::new();
     for pool in &answer.pools {
-        if let Some(slots) = pool.slots.as_ref().filter(|_| pool.listed) {
+        if let Some(slots) = pool.slots.as_ref().filter(|_| pool.answered) {
             lines.push((format!("pool {}", pool.name), Ok(format!("{} slots", slots.count))));
         }
     }

@@ -39,8 +39,32 @@ impl Pool {
         Pool::start_with(suite, &[])
     }
 
+    /// Starts a pool with two collectors that all daemons update and that clients find in their configuration (HA), with
+    /// more lines of configuration.
+    pub fn start_with_two_collectors(suite: Suite, lines: &[&str]) -> Option<Pool> {
+        let ports = Ports::free();
+        let (first, second) = (ports.first(), ports.first() + 1);
+        let own = [
+            format!("COLLECTOR_HOST = 127.0.0.1:{first}, 127.0.0.1:{second}"),
+            "COLLECTOR_B = $(COLLECTOR)".into(),
+            format!("COLLECTOR_B_ARGS = -f -p {second}"),
+            "COLLECTOR_B_ENVIRONMENT = \"_CONDOR_USE_SHARED_PORT=False _CONDOR_COLLECTOR_NAME=labb \
+             _CONDOR_COLLECTOR_LOG=/var/log/condor/CollectorLog.b \
+             _CONDOR_COLLECTOR_ADDRESS_FILE=/var/log/condor/.collector_b_address\""
+                .into(),
+            "DAEMON_LIST = $(DAEMON_LIST) COLLECTOR_B".into(),
+            "DC_DAEMON_LIST = +SCHEDD_CE02 COLLECTOR_B".into(),
+        ];
+        let lines: Vec<_> = own.iter().map(String::as_str).chain(lines.iter().copied()).collect();
+        Pool::start_on(ports, suite, &lines)
+    }
+
     /// Starts a pool with more lines of configuration, such as `CE02.MAX_JOBS_RUNNING = 1` for the second schedd.
     pub fn start_with(suite: Suite, lines: &[&str]) -> Option<Pool> {
+        Pool::start_on(Ports::free(), suite, lines)
+    }
+
+    fn start_on(ports: Ports, suite: Suite, lines: &[&str]) -> Option<Pool> {
         let base = servers().join(match suite {
             Suite::Trixie => "htcondor-trixie",
             Suite::Sid => "htcondor-sid",
@@ -49,7 +73,7 @@ impl Pool {
         if !base.exists() || !root_user {
             return None;
         }
-        let (dir, ports) = (TempDir::new(), Ports::free());
+        let dir = TempDir::new();
         let port = ports.first().to_string();
         let pool_dir = dir.path().join("pool");
         let mut args =
@@ -100,6 +124,11 @@ impl Pool {
     /// `127.0.0.1:PORT`, where the collector listens.
     pub fn collector(&self) -> String {
         format!("127.0.0.1:{}", self.ports.first())
+    }
+
+    /// Where the second of two collectors listens.
+    pub fn second_collector(&self) -> String {
+        format!("127.0.0.1:{}", self.ports.first() + 1)
     }
 
     /// The names of the pool's schedds, sorted.
@@ -179,18 +208,40 @@ impl Pool {
     /// The process of a schedd, as seen from outside the pool's namespace.
     pub fn schedd_pid(&self, name: &str) -> u32 {
         let local_name = name.split_once('@').map(|(local_name, _)| local_name);
-        // unshare, the shell that is the namespace's init, condor_master: a schedd's own children bear its command line
+        self.daemon("condor_schedd", |arguments| arguments.get(1).map(String::as_str) == local_name)
+            .unwrap_or_else(|| panic!("no process of schedd {name}"))
+    }
+
+    /// The process of the second collector, if it runs.
+    pub fn second_collector_pid(&self) -> Option<u32> {
+        let port = (self.ports.first() + 1).to_string();
+        self.daemon("condor_collector", |arguments| arguments.contains(&port))
+    }
+
+    /// The process of a daemon whose arguments are these, as seen from outside the pool's namespace.
+    fn daemon(&self, program: &str, is_it: impl Fn(&[String]) -> bool) -> Option<u32> {
+        // unshare, the shell that is the namespace's init, condor_master: a daemon's own children bear its command line
         // too.
         let mut generation = vec![self.server.child.id()];
         for _ in 0..3 {
             generation = children(&generation);
         }
-        let is_it = |pid: &u32| {
+        generation.into_iter().find(|pid| {
             let command = fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap_or_default();
             let mut words = command.split_terminator('\0');
-            words.next() == Some("condor_schedd") && words.nth(1) == local_name
-        };
-        generation.into_iter().find(is_it).unwrap_or_else(|| panic!("no process of schedd {name}"))
+            words.next() == Some(program) && is_it(&words.map(String::from).collect::<Vec<_>>())
+        })
+    }
+
+    /// Kills the second collector and waits until the master has started it again and it answers.
+    pub fn restart_second_collector(&self) {
+        let before = self.second_collector_pid().expect("the second collector");
+        signal(before, "KILL");
+        self.wait_until("the second collector's restart", || {
+            let collector = self.second_collector();
+            let answers = || self.condor(&["condor_status", "-pool", &collector, "-collector", "-af", "Name"]);
+            self.second_collector_pid().is_some_and(|pid| pid != before && answers().status.success()).then_some(())
+        });
     }
 
     /// Lets a schedd hang: it accepts connections and never answers.
