@@ -157,6 +157,8 @@ pub fn notify(
         let subject = subject.to_string();
         let known = before.get(&subject);
         let mut state = known.cloned().unwrap_or(Failing { since: now, said: i64::MIN, words: String::new() });
+        // The clock of the run that saw it first was ahead.
+        state.since = state.since.min(now);
         state.words.clone_from(message);
         let is_due = match repeat {
             Repeat::Always => true,
@@ -172,7 +174,9 @@ pub fn notify(
         failing.insert(subject, state);
     }
     for (subject, state) in before.iter().filter(|(subject, _)| !failing.contains_key(*subject)) {
-        lines.push(format!("{subject}: works again after {}", ago(now - state.since)));
+        let lasted = now - state.since;
+        let after = if lasted > 0 { format!(" after {}", ago(lasted)) } else { String::new() };
+        lines.push(format!("{subject}: works again{after}"));
     }
     (lines, failing)
 }
@@ -203,5 +207,9 @@ mod tests {
         assert_eq!(run(&dead, 132), ["schedd a: no answer"]);
         assert_eq!(run(&dead, 5), ["schedd a: no answer"], "the clock was set back");
         assert!(run(&dead, 6).is_empty());
+        assert!(run(&dead, 1440).len() == 1);
+        assert_eq!(run(&both, 2000).len(), 2);
+        assert_eq!(run(&dead, 7), ["schedd a: no answer, for 2 min", "carbon: works again"], "a run was a day ahead");
+        assert_eq!(run(&[], 8), ["schedd a: works again after 3 min"]);
     }
 }

@@ -95,7 +95,7 @@ fn publish_for_two(sandbox: &Sandbox, time: i64) -> String {
         database: String::new(),
         sinks,
     };
-    spool.publish(&Batch { header, points: vec![point] }).unwrap().entry.name
+    spool.publish(&Batch { header, points: vec![point] }, 0).unwrap().entry.name
 }
 
 #[test]
