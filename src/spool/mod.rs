@@ -14,8 +14,8 @@
 //! that neither opens a file:
 //!
 //! ```text
-//! 001717245000-105-8123-carbon+influxdb-collect-grid.heprc-4242-1-r600.batch      time, points, bytes, sinks, who, when
-//! 001717245000-105-8123-carbon+influxdb-collect-grid.heprc-4242-1-r600.ack.carbon carbon has it
+//! 001717245000-105-8123-carbon+influxdb-collect-grid.heprc-4242-1r600.batch      time, points, bytes, sinks, who, when
+//! 001717245000-105-8123-carbon+influxdb-collect-grid.heprc-4242-1r600.ack.carbon carbon has it
 //! ```
 //!
 //! ARCHITECTURE.md lists every state and step, and the effect of a kill between two of them.
@@ -117,8 +117,8 @@ pub struct Entry {
     pub published: Option<i64>,
 }
 
-/// What stands before [`Entry::published`] in a name.
-const PUBLISHED: &str = "-r";
+/// What stands before [`Entry::published`] in a name. No hexadecimal digit.
+const PUBLISHED: char = 'r';
 const BATCH: &str = ".batch";
 const NEW: &str = ".new";
 const ACK: &str = ".ack.";
@@ -147,7 +147,8 @@ impl Entry {
         let points = parts.next()?.parse().ok()?;
         let bytes = parts.next()?.parse().ok()?;
         let sinks = parts.next()?.split('+').filter(|sink| !sink.is_empty()).map(String::from).collect();
-        let published = parts.next()?.rsplit_once(PUBLISHED).and_then(|(_, running)| running.parse().ok());
+        let unique = parts.next()?.rsplit_once('-').map(|(_, unique)| unique);
+        let published = unique.and_then(|unique| unique.split_once(PUBLISHED)?.1.parse().ok());
         Some(Self { name: name.into(), time, points, bytes, sinks, published })
     }
 

@@ -97,7 +97,7 @@ fn a_run_that_was_ahead_hides_nothing_and_is_named() {
     assert_eq!(right.code, Some(0), "{right:?}");
     assert!(right.stderr.contains("works again\n") && !right.stderr.contains("after -"), "{right:?}");
     let grid = status(&sandbox, &["grid"]);
-    assert!(grid.stdout.contains("condor  up"), "{grid:?}");
+    assert!(grid.stdout.contains("condor                     up"), "{grid:?}");
     assert!(!grid.stdout.contains("DOWN"), "{grid:?}");
     assert!(grid.stdout.contains(" numbers are from the future, until "), "{grid:?}");
     let told = status(&sandbox, &[]).stdout;
