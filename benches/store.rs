@@ -371,7 +371,7 @@ fn latest(table: &mut Table) {
         };
         rows.iter().map(&mut latest).collect()
     };
-    let store = || open(&path).latest(&names).expect("a store");
+    let store = || open(&path).latest(&names, i64::MAX).expect("a store").0;
     let expected: Vec<_> = rows.iter().map(|row| Some((newest, row.value))).collect();
     assert_eq!(plain().expect("a store").into_iter().map(Some).collect::<Vec<_>>(), expected);
     assert_eq!(store(), expected);
@@ -609,7 +609,7 @@ fn of_its_own(part: &str, path: &Path, more: &[String]) -> Option<usize> {
         }
         ("latest", []) => {
             let grid_cloud = gridmon::setup::CATALOG.measurement("grid_cloud").expect("collect-grid sends it");
-            Some(open(path).newest(&[grid_cloud], &[]).expect("a store").len())
+            Some(open(path).newest(&[grid_cloud], &[], i64::MAX).expect("a store").values.len())
         }
         ("status", []) => Some(open(path).status().expect("a store").iter().map(|tier| tier.rows).sum()),
         _ => None,

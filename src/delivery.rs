@@ -56,8 +56,8 @@ pub struct Delivery<'a, D: Disk> {
     pub spool: Result<&'a Spool<D>, String>,
     /// The limits of the spool and the speed of a replay.
     pub config: &'a spool::Config,
-    /// The run's clock, in unix seconds.
-    pub now: i64,
+    /// For how long the machine has been running, in seconds: the clock by which batches grow old.
+    pub running: i64,
     /// Called after each replayed batch with the number of points so far.
     pub progress: &'a (dyn Fn(usize) + Sync),
 }
@@ -119,7 +119,7 @@ impl<D: Disk<Claim: Send + Sync>> Delivery<'_, D> {
             }
             Err(error) => problem(Subject::Spool, format!("{error:#}")),
         }
-        match spool.limit(self.config, self.now, 0) {
+        match spool.limit(self.config, self.running, 0) {
             Ok(dropped) if dropped.batches == 0 => {}
             Ok(Backlog { batches, points, oldest, .. }) => problem(
                 Subject::SpoolLimit,
@@ -133,7 +133,7 @@ impl<D: Disk<Claim: Send + Sync>> Delivery<'_, D> {
         if batch.points.is_empty() || batch.header.sinks.is_empty() {
             return None;
         }
-        match spool.has_room(self.config).and_then(|()| spool.publish(batch)) {
+        match spool.has_room(self.config).and_then(|()| spool.publish(batch, self.running)) {
             Ok(published) => Some(published),
             Err(error) => {
                 problem(Subject::Spool, format!("{error:#}; what a sink does not acknowledge at once is lost"));

@@ -155,6 +155,12 @@ impl fmt::Display for Line {
     }
 }
 
+/// Whether a subject, as it is kept in the state, is something that happened rather than a part that failed.
+fn is_event(subject: &str) -> bool {
+    let events = [Subject::DroppedPoints, Subject::SpoolLimit].map(|event| event.to_string());
+    events.iter().any(|event| event == subject) || subject.starts_with(&Subject::Batch(String::new()).to_string())
+}
+
 /// Returns the lines to print about a run's problems, and the current failures, given those of the last run.
 ///
 /// A failure is printed when it begins, again as `repeat` says, and when it ends.
@@ -170,6 +176,8 @@ pub fn notify(
         let subject = subject.to_string();
         let known = before.get(&subject);
         let mut state = known.cloned().unwrap_or(Failing { since: now, said: i64::MIN, words: String::new() });
+        // The clock of the run that saw it first was ahead.
+        state.since = state.since.min(now);
         state.words.clone_from(message);
         let is_due = match repeat {
             Repeat::Always => true,
@@ -185,8 +193,13 @@ pub fn notify(
         failing.insert(subject, state);
     }
     for (subject, state) in before.iter().filter(|(subject, _)| !failing.contains_key(*subject)) {
-        let text = format!("works again after {}", ago(now - state.since));
-        lines.push(Line { subject: subject.clone(), text });
+        // What happened once cannot work again.
+        if is_event(subject) {
+            continue;
+        }
+        let lasted = now - state.since;
+        let after = if lasted > 0 { format!(" after {}", ago(lasted)) } else { String::new() };
+        lines.push(Line { subject: subject.clone(), text: format!("works again{after}") });
     }
     (lines, failing)
 }
@@ -247,7 +260,12 @@ mod tests {
         assert_eq!(run(&dead, 132), ["schedd a: no answer"]);
         assert_eq!(run(&dead, 5), ["schedd a: no answer"], "the clock was set back");
         assert!(run(&dead, 6).is_empty());
+        assert!(run(&dead, 1440).len() == 1);
+        assert_eq!(run(&both, 2000).len(), 2);
+        assert_eq!(run(&dead, 7), ["schedd a: no answer, for 2 min", "carbon: works again"], "a run was a day ahead");
+        assert_eq!(run(&[], 8), ["schedd a: works again after 3 min"]);
     }
+
     #[test]
     fn many_failures_of_one_kind_are_one_line_and_keep_their_subjects() {
         let problem = |at: usize, why: &str| Problem::of_source(format!("schedd ce{at}"), why);

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use anyhow::{Context, Result};
 
 use crate::model::collected::STEP;
-use crate::model::{COVERAGE, Catalog, FieldInfo, Measurement, Number, Point, SCOPE_COVERAGE, Tier, Value, Window};
-use crate::text::quote;
+use crate::model::{COVERAGE, Catalog, FieldInfo, Measurement, Number, Point, SCOPE_COVERAGE, Tier, Value, Window, utc};
+use crate::text::{count, quote};
 
 /// The newest value of one field of a series.
 #[derive(Clone, Debug)]
@@ -21,6 +21,34 @@ pub struct Latest {
     pub value: Value,
     /// The interval between two values of the series, in seconds: the configured one of its writer, if known.
     pub every: i64,
+}
+
+/// The newest values of a store, as of a time.
+#[derive(Clone, Debug, Default)]
+pub struct Newest {
+    /// The newest value of each number.
+    pub values: Vec<Latest>,
+    /// The numbers that have a later value too.
+    pub ahead: Ahead,
+}
+
+/// Numbers that a clock has written which is ahead of the reader's own.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Ahead {
+    /// How many.
+    pub numbers: usize,
+    /// The latest time among them, in unix seconds.
+    pub until: i64,
+}
+
+impl Ahead {
+    /// Returns the notice for people; `None` if there is no such number.
+    pub fn notice(&self) -> Option<String> {
+        let numbers = count(self.numbers, "number");
+        let verb = if self.numbers == 1 { "is" } else { "are" };
+        (self.numbers > 0)
+            .then(|| format!("{numbers} {verb} from the future, until {}: whose clock is wrong?", utc(self.until)))
+    }
 }
 
 /// The configured intervals of the series' writers, from their coverage.
@@ -114,11 +142,12 @@ pub trait Read: Send + Sync {
     /// Returns a number that changes whenever the data do; a cached answer is valid until then.
     fn version(&self) -> u64;
 
-    /// Returns the newest value of each field of each series of `measurements`, as of `now` in unix seconds.
+    /// Returns the newest value of each field of each series of `measurements`, as of `now` in unix seconds: a value of
+    /// a clock that is ahead hides no other.
     ///
     /// # Errors
     /// Fails if the store does not answer, or its answer cannot be parsed.
-    fn latest(&self, measurements: &[&'static Measurement], now: i64) -> Result<Vec<Latest>>;
+    fn latest(&self, measurements: &[&'static Measurement], now: i64) -> Result<Newest>;
 
     /// Returns values from `from` to before `to` (unix seconds), at least `points` per series if there are that many.
     /// The series are in the order of `wanted`; a series without values is empty.

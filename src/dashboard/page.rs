@@ -266,7 +266,9 @@ fn history_address(route: &str, options: &Options, more: &[(&str, &str)]) -> Str
 pub fn tables(view: &View) -> String {
     let View { page, summary, backend, options, now, .. } = *view;
     let problem = summary.problem.as_deref();
-    html::tables(&html::View { page, sections: &summary.sections, problem, backend, options, now })
+    let notice = summary.ahead.notice();
+    let (sections, notice) = (&summary.sections, notice.as_deref());
+    html::tables(&html::View { page, sections, problem, notice, backend, options, now })
 }
 
 #[cfg(test)]

@@ -212,7 +212,8 @@ async fn summary(app: &Arc<Dashboard>, names: &Names, headers: &HeaderMap) -> Re
     let (now, page) = ((app.now)(), &state.page);
     let key = format!("summary {} {:?} {}", page.name, summary.read_at, now.div_euclid(MAX_AGE));
     let rendered = app.rendered(key, || {
-        let json = PageJson { now, problem: summary.problem.as_deref(), page, sections: &summary.sections };
+        let (problem, notice) = (summary.problem.as_deref(), summary.ahead.notice());
+        let json = PageJson { now, problem, notice: notice.as_deref(), page, sections: &summary.sections };
         ("application/json", serde_json::to_string(&json).unwrap_or_default())
     });
     Ok(rendered.response(headers))

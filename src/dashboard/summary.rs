@@ -8,6 +8,7 @@ use anyhow::anyhow;
 use tokio::sync::Mutex;
 
 use super::Dashboard;
+use crate::query::Ahead;
 use crate::view::page::Page;
 use crate::view::table::{Section, sections};
 
@@ -24,6 +25,8 @@ pub struct Summary {
     pub sections: Vec<Section>,
     /// Why the last read failed; the sections are those of the last read that succeeded.
     pub problem: Option<String>,
+    /// The numbers from the future.
+    pub ahead: Ahead,
     version: u64,
     /// When they were read; `None` before the first read.
     pub(super) read_at: Option<Instant>,
@@ -70,16 +73,17 @@ impl Dashboard {
             // The version is read before the data, so that a change during the read is read again.
             let version = this.backend.version();
             let latest = this.backend.latest(&page.measurements(), (this.now)());
-            (version, latest.map(|latest| sections(&page, latest)))
+            (version, latest.map(|newest| (sections(&page, newest.values), newest.ahead)))
         });
         self.counts.store_questions.fetch_add(1, Ordering::Relaxed);
         let (version, sections) = answer.await.unwrap_or_else(|error| (0, Err(anyhow!("{error}"))));
         let read_at = Some(Instant::now());
         let summary = Arc::new(match sections {
-            Ok(sections) => Summary { sections, problem: None, version, read_at },
+            Ok((sections, ahead)) => Summary { sections, problem: None, ahead, version, read_at },
             Err(error) => {
                 self.counts.store_failures.fetch_add(1, Ordering::Relaxed);
-                Summary { sections: last.sections.clone(), problem: Some(format!("{error:#}")), version, read_at }
+                let (sections, ahead) = (last.sections.clone(), last.ahead);
+                Summary { sections, problem: Some(format!("{error:#}")), ahead, version, read_at }
             }
         });
         *state.summary.write().expect("nothing panics while it is held") = summary.clone();

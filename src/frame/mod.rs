@@ -1,6 +1,7 @@
 //! The frame of every program: flags, clock, lock, deadline, delivery, what is printed and when, exit code, report.
 
 pub mod args;
+pub mod clock;
 pub mod cron;
 mod dry_run;
 mod listing;

@@ -58,8 +58,10 @@ pub(super) fn publish(session: &mut Session, collected: Collected, until: Instan
         sinks: BTreeSet::new(),
     };
     let limits = session.setup.spool.clone();
+    let steady = session.steady_clock();
+    session.report.running = Some(steady.running);
     let delivery =
-        Delivery { spool: spool.as_ref().map_err(String::clone), config: &limits, now: session.now, progress: &|_| {} };
+        Delivery { spool: spool.as_ref().map_err(String::clone), config: &limits, running: steady.running, progress: &|_| {} };
     let Outcome { accounts, dropped, problems } =
         delivery.publish(Batch { header, points }, rejected, &sinks, until, || {
             if let Some(series) = series {
@@ -68,9 +70,9 @@ pub(super) fn publish(session: &mut Session, collected: Collected, until: Instan
         });
     session.problems.extend(problems);
     let has_all = |sink: &dyn Sink| accounts.get(sink.name()).is_some_and(|account| account.spooled == 0);
-    // By the wall clock: a run with `--now` must not delete points that the wall clock keeps.
+    // Not by the run's clock, which `--now` may set, nor by a wall clock that has just jumped.
     for sink in sinks.iter().filter(|sink| !session.is_replayed && has_all(sink.as_ref())) {
-        if let Err(error) = sink.prune(session.now, until) {
+        if let Err(error) = sink.prune(steady.time, until) {
             session.problems.push(Problem::new(Subject::Pruning(sink.name().into()), format!("{error:#}")));
         }
     }

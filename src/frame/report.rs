@@ -18,6 +18,8 @@ use crate::problem::Failing;
 pub struct Report {
     /// The run's clock, in unix seconds.
     pub time: i64,
+    /// For how long the machine had been running, in seconds; `None` in a report of an earlier version.
+    pub running: Option<i64>,
     /// Its duration, in seconds.
     pub duration_seconds: f64,
     /// Whether all sources answered and all points were delivered.

@@ -12,11 +12,12 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::args::{Common, Mode};
+use super::clock::SteadyClock;
 use super::listing::CheckLine;
 use super::report::Report;
 use super::state::{self, Lock, State};
 use crate::delivery::Account;
-use crate::model::{Catalog, Dropped, Measurement, SECOND};
+use crate::model::{Catalog, Dropped, Measurement, SECOND, is_ahead};
 use crate::problem::{Problem, Repeat, Subject, fold, notify};
 use crate::sinks::MakeSinks;
 use crate::spool;
@@ -144,8 +145,11 @@ impl Session {
             Some(state) => state.directory().to_path_buf(),
             None => state::directory(configured),
         };
-        // A run whose --now precedes the last report neither reads nor writes the state.
-        let state = state.filter(|state| common.now.is_none() || state.last().is_none_or(|last| last.time <= now));
+        // A run whose --now precedes the last report, or is still to come, neither reads nor writes the state.
+        let is_ahead = common.now.is_some_and(|now| is_ahead(now, Timestamp::now().as_second()));
+        let state = state.filter(|state| {
+            common.now.is_none() || !is_ahead && state.last().is_none_or(|last| last.time <= now)
+        });
         let mut session = Self {
             program,
             setup,
@@ -229,6 +233,16 @@ impl Session {
             self.problems
                 .push(Problem::new(Subject::Memory(what.into()), format!("{error:#}; the next run starts without it")));
         }
+    }
+
+    /// Returns the clock by which what is kept grows old, and keeps it for the next run.
+    pub(super) fn steady_clock(&mut self) -> SteadyClock {
+        let (clock, kept) = SteadyClock::advance(&self.directory, Timestamp::now().as_second());
+        if let Err(error) = kept {
+            let message = format!("{error:#}; what waits grows no older in this run");
+            self.problems.push(Problem::new(Subject::Memory("clock".into()), message));
+        }
+        clock
     }
 
     /// Adds a problem for the dropped points, by name.

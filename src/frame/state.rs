@@ -15,6 +15,7 @@ use super::report::{Report, read_reports};
 use crate::config::{Key, Kind, Section, Unset, Values};
 use crate::model::carbon_component;
 use crate::os::files::write;
+use crate::os::uptime::Uptime;
 use crate::text::ago;
 
 /// `[state]`.
@@ -133,7 +134,8 @@ impl State {
         let mut file = file.with_context(|| path.display().to_string())?;
         match file.try_lock() {
             Ok(()) => {
-                let holder = format!("{} {}\n", std::process::id(), unix_now());
+                let Uptime { boot, seconds } = Uptime::now();
+                let holder = format!("{} {seconds} {boot}\n", std::process::id());
                 // Only the messages of other runs use the note. If the disk is too full for it, this run's points must
                 // still reach the sinks.
                 let _ = file.set_len(0).and_then(|()| file.write_all(holder.as_bytes()));
@@ -141,10 +143,11 @@ impl State {
             }
             Err(TryLockError::Error(error)) => Err(error).with_context(|| path.display().to_string()),
             Err(TryLockError::WouldBlock) => {
+                // A holder of another machine, or of an earlier version, cannot be told from a healthy one.
                 let Some((pid, began)) = holder(&mut file) else { return Ok(None) };
-                if unix_now() - began <= deadline.as_secs() as i64 {
+                let Some(held) = Uptime::now().since(&began).filter(|held| *held > deadline.as_secs() as i64) else {
                     return Ok(None);
-                }
+                };
                 // The note of a killed run stays until the next holder has written its own.
                 std::thread::sleep(Duration::from_millis(100));
                 if holder(&mut file) != Some((pid, began)) {
@@ -153,7 +156,7 @@ impl State {
                 bail!(
                     "process {pid} has held {} for {}, longer than any run may take; nothing was collected; end it with: kill -9 {pid}",
                     path.display(),
-                    ago(unix_now() - began)
+                    ago(held)
                 )
             }
         }
@@ -171,16 +174,14 @@ impl Drop for Lock {
     }
 }
 
-fn holder(file: &mut File) -> Option<(u32, i64)> {
+/// Returns the process that holds the lock, and when it took it.
+fn holder(file: &mut File) -> Option<(u32, Uptime)> {
     let mut text = String::new();
     file.seek(SeekFrom::Start(0)).ok()?;
     file.take(100).read_to_string(&mut text).ok()?;
-    let (pid, began) = text.trim().split_once(' ')?;
-    Some((pid.parse().ok()?, began.parse().ok()?))
-}
-
-fn unix_now() -> i64 {
-    jiff::Timestamp::now().as_second()
+    let mut parts = text.split_whitespace();
+    let (pid, seconds) = (parts.next()?.parse().ok()?, parts.next()?.parse().ok()?);
+    Some((pid, Uptime { boot: parts.next()?.into(), seconds }))
 }
 
 /// Where all programs of a machine keep their state if they may write there.

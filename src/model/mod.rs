@@ -39,7 +39,7 @@ pub use self::name::{LONGEST_NAME, Name, carbon_component, safe_text};
 pub use self::order::sort_by_name;
 pub use self::point::{Dropped, Point, sort, validate};
 pub use self::tier::Tier;
-pub use self::time::{SECOND, parse_time, utc};
+pub use self::time::{AHEAD, SECOND, is_ahead, parse_time, utc};
 pub use self::value::Value;
 pub use self::window::Window;
 

@@ -8,6 +8,14 @@ use jiff::tz::TimeZone;
 /// Nanoseconds in a second; points have their time in nanoseconds.
 pub const SECOND: i64 = 1_000_000_000;
 
+/// How far another clock may be ahead of the reader's own before it counts as wrong, in seconds.
+pub const AHEAD: i64 = 120;
+
+/// Whether a time claims to be later than `now`, by a clock that is wrong; both in unix seconds.
+pub fn is_ahead(time: i64, now: i64) -> bool {
+    time.saturating_sub(now) > AHEAD
+}
+
 /// Formats a time to the minute: `2024-06-01 12:30 UTC`.
 pub fn utc(seconds: i64) -> String {
     Timestamp::from_second(seconds).unwrap_or_default().strftime("%Y-%m-%d %H:%M UTC").to_string()

@@ -161,7 +161,7 @@ pub fn run() -> ExitCode {
     };
     let now = arguments.now.unwrap_or_else(|| jiff::Timestamp::now().as_second());
     let done = match &arguments.command {
-        None => status(&arguments, &config, now),
+        None => status(&arguments, &config),
         Some(Command::Flush) => flush(&config),
         Some(Command::Show { batch }) => show(&config, batch.as_deref()),
         Some(Command::Discard(discard)) => discard.run(&config, now),
@@ -194,8 +194,8 @@ fn print_unknown(message: &str) -> ExitCode {
     ExitCode::from(Level::Unknown.code())
 }
 
-fn status(arguments: &Arguments, config: &Config, now: i64) -> Result<ExitCode> {
-    let status = Status::gather(look(config, now)?);
+fn status(arguments: &Arguments, config: &Config) -> Result<ExitCode> {
+    let status = Status::gather(look(config, arguments.now)?);
     if arguments.monitor.nagios {
         let (line, level) = status.nagios(&arguments.monitor.thresholds());
         print(&line);

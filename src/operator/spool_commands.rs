@@ -17,6 +17,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::status::StatusInput;
 use crate::delivery::{self, Delivery, Replay};
+use crate::frame::clock::SteadyClock;
 use crate::frame::report;
 use crate::frame::state::State;
 use crate::model::utc;
@@ -39,14 +40,17 @@ pub(super) fn print_line(text: &str) {
     print(&format!("{}\n", one_line(text)));
 }
 
-/// Reads all parts of the status; changes nothing.
+/// Reads all parts of the status, as of `now` in unix seconds or as of this moment; changes nothing.
 ///
 /// # Errors
 /// Fails if the state directory does not exist or cannot be read.
-pub fn look(config: &Config, now: i64) -> Result<StatusInput> {
+pub fn look(config: &Config, now: Option<i64>) -> Result<StatusInput> {
     let directory = state_directory(config)?;
+    let wall = jiff::Timestamp::now().as_second();
     let mut input = StatusInput {
-        now,
+        now: now.unwrap_or(wall),
+        // Ages from another clock are those of the slots.
+        running: now.is_none().then(|| SteadyClock::look(&directory, wall).running),
         directory: directory.display().to_string(),
         configured: setup::sinks(config, &directory).iter().map(|sink| sink.name().to_string()).collect(),
         histories: report::histories(&directory).map_err(|error| with_remedy(error, &directory))?,
@@ -198,7 +202,7 @@ fn drain(config: &Config, spool: &Spool<Directory>, sink: &dyn Sink) -> Result<b
             }
         }
     };
-    let delivery = Delivery { spool: Ok(spool), config: &config.spool, now: 0, progress: &progress };
+    let delivery = Delivery { spool: Ok(spool), config: &config.spool, running: 0, progress: &progress };
     // In effect no deadline: the operator can interrupt it, and nothing is lost.
     let until = Instant::now() + Duration::from_secs(30 * 86_400);
     let Replay { points, dropped, problems } = delivery.replay(sink, until, false);

@@ -8,7 +8,7 @@ use std::fmt::Write as _;
 use serde::Serialize;
 
 use crate::frame::report::{History, Report};
-use crate::model::utc;
+use crate::model::{is_ahead, utc};
 use crate::problem::{Failing, Subject};
 use crate::spool::{Backlog, Quarantined};
 use crate::text::{Table, ago, count, one_line, size};
@@ -18,6 +18,8 @@ use crate::text::{Table, ago, count, one_line, size};
 pub struct StatusInput {
     /// The clock, in unix seconds.
     pub now: i64,
+    /// For how long the machine has been running, in seconds; `None` if ages are counted from another clock.
+    pub running: Option<i64>,
     /// The directory.
     pub directory: String,
     /// The sinks that the config selects.
@@ -37,6 +39,8 @@ pub struct StatusInput {
 pub struct Status {
     /// The clock, in unix seconds.
     pub time: i64,
+    #[serde(skip)]
+    running: Option<i64>,
     /// The state directory.
     pub directory: String,
     /// Each sink that the config selects or a batch waits for, by name.
@@ -60,6 +64,8 @@ pub struct SinkStatus {
     /// Its backlog.
     #[serde(flatten)]
     pub backlog: Backlog,
+    /// For how long the oldest has been waiting, in seconds.
+    pub waiting_seconds: i64,
     /// The last run in which it acknowledged points, in unix seconds; `None` if it did so in no remembered run.
     pub last_acknowledged: Option<i64>,
     /// The last error of the sink or its replay; `None` if neither failed in a remembered run.
@@ -197,16 +203,18 @@ fn replay_to(sink: &str) -> String {
 impl Status {
     /// Builds the status from the reports and the spool.
     pub fn gather(input: StatusInput) -> Self {
-        let StatusInput { now, directory, configured, backlogs, histories, aside, mut problems } = input;
+        let StatusInput { now, running, directory, configured, backlogs, histories, aside, mut problems } = input;
         let names: BTreeSet<_> = configured.iter().chain(backlogs.keys()).cloned().collect();
         let sinks: BTreeMap<_, _> = names
             .into_iter()
             .map(|name| {
+                let backlog = backlogs.get(&name).copied().unwrap_or_default();
                 let sink = SinkStatus {
                     configured: configured.contains(&name),
-                    backlog: backlogs.get(&name).copied().unwrap_or_default(),
-                    last_acknowledged: last_acknowledged(&histories, &name),
-                    last_error: last_error(&histories, &name),
+                    waiting_seconds: waiting_seconds(&backlog, now, running),
+                    backlog,
+                    last_acknowledged: last_acknowledged(&histories, &name, now),
+                    last_error: last_error(&histories, &name, now),
                 };
                 (name, sink)
             })
@@ -233,15 +241,26 @@ impl Status {
             }
             programs.push(ProgramStatus { interval_seconds: interval(&reports), program, grid, runs: reports });
         }
-        Self { time: now, directory, sinks, programs, failing_parts, aside, problems }
+        Self { time: now, running, directory, sinks, programs, failing_parts, aside, problems }
     }
 
-    /// Returns the seconds since `time`; 0 if it is in the future because the clock was set back.
+    /// Returns the seconds since `time`; 0 if that is still to come.
     fn age(&self, time: i64) -> i64 {
         self.time.saturating_sub(time).max(0)
     }
 
+    /// Returns the seconds since a run. If its clock was ahead, by the time that the machine has been running since.
+    fn run_age(&self, run: &Report) -> i64 {
+        match self.running.zip(run.running).filter(|_| is_ahead(run.time, self.time)) {
+            Some((now, then)) => now.saturating_sub(then).max(0),
+            None => self.age(run.time),
+        }
+    }
+
     fn when(&self, time: i64) -> String {
+        if is_ahead(time, self.time) {
+            return format!("{}, {} in the future", utc(time), ago(time.saturating_sub(self.time)));
+        }
         format!("{}, {} ago", utc(time), ago(self.age(time)))
     }
 
@@ -276,13 +295,15 @@ impl Status {
         }
         let heads = ["sink", "<batches", "<points", "<size", "oldest", "last acknowledgement"];
         let mut table = Table::new(&heads);
-        for (name, SinkStatus { backlog, last_acknowledged, last_error, configured }) in &self.sinks {
+        for (name, SinkStatus { backlog, waiting_seconds, last_acknowledged, last_error, configured }) in &self.sinks {
             table.row(&[
                 name.clone(),
                 backlog.batches.to_string(),
                 backlog.points.to_string(),
                 size(backlog.bytes),
-                backlog.oldest.map_or("nothing waits".into(), |oldest| self.when(oldest)),
+                backlog.oldest.map_or("nothing waits".into(), |oldest| {
+                    format!("{}, waits for {}", utc(oldest), ago(*waiting_seconds))
+                }),
                 last_acknowledged.map_or("in no run remembered".into(), |time| self.when(time)),
             ]);
             if let Some(LastError { time, since, words }) = last_error {
@@ -341,10 +362,13 @@ impl Status {
                 ]);
             }
             let limits = program.expected_interval();
-            if let Some(last) = program.runs.last().filter(|last| limits.level(self.age(last.time)) != Level::Ok) {
+            if let Some(last) = program.runs.last().filter(|last| is_ahead(last.time, self.time)) {
+                table.note(format!("the last run was {} ago, by a clock that was ahead", ago(self.run_age(last))));
+            }
+            if let Some(last) = program.runs.last().filter(|last| limits.level(self.run_age(last)) != Level::Ok) {
                 table.note(format!(
                     "no run for {}, and it ran every {}; does cron start it? When it is not to run here any more: rm {}/{}.{}.*",
-                    ago(self.age(last.time)),
+                    ago(self.run_age(last)),
                     ago(program.interval_seconds.unwrap_or_default()),
                     self.directory,
                     program.program,
@@ -379,8 +403,8 @@ impl Status {
             }
         };
         for (name, sink) in &self.sinks {
-            let Backlog { batches, points, oldest, .. } = sink.backlog;
-            let age = oldest.map_or(0, |oldest| self.age(oldest));
+            let Backlog { batches, points, .. } = sink.backlog;
+            let age = sink.waiting_seconds;
             let waiting = count(batches, "batch");
             find(thresholds.age.level(age), format!("{name}: {waiting} waiting, the oldest for {}", ago(age)));
             find(thresholds.points.level(points as i64), format!("{name}: {} waiting", count(points, "point")));
@@ -390,11 +414,15 @@ impl Status {
         }
         for program in &self.programs {
             let Some(last) = program.runs.last() else { continue };
-            let age = self.age(last.time);
+            let age = self.run_age(last);
             let limits = thresholds.run_age.get(&program.program).or_else(|| thresholds.run_age.get(""));
             let limits = limits.copied().unwrap_or_else(|| program.expected_interval());
             let ProgramStatus { program, grid, .. } = program;
             find(limits.level(age), format!("{program} {grid}: no run for {}", ago(age)));
+            if is_ahead(last.time, self.time) {
+                let ahead = ago(last.time - self.time);
+                find(Level::Warning, format!("{program} {grid}: the clock of the last run was {ahead} ahead, or this one is behind"));
+            }
             for (what, Failing { since, words, .. }) in &last.failing {
                 let lasts = self.age(*since);
                 find(thresholds.failing.level(lasts), format!("{program} {grid}: {what}, for {}: {words}", ago(lasts)));
@@ -430,7 +458,7 @@ impl Status {
         });
         let programs = self.programs.iter().filter_map(|program| {
             let last = program.runs.last()?;
-            Some(format!("{} {} ran {} ago", program.program, program.grid, ago(self.age(last.time))))
+            Some(format!("{} {} ran {} ago", program.program, program.grid, ago(self.run_age(last))))
         });
         sinks.chain(programs).collect()
     }
@@ -465,17 +493,31 @@ fn interval(runs: &[Report]) -> Option<i64> {
     (times.len() >= 3).then(|| times[times.len() / 2])
 }
 
-fn last_acknowledged(histories: &[History], sink: &str) -> Option<i64> {
-    let acknowledged =
-        |run: &&Report| run.sinks.get(sink).is_some_and(|account| account.delivered > 0 || account.replayed > 0);
-    histories.iter().filter_map(|history| history.reports.iter().filter(acknowledged).map(|run| run.time).max()).max()
+/// Returns for how long the oldest batch has been waiting, in seconds: by the time that the machine has been running
+/// since it was published, or by its slot if an earlier version published it.
+fn waiting_seconds(backlog: &Backlog, now: i64, running: Option<i64>) -> i64 {
+    let since_published = running.zip(backlog.published).map(|(now, then)| now - then).filter(|waited| *waited >= 0);
+    let by_slot = || backlog.oldest.map_or(0, |oldest| now.saturating_sub(oldest).max(0));
+    since_published.unwrap_or_else(by_slot)
 }
 
-fn last_error(histories: &[History], sink: &str) -> Option<LastError> {
+/// Returns what sorts times of a clock that was ahead before all others.
+fn believed(time: i64, now: i64) -> (bool, i64) {
+    (!is_ahead(time, now), time)
+}
+
+fn last_acknowledged(histories: &[History], sink: &str, now: i64) -> Option<i64> {
+    let acknowledged =
+        |run: &&Report| run.sinks.get(sink).is_some_and(|account| account.delivered > 0 || account.replayed > 0);
+    let times = histories.iter().flat_map(|history| history.reports.iter().filter(acknowledged).map(|run| run.time));
+    times.max_by_key(|time| believed(*time, now))
+}
+
+fn last_error(histories: &[History], sink: &str, now: i64) -> Option<LastError> {
     let replay = replay_to(sink);
     let runs = histories.iter().flat_map(|history| &history.reports);
     runs.filter_map(|run| run.failing.get(sink).or_else(|| run.failing.get(&replay)).map(|failing| (run.time, failing)))
-        .max_by_key(|(time, _)| *time)
+        .max_by_key(|(time, _)| believed(*time, now))
         .map(|(time, Failing { since, words, .. })| LastError { time, since: *since, words: words.clone() })
 }
 
@@ -530,11 +572,12 @@ mod tests {
         };
         StatusInput {
             now: NOW,
+            running: None,
             directory: "/var/lib/gridmon".into(),
             configured: ["carbon".into()].into(),
             backlogs: [
-                ("carbon".into(), Backlog { batches: 2, points: 212, bytes: 16_400, oldest: Some(NOW - 120) }),
-                ("influxdb".into(), Backlog { batches: 1, points: 9, bytes: 812, oldest: Some(NOW - 90_000) }),
+                ("carbon".into(), Backlog { batches: 2, points: 212, bytes: 16_400, oldest: Some(NOW - 120), published: None }),
+                ("influxdb".into(), Backlog { batches: 1, points: 9, bytes: 812, oldest: Some(NOW - 90_000), published: None }),
             ]
             .into(),
             histories: vec![
@@ -648,7 +691,7 @@ mod tests {
             (7261, Level::Warning),
             (18_060, Level::Warning),
             (18_061, Level::Critical),
-            (-500, Level::Ok),
+            (-100, Level::Ok),
         ] {
             let status = at(last + age);
             assert_eq!(status.nagios(&defaults()).1, expected, "{age}");
@@ -657,6 +700,27 @@ mod tests {
         assert_eq!(interval(&[1, 2, 3].map(|time| run(time, 0, 0, &[]))), None, "too few to know");
         let by_hand = [0, 60, 61, 62, 120, 180, 240, 300, 300, 10_000].map(|time| run(time, 0, 0, &[]));
         assert_eq!(interval(&by_hand), Some(60));
+    }
+
+    #[test]
+    fn a_run_from_the_future_is_no_good_news_for_ever() {
+        let mut input = input();
+        input.histories.truncate(1);
+        input.backlogs.clear();
+        input.running = Some(50_000);
+        let runs = &mut input.histories[0].reports;
+        runs.iter_mut().for_each(|run| run.failing.clear());
+        let ahead = Report { time: NOW + 86_400, running: Some(50_000 - 600), ..runs[3].clone() };
+        runs.push(ahead);
+        let status = Status::gather(input);
+        let (line, level) = status.nagios(&defaults());
+        assert_eq!(level, Level::Critical, "{line}");
+        assert!(line.contains("no run for 10 min"), "{line}");
+        assert!(line.contains("the clock of the last run was 24 h 0 min ahead, or this one is behind"), "{line}");
+        let text = status.text(5);
+        assert!(text.contains("2024-06-02 12:34 UTC, 24 h 0 min in the future"), "{text}");
+        assert!(text.contains("the last run was 10 min ago, by a clock that was ahead"), "{text}");
+        assert_eq!(status.sinks["carbon"].last_acknowledged, Some(NOW - 180), "{text}");
     }
 
     #[test]

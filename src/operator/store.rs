@@ -77,14 +77,16 @@ pub fn grid(config: &Config, now: i64, name: Option<&str>, all: bool) -> Result<
     let (path, store) = open(config)?;
     let tags: Vec<_> = name.iter().map(|name| ("grid", *name)).collect();
     let page = &crate::monitors::grid::page::GRIDS;
-    let grids = sections(page, store.newest(&page.measurements(), &tags)?);
+    let newest = store.newest(&page.measurements(), &tags, now)?;
+    let grids = sections(page, newest.values);
     ensure!(
         !grids.is_empty(),
         "{} has no grid{}; run collect-grid, or see what there is with gridmon-status store export",
         path.display(),
         name.map(|name| format!(" called {name:?}")).unwrap_or_default()
     );
-    let texts: Vec<_> = grids.iter().map(|grid| text::section(page, grid, now, all)).collect();
+    let mut texts: Vec<_> = grids.iter().map(|grid| text::section(page, grid, now, all)).collect();
+    texts.extend(newest.ahead.notice().map(|notice| format!("{notice}\n")));
     Ok(print(&texts.join("\n\n")))
 }
 

@@ -11,6 +11,7 @@ use serde::Serialize;
 
 use super::batch::MAX_BODY;
 use super::{BAD, BATCH, Entry, WHY};
+use crate::os::uptime::Uptime;
 
 /// The file operations of a spool. A trait, so that tests can simulate a crash between any two of them.
 pub trait Disk: Sync {
@@ -20,9 +21,10 @@ pub trait Disk: Sync {
     fn create(&self, name: &str, bytes: &[u8]) -> io::Result<Self::Claim>;
     /// Takes a shared claim on a file. Returns `None` if its creator still holds the exclusive claim.
     fn claim(&self, name: &str) -> io::Result<Option<Self::Claim>>;
-    /// Takes an exclusive lock and resets its age. Returns `None` if another process holds it. Released on drop or
-    /// process exit.
+    /// Takes an exclusive lock. Returns `None` if another process holds it. Released on drop or process exit.
     fn lock(&self, name: &str) -> io::Result<Option<Self::Claim>>;
+    /// Returns for how long a lock has been held; `None` if its holder cannot be asked.
+    fn held_for(&self, name: &str) -> Option<Duration>;
     /// Renames a file.
     fn rename(&self, from: &str, to: &str) -> io::Result<()>;
     /// Syncs the directory, so that earlier creations, renames and removals survive a crash.
@@ -145,16 +147,24 @@ impl Disk for Directory {
 
     fn lock(&self, name: &str) -> io::Result<Option<File>> {
         let path = self.path.join(name);
-        let file = OpenOptions::new().write(true).create(true).truncate(false).mode(0o640).open(path)?;
+        let mut file = OpenOptions::new().write(true).create(true).truncate(false).mode(0o640).open(path)?;
         match file.try_lock() {
             Ok(()) => {
-                // The age of the file tells for how long the lock has been held.
-                let _ = file.set_modified(SystemTime::now());
+                // Only a message of other programs uses the note; on a full disk the lock alone must do.
+                let Uptime { boot, seconds } = Uptime::now();
+                let _ = file.set_len(0).and_then(|()| write!(file, "{seconds} {boot}\n"));
                 Ok(Some(file))
             }
             Err(TryLockError::WouldBlock) => Ok(None),
             Err(TryLockError::Error(error)) => Err(error),
         }
+    }
+
+    fn held_for(&self, name: &str) -> Option<Duration> {
+        let note = self.read(name).ok().and_then(|note| String::from_utf8(note).ok())?;
+        let (seconds, boot) = note.trim().split_once(' ')?;
+        let began = Uptime { boot: boot.into(), seconds: seconds.parse().ok()? };
+        Uptime::now().since(&began).map(|held| Duration::from_secs(held.unsigned_abs()))
     }
 
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {

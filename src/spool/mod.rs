@@ -14,8 +14,8 @@
 //! that neither opens a file:
 //!
 //! ```text
-//! 001717245000-105-8123-carbon+influxdb-collect-grid.heprc-4242-1.batch      time, points, bytes, sinks, who
-//! 001717245000-105-8123-carbon+influxdb-collect-grid.heprc-4242-1.ack.carbon carbon has it
+//! 001717245000-105-8123-carbon+influxdb-collect-grid.heprc-4242-1r600.batch      time, points, bytes, sinks, who, when
+//! 001717245000-105-8123-carbon+influxdb-collect-grid.heprc-4242-1r600.ack.carbon carbon has it
 //! ```
 //!
 //! ARCHITECTURE.md lists every state and step, and the effect of a kill between two of them.
@@ -112,8 +112,13 @@ pub struct Entry {
     pub bytes: u64,
     /// The sinks that must acknowledge it.
     pub sinks: BTreeSet<String>,
+    /// For how long the machine had been running when it was published, in seconds; `None` if an earlier version named
+    /// it.
+    pub published: Option<i64>,
 }
 
+/// What stands before [`Entry::published`] in a name. No hexadecimal digit.
+const PUBLISHED: char = 'r';
 const BATCH: &str = ".batch";
 const NEW: &str = ".new";
 const ACK: &str = ".ack.";
@@ -121,18 +126,18 @@ const FAILED: &str = ".failed.";
 const WHY: &str = ".why";
 
 impl Entry {
-    fn new(header: &Header, points: usize, bytes: u64) -> Self {
+    fn new(header: &Header, points: usize, bytes: u64, running: i64) -> Self {
         static COUNT: AtomicU64 = AtomicU64::new(0);
         // Process ID and counter distinguish the runs of one slot; the clock does so if a reboot repeats process IDs.
         let clock = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-        let unique =
-            format!("{}-{:x}{:x}", std::process::id(), clock.as_micros(), COUNT.fetch_add(1, Ordering::Relaxed));
+        let count = COUNT.fetch_add(1, Ordering::Relaxed);
+        let unique = format!("{}-{:x}{count:x}{PUBLISHED}{running}", std::process::id(), clock.as_micros());
         let sinks = header.sinks.iter().map(String::as_str).collect::<Vec<_>>().join("+");
         let mut origin = carbon_component(&format!("{}:{}", header.program, header.grid)).into_owned();
         origin.truncate(80);
         let time = header.time.clamp(0, 999_999_999_999);
         let name = format!("{time:012}-{points}-{bytes}-{sinks}-{origin}-{unique}{BATCH}");
-        Self { name, time, points, bytes, sinks: header.sinks.clone() }
+        Self { name, time, points, bytes, sinks: header.sinks.clone(), published: Some(running) }
     }
 
     /// Parses a file's name. Returns `None` if it is not the name of a batch.
@@ -142,8 +147,9 @@ impl Entry {
         let points = parts.next()?.parse().ok()?;
         let bytes = parts.next()?.parse().ok()?;
         let sinks = parts.next()?.split('+').filter(|sink| !sink.is_empty()).map(String::from).collect();
-        parts.next()?;
-        Some(Self { name: name.into(), time, points, bytes, sinks })
+        let unique = parts.next()?.rsplit_once('-').map(|(_, unique)| unique);
+        let published = unique.and_then(|unique| unique.split_once(PUBLISHED)?.1.parse().ok());
+        Some(Self { name: name.into(), time, points, bytes, sinks, published })
     }
 
     fn stem(&self) -> &str {
@@ -181,6 +187,9 @@ pub struct Backlog {
     pub bytes: u64,
     /// The time slot of the oldest, in unix seconds; `None` if nothing waits.
     pub oldest: Option<i64>,
+    /// The least [`Entry::published`] of them.
+    #[serde(skip)]
+    pub published: Option<i64>,
 }
 
 impl Backlog {
@@ -188,12 +197,17 @@ impl Backlog {
         self.batches += 1;
         self.points += entry.points;
         self.bytes += entry.bytes;
-        self.oldest = Some(self.oldest.map_or(entry.time, |oldest| oldest.min(entry.time)));
+        let least = |least: Option<i64>, other: Option<i64>| least.into_iter().chain(other).min();
+        self.oldest = least(self.oldest, Some(entry.time));
+        self.published = least(self.published, entry.published);
     }
 }
 
 /// The folder below the spool for files that cannot be sent.
 pub const BAD: &str = "bad";
+
+/// How many batches are held in memory at once: it must not grow with the backlog.
+const CHUNK: usize = 1000;
 
 /// Minimum age of an unpublished file to be swept. No run lives that long.
 const SWEPT_AFTER: Duration = Duration::from_secs(2 * 3600);
@@ -211,13 +225,14 @@ impl<D: Disk> Spool<D> {
     }
 
     /// Publishes a batch: writes a temporary file, syncs it, renames it and syncs the directory. Afterwards only the
-    /// acknowledgement of every sink, a limit or an operator removes it.
+    /// acknowledgement of every sink, a limit or an operator removes it. `running` is for how long the machine has been
+    /// running, in seconds, for [`Spool::limit`].
     ///
     /// # Errors
     /// Fails if any step fails. The batch is then not published, or may not survive a crash.
-    pub fn publish(&self, batch: &Batch) -> Result<Published<D::Claim>> {
+    pub fn publish(&self, batch: &Batch, running: i64) -> Result<Published<D::Claim>> {
         let bytes = batch.encode()?;
-        let entry = Entry::new(&batch.header, batch.points.len(), bytes.len() as u64);
+        let entry = Entry::new(&batch.header, batch.points.len(), bytes.len() as u64, running);
         let temporary = format!("{}{NEW}", entry.stem());
         let claim = self.disk.create(&temporary, &bytes).and_then(|claim| {
             self.disk.rename(&temporary, &entry.name)?;
@@ -323,11 +338,11 @@ impl<D: Disk> Spool<D> {
     pub fn lock(&self, sink: &str) -> Result<Option<D::Claim>> {
         let name = format!("{LOCK}{sink}");
         let lock = self.disk.lock(&name).context("spool")?;
-        let age = self.disk.age(&name).unwrap_or_default();
+        let held = if lock.is_none() { self.disk.held_for(&name).unwrap_or_default() } else { Duration::ZERO };
         ensure!(
-            lock.is_some() || age < SWEPT_AFTER,
+            held < SWEPT_AFTER,
             "spool: a program has held {name} for {}, longer than any run may take, and nothing that waits is sent; find it with: fuser spool/{name}",
-            crate::text::ago(age.as_secs() as i64)
+            crate::text::ago(held.as_secs() as i64)
         );
         Ok(lock)
     }
@@ -464,7 +479,9 @@ impl<D: Disk> Spool<D> {
                         leftovers.push(name.to_string());
                     }
                 } else if name.ends_with(NEW) {
-                    if self.disk.age(name).is_ok_and(|age| age > SWEPT_AFTER) {
+                    // By a wrong clock a file of this moment is old; its maker still holds it.
+                    let is_left = || self.disk.claim(name).is_ok_and(|claim| claim.is_some());
+                    if self.disk.age(name).is_ok_and(|age| age > SWEPT_AFTER) && is_left() {
                         leftovers.push(name.to_string());
                     }
                 } else if let Some(entry) = Entry::parse(name) {
@@ -488,43 +505,68 @@ impl<D: Disk> Spool<D> {
         Ok(foreign)
     }
 
-    /// Drops the oldest batches until none is too old and `bytes` more fit. `now` is the run's clock in unix seconds.
-    /// Returns the number, points and size of the dropped batches.
+    /// Drops the batches that are too old, then the oldest ones until `bytes` more fit. Returns the number, points and
+    /// size of the dropped batches.
+    ///
+    /// Neither a run's clock nor the wall clock makes a batch old. Its age is the time since it was published during
+    /// which the machine was `running`, in seconds; and by its file and the wall clock it must be as old.
     ///
     /// # Errors
     /// Fails if the directory cannot be read.
-    pub fn limit(&self, config: &Config, now: i64, bytes: u64) -> Result<Backlog> {
+    pub fn limit(&self, config: &Config, running: i64, bytes: u64) -> Result<Backlog> {
         let mut dropped = Backlog::default();
-        let mut total = bytes;
-        self.entries(|entry| total += entry.bytes)?;
-        let too_old = now - (config.max_age_days * 86_400) as i64;
         loop {
-            // In chunks, since memory must not grow with the backlog.
-            let mut oldest = BTreeSet::new();
-            self.entries(|entry| {
-                oldest.insert(entry);
-                if oldest.len() > 1000 {
-                    oldest.pop_last();
-                }
-            })?;
-            let doomed: Vec<_> = oldest
-                .into_iter()
-                .take_while(|entry| {
-                    let goes = entry.time < too_old || total > config.max_bytes;
-                    if goes {
-                        total -= entry.bytes.min(total);
-                    }
-                    goes
-                })
-                .collect();
-            for entry in &doomed {
-                self.forget(entry)?;
-                dropped.add(entry);
-            }
-            if doomed.len() < 1000 {
-                return Ok(dropped);
+            let old = self.first(|entry| self.is_too_old(entry, config, running))?;
+            self.drop_all(&old, &mut dropped)?;
+            if old.len() < CHUNK {
+                break;
             }
         }
+        let mut total = bytes;
+        self.entries(|entry| total += entry.bytes)?;
+        while total > config.max_bytes {
+            let mut oldest = self.first(|_| true)?;
+            oldest.retain(|entry| {
+                let goes = total > config.max_bytes;
+                total -= if goes { entry.bytes.min(total) } else { 0 };
+                goes
+            });
+            self.drop_all(&oldest, &mut dropped)?;
+            if oldest.len() < CHUNK {
+                break;
+            }
+        }
+        Ok(dropped)
+    }
+
+    fn is_too_old(&self, entry: &Entry, config: &Config, running: i64) -> bool {
+        let most = config.max_age_days * 86_400;
+        // What was published later than now was so by a clock whose file is gone.
+        let published = entry.published.filter(|published| *published <= running).unwrap_or_default();
+        (running - published).unsigned_abs() > most
+            && self.disk.age(&entry.name).is_ok_and(|age| age.as_secs() > most)
+    }
+
+    /// Returns the first batches in order of their time, up to a chunk, of those that `fits` takes.
+    fn first(&self, fits: impl Fn(&Entry) -> bool) -> Result<BTreeSet<Entry>> {
+        let mut first = BTreeSet::new();
+        self.entries(|entry| {
+            if fits(&entry) {
+                first.insert(entry);
+            }
+            if first.len() > CHUNK {
+                first.pop_last();
+            }
+        })?;
+        Ok(first)
+    }
+
+    fn drop_all(&self, entries: &BTreeSet<Entry>, dropped: &mut Backlog) -> Result<()> {
+        for entry in entries {
+            self.forget(entry)?;
+            dropped.add(entry);
+        }
+        Ok(())
     }
 
     /// Checks that the disk is not fuller than the config allows.

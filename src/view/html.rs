@@ -84,6 +84,8 @@ pub struct View<'a> {
     pub sections: &'a [Section],
     /// Why the last read failed; `None` if it succeeded.
     pub problem: Option<&'a str>,
+    /// What is strange about the numbers, in a sentence without its full stop.
+    pub notice: Option<&'a str>,
     /// The description of the store.
     pub backend: &'a str,
     /// The reader's choices.
@@ -119,6 +121,9 @@ pub fn tables(view: &View) -> String {
                 if view.page.every == 60 { "minute".into() } else { ago(view.page.every) }
             ),
         };
+    }
+    if let Some(notice) = view.notice {
+        let _ = writeln!(html, "<p class=\"banner\" role=\"status\" data-key=\"notice\">{}</p>", escaped(notice));
     }
     let sections: Vec<_> = view.sections.iter().map(|section| SectionView::new(view, section)).collect();
     if sections.len() > 1 || sections.iter().any(SectionView::is_hidden) {

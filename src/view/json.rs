@@ -14,6 +14,8 @@ pub struct PageJson<'a> {
     pub now: i64,
     /// Why the last read failed; `None` if it succeeded.
     pub problem: Option<&'a str>,
+    /// What is strange about the numbers; left out if nothing is.
+    pub notice: Option<&'a str>,
     /// The page; its name is the key of the sections.
     pub page: &'a Page,
     /// The sections.
@@ -185,6 +187,9 @@ impl Serialize for PageJson<'_> {
         let mut map = to.serialize_map(None)?;
         map.serialize_entry("now", &self.now)?;
         map.serialize_entry("problem", &self.problem)?;
+        if let Some(notice) = self.notice {
+            map.serialize_entry("notice", notice)?;
+        }
         map.serialize_entry(&self.page.name, &sections.collect::<Vec<_>>())?;
         map.end()
     }

@@ -43,7 +43,7 @@ fn collect(sandbox: &Sandbox, time: i64) {
 /// The newest value of each number of a store, by path: what the page must show.
 fn stored(path: &Path) -> BTreeMap<String, Value> {
     let store = Store::open_to_read(path).unwrap().unwrap();
-    let newest = store.newest(&MEASUREMENTS, &[]).unwrap();
+    let newest = store.newest(&MEASUREMENTS, &[], i64::MAX).unwrap().values;
     let mut numbers = BTreeMap::new();
     for latest in newest {
         let measurement = gridmon::setup::CATALOG.measurement(latest.series.measurement()).unwrap();

@@ -98,7 +98,7 @@ impl Bench {
     }
 
     fn delivery<'a>(&'a self, minute: i64, config: &'a Config) -> Delivery<'a, Directory> {
-        Delivery { spool: Ok(&self.spool), config, now: minute * 60, progress: &|_| {} }
+        Delivery { spool: Ok(&self.spool), config, running: minute * 60, progress: &|_| {} }
     }
 
     fn run(&self, minute: i64, count: usize) -> Outcome {

@@ -139,7 +139,7 @@ fn schedule(seed: u64, figures: &mut Figures) {
             sinks: BTreeSet::new(),
         };
         let total = points.len();
-        let way = Delivery { spool: Ok(&spool), config: &CONFIG, now: time, progress: &|_| {} };
+        let way = Delivery { spool: Ok(&spool), config: &CONFIG, running: time, progress: &|_| {} };
         let batch = Batch { header, points };
         let delivery = way.publish(batch, vec![], &sinks, Instant::now() + Duration::from_secs(60), || {});
         for account in delivery.accounts.values() {
@@ -168,7 +168,7 @@ fn schedule(seed: u64, figures: &mut Figures) {
         database: String::new(),
         sinks: BTreeSet::new(),
     };
-    let way = Delivery { spool: Ok(&spool), config: &CONFIG, now: 0, progress: &|_| {} };
+    let way = Delivery { spool: Ok(&spool), config: &CONFIG, running: 0, progress: &|_| {} };
     let batch = Batch { header, points: vec![] };
     let delivery = way.publish(batch, vec![], &sinks, Instant::now() + Duration::from_secs(60), || {});
     assert_eq!(delivery.problems, [], "seed {seed}");

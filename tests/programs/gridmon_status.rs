@@ -95,7 +95,7 @@ fn publish_for_two(sandbox: &Sandbox, time: i64) -> String {
         database: String::new(),
         sinks,
     };
-    spool.publish(&Batch { header, points: vec![point] }).unwrap().entry.name
+    spool.publish(&Batch { header, points: vec![point] }, 0).unwrap().entry.name
 }
 
 #[test]
@@ -105,10 +105,10 @@ fn a_backlog_is_told_and_nothing_is_changed_by_looking() {
     let told = status(&sandbox, &[]);
     assert_eq!((told.code, told.stderr.as_str()), (Some(0), ""), "{told:?}");
     let carbon = told.lines_with("carbon  ")[0];
-    assert!(carbon.contains("2024-06-01 12:30 UTC, 3 min ago") && carbon.contains("in no run remembered"), "{told:?}");
+    assert!(carbon.contains("2024-06-01 12:30 UTC, waits for 3 min") && carbon.contains("in no run remembered"), "{told:?}");
     assert!(carbon.split_whitespace().nth(1) == Some("3"), "{carbon}");
     assert!(told.stdout.contains("last error 2024-06-01 12:32 UTC, 60 s ago, since 2024-06-01 12:30 UTC: 127.0.0.1:1"));
-    assert_eq!(told.lines_with("12:30 UTC, 3 min ago").len(), 2, "the sink and its first run: {told:?}");
+    assert_eq!(told.lines_with("12:30 UTC, waits for 3 min").len(), 2, "the sink and its first run: {told:?}");
     assert!(told.stdout.contains("no source is dark"));
 
     let one_run = status(&sandbox, &["--runs", "1"]);

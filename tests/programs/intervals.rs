@@ -107,7 +107,7 @@ fn writers_of_ten_seconds_five_minutes_and_a_day_stand_side_by_side() {
 
     let reader = EmbeddedReader::new(folder.join("gridmon.db"));
     let now = NOW + 15;
-    let latest = reader.latest(&MEASUREMENTS, now).unwrap();
+    let latest = reader.latest(&MEASUREMENTS, now).unwrap().values;
     let every: Vec<_> = latest.iter().map(|one| (one.series.tag("host").unwrap().to_string(), one.every)).collect();
     assert_eq!(every, [("a".into(), 10), ("b".into(), 300), ("c".into(), 86_400)]);
 

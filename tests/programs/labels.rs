@@ -125,7 +125,7 @@ fn a_state_that_changes_sends_the_value_and_no_zero_and_stays_one_series() {
     let store = Store::open_to_read(&path).unwrap().unwrap();
     let series = store.find(&Selector::measurement("queues")).unwrap();
     assert_eq!(series.iter().map(|one| one.key.as_str()).collect::<Vec<_>>(), ["queues,queue=long"]);
-    let latest = EmbeddedReader::new(path).latest(&MEASUREMENTS, NOW).unwrap();
+    let latest = EmbeddedReader::new(path).latest(&MEASUREMENTS, NOW).unwrap().values;
     assert_eq!((latest.len(), latest[0].value.as_f64(), latest[0].series.tag("state")), (1, 0.0, Some("online")));
     fs::remove_dir_all(&folder).unwrap();
 }

@@ -4,6 +4,7 @@
 
 #[cfg(feature = "dashboard")]
 mod cloud_monitor;
+mod clocks;
 mod collect_grid;
 #[cfg(feature = "demo")]
 mod demo;

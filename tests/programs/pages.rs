@@ -15,7 +15,7 @@ use gridmon::dashboard::config::Source as From;
 use gridmon::dashboard::{Config, Dashboard, serve};
 use gridmon::model::{Declaration, Field, FieldInfo, Fold, Measurement, Point, SECOND, Tag};
 use gridmon::monitors::grid::page::GRIDS;
-use gridmon::query::{self, Latest, Values, Wanted};
+use gridmon::query::{self, Ahead, Latest, Newest, Values, Wanted};
 use gridmon::view::page::{self, Page, Table};
 use gridmon::view::{table, text};
 
@@ -133,13 +133,13 @@ impl query::Read for Made {
         self.0.version.load(Ordering::Relaxed)
     }
 
-    fn latest(&self, measurements: &[&'static Measurement], _now: i64) -> Result<Vec<Latest>> {
+    fn latest(&self, measurements: &[&'static Measurement], _now: i64) -> Result<Newest> {
         if let Some(problem) = *self.0.problem.lock().unwrap() {
             bail!("{problem}");
         }
         let mut latest = latest(&self.0.lines.lock().unwrap());
         latest.retain(|one| measurements.iter().any(|measurement| measurement.name == one.series.measurement()));
-        Ok(latest)
+        Ok(Newest { values: latest, ahead: Ahead::default() })
     }
 
     fn range(&self, _: &[Wanted], _: i64, _: i64, _: usize) -> Result<Vec<Values>> {

@@ -219,7 +219,7 @@ fn troubled_state(sandbox: &Sandbox) {
                 database: String::new(),
                 sinks: ["carbon".into()].into(),
             };
-            spool.publish(&Batch { header, points: (0..106).map(count).collect() }).unwrap();
+            spool.publish(&Batch { header, points: (0..106).map(count).collect() }, 0).unwrap();
         }
         let backlog = Backlog::default();
         let report = Report {

@@ -1,7 +1,7 @@
 //! Reads the embedded store.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use anyhow::{Result, ensure};
 use rusqlite::types::ValueRef;
@@ -11,8 +11,8 @@ use super::Store;
 use super::errors::remedy;
 use super::schema::labels;
 use super::write::field_ids;
-use crate::model::{COVERAGE, Measurement, Point, SCOPE_COVERAGE, Tier, Value, Window};
-use crate::query::{Intervals, Latest, Selector};
+use crate::model::{AHEAD, COVERAGE, Measurement, Point, SCOPE_COVERAGE, SECOND, Tier, Value, Window};
+use crate::query::{Ahead, Intervals, Latest, Newest, Selector};
 use crate::text;
 
 /// A series of the store.
@@ -108,18 +108,20 @@ impl Store {
         self.read_with(|store| store.connection.query_row("SELECT count(*) FROM series", [], |row| row.get(0)))
     }
 
-    /// Returns the newest value of one field of each series, with its time in nanoseconds: the raw value, or a folded
-    /// one if no raw value is kept. An entry is `None` if the field has no value.
+    /// Returns the newest value up to `until`, in nanoseconds, of one field of each series, with its time in nanoseconds:
+    /// the raw value, or a folded one if no raw value is kept. An entry is `None` if the field has no value. Also returns
+    /// how many have a later value.
     ///
     /// # Errors
     /// Fails if the store cannot be read.
-    pub fn latest(&self, wanted: &[(&Series, &str)]) -> Result<Vec<Option<(i64, Value)>>> {
+    pub fn latest(&self, wanted: &[(&Series, &str)], until: i64) -> Result<(Vec<Option<(i64, Value)>>, Ahead)> {
         self.read_with(|store| {
             // One transaction, so that a concurrent write does not mix two states.
             let snapshot = store.connection.unchecked_transaction()?;
             let fields = field_ids(&snapshot)?;
+            let mut ahead = Ahead::default();
             let mut tiers =
-                Tier::ALL.iter().map(|tier| Newest::new(&snapshot, *tier)).collect::<rusqlite::Result<Vec<_>>>()?;
+                Tier::ALL.iter().map(|tier| Finder::new(&snapshot, *tier, until)).collect::<rusqlite::Result<Vec<_>>>()?;
             // In table order: neighbouring rows are read together.
             let mut order: Vec<_> = (0..wanted.len()).collect();
             order.sort_by_key(|at| wanted[*at].0.id);
@@ -127,39 +129,55 @@ impl Store {
             for at in order {
                 let (series, field) = wanted[at];
                 let Some((field, _)) = fields.iter().find(|(_, name)| name == field) else { continue };
+                let mut later = None;
                 for tier in &mut tiers {
-                    latest[at] = tier.of(series.id, *field)?;
+                    latest[at] = tier.of(series.id, *field, &mut later)?;
                     if latest[at].is_some() {
                         break;
                     }
                 }
+                if let Some(later) = later {
+                    ahead.numbers += 1;
+                    ahead.until = ahead.until.max(later / SECOND);
+                }
             }
-            Ok(latest)
+            Ok((latest, ahead))
         })
     }
 
-    /// Returns the newest value of every field of every series of `measurements` that has these `tags`.
+    /// Returns the newest value of every field of every series of `measurements` that has these `tags`, as of `now` in
+    /// unix seconds: a value of a clock that is ahead hides no other.
     ///
     /// # Errors
     /// Fails if the store cannot be read.
-    pub fn newest(&self, measurements: &[&'static Measurement], tags: &[(&str, &str)]) -> Result<Vec<Latest>> {
-        let intervals = self.intervals()?;
-        let mut latest = self.newest_values(measurements, tags)?;
-        for one in &mut latest {
+    pub fn newest(
+        &self,
+        measurements: &[&'static Measurement],
+        tags: &[(&str, &str)],
+        now: i64,
+    ) -> Result<Newest> {
+        let intervals = self.intervals(now)?;
+        let mut newest = self.newest_values(measurements, tags, now)?;
+        for one in &mut newest.values {
             one.every = intervals.of(&one.series, one.every);
         }
-        Ok(latest)
+        Ok(newest)
     }
 
-    /// Returns the configured intervals of the series' writers.
+    /// Returns the configured intervals of the series' writers, as of `now` in unix seconds.
     ///
     /// # Errors
     /// Fails if the store cannot be read.
-    pub fn intervals(&self) -> Result<Intervals> {
-        Ok(Intervals::new(&self.newest_values(&[&COVERAGE, &SCOPE_COVERAGE], &[])?))
+    pub fn intervals(&self, now: i64) -> Result<Intervals> {
+        Ok(Intervals::new(&self.newest_values(&[&COVERAGE, &SCOPE_COVERAGE], &[], now)?.values))
     }
 
-    fn newest_values(&self, measurements: &[&'static Measurement], tags: &[(&str, &str)]) -> Result<Vec<Latest>> {
+    fn newest_values(
+        &self,
+        measurements: &[&'static Measurement],
+        tags: &[(&str, &str)],
+        now: i64,
+    ) -> Result<Newest> {
         let mut found = Vec::new();
         for measurement in measurements {
             let filter = tags
@@ -170,7 +188,9 @@ impl Store {
         let wanted = found
             .iter()
             .flat_map(|(measurement, series)| measurement.fields.iter().map(move |field| (series, field.name)));
-        let mut values = self.latest(&wanted.collect::<Vec<_>>())?.into_iter();
+        let until = now.saturating_add(AHEAD).saturating_mul(SECOND);
+        let (values, ahead) = self.latest(&wanted.collect::<Vec<_>>(), until)?;
+        let mut values = values.into_iter();
         let mut latest = Vec::with_capacity(values.len());
         for (measurement, series) in &found {
             let found: Vec<_> =
@@ -184,7 +204,7 @@ impl Store {
             }
             latest.push(Latest { series: names, field: last_field, time: *last_time, value: *last_value, every });
         }
-        Ok(latest)
+        Ok(Newest { values: latest, ahead })
     }
 
     /// Returns the values of one field of each series from `from` to before `to`, in nanoseconds.
@@ -417,6 +437,13 @@ fn time_of(tier: Tier, bucket: i64, time: i64) -> i64 {
     bucket.wrapping_mul(tier.bucket()).wrapping_add(time)
 }
 
+/// Returns a time as one within a bucket, at most its end; in nanoseconds.
+fn time_within(tier: Tier, bucket: i64, time: i64) -> i64 {
+    // The first possible bucket begins before the smallest time in 64 bits.
+    let begin = i128::from(bucket) * i128::from(tier.bucket());
+    (i128::from(time) - begin).clamp(0, i128::from(tier.bucket())) as i64
+}
+
 /// Returns the times of the oldest and the newest value of a tier, in nanoseconds; `None` if the tier is empty.
 fn ages(connection: &Connection, tier: Tier) -> rusqlite::Result<Option<(i64, i64)>> {
     let end = |of: &str| {
@@ -458,11 +485,7 @@ fn values(
     let last = (to - 1).div_euclid(bucket);
     let mut number = next(from.div_euclid(bucket))?;
     while let Some(in_bucket) = number.filter(|number| *number <= last) {
-        // The first possible bucket begins before the smallest time in 64 bits.
-        let within = |time: i64| {
-            (i128::from(time) - i128::from(in_bucket) * i128::from(bucket)).clamp(0, i128::from(bucket)) as i64
-        };
-        let (first, end) = (within(from), within(to));
+        let (first, end) = (time_within(tier, in_bucket, from), time_within(tier, in_bucket, to));
         for at in &order {
             let Some((series, field)) = ids[*at] else { continue };
             let mut rows = query.query(params![in_bucket, series, field, first, end])?;
@@ -475,41 +498,64 @@ fn values(
     Ok(values)
 }
 
-/// Finds the newest values of a tier.
-struct Newest<'a> {
+/// Finds the newest values of a tier up to a time.
+struct Finder<'a> {
     tier: Tier,
-    /// The newest bucket of the tier; most series have a value in it.
+    /// In nanoseconds.
+    until: i64,
+    /// The newest bucket of the tier up to then; most series have a value in it.
     newest: Option<i64>,
+    /// The latest times of what is in the buckets after it, by series and field.
+    later: HashMap<(i64, i64), i64>,
     in_bucket: Statement<'a>,
     newest_of: Statement<'a>,
     before: Statement<'a>,
 }
 
-impl<'a> Newest<'a> {
-    fn new(connection: &'a Connection, tier: Tier) -> rusqlite::Result<Self> {
+impl<'a> Finder<'a> {
+    fn new(connection: &'a Connection, tier: Tier, until: i64) -> rusqlite::Result<Self> {
         let (table, newest) = (tier.table(), tier.newest());
+        let last = until.div_euclid(tier.bucket());
+        let mut later = HashMap::new();
+        let query = format!("SELECT series, field, bucket, max(time) FROM {table} WHERE bucket > ?1 GROUP BY 3, 1, 2");
+        each(connection, &query, &[&last], &mut |row| {
+            // By bucket, so that the last one stays.
+            later.insert((row.get(0)?, row.get(1)?), time_of(tier, row.get(2)?, row.get(3)?));
+            Ok(())
+        })?;
+        let query = format!("SELECT max(bucket) FROM {table} WHERE bucket <= ?1");
         Ok(Self {
             tier,
-            newest: connection.query_row(&format!("SELECT max(bucket) FROM {table}"), [], |row| row.get(0))?,
+            until,
+            newest: connection.query_row(&query, [last], |row| row.get(0))?,
+            later,
             in_bucket: connection.prepare(&format!(
-                "SELECT time, value FROM {table} WHERE bucket = ?1 AND series = ?2 AND field = ?3 ORDER BY time DESC LIMIT 1"
+                "SELECT time, value FROM {table} WHERE bucket = ?1 AND series = ?2 AND field = ?3 AND time <= ?4
+                 ORDER BY time DESC LIMIT 1"
             ))?,
             newest_of: connection.prepare(&format!("SELECT {newest} FROM series WHERE id = ?1"))?,
             before: connection.prepare(&format!("SELECT max(bucket) FROM {table} WHERE bucket < ?1"))?,
         })
     }
 
-    fn of(&mut self, series: i64, field: i64) -> rusqlite::Result<Option<(i64, Value)>> {
+    /// Returns the newest value with its time; sets `later` to the latest time beyond the asked one.
+    fn of(&mut self, series: i64, field: i64, later: &mut Option<i64>) -> rusqlite::Result<Option<(i64, Value)>> {
+        *later = (*later).max(self.later.get(&(series, field)).copied());
         let Some(mut bucket) = self.newest else { return Ok(None) };
         let mut looked_up = false;
         loop {
-            let mut rows = self.in_bucket.query(params![bucket, series, field])?;
-            if let Some(row) = rows.next()? {
-                return Ok(Some((time_of(self.tier, bucket, row.get(0)?), value(row, 1)?)));
+            let within = time_within(self.tier, bucket, self.until);
+            let newest = self.newest_in(bucket, series, field, self.tier.bucket())?;
+            if let Some((time, _)) = newest.filter(|(time, _)| *time > self.until) {
+                *later = (*later).max(Some(time));
+                if let Some(found) = self.newest_in(bucket, series, field, within)? {
+                    return Ok(Some(found));
+                }
+            } else if newest.is_some() {
+                return Ok(newest);
             }
-            drop(rows);
             let next = if looked_up {
-                // The series has newer values, but not of this field.
+                // The series has newer values, but not of this field, or only such as are later than asked for.
                 self.before.query_row([bucket], |row| row.get::<_, Option<i64>>(0))?
             } else {
                 looked_up = true;
@@ -526,5 +572,18 @@ impl<'a> Newest<'a> {
                 None => return Ok(None),
             }
         }
+    }
+
+    /// Returns the newest value in a bucket up to a time within it.
+    fn newest_in(
+        &mut self,
+        bucket: i64,
+        series: i64,
+        field: i64,
+        within: i64,
+    ) -> rusqlite::Result<Option<(i64, Value)>> {
+        let mut rows = self.in_bucket.query(params![bucket, series, field, within])?;
+        let Some(row) = rows.next()? else { return Ok(None) };
+        Ok(Some((time_of(self.tier, bucket, row.get(0)?), value(row, 1)?)))
     }
 }

@@ -10,7 +10,7 @@ use anyhow::Result;
 
 use super::{Series, Store};
 use crate::model::{Measurement, Point, SECOND, Tier, Value, Window};
-use crate::query::{Intervals, Latest, Read, Scan, Selector, Values, Wanted};
+use crate::query::{Intervals, Newest, Read, Scan, Selector, Values, Wanted};
 
 /// The embedded store as a reader.
 #[derive(Debug)]
@@ -77,8 +77,8 @@ impl Read for EmbeddedReader {
         hash.finish()
     }
 
-    fn latest(&self, measurements: &[&'static Measurement], _now: i64) -> Result<Vec<Latest>> {
-        Ok(self.ask(|store| store.newest(measurements, &[]))?.unwrap_or_default())
+    fn latest(&self, measurements: &[&'static Measurement], now: i64) -> Result<Newest> {
+        Ok(self.ask(|store| store.newest(measurements, &[], now))?.unwrap_or_default())
     }
 
     fn range(&self, wanted: &[Wanted], from: i64, to: i64, points: usize) -> Result<Vec<Values>> {
@@ -92,7 +92,7 @@ impl Read for EmbeddedReader {
             let range = store.range(&asked, from.saturating_mul(SECOND), to.saturating_mul(SECOND), points)?;
             let mut values = range.values.into_iter();
             let found = found.iter().map(|series| series.as_ref().and_then(|_| values.next()).unwrap_or_default());
-            Ok((range.tier, found.collect::<Vec<_>>(), store.intervals()?))
+            Ok((range.tier, found.collect::<Vec<_>>(), store.intervals(to)?))
         })?;
         let (tier, found, intervals) =
             answer.unwrap_or_else(|| (Tier::Raw, vec![Vec::new(); wanted.len()], Intervals::default()));

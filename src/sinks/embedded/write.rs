@@ -322,7 +322,7 @@ mod tests {
     fn only(store: &Store) -> (String, Option<Value>) {
         let series = store.find(&Selector::default()).unwrap();
         assert_eq!(series.len(), 1, "{series:?}");
-        let latest = store.latest(&[(&series[0], "jobs")]).unwrap()[0];
+        let latest = store.latest(&[(&series[0], "jobs")], i64::MAX).unwrap().0[0];
         (series[0].labels.clone(), latest.map(|latest| latest.1))
     }
 

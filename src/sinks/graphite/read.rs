@@ -9,7 +9,7 @@ use anyhow::{Result, ensure};
 use super::render;
 use crate::model::{Catalog, Fold, Kind, Measurement, SECOND, Value};
 use crate::os::http::{Client, Url};
-use crate::query::{Latest, Read, Values, Wanted};
+use crate::query::{Ahead, Latest, Newest, Read, Values, Wanted};
 
 /// graphite-web as a reader.
 #[derive(Debug)]
@@ -120,7 +120,7 @@ impl Read for GraphiteReader {
         (jiff::Timestamp::now().as_second() / 10).unsigned_abs()
     }
 
-    fn latest(&self, measurements: &[&'static Measurement], now: i64) -> Result<Vec<Latest>> {
+    fn latest(&self, measurements: &[&'static Measurement], now: i64) -> Result<Newest> {
         let names: Vec<_> = measurements.iter().map(|measurement| measurement.name).collect();
         let last =
             self.cache.lock().expect("nothing panics while it is held").get(&names).and_then(|latest| latest.widely);
@@ -164,7 +164,8 @@ impl Read for GraphiteReader {
                 every: wanted.number.measurement.every,
             })
         });
-        Ok(latest.collect())
+        // Graphite is asked for nothing later than now.
+        Ok(Newest { values: latest.collect(), ahead: Ahead::default() })
     }
 
     fn range(&self, wanted: &[Wanted], from: i64, to: i64, points: usize) -> Result<Vec<Values>> {

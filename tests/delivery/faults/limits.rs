@@ -26,21 +26,6 @@ fn beyond_max_bytes_the_oldest_go_and_are_named() {
 }
 
 #[test]
-fn older_than_max_age_days_they_go_and_are_named() {
-    let at = Waiting::new(3, 3);
-    let two_days = 2 * 24 * 60;
-    at.carbon(true, "[spool]\nmax_age_days = 2");
-    // Two days after the second of the three.
-    let outcome = at.run(two_days + 1);
-    assert_eq!(outcome.code, Some(1));
-    let lost = at.clouds.points();
-    let words = format!("spool limit: dropped 1 batches with {lost} points from 2024-06-01 00:00 UTC on");
-    assert!(outcome.stderr.contains(&words), "{}", outcome.stderr);
-    at.has([1, 2, two_days + 1]);
-    assert_eq!(at.run(two_days + 2).code, Some(0));
-}
-
-#[test]
 fn on_a_disk_beyond_max_disk_percent_nothing_is_spooled_and_live_points_arrive() {
     let at = Waiting::new(3, 2);
     at.carbon(true, "[spool]\nmax_disk_percent = 1");

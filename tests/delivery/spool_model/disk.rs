@@ -241,6 +241,10 @@ impl Disk for SimulatedDisk {
         self.0.lock().unwrap().names.contains_key(name)
     }
 
+    fn held_for(&self, _name: &str) -> Option<Duration> {
+        None
+    }
+
     fn age(&self, name: &str) -> io::Result<Duration> {
         // No process of the schedule lives on when the next one sweeps.
         self.operate(|s| {

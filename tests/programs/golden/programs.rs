@@ -17,7 +17,7 @@ fn masked(json: &str) -> String {
         let (number, rest) = value.split_at(end);
         let space = &part[..part.len() - value.len()];
         let is_size = masked.ends_with("\"bytes") && number != "0";
-        let number = if number.contains('.') {
+        let number = if number.contains('.') || masked.ends_with("\"running") {
             "SECONDS"
         } else if is_size {
             "BYTES"

@@ -72,7 +72,7 @@ fn meet(path: &Path, model: &Model, damaged: &str) -> Met {
         let store = store.expect("it is there");
         let wanted = store.find(&Selector::default())?;
         let wanted: Vec<_> = wanted.iter().map(|series| (series, "value")).collect();
-        store.latest(&wanted)?;
+        store.latest(&wanted, i64::MAX)?;
         store.range(&wanted, NOON, NOON + 9 * HOUR, 100)?;
         store.status()?;
         everything(&store)

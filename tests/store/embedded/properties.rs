@@ -72,7 +72,7 @@ proptest! {
             .flat_map(|series| fields.iter().map(move |field| (series, field.as_str())))
             .collect();
 
-        let latest = reader.latest(&wanted).unwrap();
+        let latest = reader.latest(&wanted, i64::MAX).unwrap().0;
         for ((series, field), latest) in wanted.iter().zip(&latest) {
             let latest = latest.map(|(time, value)| (time, exact(value)));
             prop_assert_eq!(latest, model.latest(&series.key, field), "{} {}", series.key, field);
@@ -188,6 +188,6 @@ fn a_point_at_the_beginning_of_time_makes_no_question_slow() {
     assert_eq!(values[0].iter().map(|(time, _)| *time).collect::<Vec<_>>(), [i64::MIN, 0, NOON, i64::MAX - 1]);
     let range = reader.range(&[(&series, "value")], 0, NOON + 1, 100).unwrap();
     assert_eq!((range.tier, range.values[0].len()), (Tier::Raw, 2));
-    assert_eq!(reader.latest(&[(&series, "nothing")]).unwrap(), [None]);
+    assert_eq!(reader.latest(&[(&series, "nothing")], i64::MAX).unwrap().0, [None]);
     assert!(began.elapsed() < Duration::from_secs(3), "{:?}", began.elapsed());
 }
