@@ -4,6 +4,7 @@
 //! Its own ad tells its age (`StatsLifetime`, made anew for each query). Collectors that stand for each other (HA), or to
 //! which the same machines report (flocking), list the same ads; an ad is the same if its `Name` and `MyAddress` are.
 
+use std::cmp::Ordering;
 use std::collections::{BTreeSet, HashSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::thread;
@@ -40,8 +41,12 @@ struct SlotAd {
 }
 
 /// The ad of a collector; times in seconds by the clock of its host.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Debug, Default)]
 struct CollectorAd {
+    /// `Machine`.
+    machine: String,
+    /// `MyAddress`.
+    address: String,
     updates_lost_ratio: Option<f64>,
     /// `StatsLifetime`: its age at `stats_time`.
     lifetime: Option<f64>,
@@ -84,13 +89,14 @@ impl PoolList {
         self.machines().into_iter().chain(schedds).collect()
     }
 
-    /// Returns the collector's own ad. It is the newest one, since those of other collectors are not made anew.
-    fn own_ad(&self) -> CollectorAd {
-        let newer = |a: &&CollectorAd, b: &&CollectorAd| {
-            let key = |ad: &CollectorAd| (ad.stats_time.unwrap_or(f64::MIN), -ad.lifetime.unwrap_or(f64::MAX));
-            key(a).partial_cmp(&key(b)).unwrap_or(std::cmp::Ordering::Equal)
+    /// Returns the collector's own ad: the one with its address, else the newest one, since those of other collectors are
+    /// not made anew.
+    fn own_ad(&self) -> Option<&CollectorAd> {
+        let key = |ad: &CollectorAd| {
+            (ad.is_at(&self.name), ad.stats_time.unwrap_or(f64::MIN), -ad.lifetime.unwrap_or(f64::MAX))
         };
-        self.collector.iter().flatten().max_by(newer).copied().unwrap_or_default()
+        let order = |a: &&CollectorAd, b: &&CollectorAd| key(a).partial_cmp(&key(b)).unwrap_or(Ordering::Equal);
+        self.collector.iter().flatten().max_by(order)
     }
 
     /// Returns the collector's age in seconds, if it tells.
@@ -98,16 +104,25 @@ impl PoolList {
     /// Of several collectors in this machine's own configuration each command picks one by chance: it is the age of the
     /// youngest.
     fn age(&self) -> Option<f64> {
-        let own = self.own_ad();
+        let own = self.own_ad()?;
         if self.name != LOCAL {
             return own.lifetime;
         }
         let age = |ad: &CollectorAd| {
-            let is_own = ad.stats_time == own.stats_time;
-            let waited = if is_own { 0.0 } else { own.stats_time? - ad.received? };
+            let waited = if std::ptr::eq(ad, own) { 0.0 } else { own.stats_time? - ad.received? };
             Some(ad.lifetime? + waited.max(0.0))
         };
         self.collector.iter().flatten().filter_map(age).min_by(f64::total_cmp)
+    }
+}
+
+impl CollectorAd {
+    /// Whether it is the ad of the collector that the config calls `pool`, `HOST` or `HOST:PORT`.
+    fn is_at(&self, pool: &str) -> bool {
+        let (host, port) = pool.rsplit_once(':').unwrap_or((pool, "9618"));
+        let place = self.address.split('?').next().unwrap_or_default().trim_matches(['<', '>']);
+        let (address, own_port) = place.rsplit_once(':').unwrap_or_default();
+        port == own_port && (host == address || same_name(host, &self.machine))
     }
 }
 
@@ -164,10 +179,17 @@ impl Client<'_> {
 
     fn collector(&self, pool: &str) -> Result<Vec<CollectorAd>, Failure> {
         let mut collectors = Vec::new();
-        let attributes = ["UpdatesLostRatio", "StatsLifetime", "StatsLastUpdateTime", "LastHeardFrom"];
-        self.status(pool, &["-collector"], &attributes, |ad| {
-            let [updates_lost_ratio, lifetime, stats_time, received] = ad.map(|value| value.number());
-            collectors.push(CollectorAd { updates_lost_ratio, lifetime, stats_time, received });
+        let attributes =
+            ["Machine", "MyAddress", "UpdatesLostRatio", "StatsLifetime", "StatsLastUpdateTime", "LastHeardFrom"];
+        self.status(pool, &["-collector"], &attributes, |[machine, address, lost, lifetime, stats_time, received]| {
+            collectors.push(CollectorAd {
+                machine: machine.text().unwrap_or_default(),
+                address: address.text().unwrap_or_default(),
+                updates_lost_ratio: lost.number(),
+                lifetime: lifetime.number(),
+                stats_time: stats_time.number(),
+                received: received.number(),
+            });
         })?;
         Ok(collectors)
     }
@@ -311,7 +333,7 @@ pub(super) fn reply(lists: Vec<PoolList>) -> Vec<Pool> {
             answered: list.slots.is_ok() && list.schedds.is_ok(),
             listed: list.schedds_are_whole(),
             covered: list.covered_by.is_some(),
-            updates_lost_ratio: list.own_ad().updates_lost_ratio,
+            updates_lost_ratio: list.own_ad().and_then(|ad| ad.updates_lost_ratio),
             negotiators: list.negotiators.ok().map(|mut negotiators| {
                 negotiators.retain(|(name, _)| is_new(name));
                 negotiators
@@ -321,4 +343,60 @@ pub(super) fn reply(lists: Vec<PoolList>) -> Vec<Pool> {
         }
     };
     lists.into_iter().map(&mut pool).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_collector_is_as_old_as_its_own_ad_says() {
+        let ad = |machine: &str, port: u16, lifetime: f64, stats_time: f64, received: f64| CollectorAd {
+            machine: machine.into(),
+            address: format!("<192.0.2.1:{port}?addrs=192.0.2.1-{port}&sock=collector>"),
+            lifetime: Some(lifetime),
+            stats_time: Some(stats_time),
+            received: Some(received),
+            ..CollectorAd::default()
+        };
+        let list = |name: &str, ads| PoolList {
+            name: name.into(),
+            slots: Ok(vec![]),
+            schedds: Ok(vec![]),
+            negotiators: Ok(vec![]),
+            collector: Ok(ads),
+            doubt: None,
+            covered_by: None,
+        };
+        // The clock of cm2 is fast, and its ad came when it had just started.
+        let ads = || vec![ad("cm1.x.org", 9618, 5000.0, 9000.0, 8500.0), ad("cm2.x.org", 9618, 1.0, 9010.0, 8600.0)];
+        for (name, age) in [
+            ("CM1.x.org", 5000.0),
+            ("cm2.x.org:9618", 1.0),
+            ("cm1.x.org:9619", 1.0),
+            ("192.0.2.1", 1.0),
+            ("alias.x.org", 1.0),
+        ] {
+            assert_eq!(list(name, ads()).age(), Some(age), "{name}");
+        }
+        let ads = vec![ad("cm1.x.org", 9618, 5000.0, 9000.0, 8500.0), ad("cm2.x.org", 9618, 1.0, 8590.0, 8600.0)];
+        assert_eq!(list(LOCAL, ads).age(), Some(401.0), "the youngest one, which was heard of 400 s ago");
+        assert_eq!(list(LOCAL, vec![]).age(), None);
+    }
+
+    #[test]
+    fn an_ad_is_the_same_whatever_its_routes_and_case() {
+        let id = |name: &str, address: &str| identity(name, &Attribute::Text(address.into()));
+        let same = id("slot1@wn1.x.org", "<192.0.2.1:9618?addrs=192.0.2.1-9618&sock=startd_1_2>");
+        assert_eq!(id("SLOT1@WN1.x.org", "<192.0.2.1:9618?CCBID=cm1:9618#7&sock=startd_1_2>"), same);
+        for (name, address) in [
+            ("slot2@wn1.x.org", "<192.0.2.1:9618?sock=startd_1_2>"),
+            ("slot1@wn1.x.org", "<192.0.2.2:9618?sock=startd_1_2>"),
+            ("slot1@wn1.x.org", "<192.0.2.1:9618?sock=startd_1_3>"),
+        ] {
+            assert_ne!(id(name, address), same, "{name} {address}");
+        }
+        assert_eq!(identity("a", &Attribute::None), identity("A", &Attribute::None));
+        assert_eq!(identity("", &Attribute::None), None);
+    }
 }

@@ -239,8 +239,10 @@ impl Pool {
         signal(before, "KILL");
         self.wait_until("the second collector's restart", || {
             let collector = self.second_collector();
-            let answers = || self.condor(&["condor_status", "-pool", &collector, "-collector", "-af", "Name"]);
-            self.second_collector_pid().is_some_and(|pid| pid != before && answers().status.success()).then_some(())
+            // It lists itself as labb@….
+            let listed = || self.condor(&["condor_status", "-pool", &collector, "-collector", "-af", "Name"]).stdout;
+            let lists_itself = || String::from_utf8_lossy(&listed()).contains("labb@");
+            self.second_collector_pid().is_some_and(|pid| pid != before && lists_itself()).then_some(())
         });
     }
 
