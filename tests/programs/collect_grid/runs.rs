@@ -1,5 +1,7 @@
 //! Runs in trouble with their sink, their lock, their clock, a signal or their state.
 
+use gridmon::os::uptime::Uptime;
+
 use super::*;
 
 #[test]
@@ -99,8 +101,8 @@ fn of_fifty_copies_one_works_and_the_others_leave_quietly_at_once() {
 fn a_run_that_holds_the_lock_beyond_its_deadline_is_named() {
     let sandbox = Sandbox::new("small");
     sandbox.config("[carbon]\nhost = 127.0.0.1\n[grid]\ndeadline_seconds = 20");
-    let path =
-        sandbox.write("state/collect-grid.heprc.lock", format!("4242 {}\n", jiff::Timestamp::now().as_second() - 7300));
+    let Uptime { boot, seconds } = Uptime::now();
+    let path = sandbox.write("state/collect-grid.heprc.lock", format!("4242 {} {boot}\n", seconds - 7300));
     let lock = fs::File::open(&path).unwrap();
     lock.lock().unwrap();
     let outcome = sandbox.run(&[]);
@@ -234,6 +236,7 @@ fn a_run_leaves_nothing_in_the_state_but_its_own_files() {
     assert_eq!(
         files,
         [
+            "clock",
             "collect-grid.heprc.lock",
             "collect-grid.heprc.reports",
             "collect-grid.heprc.schedds",
