@@ -6,6 +6,7 @@
 
 #![allow(clippy::unwrap_used)]
 
+pub mod power;
 pub mod sandbox;
 pub mod servers;
 
