@@ -1,8 +1,8 @@
 //! The file operations of a spool, and a directory of the file system that implements them.
 
-use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
+use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, ErrorKind, Read, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
@@ -11,13 +11,15 @@ use serde::Serialize;
 
 use super::batch::MAX_BODY;
 use super::{BAD, BATCH, Entry, WHY};
+use crate::os::files::create_dir;
 use crate::os::uptime::Uptime;
 
 /// The file operations of a spool. A trait, so that tests can simulate a crash between any two of them.
 pub trait Disk: Sync {
     /// Keeps other processes from sending a batch until it is dropped.
     type Claim;
-    /// Creates a file that must not exist, writes and syncs it, and claims it exclusively.
+    /// Creates a file that must not exist, writes and syncs it, and claims it exclusively. In `bad/` its name survives a
+    /// crash too.
     fn create(&self, name: &str, bytes: &[u8]) -> io::Result<Self::Claim>;
     /// Takes a shared claim on a file. Returns `None` if its creator still holds the exclusive claim.
     fn claim(&self, name: &str) -> io::Result<Option<Self::Claim>>;
@@ -55,8 +57,7 @@ impl Directory {
     /// # Errors
     /// Fails if it cannot be created, for instance below another user's directory.
     pub fn open(path: &Path) -> Result<Self> {
-        let made = DirBuilder::new().recursive(true).mode(0o750).create(path.join(BAD));
-        made.with_context(|| format!("spool {}", path.display()))?;
+        create_dir(&path.join(BAD)).with_context(|| format!("spool {}", path.display()))?;
         Ok(Self::at(path))
     }
 
@@ -133,6 +134,9 @@ impl Disk for Directory {
             let _ = file.try_lock();
             file.write_all(bytes)?;
             file.sync_all()?;
+        }
+        if let Some((folder, _)) = name.rsplit_once('/') {
+            File::open(self.path.join(folder))?.sync_all()?;
         }
         Ok(file)
     }

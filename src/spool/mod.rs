@@ -455,14 +455,16 @@ impl<D: Disk> Spool<D> {
                 let batch = self.read(entry).with_context(|| format!("spool: {}", entry.name))?;
                 let batch = batch.map_err(|why| anyhow!("{}: {why}", entry.name))?;
                 self.keep_refused(entry, sink, &batch, why)?;
-                self.acknowledge(entry, sink)
+                self.acknowledge(entry, sink)?;
             }
             None => {
                 self.quarantine(&entry.name, why)?;
                 // The file has moved; this removes its notes.
-                self.forget(entry)
+                self.forget(entry)?;
             }
         }
+        // A crash must not bring back what the operator was told is gone.
+        self.disk.sync().context("spool")
     }
 
     /// Removes the remains of crashes: unpublished files, batches without a pending sink, notes without a batch.

@@ -16,19 +16,46 @@ pub(super) type Place = (Node, String);
 /// One line of the log.
 #[derive(Clone, Debug)]
 pub(super) enum Event {
-    Write { file: Node, offset: usize, bytes: Vec<u8> },
+    Write {
+        file: Node,
+        offset: usize,
+        bytes: Vec<u8>,
+    },
     /// Cut or lengthened to this size.
-    Resize { file: Node, size: usize },
+    Resize {
+        file: Node,
+        size: usize,
+    },
     /// A new file or folder, which has no name yet.
-    Make { node: Node, is_folder: bool },
-    Mode { node: Node, mode: u32 },
-    Link { node: Node, at: Place },
-    Unlink { node: Node, at: Place },
-    Rename { node: Node, from: Place, to: Place },
+    Make {
+        node: Node,
+        is_folder: bool,
+    },
+    Mode {
+        node: Node,
+        mode: u32,
+    },
+    Link {
+        node: Node,
+        at: Place,
+    },
+    Unlink {
+        node: Node,
+        at: Place,
+    },
+    Rename {
+        node: Node,
+        from: Place,
+        to: Place,
+    },
     /// A flush of a file's data and size.
-    Sync { file: Node },
+    Sync {
+        file: Node,
+    },
     /// A flush of a folder's names.
-    SyncFolder { folder: Node },
+    SyncFolder {
+        folder: Node,
+    },
     Mark(String),
     Settled,
 }
