@@ -22,7 +22,7 @@ use fuser::{Config, MountOption};
 use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, unshare};
 
-pub use cut::{Flush, Lie, Log};
+pub use cut::{Flush, HONEST, Lie, Log};
 
 use front::Front;
 use tree::Tree;

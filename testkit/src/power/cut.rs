@@ -22,6 +22,7 @@ use crate::sandbox::proof::Random;
 /// What programs did to a disk, in order.
 pub struct Log {
     events: Vec<Event>,
+    flushes: Vec<Flush>,
 }
 
 /// A flush in a log.
@@ -35,16 +36,11 @@ pub struct Flush {
     pub said: String,
 }
 
-/// Which flushes a disk answers and does not do.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Lie {
-    /// None: it is honest.
-    Nothing,
-    /// Those of files.
-    Files,
-    /// Those of folders.
-    Folders,
-}
+/// Which flushes a disk only says that it does.
+pub type Lie<'a> = &'a (dyn Fn(&Flush) -> bool + Sync);
+
+/// An honest disk.
+pub const HONEST: Lie<'static> = &|_| false;
 
 /// A change of a file's data.
 struct Step<'a> {
@@ -55,6 +51,28 @@ struct Step<'a> {
     size: usize,
     /// Whether that is another one than before.
     resized: bool,
+}
+
+/// Every flush of a log, with the path that the file or folder had then.
+fn flushes(events: &[Event]) -> Vec<Flush> {
+    let mut paths = BTreeMap::from([(ROOT, String::new())]);
+    let (mut flushes, mut said) = (Vec::new(), String::new());
+    let path = |paths: &BTreeMap<Node, String>, at: &Place| format!("{}/{}", paths[&at.0], at.1);
+    for (at, event) in events.iter().enumerate() {
+        match event {
+            Event::Link { node, at: to } | Event::Rename { node, to, .. } => {
+                paths.insert(*node, path(&paths, to));
+            }
+            Event::Sync { file: node } | Event::SyncFolder { folder: node } => {
+                let is_folder = matches!(event, Event::SyncFolder { .. });
+                let path = format!("{}{}", paths[node], if is_folder { "/" } else { "" });
+                flushes.push(Flush { at, path, said: said.clone() });
+            }
+            Event::Mark(text) => said.clone_from(text),
+            _ => {}
+        }
+    }
+    flushes
 }
 
 /// The disk as a log up to a moment makes it.
@@ -74,7 +92,7 @@ struct Replayed<'a> {
 
 impl Log {
     pub(super) fn new(events: Vec<Event>) -> Self {
-        Self { events }
+        Self { flushes: flushes(&events), events }
     }
 
     /// How many changes and flushes it has.
@@ -96,25 +114,8 @@ impl Log {
     }
 
     /// Every flush.
-    pub fn flushes(&self) -> Vec<Flush> {
-        let mut paths = BTreeMap::from([(ROOT, String::new())]);
-        let (mut flushes, mut said) = (Vec::new(), String::new());
-        let path = |paths: &BTreeMap<Node, String>, at: &Place| format!("{}/{}", paths[&at.0], at.1);
-        for (at, event) in self.events.iter().enumerate() {
-            match event {
-                Event::Link { node, at: to } | Event::Rename { node, to, .. } => {
-                    paths.insert(*node, path(&paths, to));
-                }
-                Event::Sync { file: node } | Event::SyncFolder { folder: node } => {
-                    let is_folder = matches!(event, Event::SyncFolder { .. });
-                    let path = format!("{}{}", paths[node], if is_folder { "/" } else { "" });
-                    flushes.push(Flush { at, path, said: said.clone() });
-                }
-                Event::Mark(text) => said.clone_from(text),
-                _ => {}
-            }
-        }
-        flushes
+    pub fn flushes(&self) -> &[Flush] {
+        &self.flushes
     }
 
     /// The names in a folder that had come there and been flushed at this moment, by the place in the log of that flush; with
@@ -171,7 +172,7 @@ impl Log {
 
     /// Makes in `into` what is there after the power failed when the first `until` lines of the log were done. Returns what
     /// was played, for messages.
-    pub fn cut(&self, until: usize, lie: Lie, random: &mut Random, into: &Path) -> String {
+    pub fn cut(&self, until: usize, lie: Lie<'_>, random: &mut Random, into: &Path) -> String {
         let disk = self.replay(until, lie);
         let strict = random.below(2) == 0;
         let likely = random.below(5);
@@ -198,14 +199,14 @@ impl Log {
             .collect();
         build(into, ROOT, &names, &disk, &files, &mut BTreeMap::new());
         let model = if strict { "strict" } else { "ordered" };
-        format!("cut after {until} of {} steps, {model}, {lie:?} ignored", self.events.len())
+        format!("cut after {until} of {} steps, {model}", self.events.len())
     }
 
-    fn replay(&self, until: usize, lie: Lie) -> Replayed<'_> {
+    fn replay(&self, until: usize, lie: Lie<'_>) -> Replayed<'_> {
         let mut disk = Replayed { folders: BTreeSet::from([ROOT]), ..Replayed::default() };
         // Files whose names or sizes an ordered file system has yet to write, and folders.
         let mut dirty = BTreeSet::new();
-        let mut settled = 0;
+        let (mut settled, mut flushes) = (0, self.flushes.iter());
         for (at, event) in self.events[..until].iter().enumerate() {
             match event {
                 Event::Make { node, is_folder: true } => drop(disk.folders.insert(*node)),
@@ -233,8 +234,7 @@ impl Log {
                     disk.names.push((at, event));
                 }
                 Event::Sync { file: node } | Event::SyncFolder { folder: node } => {
-                    let of = if disk.folders.contains(node) { Lie::Folders } else { Lie::Files };
-                    if of != lie {
+                    if flushes.next().is_some_and(|flush| !lie(flush)) {
                         disk.flushed.insert(*node, at);
                         if dirty.contains(node) {
                             dirty.clear();

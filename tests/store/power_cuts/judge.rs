@@ -14,9 +14,12 @@ use crate::runs::{datapoints, sound, stored};
 /// What must be there after a cut, and what may be.
 #[derive(Default)]
 struct Promised {
-    /// By slot.
+    /// By slot: what must be there.
     must: BTreeSet<i64>,
+    /// What may be there.
     may: BTreeSet<i64>,
+    /// Whose batch was published.
+    published: BTreeSet<i64>,
     /// What has been acknowledged and may be sent once more: a disk that promises no more than POSIX can lose the removal of
     /// a batch and keep the later one of its notes.
     again: BTreeSet<i64>,
@@ -54,7 +57,7 @@ impl Judge {
         &self,
         life: &Life,
         until: usize,
-        lie: Lie,
+        lie: Lie<'_>,
         random: &mut Random,
     ) -> (String, Result<(), String>) {
         let disk = self.sandbox.path("disk");
@@ -131,7 +134,7 @@ impl Judge {
                 if !is_aside {
                     return Err(format!("slot {slot} was discarded, and is not in bad/"));
                 }
-            } else if to_carbon.may.contains(slot) && !is_aside {
+            } else if to_carbon.published.contains(slot) && !is_aside {
                 to_carbon.must.insert(*slot);
             }
         }
@@ -149,14 +152,21 @@ fn promised(life: &Life, until: usize) -> (Promised, Promised) {
     for name in came.iter().filter(|name| name.ends_with(".batch")) {
         let slot = slot(name);
         let sinks: Vec<_> = name.split('-').nth(3).unwrap().split('+').collect();
-        // Carbon said that it has it, and was not asked again.
-        let has_it = left.contains(name) || came.contains(&name.replace(".batch", ".ack.carbon"));
+        let note = name.replace(".batch", ".ack.carbon");
+        // Carbon has acknowledged it, or it was discarded.
+        let has_it = left.contains(name) || came.contains(&note);
+        if left.contains(&note) {
+            to_carbon.again.insert(slot);
+        }
         for (promised, sink, may_lack) in
             [(&mut to_store, "embedded", pruned && life.old.contains(&slot)), (&mut to_carbon, "carbon", has_it)]
         {
             if sinks.contains(&sink) {
-                let is_promised = kept.contains_key(name) && !may_lack;
-                if is_promised { &mut promised.must } else { &mut promised.may }.insert(slot);
+                let is_published = kept.contains_key(name);
+                if is_published {
+                    promised.published.insert(slot);
+                }
+                if is_published && !may_lack { &mut promised.must } else { &mut promised.may }.insert(slot);
             }
         }
     }
