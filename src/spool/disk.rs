@@ -18,8 +18,7 @@ use crate::os::uptime::Uptime;
 pub trait Disk: Sync {
     /// Keeps other processes from sending a batch until it is dropped.
     type Claim;
-    /// Creates a file that must not exist, writes and syncs it, and claims it exclusively. In `bad/` its name survives a
-    /// crash too.
+    /// Creates a file that must not exist, writes and syncs it, and claims it exclusively.
     fn create(&self, name: &str, bytes: &[u8]) -> io::Result<Self::Claim>;
     /// Takes a shared claim on a file. Returns `None` if its creator still holds the exclusive claim.
     fn claim(&self, name: &str) -> io::Result<Option<Self::Claim>>;
@@ -27,7 +26,7 @@ pub trait Disk: Sync {
     fn lock(&self, name: &str) -> io::Result<Option<Self::Claim>>;
     /// Returns for how long a lock has been held; `None` if its holder cannot be asked.
     fn held_for(&self, name: &str) -> Option<Duration>;
-    /// Renames a file.
+    /// Renames a file; into `bad/`, so that it survives a crash.
     fn rename(&self, from: &str, to: &str) -> io::Result<()>;
     /// Syncs the directory, so that earlier creations, renames and removals survive a crash.
     fn sync(&self) -> io::Result<()>;
@@ -135,9 +134,6 @@ impl Disk for Directory {
             file.write_all(bytes)?;
             file.sync_all()?;
         }
-        if let Some((folder, _)) = name.rsplit_once('/') {
-            File::open(self.path.join(folder))?.sync_all()?;
-        }
         Ok(file)
     }
 
@@ -172,7 +168,11 @@ impl Disk for Directory {
     }
 
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {
-        fs::rename(self.path.join(from), self.path.join(to))
+        fs::rename(self.path.join(from), self.path.join(to))?;
+        match to.rsplit_once('/') {
+            Some((folder, _)) => File::open(self.path.join(folder))?.sync_all(),
+            None => Ok(()),
+        }
     }
 
     fn sync(&self) -> io::Result<()> {

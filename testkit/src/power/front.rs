@@ -17,11 +17,14 @@ use super::tree::{Place, Tree};
 /// How long the kernel may remember: nobody changes the tree behind its back.
 const REMEMBERED: Duration = Duration::from_secs(3600);
 
+/// A name in a folder: number, kind, name.
+type Entry = (u64, FileType, String);
+
 /// The disk as the kernel sees it.
 pub(super) struct Front {
     tree: Arc<Mutex<Tree>>,
     /// What folders held when they were opened: a listing must not skip names because others go meanwhile.
-    listings: Mutex<BTreeMap<u64, Vec<(u64, FileType, String)>>>,
+    listings: Mutex<BTreeMap<u64, Vec<Entry>>>,
     opened: AtomicU64,
 }
 

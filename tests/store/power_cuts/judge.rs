@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::time::Duration;
 
+use gridmon::spool::Batch;
 use gridmon_testkit::power::Lie;
 use gridmon_testkit::sandbox::Sandbox;
 use gridmon_testkit::sandbox::proof::{Keeper, Key, Random, names, set_back, slot};
@@ -121,8 +122,9 @@ impl Judge {
         let aside: Vec<_> = names(&bad).into_iter().filter(|name| !name.ends_with(".why")).collect();
         for name in &aside {
             let why = fs::read_to_string(bad.join(format!("{name}.why"))).unwrap_or_default();
-            if !life.discarded.contains(&slot(name)) || why.is_empty() {
-                return Err(format!("bad/ holds {name}: {why:?}"));
+            let is_whole = Batch::decode(&fs::read(bad.join(name)).unwrap()).is_ok();
+            if !life.discarded.contains(&slot(name)) || why.is_empty() || !is_whole {
+                return Err(format!("bad/ holds {name}, whole {is_whole}: {why:?}"));
             }
         }
         for slot in &life.discarded {
