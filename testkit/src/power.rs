@@ -11,6 +11,7 @@
 
 mod cut;
 mod front;
+mod log;
 mod tree;
 
 use std::fs::File;
@@ -22,7 +23,7 @@ use fuser::{Config, MountOption};
 use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, unshare};
 
-pub use cut::{Flush, HONEST, Lie, Log};
+pub use log::{Flush, HONEST, Lie, Log};
 
 use front::Front;
 use tree::Tree;
