@@ -40,7 +40,7 @@ test: test-deps
 # the compiler.
 TIMED = --config 'target."cfg(unix)".runner = ["env", "RUSTC_BOOTSTRAP=1"]'
 
-# The same, with HTCondor 25 as well as 23.9. Takes at most an hour.
+# The same, with HTCondor 25 as well as 23.9, and 300 power cuts. Takes at most an hour.
 test-all: SUITES = trixie sid
 test-all: TESTS = --include-ignored
 test-all: test

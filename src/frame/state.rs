@@ -1,8 +1,8 @@
 //! The state that lasts from one run to the next: the lock, the reports of the last runs, and remembered values.
 
-use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
+use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{ErrorKind, Read, Seek, SeekFrom, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use serde::de::DeserializeOwned;
 use super::report::{Report, read_reports};
 use crate::config::{Key, Kind, Section, Unset, Values};
 use crate::model::carbon_component;
-use crate::os::files::write;
+use crate::os::files::{create_dir, write};
 use crate::os::uptime::Uptime;
 use crate::text::ago;
 
@@ -220,11 +220,7 @@ fn default_path(configured: Option<&Path>) -> PathBuf {
 
 /// Returns the directory, which must exist; if `may_write`, creates it.
 fn ensure_dir(directory: &Path, may_write: bool) -> Result<PathBuf> {
-    let there = if may_write {
-        DirBuilder::new().recursive(true).mode(0o750).create(directory)
-    } else {
-        fs::metadata(directory).map(drop)
-    };
+    let there = if may_write { create_dir(directory) } else { fs::metadata(directory).map(drop) };
     there.with_context(|| format!("state directory {}", directory.display()))?;
     Ok(directory.to_path_buf())
 }

@@ -1,8 +1,8 @@
 //! Atomic file writes, standard output, and the host's name.
 
-use std::fs::{self, OpenOptions};
+use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -20,6 +20,22 @@ pub fn write(path: &Path, bytes: &[u8]) -> Result<()> {
             file.sync_data()
         });
     written.and_then(|()| fs::rename(&temporary, path)).with_context(|| format!("state file {}", path.display()))
+}
+
+/// Creates a directory and its missing parents. They survive a power failure: what is synced in a directory is lost all the
+/// same if the directory's own name is not on the disk.
+///
+/// # Errors
+/// Fails if it cannot be created.
+pub fn create_dir(path: &Path) -> io::Result<()> {
+    let missing: Vec<_> = path.ancestors().take_while(|ancestor| !ancestor.is_dir()).collect();
+    DirBuilder::new().recursive(true).mode(0o750).create(path)?;
+    for created in missing {
+        let parent = created.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        // Points are better spooled into a directory that may vanish than nowhere.
+        let _ = File::open(parent).and_then(|parent| parent.sync_all());
+    }
+    Ok(())
 }
 
 /// Returns the first label of this host's name: `cm` of `cm.example.org`.

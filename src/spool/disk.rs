@@ -1,8 +1,8 @@
 //! The file operations of a spool, and a directory of the file system that implements them.
 
-use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
+use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, ErrorKind, Read, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
@@ -11,6 +11,7 @@ use serde::Serialize;
 
 use super::batch::MAX_BODY;
 use super::{BAD, BATCH, Entry, WHY};
+use crate::os::files::create_dir;
 use crate::os::uptime::Uptime;
 
 /// The file operations of a spool. A trait, so that tests can simulate a crash between any two of them.
@@ -25,7 +26,7 @@ pub trait Disk: Sync {
     fn lock(&self, name: &str) -> io::Result<Option<Self::Claim>>;
     /// Returns for how long a lock has been held; `None` if its holder cannot be asked.
     fn held_for(&self, name: &str) -> Option<Duration>;
-    /// Renames a file.
+    /// Renames a file; into `bad/`, so that it survives a crash.
     fn rename(&self, from: &str, to: &str) -> io::Result<()>;
     /// Syncs the directory, so that earlier creations, renames and removals survive a crash.
     fn sync(&self) -> io::Result<()>;
@@ -55,8 +56,7 @@ impl Directory {
     /// # Errors
     /// Fails if it cannot be created, for instance below another user's directory.
     pub fn open(path: &Path) -> Result<Self> {
-        let made = DirBuilder::new().recursive(true).mode(0o750).create(path.join(BAD));
-        made.with_context(|| format!("spool {}", path.display()))?;
+        create_dir(&path.join(BAD)).with_context(|| format!("spool {}", path.display()))?;
         Ok(Self::at(path))
     }
 
@@ -168,7 +168,11 @@ impl Disk for Directory {
     }
 
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {
-        fs::rename(self.path.join(from), self.path.join(to))
+        fs::rename(self.path.join(from), self.path.join(to))?;
+        match to.rsplit_once('/') {
+            Some((folder, _)) => File::open(self.path.join(folder))?.sync_all(),
+            None => Ok(()),
+        }
     }
 
     fn sync(&self) -> io::Result<()> {

@@ -422,7 +422,7 @@ impl<D: Disk> Spool<D> {
             }
             target = format!("{BAD}/{name}.{count}");
         }
-        let _ = self.disk.create(&format!("{target}{WHY}"), format!("{why}\n").as_bytes());
+        let _ = self.put_aside(&format!("{target}{WHY}"), format!("{why}\n").as_bytes());
         match self.disk.rename(name, &target) {
             Err(error) if error.kind() != ErrorKind::NotFound => Err(error).with_context(|| format!("spool: {name}")),
             _ => Ok(()),
@@ -435,11 +435,17 @@ impl<D: Disk> Spool<D> {
     /// Fails if they cannot be written.
     pub fn keep_refused(&self, entry: &Entry, sink: &str, batch: &Batch, why: &str) -> Result<()> {
         let name = format!("{BAD}/{}.{sink}", entry.name);
-        let _ = self.disk.create(&format!("{name}{WHY}"), format!("{why}\n").as_bytes());
-        match self.disk.create(&name, &batch.encode()?) {
-            Err(error) if error.kind() != ErrorKind::AlreadyExists => Err(error).context("spool"),
-            _ => Ok(()),
-        }
+        let _ = self.put_aside(&format!("{name}{WHY}"), format!("{why}\n").as_bytes());
+        self.put_aside(&name, &batch.encode()?).context("spool")
+    }
+
+    /// Writes a file in `bad/`, whole or not at all. Replaces one that an earlier attempt left.
+    fn put_aside(&self, name: &str, bytes: &[u8]) -> io::Result<()> {
+        // Outside of bad/: there it is swept after a crash.
+        let temporary = format!("{}{NEW}", name.rsplit('/').next().unwrap_or(name));
+        let _ = self.disk.remove(&temporary);
+        self.disk.create(&temporary, bytes)?;
+        self.disk.rename(&temporary, name)
     }
 
     /// Moves a batch into `bad/` at an operator's request. If `sink` is given and other sinks are pending, only `sink`
@@ -455,14 +461,16 @@ impl<D: Disk> Spool<D> {
                 let batch = self.read(entry).with_context(|| format!("spool: {}", entry.name))?;
                 let batch = batch.map_err(|why| anyhow!("{}: {why}", entry.name))?;
                 self.keep_refused(entry, sink, &batch, why)?;
-                self.acknowledge(entry, sink)
+                self.acknowledge(entry, sink)?;
             }
             None => {
                 self.quarantine(&entry.name, why)?;
                 // The file has moved; this removes its notes.
-                self.forget(entry)
+                self.forget(entry)?;
             }
         }
+        // A crash must not bring back what the operator was told is gone.
+        self.disk.sync().context("spool")
     }
 
     /// Removes the remains of crashes: unpublished files, batches without a pending sink, notes without a batch.

@@ -206,6 +206,28 @@ fn a_point_that_is_refused_for_good_goes_aside_with_the_sinks_words_and_the_rest
 }
 
 #[test]
+fn what_a_crash_left_half_written_in_bad_is_not_taken_for_what_was_refused() {
+    let bench = Bench::new(&["influxdb"]);
+    bench.set(0, down);
+    bench.run(0, 3);
+    let batch = bench.files("spool").into_iter().find(|name| name.ends_with(".batch")).unwrap();
+    let kept = bench.folder.path().join("spool/bad").join(format!("{batch}.influxdb"));
+    let why = bench.folder.path().join("spool/bad").join(format!("{batch}.influxdb.why"));
+    let unpublished = bench.folder.path().join("spool").join(format!("{batch}.influxdb.new"));
+    fs::write(&kept, "gridmon-ba").unwrap();
+    fs::write(&why, "").unwrap();
+    fs::write(&unpublished, "gridmon-ba").unwrap();
+    bench.set(0, |points| {
+        let refused = points.iter().filter(|_| points.len() == 3);
+        Sent { refused: refused.map(|point| (point.clone(), "field type conflict".into())).collect(), ..sent(Ok(())) }
+    });
+    bench.run(1, 1);
+    assert_eq!(Batch::decode(&fs::read(&kept).unwrap()).unwrap().points, points(0, 3));
+    assert_eq!(fs::read_to_string(&why).unwrap(), "field type conflict\n");
+    assert!(!unpublished.exists());
+}
+
+#[test]
 fn a_batch_that_fails_three_times_while_newer_ones_pass_goes_aside() {
     let bench = Bench::new(&["carbon", "influxdb"]);
     bench.set(0, down);

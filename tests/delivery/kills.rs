@@ -216,8 +216,20 @@ fn a_batch_is_on_disk_before_carbon_is_tried() {
             steps.push(step);
         }
     }
+    // The first one is of the new folder bad/.
     assert_eq!(
         steps,
-        ["create", "write", "fsync", "rename", "fsync of the directory", "connect", "send", "half-close", "unlink"]
+        [
+            "fsync of the directory",
+            "create",
+            "write",
+            "fsync",
+            "rename",
+            "fsync of the directory",
+            "connect",
+            "send",
+            "half-close",
+            "unlink"
+        ]
     );
 }

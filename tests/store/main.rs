@@ -3,5 +3,6 @@
 #![allow(clippy::unwrap_used)]
 
 mod embedded;
+mod power_cuts;
 mod runs;
 mod scan;

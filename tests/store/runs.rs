@@ -113,12 +113,12 @@ fn of_grid(key: &Key) -> bool {
 }
 
 /// What a run at this time must bring, by Carbon's path: every sink has the same.
-fn datapoints(clouds: &Clouds, time: i64) -> BTreeMap<Key, f64> {
+pub(crate) fn datapoints(clouds: &Clouds, time: i64) -> BTreeMap<Key, f64> {
     clouds.datapoints(time).into_iter().filter(|(key, _)| of_grid(key)).collect()
 }
 
 /// The raw values of a store by Carbon's path and time in seconds, those about runs left out.
-fn stored(store: &Path) -> BTreeMap<Key, f64> {
+pub(crate) fn stored(store: &Path) -> BTreeMap<Key, f64> {
     all_stored(store).into_iter().filter(|(key, _)| of_grid(key)).collect()
 }
 
@@ -146,7 +146,7 @@ fn assert_same(stored: &BTreeMap<Key, f64>, expected: &BTreeMap<Key, f64>) {
 }
 
 /// SQLite itself must find nothing wrong with a store.
-fn sound(store: &Path) {
+pub(crate) fn sound(store: &Path) {
     let connection = Connection::open(store).unwrap();
     let said: String = connection.query_row("PRAGMA integrity_check", [], |row| row.get(0)).unwrap();
     assert_eq!(said, "ok");
