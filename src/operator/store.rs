@@ -13,12 +13,12 @@ use clap::{Args, Subcommand, ValueEnum};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::spool_commands::{complain, ensure_owned, print_line, state_directory};
-use crate::frame::state::State;
+use crate::frame::state::{self, State};
 use crate::model::{Point, SECOND, Tier, Window, parse_time, utc};
 use crate::os::files::print;
 use crate::query::Selector;
 use crate::setup::{self, Config};
-use crate::sinks::embedded::{Store, TierStatus};
+use crate::sinks::embedded::{Place, Store, TierStatus};
 use crate::text::{Table, count, size};
 use crate::view::table::sections;
 use crate::view::text;
@@ -34,6 +34,8 @@ pub enum StoreCommand {
     Import(Import),
     /// Give the room of what was removed back to the disk
     Vacuum,
+    /// Take the store that is there now, or a new one, for that of earlier runs, which is gone on purpose
+    Accept,
 }
 
 impl StoreCommand {
@@ -47,17 +49,27 @@ impl StoreCommand {
             Self::Export(export) => export.run(config),
             Self::Import(import) => import.run(config, now),
             Self::Vacuum => vacuum(config),
+            Self::Accept => {
+                print_line(&owned_place(config)?.accept()?);
+                Ok(ExitCode::SUCCESS)
+            }
         }
+    }
+}
+
+/// Returns the state directory of the store. If the config names the store's path, it need not exist.
+fn state_of(config: &Config) -> Result<PathBuf> {
+    match config.embedded.path {
+        Some(_) => Ok(state::directory(config.state_directory.as_deref())),
+        None => state_directory(config),
     }
 }
 
 /// Opens the store, which must exist. Returns its path and the store.
 fn open(config: &Config) -> Result<(PathBuf, Store)> {
-    let path = match &config.embedded.path {
-        Some(path) => path.clone(),
-        None => setup::store_path(config, &state_directory(config)?),
-    };
-    let store = Store::open_to_read(&path)?.with_context(|| {
+    let place = setup::store_place(config, &state_of(config)?);
+    let path = place.path().to_path_buf();
+    let store = place.open_to_read()?.with_context(|| {
         let remedy = if config.carbon.is_some() {
             "points go to carbon, and to a store only when [embedded] path is set too"
         } else {
@@ -117,7 +129,10 @@ pub fn status(config: &Config, now: i64) -> Result<ExitCode> {
         }
         free => format!(", {} of it free", size(free)),
     };
-    Ok(print(&format!("{}, {}{free}, at {}\n\n{}", path.display(), size(bytes), utc(now), table.text())))
+    let log = size(store.log_bytes());
+    let large = store.large_log().map(|large| format!("\n{large}\n")).unwrap_or_default();
+    let (shown, bytes, now) = (path.display(), size(bytes), utc(now));
+    Ok(print(&format!("{shown}, {bytes}{free}, {log} of log, at {now}\n\n{}{large}", table.text())))
 }
 
 fn check(config: &Config) -> Result<ExitCode> {
@@ -131,27 +146,31 @@ fn check(config: &Config) -> Result<ExitCode> {
 /// How long a step waits for programs that write.
 const TIMEOUT: Duration = Duration::from_secs(120);
 
-/// Returns the path of the store if its folder belongs to this user.
-fn owned_path(config: &Config) -> Result<PathBuf> {
-    let path = match &config.embedded.path {
-        Some(path) => path.clone(),
+/// Returns the place of the store if its folder and the state directory belong to this user. Creates a missing state
+/// directory if the store lies in it.
+fn owned_place(config: &Config) -> Result<Place> {
+    let state = match config.embedded.path {
+        Some(_) => state_of(config)?,
         None => {
-            let state =
-                State::open(config.state_directory.as_deref(), super::spool_commands::NAME, &config.grid.name, true)?;
-            setup::store_path(config, state.directory())
+            let configured = config.state_directory.as_deref();
+            State::open(configured, super::spool_commands::NAME, &config.grid.name, true)?.directory().to_path_buf()
         }
     };
-    ensure_owned(path.parent().unwrap_or(Path::new("/")))?;
-    Ok(path)
+    let place = setup::store_place(config, &state);
+    ensure_owned(place.path().parent().unwrap_or(Path::new("/")))?;
+    if state.exists() {
+        ensure_owned(&state)?;
+    }
+    Ok(place)
 }
 
 fn vacuum(config: &Config) -> Result<ExitCode> {
     let (path, _) = open(config)?;
-    owned_path(config)?;
+    let place = owned_place(config)?;
     let bytes = || fs::metadata(&path).map(|file| file.size()).with_context(|| path.display().to_string());
     let before = bytes()?;
     let until = Instant::now() + TIMEOUT;
-    Store::open(&path, until)?.vacuum(until)?;
+    place.open(until)?.vacuum(until)?;
     print_line(&format!("{}: {} before, {} now", path.display(), size(before), size(bytes()?)));
     Ok(ExitCode::SUCCESS)
 }
@@ -358,7 +377,8 @@ const LONGEST: u64 = 1 << 20;
 
 impl Import {
     fn run(&self, config: &Config, now: i64) -> Result<ExitCode> {
-        let path = owned_path(config)?;
+        let place = owned_place(config)?;
+        let path = place.path();
         let (name, input, length): (_, Box<dyn Read>, _) = if self.file == Path::new("-") {
             ("standard input".to_string(), Box::new(io::stdin()), 0)
         } else {
@@ -371,7 +391,7 @@ impl Import {
         let bar = (length > 0 && io::stderr().is_terminal())
             .then(|| Bar { bar: bar(length, "{wide_bar} {bytes} of {total_bytes}, {eta} left"), first: 0 });
         let mut reader = Importing {
-            store: Store::open(&path, Instant::now() + TIMEOUT)?,
+            store: place.open(Instant::now() + TIMEOUT)?,
             config,
             now,
             tier: self.tier.unwrap_or(Tier::Raw),
