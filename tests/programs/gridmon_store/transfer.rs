@@ -98,6 +98,46 @@ fn csv_has_a_column_for_each_tag_and_reads_back() {
 }
 
 #[test]
+fn a_csv_is_safe_in_a_spreadsheet_and_imports_as_the_same_store() {
+    let sandbox = with_store();
+    let path = sandbox.path("state/gridmon.db");
+    let formulas = [r"=cmd|'/c\ calc'!A1,@tag=+1,-t='a =f=1,+f=-2i,'f=3 1717245000000000000", r"@m,t=-x -0=-1.5 1717245000000000001"];
+    let formulas = formulas.map(|line| Point::from_line(line).unwrap());
+    for tier in Tier::ALL {
+        let points: Vec<_> = odd_points().into_iter().chain(formulas.clone()).collect();
+        store(&path).write(tier, &points, Instant::now() + Duration::from_secs(5)).unwrap();
+    }
+    let exported = status(&sandbox, &["store", "export", "--format", "csv", "-o", "all.csv"]);
+    assert_eq!((exported.code, exported.stderr.as_str()), (Some(0), ""));
+    let bytes = fs::read(sandbox.path("all.csv")).unwrap();
+    let mut rows = csv::ReaderBuilder::new().has_headers(false).from_reader(bytes.as_slice());
+    for row in rows.records().map(Result::unwrap) {
+        for (at, cell) in row.iter().enumerate() {
+            let number = at + 1 == row.len();
+            assert!(number || !cell.starts_with(['=', '+', '-', '@', '\t', '\r']), "{cell:?}");
+            assert!(!number || !cell.starts_with('\''), "a number stays one: {cell:?}");
+        }
+    }
+    let other = Sandbox::new("small");
+    // As a spreadsheet saves it, too.
+    for begin in ["", "\u{feff}"] {
+        other.write("all.csv", [begin.as_bytes(), &bytes].concat());
+        let imported = status(&other, &["store", "import", "all.csv"]);
+        assert_eq!((imported.code, imported.stderr.as_str()), (Some(0), ""));
+        let count = exported.stdout.split(' ').nth(1).unwrap();
+        assert!(imported.stdout.starts_with(&format!("imported {count} points from all.csv into ")), "{imported:?}");
+        assert_eq!(everything(&other.path("state/gridmon.db")), everything(&path));
+    }
+    other.write("bad.csv", "time,tier,measurement,field,value\nnoon,raw,m,f,1\n2024-06-01T12:00:00Z,2h,m,f,1\n2024-06-01T12:00:00Z,raw,m,f,x\n2024-06-01T12:00:00Z,raw,m,f\n");
+    let imported = status(&other, &["store", "import", "bad.csv"]);
+    assert_eq!(imported.code, Some(1));
+    assert!(imported.stderr.contains("bad.csv: 4 lines left out, which hold no number that can be stored: line 2: \"noon\" is not a time"), "{imported:?}");
+    other.write("bad.csv", "time,tier,measurement,a,b\n");
+    let imported = status(&other, &["store", "import", "bad.csv"]);
+    assert!(imported.stderr.contains("the columns of a CSV are time, tier, measurement, one for each tag, field, value"), "{imported:?}");
+}
+
+#[test]
 fn what_is_no_point_is_named_and_the_rest_is_imported() {
     let sandbox = Sandbox::new("small");
     let import = |text: &[u8], arguments: &[&str]| {
