@@ -354,6 +354,23 @@ mod tests {
     }
 
     #[test]
+    fn a_row_that_the_file_does_not_take_is_an_error() {
+        let mut connection = Connection::open_in_memory().unwrap();
+        super::super::schema::migrate(&mut connection, &super::super::schema::MIGRATIONS).unwrap();
+        let ignores = |table: &str| {
+            format!("CREATE TRIGGER ignores BEFORE INSERT ON {table} BEGIN SELECT RAISE(IGNORE); END")
+        };
+        for table in ["tier_raw", "series", "field"] {
+            connection.execute_batch(&ignores(table)).unwrap();
+            let transaction = connection.transaction().unwrap();
+            let error = write(&transaction, Tier::Raw, &[(&queue(HOUR, "online", 1), &[])]).unwrap_err();
+            assert_eq!(error.to_string(), "Query changed 0 rows", "{table}");
+            transaction.rollback().unwrap();
+            connection.execute_batch("DROP TRIGGER ignores").unwrap();
+        }
+    }
+
+    #[test]
     fn a_label_that_changes_stays_one_series_and_the_newest_label_holds() {
         with_store("labels", |store| {
             let mut write = |tier, points: &[Point]| {

@@ -1,5 +1,9 @@
 //! Export and import.
 
+use std::borrow::Cow;
+
+use gridmon::model::Value;
+
 use super::*;
 
 #[test]
@@ -73,8 +77,9 @@ fn csv_has_a_column_for_each_tag_and_reads_back() {
     for row in reader.records() {
         let row = row.unwrap();
         let time = row[0].parse::<jiff::Timestamp>().unwrap().as_nanosecond();
+        let text = |cell: &'_ str| cell.strip_prefix('\'').unwrap_or(cell).to_string();
         let tags = heads.iter().zip(&row).take(heads.len() - 2).skip(3).filter(|(_, value)| !value.is_empty());
-        let tags: Vec<_> = tags.map(|(name, value)| format!("{name}={value}")).collect();
+        let tags: Vec<_> = tags.map(|(name, value)| format!("{name}={}", text(value))).collect();
         read.push(format!(
             "{} {} {} {}={}",
             time,
@@ -101,8 +106,14 @@ fn csv_has_a_column_for_each_tag_and_reads_back() {
 fn a_csv_is_safe_in_a_spreadsheet_and_imports_as_the_same_store() {
     let sandbox = with_store();
     let path = sandbox.path("state/gridmon.db");
-    let formulas = [r"=cmd|'/c\ calc'!A1,@tag=+1,-t='a =f=1,+f=-2i,'f=3 1717245000000000000", r"@m,t=-x -0=-1.5 1717245000000000001"];
-    let formulas = formulas.map(|line| Point::from_line(line).unwrap());
+    let formula = |number: i64, text: &'static str| {
+        let tags = [(Cow::Borrowed("@tag"), text), (Cow::Borrowed("t"), "-1+2")];
+        let fields = [("=f", Value::Float(1.0)), ("+f", Value::Int(-2)), ("'f", Value::Int(3))];
+        let fields = fields.map(|(name, value)| (Cow::Borrowed(name), value));
+        Point::new(Cow::Borrowed("=cmd|'/c calc'!A1"), tags, fields, NOW * SECOND + number)
+    };
+    let formulas = ["+1", "''=1", "@SUM(1+1)*cmd|' /C calc'!A0", "plain"];
+    let formulas: Vec<_> = (0..).zip(formulas).map(|(number, text)| formula(number, text)).collect();
     for tier in Tier::ALL {
         let points: Vec<_> = odd_points().into_iter().chain(formulas.clone()).collect();
         store(&path).write(tier, &points, Instant::now() + Duration::from_secs(5)).unwrap();
