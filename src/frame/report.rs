@@ -120,7 +120,8 @@ pub fn histories(directory: &Path) -> Result<Vec<History>> {
             Err(error) if error.kind() == ErrorKind::NotFound => continue,
             Err(error) => history.problem = error.to_string(),
         }
-        let mark = marked(&directory.join(format!("{program}.{grid}.mark", program = history.program, grid = history.grid)));
+        let mark =
+            marked(&directory.join(format!("{program}.{grid}.mark", program = history.program, grid = history.grid)));
         history.unreported = mark.filter(|mark| history.reports.last().is_none_or(|last| last.time < *mark));
         histories.push(history);
     }

@@ -118,7 +118,9 @@ mod tests {
             let shown = cell(formula);
             assert!(shown.starts_with('\'') && text(&shown) == formula, "{shown}");
         }
-        assert!(is_sheet(b"time,tier,measurement,a,field,value\n") && is_sheet(b"\xef\xbb\xbf\"time\",tier,measurement,f"));
+        assert!(
+            is_sheet(b"time,tier,measurement,a,field,value\n") && is_sheet(b"\xef\xbb\xbf\"time\",tier,measurement,f")
+        );
         assert!(!is_sheet(b"time,tier=raw x=1 5\n") && !is_sheet(b""));
     }
 }

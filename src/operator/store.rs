@@ -401,8 +401,7 @@ impl Import {
         let progress = |bytes| bar.iter().for_each(|bar| bar.at(bytes as i64));
         let mut input = BufReader::new(input);
         let is_sheet = sheet::is_sheet(input.fill_buf().with_context(|| name.clone())?);
-        let read =
-            if is_sheet { reader.read_sheet(input, &progress) } else { reader.read(input, &progress) };
+        let read = if is_sheet { reader.read_sheet(input, &progress) } else { reader.read(input, &progress) };
         drop(bar);
         let Importing { imported, old, bad, bad_lines, .. } = reader;
         let words = format!("imported {} from {name} into {}", count(imported, "point"), path.display());

@@ -40,10 +40,9 @@ pub(super) fn explain(error: rusqlite::Error, path: &Path) -> anyhow::Error {
             anyhow!("{shown}-shm cannot be written: the disk is full, or fails")
         }
         Some(_) if extended == Some(ffi::SQLITE_IOERR_WRITE) => match getrlimit(Resource::Fsize).current {
-            Some(limit) => anyhow!(
-                "{shown}: disk I/O error; this process may write files up to {} only (ulimit -f)",
-                size(limit)
-            ),
+            Some(limit) => {
+                anyhow!("{shown}: disk I/O error; this process may write files up to {} only (ulimit -f)", size(limit))
+            }
             None => anyhow!("{shown}: {error}"),
         },
         Some(_) if extended == Some(ffi::SQLITE_READONLY_DIRECTORY) => {

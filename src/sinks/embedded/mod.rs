@@ -44,8 +44,8 @@ use rustix::fs::{Access, access};
 use self::errors::{explain, explain_io, is_read_only, read_only, remedy};
 pub use self::log::LARGE;
 use self::log::{LENGTH_KEPT, allocate, ensure_room, log_bytes, readers};
-use self::place::gone;
 pub use self::place::Place;
+use self::place::gone;
 pub use self::read::{Range, Series, TierStatus};
 pub use self::reader::EmbeddedReader;
 use self::schema::{APPLICATION, Difference, MIGRATIONS, compare, make, migrate};
@@ -481,9 +481,9 @@ fn explain_make(error: anyhow::Error, path: &Path) -> anyhow::Error {
         Err(error) => error,
     };
     match error.downcast_ref::<io::Error>().map(io::Error::kind) {
-        Some(ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::FileTooLarge | ErrorKind::ReadOnlyFilesystem) => {
-            error.downcast().map_or_else(|error| error, |error| explain_io(error, path))
-        }
+        Some(
+            ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::FileTooLarge | ErrorKind::ReadOnlyFilesystem,
+        ) => error.downcast().map_or_else(|error| error, |error| explain_io(error, path)),
         _ => error.context(format!("{} cannot be made", path.display())),
     }
 }

@@ -290,7 +290,8 @@ impl Store {
         let mut key_of =
             snapshot.prepare(&format!("SELECT key, id, {} FROM series WHERE id = ?1", labels(&snapshot)?))?;
         let mut name_of = snapshot.prepare("SELECT name FROM field WHERE id = ?1")?;
-        let rows = "SELECT bucket, series, field, time, value FROM {} WHERE (bucket, series) > (?1, ?2) AND bucket <= ?3
+        let rows =
+            "SELECT bucket, series, field, time, value FROM {} WHERE (bucket, series) > (?1, ?2) AND bucket <= ?3
                     ORDER BY 1, 2, 3, 4";
         let mut rows = snapshot.prepare(&rows.replace("{}", &tier.table()))?;
         let mut rows = rows.query(params![after.0, after.1, window.to.div_euclid(tier.bucket())])?;

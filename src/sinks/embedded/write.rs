@@ -357,9 +357,8 @@ mod tests {
     fn a_row_that_the_file_does_not_take_is_an_error() {
         let mut connection = Connection::open_in_memory().unwrap();
         super::super::schema::migrate(&mut connection, &super::super::schema::MIGRATIONS).unwrap();
-        let ignores = |table: &str| {
-            format!("CREATE TRIGGER ignores BEFORE INSERT ON {table} BEGIN SELECT RAISE(IGNORE); END")
-        };
+        let ignores =
+            |table: &str| format!("CREATE TRIGGER ignores BEFORE INSERT ON {table} BEGIN SELECT RAISE(IGNORE); END");
         for table in ["tier_raw", "series", "field"] {
             connection.execute_batch(&ignores(table)).unwrap();
             let transaction = connection.transaction().unwrap();

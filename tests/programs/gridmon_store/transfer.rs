@@ -142,10 +142,18 @@ fn a_csv_is_safe_in_a_spreadsheet_and_imports_as_the_same_store() {
     other.write("bad.csv", "time,tier,measurement,field,value\nnoon,raw,m,f,1\n2024-06-01T12:00:00Z,2h,m,f,1\n2024-06-01T12:00:00Z,raw,m,f,x\n2024-06-01T12:00:00Z,raw,m,f\n");
     let imported = status(&other, &["store", "import", "bad.csv"]);
     assert_eq!(imported.code, Some(1));
-    assert!(imported.stderr.contains("bad.csv: 4 lines left out, which hold no number that can be stored: line 2: \"noon\" is not a time"), "{imported:?}");
+    assert!(
+        imported.stderr.contains(
+            "bad.csv: 4 lines left out, which hold no number that can be stored: line 2: \"noon\" is not a time"
+        ),
+        "{imported:?}"
+    );
     other.write("bad.csv", "time,tier,measurement,a,b\n");
     let imported = status(&other, &["store", "import", "bad.csv"]);
-    assert!(imported.stderr.contains("the columns of a CSV are time, tier, measurement, one for each tag, field, value"), "{imported:?}");
+    assert!(
+        imported.stderr.contains("the columns of a CSV are time, tier, measurement, one for each tag, field, value"),
+        "{imported:?}"
+    );
 }
 
 #[test]

@@ -34,10 +34,15 @@ fn what_gridmon_did_not_make_is_refused_by_name_and_at_once() {
         )
     };
     let damaged = |why: &str| format!(" is damaged ({why}); put a copy of it in its place");
-    let view = format!("ALTER TABLE tier_raw RENAME TO raw; CREATE VIEW tier_raw AS {ENDLESS} SELECT i AS bucket, i AS series, i AS field, i AS time, i AS value FROM n");
+    let view = format!(
+        "ALTER TABLE tier_raw RENAME TO raw; CREATE VIEW tier_raw AS {ENDLESS} SELECT i AS bucket, i AS series, i AS field, i AS time, i AS value FROM n"
+    );
     for (sql, words) in [
         ("CREATE TRIGGER eats AFTER INSERT ON tier_raw BEGIN DELETE FROM tier_raw; END", foreign("trigger", "eats")),
-        ("CREATE TRIGGER ignores BEFORE INSERT ON tier_raw BEGIN SELECT RAISE(IGNORE); END", foreign("trigger", "ignores")),
+        (
+            "CREATE TRIGGER ignores BEFORE INSERT ON tier_raw BEGIN SELECT RAISE(IGNORE); END",
+            foreign("trigger", "ignores"),
+        ),
         (&view, foreign("table", "raw")),
         ("DROP VIEW points; CREATE VIEW points AS SELECT 1 AS utc", damaged("view points is not as gridmon makes it")),
         ("CREATE INDEX quick ON tier_raw (time)", foreign("index", "quick")),

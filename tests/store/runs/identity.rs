@@ -97,7 +97,11 @@ fn a_store_is_adopted_by_every_state_directory_that_does_not_know_it() {
     assert_eq!(at.id(), id);
     let from = StorePlace::new(at.store(), &at.sandbox.path("elsewhere"));
     let until = Instant::now() + Duration::from_secs(30);
-    assert_eq!(from.open(until).unwrap().id().unwrap(), Some(id), "one that cannot be remembered is written all the same");
+    assert_eq!(
+        from.open(until).unwrap().id().unwrap(),
+        Some(id),
+        "one that cannot be remembered is written all the same"
+    );
     assert!(!at.sandbox.path("elsewhere").exists());
 }
 

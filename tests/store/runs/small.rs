@@ -73,7 +73,8 @@ fn a_limit_on_the_size_of_files_is_said() {
     let arguments = at.clouds.at(&at.sandbox, START + MINUTE * 9);
     let plain = at.sandbox.command(&arguments.each_ref().map(String::as_str));
     let outcome = Outcome::of(&mut under("prlimit", &["--fsize=20000"], &plain));
-    let words = format!("embedded: {}: this process may write files up to 20 kB only (ulimit -f)", at.store().display());
+    let words =
+        format!("embedded: {}: this process may write files up to 20 kB only (ulimit -f)", at.store().display());
     assert!(outcome.code == Some(1) && outcome.stderr.contains(&words), "{outcome:?}");
     at.recovers(10, [0, 9, 10]);
 }
