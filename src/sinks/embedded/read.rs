@@ -60,6 +60,9 @@ pub struct TierStatus {
     pub ages: Option<(i64, i64)>,
 }
 
+/// A bucket and a series of it, whose rows are adjacent.
+type Group = (i64, i64);
+
 impl Store {
     /// Returns the series that `filter` selects, sorted by key.
     ///
@@ -282,9 +285,9 @@ impl Store {
         tier: Tier,
         selector: &Selector,
         window: Window,
-        after: (i64, i64),
+        after: Group,
         fields: &mut HashMap<i64, String>,
-    ) -> rusqlite::Result<(Vec<Point>, Option<(i64, i64)>)> {
+    ) -> rusqlite::Result<(Vec<Point>, Option<Group>)> {
         const ROWS: usize = 10_000;
         let snapshot = self.connection.unchecked_transaction()?;
         let mut key_of =
@@ -460,7 +463,7 @@ fn series(row: &Row) -> rusqlite::Result<Series> {
 }
 
 /// Reads a row of a tier: bucket and series, field, time in the bucket, value.
-fn stored(row: &Row) -> rusqlite::Result<((i64, i64), i64, i64, Value)> {
+fn stored(row: &Row) -> rusqlite::Result<(Group, i64, i64, Value)> {
     Ok(((row.get(0)?, row.get(1)?), row.get(2)?, row.get(3)?, value(row, 4)?))
 }
 
