@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::Parser;
 use gridmon::dashboard::{Dashboard, serve};
+use gridmon::os::files::report_size_limit;
 use gridmon::setup::{self, CATALOG, Config};
 use gridmon::text::one_line;
 
@@ -26,6 +27,7 @@ struct Arguments {
 }
 
 fn main() -> ExitCode {
+    report_size_limit();
     let arguments = Arguments::parse();
     let config = match Config::load(arguments.config.as_deref()) {
         Ok(config) => config,

@@ -22,7 +22,7 @@ use super::report::RUN;
 use super::session::{Kind, Program, Session, Setup, complain};
 use super::watchdog::{FirstSignal, Watchdog};
 use crate::model::{COVERAGE, Collected};
-use crate::os::files::print;
+use crate::os::files::{print, report_size_limit};
 use crate::problem::{Asked, Problem};
 
 /// The program's view of a run.
@@ -94,6 +94,7 @@ pub fn cron<C: Sync>(
     collect: impl FnOnce(&Run<C>) -> Collected,
     check: impl FnOnce(&C, Instant) -> Vec<CheckLine>,
 ) -> ExitCode {
+    report_size_limit();
     if common.list {
         let measurements: Vec<_> = program.measurements.iter().copied().chain([&COVERAGE, &RUN]).collect();
         return print(&list(&measurements));

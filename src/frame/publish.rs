@@ -47,6 +47,9 @@ pub(super) fn prepare(session: &mut Session, mut collected: Collected) -> Prepar
 /// that every point is accounted for.
 pub(super) fn publish(session: &mut Session, collected: Collected, until: Instant) -> Vec<Dropped> {
     let Prepared { points, rejected, series } = prepare(session, collected);
+    if let Some(state) = &session.state {
+        state.mark(session.now);
+    }
     let spool = delivery::open(&session.directory, session.setup.catalog).map_err(|error| format!("{error:#}"));
     let sinks = (session.setup.sinks)(&session.directory);
     let header = Header {

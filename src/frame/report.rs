@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::io::ErrorKind;
 use std::path::Path;
+use std::time::SystemTime;
 
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
@@ -88,6 +89,8 @@ pub struct History {
     pub reports: Vec<Report>,
     /// Why some reports cannot be read; empty if all can be read.
     pub problem: String,
+    /// The first run that began after the last report and left none, in unix seconds; it may still be at work.
+    pub unreported: Option<i64>,
 }
 
 /// Returns the last runs of every program on every grid whose state is in `directory`, sorted by program and grid. Only
@@ -117,10 +120,19 @@ pub fn histories(directory: &Path) -> Result<Vec<History>> {
             Err(error) if error.kind() == ErrorKind::NotFound => continue,
             Err(error) => history.problem = error.to_string(),
         }
+        let mark =
+            marked(&directory.join(format!("{program}.{grid}.mark", program = history.program, grid = history.grid)));
+        history.unreported = mark.filter(|mark| history.reports.last().is_none_or(|last| last.time < *mark));
         histories.push(history);
     }
     histories.sort_by(|a, b| (&a.program, &a.grid).cmp(&(&b.program, &b.grid)));
     Ok(histories)
+}
+
+/// Returns the time of a mark, in unix seconds; `None` if there is none.
+pub(super) fn marked(path: &Path) -> Option<i64> {
+    let time = fs::metadata(path).and_then(|mark| mark.modified()).ok()?;
+    time.duration_since(SystemTime::UNIX_EPOCH).ok().map(|time| time.as_secs() as i64)
 }
 
 /// Returns the reports of a file and the number of its unreadable lines. Such a line, from another version or a damaged

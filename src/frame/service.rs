@@ -17,6 +17,7 @@ use super::publish::publish;
 use super::session::{Kind, Program, Session, Setup, complain};
 use super::watchdog::{FirstSignal, Watchdog};
 use crate::model::Collected;
+use crate::os::files::report_size_limit;
 use crate::problem::Repeat;
 
 /// The clock of a service, which tests replace.
@@ -59,6 +60,7 @@ pub fn service<C: Sync>(
     if common.list || common.now.is_some() || common.mode() != Mode::Live {
         return cron(program, common, load, tick, check);
     }
+    report_size_limit();
     let (config, setup) = match load(common.config.as_deref(), program) {
         Ok(loaded) => loaded,
         Err(error) => {

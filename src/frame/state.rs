@@ -4,14 +4,14 @@ use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{ErrorKind, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, Result, bail};
 use rustix::fs::Access;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::report::{Report, read_reports};
+use super::report::{Report, marked, read_reports};
 use crate::config::{Key, Kind, Section, Unset, Values};
 use crate::model::carbon_component;
 use crate::os::files::{create_dir, write};
@@ -101,6 +101,20 @@ impl State {
             text.push('\n');
         }
         write(&self.path("reports"), text.as_bytes())
+    }
+
+    /// Marks a run that is about to deliver, until a report is written: of several without a report, the first. The mark
+    /// is the time of an empty file, which takes no room on a full disk.
+    pub fn mark(&self, now: i64) {
+        let path = self.path("mark");
+        let reported = self.last().map_or(i64::MIN, |last| last.time);
+        if marked(&path).is_some_and(|marked| reported < marked && marked <= now) {
+            return;
+        }
+        let Ok(time) = u64::try_from(now) else { return };
+        let file = OpenOptions::new().write(true).create(true).truncate(false).mode(0o640).open(&path);
+        // It serves the monitor alone.
+        let _ = file.and_then(|file| file.set_modified(SystemTime::UNIX_EPOCH + Duration::from_secs(time)));
     }
 
     /// Returns the value remembered as `what`; the default if there is none, or none that this version can read.

@@ -12,7 +12,7 @@ use super::spool_commands::{Discard, complain, flush, look, show};
 use super::status::{Level, Limits, Status, Thresholds, plugin_line};
 use super::store::{self, StoreCommand};
 use crate::model::parse_time;
-use crate::os::files::print;
+use crate::os::files::{print, report_size_limit};
 use crate::setup::Config;
 
 /// Tells what waits in the spool, what ran and what is dark; drains, shows and discards batches by hand.
@@ -139,6 +139,7 @@ impl Monitor {
 
 /// Runs `gridmon-status` with the flags of the process; returns its exit code.
 pub fn run() -> ExitCode {
+    report_size_limit();
     let arguments = match Arguments::try_parse().and_then(reject_status_flags) {
         Ok(arguments) => arguments,
         Err(error) => {

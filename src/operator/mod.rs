@@ -1,6 +1,7 @@
 //! `gridmon-status`: shows the backlog, the last runs and the failures; the operator's commands for spool and store.
 
 pub mod flags;
+mod sheet;
 pub mod spool_commands;
 pub mod status;
 pub mod store;

@@ -53,6 +53,7 @@ pub fn look(config: &Config, now: Option<i64>) -> Result<StatusInput> {
         running: now.is_none().then(|| SteadyClock::look(&directory, wall).running),
         directory: directory.display().to_string(),
         configured: setup::sinks(config, &directory).iter().map(|sink| sink.name().to_string()).collect(),
+        full: full(&directory),
         histories: report::histories(&directory).map_err(|error| with_remedy(error, &directory))?,
         ..StatusInput::default()
     };
@@ -73,6 +74,15 @@ pub fn look(config: &Config, now: Option<i64>) -> Result<StatusInput> {
         Err(error) => input.problems.push(problem(error)),
     }
     Ok(input)
+}
+
+/// Returns what a full disk of the state directory means; `None` if something fits.
+fn full(directory: &Path) -> Option<String> {
+    // A report and a batch of a small grid.
+    const LITTLE: u64 = 64 << 10;
+    let disk = rustix::fs::statvfs(directory).ok()?;
+    let is_full = disk.f_bavail * disk.f_frsize < LITTLE || disk.f_files > 0 && disk.f_favail == 0;
+    is_full.then(|| format!("the disk of {} is full: runs can keep neither points nor reports", directory.display()))
 }
 
 /// Returns the state directory, which must exist.

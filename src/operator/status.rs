@@ -30,6 +30,8 @@ pub struct StatusInput {
     pub histories: Vec<History>,
     /// The files in `bad/`, oldest first.
     pub aside: Vec<Quarantined>,
+    /// What it means that the disk of the state directory is full; `None` if it is not.
+    pub full: Option<String>,
     /// Messages about everything that could not be read.
     pub problems: Vec<String>,
 }
@@ -52,6 +54,8 @@ pub struct Status {
     pub failing_parts: Vec<FailingPart>,
     /// The files in `bad/`, oldest first.
     pub aside: Vec<Quarantined>,
+    /// Why points of runs are lost, whatever the reports say: such runs leave none.
+    pub lost: Vec<String>,
     /// Messages about everything that could not be read.
     pub problems: Vec<String>,
 }
@@ -203,7 +207,8 @@ fn replay_to(sink: &str) -> String {
 impl Status {
     /// Builds the status from the reports and the spool.
     pub fn gather(input: StatusInput) -> Self {
-        let StatusInput { now, running, directory, configured, backlogs, histories, aside, mut problems } = input;
+        let StatusInput { now, running, directory, configured, backlogs, histories, aside, full, mut problems } = input;
+        let mut lost: Vec<_> = full.into_iter().collect();
         let names: BTreeSet<_> = configured.iter().chain(backlogs.keys()).cloned().collect();
         let sinks: BTreeMap<_, _> = names
             .into_iter()
@@ -222,9 +227,15 @@ impl Status {
         let of_a_sink = |what: &str| sinks.keys().any(|sink| what == sink || what == replay_to(sink));
         let mut failing_parts = Vec::new();
         let mut programs = Vec::new();
-        for History { program, grid, reports, problem } in histories {
+        for History { program, grid, reports, problem, unreported } in histories {
             if !problem.is_empty() {
                 problems.push(format!("{directory}/{program}.{grid}.reports: {problem}"));
+            }
+            if let Some(first) = unreported.filter(|first| now.saturating_sub(*first) > AT_WORK) {
+                lost.push(format!(
+                    "{program} {grid}: no run has left a report since that of {}: it was killed, or could not write it; what it collected may be lost",
+                    utc(first)
+                ));
             }
             if reports.is_empty() {
                 continue;
@@ -241,7 +252,7 @@ impl Status {
             }
             programs.push(ProgramStatus { interval_seconds: interval(&reports), program, grid, runs: reports });
         }
-        Self { time: now, running, directory, sinks, programs, failing_parts, aside, problems }
+        Self { time: now, running, directory, sinks, programs, failing_parts, aside, lost, problems }
     }
 
     /// Returns the seconds since `time`; 0 if that is still to come.
@@ -267,6 +278,7 @@ impl Status {
     /// Renders the status as tables for people, with the last `runs` runs of each program.
     pub fn text(&self, runs: usize) -> String {
         let mut text = format!("state of {} at {}\n\n", self.directory, utc(self.time));
+        self.lost.iter().for_each(|lost| text += &format!("{lost}\n\n"));
         self.sinks_text(&mut text);
         text.push('\n');
         self.programs_text(&mut text, runs);
@@ -365,7 +377,9 @@ impl Status {
             if let Some(last) = program.runs.last().filter(|last| is_ahead(last.time, self.time)) {
                 table.note(format!("the last run was {} ago, by a clock that was ahead", ago(self.run_age(last))));
             }
-            if let Some(last) = program.runs.last().filter(|last| limits.level(self.run_age(last)) != Level::Ok) {
+            // Who runs without a report is not to be removed.
+            let last = program.runs.last().filter(|_| self.lost.is_empty());
+            if let Some(last) = last.filter(|last| limits.level(self.run_age(last)) != Level::Ok) {
                 table.note(format!(
                     "no run for {}, and it ran every {}; does cron start it? When it is not to run here any more: rm {}/{}.{}.*",
                     ago(self.run_age(last)),
@@ -432,10 +446,13 @@ impl Status {
             perfdata.push(format!("{}={};;;0", label(&[program, grid, "failing"]), last.failing.len()));
         }
         perfdata.push(format!("bad={};;;0", self.aside.len()));
+        for lost in &self.lost {
+            find(Level::Critical, lost.clone());
+        }
         for problem in &self.problems {
             find(Level::Unknown, problem.clone());
         }
-        if self.programs.is_empty() && self.problems.is_empty() {
+        if self.programs.is_empty() && self.problems.is_empty() && self.lost.is_empty() {
             find(Level::Unknown, format!("no program has reported a run in {}", self.directory));
         }
         findings.sort_by_key(|(level, _)| std::cmp::Reverse(level.weight()));
@@ -463,6 +480,9 @@ impl Status {
         sinks.chain(programs).collect()
     }
 }
+
+/// How long a run may be at work after it has collected, in seconds.
+const AT_WORK: i64 = 60;
 
 /// Maximum number of findings in a monitor's line.
 const NAMED: usize = 5;
@@ -568,7 +588,7 @@ mod tests {
             program: "collect-grid".into(),
             grid: grid.into(),
             reports,
-            problem: String::new(),
+            ..History::default()
         };
         StatusInput {
             now: NOW,
@@ -598,6 +618,7 @@ mod tests {
                 time: NOW - 900,
                 why: "its checksum is wrong: it is torn or was changed".into(),
             }],
+            full: None,
             problems: Vec::new(),
         }
     }
@@ -724,6 +745,31 @@ mod tests {
     }
 
     #[test]
+    fn points_that_are_lost_are_critical_at_once_though_no_report_tells() {
+        let mut full = input();
+        full.full = Some("the disk of /var/lib/gridmon is full".into());
+        let status = Status::gather(full);
+        let (line, level) = status.nagios(&defaults());
+        assert!(level == Level::Critical && line.contains("the disk of /var/lib/gridmon is full"), "{line}");
+        let of = |first: Option<i64>, now: i64| {
+            let mut input = input();
+            input.now = now;
+            input.backlogs.clear();
+            input.histories.truncate(1);
+            input.histories[0].reports.iter_mut().for_each(|report| report.failing.clear());
+            input.histories[0].unreported = first;
+            let status = Status::gather(input);
+            (status.nagios(&defaults()), status.text(1))
+        };
+        assert_eq!(of(None, NOW).0.1, Level::Ok);
+        assert_eq!(of(Some(NOW - 10), NOW).0.1, Level::Ok, "it is at work");
+        let ((line, level), text) = of(Some(NOW), NOW + 600);
+        let words = "collect-grid heprc: no run has left a report since that of 2024-06-01 12:34 UTC";
+        assert!(level == Level::Critical && line.contains(words), "{line}");
+        assert!(text.contains(words) && !text.contains("rm "), "{text}");
+    }
+
+    #[test]
     fn what_cannot_be_read_is_unknown_but_hides_nothing_worse() {
         let mut input = input();
         input.problems.push("spool: Permission denied".into());
@@ -740,7 +786,7 @@ mod tests {
             problem: "2 lines are no reports".into(),
             program: "a".into(),
             grid: "b".into(),
-            reports: vec![],
+            ..History::default()
         };
         let status =
             Status::gather(StatusInput { histories: vec![torn], directory: "/x".into(), ..StatusInput::default() });

@@ -1,5 +1,6 @@
 //! The store commands of gridmon-status: shows, checks, exports, imports and vacuums the embedded store.
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io::{self, BufRead, BufReader, BufWriter, IsTerminal, Read, Write};
@@ -12,13 +13,14 @@ use anyhow::{Context, Result, anyhow, ensure};
 use clap::{Args, Subcommand, ValueEnum};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
+use super::sheet;
 use super::spool_commands::{complain, ensure_owned, print_line, state_directory};
-use crate::frame::state::State;
+use crate::frame::state::{self, State};
 use crate::model::{Point, SECOND, Tier, Window, parse_time, utc};
 use crate::os::files::print;
 use crate::query::Selector;
 use crate::setup::{self, Config};
-use crate::sinks::embedded::{Store, TierStatus};
+use crate::sinks::embedded::{Place, Store, TierStatus};
 use crate::text::{Table, count, size};
 use crate::view::table::sections;
 use crate::view::text;
@@ -30,10 +32,12 @@ pub enum StoreCommand {
     Check,
     /// Write what is in it as line protocol, which InfluxDB and `import` read, or as CSV
     Export(Export),
-    /// Read line protocol into it; what is there already takes the new value
+    /// Read line protocol, or the CSV of an export, into it; what is there already takes the new value
     Import(Import),
     /// Give the room of what was removed back to the disk
     Vacuum,
+    /// Take the store that is there now, or a new one, for that of earlier runs, which is gone on purpose
+    Accept,
 }
 
 impl StoreCommand {
@@ -47,17 +51,27 @@ impl StoreCommand {
             Self::Export(export) => export.run(config),
             Self::Import(import) => import.run(config, now),
             Self::Vacuum => vacuum(config),
+            Self::Accept => {
+                print_line(&owned_place(config)?.accept()?);
+                Ok(ExitCode::SUCCESS)
+            }
         }
+    }
+}
+
+/// Returns the state directory of the store. If the config names the store's path, it need not exist.
+fn state_of(config: &Config) -> Result<PathBuf> {
+    match config.embedded.path {
+        Some(_) => Ok(state::directory(config.state_directory.as_deref())),
+        None => state_directory(config),
     }
 }
 
 /// Opens the store, which must exist. Returns its path and the store.
 fn open(config: &Config) -> Result<(PathBuf, Store)> {
-    let path = match &config.embedded.path {
-        Some(path) => path.clone(),
-        None => setup::store_path(config, &state_directory(config)?),
-    };
-    let store = Store::open_to_read(&path)?.with_context(|| {
+    let place = setup::store_place(config, &state_of(config)?);
+    let path = place.path().to_path_buf();
+    let store = place.open_to_read()?.with_context(|| {
         let remedy = if config.carbon.is_some() {
             "points go to carbon, and to a store only when [embedded] path is set too"
         } else {
@@ -117,7 +131,10 @@ pub fn status(config: &Config, now: i64) -> Result<ExitCode> {
         }
         free => format!(", {} of it free", size(free)),
     };
-    Ok(print(&format!("{}, {}{free}, at {}\n\n{}", path.display(), size(bytes), utc(now), table.text())))
+    let log = size(store.log_bytes());
+    let large = store.large_log().map(|large| format!("\n{large}\n")).unwrap_or_default();
+    let (shown, bytes, now) = (path.display(), size(bytes), utc(now));
+    Ok(print(&format!("{shown}, {bytes}{free}, {log} of log, at {now}\n\n{}{large}", table.text())))
 }
 
 fn check(config: &Config) -> Result<ExitCode> {
@@ -131,27 +148,31 @@ fn check(config: &Config) -> Result<ExitCode> {
 /// How long a step waits for programs that write.
 const TIMEOUT: Duration = Duration::from_secs(120);
 
-/// Returns the path of the store if its folder belongs to this user.
-fn owned_path(config: &Config) -> Result<PathBuf> {
-    let path = match &config.embedded.path {
-        Some(path) => path.clone(),
+/// Returns the place of the store if its folder and the state directory belong to this user. Creates a missing state
+/// directory if the store lies in it.
+fn owned_place(config: &Config) -> Result<Place> {
+    let state = match config.embedded.path {
+        Some(_) => state_of(config)?,
         None => {
-            let state =
-                State::open(config.state_directory.as_deref(), super::spool_commands::NAME, &config.grid.name, true)?;
-            setup::store_path(config, state.directory())
+            let configured = config.state_directory.as_deref();
+            State::open(configured, super::spool_commands::NAME, &config.grid.name, true)?.directory().to_path_buf()
         }
     };
-    ensure_owned(path.parent().unwrap_or(Path::new("/")))?;
-    Ok(path)
+    let place = setup::store_place(config, &state);
+    ensure_owned(place.path().parent().unwrap_or(Path::new("/")))?;
+    if state.exists() {
+        ensure_owned(&state)?;
+    }
+    Ok(place)
 }
 
 fn vacuum(config: &Config) -> Result<ExitCode> {
     let (path, _) = open(config)?;
-    owned_path(config)?;
+    let place = owned_place(config)?;
     let bytes = || fs::metadata(&path).map(|file| file.size()).with_context(|| path.display().to_string());
     let before = bytes()?;
     let until = Instant::now() + TIMEOUT;
-    Store::open(&path, until)?.vacuum(until)?;
+    place.open(until)?.vacuum(until)?;
     print_line(&format!("{}: {} before, {} now", path.display(), size(before), size(bytes()?)));
     Ok(ExitCode::SUCCESS)
 }
@@ -180,7 +201,7 @@ pub struct Export {
     /// Only this tier: raw, 1h or 1d [default: all]
     #[arg(long, value_name = "TIER")]
     tier: Option<Tier>,
-    /// Line protocol as `influx -import` reads it, or CSV with a column for each tag
+    /// Line protocol as `influx -import` reads it, or CSV with a column for each tag, safe in a spreadsheet
     #[arg(long, value_enum, value_name = "FORMAT", default_value = "influx")]
     format: Format,
     /// The database that line protocol names for `influx -import`
@@ -269,17 +290,10 @@ impl Export {
                 let tags = tags.flat_map(|names| names.tags().map(|tag| tag.0.to_string()).collect::<Vec<_>>());
                 let tags: BTreeSet<String> = tags.collect();
                 let mut lines = csv::Writer::from_writer(out);
-                let heads = ["time", "tier", "measurement"].into_iter().chain(tags.iter().map(String::as_str));
-                lines.write_record(heads.chain(["field", "value"]))?;
+                lines.write_record(sheet::heads(&tags).iter().map(|head| head.as_bytes()))?;
                 each_tier(&mut |tier, point| {
-                    let Some(point) = point else { return Ok(()) };
-                    let time = jiff::Timestamp::from_nanosecond(point.time().into())?.to_string();
-                    for (field, value) in point.fields() {
-                        let head = [time.as_str(), tier.name(), point.measurement()];
-                        let tags = tags.iter().map(|tag| point.tag(tag).unwrap_or_default());
-                        lines.write_record(head.into_iter().chain(tags).chain([field, &value.to_string()]))?;
-                    }
-                    Ok(())
+                    let mut write = |row: &[Cow<str>]| Ok(lines.write_record(row.iter().map(|cell| cell.as_bytes()))?);
+                    point.map_or(Ok(()), |point| sheet::rows(&tags, tier, &point, &mut write))
                 })?;
                 lines.flush()?;
             }
@@ -345,7 +359,8 @@ pub struct Import {
     /// The file; - for standard input
     #[arg(value_name = "FILE")]
     file: PathBuf,
-    /// All points are of this tier: raw, 1h or 1d [default: what `# CONTEXT-RETENTION-POLICY:` lines say, raw before them]
+    /// All points are of this tier: raw, 1h or 1d [default: what the CSV or `# CONTEXT-RETENTION-POLICY:` lines say, raw
+    /// before them]
     #[arg(long, value_name = "TIER")]
     tier: Option<Tier>,
 }
@@ -358,7 +373,8 @@ const LONGEST: u64 = 1 << 20;
 
 impl Import {
     fn run(&self, config: &Config, now: i64) -> Result<ExitCode> {
-        let path = owned_path(config)?;
+        let place = owned_place(config)?;
+        let path = place.path();
         let (name, input, length): (_, Box<dyn Read>, _) = if self.file == Path::new("-") {
             ("standard input".to_string(), Box::new(io::stdin()), 0)
         } else {
@@ -371,7 +387,7 @@ impl Import {
         let bar = (length > 0 && io::stderr().is_terminal())
             .then(|| Bar { bar: bar(length, "{wide_bar} {bytes} of {total_bytes}, {eta} left"), first: 0 });
         let mut reader = Importing {
-            store: Store::open(&path, Instant::now() + TIMEOUT)?,
+            store: place.open(Instant::now() + TIMEOUT)?,
             config,
             now,
             tier: self.tier.unwrap_or(Tier::Raw),
@@ -382,7 +398,10 @@ impl Import {
             bad: Vec::new(),
             bad_lines: 0,
         };
-        let read = reader.read(BufReader::new(input), &|bytes| bar.iter().for_each(|bar| bar.at(bytes as i64)));
+        let progress = |bytes| bar.iter().for_each(|bar| bar.at(bytes as i64));
+        let mut input = BufReader::new(input);
+        let is_sheet = sheet::is_sheet(input.fill_buf().with_context(|| name.clone())?);
+        let read = if is_sheet { reader.read_sheet(input, &progress) } else { reader.read(input, &progress) };
         drop(bar);
         let Importing { imported, old, bad, bad_lines, .. } = reader;
         let words = format!("imported {} from {name} into {}", count(imported, "point"), path.display());
@@ -454,12 +473,7 @@ impl Importing<'_> {
                         setup::CATALOG.declare(&mut point);
                         self.points.push(point);
                     }
-                    Err(error) => {
-                        self.bad_lines += 1;
-                        if self.bad.len() < 3 {
-                            self.bad.push(format!("line {number}: {error:#}"));
-                        }
-                    }
+                    Err(error) => self.leave_out(number, &error),
                 }
             }
             if self.points.len() >= CHUNK {
@@ -469,15 +483,59 @@ impl Importing<'_> {
         }
     }
 
+    /// Reads the CSV of an export.
+    fn read_sheet(&mut self, input: impl Read, progress: &dyn Fn(u64)) -> Result<()> {
+        let mut lines = csv::ReaderBuilder::new().from_reader(input);
+        let columns = sheet::Columns::of(lines.headers()?)?;
+        let mut rows = lines.records();
+        while let Some(row) = rows.next() {
+            let bytes = rows.reader().position().byte();
+            let at = row.as_ref().map_or_else(|error| error.position().cloned(), |row| row.position().cloned());
+            match row.context("reading").and_then(|row| columns.point(&row)) {
+                Ok((tier, point)) => {
+                    let tier = self.only.unwrap_or(tier);
+                    if tier != self.tier {
+                        self.flush()?;
+                        self.tier = tier;
+                    }
+                    self.points.push(point);
+                }
+                Err(error) if error.chain().any(|cause| cause.is::<io::Error>()) => return Err(error),
+                Err(error) => self.leave_out(at.map_or(0, |at| at.line()) as usize, &error),
+            }
+            if self.points.len() >= CHUNK {
+                self.flush()?;
+                progress(bytes);
+            }
+        }
+        self.flush()
+    }
+
+    /// Counts a line that holds no point, and keeps the reason of the first ones.
+    fn leave_out(&mut self, number: usize, error: &anyhow::Error) {
+        self.bad_lines += 1;
+        if self.bad.len() < 3 {
+            self.bad.push(format!("line {number}: {error:#}"));
+        }
+    }
+
     fn flush(&mut self) -> Result<()> {
         if self.points.is_empty() {
             return Ok(());
         }
         self.store.write(self.tier, &self.points, Instant::now() + TIMEOUT)?;
-        if let Some(oldest) = self.config.embedded.oldest_kept(self.tier, self.now) {
-            self.old += self.points.iter().filter(|point| point.time() < oldest).count();
+        let oldest = self.config.embedded.oldest_kept(self.tier, self.now).unwrap_or(i64::MIN);
+        // In a CSV each field of a point has a row.
+        let of = |point: &Point| (point.series().to_string(), point.time());
+        let mut last = None;
+        for point in &self.points {
+            let this = Some(of(point));
+            if this != last {
+                self.imported += 1;
+                self.old += usize::from(point.time() < oldest);
+            }
+            last = this;
         }
-        self.imported += self.points.len();
         self.points.clear();
         Ok(())
     }

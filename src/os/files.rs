@@ -5,6 +5,7 @@ use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::Path;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use anyhow::{Context, Result};
 
@@ -36,6 +37,13 @@ pub fn create_dir(path: &Path) -> io::Result<()> {
         let _ = File::open(parent).and_then(|parent| parent.sync_all());
     }
     Ok(())
+}
+
+/// Makes a write beyond the limit on file sizes (`ulimit -f`) an error like any other, instead of a signal that ends the
+/// process without a word. It lasts until the process ends; a child has the default again.
+pub fn report_size_limit() {
+    // The handler does nothing. That there is one makes the write fail with EFBIG.
+    let _ = signal_hook::flag::register(signal_hook::consts::SIGXFSZ, Arc::default());
 }
 
 /// Returns the first label of this host's name: `cm` of `cm.example.org`.

@@ -23,7 +23,7 @@ pub use self::grid::Grid;
 pub use self::pages::pages;
 use self::sections::Timing;
 pub use self::sections::{READERS, SECTIONS};
-pub use self::sinks::{roles, sinks, store_path};
+pub use self::sinks::{roles, sinks, store_place};
 pub use self::stores::reader;
 
 /// Reads the config for a program, and makes what the frame needs of it.

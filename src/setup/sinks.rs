@@ -1,10 +1,10 @@
 //! The sinks that the config selects.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use super::{CATALOG, Config};
 use crate::sinks::Sink;
-use crate::sinks::embedded::{self, Embedded};
+use crate::sinks::embedded::{self, Embedded, Place};
 use crate::sinks::graphite::carbon::{self, Carbon};
 
 /// Returns the sinks that the config selects; if it selects none, the embedded store, which lies in the `state`
@@ -23,18 +23,18 @@ pub(super) fn selected(
         sinks.push(Box::new(Carbon { config: config.clone(), catalog: CATALOG }));
     }
     if sinks.is_empty() || embedded.path.is_some() {
-        sinks.push(Box::new(Embedded { config: embedded.clone(), path: path_of(embedded, state) }));
+        sinks.push(Box::new(Embedded { config: embedded.clone(), place: place_of(embedded, state) }));
     }
     sinks
 }
 
-/// Returns the path of the embedded store.
-pub fn store_path(config: &Config, state: &Path) -> PathBuf {
-    path_of(&config.embedded, state)
+/// Returns the place of the embedded store, which lies in the `state` directory unless the config names a path.
+pub fn store_place(config: &Config, state: &Path) -> Place {
+    place_of(&config.embedded, state)
 }
 
-fn path_of(embedded: &embedded::Config, state: &Path) -> PathBuf {
-    embedded.path.clone().unwrap_or_else(|| state.join("gridmon.db"))
+fn place_of(embedded: &embedded::Config, state: &Path) -> Place {
+    Place::new(embedded.path.clone().unwrap_or_else(|| state.join("gridmon.db")), state)
 }
 
 /// Returns which role goes where, for `--check`.

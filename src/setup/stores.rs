@@ -2,7 +2,7 @@
 
 use anyhow::{Context, Result, bail, ensure};
 
-use super::{CATALOG, Config, store_path};
+use super::{CATALOG, Config, store_place};
 use crate::dashboard::config::Source;
 use crate::frame::state;
 use crate::os::http;
@@ -26,5 +26,5 @@ pub fn reader(config: &Config) -> Result<Box<dyn Read>> {
         return Ok(Box::new(GraphiteReader::new(graphite, CATALOG).context("[graphite]")?));
     }
     let directory = state::directory(config.state_directory.as_deref());
-    Ok(Box::new(EmbeddedReader::new(store_path(config, &directory))))
+    Ok(Box::new(EmbeddedReader::new(store_place(config, &directory))))
 }

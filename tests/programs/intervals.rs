@@ -58,7 +58,7 @@ fn setup(folder: &Path, interval: i64) -> Setup {
         },
         catalog: Catalog::new(&MEASUREMENTS),
         roles: String::new(),
-        sinks: Box::new(move |_| vec![Box::new(Embedded { config: config.clone(), path: store.clone() })]),
+        sinks: Box::new(move |_| vec![Box::new(Embedded { config: config.clone(), place: store.clone().into() })]),
     }
 }
 

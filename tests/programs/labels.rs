@@ -64,7 +64,7 @@ fn setup(folder: &Path, port: u16) -> Setup {
         roles: String::new(),
         sinks: Box::new(move |_| {
             vec![
-                Box::new(Embedded { config: kept.clone(), path: store.clone() }),
+                Box::new(Embedded { config: kept.clone(), place: store.clone().into() }),
                 Box::new(Carbon { config: config.clone(), catalog }),
             ]
         }),

@@ -3,6 +3,8 @@
 //! is refused in words, or everything in it is there.
 
 mod damage;
+mod foreign;
+mod log;
 mod properties;
 
 use std::borrow::Cow;
@@ -15,7 +17,7 @@ use std::time::{Duration, Instant};
 
 use gridmon::model::{Point, SECOND, Tier, Value};
 use gridmon::query::Selector;
-use gridmon::sinks::embedded::{Config, Series, Store};
+use gridmon::sinks::embedded::{Config, EmbeddedReader, Place, Series, Store};
 use gridmon_testkit::TempDir;
 use gridmon_testkit::sandbox::proof::{Random, names, seed, soak};
 use proptest::prelude::*;

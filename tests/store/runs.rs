@@ -3,9 +3,11 @@
 //! waits in the spool is in the store after the next run that finds all in order.
 
 mod disk;
+mod identity;
 mod kills;
 mod refused;
 mod rules;
+mod small;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, Permissions};
@@ -18,7 +20,7 @@ use std::time::{Duration, Instant};
 
 use gridmon::model::{Point, SECOND, Tier, Value};
 use gridmon::query::Selector;
-use gridmon::sinks::embedded::Store;
+use gridmon::sinks::embedded::{Place as StorePlace, Store};
 use gridmon_testkit::sandbox::disk::SmallDisk;
 use gridmon_testkit::sandbox::proof::{Clouds, Keeper, Key, Random, batches, copy, is_report, names, seed, slot, soak};
 use gridmon_testkit::sandbox::tracer::{self, Threads, may_trace, was_killed};
@@ -51,6 +53,33 @@ impl Place {
 
     fn config(&self, more: &str) {
         config(&self.sandbox, &self.clouds, more);
+    }
+
+    /// The id of the store that the state directory remembers.
+    fn id(&self) -> String {
+        let memory = fs::read_to_string(self.sandbox.path("state/embedded.stores")).unwrap();
+        memory.split(' ').next().unwrap().to_string()
+    }
+
+    /// What is said of a store that is not there any more.
+    fn gone(&self) -> String {
+        format!(
+            "{} is gone, and earlier runs wrote to it (store {}): is its disk mounted? Put it or a copy back, or begin a new one with: gridmon-status store accept",
+            self.store().display(),
+            self.id()
+        )
+    }
+
+    /// What `gridmon-status` says with these arguments, by the clock of that minute.
+    fn status(&self, minute: i64, arguments: &[&str]) -> Outcome {
+        Outcome::of(&mut self.status_command(minute, arguments))
+    }
+
+    fn status_command(&self, minute: i64, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_gridmon-status"));
+        command.args(["-c", "heprc.cfg", "--now", &(START + MINUTE * minute).to_string()]).args(arguments);
+        command.current_dir(self.sandbox.path("")).env_clear().env("PATH", "/usr/bin:/bin").stdin(Stdio::null());
+        command
     }
 
     /// A run that tells everything, this many minutes after the first.

@@ -7,6 +7,7 @@
 //! tier_1h   the same, sum, slots, least, most                 folded over hours
 //! tier_1d   the same, sum, slots, least, most                 folded over days
 //! points    a view of all this for people: tier, utc, time (unix seconds), series, field, value
+//! identity  id: what tells this store from any other one
 //! ```
 //!
 //! A bucket holds an hour of raw points, a day of hourly points or 32 days of daily points; `time` is in nanoseconds
@@ -21,13 +22,16 @@
 //! disk, since SQLite's shared memory does not work over NFS. Readers too need write permission in its directory.
 
 mod errors;
+mod log;
+mod place;
 mod read;
 mod reader;
 mod schema;
 mod write;
 
+use std::cell::Cell;
 use std::fs::{self, Metadata};
-use std::io::ErrorKind;
+use std::io::{self, ErrorKind};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -37,16 +41,21 @@ use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior};
 use rustix::fs::{Access, access};
 
-use self::errors::{explain, remedy};
+use self::errors::{explain, explain_io, is_read_only, read_only, remedy};
+pub use self::log::LARGE;
+use self::log::{LENGTH_KEPT, allocate, ensure_room, log_bytes, readers};
+pub use self::place::Place;
+use self::place::gone;
 pub use self::read::{Range, Series, TierStatus};
 pub use self::reader::EmbeddedReader;
-use self::schema::{APPLICATION, MIGRATIONS, make, migrate};
+use self::schema::{APPLICATION, Difference, MIGRATIONS, compare, make, migrate};
 pub use self::write::{Folded, Parts};
 use self::write::{forget_series, remove_some, write};
 use super::{Sent, Sink};
 use crate::config::{Key, Kind, Section, Unset, Values};
 use crate::model::{Point, SECOND, Tier};
 use crate::spool::Batch;
+use crate::text::size;
 
 /// `[embedded]`.
 pub const SECTION: Section = Section::new(
@@ -145,6 +154,8 @@ pub struct Store {
     path: PathBuf,
     /// The device and inode of the opened file.
     file: (u64, u64),
+    /// SQLite's count of the changes of the schema when it was last compared.
+    compared: Cell<Option<i64>>,
 }
 
 impl Store {
@@ -157,22 +168,30 @@ impl Store {
     /// Fails if the store is damaged, was made by a newer version, belongs to another program, is locked, or cannot be
     /// created or written.
     pub fn open(path: &Path, until: Instant) -> Result<Self> {
-        let mut store = match Self::connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE, until)? {
-            Some(store) => store,
-            None => {
-                make(path, &MIGRATIONS).map_err(|error| match error.downcast() {
-                    Ok(error) => explain(error, path),
-                    Err(error) => error.context(format!("{} cannot be made", path.display())),
-                })?;
+        Self::open_as(path, None, until)
+    }
+
+    /// Opens the store for writing as [`Store::open`] does, but only the one with the id `known`, if that is given.
+    fn open_as(path: &Path, known: Option<&str>, until: Instant) -> Result<Self> {
+        let mut store = match (Self::connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE, until)?, known) {
+            (Some(store), _) => store,
+            (None, Some(known)) => return Err(gone(path, known)),
+            (None, None) => {
+                make(path, &MIGRATIONS).map_err(|error| explain_make(error, path))?;
                 let store = Self::connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE, until)?;
                 store.with_context(|| format!("{} vanished as soon as it was made", path.display()))?
             }
         };
+        if let Some(known) = known {
+            store.ensure_is(known)?;
+        }
         store.write_with(until, |store| {
             // Only committed transactions are acknowledged, so each must be on disk.
             store.connection.execute_batch("PRAGMA synchronous = FULL")?;
+            store.connection.pragma_update(None, "journal_size_limit", LENGTH_KEPT)?;
             migrate(&mut store.connection, &MIGRATIONS)
         })?;
+        store.ensure_ours()?;
         Ok(store)
     }
 
@@ -200,36 +219,86 @@ impl Store {
         ensure!(there.is_file(), "{shown} is not a file");
         // SQLite would take an empty file for a new database.
         ensure!(there.len() > 0, "{shown} is empty, but a store never is; {}", remedy(path));
-        let log = fs::metadata(beside(path, "-wal")).map_or(0, |log| log.len());
-        let connection = Connection::open_with_flags(path, mode | OpenFlags::SQLITE_OPEN_NO_MUTEX);
+        let log = log_bytes(path);
+        let may_write = !mode.contains(OpenFlags::SQLITE_OPEN_READ_ONLY);
+        let connection = match is_read_only(path) {
+            true if may_write => return Err(read_only(path)),
+            // Nobody writes there.
+            true if log == 0 => open_unchanging(path),
+            _ => {
+                ensure_room(path, may_write).map_err(|error| explain_io(error, path))?;
+                Connection::open_with_flags(path, mode | OpenFlags::SQLITE_OPEN_NO_MUTEX)
+            }
+        };
         let connection = connection.map_err(|error| explain(error, path))?;
-        let store = Self { connection, path: path.to_path_buf(), file: identity(&there) };
-        store.read_with(|store| {
-            store.connection.busy_timeout(until.saturating_duration_since(Instant::now()))?;
-            // The file may be damaged.
-            store.connection.set_db_config(DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true)?;
+        let store = Self { connection, path: path.to_path_buf(), file: identity(&there), compared: Cell::default() };
+        let page = store.read_with(|store| {
+            store.connection.busy_timeout(wait(until))?;
+            protect(&store.connection)?;
             // In kB. Many readers may run at once, and the kernel caches the pages that they read.
-            let cache = if mode.contains(OpenFlags::SQLITE_OPEN_READ_ONLY) { -2000 } else { -8000 };
+            let cache = if may_write { -8000 } else { -2000 };
             store.connection.pragma_update(None, "cache_size", cache)?;
-            Ok(())
+            store.connection.pragma_query_value(None, "page_size", |row| row.get::<_, i64>(0))
         })?;
-        let (application, version, page) = store.read_with(|store| {
-            let number = |name| store.connection.pragma_query_value(None, name, |row| row.get::<_, i64>(0));
-            Ok((number("application_id")?, number("user_version")?, number("page_size")?))
-        })?;
-        ensure!(
-            application == APPLICATION,
-            "{shown} is another program's SQLite database; name a different file with [embedded] path"
-        );
-        ensure!(
-            version <= MIGRATIONS.len() as i64,
-            "{shown} has schema {version}, which a newer gridmon made; this one knows schemas up to {}: run the newer one again",
-            MIGRATIONS.len()
-        );
+        store.ensure_ours()?;
+        store.allocate(0)?;
         // SQLite reads the missing end of a page as zeros. The log may still hold the whole page.
         let whole = there.len() % page.unsigned_abs().max(1) == 0 || log > 0;
         ensure!(whole, "{shown} is damaged (it ends within a page); {}", remedy(path));
         Ok(Some(store))
+    }
+
+    /// Fails unless this is a store whose schema this version makes. Costs little if it is unchanged since the last
+    /// call.
+    fn ensure_ours(&self) -> Result<()> {
+        let shown = self.path.display();
+        let (application, version, changes) = self.read_with(|store| {
+            Ok((store.number("application_id")?, store.number("user_version")?, store.number("schema_version")?))
+        })?;
+        if self.compared.get() == Some(changes) {
+            return Ok(());
+        }
+        ensure!(
+            application == APPLICATION,
+            "{shown} is another program's SQLite database; name a different file with [embedded] path"
+        );
+        let version = usize::try_from(version).ok().filter(|version| *version <= MIGRATIONS.len()).with_context(|| {
+            format!(
+                "{shown} has schema {version}, which a newer gridmon made; this one knows schemas up to {}: run the newer one again",
+                MIGRATIONS.len()
+            )
+        })?;
+        match self.read_with(|store| compare(&store.connection, version))? {
+            None => {}
+            Some(Difference::Damaged(why)) => bail!("{shown} is damaged ({why}); {}", remedy(&self.path)),
+            Some(Difference::Foreign(kind, name)) => bail!(
+                "{shown} has the {kind} {name}, which gridmon did not make and which may hide or delete rows: remove it with SQLite's own program (DROP {}), or put a copy of the store in its place",
+                kind.to_uppercase()
+            ),
+        }
+        self.compared.set(Some(changes));
+        Ok(())
+    }
+
+    /// Allocates the shared memory for a transaction that changes so many pages.
+    fn allocate(&self, pages: u64) -> Result<()> {
+        allocate(&self.path, pages).map_err(|error| explain_io(error, &self.path))
+    }
+
+    /// Returns the number that a pragma of SQLite holds.
+    fn number(&self, pragma: &str) -> rusqlite::Result<i64> {
+        self.connection.pragma_query_value(None, pragma, |row| row.get(0))
+    }
+
+    /// Returns what tells this store from any other one, a copy excepted; `None` in a store of schema 1 or 2.
+    ///
+    /// # Errors
+    /// Fails if the store cannot be read.
+    pub fn id(&self) -> Result<Option<String>> {
+        self.read_with(|store| match store.number("user_version")? {
+            ..3 => Ok(None),
+            _ => store.connection.query_row("SELECT id FROM identity", [], |row| row.get(0)).map(Some),
+        })
     }
 
     /// Writes points of one tier in one transaction: all of them or none. An existing row gets the new value; of
@@ -256,8 +325,16 @@ impl Store {
     }
 
     fn write_all(&mut self, tier: Tier, points: &[(&Point, &[Parts])], until: Instant) -> Result<()> {
+        self.ensure_ours()?;
+        // A row changes a page, and some more where pages are split.
+        let rows: usize = points.iter().map(|(point, _)| point.fields().count()).sum();
+        self.allocate(2 * rows as u64 + SOME)?;
         let written = self.write_with(until, |store| {
             let transaction = store.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+            let changes = transaction.pragma_query_value(None, "schema_version", |row| row.get(0))?;
+            if store.compared.get() != Some(changes) {
+                return Ok(None);
+            }
             write(&transaction, tier, points)?;
             // The log lies beside the path: a commit after the file was replaced would put pages of the old file into
             // the new one.
@@ -265,8 +342,9 @@ impl Store {
             if still {
                 transaction.commit()?;
             }
-            Ok(still)
+            Ok(Some(still))
         })?;
+        let written = written.with_context(|| format!("{} got another schema meanwhile", self.path.display()))?;
         let still = written && is_at(&self.path, self.file);
         if written && !still {
             // Pages that reached the log anyway must go into their own file before a process takes them for the new
@@ -290,8 +368,10 @@ impl Store {
         for tier in Tier::ALL {
             let Some(oldest_kept) = oldest_kept(tier) else { continue };
             while left > 0 && Instant::now() < until {
-                let removed = self
-                    .write_with(until, |store| remove_some(&store.connection, tier, oldest_kept, left.min(20_000)))?;
+                let most = left.min(20_000);
+                self.allocate(2 * most as u64 + SOME)?;
+                let removed =
+                    self.write_with(until, |store| remove_some(&store.connection, tier, oldest_kept, most))?;
                 left -= removed.min(left);
                 if removed == 0 {
                     break;
@@ -307,9 +387,68 @@ impl Store {
     /// Rewrites the file without its free pages. Readers can continue meanwhile; writers wait.
     ///
     /// # Errors
-    /// Fails if other processes keep reading or writing until `until`, or if the disk has no room for a second copy.
+    /// Fails if other processes keep writing until `until`, if the disk has no room for a second copy, or if a reader
+    /// keeps the file from getting shorter now.
     pub fn vacuum(&mut self, until: Instant) -> Result<()> {
-        self.write_with(until, |store| store.connection.execute_batch("VACUUM; PRAGMA wal_checkpoint(TRUNCATE)"))
+        let pages = self.read_with(|store| store.number("page_count"))?;
+        self.allocate(pages.unsigned_abs() + SOME)?;
+        self.write_with(until, |store| store.connection.execute_batch("VACUUM"))?;
+        let shown = self.path.display().to_string();
+        ensure!(
+            self.cut_log(until.min(Instant::now() + PATIENCE))?,
+            "{shown} is rewritten, but cannot get shorter while {} it; it does when that has ended and a program has run",
+            self.who_reads()
+        );
+        Ok(())
+    }
+
+    /// Returns the size of the log, in bytes. What is written goes there first.
+    pub fn log_bytes(&self) -> u64 {
+        log_bytes(&self.path)
+    }
+
+    /// Takes the log into the file and empties it. Returns `false` if a reader or writer kept it from that until `until`.
+    fn cut_log(&mut self, until: Instant) -> Result<bool> {
+        self.write_with(until, |store| {
+            store.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| Ok(row.get::<_, i64>(0)? == 0))
+        })
+    }
+
+    /// Fails if the log is large and a reader keeps it so.
+    ///
+    /// # Errors
+    /// Fails with the reader's name.
+    fn bound_log(&mut self, until: Instant) -> Result<()> {
+        if self.log_bytes() > LARGE && !self.cut_log(until.min(Instant::now() + PATIENCE))? {
+            bail!("{}", self.large_log().unwrap_or_default());
+        }
+        Ok(())
+    }
+
+    /// Returns what there is to say about a log that is large.
+    pub fn large_log(&self) -> Option<String> {
+        let (bytes, shown) = (self.log_bytes(), self.path.display());
+        (bytes > LARGE).then(|| match self.readers().is_empty() {
+            true => format!("{shown}-wal has grown to {}; the next run cuts it", size(bytes)),
+            false => format!(
+                "{shown}-wal has grown to {} and grows on while {} it; end that, and the next run cuts it",
+                size(bytes),
+                self.who_reads()
+            ),
+        })
+    }
+
+    /// Returns the other processes that hold a state of the store, so that its log grows.
+    fn readers(&self) -> Vec<String> {
+        readers(&self.path)
+    }
+
+    fn who_reads(&self) -> String {
+        match self.readers() {
+            readers if readers.is_empty() => "another process reads".into(),
+            readers if readers.len() == 1 => format!("{} reads", readers[0]),
+            readers => format!("{} read", readers.join(", ")),
+        }
     }
 
     /// Runs `work` and explains its errors.
@@ -319,14 +458,62 @@ impl Store {
 
     /// Runs `work`, which may have to wait for another writer until `until`, and explains its errors.
     fn write_with<T>(&mut self, until: Instant, work: impl FnOnce(&mut Self) -> rusqlite::Result<T>) -> Result<T> {
-        let wait = until.saturating_duration_since(Instant::now());
+        let wait = wait(until);
         self.connection.busy_timeout(wait).and_then(|()| work(self)).map_err(|error| match error.sqlite_error_code() {
-            Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => {
+            Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) if wait.as_secs() > 0 => {
                 anyhow!("{} is locked by another process, for {:.0} s now", self.path.display(), wait.as_secs_f64())
             }
             _ => explain(error, &self.path),
         })
     }
+}
+
+/// Pages that a transaction changes besides those of its rows.
+const SOME: u64 = 1000;
+
+/// How long the log is waited for, while a reader holds it.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// Explains why a store could not be made.
+fn explain_make(error: anyhow::Error, path: &Path) -> anyhow::Error {
+    let error = match error.downcast::<rusqlite::Error>() {
+        Ok(error) => return explain(error, path),
+        Err(error) => error,
+    };
+    match error.downcast_ref::<io::Error>().map(io::Error::kind) {
+        Some(
+            ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::FileTooLarge | ErrorKind::ReadOnlyFilesystem,
+        ) => error.downcast().map_or_else(|error| error, |error| explain_io(error, path)),
+        _ => error.context(format!("{} cannot be made", path.display())),
+    }
+}
+
+/// Returns the time until `until`, at most what SQLite can wait: it counts milliseconds in 32 bits.
+fn wait(until: Instant) -> Duration {
+    until.saturating_duration_since(Instant::now()).min(Duration::from_millis(i32::MAX as u64))
+}
+
+/// Keeps what stands in a file from running: it may be damaged, or another's.
+fn protect(connection: &Connection) -> rusqlite::Result<()> {
+    use DbConfig as Is;
+    for (option, value) in [
+        (Is::SQLITE_DBCONFIG_DEFENSIVE, true),
+        (Is::SQLITE_DBCONFIG_TRUSTED_SCHEMA, false),
+        (Is::SQLITE_DBCONFIG_ENABLE_TRIGGER, false),
+        (Is::SQLITE_DBCONFIG_ENABLE_VIEW, false),
+    ] {
+        connection.set_db_config(option, value)?;
+    }
+    Ok(())
+}
+
+/// Opens a file that nobody writes: SQLite takes no locks, and needs nothing beside it.
+fn open_unchanging(path: &Path) -> rusqlite::Result<Connection> {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'/' | b'.' | b'-' | b'_');
+    let escape = |byte: &u8| if plain(*byte) { char::from(*byte).to_string() } else { format!("%{byte:02x}") };
+    let name: String = path.as_os_str().as_encoded_bytes().iter().map(escape).collect();
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_URI;
+    Connection::open_with_flags(format!("file:{name}?immutable=1"), flags)
 }
 
 /// Returns the path of a file that SQLite keeps beside a store.
@@ -345,15 +532,15 @@ fn identity(file: &Metadata) -> (u64, u64) {
     (file.dev(), file.ino())
 }
 
-impl Store {
-    /// Returns the `--check` text for the store at `path`.
+impl Place {
+    /// Returns the `--check` text for the store.
     ///
     /// # Errors
     /// Fails if points could not be written there.
-    pub fn check(path: &Path) -> Result<String> {
-        let shown = path.display();
+    pub fn check(&self) -> Result<String> {
+        let (path, shown) = (self.path(), self.path().display());
         let folder = path.parent().context("the store has no folder")?;
-        let Some(store) = Self::open_to_read(path)? else {
+        let Some(store) = self.open_to_read()? else {
             let existing = folder.ancestors().find(|folder| folder.exists()).unwrap_or(Path::new("/"));
             if let Err(error) = access(existing, Access::WRITE_OK) {
                 bail!("{shown} is not there and cannot be made: {}: {error}", existing.display());
@@ -370,8 +557,8 @@ impl Store {
 pub struct Embedded {
     /// The retention of each tier.
     pub config: Config,
-    /// The path of the store.
-    pub path: PathBuf,
+    /// The place of the store.
+    pub place: Place,
 }
 
 impl Embedded {
@@ -389,22 +576,25 @@ impl Sink for Embedded {
             if batch.points.is_empty() {
                 return Ok(());
             }
-            Store::open(&self.path, deadline)?.write(tier, &batch.points, deadline)
+            self.place.open(deadline)?.write(tier, &batch.points, deadline)
         });
         Sent { dropped: Vec::new(), refused: Vec::new(), result }
     }
 
     fn check(&self, _deadline: Instant) -> Result<String> {
         // A run creates the state directory, but no other directory.
-        if let Some(folder) = self.config.path.as_deref().and_then(Path::parent)
+        if self.place.remembered()?.is_none()
+            && let Some(folder) = self.config.path.as_deref().and_then(Path::parent)
             && let Err(error) = folder.metadata()
         {
-            bail!("{} cannot be made: {}: {error}", self.path.display(), folder.display());
+            bail!("{} cannot be made: {}: {error}", self.place.path().display(), folder.display());
         }
-        Store::check(&self.path)
+        self.place.check()
     }
 
     fn prune(&self, now: i64, deadline: Instant) -> Result<()> {
-        Store::open(&self.path, deadline)?.prune(&self.config, now, Self::PRUNED, deadline).map(drop)
+        let mut store = self.place.open(deadline)?;
+        store.prune(&self.config, now, Self::PRUNED, deadline)?;
+        store.bound_log(deadline)
     }
 }

@@ -1,6 +1,7 @@
 //! Reads the embedded store.
 
 use std::borrow::Cow;
+use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, HashMap};
 
 use anyhow::{Result, ensure};
@@ -10,7 +11,6 @@ use rusqlite::{Connection, OptionalExtension, Row, Statement, params};
 use super::Store;
 use super::errors::remedy;
 use super::schema::labels;
-use super::write::field_ids;
 use crate::model::{AHEAD, COVERAGE, Measurement, Point, SCOPE_COVERAGE, SECOND, Tier, Value, Window};
 use crate::query::{Ahead, Intervals, Latest, Newest, Selector};
 use crate::text;
@@ -59,6 +59,9 @@ pub struct TierStatus {
     /// The times of the oldest and the newest value, in nanoseconds.
     pub ages: Option<(i64, i64)>,
 }
+
+/// A bucket and a series of it, whose rows are adjacent.
+type Group = (i64, i64);
 
 impl Store {
     /// Returns the series that `filter` selects, sorted by key.
@@ -118,7 +121,7 @@ impl Store {
         self.read_with(|store| {
             // One transaction, so that a concurrent write does not mix two states.
             let snapshot = store.connection.unchecked_transaction()?;
-            let fields = field_ids(&snapshot)?;
+            let fields = field_ids(&snapshot, wanted)?;
             let mut ahead = Ahead::default();
             let mut tiers =
                 Tier::ALL.iter().map(|tier| Finder::new(&snapshot, *tier, until)).collect::<rusqlite::Result<Vec<_>>>()?;
@@ -128,10 +131,10 @@ impl Store {
             let mut latest = vec![None; wanted.len()];
             for at in order {
                 let (series, field) = wanted[at];
-                let Some((field, _)) = fields.iter().find(|(_, name)| name == field) else { continue };
+                let Some(field) = fields[field] else { continue };
                 let mut later = None;
                 for tier in &mut tiers {
-                    latest[at] = tier.of(series.id, *field, &mut later)?;
+                    latest[at] = tier.of(series.id, field, &mut later)?;
                     if latest[at].is_some() {
                         break;
                     }
@@ -251,6 +254,9 @@ impl Store {
     /// Calls `each` with every point of a tier that `selector` and `window` select, by bucket, series and time. Memory
     /// use does not grow with the store. `progress` gets the time reached so far.
     ///
+    /// Reads piece by piece, each in a transaction of its own that has ended when `each` is called: a long one, or a slow
+    /// `each`, would let the log grow. So points that are written meanwhile may be among them.
+    ///
     /// # Errors
     /// Fails if the store cannot be read, or if `each` fails.
     pub fn points(
@@ -261,44 +267,66 @@ impl Store {
         each: &mut dyn FnMut(Point) -> Result<()>,
         progress: &dyn Fn(i64),
     ) -> Result<()> {
-        let mut failed = Ok(());
-        self.read_with(|store| {
-            let snapshot = store.connection.unchecked_transaction()?;
-            let fields = field_ids(&snapshot)?;
-            let bucket = tier.bucket();
-            let mut key_of =
-                snapshot.prepare(&format!("SELECT key, id, {} FROM series WHERE id = ?1", labels(&snapshot)?))?;
-            let rows =
-                "SELECT bucket, series, field, time, value FROM {} WHERE bucket BETWEEN ?1 AND ?2 ORDER BY 1, 2, 3, 4";
-            let mut rows = snapshot.prepare(&rows.replace("{}", &tier.table()))?;
-            let mut rows = rows.query(params![window.from.div_euclid(bucket), window.to.div_euclid(bucket)])?;
-            let mut next = rows.next()?.map(stored).transpose()?;
-            // The rows of one series in one bucket are adjacent, field by field.
-            while let Some(((in_bucket, series), ..)) = next {
-                let names =
-                    key_of.query_row([series], self::series)?.names().ok().filter(|names| selector.selects(names));
-                let mut points = BTreeMap::<i64, Vec<(usize, Value)>>::new();
-                while let Some((_, field, time, value)) = next.filter(|row| row.0 == (in_bucket, series)) {
-                    let time = time_of(tier, in_bucket, time);
-                    if names.is_some() && window.contains(time) {
-                        points.entry(time).or_default().push((field, value));
-                    }
-                    next = rows.next()?.map(stored).transpose()?;
+        let mut after = Some((window.from.div_euclid(tier.bucket()), i64::MIN));
+        let mut fields = HashMap::new();
+        while let Some(from) = after {
+            let (points, last) = self.read_with(|store| store.piece(tier, selector, window, from, &mut fields))?;
+            points.into_iter().try_for_each(&mut *each)?;
+            last.iter().for_each(|(bucket, _)| progress(bucket.saturating_mul(tier.bucket())));
+            after = last;
+        }
+        Ok(())
+    }
+
+    /// Returns the selected points of a piece of a tier: of the series and buckets after `after`, some thousand rows. Also
+    /// returns the last series and bucket; `None` at the end of the tier.
+    fn piece(
+        &self,
+        tier: Tier,
+        selector: &Selector,
+        window: Window,
+        after: Group,
+        fields: &mut HashMap<i64, String>,
+    ) -> rusqlite::Result<(Vec<Point>, Option<Group>)> {
+        const ROWS: usize = 10_000;
+        let snapshot = self.connection.unchecked_transaction()?;
+        let mut key_of =
+            snapshot.prepare(&format!("SELECT key, id, {} FROM series WHERE id = ?1", labels(&snapshot)?))?;
+        let mut name_of = snapshot.prepare("SELECT name FROM field WHERE id = ?1")?;
+        let rows =
+            "SELECT bucket, series, field, time, value FROM {} WHERE (bucket, series) > (?1, ?2) AND bucket <= ?3
+                    ORDER BY 1, 2, 3, 4";
+        let mut rows = snapshot.prepare(&rows.replace("{}", &tier.table()))?;
+        let mut rows = rows.query(params![after.0, after.1, window.to.div_euclid(tier.bucket())])?;
+        let mut next = rows.next()?.map(stored).transpose()?;
+        let (mut found, mut count) = (Vec::new(), 0);
+        // The rows of one series in one bucket are adjacent, field by field.
+        while let Some((of @ (in_bucket, series), ..)) = next {
+            let names = key_of.query_row([series], self::series)?.names().ok().filter(|names| selector.selects(names));
+            let mut points = BTreeMap::<i64, Vec<(i64, Value)>>::new();
+            while let Some((_, field, time, value)) = next.filter(|row| row.0 == of) {
+                let time = time_of(tier, in_bucket, time);
+                if names.is_some() && window.contains(time) {
+                    points.entry(time).or_default().push((field, value));
                 }
-                progress(in_bucket.saturating_mul(bucket));
-                let Some(names) = names else { continue };
-                for (time, values) in points {
-                    let named =
-                        values.into_iter().filter_map(|(field, value)| Some((fields.get(field)?.1.clone(), value)));
-                    failed = each(names.at(time, named.map(|(name, value)| (Cow::Owned(name), value))));
-                    if failed.is_err() {
-                        return Ok(());
-                    }
-                }
+                count += 1;
+                next = rows.next()?.map(stored).transpose()?;
             }
-            Ok(())
-        })?;
-        failed
+            for (time, values) in points {
+                let mut named = Vec::with_capacity(values.len());
+                for (field, value) in values {
+                    if let Entry::Vacant(unknown) = fields.entry(field) {
+                        unknown.insert(name_of.query_row([field], |row| row.get(0))?);
+                    }
+                    named.push((Cow::Owned(fields[&field].clone()), value));
+                }
+                found.extend(names.iter().map(|names| names.at(time, named.clone())));
+            }
+            if count >= ROWS && next.is_some() {
+                return Ok((found, Some(of)));
+            }
+        }
+        Ok((found, None))
     }
 
     /// Returns the time span of a tier, in nanoseconds, rounded to whole buckets; `None` if the tier is empty.
@@ -332,9 +360,10 @@ impl Store {
     /// # Errors
     /// Fails if the store cannot be read.
     pub fn status(&self) -> Result<Vec<TierStatus>> {
+        // Each query is a transaction of its own: a long one would let the log grow.
         self.read_with(|store| {
-            let snapshot = store.connection.unchecked_transaction()?;
-            let mut sizes = snapshot.prepare("SELECT ncell, pgsize FROM dbstat WHERE name = ?1 AND aggregate = 1")?;
+            let connection = &store.connection;
+            let mut sizes = connection.prepare("SELECT ncell, pgsize FROM dbstat WHERE name = ?1 AND aggregate = 1")?;
             Tier::ALL
                 .into_iter()
                 .map(|tier| {
@@ -342,11 +371,11 @@ impl Store {
                         .query_row([tier.table()], |row| Ok((row.get(0)?, row.get(1)?)))
                         .optional()?
                         .unwrap_or_default();
-                    let ages = ages(&snapshot, tier)?;
+                    let ages = ages(connection, tier)?;
                     let (table, newest) = (tier.table(), tier.newest());
                     let series =
                         format!("SELECT count(*) FROM series WHERE {newest} >= (SELECT min(bucket) FROM {table})");
-                    let series = snapshot.query_row(&series, [], |row| row.get(0))?;
+                    let series = connection.query_row(&series, [], |row| row.get(0))?;
                     Ok(TierStatus { tier, series, rows, bytes, ages })
                 })
                 .collect()
@@ -363,13 +392,13 @@ impl Store {
     /// Fails if anything is wrong with the file; the error gives all faults in one line, with the remedy.
     pub fn verify(&self) -> Result<()> {
         let faults = self.read_with(|store| {
-            let snapshot = store.connection.unchecked_transaction()?;
+            let connection = &store.connection;
             let mut faults = Vec::<String>::new();
-            each(&snapshot, "PRAGMA integrity_check(5)", &[], &mut |row| row.get(0).map(|fault| faults.push(fault)))?;
+            each(connection, "PRAGMA integrity_check(5)", &[], &mut |row| row.get(0).map(|fault| faults.push(fault)))?;
             faults.retain(|fault| fault != "ok");
             for tier in Tier::ALL {
                 let (table, newest) = (tier.table(), tier.newest());
-                let count = |query: &str| snapshot.query_row(query, [], |row| row.get::<_, usize>(0));
+                let count = |query: &str| connection.query_row(query, [], |row| row.get::<_, usize>(0));
                 let nameless = count(&format!(
                     "SELECT count(*) FROM {table}
                      WHERE series NOT IN (SELECT id FROM series) OR field NOT IN (SELECT id FROM field)"
@@ -413,13 +442,28 @@ fn each(
     Ok(())
 }
 
+/// Returns the id of every wanted field; `None` if the store has no such field.
+fn field_ids<'a>(
+    connection: &Connection,
+    wanted: &[(&Series, &'a str)],
+) -> rusqlite::Result<HashMap<&'a str, Option<i64>>> {
+    let mut find = connection.prepare("SELECT id FROM field WHERE name = ?1")?;
+    let mut ids = HashMap::new();
+    for (_, name) in wanted {
+        if let Entry::Vacant(unknown) = ids.entry(*name) {
+            unknown.insert(find.query_row([name], |row| row.get(0)).optional()?);
+        }
+    }
+    Ok(ids)
+}
+
 /// Reads a row of the series table: key, id, labels.
 fn series(row: &Row) -> rusqlite::Result<Series> {
     Ok(Series { key: row.get(0)?, id: row.get(1)?, labels: row.get(2)? })
 }
 
 /// Reads a row of a tier: bucket and series, field, time in the bucket, value.
-fn stored(row: &Row) -> rusqlite::Result<((i64, i64), usize, i64, Value)> {
+fn stored(row: &Row) -> rusqlite::Result<(Group, i64, i64, Value)> {
     Ok(((row.get(0)?, row.get(1)?), row.get(2)?, row.get(3)?, value(row, 4)?))
 }
 
@@ -469,11 +513,8 @@ fn values(
         return Ok(values);
     }
     let (table, bucket) = (tier.table(), tier.bucket());
-    let fields = field_ids(connection)?;
-    let ids: Vec<_> = wanted
-        .iter()
-        .map(|(series, field)| Some((series.id, fields.iter().find(|(_, name)| name == field)?.0)))
-        .collect();
+    let fields = field_ids(connection, wanted)?;
+    let ids: Vec<_> = wanted.iter().map(|(series, field)| Some((series.id, fields[field]?))).collect();
     let mut order: Vec<_> = (0..wanted.len()).filter(|at| ids[*at].is_some()).collect();
     order.sort_by_key(|at| ids[*at]);
     let mut query = connection.prepare(&format!(

@@ -3,40 +3,42 @@
 use std::fs;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::os::unix::fs::MetadataExt;
-use std::path::PathBuf;
 use std::sync::Mutex;
 
 use anyhow::Result;
 
-use super::{Series, Store};
+use super::{Place, Series, Store};
 use crate::model::{Measurement, Point, SECOND, Tier, Value, Window};
 use crate::query::{Intervals, Newest, Read, Scan, Selector, Values, Wanted};
 
 /// The embedded store as a reader.
 #[derive(Debug)]
 pub struct EmbeddedReader {
-    path: PathBuf,
+    place: Place,
     /// Connections that are not in use.
     idle: Mutex<Vec<(u64, Store)>>,
 }
 
 impl EmbeddedReader {
-    /// Creates a reader of the store at `path`, which need not exist yet.
-    pub fn new(path: PathBuf) -> Self {
-        Self { path, idle: Mutex::default() }
+    /// Creates a reader of the store at `place`, which need not exist yet.
+    pub fn new(place: impl Into<Place>) -> Self {
+        Self { place: place.into(), idle: Mutex::default() }
     }
 
     fn ask<T>(&self, question: impl FnOnce(&Store) -> Result<T>) -> Result<Option<T>> {
         // A replaced store counts as changed.
-        let inode = fs::metadata(&self.path).map(|file| file.ino()).unwrap_or_default();
+        let inode = fs::metadata(self.place.path()).map(|file| file.ino()).unwrap_or_default();
         let taken = {
             let mut idle = self.idle.lock().expect("nothing panics while it is held");
             idle.retain(|(of, _)| *of == inode);
             idle.pop()
         };
         let store = match taken {
-            Some((_, store)) => store,
-            None => match Store::open_to_read(&self.path)? {
+            Some((_, store)) => {
+                store.ensure_ours()?;
+                store
+            }
+            None => match self.place.open_to_read()? {
                 Some(store) => store,
                 None => return Ok(None),
             },
@@ -63,14 +65,14 @@ impl EmbeddedReader {
 
 impl Read for EmbeddedReader {
     fn describe(&self) -> String {
-        format!("the embedded store {}", self.path.display())
+        format!("the embedded store {}", self.place.path().display())
     }
 
     fn version(&self) -> u64 {
-        let mut wal = self.path.clone().into_os_string();
+        let mut wal = self.place.path().as_os_str().to_owned();
         wal.push("-wal");
         let mut hash = DefaultHasher::new();
-        for path in [self.path.as_os_str(), &wal] {
+        for path in [self.place.path().as_os_str(), &wal] {
             let file = fs::metadata(path).ok();
             file.map(|file| (file.ino(), file.size(), file.mtime(), file.mtime_nsec())).hash(&mut hash);
         }

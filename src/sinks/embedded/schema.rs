@@ -1,52 +1,173 @@
-//! Creates the store's schema and migrates it to this version.
+//! Creates the store's schema, migrates it to this version, and compares it with what this version knows.
 
-use std::fs::{self, File};
+use std::fs::{self, File, OpenOptions};
 use std::io::ErrorKind;
-use std::path::Path;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 use std::time::{Duration, SystemTime};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use rusqlite::{Connection, TransactionBehavior};
+
+use super::{beside, open_unchanging};
+use crate::text::quote;
 
 /// The `PRAGMA application_id` of a store: `gmon`.
 pub(super) const APPLICATION: i64 = 0x676d_6f6e;
 
 /// Each migrates a store from one schema version to the next. `PRAGMA user_version` counts the applied ones.
-pub(super) const MIGRATIONS: [&str; 2] = [include_str!("1.sql"), include_str!("2.sql")];
+pub(super) const MIGRATIONS: [&str; 3] = [include_str!("1.sql"), include_str!("2.sql"), include_str!("3.sql")];
 
-/// Creates an empty store under another name and moves it to `path`, unless another process just did so. A half-made
-/// store at `path` could not be told from a truncated one.
+/// Creates an empty store under another name, checks it, and moves it to `path`, unless another process just did so. A
+/// half-made store at `path` could not be told from a truncated one. If it fails, it leaves nothing.
 pub(super) fn make(path: &Path, migrations: &[&str]) -> Result<()> {
     let folder = path.parent().context("it has no folder")?;
     let name = path.file_name().context("it has no name")?.to_string_lossy().into_owned();
     let begins = format!("{name}.new-");
+    sweep(folder, &begins)?;
+    let aside = create_aside(folder, &begins)?;
+    let made = fill(&aside, migrations).and_then(|()| match fs::hard_link(&aside, path) {
+        Err(error) if error.kind() != ErrorKind::AlreadyExists => Err(error.into()),
+        _ => Ok(File::open(folder)?.sync_all()?),
+    });
+    let removed = fs::remove_file(&aside);
+    for suffix in ["-wal", "-shm", "-journal"] {
+        let _ = fs::remove_file(beside(&aside, suffix));
+    }
+    made.and_then(|()| Ok(removed?))
+}
+
+/// Removes the files that processes left when they were killed in [`make`].
+fn sweep(folder: &Path, begins: &str) -> Result<()> {
     let old = SystemTime::now() - Duration::from_secs(3600);
     for file in fs::read_dir(folder).with_context(|| folder.display().to_string())? {
         let file = file?;
-        // Left by a process that was killed here.
-        if file.file_name().to_string_lossy().starts_with(&begins) && file.metadata()?.modified()? < old {
-            fs::remove_file(file.path())?;
+        if !file.file_name().to_string_lossy().starts_with(begins) {
+            continue;
+        }
+        let swept = match file.metadata().and_then(|there| there.modified()) {
+            Ok(modified) if modified < old => fs::remove_file(file.path()),
+            there => there.map(drop),
+        };
+        match swept {
+            // Another process that makes the store at the same time removes its own.
+            Err(error) if error.kind() != ErrorKind::NotFound => return Err(error.into()),
+            _ => {}
         }
     }
-    let aside = folder.join(format!("{begins}{}", std::process::id()));
-    let made = (|| {
-        let mut connection = Connection::open(&aside)?;
-        connection.pragma_update(None, "application_id", APPLICATION)?;
-        let mode: String = connection.pragma_update_and_check(None, "journal_mode", "wal", |row| row.get(0))?;
-        ensure!(
-            mode == "wal",
-            "the file system cannot share memory between processes, as SQLite's WAL mode needs; set [embedded] path to a disk of this machine"
-        );
-        migrate(&mut connection, migrations)?;
-        connection.close().map_err(|(_, error)| error)?;
-        File::open(&aside)?.sync_all()?;
-        match fs::hard_link(&aside, path) {
-            Err(error) if error.kind() != ErrorKind::AlreadyExists => Err(error)?,
-            _ => Ok(File::open(folder)?.sync_all()?),
+    Ok(())
+}
+
+/// Creates an empty file that no other process uses, even one with this id in another container.
+fn create_aside(folder: &Path, begins: &str) -> Result<PathBuf> {
+    for attempt in 0..1000 {
+        let aside = folder.join(format!("{begins}{}-{attempt}", std::process::id()));
+        // SQLite gives the files beside a store the mode of the store.
+        match OpenOptions::new().write(true).create_new(true).mode(0o640).open(&aside) {
+            Ok(_) => return Ok(aside),
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
+            Err(error) => return Err(error).with_context(|| folder.display().to_string()),
         }
-    })();
-    let removed = fs::remove_file(&aside);
-    made.and_then(|()| Ok(removed?))
+    }
+    bail!("{} is full of {begins}…: remove them", folder.display())
+}
+
+/// Makes a store of an empty file, and checks what it made.
+fn fill(aside: &Path, migrations: &[&str]) -> Result<()> {
+    let mut connection = Connection::open(aside)?;
+    connection.pragma_update(None, "application_id", APPLICATION)?;
+    // With SQLite's first journal, a commit that succeeds is in the file. From a WAL it would get there when the
+    // connection is closed, which does not say whether it failed.
+    migrate(&mut connection, migrations)?;
+    let mode: String = connection.pragma_update_and_check(None, "journal_mode", "wal", |row| row.get(0))?;
+    ensure!(
+        mode == "wal",
+        "the file system cannot share memory between processes, as SQLite's WAL mode needs; set [embedded] path to a disk of this machine"
+    );
+    connection.close().map_err(|(_, error)| error)?;
+    File::open(aside)?.sync_all()?;
+    let log = fs::metadata(beside(aside, "-wal")).map_or(0, |log| log.len());
+    let made = open_unchanging(aside)?;
+    let number = |name| made.pragma_query_value(None, name, |row| row.get::<_, i64>(0));
+    let is_whole = log == 0
+        && number("application_id")? == APPLICATION
+        && number("user_version")? == migrations.len() as i64
+        && made.query_row("PRAGMA quick_check", [], |row| Ok(row.get_ref(0)?.as_str()? == "ok"))?;
+    ensure!(is_whole, "what was written did not come back; is the disk full, or does it fail?");
+    Ok(())
+}
+
+/// An object of a schema: its type, name, table and SQL.
+type Object = (String, String, String, Option<String>);
+
+/// How a schema differs from the one that gridmon makes.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Difference {
+    /// It has an object that gridmon does not make: its type and name.
+    Foreign(String, String),
+    /// An object is missing or differs.
+    Damaged(String),
+}
+
+/// Compares the schema of a store, of a `version` that this program knows, with the one that gridmon makes. A trigger or
+/// a view could keep rows from being stored, or a query from ending.
+pub(super) fn compare(connection: &Connection, version: usize) -> rusqlite::Result<Option<Difference>> {
+    static MADE: [OnceLock<Vec<Object>>; MIGRATIONS.len() + 1] = [const { OnceLock::new() }; MIGRATIONS.len() + 1];
+    let expected = match MADE[version].get() {
+        Some(made) => made,
+        None => {
+            let mut made = Connection::open_in_memory()?;
+            migrate(&mut made, &MIGRATIONS[..version])?;
+            let mut all = Vec::new();
+            objects(&made, &mut |object| {
+                all.push(object);
+                true
+            })?;
+            MADE[version].get_or_init(|| all)
+        }
+    };
+    let mut missing: Vec<&Object> = expected.iter().collect();
+    let mut difference = None;
+    objects(connection, &mut |object| {
+        match missing.iter().position(|known| (&known.0, &known.1) == (&object.0, &object.1)) {
+            None if is_statistics(&object) => {}
+            None => difference = Some(Difference::Foreign(object.0, quote(&object.1))),
+            Some(at) if *missing[at] == object => drop(missing.swap_remove(at)),
+            Some(_) => {
+                let (kind, name, ..) = object;
+                difference = Some(Difference::Damaged(format!("{kind} {name} is not as gridmon makes it")));
+            }
+        }
+        difference.is_none()
+    })?;
+    let absent = || missing.first().map(|(kind, name, ..)| Difference::Damaged(format!("no such {kind}: {name}")));
+    Ok(difference.or_else(absent))
+}
+
+/// Whether an object holds the statistics that SQLite's ANALYZE makes.
+fn is_statistics((kind, name, _, sql): &Object) -> bool {
+    let made = match name.as_str() {
+        "sqlite_stat1" => "CREATE TABLE sqlite_stat1(tbl,idx,stat)",
+        "sqlite_stat4" => "CREATE TABLE sqlite_stat4(tbl,idx,neq,nlt,ndlt,sample)",
+        _ => return false,
+    };
+    kind == "table" && sql.as_deref() == Some(made)
+}
+
+/// Calls `each` with every object of a schema, until it returns false.
+fn objects(connection: &Connection, each: &mut dyn FnMut(Object) -> bool) -> rusqlite::Result<()> {
+    let mut query = connection.prepare("SELECT type, name, tbl_name, sql FROM sqlite_schema")?;
+    let mut rows = query.query([])?;
+    while let Some(row) = rows.next()? {
+        // The spaces in the SQL depend on the version of SQLite that migrated it.
+        let sql: Option<String> = row.get(3)?;
+        let sql = sql.map(|sql| sql.split_whitespace().collect::<Vec<_>>().join(" "));
+        if !each((row.get(0)?, row.get(1)?, row.get(2)?, sql)) {
+            break;
+        }
+    }
+    Ok(())
 }
 
 /// Returns the SQL expression for the labels of a series. A store of schema 1 has none. Not cached, since a writer may
@@ -86,9 +207,10 @@ mod tests {
     use crate::query::Selector;
 
     /// The real migrations and a possible next one, which changes every row.
-    const NEXT: [&str; 3] = [
+    const NEXT: [&str; 4] = [
         MIGRATIONS[0],
         MIGRATIONS[1],
+        MIGRATIONS[2],
         "ALTER TABLE series ADD COLUMN seen INTEGER; UPDATE series SET seen = 1; UPDATE tier_raw SET value = value + 1;",
     ];
 
@@ -183,14 +305,14 @@ mod tests {
         });
         assert!(processes.iter_mut().all(|process| process.wait().unwrap().success()));
         // A migration that ran twice would change the sum.
-        assert_eq!(look(&path), (3, BEFORE + ROWS));
+        assert_eq!(look(&path), (4, BEFORE + ROWS));
         migrate(&mut connection(&path), &NEXT).unwrap();
-        assert_eq!(look(&path), (3, BEFORE + ROWS));
+        assert_eq!(look(&path), (4, BEFORE + ROWS));
         // To the previous version this store is newer.
         let error = Store::open(&path, later()).unwrap_err().to_string();
         assert!(
             error.ends_with(
-                "has schema 3, which a newer gridmon made; this one knows schemas up to 2: run the newer one again"
+                "has schema 4, which a newer gridmon made; this one knows schemas up to 3: run the newer one again"
             ),
             "{error}"
         );
@@ -210,7 +332,7 @@ mod tests {
         endless.wait().unwrap();
         assert_eq!(look(&path), (1, BEFORE));
         Store::open(&path, later()).unwrap();
-        assert_eq!(look(&path), (2, BEFORE));
+        assert_eq!(look(&path), (3, BEFORE));
         clear(&path);
     }
 
@@ -231,7 +353,7 @@ mod tests {
         let labelled = Point::of_series_with("m", "state=on").unwrap();
         let point = labelled.at((ROWS - 1) * SECOND, [("v".into(), Value::Int(7))]);
         Store::open(&path, later()).unwrap().write(Tier::Raw, &[point], later()).unwrap();
-        assert_eq!(look(&path).0, 2);
+        assert_eq!(look(&path).0, 3);
         assert_eq!(all(&reader), (vec!["state=on".to_string()], vec![last(7)]));
         let mut points = Vec::new();
         let mut each = |point: Point| {

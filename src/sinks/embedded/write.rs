@@ -1,7 +1,9 @@
 //! Writes and removes rows.
 
+use std::collections::HashMap;
+
 use rusqlite::types::ToSqlOutput;
-use rusqlite::{Connection, Statement, ToSql, Transaction, params};
+use rusqlite::{Connection, OptionalExtension, Statement, ToSql, Transaction, params};
 
 use crate::model::{Point, Tier, Value};
 
@@ -73,13 +75,13 @@ pub(super) fn write(transaction: &Transaction, tier: Tier, points: &[(&Point, &[
     let ids = series_ids(transaction, tier, &keys)?;
     describe(transaction, tier, described.into_iter().map(|(at, point)| (ids[at], point)))?;
 
-    let mut fields = field_ids(transaction)?;
+    let mut fields = Fields::new(transaction)?;
     let mut rows = Vec::with_capacity(points.len());
     let mut at = 0;
     for (key, point, parts) in &named {
         at += usize::from(keys[at].0 != *key);
         for (number, (name, value)) in point.fields().enumerate() {
-            let field = field_id(transaction, &mut fields, name)?;
+            let field = fields.id(name)?;
             let (bucket, time) = (point.time().div_euclid(bucket), point.time().rem_euclid(bucket));
             rows.push(Row { bucket, series: ids[at], field, time, value, parts: parts.get(number).copied() });
         }
@@ -96,7 +98,7 @@ fn insert(transaction: &Transaction, tier: Tier, rows: &[Row]) -> rusqlite::Resu
              ON CONFLICT DO UPDATE SET value = excluded.value"
         ))?;
         for Row { bucket, series, field, time, value, .. } in rows {
-            insert.execute(params![bucket, series, field, time, value])?;
+            wrote(insert.execute(params![bucket, series, field, time, value])?)?;
         }
         return Ok(());
     }
@@ -110,20 +112,52 @@ fn insert(transaction: &Transaction, tier: Tier, rows: &[Row]) -> rusqlite::Resu
     for Row { bucket, series, field, time, value, parts } in rows {
         let (sum, slots) = (parts.map(|parts| parts.sum), parts.map(|parts| parts.slots));
         let (least, most) = (parts.map(|parts| parts.least), parts.map(|parts| parts.most));
-        insert.execute(params![bucket, series, field, time, value, sum, slots, least, most])?;
+        wrote(insert.execute(params![bucket, series, field, time, value, sum, slots, least, most])?)?;
     }
     Ok(())
 }
 
-/// Returns the id of a field; inserts the field if it is new.
-fn field_id(transaction: &Transaction, fields: &mut Vec<(i64, String)>, name: &str) -> rusqlite::Result<i64> {
-    if let Some(field) = fields.iter().find(|field| field.1 == name) {
-        return Ok(field.0);
+/// The ids of the fields that a transaction writes.
+struct Fields<'a> {
+    known: HashMap<&'a str, i64>,
+    find: Statement<'a>,
+    add: Statement<'a>,
+    /// The id of the next new field.
+    next: i64,
+}
+
+impl<'a> Fields<'a> {
+    fn new(transaction: &'a Transaction) -> rusqlite::Result<Self> {
+        Ok(Self {
+            known: HashMap::new(),
+            find: transaction.prepare("SELECT id FROM field WHERE name = ?1")?,
+            add: transaction.prepare("INSERT INTO field (id, name) VALUES (?1, ?2)")?,
+            next: transaction.query_row("SELECT coalesce(max(id) + 1, 0) FROM field", [], |row| row.get(0))?,
+        })
     }
-    let id = fields.len() as i64;
-    transaction.execute("INSERT INTO field (id, name) VALUES (?1, ?2)", params![id, name])?;
-    fields.push((id, name.to_string()));
-    Ok(id)
+
+    /// Returns the id of a field; inserts the field if it is new.
+    fn id(&mut self, name: &'a str) -> rusqlite::Result<i64> {
+        if let Some(id) = self.known.get(name) {
+            return Ok(*id);
+        }
+        let id = match self.find.query_row([name], |row| row.get(0)).optional()? {
+            Some(id) => id,
+            None => {
+                let id = self.next;
+                wrote(self.add.execute(params![id, name])?)?;
+                self.next += 1;
+                id
+            }
+        };
+        self.known.insert(name, id);
+        Ok(id)
+    }
+}
+
+/// Fails unless a statement wrote its row: what is acknowledged must be there.
+fn wrote(rows: usize) -> rusqlite::Result<()> {
+    if rows == 1 { Ok(()) } else { Err(rusqlite::Error::StatementChangedRows(rows)) }
 }
 
 /// Stores the labels of series from the newest point of a batch, before the batch's rows are written.
@@ -165,17 +199,10 @@ fn describe<'a>(
             is_newest &= time.map_or(of != tier || own >= bucket, |time| is_after(begins.wrapping_add(time)));
         }
         if is_newest {
-            update.execute(params![id, labels])?;
+            wrote(update.execute(params![id, labels])?)?;
         }
     }
     Ok(())
-}
-
-pub(super) fn field_ids(connection: &Connection) -> rusqlite::Result<Vec<(i64, String)>> {
-    connection
-        .prepare("SELECT id, name FROM field ORDER BY id")?
-        .query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?
-        .collect()
 }
 
 /// The number of rows of the series table to step over before searching for the next key instead.
@@ -221,11 +248,11 @@ pub(super) fn series_ids(transaction: &Transaction, tier: Tier, keys: &[(&str, i
     for (id, (key, bucket)) in ids.iter_mut().zip(keys).filter(|(id, _)| **id == MISSING) {
         last += 1;
         *id = last;
-        add.execute(params![key, last, bucket])?;
+        wrote(add.execute(params![key, last, bucket])?)?;
     }
     let mut raise = transaction.prepare(&format!("UPDATE series SET {newest} = ?2 WHERE key = ?1"))?;
     for (key, bucket) in newer.into_iter().map(|at| keys[at]) {
-        raise.execute(params![key, bucket])?;
+        wrote(raise.execute(params![key, bucket])?)?;
     }
     Ok(ids)
 }
@@ -324,6 +351,22 @@ mod tests {
         assert_eq!(series.len(), 1, "{series:?}");
         let latest = store.latest(&[(&series[0], "jobs")], i64::MAX).unwrap().0[0];
         (series[0].labels.clone(), latest.map(|latest| latest.1))
+    }
+
+    #[test]
+    fn a_row_that_the_file_does_not_take_is_an_error() {
+        let mut connection = Connection::open_in_memory().unwrap();
+        super::super::schema::migrate(&mut connection, &super::super::schema::MIGRATIONS).unwrap();
+        let ignores =
+            |table: &str| format!("CREATE TRIGGER ignores BEFORE INSERT ON {table} BEGIN SELECT RAISE(IGNORE); END");
+        for table in ["tier_raw", "series", "field"] {
+            connection.execute_batch(&ignores(table)).unwrap();
+            let transaction = connection.transaction().unwrap();
+            let error = write(&transaction, Tier::Raw, &[(&queue(HOUR, "online", 1), &[])]).unwrap_err();
+            assert_eq!(error.to_string(), "Query changed 0 rows", "{table}");
+            transaction.rollback().unwrap();
+            connection.execute_batch("DROP TRIGGER ignores").unwrap();
+        }
     }
 
     #[test]

@@ -17,12 +17,24 @@ pub struct SmallDisk {
 impl SmallDisk {
     /// `None` without the right to mount, which it says.
     pub fn mount(test: &str, folder: PathBuf, size: &str) -> Option<Self> {
+        Self::start(test, folder, "mount -t tmpfs -o mode=0750,size=\"$1\" none \"$0\"", size)
+    }
+
+    /// An ext4 of this many kB with blocks of 1 kB, in a file beside the folder. `None` without the right to mount.
+    pub fn ext4(test: &str, folder: PathBuf, kilobytes: u64) -> Option<Self> {
+        let image = folder.with_extension("ext4");
+        fs::File::create(&image).unwrap().set_len(kilobytes << 10).unwrap();
+        let make = "mkfs.ext4 -q -b 1024 -m 0 -O ^has_journal \"$1\" && mount -o loop \"$1\" \"$0\" && rmdir \"$0/lost+found\"";
+        Self::start(test, folder, make, image.to_str().unwrap())
+    }
+
+    fn start(test: &str, folder: PathBuf, mount: &str, argument: &str) -> Option<Self> {
         fs::create_dir_all(&folder).unwrap();
-        let script = "mount -t tmpfs -o mode=0750,size=\"$1\" none \"$0\" && echo ready && read -r _";
         let mut child = Command::new("unshare")
-            .args(["-m", "--propagation", "private", "sh", "-c", script])
+            .args(["-m", "--propagation", "private", "sh", "-c", &format!("{mount} && echo ready && read -r _")])
             .arg(&folder)
-            .arg(size)
+            .arg(argument)
+            .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
@@ -66,6 +78,14 @@ impl SmallDisk {
         let mut mount = Command::new("mount");
         mount.args(["-o", &format!("remount,{how}")]).arg(&self.folder);
         assert!(self.inside(&mount).status().unwrap().success());
+    }
+
+    /// Writes a file of this name until so many kB are left.
+    pub fn leave(&self, name: &str, kilobytes: usize) {
+        self.fill(name);
+        let file = fs::File::options().write(true).open(self.path(name)).unwrap();
+        let length = file.metadata().unwrap().len();
+        file.set_len(length.saturating_sub(kilobytes as u64 * 1024)).unwrap();
     }
 
     /// Writes a file of this name until nothing more fits.

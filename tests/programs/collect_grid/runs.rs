@@ -238,6 +238,7 @@ fn a_run_leaves_nothing_in_the_state_but_its_own_files() {
         [
             "clock",
             "collect-grid.heprc.lock",
+            "collect-grid.heprc.mark",
             "collect-grid.heprc.reports",
             "collect-grid.heprc.schedds",
             "collect-grid.heprc.series",

@@ -1,5 +1,9 @@
 //! Export and import.
 
+use std::borrow::Cow;
+
+use gridmon::model::Value;
+
 use super::*;
 
 #[test]
@@ -73,8 +77,9 @@ fn csv_has_a_column_for_each_tag_and_reads_back() {
     for row in reader.records() {
         let row = row.unwrap();
         let time = row[0].parse::<jiff::Timestamp>().unwrap().as_nanosecond();
+        let text = |cell: &'_ str| cell.strip_prefix('\'').unwrap_or(cell).to_string();
         let tags = heads.iter().zip(&row).take(heads.len() - 2).skip(3).filter(|(_, value)| !value.is_empty());
-        let tags: Vec<_> = tags.map(|(name, value)| format!("{name}={value}")).collect();
+        let tags: Vec<_> = tags.map(|(name, value)| format!("{name}={}", text(value))).collect();
         read.push(format!(
             "{} {} {} {}={}",
             time,
@@ -95,6 +100,60 @@ fn csv_has_a_column_for_each_tag_and_reads_back() {
     read.sort();
     expected.sort();
     assert_eq!(read, expected);
+}
+
+#[test]
+fn a_csv_is_safe_in_a_spreadsheet_and_imports_as_the_same_store() {
+    let sandbox = with_store();
+    let path = sandbox.path("state/gridmon.db");
+    let formula = |number: i64, text: &'static str| {
+        let tags = [(Cow::Borrowed("@tag"), text), (Cow::Borrowed("t"), "-1+2")];
+        let fields = [("=f", Value::Float(1.0)), ("+f", Value::Int(-2)), ("'f", Value::Int(3))];
+        let fields = fields.map(|(name, value)| (Cow::Borrowed(name), value));
+        Point::new(Cow::Borrowed("=cmd|'/c calc'!A1"), tags, fields, NOW * SECOND + number)
+    };
+    let formulas = ["+1", "''=1", "@SUM(1+1)*cmd|' /C calc'!A0", "plain"];
+    let formulas: Vec<_> = (0..).zip(formulas).map(|(number, text)| formula(number, text)).collect();
+    for tier in Tier::ALL {
+        let points: Vec<_> = odd_points().into_iter().chain(formulas.clone()).collect();
+        store(&path).write(tier, &points, Instant::now() + Duration::from_secs(5)).unwrap();
+    }
+    let exported = status(&sandbox, &["store", "export", "--format", "csv", "-o", "all.csv"]);
+    assert_eq!((exported.code, exported.stderr.as_str()), (Some(0), ""));
+    let bytes = fs::read(sandbox.path("all.csv")).unwrap();
+    let mut rows = csv::ReaderBuilder::new().has_headers(false).from_reader(bytes.as_slice());
+    for row in rows.records().map(Result::unwrap) {
+        for (at, cell) in row.iter().enumerate() {
+            let number = at + 1 == row.len();
+            assert!(number || !cell.starts_with(['=', '+', '-', '@', '\t', '\r']), "{cell:?}");
+            assert!(!number || !cell.starts_with('\''), "a number stays one: {cell:?}");
+        }
+    }
+    let other = Sandbox::new("small");
+    // As a spreadsheet saves it, too.
+    for begin in ["", "\u{feff}"] {
+        other.write("all.csv", [begin.as_bytes(), &bytes].concat());
+        let imported = status(&other, &["store", "import", "all.csv"]);
+        assert_eq!((imported.code, imported.stderr.as_str()), (Some(0), ""));
+        let count = exported.stdout.split(' ').nth(1).unwrap();
+        assert!(imported.stdout.starts_with(&format!("imported {count} points from all.csv into ")), "{imported:?}");
+        assert_eq!(everything(&other.path("state/gridmon.db")), everything(&path));
+    }
+    other.write("bad.csv", "time,tier,measurement,field,value\nnoon,raw,m,f,1\n2024-06-01T12:00:00Z,2h,m,f,1\n2024-06-01T12:00:00Z,raw,m,f,x\n2024-06-01T12:00:00Z,raw,m,f\n");
+    let imported = status(&other, &["store", "import", "bad.csv"]);
+    assert_eq!(imported.code, Some(1));
+    assert!(
+        imported.stderr.contains(
+            "bad.csv: 4 lines left out, which hold no number that can be stored: line 2: \"noon\" is not a time"
+        ),
+        "{imported:?}"
+    );
+    other.write("bad.csv", "time,tier,measurement,a,b\n");
+    let imported = status(&other, &["store", "import", "bad.csv"]);
+    assert!(
+        imported.stderr.contains("the columns of a CSV are time, tier, measurement, one for each tag, field, value"),
+        "{imported:?}"
+    );
 }
 
 #[test]

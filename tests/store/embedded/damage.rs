@@ -55,6 +55,7 @@ fn meet(path: &Path, model: &Model, damaged: &str) -> Met {
             format!("{shown} is empty, but a store never is; put a copy"),
             format!("{shown} is another program's SQLite database; name a different file with [embedded] path"),
             format!("{shown} has schema "),
+            format!("{shown} has the "),
         ];
         assert!(known.iter().any(|known| words.starts_with(known)), "{damaged}: {words}");
     };
@@ -220,7 +221,7 @@ fn what_is_no_store_is_refused_in_words_and_left_as_it_is() {
         Connection::open(&path).unwrap().pragma_update(None, "user_version", 99).unwrap();
     };
     let way_out = format!(
-        "put a copy of it in its place, or move it away and a new one is made: mv {shown} {shown}.damaged; rm -f {shown}-wal {shown}-shm"
+        "put a copy of it in its place, or move it away and begin a new one: mv {shown} {shown}.damaged; rm -f {shown}-wal {shown}-shm; gridmon-status store accept"
     );
     let cases: [(&str, &dyn Fn(), String); 7] = [
         ("empty", &|| fs::write(&path, "").unwrap(), format!("{shown} is empty, but a store never is; {way_out}")),
@@ -243,7 +244,7 @@ fn what_is_no_store_is_refused_in_words_and_left_as_it_is() {
             "newer",
             &newer,
             format!(
-                "{shown} has schema 99, which a newer gridmon made; this one knows schemas up to 2: run the newer one again"
+                "{shown} has schema 99, which a newer gridmon made; this one knows schemas up to 3: run the newer one again"
             ),
         ),
         ("folder", &|| fs::create_dir(&path).unwrap(), format!("{shown} is not a file")),
@@ -259,7 +260,7 @@ fn what_is_no_store_is_refused_in_words_and_left_as_it_is() {
         for error in [
             Store::open(&path, later()).map(drop).unwrap_err(),
             Store::open_to_read(&path).map(drop).unwrap_err(),
-            Store::check(&path).map(drop).unwrap_err(),
+            Place::from(path.clone()).check().map(drop).unwrap_err(),
         ] {
             assert_eq!(format!("{error:#}"), words, "{what}");
         }

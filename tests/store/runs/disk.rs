@@ -34,7 +34,7 @@ fn a_disk_that_fails_is_said_and_the_points_wait() {
     );
     // What could not be read is not there.
     let damaged = format!(
-        "{shown} is damaged (database disk image is malformed); put a copy of it in its place, or move it away and a new one is made: mv {shown} {shown}.damaged; rm -f {shown}-wal {shown}-shm"
+        "{shown} is damaged (database disk image is malformed); put a copy of it in its place, or move it away and begin a new one: mv {shown} {shown}.damaged; rm -f {shown}-wal {shown}-shm; gridmon-status store accept"
     );
     let folder = format!("{shown} takes files beside it, and its folder cannot be written");
     // The first eight are those of the shared memory, which lies beside it.
@@ -116,8 +116,11 @@ fn a_full_disk_is_said_and_the_points_wait() {
     assert_same(&look(), &expected);
 
     disk.remount("ro");
-    let words = "reading too takes room on its disk and the right to write into its folder: run it as the user who runs the programs";
-    at.failed(&run(minutes + 2), &format!("{shown}: unable to open database file; {words}"));
+    let words = format!("{shown}: its disk is read-only; did it fail (dmesg), or is it mounted so (mount)?");
+    at.failed(&run(minutes + 2), &words);
+    // Nobody writes it, so it can be read without what SQLite would put beside it.
+    let told = disk.run(&at.status_command(0, &["store", "check"]));
+    assert_eq!((told.code, told.stderr.as_str()), (Some(0), ""));
     disk.remount("rw");
     assert_eq!(run(minutes + 3).code, Some(0));
     (minutes + 2..minutes + 4).for_each(|minute| expected.extend(datapoints(&at.clouds, START + MINUTE * minute)));
@@ -162,7 +165,8 @@ fn a_store_or_a_folder_that_may_not_be_written_is_said_and_the_points_wait() {
     let cannot = format!(
         "{shown}: unable to open database file; reading too takes room on its disk and the right to write into its folder: run it as the user who runs the programs"
     );
-    at.failed(&run_by_modes(&at, 0), &cannot);
+    let made = format!("{shown} cannot be made: {}: Permission denied (os error 13)", data.display());
+    at.failed(&run_by_modes(&at, 0), &made);
     check(&format!("{shown} is not there and cannot be made: {}: Permission denied (os error 13)\n", data.display()));
     mode(&data, 0o755);
     at.recovers(1, [0, 1]);
@@ -235,6 +239,10 @@ fn a_store_that_is_removed_or_replaced_while_it_is_written_acknowledges_nothing(
                 assert!(matches!(beside.code, Some(0 | 1)), "{what}: {beside:?}");
             }
         });
+        if !replaced {
+            at.fails(3, &at.gone());
+            assert_eq!(at.status(3, &["store", "accept"]).code, Some(0));
+        }
         let outcome = at.run(3);
         assert_eq!(outcome.code, Some(0), "{what}: {}", outcome.stderr);
         assert_eq!(batches(&at.sandbox), Vec::<String>::new(), "{what}");

@@ -10,7 +10,7 @@ fn what_is_no_store_is_refused_and_the_points_wait() {
         Connection::open(at.store()).unwrap().execute_batch("CREATE TABLE pictures (name TEXT)").unwrap();
     };
     let way_out = format!(
-        "put a copy of it in its place, or move it away and a new one is made: mv {shown} {shown}.damaged; rm -f {shown}-wal {shown}-shm"
+        "put a copy of it in its place, or move it away and begin a new one: mv {shown} {shown}.damaged; rm -f {shown}-wal {shown}-shm; gridmon-status store accept"
     );
     at.recovers(0, [0]);
     let good = fs::read(at.store()).unwrap();
@@ -36,7 +36,7 @@ fn what_is_no_store_is_refused_and_the_points_wait() {
         (
             &newer,
             format!(
-                "{shown} has schema 99, which a newer gridmon made; this one knows schemas up to 2: run the newer one again"
+                "{shown} has schema 99, which a newer gridmon made; this one knows schemas up to 3: run the newer one again"
             ),
         ),
         (&|| fs::create_dir(at.store()).unwrap(), format!("{shown} is not a file")),
