@@ -84,7 +84,9 @@ fuzz_target!(|data: &[u8]| {
         let Collected { points, .. } = grid::points(&seen);
         assert_eq!(grid::points(&seen).points, points, "the second time");
         points.iter().for_each(is_fit_for_every_store);
-        totals_are_sums(&points);
+        if tells_every_state(&answer) {
+            totals_are_sums(&points);
+        }
         let half = match &answer {
             Answer::One(clouds) => {
                 machines_are_counted_once(&points, clouds);
@@ -165,6 +167,17 @@ fn machines_are_counted_once(points: &[Point], clouds: &[Cloud]) {
         *counted.entry((tag("cloud"), tag("vmtype"))).or_default() += whole(group[0]);
     }
     assert_eq!(counted, expected);
+}
+
+/// Whether each total is followed by every state that always exists.
+fn tells_every_state(answer: &Answer) -> bool {
+    match answer {
+        Answer::One(_) => true,
+        Answer::Two(status) => {
+            let mut machines = status.clouds.iter().filter_map(|cloud| cloud.machines.as_ref());
+            machines.all(|machines| machines.untold.is_empty())
+        }
+    }
 }
 
 /// Checks that a machine of Cloud Scheduler 2 counts once at most.
