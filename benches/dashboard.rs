@@ -221,7 +221,11 @@ fn summary(table: &mut Table, site: &Site, path: &Path, now: i64) {
                 writer.write(Tier::Raw, &[changed], later()).expect("room on the disk");
                 let reader = Store::open_to_read(path).expect("the store").expect("it is there");
                 floors.push(timed(|| {
-                    reader.newest(&gridmon::monitors::grid::MEASUREMENTS, &[], i64::MAX).expect("the store").values.len()
+                    reader
+                        .newest(&gridmon::monitors::grid::MEASUREMENTS, &[], i64::MAX)
+                        .expect("the store")
+                        .values
+                        .len()
                 }));
                 let mut body = Vec::new();
                 let took = timed(|| body = connection.get("/api/v1/summary"));

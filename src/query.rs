@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 use anyhow::{Context, Result};
 
 use crate::model::collected::STEP;
-use crate::model::{COVERAGE, Catalog, FieldInfo, Measurement, Number, Point, SCOPE_COVERAGE, Tier, Value, Window, utc};
+use crate::model::{
+    COVERAGE, Catalog, FieldInfo, Measurement, Number, Point, SCOPE_COVERAGE, Tier, Value, Window, utc,
+};
 use crate::text::{count, quote};
 
 /// The newest value of one field of a series.

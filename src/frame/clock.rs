@@ -150,7 +150,11 @@ mod tests {
     #[test]
     fn after_a_restart_no_more_is_counted_than_either_clock_says() {
         let again = |seconds| Uptime { boot: "second".into(), seconds };
-        assert_eq!(runs(&[(at(500), WALL), (again(90), WALL + 30 * DAY)]).running, 90, "a wrong clock, or a long pause");
+        assert_eq!(
+            runs(&[(at(500), WALL), (again(90), WALL + 30 * DAY)]).running,
+            90,
+            "a wrong clock, or a long pause"
+        );
         assert_eq!(runs(&[(at(500), WALL), (again(300 * DAY), WALL + 60)]).running, 60, "another machine");
         assert_eq!(runs(&[(at(500), WALL), (again(300 * DAY), WALL - 60)]).running, 0);
     }

@@ -63,8 +63,12 @@ pub(super) fn publish(session: &mut Session, collected: Collected, until: Instan
     let limits = session.setup.spool.clone();
     let steady = session.steady_clock();
     session.report.running = Some(steady.running);
-    let delivery =
-        Delivery { spool: spool.as_ref().map_err(String::clone), config: &limits, running: steady.running, progress: &|_| {} };
+    let delivery = Delivery {
+        spool: spool.as_ref().map_err(String::clone),
+        config: &limits,
+        running: steady.running,
+        progress: &|_| {},
+    };
     let Outcome { accounts, dropped, problems } =
         delivery.publish(Batch { header, points }, rejected, &sinks, until, || {
             if let Some(series) = series {

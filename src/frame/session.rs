@@ -147,9 +147,8 @@ impl Session {
         };
         // A run whose --now precedes the last report, or is still to come, neither reads nor writes the state.
         let is_ahead = common.now.is_some_and(|now| is_ahead(now, Timestamp::now().as_second()));
-        let state = state.filter(|state| {
-            common.now.is_none() || !is_ahead && state.last().is_none_or(|last| last.time <= now)
-        });
+        let state =
+            state.filter(|state| common.now.is_none() || !is_ahead && state.last().is_none_or(|last| last.time <= now));
         let mut session = Self {
             program,
             setup,

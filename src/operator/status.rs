@@ -435,7 +435,10 @@ impl Status {
             find(limits.level(age), format!("{program} {grid}: no run for {}", ago(age)));
             if is_ahead(last.time, self.time) {
                 let ahead = ago(last.time - self.time);
-                find(Level::Warning, format!("{program} {grid}: the clock of the last run was {ahead} ahead, or this one is behind"));
+                find(
+                    Level::Warning,
+                    format!("{program} {grid}: the clock of the last run was {ahead} ahead, or this one is behind"),
+                );
             }
             for (what, Failing { since, words, .. }) in &last.failing {
                 let lasts = self.age(*since);
@@ -596,8 +599,14 @@ mod tests {
             directory: "/var/lib/gridmon".into(),
             configured: ["carbon".into()].into(),
             backlogs: [
-                ("carbon".into(), Backlog { batches: 2, points: 212, bytes: 16_400, oldest: Some(NOW - 120), published: None }),
-                ("influxdb".into(), Backlog { batches: 1, points: 9, bytes: 812, oldest: Some(NOW - 90_000), published: None }),
+                (
+                    "carbon".into(),
+                    Backlog { batches: 2, points: 212, bytes: 16_400, oldest: Some(NOW - 120), published: None },
+                ),
+                (
+                    "influxdb".into(),
+                    Backlog { batches: 1, points: 9, bytes: 812, oldest: Some(NOW - 90_000), published: None },
+                ),
             ]
             .into(),
             histories: vec![

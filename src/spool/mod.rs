@@ -551,8 +551,7 @@ impl<D: Disk> Spool<D> {
         let most = config.max_age_days * 86_400;
         // What was published later than now was so by a clock whose file is gone.
         let published = entry.published.filter(|published| *published <= running).unwrap_or_default();
-        (running - published).unsigned_abs() > most
-            && self.disk.age(&entry.name).is_ok_and(|age| age.as_secs() > most)
+        (running - published).unsigned_abs() > most && self.disk.age(&entry.name).is_ok_and(|age| age.as_secs() > most)
     }
 
     /// Returns the first batches in order of their time, up to a chunk, of those that `fits` takes.

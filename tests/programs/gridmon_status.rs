@@ -105,7 +105,10 @@ fn a_backlog_is_told_and_nothing_is_changed_by_looking() {
     let told = status(&sandbox, &[]);
     assert_eq!((told.code, told.stderr.as_str()), (Some(0), ""), "{told:?}");
     let carbon = told.lines_with("carbon  ")[0];
-    assert!(carbon.contains("2024-06-01 12:30 UTC, waits for 3 min") && carbon.contains("in no run remembered"), "{told:?}");
+    assert!(
+        carbon.contains("2024-06-01 12:30 UTC, waits for 3 min") && carbon.contains("in no run remembered"),
+        "{told:?}"
+    );
     assert!(carbon.split_whitespace().nth(1) == Some("3"), "{carbon}");
     assert!(told.stdout.contains("last error 2024-06-01 12:32 UTC, 60 s ago, since 2024-06-01 12:30 UTC: 127.0.0.1:1"));
     assert_eq!(told.lines_with("2024-06-01 12:30 UTC, 3 min ago").len(), 1, "the first run: {told:?}");

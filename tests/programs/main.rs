@@ -2,9 +2,9 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod clocks;
 #[cfg(feature = "dashboard")]
 mod cloud_monitor;
-mod clocks;
 mod collect_grid;
 #[cfg(feature = "demo")]
 mod demo;

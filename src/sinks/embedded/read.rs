@@ -123,8 +123,10 @@ impl Store {
             let snapshot = store.connection.unchecked_transaction()?;
             let fields = field_ids(&snapshot, wanted)?;
             let mut ahead = Ahead::default();
-            let mut tiers =
-                Tier::ALL.iter().map(|tier| Finder::new(&snapshot, *tier, until)).collect::<rusqlite::Result<Vec<_>>>()?;
+            let mut tiers = Tier::ALL
+                .iter()
+                .map(|tier| Finder::new(&snapshot, *tier, until))
+                .collect::<rusqlite::Result<Vec<_>>>()?;
             // In table order: neighbouring rows are read together.
             let mut order: Vec<_> = (0..wanted.len()).collect();
             order.sort_by_key(|at| wanted[*at].0.id);
@@ -153,12 +155,7 @@ impl Store {
     ///
     /// # Errors
     /// Fails if the store cannot be read.
-    pub fn newest(
-        &self,
-        measurements: &[&'static Measurement],
-        tags: &[(&str, &str)],
-        now: i64,
-    ) -> Result<Newest> {
+    pub fn newest(&self, measurements: &[&'static Measurement], tags: &[(&str, &str)], now: i64) -> Result<Newest> {
         let intervals = self.intervals(now)?;
         let mut newest = self.newest_values(measurements, tags, now)?;
         for one in &mut newest.values {
@@ -175,12 +172,7 @@ impl Store {
         Ok(Intervals::new(&self.newest_values(&[&COVERAGE, &SCOPE_COVERAGE], &[], now)?.values))
     }
 
-    fn newest_values(
-        &self,
-        measurements: &[&'static Measurement],
-        tags: &[(&str, &str)],
-        now: i64,
-    ) -> Result<Newest> {
+    fn newest_values(&self, measurements: &[&'static Measurement], tags: &[(&str, &str)], now: i64) -> Result<Newest> {
         let mut found = Vec::new();
         for measurement in measurements {
             let filter = tags

@@ -343,7 +343,8 @@ mod tests {
         let all = |reader: &Store| {
             let series = reader.find(&Selector::measurement("m")).unwrap();
             let wanted: Vec<_> = series.iter().map(|series| (series, "v")).collect();
-            let (latest, labels) = (reader.latest(&wanted, i64::MAX).unwrap().0, series.iter().map(|one| one.labels.clone()));
+            let (latest, labels) =
+                (reader.latest(&wanted, i64::MAX).unwrap().0, series.iter().map(|one| one.labels.clone()));
             (labels.collect::<Vec<_>>(), latest)
         };
         let last = |value| Some(((ROWS - 1) * SECOND, Value::Int(value)));
