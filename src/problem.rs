@@ -171,8 +171,12 @@ pub fn notify(
         }
         failing.insert(subject, state);
     }
-    for (subject, state) in before.iter().filter(|(subject, _)| !failing.contains_key(*subject)) {
-        lines.push(format!("{subject}: works again after {}", ago(now - state.since)));
+    // What was dropped once does not work again.
+    let is_event =
+        |subject: &str| [Subject::DroppedPoints, Subject::SpoolLimit].iter().any(|event| event.to_string() == subject);
+    for (subject, state) in before.iter().filter(|(subject, _)| !failing.contains_key(*subject) && !is_event(subject)) {
+        let lasted = if now > state.since { format!(" after {}", ago(now - state.since)) } else { String::new() };
+        lines.push(format!("{subject}: works again{lasted}"));
     }
     (lines, failing)
 }
@@ -203,5 +207,14 @@ mod tests {
         assert_eq!(run(&dead, 132), ["schedd a: no answer"]);
         assert_eq!(run(&dead, 5), ["schedd a: no answer"], "the clock was set back");
         assert!(run(&dead, 6).is_empty());
+        assert_eq!(run(&[], 5), ["schedd a: works again"], "no time has passed");
+    }
+
+    #[test]
+    fn what_was_dropped_does_not_work_again() {
+        let dropped = [Subject::DroppedPoints, Subject::SpoolLimit].map(|subject| Problem::new(subject, "one point"));
+        let (lines, failing) = notify(&BTreeMap::new(), &dropped, 0, Repeat::Hourly);
+        assert_eq!(lines, ["points dropped: one point", "spool limit: one point"]);
+        assert_eq!(notify(&failing, &[], 60, Repeat::Hourly), (Vec::new(), BTreeMap::new()));
     }
 }

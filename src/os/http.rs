@@ -1,9 +1,12 @@
 //! The HTTP client: with a timeout, a size limit, verified TLS, no redirects, and no secret from a URL in an error.
 
+use std::fmt;
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 pub use url::Url;
+
+use crate::text::quote;
 
 /// Default maximum size of a response, in bytes.
 const MAX_BYTES: usize = 256 << 20;
@@ -12,6 +15,7 @@ const MAX_BYTES: usize = 256 << 20;
 #[derive(Debug)]
 pub struct Client {
     http: backend::Http,
+    login: Option<Login>,
     max_bytes: usize,
 }
 
@@ -21,7 +25,7 @@ impl Client {
     /// # Errors
     /// Fails if the machine's certificates cannot be read, or the program was built without HTTP.
     pub fn new() -> Result<Self> {
-        Ok(Self { http: backend::new()?, max_bytes: MAX_BYTES })
+        Ok(Self { http: backend::new()?, login: None, max_bytes: MAX_BYTES })
     }
 
     /// Sets the maximum size of a response, in bytes.
@@ -30,12 +34,21 @@ impl Client {
         Self { max_bytes, ..self }
     }
 
+    /// Sets the login that is sent with each request.
+    #[must_use]
+    pub fn with_login(self, login: Option<Login>) -> Self {
+        Self { login, ..self }
+    }
+
     /// Sends a GET request and returns the response's body.
     ///
     /// # Errors
-    /// Fails if the response does not arrive within `timeout`, its status is not 200, or its body is too large.
+    /// Fails if the response does not arrive within `timeout`, its status is not 200 ([`BadStatus`]), or its body is too
+    /// large.
     pub fn get(&self, url: &Url, timeout: Duration) -> Result<Vec<u8>> {
-        backend::get(&self.http, url, timeout, self.max_bytes).with_context(|| format!("GET {}", redacted(url)))
+        let request = backend::get(&self.http, url);
+        backend::fetch(&self.http, request, self.login.as_ref(), timeout, self.max_bytes)
+            .with_context(|| format!("GET {}", redacted(url)))
     }
 
     /// Posts a URL-encoded form and returns the response's body.
@@ -43,52 +56,198 @@ impl Client {
     /// # Errors
     /// As [`Client::get`].
     pub fn post(&self, url: &Url, form: String, timeout: Duration) -> Result<Vec<u8>> {
-        backend::post(&self.http, url, form, timeout, self.max_bytes).with_context(|| format!("POST {}", redacted(url)))
+        let request = backend::post(&self.http, url, form);
+        backend::fetch(&self.http, request, self.login.as_ref(), timeout, self.max_bytes)
+            .with_context(|| format!("POST {}", redacted(url)))
     }
 }
 
+/// What a server asks for. It is shown nowhere, and redirects are not followed, so that no other server gets it.
+#[derive(Clone, PartialEq, Eq)]
+pub enum Login {
+    /// Username and password, joined by a colon.
+    Basic(String),
+    /// A token.
+    Bearer(String),
+}
+
+impl Login {
+    /// Creates a login by HTTP basic authentication. `username` must be without a colon.
+    ///
+    /// # Errors
+    /// Fails if one of the two holds control characters.
+    pub fn basic(username: &str, password: &str) -> Result<Self> {
+        ensure!(
+            !format!("{username}{password}").contains(char::is_control),
+            "holds a control character, such as the end of a line"
+        );
+        Ok(Self::Basic(format!("{username}:{password}")))
+    }
+
+    /// Creates a login by a token.
+    ///
+    /// # Errors
+    /// Fails if no header can hold the token.
+    pub fn bearer(token: &str) -> Result<Self> {
+        ensure!(
+            token.bytes().all(|byte| byte.is_ascii_graphic()),
+            "holds a character that no token has, such as a blank"
+        );
+        Ok(Self::Bearer(token.into()))
+    }
+}
+
+impl fmt::Debug for Login {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str("***")
+    }
+}
+
+/// A response whose status is not 200.
+#[derive(Debug)]
+pub struct BadStatus {
+    /// Its status.
+    pub status: u16,
+    /// Where a redirect leads to, without login and query.
+    location: Option<String>,
+    /// The begin of its body.
+    body: String,
+}
+
+impl fmt::Display for BadStatus {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (self.status, &self.location) {
+            // The body is a page that asks people to log in.
+            (401 | 403, _) => write!(out, "HTTP {}", self.status),
+            (status, Some(location)) => write!(out, "HTTP {status}, a redirect to {location}, which is not followed"),
+            (status, None) => write!(out, "HTTP {status} {}", quote(&self.body)),
+        }
+    }
+}
+
+impl std::error::Error for BadStatus {}
+
 #[cfg(feature = "http")]
 mod backend {
+    use std::error::Error;
     use std::io::Read;
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
     use std::time::Duration;
 
-    use anyhow::{Context, Result, ensure};
+    use anyhow::{Context, Result, anyhow, ensure};
     use reqwest::blocking::{Client, RequestBuilder};
+    use reqwest::dns::{Addrs, Name, Resolve, Resolving};
+    use reqwest::header::LOCATION;
+    use tokio::sync::oneshot;
     use url::Url;
 
-    use crate::text::quote;
+    use super::{BadStatus, Login, redacted};
+    use crate::os::names;
 
-    pub type Http = Client;
+    #[derive(Debug)]
+    pub struct Http {
+        client: Client,
+        /// The number of names that are being looked up.
+        looking_up: Arc<AtomicUsize>,
+    }
+
+    pub type Request = RequestBuilder;
 
     pub fn new() -> Result<Http> {
         // It fails only if a provider is installed already.
         let _ = rustls::crypto::ring::default_provider().install_default();
-        Client::builder()
+        let looking_up = Arc::<AtomicUsize>::default();
+        let client = Client::builder()
             .user_agent(concat!("gridmon/", env!("CARGO_PKG_VERSION")))
             .redirect(reqwest::redirect::Policy::none())
+            .dns_resolver(Arc::new(Resolver { looking_up: looking_up.clone() }))
             .build()
-            .context("HTTP client")
+            .context("HTTP client")?;
+        Ok(Http { client, looking_up })
     }
 
-    pub fn get(http: &Http, url: &Url, timeout: Duration, max_bytes: usize) -> Result<Vec<u8>> {
-        fetch(http.get(url.clone()), timeout, max_bytes)
+    /// Looks names up without reqwest's own threads: a client waits for these when it is dropped, and with them for a name
+    /// server that does not answer.
+    struct Resolver {
+        looking_up: Arc<AtomicUsize>,
     }
 
-    pub fn post(http: &Http, url: &Url, form: String, timeout: Duration, max_bytes: usize) -> Result<Vec<u8>> {
-        let request = http.post(url.clone()).header("Content-Type", "application/x-www-form-urlencoded").body(form);
-        fetch(request, timeout, max_bytes)
+    impl Resolve for Resolver {
+        fn resolve(&self, name: Name) -> Resolving {
+            let (found, addresses) = oneshot::channel();
+            self.looking_up.fetch_add(1, Ordering::Relaxed);
+            let looking_up = self.looking_up.clone();
+            names::look_up(name.as_str().into(), 0, move |result| {
+                looking_up.fetch_sub(1, Ordering::Relaxed);
+                let _ = found.send(result);
+            });
+            Box::pin(async move {
+                let addresses = addresses.await.map_err(|_| "no thread for it")?;
+                let addresses: Addrs = Box::new(addresses?.into_iter());
+                Ok(addresses)
+            })
+        }
     }
 
-    fn fetch(request: RequestBuilder, timeout: Duration, max_bytes: usize) -> Result<Vec<u8>> {
-        let response = request.timeout(timeout).send().map_err(reqwest::Error::without_url);
-        let response = response
-            .with_context(|| format!("no answer within {} s", (timeout.as_secs_f64() * 10.0).round() / 10.0))?;
+    pub fn get(http: &Http, url: &Url) -> Request {
+        http.client.get(url.clone())
+    }
+
+    pub fn post(http: &Http, url: &Url, form: String) -> Request {
+        http.client.post(url.clone()).header("Content-Type", "application/x-www-form-urlencoded").body(form)
+    }
+
+    pub fn fetch(
+        http: &Http,
+        request: Request,
+        login: Option<&Login>,
+        timeout: Duration,
+        max_bytes: usize,
+    ) -> Result<Vec<u8>> {
+        let request = match login {
+            None => request,
+            Some(Login::Basic(login)) => {
+                let (username, password) = login.split_once(':').unwrap_or((login, ""));
+                request.basic_auth(username, Some(password))
+            }
+            Some(Login::Bearer(token)) => request.bearer_auth(token),
+        };
+        let response = request.timeout(timeout).send().map_err(|error| explain(http, &error, timeout))?;
         let status = response.status().as_u16();
+        let location = response.headers().get(LOCATION).and_then(|location| location.to_str().ok());
+        let location = location.and_then(|location| response.url().join(location).ok()).map(|url| redacted(&url));
         let mut body = Vec::new();
-        response.take(max_bytes as u64 + 1).read_to_end(&mut body).context("the answer broke off")?;
-        ensure!(status == 200, "HTTP {status} {}", quote(&String::from_utf8_lossy(&body[..body.len().min(1000)])));
+        let read = response.take(max_bytes as u64 + 1).read_to_end(&mut body);
+        read.map_err(|error| anyhow!("the answer broke off: {}", root(&error)))?;
+        if status != 200 {
+            let body = String::from_utf8_lossy(&body[..body.len().min(1000)]).into_owned();
+            return Err(BadStatus { status, location, body }.into());
+        }
         ensure!(body.len() <= max_bytes, "answer of over {max_bytes} bytes");
         Ok(body)
+    }
+
+    /// Says what kept the answer away, without the URL, which may hold secrets.
+    fn explain(http: &Http, error: &reqwest::Error, timeout: Duration) -> anyhow::Error {
+        let seconds = (timeout.as_secs_f64() * 10.0).round() / 10.0;
+        if !error.is_timeout() {
+            let what = if error.is_connect() { "no connection" } else { "no answer" };
+            anyhow!("{what}: {}", root(error))
+        } else if http.looking_up.load(Ordering::Relaxed) > 0 {
+            anyhow!("its name was not looked up within {seconds} s")
+        } else {
+            anyhow!("no answer within {seconds} s")
+        }
+    }
+
+    /// Returns the text of an error's first cause.
+    fn root(error: &(dyn Error + 'static)) -> String {
+        let mut cause = error;
+        while let Some(deeper) = cause.source() {
+            cause = deeper;
+        }
+        cause.to_string()
     }
 }
 
@@ -99,17 +258,24 @@ mod backend {
     use anyhow::{Result, bail};
     use url::Url;
 
+    use super::Login;
+
     pub type Http = std::convert::Infallible;
+    pub type Request = std::convert::Infallible;
 
     pub fn new() -> Result<Http> {
         bail!("this program was built without HTTP; build it with --features http");
     }
 
-    pub fn get(http: &Http, _: &Url, _: Duration, _: usize) -> Result<Vec<u8>> {
+    pub fn get(http: &Http, _: &Url) -> Request {
         match *http {}
     }
 
-    pub fn post(http: &Http, _: &Url, _: String, _: Duration, _: usize) -> Result<Vec<u8>> {
+    pub fn post(http: &Http, _: &Url, _: String) -> Request {
+        match *http {}
+    }
+
+    pub fn fetch(http: &Http, _: Request, _: Option<&Login>, _: Duration, _: usize) -> Result<Vec<u8>> {
         match *http {}
     }
 }
@@ -117,11 +283,12 @@ mod backend {
 /// Whether this build contains the HTTP client (feature `http`).
 pub const AVAILABLE: bool = cfg!(feature = "http");
 
-/// Returns a URL without login and query, for messages.
+/// Returns a URL without login, query and fragment, for messages.
 fn redacted(url: &Url) -> String {
     let mut url = url.clone();
     let _ = url.set_username("");
     let _ = url.set_password(None);
     url.set_query(None);
+    url.set_fragment(None);
     url.to_string()
 }

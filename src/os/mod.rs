@@ -1,5 +1,6 @@
-//! Access to the operating system: child processes, HTTP, files, the host's name.
+//! Access to the operating system: child processes, HTTP, host names, files.
 
 pub mod command;
 pub mod files;
 pub mod http;
+pub mod names;

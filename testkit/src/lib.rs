@@ -9,7 +9,7 @@
 pub mod sandbox;
 pub mod servers;
 
-pub use servers::{Carbon, GraphiteWeb, OddJobs, Pool, Proxy, SCHEDDS, Suite, shared_graphite};
+pub use servers::{Carbon, Front, GraphiteWeb, OddJobs, Pool, Proxy, SCHEDDS, Suite, shared_graphite};
 
 use std::{
     env,

@@ -11,6 +11,7 @@ use gridmon::model::{Catalog, Collected, Declaration, Field, Measurement, Tag};
 use gridmon::query::{Read, Selector};
 use gridmon::sinks::embedded::{self, Embedded, EmbeddedReader, Store};
 use gridmon::sinks::graphite::carbon::{self, Acknowledge, Carbon};
+use gridmon::sinks::graphite::receiver::Proof;
 use gridmon::spool;
 use gridmon_testkit::sandbox::{FakeCarbon, Mood};
 
@@ -62,10 +63,10 @@ fn setup(folder: &Path, port: u16) -> Setup {
         },
         catalog,
         roles: String::new(),
-        sinks: Box::new(move |_| {
+        sinks: Box::new(move |state| {
             vec![
                 Box::new(Embedded { config: kept.clone(), path: store.clone() }),
-                Box::new(Carbon { config: config.clone(), catalog }),
+                Box::new(Carbon { config: config.clone(), catalog, proof: Proof::of(&config, state) }),
             ]
         }),
     }

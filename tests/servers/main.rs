@@ -6,3 +6,4 @@ mod carbon_moods;
 #[cfg(feature = "dashboard")]
 mod cloud_monitor;
 mod real_servers;
+mod receivers;
