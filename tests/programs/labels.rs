@@ -11,7 +11,7 @@ use gridmon::model::{Catalog, Collected, Declaration, Field, Measurement, Tag};
 use gridmon::query::{Read, Selector};
 use gridmon::sinks::embedded::{self, Embedded, EmbeddedReader, Store};
 use gridmon::sinks::graphite::carbon::{self, Acknowledge, Carbon};
-use gridmon::sinks::graphite::receiver::Proof;
+use gridmon::sinks::graphite::receiver::Receiver;
 use gridmon::spool;
 use gridmon_testkit::sandbox::{FakeCarbon, Mood};
 
@@ -66,7 +66,7 @@ fn setup(folder: &Path, port: u16) -> Setup {
         sinks: Box::new(move |state| {
             vec![
                 Box::new(Embedded { config: kept.clone(), path: store.clone() }),
-                Box::new(Carbon { config: config.clone(), catalog, proof: Proof::of(&config, state) }),
+                Box::new(Carbon { config: config.clone(), catalog, receiver: Receiver::new(&config, state) }),
             ]
         }),
     }

@@ -129,6 +129,9 @@ fn a_carbon_that_dies_behind_a_proxy_gets_nothing_acknowledged() {
         })
     };
     assert!(runs(0).iter().all(|run| run.code == Some(0)));
+    // What is in its memory alone dies with it.
+    let path = "grids.g.heartbeat.condor".to_string();
+    carbon.wait_until_on_disk([(&path, minute(0).parse().unwrap())]);
     carbon.kill();
     for (at, run) in (1..4).flat_map(|at| runs(at).into_iter().map(move |run| (at, run))) {
         assert_eq!(run.code, Some(1), "{at}: {}", run.stderr);
@@ -139,7 +142,6 @@ fn a_carbon_that_dies_behind_a_proxy_gets_nothing_acknowledged() {
     gridmon_testkit::wait_until("everything to be sent", std::time::Duration::from_secs(60), || {
         runs(4).iter().all(|run| run.stderr.contains(", 0 wait\n")).then_some(())
     });
-    let path = "grids.g.heartbeat.condor".to_string();
     carbon.wait_until_on_disk((0..5).map(|at| (&path, minute(at).parse().unwrap())));
 }
 

@@ -14,10 +14,10 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use anyhow::{Result, anyhow, ensure};
+use anyhow::{Result, anyhow};
 
-use super::receiver::{self, Proof, Timeout};
-use super::render;
+use super::receiver::{self, Receiver, Timeout};
+use super::render::{self, Missing};
 use crate::config::{Key, Kind, Section, Unset, Values};
 use crate::model::{Catalog, Datapoint, Dropped, Point, SECOND, Value, sort_by_name};
 use crate::sinks::{Sent, Sink};
@@ -107,8 +107,8 @@ pub struct Carbon {
     pub config: Config,
     /// The measurements with known Carbon paths.
     pub catalog: Catalog,
-    /// Whether the receiver has proved itself.
-    pub proof: Proof,
+    /// What is known of the receiver.
+    pub receiver: Receiver,
 }
 
 impl Sink for Carbon {
@@ -118,7 +118,7 @@ impl Sink for Carbon {
 
     fn send(&self, batch: &Batch, deadline: Instant) -> Sent {
         let (datapoints, dropped) = datapoints(&batch.points, self.catalog);
-        Sent { dropped, refused: Vec::new(), result: send(&self.config, &self.proof, &datapoints, deadline) }
+        Sent { dropped, refused: Vec::new(), result: send(&self.config, &self.receiver, &datapoints, deadline) }
     }
 
     fn check(&self, deadline: Instant) -> Result<String> {
@@ -302,7 +302,7 @@ fn float(value: f64, out: &mut Vec<u8>) {
 /// # Errors
 /// Fails if any step fails or takes too long. Carbon may then have received some of the datapoints; sending all of them
 /// again is harmless.
-fn send(config: &Config, proof: &Proof, datapoints: &[Datapoint], deadline: Instant) -> Result<()> {
+fn send(config: &Config, receiver: &Receiver, datapoints: &[Datapoint], deadline: Instant) -> Result<()> {
     if datapoints.is_empty() {
         return Ok(());
     }
@@ -310,7 +310,7 @@ fn send(config: &Config, proof: &Proof, datapoints: &[Datapoint], deadline: Inst
     match (config.acknowledge, &config.graphite) {
         (Acknowledge::Readback, Some(graphite)) => read_back(config, graphite, datapoints, &timeout),
         (Acknowledge::None, _) => receiver::exchange(config, datapoints, Duration::ZERO, &timeout).map(drop),
-        _ => receiver::send(config, proof, datapoints, &timeout),
+        _ => receiver.send(config, datapoints, &timeout),
     }
 }
 
@@ -322,19 +322,29 @@ fn send(config: &Config, proof: &Proof, datapoints: &[Datapoint], deadline: Inst
 fn read_back(config: &Config, graphite: &render::Config, datapoints: &[Datapoint], timeout: &Timeout) -> Result<()> {
     receiver::exchange(config, datapoints, Duration::ZERO, timeout)?;
     let mut missing = render::missing(graphite, datapoints.to_vec(), timeout.ends)?;
-    while let Some(first) = missing.first() {
-        ensure!(
-            !timeout.has_passed(),
-            "{} of {} values did not come back through {}, the first of them {}; a creation limit or a full cache?",
-            missing.len(),
-            datapoints.len(),
-            graphite.url,
-            first.path
-        );
-        receiver::exchange(config, &missing, Duration::ZERO, timeout)?;
-        missing = render::missing(graphite, missing, timeout.ends)?;
+    while !missing.datapoints.is_empty() || missing.unasked > 0 {
+        let failure = || not_back(&missing, datapoints.len(), graphite, timeout);
+        if timeout.has_passed() || missing.datapoints.is_empty() {
+            return Err(failure());
+        }
+        let again = receiver::exchange(config, &missing.datapoints, Duration::ZERO, timeout);
+        let again = again.and_then(|_| render::missing(graphite, missing.datapoints.clone(), timeout.ends));
+        missing = again.map_err(|error| if timeout.has_passed() { failure() } else { error })?;
     }
     Ok(())
+}
+
+/// Describes the values that did not come back, of `all` values.
+fn not_back(missing: &Missing, all: usize, graphite: &render::Config, timeout: &Timeout) -> anyhow::Error {
+    let (lost, unasked, url) = (missing.datapoints.len(), missing.unasked, &graphite.url);
+    let time = format!("within {}; raise [carbon] timeout_seconds", timeout.shown());
+    let Some(first) = missing.datapoints.first().map(|first| &first.path) else {
+        return anyhow!("{unasked} of {all} values could not be asked for through {url} {time}");
+    };
+    let rest = if unasked > 0 { format!("; {unasked} more could not be asked for {time}") } else { String::new() };
+    anyhow!(
+        "{lost} of {all} values did not come back through {url}, the first of them {first}{rest}; a creation limit or a full cache?"
+    )
 }
 
 /// Lets the receiver prove that it takes pickles, with a message that holds nothing; returns the address that answered.

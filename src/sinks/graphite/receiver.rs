@@ -19,7 +19,7 @@ use std::fmt;
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
-use std::sync::mpsc;
+use std::sync::{Mutex, PoisonError, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -63,53 +63,81 @@ impl fmt::Display for ClosedEarly {
 
 impl std::error::Error for ClosedEarly {}
 
-/// The state file that says which config's receiver has proved itself.
+/// The receiver, as a run knows it.
 #[derive(Debug)]
-pub struct Proof {
-    path: PathBuf,
+pub struct Receiver {
+    /// The state file that says which config's receiver has proved itself.
+    proof: PathBuf,
     /// A checksum of `[carbon]`.
     fingerprint: String,
+    run: Mutex<Progress>,
 }
 
-impl Proof {
-    /// Returns the proof of the receiver in `config`, to be kept in the `state` directory.
-    pub fn of(config: &Config, state: &Path) -> Self {
+/// What a run has had of the receiver.
+#[derive(Debug, Default)]
+struct Progress {
+    has_acknowledged: bool,
+    /// A connection for the next batch, opened before the receiver acknowledged the last one. A proxy closes it when Carbon
+    /// goes, so it need not show again that it stays open.
+    next: Option<(TcpStream, Duration)>,
+}
+
+impl Receiver {
+    /// Creates the receiver of `config`, whose proof is kept in the `state` directory.
+    pub fn new(config: &Config, state: &Path) -> Self {
         let Config { host, port, acknowledge, timeout_seconds, graphite: _ } = config;
         let keys = format!("{host} {port} {acknowledge:?} {timeout_seconds}");
-        Self { path: state.join("carbon.receiver"), fingerprint: format!("{:08x}\n", crc32fast::hash(keys.as_bytes())) }
+        let fingerprint = format!("{:08x}\n", crc32fast::hash(keys.as_bytes()));
+        Self { proof: state.join("carbon.receiver"), fingerprint, run: Mutex::default() }
     }
 
     fn is_known(&self) -> bool {
-        std::fs::read(&self.path).is_ok_and(|known| known == self.fingerprint.as_bytes())
+        std::fs::read(&self.proof).is_ok_and(|known| known == self.fingerprint.as_bytes())
     }
 
     fn remember(&self) {
         // If it cannot be written, the next run has the receiver prove itself again.
-        let _ = files::write(&self.path, self.fingerprint.as_bytes());
+        let _ = files::write(&self.proof, self.fingerprint.as_bytes());
+    }
+
+    /// Sends `datapoints`, waits until the receiver has closed the connection, and believes it only if it has proved to be
+    /// a pickle receiver, now or earlier with the same config.
+    ///
+    /// # Errors
+    /// Fails if any step fails or takes too long, or if no pickle receiver is there.
+    pub(super) fn send(&self, config: &Config, datapoints: &[Datapoint], timeout: &Timeout) -> Result<()> {
+        let mut run = self.run.lock().unwrap_or_else(PoisonError::into_inner);
+        let ready = run.next.take().filter(|(stream, _)| is_open(stream));
+        let is_known = self.is_known();
+        let is_trusted = is_known && ready.is_some();
+        let sent = (|| {
+            let connection = ready.map_or_else(|| connect(config, timeout), Ok)?;
+            if run.has_acknowledged {
+                run.next = connect(config, timeout).ok();
+            }
+            exchange_on(connection, config, datapoints, if is_trusted { Duration::ZERO } else { OPEN }, timeout)
+        })();
+        match sent.with_context(|| name(config)) {
+            // A close that comes late need not be the answer to our end.
+            Ok(close) if is_trusted || (is_known && close.after <= close.prompt) => {}
+            Ok(_) => {
+                prove(config, timeout)?;
+                if !is_known {
+                    self.remember();
+                }
+            }
+            // A line port does this when a line is too long for it.
+            Err(error) if !is_known && error.is::<ClosedEarly>() => return prove(config, timeout).and(Err(error)),
+            Err(error) => return Err(error),
+        }
+        run.has_acknowledged = true;
+        Ok(())
     }
 }
 
-/// Sends `datapoints`, waits until the receiver has closed the connection, and believes it only if it has proved to be a
-/// pickle receiver, now or earlier with the same config.
-///
-/// # Errors
-/// Fails if any step fails or takes too long, or if no pickle receiver is there.
-pub(super) fn send(config: &Config, proof: &Proof, datapoints: &[Datapoint], timeout: &Timeout) -> Result<()> {
-    let is_known = proof.is_known();
-    match exchange(config, datapoints, OPEN, timeout) {
-        // A close that comes late need not be the answer to our end.
-        Ok(close) if is_known && close.after <= close.prompt => Ok(()),
-        Ok(_) => {
-            prove(config, timeout)?;
-            if !is_known {
-                proof.remember();
-            }
-            Ok(())
-        }
-        // A line port does this when a line is too long for it.
-        Err(error) if !is_known && error.is::<ClosedEarly>() => prove(config, timeout).and(Err(error)),
-        Err(error) => Err(error),
-    }
+/// Whether the other side has left an unused connection open.
+fn is_open(stream: &TcpStream) -> bool {
+    matches!(stream.peek(&mut [0; 1]), Err(error) if is_passing(&error))
 }
 
 /// Proves that a pickle receiver is there: on a length that no message may have, and only then, it closes the connection.
@@ -137,8 +165,7 @@ pub(super) fn prove(config: &Config, timeout: &Timeout) -> Result<()> {
 }
 
 /// How a connection was closed.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Close {
+struct Close {
     /// How long after our end it was closed.
     after: Duration,
     /// How long a healthy receiver takes for that.
@@ -150,32 +177,33 @@ pub(super) struct Close {
 ///
 /// # Errors
 /// Fails if any step fails or takes too long.
-pub(super) fn exchange(
+pub(super) fn exchange(config: &Config, datapoints: &[Datapoint], open_for: Duration, timeout: &Timeout) -> Result<()> {
+    let connection = connect(config, timeout);
+    let sent = connection.and_then(|connection| exchange_on(connection, config, datapoints, open_for, timeout));
+    sent.map(drop).with_context(|| name(config))
+}
+
+fn exchange_on(
+    (mut stream, way): (TcpStream, Duration),
     config: &Config,
     datapoints: &[Datapoint],
     open_for: Duration,
     timeout: &Timeout,
 ) -> Result<Close> {
-    let exchange = || -> Result<Close> {
-        let (mut stream, way) = connect(config, timeout)?;
-        if datapoints.is_empty() {
-            write(&mut stream, EMPTY_MESSAGE, timeout)?;
-        }
-        let mut frames = Frames::of(datapoints);
-        while let Some(frame) = frames.advance() {
-            write(&mut stream, frame, timeout)?;
-        }
-        if !open_for.is_zero() {
-            stay_open(&mut stream, open_for + way, timeout)?;
-        }
-        stream.shutdown(Shutdown::Write).context("it broke off at the end")?;
-        let ended = Instant::now();
-        if config.acknowledge != Acknowledge::None {
-            wait_for_close(&mut stream, timeout)?;
-        }
-        Ok(Close { after: ended.elapsed(), prompt: way + PROMPT.0 + PROMPT.1 * datapoints.len() as u32 })
-    };
-    exchange().with_context(|| name(config))
+    if datapoints.is_empty() {
+        write(&mut stream, EMPTY_MESSAGE, timeout)?;
+    }
+    let mut frames = Frames::of(datapoints);
+    while let Some(frame) = frames.advance() {
+        write(&mut stream, frame, timeout)?;
+    }
+    stay_open(&mut stream, if open_for.is_zero() { open_for } else { open_for + way }, timeout)?;
+    stream.shutdown(Shutdown::Write).context("it broke off at the end")?;
+    let ended = Instant::now();
+    if config.acknowledge != Acknowledge::None {
+        wait_for_close(&mut stream, timeout)?;
+    }
+    Ok(Close { after: ended.elapsed(), prompt: way + PROMPT.0 + PROMPT.1 * datapoints.len() as u32 })
 }
 
 /// Returns the receiver's name for messages, `HOST:PORT`.
@@ -202,7 +230,7 @@ impl Timeout {
     }
 
     /// Returns the whole time limit for messages, in seconds.
-    fn shown(&self) -> String {
+    pub(super) fn shown(&self) -> String {
         format!("{} s", (self.ends.saturating_duration_since(self.began).as_secs_f64() * 10.0).round() / 10.0)
     }
 
@@ -371,6 +399,8 @@ fn is_passing(error: &std::io::Error) -> bool {
 #[cfg(test)]
 mod tests {
     use std::net::TcpListener;
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicBool, Ordering};
 
     use super::*;
     use crate::model::Value;
@@ -393,24 +423,24 @@ mod tests {
     }
 
     /// A state directory, in which the receiver has proved itself or not.
-    struct State(PathBuf, Proof);
+    struct State(PathBuf, Receiver);
 
     impl State {
         fn new(config: &Config, is_known: bool) -> Self {
             let path = std::env::temp_dir().join(format!("gridmon-receiver-{}-{}", std::process::id(), config.port));
             std::fs::create_dir_all(&path).unwrap();
-            let proof = Proof::of(config, &path);
+            let receiver = Receiver::new(config, &path);
             if is_known {
-                proof.remember();
+                receiver.remember();
             }
-            Self(path, proof)
+            Self(path, receiver)
         }
 
         /// Sends a datapoint; returns the failure.
         fn send(&self, config: &Config) -> String {
             let datapoints = [Datapoint { path: "a.b".into(), time: 60, value: Value::Int(1) }];
             let timeout = Timeout::of(config, Instant::now() + Duration::from_secs(20));
-            let failure = send(config, &self.1, &datapoints, &timeout).err();
+            let failure = self.1.send(config, &datapoints, &timeout).err();
             failure.map(|error| format!("{error:#}")).unwrap_or_default()
         }
     }
@@ -487,6 +517,30 @@ mod tests {
         });
         for is_known in [false, true] {
             assert_eq!(sent(&slow, is_known), (String::new(), true));
+        }
+    }
+
+    #[test]
+    fn a_replay_needs_no_waits_and_notices_a_proxy_that_loses_its_carbon() {
+        let is_up = Arc::new(AtomicBool::new(true));
+        for in_threads in [false, true] {
+            is_up.store(true, Ordering::Relaxed);
+            let up = is_up.clone();
+            let proxy = listen(in_threads, move |_, stream| {
+                if up.load(Ordering::Relaxed) {
+                    pickles(stream);
+                }
+            });
+            let state = State::new(&proxy, true);
+            let began = Instant::now();
+            for _ in 0..100 {
+                assert_eq!(state.send(&proxy), "");
+            }
+            assert!(began.elapsed() < 50 * OPEN, "{:?}", began.elapsed());
+            is_up.store(false, Ordering::Relaxed);
+            // The connection that was ready still leads to Carbon, unless nobody had accepted it.
+            let _ = state.send(&proxy);
+            assert_ne!(state.send(&proxy), "");
         }
     }
 

@@ -12,7 +12,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, anyhow, bail, ensure};
+use anyhow::{Context, Result, anyhow, ensure};
 use serde::Deserialize;
 
 use crate::config::{Key, Kind, Section, Unset, Values};
@@ -149,29 +149,42 @@ const TARGETS: usize = 200;
 /// How far back a request reaches, in seconds, so that an archive with a coarser step than the data answers too.
 const REACH: i64 = 600;
 
+/// The values that graphite-web has not returned.
+#[derive(Debug)]
+pub struct Missing {
+    /// Those that it was asked for.
+    pub datapoints: Vec<Datapoint>,
+    /// The number of those for which the time was too short.
+    pub unasked: usize,
+}
+
 /// Requests `datapoints`, and the missing ones again, for up to a second or until `deadline`. Returns the datapoints
 /// that are still missing.
 ///
 /// # Errors
 /// Fails if graphite-web does not answer.
-pub fn missing(config: &Config, mut datapoints: Vec<Datapoint>, deadline: Instant) -> Result<Vec<Datapoint>> {
+pub fn missing(config: &Config, datapoints: Vec<Datapoint>, deadline: Instant) -> Result<Missing> {
     let client = config.client()?;
-    let mut ends = None;
+    let mut missing = Missing { datapoints, unasked: 0 };
+    let (mut ends, mut has_answered) = (None, false);
     loop {
-        let answer = still_missing(config, &client, &datapoints, deadline);
+        let answer = still_missing(config, &client, &missing.datapoints, deadline);
         // The first request may have come too early, so missing datapoints are requested at least twice. graphite-web
         // answers with HTTP 500 while Carbon is creating a file.
         let ends = *ends.get_or_insert_with(|| deadline.min(Instant::now() + HELD));
         let last = Instant::now() + PAUSE >= ends;
         match answer {
-            Ok(missing) => datapoints = missing,
+            Ok(Missing { unasked: 1.., .. }) | Err(_) if has_answered && Instant::now() >= deadline => {
+                return Ok(missing);
+            }
+            Ok(now) => (missing, has_answered) = (now, true),
             Err(error) if last || error.downcast_ref::<BadStatus>().is_none_or(|answer| answer.status < 500) => {
                 return Err(explain(error, config.login.as_ref()));
             }
             Err(_) => {}
         }
-        if datapoints.is_empty() || last {
-            return Ok(datapoints);
+        if missing.datapoints.is_empty() || last {
+            return Ok(missing);
         }
         thread::sleep(PAUSE);
     }
@@ -205,32 +218,27 @@ fn question(datapoints: &[&Datapoint], time: i64) -> String {
 /// The pause between two requests.
 const PAUSE: Duration = Duration::from_millis(200);
 
-fn still_missing(
-    config: &Config,
-    client: &Client,
-    datapoints: &[Datapoint],
-    deadline: Instant,
-) -> Result<Vec<Datapoint>> {
+fn still_missing(config: &Config, client: &Client, datapoints: &[Datapoint], deadline: Instant) -> Result<Missing> {
     let render = config.render()?;
     let mut by_time = BTreeMap::<i64, Vec<&Datapoint>>::new();
     for datapoint in datapoints {
         by_time.entry(datapoint.time).or_default().push(datapoint);
     }
-    let (mut missing, mut answered) = (Vec::new(), 0);
+    let mut missing = Missing { datapoints: Vec::new(), unasked: datapoints.len() };
     for (time, of_time) in by_time {
         for chunk in of_time.chunks(TARGETS) {
             let left = deadline.saturating_duration_since(Instant::now());
-            if left.is_zero() {
-                let all = datapoints.len();
-                bail!(
-                    "{} had answered for {answered} of {all} values when [carbon] timeout_seconds was over; raise it",
-                    config.url
-                );
-            }
-            let stored = parse(&client.post(&render, question(chunk, time), left)?)?;
+            let answer = match left {
+                Duration::ZERO => Err(anyhow!("no time was left to read back through {}", config.url)),
+                left => client.post(&render, question(chunk, time), left),
+            };
+            let stored = match answer {
+                Err(_) if missing.unasked < datapoints.len() && Instant::now() >= deadline => return Ok(missing),
+                answer => parse(&answer?)?,
+            };
             let is_missing = |point: &Datapoint| !stored.get(&point.path).is_some_and(|series| series.has(point));
-            missing.extend(chunk.iter().copied().filter(|point| is_missing(point)).cloned());
-            answered += chunk.len();
+            missing.datapoints.extend(chunk.iter().copied().filter(|point| is_missing(point)).cloned());
+            missing.unasked -= chunk.len();
         }
     }
     Ok(missing)

@@ -124,7 +124,10 @@ fn a_hung_name_server_costs_its_own_source_and_nothing_else() {
     let carbon = FakeCarbon::start(Mood::Good);
     let sink = format!("[carbon]\nhost = 127.0.0.1\nport = {}\n", carbon.port);
     let source = run(&format!("[cloud_scheduler]\nurl = http://csv.gridmon.test/\ntimeout_seconds = 2\n{sink}"));
-    assert!(source.contains("clusters.json: its name was not looked up within 2 s; "), "{source}");
+    assert!(
+        source.contains("cloud_scheduler: GET http://csv.gridmon.test/: its name was not looked up within 2 s; "),
+        "{source}"
+    );
     assert!(source.contains(" delivered + 0 spooled + 0 dropped;"), "{source}");
     assert!(carbon.lines().iter().any(|line| line.starts_with("grids.heprc.heartbeat.condor 1 ")), "what did answer");
     let receiver = run("[carbon]\nhost = carbon.gridmon.test\ntimeout_seconds = 2\n");
