@@ -300,4 +300,14 @@ mod tests {
             ]
         );
     }
+
+    #[test]
+    fn what_was_dropped_does_not_work_again() {
+        let batch = Subject::Batch("001-2-3-carbon-x.batch".into());
+        let events = [Subject::DroppedPoints, Subject::SpoolLimit, batch];
+        let events = events.map(|subject| Problem::new(subject, "gone"));
+        let (lines, failing) = notify(&BTreeMap::new(), &events, 0, Repeat::Hourly);
+        assert_eq!(lines.len(), 3);
+        assert_eq!(notify(&failing, &[], 60, Repeat::Hourly), (Vec::new(), BTreeMap::new()));
+    }
 }

@@ -8,6 +8,7 @@ use anyhow::Result;
 use clap::Parser;
 use gridmon::dashboard::{Dashboard, serve};
 use gridmon::os::files::report_size_limit;
+use gridmon::query::Read;
 use gridmon::setup::{self, CATALOG, Config};
 use gridmon::text::one_line;
 
@@ -36,7 +37,14 @@ fn main() -> ExitCode {
             return ExitCode::from(2);
         }
     };
-    match run(&arguments, &config) {
+    let reader = match setup::reader(&config) {
+        Ok(reader) => reader,
+        Err(error) => {
+            complain(&error);
+            return ExitCode::from(2);
+        }
+    };
+    match run(&arguments, &config, reader) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             complain(&error);
@@ -50,8 +58,7 @@ fn complain(error: &anyhow::Error) {
     let _ = writeln!(std::io::stderr(), "cloud-monitor: {}", one_line(&format!("{error:#}")));
 }
 
-fn run(arguments: &Arguments, config: &Config) -> Result<()> {
-    let reader = setup::reader(config)?;
+fn run(arguments: &Arguments, config: &Config, reader: Box<dyn Read>) -> Result<()> {
     let listen = arguments.listen.map_or_else(|| config.dashboard.listen.clone(), |listen| listen.to_string());
     let reads = reader.describe();
     let now = Box::new(|| jiff::Timestamp::now().as_second());

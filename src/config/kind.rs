@@ -1,5 +1,7 @@
 //! The kinds of values: their checks, and their names in errors and in the documentation.
 
+use std::net::{Ipv6Addr, SocketAddr};
+
 use anyhow::{Context, Result, ensure};
 use url::Url;
 
@@ -73,15 +75,13 @@ impl Kind {
         let require = |good: bool, what: &dyn Fn() -> String| if good { Ok(()) } else { Err(Mismatch::Not(what())) };
         match *self {
             Self::Text | Self::List | Self::Secret => Ok(()),
-            Self::Host => require(!text.contains(|c: char| c.is_whitespace() || "/@,".contains(c)), &|| {
-                "the name or address of one host; the port has a key of its own".into()
-            }),
+            Self::Host => host(text).map_err(Mismatch::Not),
             Self::Port => {
                 let port: u16 = text.parse().map_err(|_| not(WHOLE_NUMBER))?;
                 require(port > 0, &|| "a port".into())
             }
-            Self::Listen => require(text.parse::<std::net::SocketAddr>().is_ok(), &|| {
-                "an ADDRESS:PORT such as 127.0.0.1:5000".into()
+            Self::Listen => require(text.parse::<SocketAddr>().is_ok(), &|| {
+                "an ADDRESS:PORT such as 127.0.0.1:5000 or [::1]:5000; it takes no name".into()
             }),
             Self::Seconds(least, most) => Self::Number { least, most, unit: "seconds" }.check(text),
             Self::Number { least, most, unit } => {
@@ -139,6 +139,19 @@ fn range(least: u64, most: u64, unit: &str) -> String {
         (_, u64::MAX) => format!("at least {least} {unit}"),
         _ => format!("{least} to {most} {unit}"),
     }
+}
+
+/// Checks the name or address of a host; fails with what it must be.
+fn host(text: &str) -> Result<(), String> {
+    let is_ipv6 = |text: &str| text.split('%').next().is_some_and(|address| address.parse::<Ipv6Addr>().is_ok());
+    let bare = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
+    if bare.is_some_and(is_ipv6) {
+        return Err("an address without brackets, such as ::1".into());
+    }
+    if text.contains(|c: char| c.is_whitespace() || "/@,[]".contains(c)) || (text.contains(':') && !is_ipv6(text)) {
+        return Err("the name or address of one host; the port has a key of its own".into());
+    }
+    Ok(())
 }
 
 /// Parses a URL.

@@ -68,7 +68,13 @@ impl<'a> Values<'a> {
         let text = resolve(&line.value, declared.kind == Kind::Secret).map_err(|error| self.error(key, error))?;
         match declared.kind.check(&text) {
             Ok(()) => Ok(Some(text)),
-            Err(mismatch) => Err(self.error(key, mismatch.into_error(&line.value))),
+            Err(mismatch) => {
+                let error = mismatch.into_error(&line.value);
+                let has_login_keys = self.declaration.key("username").is_some();
+                let is_login = declared.kind == Kind::Url && has_login_keys && text.contains('@');
+                Err(self
+                    .error(key, if is_login { anyhow!("{error}; set username and password instead") } else { error }))
+            }
         }
     }
 

@@ -3,8 +3,10 @@
 use std::fmt;
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 pub use url::Url;
+
+use crate::text::quote;
 
 /// Default maximum size of a response, in bytes.
 const MAX_BYTES: usize = 256 << 20;
@@ -13,43 +15,11 @@ const MAX_BYTES: usize = 256 << 20;
 #[derive(Debug)]
 pub struct Client {
     http: backend::Http,
-    options: Options,
-}
-
-/// What holds for each request.
-struct Options {
-    /// Maximum size of the response, in bytes.
+    login: Option<Login>,
     max_bytes: usize,
     /// Whether nothing but JSON is accepted.
     json: bool,
-    /// User and password.
-    login: Option<(String, String)>,
 }
-
-/// Shows no login.
-impl fmt::Debug for Options {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { max_bytes, json, login } = self;
-        write!(out, "at most {max_bytes} bytes, JSON only: {json}, with a login: {}", login.is_some())
-    }
-}
-
-/// The answer of a server whose status is not 200.
-#[derive(Debug)]
-pub struct Refusal {
-    /// The status: 401, 404, …
-    pub status: u16,
-    /// The beginning of the body, quoted.
-    body: String,
-}
-
-impl fmt::Display for Refusal {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(out, "HTTP {} {}", self.status, self.body)
-    }
-}
-
-impl std::error::Error for Refusal {}
 
 impl Client {
     /// Creates a client; it opens no connection yet.
@@ -57,36 +27,34 @@ impl Client {
     /// # Errors
     /// Fails if the machine's certificates cannot be read, or the program was built without HTTP.
     pub fn new() -> Result<Self> {
-        Ok(Self { http: backend::new()?, options: Options { max_bytes: MAX_BYTES, json: false, login: None } })
+        Ok(Self { http: backend::new()?, login: None, max_bytes: MAX_BYTES, json: false })
     }
 
     /// Sets the maximum size of a response, in bytes.
     #[must_use]
-    pub fn reading_at_most(mut self, max_bytes: usize) -> Self {
-        self.options.max_bytes = max_bytes;
-        self
+    pub fn reading_at_most(self, max_bytes: usize) -> Self {
+        Self { max_bytes, ..self }
     }
 
     /// Makes each request accept JSON and nothing else (`Accept: application/json`).
     #[must_use]
-    pub fn accepting_json(mut self) -> Self {
-        self.options.json = true;
-        self
+    pub fn accepting_json(self) -> Self {
+        Self { json: true, ..self }
     }
 
-    /// Makes each request carry a user and a password (Basic).
+    /// Sets the login that is sent with each request.
     #[must_use]
-    pub fn with_login(mut self, username: &str, password: &str) -> Self {
-        self.options.login = Some((username.into(), password.into()));
-        self
+    pub fn with_login(self, login: Option<Login>) -> Self {
+        Self { login, ..self }
     }
 
     /// Sends a GET request and returns the response's body.
     ///
     /// # Errors
-    /// Fails if the response does not arrive within `timeout`, its status is not 200 ([`Refusal`]), or its body is too large.
+    /// Fails if the response does not arrive within `timeout`, its status is not 200 ([`BadStatus`]), or its body is too
+    /// large.
     pub fn get(&self, url: &Url, timeout: Duration) -> Result<Vec<u8>> {
-        backend::get(self, url, timeout).with_context(|| format!("GET {}", redacted(url)))
+        backend::fetch(self, backend::get(&self.http, url), timeout).with_context(|| format!("GET {}", redacted(url)))
     }
 
     /// Posts a URL-encoded form and returns the response's body.
@@ -94,61 +62,193 @@ impl Client {
     /// # Errors
     /// As [`Client::get`].
     pub fn post(&self, url: &Url, form: String, timeout: Duration) -> Result<Vec<u8>> {
-        backend::post(self, url, form, timeout).with_context(|| format!("POST {}", redacted(url)))
+        let request = backend::post(&self.http, url, form);
+        backend::fetch(self, request, timeout).with_context(|| format!("POST {}", redacted(url)))
     }
 }
 
+/// What a server asks for. It is shown nowhere, and redirects are not followed, so that no other server gets it.
+#[derive(Clone, PartialEq, Eq)]
+pub enum Login {
+    /// Username and password, joined by a colon.
+    Basic(String),
+    /// A token.
+    Bearer(String),
+}
+
+impl Login {
+    /// Creates a login by HTTP basic authentication. `username` must be without a colon.
+    ///
+    /// # Errors
+    /// Fails if one of the two holds control characters.
+    pub fn basic(username: &str, password: &str) -> Result<Self> {
+        ensure!(
+            !format!("{username}{password}").contains(char::is_control),
+            "holds a control character, such as the end of a line"
+        );
+        Ok(Self::Basic(format!("{username}:{password}")))
+    }
+
+    /// Creates a login by a token.
+    ///
+    /// # Errors
+    /// Fails if no header can hold the token.
+    pub fn bearer(token: &str) -> Result<Self> {
+        ensure!(
+            token.bytes().all(|byte| byte.is_ascii_graphic()),
+            "holds a character that no token has, such as a blank"
+        );
+        Ok(Self::Bearer(token.into()))
+    }
+}
+
+impl fmt::Debug for Login {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str("***")
+    }
+}
+
+/// A response whose status is not 200.
+#[derive(Debug)]
+pub struct BadStatus {
+    /// Its status.
+    pub status: u16,
+    /// Where a redirect leads to, without login and query.
+    location: Option<String>,
+    /// The begin of its body.
+    body: String,
+}
+
+impl fmt::Display for BadStatus {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (self.status, &self.location) {
+            // The body is a page that asks people to log in.
+            (401 | 403, _) => write!(out, "HTTP {}", self.status),
+            (status, Some(location)) => write!(out, "HTTP {status}, a redirect to {location}, which is not followed"),
+            (status, None) => write!(out, "HTTP {status} {}", quote(&self.body)),
+        }
+    }
+}
+
+impl std::error::Error for BadStatus {}
+
 #[cfg(feature = "http")]
 mod backend {
+    use std::error::Error;
     use std::io::Read;
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
     use std::time::Duration;
 
-    use anyhow::{Context, Result, ensure};
-    use reqwest::blocking::RequestBuilder;
+    use anyhow::{Context, Result, anyhow, ensure};
+    use reqwest::blocking::{self, RequestBuilder};
+    use reqwest::dns::{Addrs, Name, Resolve, Resolving};
+    use reqwest::header::{ACCEPT, LOCATION};
+    use tokio::sync::oneshot;
     use url::Url;
 
-    use super::{Client, Refusal};
-    use crate::text::quote;
+    use super::{BadStatus, Client, Login, redacted};
+    use crate::os::names;
 
-    pub type Http = reqwest::blocking::Client;
+    #[derive(Debug)]
+    pub struct Http {
+        client: blocking::Client,
+        /// The number of names that are being looked up.
+        looking_up: Arc<AtomicUsize>,
+    }
+
+    pub type Request = RequestBuilder;
 
     pub fn new() -> Result<Http> {
         // It fails only if a provider is installed already.
         let _ = rustls::crypto::ring::default_provider().install_default();
-        Http::builder()
+        let looking_up = Arc::<AtomicUsize>::default();
+        let client = blocking::Client::builder()
             .user_agent(concat!("gridmon/", env!("CARGO_PKG_VERSION")))
             .redirect(reqwest::redirect::Policy::none())
+            .dns_resolver(Arc::new(Resolver { looking_up: looking_up.clone() }))
             .build()
-            .context("HTTP client")
+            .context("HTTP client")?;
+        Ok(Http { client, looking_up })
     }
 
-    pub fn get(client: &Client, url: &Url, timeout: Duration) -> Result<Vec<u8>> {
-        fetch(client, client.http.get(url.clone()), timeout)
+    /// Looks names up without reqwest's own threads: a client waits for these when it is dropped, and with them for a name
+    /// server that does not answer.
+    struct Resolver {
+        looking_up: Arc<AtomicUsize>,
     }
 
-    pub fn post(client: &Client, url: &Url, form: String, timeout: Duration) -> Result<Vec<u8>> {
-        let request = client.http.post(url.clone());
-        fetch(client, request.header("Content-Type", "application/x-www-form-urlencoded").body(form), timeout)
-    }
-
-    fn fetch(client: &Client, mut request: RequestBuilder, timeout: Duration) -> Result<Vec<u8>> {
-        let max_bytes = client.options.max_bytes;
-        if client.options.json {
-            request = request.header("Accept", "application/json");
+    impl Resolve for Resolver {
+        fn resolve(&self, name: Name) -> Resolving {
+            let (found, addresses) = oneshot::channel();
+            self.looking_up.fetch_add(1, Ordering::Relaxed);
+            let looking_up = self.looking_up.clone();
+            names::look_up(name.as_str().into(), 0, move |result| {
+                looking_up.fetch_sub(1, Ordering::Relaxed);
+                let _ = found.send(result);
+            });
+            Box::pin(async move {
+                let addresses = addresses.await.map_err(|_| "no thread for it")?;
+                let addresses: Addrs = Box::new(addresses?.into_iter());
+                Ok(addresses)
+            })
         }
-        if let Some((username, password)) = &client.options.login {
-            request = request.basic_auth(username, Some(password));
-        }
-        let response = request.timeout(timeout).send().map_err(reqwest::Error::without_url);
-        let response = response
-            .with_context(|| format!("no answer within {} s", (timeout.as_secs_f64() * 10.0).round() / 10.0))?;
+    }
+
+    pub fn get(http: &Http, url: &Url) -> Request {
+        http.client.get(url.clone())
+    }
+
+    pub fn post(http: &Http, url: &Url, form: String) -> Request {
+        http.client.post(url.clone()).header("Content-Type", "application/x-www-form-urlencoded").body(form)
+    }
+
+    pub fn fetch(client: &Client, request: Request, timeout: Duration) -> Result<Vec<u8>> {
+        let max_bytes = client.max_bytes;
+        let request = if client.json { request.header(ACCEPT, "application/json") } else { request };
+        let request = match &client.login {
+            None => request,
+            Some(Login::Basic(login)) => {
+                let (username, password) = login.split_once(':').unwrap_or((login, ""));
+                request.basic_auth(username, Some(password))
+            }
+            Some(Login::Bearer(token)) => request.bearer_auth(token),
+        };
+        let response = request.timeout(timeout).send().map_err(|error| explain(&client.http, &error, timeout))?;
         let status = response.status().as_u16();
+        let location = response.headers().get(LOCATION).and_then(|location| location.to_str().ok());
+        let location = location.and_then(|location| response.url().join(location).ok()).map(|url| redacted(&url));
         let mut body = Vec::new();
-        response.take(max_bytes as u64 + 1).read_to_end(&mut body).context("the answer broke off")?;
-        let beginning = &body[..body.len().min(1000)];
-        ensure!(status == 200, Refusal { status, body: quote(&String::from_utf8_lossy(beginning)) });
+        let read = response.take(max_bytes as u64 + 1).read_to_end(&mut body);
+        read.map_err(|error| anyhow!("the answer broke off: {}", root(&error)))?;
+        if status != 200 {
+            let body = String::from_utf8_lossy(&body[..body.len().min(1000)]).into_owned();
+            return Err(BadStatus { status, location, body }.into());
+        }
         ensure!(body.len() <= max_bytes, "answer of over {max_bytes} bytes");
         Ok(body)
+    }
+
+    /// Says what kept the answer away, without the URL, which may hold secrets.
+    fn explain(http: &Http, error: &reqwest::Error, timeout: Duration) -> anyhow::Error {
+        let seconds = (timeout.as_secs_f64() * 10.0).round() / 10.0;
+        if !error.is_timeout() {
+            let what = if error.is_connect() { "no connection" } else { "no answer" };
+            anyhow!("{what}: {}", root(error))
+        } else if http.looking_up.load(Ordering::Relaxed) > 0 {
+            anyhow!("its name was not looked up within {seconds} s")
+        } else {
+            anyhow!("no answer within {seconds} s")
+        }
+    }
+
+    /// Returns the text of an error's first cause.
+    fn root(error: &(dyn Error + 'static)) -> String {
+        let mut cause = error;
+        while let Some(deeper) = cause.source() {
+            cause = deeper;
+        }
+        cause.to_string()
     }
 }
 
@@ -162,16 +262,21 @@ mod backend {
     use super::Client;
 
     pub type Http = std::convert::Infallible;
+    pub type Request = std::convert::Infallible;
 
     pub fn new() -> Result<Http> {
         bail!("this program was built without HTTP; build it with --features http");
     }
 
-    pub fn get(client: &Client, _: &Url, _: Duration) -> Result<Vec<u8>> {
-        match client.http {}
+    pub fn get(http: &Http, _: &Url) -> Request {
+        match *http {}
     }
 
-    pub fn post(client: &Client, _: &Url, _: String, _: Duration) -> Result<Vec<u8>> {
+    pub fn post(http: &Http, _: &Url, _: String) -> Request {
+        match *http {}
+    }
+
+    pub fn fetch(client: &Client, _: Request, _: Duration) -> Result<Vec<u8>> {
         match client.http {}
     }
 }
@@ -179,11 +284,12 @@ mod backend {
 /// Whether this build contains the HTTP client (feature `http`).
 pub const AVAILABLE: bool = cfg!(feature = "http");
 
-/// Returns a URL without login and query, for messages.
+/// Returns a URL without login, query and fragment, for messages.
 fn redacted(url: &Url) -> String {
     let mut url = url.clone();
     let _ = url.set_username("");
     let _ = url.set_password(None);
     url.set_query(None);
+    url.set_fragment(None);
     url.to_string()
 }

@@ -1,6 +1,7 @@
-//! Access to the operating system: child processes, HTTP, files, the host's name, the uptime.
+//! Access to the operating system: child processes, HTTP, names of hosts, files, the uptime.
 
 pub mod command;
 pub mod files;
 pub mod http;
+pub mod names;
 pub mod uptime;

@@ -161,6 +161,42 @@ mod tests {
                 "c.cfg line 2: [carbon] host: \"a:2004 b\" is not the name or address of one host; the port has a key of its own",
             ),
             (
+                "[carbon]\nhost = g:2004",
+                "c.cfg line 2: [carbon] host: \"g:2004\" is not the name or address of one host; the port has a key of its own",
+            ),
+            (
+                "[carbon]\nhost = [::1]",
+                "c.cfg line 2: [carbon] host: \"[::1]\" is not an address without brackets, such as ::1",
+            ),
+            (
+                "[dashboard]\nlisten = ::1:5000",
+                "c.cfg line 2: [dashboard] listen: \"::1:5000\" is not an ADDRESS:PORT such as 127.0.0.1:5000 or [::1]:5000; it takes no name",
+            ),
+            (
+                "[graphite]\nurl = http://g/?noCache=1",
+                "c.cfg line 2: [graphite] url: carries a ? or #, and what follows it is not used; give the address alone, and a login by its own keys",
+            ),
+            (
+                "[graphite]\nurl = https://u:p@g/",
+                "c.cfg line 2: [graphite] url: carries a login, which would show in logs; set username and password instead",
+            ),
+            (
+                "[graphite]\nurl = https://g/\nusername = u",
+                "c.cfg line 3: [graphite] username: needs password beside it",
+            ),
+            (
+                "[graphite]\nurl = https://g/\npassword = hunter2",
+                "c.cfg line 3: [graphite] password: needs username beside it",
+            ),
+            (
+                "[graphite]\nurl = https://g/\nusername = u\npassword = hunter2\ntoken = hunter2",
+                "c.cfg line 5: [graphite] token: stands beside username or password; keep the one that it asks for",
+            ),
+            (
+                "[graphite]\ntoken = hunter 2",
+                "c.cfg line 2: [graphite] token: holds a character that no token has, such as a blank",
+            ),
+            (
                 "[carbon]\nacknowledge = yes",
                 "c.cfg line 2: [carbon] acknowledge: \"yes\" is not one of fin, readback, none",
             ),
@@ -196,6 +232,21 @@ mod tests {
             ),
         ] {
             assert_eq!(error(text), expected);
+        }
+    }
+
+    #[test]
+    fn a_login_is_read_and_a_config_never_shows_it() {
+        for host in ["::1", "fe80::1%eth0", "g", "127.0.0.1"] {
+            Config::parse(&format!("[carbon]\nhost = {host}"), "c.cfg").unwrap();
+        }
+        for login in ["username = u\npassword = hunter2 #;:@", "token = hunter2"] {
+            let (config, holds_secrets) =
+                Config::parse(&format!("[graphite]\nurl = http://g/\n{login}"), "c.cfg").unwrap();
+            assert!(holds_secrets && config.graphite.as_ref().is_some_and(|graphite| graphite.login.is_some()));
+            assert!(!format!("{config:?}").contains("hunter2"));
+            let shown = config.graphite.unwrap().describe();
+            assert_eq!(shown, "http://g/; the login is sent unencrypted, so use https://");
         }
     }
 

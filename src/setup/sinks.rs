@@ -6,6 +6,7 @@ use super::{CATALOG, Config};
 use crate::sinks::Sink;
 use crate::sinks::embedded::{self, Embedded, Place};
 use crate::sinks::graphite::carbon::{self, Carbon};
+use crate::sinks::graphite::receiver::Receiver;
 
 /// Returns the sinks that the config selects; if it selects none, the embedded store, which lies in the `state`
 /// directory unless the config names a path.
@@ -20,7 +21,11 @@ pub(super) fn selected(
 ) -> Vec<Box<dyn Sink>> {
     let mut sinks: Vec<Box<dyn Sink>> = Vec::new();
     if let Some(config) = carbon {
-        sinks.push(Box::new(Carbon { config: config.clone(), catalog: CATALOG }));
+        sinks.push(Box::new(Carbon {
+            config: config.clone(),
+            catalog: CATALOG,
+            receiver: Receiver::new(config, state),
+        }));
     }
     if sinks.is_empty() || embedded.path.is_some() {
         sinks.push(Box::new(Embedded { config: embedded.clone(), place: place_of(embedded, state) }));

@@ -1,9 +1,10 @@
 #!/bin/bash
-# graphite-web.sh DIR PORT WHISPER_DIR CARBON_QUERY_PORT: graphite-web on loopback with its files in DIR, in the
-# foreground, reading the data of one Carbon. It ends when standard input closes; standard output closes once it has
-# ended.
+# graphite-web.sh DIR PORT WHISPER_DIR CARBON_QUERY_PORT [CACHE_SECONDS]: graphite-web on loopback with its files in DIR, in
+# the foreground, reading the data of one Carbon; it keeps answers for CACHE_SECONDS, as with memcached. It ends when standard
+# input closes; standard output closes once it has ended.
 set -euo pipefail
-dir=$1 port=$2 whisper=$3 query=$4
+dir=$1 port=$2 whisper=$3 query=$4 cache_seconds=${5:-0}
+cache=dummy.DummyCache; [ "$cache_seconds" = 0 ] || cache=locmem.LocMemCache
 mkdir -p "$dir"
 
 # The other end of standard input is with whoever started this; should they die, the server must not outlive them.
@@ -23,8 +24,8 @@ STANDARD_DIRS = ['$whisper']
 CARBONLINK_HOSTS = ['127.0.0.1:$query']
 CARBONLINK_TIMEOUT = 1.0
 FIND_CACHE_DURATION = 0
-DEFAULT_CACHE_DURATION = 0
-CACHES = {'default': {'BACKEND': 'django.core.cache.backends.dummy.DummyCache'}}
+DEFAULT_CACHE_DURATION = $cache_seconds
+CACHES = {'default': {'BACKEND': 'django.core.cache.backends.$cache'}}
 DATABASES = {'default': {'ENGINE': 'django.db.backends.sqlite3', 'NAME': '$dir/graphite.db'}}
 C
 export PYTHONPATH=$dir PYTHONDONTWRITEBYTECODE=1

@@ -1,6 +1,6 @@
 #!/bin/bash
-# install.sh [SUITE…]: brings what the tests talk to onto a Debian 12 machine: Apache, Carbon, graphite-web, Chromium,
-# faketime, nginx, npm, openssl, sqlite3 and strace as packages, HTCondor of each SUITE (trixie when none is named; sid as well if wanted) unpacked below
+# install.sh [SUITE…]: brings what the tests talk to onto a Debian 12 machine: Apache, Carbon, carbon-c-relay, graphite-web,
+# Chromium, faketime, haproxy, nginx, npm, openssl, socat, sqlite3 and strace as packages, HTCondor of each SUITE (trixie when none is named; sid as well if wanted) unpacked below
 # ${GRIDMON_SERVERS:-target/servers}. Does and prints nothing when all is there. Without root it says so and exits 0:
 # the tests that miss a server skip themselves.
 set -euo pipefail
@@ -12,7 +12,8 @@ if [ "$(id -u)" != 0 ]; then
 fi
 
 missing=()
-for package in apache2-bin chromium chromium-driver faketime graphite-carbon graphite-web nginx openssl sqlite3 strace; do
+for package in apache2-bin carbon-c-relay chromium chromium-driver faketime graphite-carbon graphite-web haproxy nginx openssl \
+  socat sqlite3 strace; do
   [ "$(dpkg-query -W -f '${db:Status-Status}' $package 2>/dev/null || true)" = installed ] || missing+=("$package")
 done
 # It brings axe-core, by which the page's accessibility is tested; any npm will do.

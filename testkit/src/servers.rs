@@ -1,14 +1,16 @@
-//! Real servers: Carbon, graphite-web, HTCondor pools, Apache and nginx.
+//! Real servers: Carbon, graphite-web, what stands in front of them, HTCondor pools, Apache and nginx.
 //!
 //! `testkit/servers/install.sh` brings them onto a machine. A `start` answers `None` where its server is not installed,
 //! and the test then says so through [`skip`](crate::skip); a server that is installed and does not come up fails the
 //! test. Every server ends with the value that stands for it, or with the test process, however that ended: it holds the
 //! other end of the server's standard input.
 
+mod front;
 mod graphite;
 mod pool;
 mod proxy;
 
+pub use front::Front;
 pub use graphite::{Carbon, GraphiteWeb, shared_graphite};
 pub use pool::{OddJobs, Pool, SCHEDDS, Suite};
 pub use proxy::Proxy;

@@ -173,7 +173,7 @@ fn wrong_flags_and_places_are_told() {
     sandbox.config("[dashboard]\nread = graphite");
     assert_eq!(
         run(&[]),
-        (Some(1), "cloud-monitor: [dashboard] read = graphite, but [graphite] url is not set\n".into())
+        (Some(2), "cloud-monitor: [dashboard] read = graphite, but [graphite] url is not set\n".into())
     );
     sandbox.config("[dashboard]\nlisten = localhost");
     let (code, words) = run(&[]);

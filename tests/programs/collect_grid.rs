@@ -20,7 +20,7 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use gridmon_testkit::sandbox::{FakeCarbon, Mood, NOW, Sandbox, expect, fixture, http};
-use gridmon_testkit::wait_until;
+use gridmon_testkit::{skip, wait_until};
 
 const LONG: Duration = Duration::from_secs(30);
 

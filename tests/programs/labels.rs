@@ -11,6 +11,7 @@ use gridmon::model::{Catalog, Collected, Declaration, Field, Measurement, Tag};
 use gridmon::query::{Read, Selector};
 use gridmon::sinks::embedded::{self, Embedded, EmbeddedReader, Store};
 use gridmon::sinks::graphite::carbon::{self, Acknowledge, Carbon};
+use gridmon::sinks::graphite::receiver::Receiver;
 use gridmon::spool;
 use gridmon_testkit::sandbox::{FakeCarbon, Mood};
 
@@ -62,10 +63,10 @@ fn setup(folder: &Path, port: u16) -> Setup {
         },
         catalog,
         roles: String::new(),
-        sinks: Box::new(move |_| {
+        sinks: Box::new(move |state| {
             vec![
                 Box::new(Embedded { config: kept.clone(), place: store.clone().into() }),
-                Box::new(Carbon { config: config.clone(), catalog }),
+                Box::new(Carbon { config: config.clone(), catalog, receiver: Receiver::new(&config, state) }),
             ]
         }),
     }

@@ -8,3 +8,4 @@ mod cloud_monitor;
 mod htcondor_ads;
 mod pools;
 mod real_servers;
+mod receivers;

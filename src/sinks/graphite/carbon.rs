@@ -5,23 +5,19 @@
 //!
 //! - A message of more than 1,048,576 bytes closes the connection.
 //! - Carbon never answers. Its only sign of life: after we close our side, it closes its own once it has *read*
-//!   everything. `acknowledge = fin` waits for this. It proves neither that a message parsed nor that a value was stored:
-//!   a creation limit (`MAX_CREATES_PER_MINUTE`, 50 in Debian) drops new metrics later.
+//!   everything. `acknowledge = fin` waits for this; receiver.rs says when it is believed. It proves neither that a message
+//!   parsed nor that a value was stored: a creation limit (`MAX_CREATES_PER_MINUTE`, 50 in Debian) drops new metrics later.
 //! - One NaN or infinite *time* loses the whole message; a NaN value or a `bytes` name is skipped in silence. So this
 //!   file drops, by name, the points that Carbon would reject.
 //! - Of two values for one path and time the last one wins, so sending again is harmless.
 
 use std::collections::BTreeMap;
-use std::io::{ErrorKind, Read, Write};
-use std::net::{Shutdown, SocketAddr, TcpStream, ToSocketAddrs};
-use std::sync::mpsc;
-use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, anyhow, bail, ensure};
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use anyhow::{Result, anyhow};
 
-use super::render;
+use super::receiver::{self, Receiver, Timeout};
+use super::render::{self, Missing};
 use crate::config::{Key, Kind, Section, Unset, Values};
 use crate::model::{Catalog, Datapoint, Dropped, Point, SECOND, Value, sort_by_name};
 use crate::sinks::{Sent, Sink};
@@ -43,15 +39,15 @@ pub const SECTION: Section = Section::new(
             "acknowledge",
             Kind::Word(&["fin", "readback", "none"]),
             Unset::Default("fin"),
-            "What counts as delivered: fin (Carbon has read everything), readback (every value has come back through \
-             graphite-web, which proves that Carbon has kept it; costs graphite-web 1 to 2 ms a value) or none (it is on \
-             its way).",
+            "What counts as delivered: fin (who listens there has read everything: Carbon itself, or a relay in front of it, \
+             which may still lose it), readback (every value has come back through graphite-web, which proves that Carbon has \
+             kept it, also behind relays; costs graphite-web 1 to 2 ms a value) or none (it is on its way).",
         ),
         Key::new(
             "timeout_seconds",
             Kind::Seconds(1, 3600),
             Unset::Default("10"),
-            "How long a delivery may take in all, in seconds.",
+            "How long a delivery may take in all, in seconds; with readback also the reading back.",
         ),
     ],
 );
@@ -65,7 +61,8 @@ pub struct Config {
     pub port: u16,
     /// When a batch counts as delivered.
     pub acknowledge: Acknowledge,
-    /// The time limit of a whole delivery, from the name look-up to the acknowledgement, in seconds; 10 by default.
+    /// The time limit of a whole delivery, from the name look-up to the acknowledgement or the last value read back, in
+    /// seconds; 10 by default.
     pub timeout_seconds: u64,
     /// The graphite-web that values are read back from.
     pub graphite: Option<render::Config>,
@@ -110,6 +107,8 @@ pub struct Carbon {
     pub config: Config,
     /// The measurements with known Carbon paths.
     pub catalog: Catalog,
+    /// What is known of the receiver.
+    pub receiver: Receiver,
 }
 
 impl Sink for Carbon {
@@ -119,7 +118,7 @@ impl Sink for Carbon {
 
     fn send(&self, batch: &Batch, deadline: Instant) -> Sent {
         let (datapoints, dropped) = datapoints(&batch.points, self.catalog);
-        Sent { dropped, refused: Vec::new(), result: send(&self.config, &datapoints, deadline) }
+        Sent { dropped, refused: Vec::new(), result: send(&self.config, &self.receiver, &datapoints, deadline) }
     }
 
     fn check(&self, deadline: Instant) -> Result<String> {
@@ -216,8 +215,8 @@ const END: &[u8] = b"e.";
 /// A single path must fit into a message; the paths of [`datapoints`], a few components of 200 bytes, always do.
 ///
 /// We write the pickles ourselves: serde-pickle is slower (see `make bench`) and does not tell the size of a frame in
-/// advance. They use the opcodes of protocol 2 that every reader knows: BINUNICODE, BININT or LONG1, BINFLOAT, TUPLE2,
-/// APPENDS.
+/// advance. They use the opcodes of protocol 2 that every reader knows: BINUNICODE, BININT, BINFLOAT, TUPLE2,
+/// APPENDS; LONG1 only for times after 2038.
 #[derive(Debug)]
 pub struct Frames<'a> {
     rest: &'a [Datapoint],
@@ -258,36 +257,43 @@ impl<'a> Frames<'a> {
     }
 }
 
-/// The most bytes of a datapoint besides its path: five before it, two integers of ten, and two to pair them.
-const AROUND_PATH: usize = 5 + 10 + 10 + 2;
+/// The most bytes of a datapoint besides its path: five before it, a time of ten, a value of nine, and two to pair them.
+const AROUND_PATH: usize = 5 + 10 + 9 + 2;
 
 fn put(Datapoint { path, time, value }: &Datapoint, frame: &mut Vec<u8>) {
     let [a, b, c, d] = (path.len() as u32).to_le_bytes();
     frame.extend_from_slice(&[b'X', a, b, c, d]);
     frame.extend_from_slice(path.as_bytes());
-    int(*time, frame);
-    match value {
-        Value::Int(value) => int(*value, frame),
-        Value::Float(value) => {
-            frame.push(b'G');
-            frame.extend_from_slice(&value.to_be_bytes());
+    match i32::try_from(*time) {
+        Ok(time) => int(time, frame),
+        // LONG1 with eight bytes, for times after 2038.
+        Err(_) => {
+            frame.extend_from_slice(b"\x8a\x08");
+            frame.extend_from_slice(&time.to_le_bytes());
         }
+    }
+    match value {
+        Value::Int(value) => match i32::try_from(*value) {
+            Ok(value) => int(value, frame),
+            // carbon-relay-ng before March 2024 drops a LONG1 in silence. Carbon makes every value a float, which is exact up
+            // to 2^53.
+            Err(_) => float(*value as f64, frame),
+        },
+        Value::Float(value) => float(*value, frame),
     }
     frame.extend_from_slice(b"\x86\x86");
 }
 
-/// Appends an integer: BININT if it fits into four bytes, else LONG1 with eight.
-fn int(value: i64, out: &mut Vec<u8>) {
-    match i32::try_from(value) {
-        Ok(value) => {
-            let [a, b, c, d] = value.to_le_bytes();
-            out.extend_from_slice(&[b'J', a, b, c, d]);
-        }
-        Err(_) => {
-            out.extend_from_slice(b"\x8a\x08");
-            out.extend_from_slice(&value.to_le_bytes());
-        }
-    }
+/// Appends a BININT.
+fn int(value: i32, out: &mut Vec<u8>) {
+    let [a, b, c, d] = value.to_le_bytes();
+    out.extend_from_slice(&[b'J', a, b, c, d]);
+}
+
+/// Appends a BINFLOAT.
+fn float(value: f64, out: &mut Vec<u8>) {
+    out.push(b'G');
+    out.extend_from_slice(&value.to_be_bytes());
 }
 
 /// Sends `datapoints` and waits for the acknowledgement, at most until `deadline`. Acknowledges all of them or none; an
@@ -296,182 +302,65 @@ fn int(value: i64, out: &mut Vec<u8>) {
 /// # Errors
 /// Fails if any step fails or takes too long. Carbon may then have received some of the datapoints; sending all of them
 /// again is harmless.
-pub fn send(config: &Config, datapoints: &[Datapoint], deadline: Instant) -> Result<()> {
+fn send(config: &Config, receiver: &Receiver, datapoints: &[Datapoint], deadline: Instant) -> Result<()> {
     if datapoints.is_empty() {
         return Ok(());
     }
-    exchange(config, datapoints, &Timeout::of(config, deadline))?;
-    if let (Acknowledge::Readback, Some(graphite)) = (config.acknowledge, &config.graphite) {
-        return read_back(config, graphite, datapoints, deadline);
-    }
-    Ok(())
-}
-
-/// Reads all values back and sends the missing ones again, for as long as the time-out allows after the first round.
-///
-/// Only the missing ones are sent: a full cache or a creation limit takes the first values of a message and drops the
-/// rest, so with all values in the message it would drop the same ones each time.
-fn read_back(config: &Config, graphite: &render::Config, datapoints: &[Datapoint], deadline: Instant) -> Result<()> {
-    let mut missing = render::missing(graphite, datapoints.to_vec(), deadline)?;
     let timeout = Timeout::of(config, deadline);
-    while let Some(first) = missing.first() {
-        ensure!(
-            !timeout.has_passed(),
-            "{} of {} values did not come back through {}, the first of them {}; a creation limit or a full cache?",
-            missing.len(),
-            datapoints.len(),
-            graphite.url,
-            first.path
-        );
-        exchange(config, &missing, &timeout)?;
-        missing = render::missing(graphite, missing, deadline)?;
+    match (config.acknowledge, &config.graphite) {
+        (Acknowledge::Readback, Some(graphite)) => read_back(config, graphite, datapoints, &timeout),
+        (Acknowledge::None, _) => receiver::exchange(config, datapoints, Duration::ZERO, &timeout).map(drop),
+        _ => receiver.send(config, datapoints, &timeout),
+    }
+}
+
+/// Sends all values and reads them back, and sends the missing ones again for as long as the time limit allows. What comes
+/// back proves the receiver too.
+///
+/// Only the missing ones are sent again: a full cache or a creation limit takes the first values of a message and drops
+/// the rest, so with all values in the message it would drop the same ones each time.
+fn read_back(config: &Config, graphite: &render::Config, datapoints: &[Datapoint], timeout: &Timeout) -> Result<()> {
+    receiver::exchange(config, datapoints, Duration::ZERO, timeout)?;
+    let mut missing = render::missing(graphite, datapoints.to_vec(), timeout.ends)?;
+    while !missing.datapoints.is_empty() || missing.unasked > 0 {
+        let failure = || not_back(&missing, datapoints.len(), graphite, timeout);
+        if timeout.has_passed() || missing.datapoints.is_empty() {
+            return Err(failure());
+        }
+        let again = receiver::exchange(config, &missing.datapoints, Duration::ZERO, timeout);
+        let again = again.and_then(|_| render::missing(graphite, missing.datapoints.clone(), timeout.ends));
+        missing = again.map_err(|error| if timeout.has_passed() { failure() } else { error })?;
     }
     Ok(())
 }
 
-/// Connects, sends nothing, and returns the address that answered.
+/// Describes the values that did not come back, of `all` values.
+fn not_back(missing: &Missing, all: usize, graphite: &render::Config, timeout: &Timeout) -> anyhow::Error {
+    let (lost, unasked, url) = (missing.datapoints.len(), missing.unasked, &graphite.url);
+    let time = format!("within {}; raise [carbon] timeout_seconds", timeout.shown());
+    let Some(first) = missing.datapoints.first().map(|first| &first.path) else {
+        return anyhow!("{unasked} of {all} values could not be asked for through {url} {time}");
+    };
+    let rest = if unasked > 0 { format!("; {unasked} more could not be asked for {time}") } else { String::new() };
+    anyhow!(
+        "{lost} of {all} values did not come back through {url}, the first of them {first}{rest}; a creation limit or a full cache?"
+    )
+}
+
+/// Lets the receiver prove that it takes pickles, with a message that holds nothing; returns the address that answered.
 ///
 /// # Errors
 /// As [`send`].
-pub fn check(config: &Config, deadline: Instant) -> Result<String> {
+fn check(config: &Config, deadline: Instant) -> Result<String> {
     let timeout = Timeout::of(config, deadline);
-    exchange(config, &[], &timeout)?;
-    let answers = format!("{}:{} answers", config.host, config.port);
+    receiver::exchange(config, &[], receiver::OPEN, &timeout)?;
+    receiver::prove(config, &timeout)?;
+    let answers = format!("{} answers", receiver::name(config));
     if let (Acknowledge::Readback, Some(graphite)) = (config.acknowledge, &config.graphite) {
         render::check(graphite, timeout.ends)?;
-        return Ok(format!("{answers}, and so does {}", graphite.url));
+        return Ok(format!("{answers}, and so does {}", graphite.describe()));
     }
     Ok(answers)
-}
-
-fn exchange(config: &Config, datapoints: &[Datapoint], timeout: &Timeout) -> Result<()> {
-    let name = (config.host.as_str(), config.port);
-    let mut stream = connect(name, timeout).with_context(|| format!("{}:{}", name.0, name.1))?;
-    deliver(&mut stream, config.acknowledge, datapoints, timeout).with_context(|| format!("{}:{}", name.0, name.1))
-}
-
-/// The time limit of a delivery.
-struct Timeout {
-    began: Instant,
-    ends: Instant,
-}
-
-impl Timeout {
-    fn of(config: &Config, deadline: Instant) -> Self {
-        let began = Instant::now();
-        Self { began, ends: deadline.min(began + Duration::from_secs(config.timeout_seconds)) }
-    }
-
-    /// Returns the time left, never zero, which sockets take for "for ever".
-    fn left(&self) -> Duration {
-        self.ends.saturating_duration_since(Instant::now()).max(Duration::from_millis(1))
-    }
-
-    /// Returns the whole time limit for messages, in seconds.
-    fn shown(&self) -> String {
-        format!("{} s", (self.ends.saturating_duration_since(self.began).as_secs_f64() * 10.0).round() / 10.0)
-    }
-
-    fn has_passed(&self) -> bool {
-        Instant::now() >= self.ends
-    }
-}
-
-fn connect(name: (&str, u16), timeout: &Timeout) -> Result<TcpStream> {
-    // If the name server does not answer, getaddrinfo can block for longer than the run lasts.
-    let (found, addresses) = mpsc::channel();
-    let (host, port) = (name.0.to_string(), name.1);
-    thread::spawn(move || found.send((host.as_str(), port).to_socket_addrs().map(Vec::from_iter)));
-    let addresses: Vec<SocketAddr> = match addresses.recv_timeout(timeout.left()) {
-        Ok(addresses) => addresses.context("its name cannot be looked up")?,
-        Err(_) => bail!("its name was not looked up within {}", timeout.shown()),
-    };
-    let mut failure = anyhow!("its name has no address");
-    for (at, address) in addresses.iter().enumerate() {
-        // An address that drops packets must not use up the time of the others.
-        let share = timeout.left() / (addresses.len() - at) as u32;
-        match TcpStream::connect_timeout(address, share.max(Duration::from_millis(1))) {
-            Ok(stream) => return Ok(stream),
-            Err(error) if error.kind() == ErrorKind::TimedOut => {
-                failure = anyhow!("no connection within {}", timeout.shown())
-            }
-            Err(error) => failure = anyhow!("no connection: {error}"),
-        }
-    }
-    Err(failure)
-}
-
-fn deliver(
-    stream: &mut TcpStream,
-    acknowledge: Acknowledge,
-    datapoints: &[Datapoint],
-    timeout: &Timeout,
-) -> Result<()> {
-    stream.set_nodelay(true).and_then(|()| stream.set_nonblocking(true)).context("socket")?;
-    let mut frames = Frames::of(datapoints);
-    while let Some(mut rest) = frames.advance() {
-        while !rest.is_empty() {
-            ensure!(!timeout.has_passed(), "it did not take everything within {}", timeout.shown());
-            let ready = wait(stream, PollFlags::IN | PollFlags::OUT, timeout);
-            // Carbon closes first if it cannot read a message, so an early close is no acknowledgement.
-            ensure!(!has_closed(stream, ready)?, "it closed the connection before the end");
-            match stream.write(rest) {
-                Ok(count) => rest = &rest[count..],
-                Err(error) if is_passing(&error) => {}
-                Err(error) => return Err(error).context("it broke off while it was sent to"),
-            }
-        }
-    }
-    ensure!(!has_closed(stream, PollFlags::IN)?, "it closed the connection before the end");
-    stream.shutdown(Shutdown::Write).context("it broke off at the end")?;
-    if acknowledge == Acknowledge::None {
-        return Ok(());
-    }
-    loop {
-        ensure!(!timeout.has_passed(), "it did not acknowledge within {}", timeout.shown());
-        let ready = wait(stream, PollFlags::IN, timeout);
-        if has_closed(stream, ready)? {
-            break;
-        }
-    }
-    // Carbon's FIN may cross our last data: if Carbon never reads them, a reset follows. The connection is over without
-    // an error only after Carbon has received our FIN too.
-    while stream.peer_addr().is_ok() {
-        ensure!(!timeout.has_passed(), "it did not acknowledge within {}", timeout.shown());
-        thread::sleep(Duration::from_millis(1));
-    }
-    match stream.take_error().context("socket")? {
-        None => Ok(()),
-        Some(error) => Err(error).context("it broke off"),
-    }
-}
-
-/// Waits until the stream is ready for one of `events`; returns the ready ones.
-fn wait(stream: &TcpStream, events: PollFlags, timeout: &Timeout) -> PollFlags {
-    let left = timeout.left();
-    let left = Timespec { tv_sec: left.as_secs() as i64, tv_nsec: left.subsec_nanos().into() };
-    let mut fds = [PollFd::new(stream, events)];
-    // A signal counts as not ready: the caller tries again.
-    let _ = poll(&mut fds, Some(&left));
-    fds[0].revents()
-}
-
-/// Whether the other side has closed the connection; reads from the stream if it is `ready`.
-///
-/// Carbon never sends anything. A server that does is not Carbon, but may still read, so its data are discarded.
-fn has_closed(stream: &mut TcpStream, ready: PollFlags) -> Result<bool> {
-    if !ready.intersects(PollFlags::IN | PollFlags::HUP | PollFlags::ERR) {
-        return Ok(false);
-    }
-    match stream.read(&mut [0; 512]) {
-        Ok(count) => Ok(count == 0),
-        Err(error) if is_passing(&error) => Ok(false),
-        Err(error) => Err(error).context("it broke off"),
-    }
-}
-
-fn is_passing(error: &std::io::Error) -> bool {
-    matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted)
 }
 
 #[cfg(test)]
@@ -511,9 +400,12 @@ mod tests {
             let read: Message = frames(&datapoints).iter().flat_map(|frame| read(frame)).collect();
             prop_assert_eq!(read.len(), datapoints.len());
             for ((path, (time, value)), put_in) in read.into_iter().zip(datapoints) {
-                let value = match value {
-                    serde_pickle::Value::I64(value) => Value::Int(value),
-                    serde_pickle::Value::F64(value) => Value::Float(value),
+                let value = match (value, put_in.value) {
+                    (serde_pickle::Value::I64(value), _) => Value::Int(value),
+                    (serde_pickle::Value::F64(value), Value::Int(long)) if i32::try_from(long).is_err() && value == long as f64 => {
+                        Value::Int(long)
+                    }
+                    (serde_pickle::Value::F64(value), _) => Value::Float(value),
                     other => panic!("{other:?}"),
                 };
                 prop_assert_eq!(datapoint(path, time, value), put_in);
@@ -569,32 +461,6 @@ mod tests {
                 "newer,queue=c: this version has no such measurement",
             ]
         );
-    }
-
-    #[test]
-    fn a_server_that_slams_the_door_acknowledges_nothing() {
-        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        let port = listener.local_addr().unwrap().port();
-        // Like a load balancer without a backend: accepts, and closes at once or after the first data.
-        thread::spawn(move || {
-            for (at, stream) in listener.incoming().enumerate() {
-                let stream = stream.unwrap();
-                if at % 2 == 1 {
-                    let _ = stream.peek(&mut [0; 1]);
-                }
-            }
-        });
-        let config = Config {
-            host: "127.0.0.1".into(),
-            port,
-            acknowledge: Acknowledge::Fin,
-            timeout_seconds: 10,
-            graphite: None,
-        };
-        let datapoints = [datapoint("a.b".into(), 60, Value::Int(1))];
-        for _ in 0..2000 {
-            send(&config, &datapoints, Instant::now() + Duration::from_secs(20)).unwrap_err();
-        }
     }
 
     #[test]

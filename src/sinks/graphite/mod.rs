@@ -2,4 +2,5 @@
 
 pub mod carbon;
 pub mod read;
+pub mod receiver;
 pub mod render;

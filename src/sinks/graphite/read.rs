@@ -8,7 +8,7 @@ use anyhow::{Result, ensure};
 
 use super::render;
 use crate::model::{Catalog, Fold, Kind, Measurement, SECOND, Value};
-use crate::os::http::{Client, Url};
+use crate::os::http::{Client, Login, Url};
 use crate::query::{Ahead, Latest, Newest, Read, Values, Wanted};
 
 /// graphite-web as a reader.
@@ -17,6 +17,7 @@ pub struct GraphiteReader {
     render: Url,
     shown: String,
     client: Client,
+    login: Option<Login>,
     timeout: Duration,
     /// The latest values, by the names of the requested measurements.
     cache: Mutex<HashMap<Vec<&'static str>, LatestCache>>,
@@ -48,12 +49,13 @@ impl GraphiteReader {
     /// # Errors
     /// Fails if no HTTP client can be created.
     pub fn new(config: &render::Config, catalog: Catalog) -> Result<Self> {
-        let client = Client::new()?.reading_at_most(LONGEST);
+        let client = config.client()?.reading_at_most(LONGEST);
         let timeout = Duration::from_secs(config.timeout_seconds);
         Ok(Self {
             render: config.render()?,
             shown: config.url.to_string(),
             client,
+            login: config.login.clone(),
             timeout,
             cache: Mutex::default(),
             catalog,
@@ -73,7 +75,8 @@ impl GraphiteReader {
             form.append_pair("maxDataPoints", &points.to_string()).append_pair("format", "json");
             let left = ends.saturating_duration_since(Instant::now());
             ensure!(!left.is_zero(), "{} gave no answer within {} s", self.shown, self.timeout.as_secs());
-            series.extend(render::parse(&self.client.post(&self.render, form.finish(), left)?)?);
+            let answer = self.client.post(&self.render, form.finish(), left);
+            series.extend(render::parse(&answer.map_err(|error| render::explain(error, self.login.as_ref()))?)?);
         }
         Ok(series)
     }

@@ -1,7 +1,7 @@
 //! graphite-web's render API, to read back the values that Carbon has stored. Measured against graphite-web 1.1.8.
 //!
 //! ```text
-//! POST /render   target=grids.heprc.jobs.all.idle&target=…&from=1717244400&until=1717245000&format=json
+//! POST /render   target=grids.heprc.jobs.all.idle&target=…&from=1717244400&until=1717245000&noCache=1&format=json
 //! [{"target": "grids.heprc.jobs.all.idle", "datapoints": [[17.0, 1717244940], [null, 1717245000]], "tags": {…}}]
 //! ```
 //!
@@ -12,12 +12,12 @@ use std::collections::{BTreeMap, HashMap};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, anyhow, ensure};
 use serde::Deserialize;
 
 use crate::config::{Key, Kind, Section, Unset, Values};
 use crate::model::{Datapoint, Value};
-use crate::os::http::{Client, Url};
+use crate::os::http::{BadStatus, Client, Login, Url};
 use crate::text::quote;
 
 /// `[graphite]`.
@@ -31,6 +31,15 @@ pub const SECTION: Section = Section::new(
             Unset::Absent("http://graphite.example.org/"),
             "Where graphite-web is: for acknowledge = readback, and for the dashboard.",
         ),
+        Key::new("username", Kind::Text, Unset::Absent("gridmon"), LOGIN),
+        Key::new("password", Kind::Secret, Unset::Absent("change-me"), LOGIN),
+        Key::new(
+            "token",
+            Kind::Secret,
+            Unset::Absent("change-me"),
+            "The bearer token that it asks for instead. Password and token are sent to url alone, readable on the way if it begins \
+             with http://.",
+        ),
         Key::new(
             "timeout_seconds",
             Kind::Seconds(1, 600),
@@ -40,11 +49,15 @@ pub const SECTION: Section = Section::new(
     ],
 );
 
+const LOGIN: &str = "The login that graphite-web, or a proxy in front of it, asks for (HTTP basic authentication).";
+
 /// `[graphite]`.
 #[derive(Clone, Debug)]
 pub struct Config {
     /// The address of graphite-web: `http://HOST:PORT/`, with a path if it is served under a prefix.
     pub url: Url,
+    /// The login that it asks for.
+    pub login: Option<Login>,
     /// The time limit of a request by the dashboard, in seconds; 20 by default.
     pub timeout_seconds: u64,
 }
@@ -53,13 +66,36 @@ impl Config {
     /// Reads `[graphite]`; returns `None` unless it names an address.
     ///
     /// # Errors
-    /// Fails if a value is not of its key's kind.
+    /// Fails if a value is not of its key's kind, if the address has a query, or if the login is not whole.
     pub fn read(values: &Values) -> Result<Option<Self>> {
-        let (url, timeout_seconds) = (values.url("url")?, values.number("timeout_seconds")?);
-        Ok(url.map(|url| Self { url, timeout_seconds }))
+        let (url, login) = (values.url("url")?, login(values)?);
+        let timeout_seconds = values.number("timeout_seconds")?;
+        if url.as_ref().is_some_and(|url| url.query().is_some() || url.fragment().is_some()) {
+            let message = "carries a ? or #, and what follows it is not used; give the address alone, and a login by its own keys";
+            return Err(values.error("url", anyhow!(message)));
+        }
+        Ok(url.map(|url| Self { url, login, timeout_seconds }))
     }
 
-    /// Returns the address of the render API: `…/render`.
+    /// Names it for messages; says if its login can be read on the way.
+    pub fn describe(&self) -> String {
+        let is_here = match self.url.host() {
+            Some(url::Host::Domain(name)) => name == "localhost",
+            Some(url::Host::Ipv4(address)) => address.is_loopback(),
+            Some(url::Host::Ipv6(address)) => address.is_loopback(),
+            None => false,
+        };
+        let is_readable = self.login.is_some() && self.url.scheme() == "http" && !is_here;
+        let warning = if is_readable { "; the login is sent unencrypted, so use https://" } else { "" };
+        format!("{}{warning}", self.url)
+    }
+
+    /// Returns a client that knows the login.
+    pub(crate) fn client(&self) -> Result<Client> {
+        Ok(Client::new()?.with_login(self.login.clone()))
+    }
+
+    /// Returns the address of the render API.
     pub(crate) fn render(&self) -> Result<Url> {
         // Without a final slash, `join` replaces the last part of the prefix.
         let mut base = self.url.clone();
@@ -70,34 +106,85 @@ impl Config {
     }
 }
 
+/// Reads the login: `username` with `password`, or `token`.
+fn login(values: &Values) -> Result<Option<Login>> {
+    let (username, password) = (values.text("username")?, values.secret("password")?);
+    let token = values.secret("token")?;
+    let login = match (username, password, token) {
+        (None, None, None) => return Ok(None),
+        (None, None, Some(token)) => Login::bearer(&token.0).map_err(|error| values.error("token", error))?,
+        (_, _, Some(_)) => {
+            return Err(
+                values.error("token", anyhow!("stands beside username or password; keep the one that it asks for"))
+            );
+        }
+        (Some(_), None, None) => return Err(values.error("username", anyhow!("needs password beside it"))),
+        (None, Some(_), None) => return Err(values.error("password", anyhow!("needs username beside it"))),
+        (Some(username), Some(password), None) => {
+            ensure!(!username.contains(':'), values.error("username", anyhow!("holds a colon, which ends a username")));
+            Login::basic(&username, &password.0).map_err(|error| values.error("password", error))?
+        }
+    };
+    Ok(Some(login))
+}
+
+/// Adds the way out to the error of a request.
+pub(crate) fn explain(error: anyhow::Error, login: Option<&Login>) -> anyhow::Error {
+    let remedy = match (error.downcast_ref::<BadStatus>().map(|answer| answer.status), login) {
+        (Some(401), None) => "it asks for a login: set [graphite] username and password, or token",
+        (Some(401), Some(Login::Basic(_))) => "it refuses the login: check [graphite] username and password",
+        (Some(401), Some(Login::Bearer(_))) => "it refuses the login: check [graphite] token",
+        (Some(403), None) => {
+            "it lets nobody in from here without a login, or not at all: set [graphite] username and password, or token"
+        }
+        (Some(403), Some(_)) => "it knows the login of [graphite], but does not let it read",
+        _ => return error,
+    };
+    anyhow!("{error:#}; {remedy}")
+}
+
 /// The number of targets per request.
 const TARGETS: usize = 200;
 
 /// How far back a request reaches, in seconds, so that an archive with a coarser step than the data answers too.
 const REACH: i64 = 600;
 
+/// The values that graphite-web has not returned.
+#[derive(Debug)]
+pub struct Missing {
+    /// Those that it was asked for.
+    pub datapoints: Vec<Datapoint>,
+    /// The number of those for which the time was too short.
+    pub unasked: usize,
+}
+
 /// Requests `datapoints`, and the missing ones again, for up to a second or until `deadline`. Returns the datapoints
 /// that are still missing.
 ///
 /// # Errors
 /// Fails if graphite-web does not answer.
-pub fn missing(config: &Config, mut datapoints: Vec<Datapoint>, deadline: Instant) -> Result<Vec<Datapoint>> {
-    let client = Client::new()?;
-    let render = config.render()?;
-    let mut ends = None;
+pub fn missing(config: &Config, datapoints: Vec<Datapoint>, deadline: Instant) -> Result<Missing> {
+    let client = config.client()?;
+    let mut missing = Missing { datapoints, unasked: 0 };
+    let (mut ends, mut has_answered) = (None, false);
     loop {
-        let answer = still_missing(&client, &render, &datapoints, deadline);
+        let answer = still_missing(config, &client, &missing.datapoints, deadline);
         // The first request may have come too early, so missing datapoints are requested at least twice. graphite-web
         // answers with HTTP 500 while Carbon is creating a file.
         let ends = *ends.get_or_insert_with(|| deadline.min(Instant::now() + HELD));
         let last = Instant::now() + PAUSE >= ends;
         match answer {
-            Ok(missing) => datapoints = missing,
-            Err(error) if last => return Err(error),
+            Ok(Missing { unasked: 1.., .. }) | Err(_) if has_answered && Instant::now() >= deadline => {
+                return Ok(missing);
+            }
+            Ok(now) => (missing, has_answered) = (now, true),
+            Err(error) if last || error.downcast_ref::<BadStatus>().is_none_or(|answer| answer.status < 500) => {
+                return Err(explain(error, config.login.as_ref()));
+            }
             Err(_) => {}
         }
-        if datapoints.is_empty() || last {
-            return Ok(datapoints);
+        if missing.datapoints.is_empty() || last {
+            return Ok(missing);
         }
         thread::sleep(PAUSE);
     }
@@ -113,7 +200,8 @@ const HELD: Duration = Duration::from_secs(1);
 pub fn check(config: &Config, deadline: Instant) -> Result<()> {
     let nothing = Datapoint { path: "gridmon.check".into(), time: 0, value: Value::Int(0) };
     let left = deadline.saturating_duration_since(Instant::now()).max(Duration::from_millis(1));
-    parse(&Client::new()?.post(&config.render()?, question(&[&nothing], 3600), left)?).map(drop)
+    let answer = config.client()?.post(&config.render()?, question(&[&nothing], 3600), left);
+    parse(&answer.map_err(|error| explain(error, config.login.as_ref()))?).map(drop)
 }
 
 /// Builds the form that requests `datapoints`, all of one time.
@@ -123,25 +211,34 @@ fn question(datapoints: &[&Datapoint], time: i64) -> String {
         form.append_pair("target", &datapoint.path);
     }
     form.append_pair("from", &(time - REACH).to_string()).append_pair("until", &time.to_string());
-    form.append_pair("format", "json").finish()
+    // graphite-web may keep answers for a minute, also that a new metric has no values.
+    form.append_pair("noCache", "1").append_pair("format", "json").finish()
 }
 
 /// The pause between two requests.
 const PAUSE: Duration = Duration::from_millis(200);
 
-fn still_missing(client: &Client, render: &Url, datapoints: &[Datapoint], deadline: Instant) -> Result<Vec<Datapoint>> {
+fn still_missing(config: &Config, client: &Client, datapoints: &[Datapoint], deadline: Instant) -> Result<Missing> {
+    let render = config.render()?;
     let mut by_time = BTreeMap::<i64, Vec<&Datapoint>>::new();
     for datapoint in datapoints {
         by_time.entry(datapoint.time).or_default().push(datapoint);
     }
-    let mut missing = Vec::new();
-    for (time, datapoints) in by_time {
-        for chunk in datapoints.chunks(TARGETS) {
-            let left = deadline.saturating_duration_since(Instant::now()).max(Duration::from_millis(1));
-            let answer = client.post(render, question(chunk, time), left)?;
-            let stored = parse(&answer)?;
+    let mut missing = Missing { datapoints: Vec::new(), unasked: datapoints.len() };
+    for (time, of_time) in by_time {
+        for chunk in of_time.chunks(TARGETS) {
+            let left = deadline.saturating_duration_since(Instant::now());
+            let answer = match left {
+                Duration::ZERO => Err(anyhow!("no time was left to read back through {}", config.url)),
+                left => client.post(&render, question(chunk, time), left),
+            };
+            let stored = match answer {
+                Err(_) if missing.unasked < datapoints.len() && Instant::now() >= deadline => return Ok(missing),
+                answer => parse(&answer?)?,
+            };
             let is_missing = |point: &Datapoint| !stored.get(&point.path).is_some_and(|series| series.has(point));
-            missing.extend(chunk.iter().copied().filter(|point| is_missing(point)).cloned());
+            missing.datapoints.extend(chunk.iter().copied().filter(|point| is_missing(point)).cloned());
+            missing.unasked -= chunk.len();
         }
     }
     Ok(missing)

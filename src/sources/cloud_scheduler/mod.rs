@@ -12,9 +12,9 @@ use anyhow::{Context, Result, anyhow, bail, ensure};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
-use crate::config::{Key, Kind, Secret, Section, Unset, Values};
+use crate::config::{Key, Kind, Section, Unset, Values};
 use crate::os::command;
-use crate::os::http::{self, Url};
+use crate::os::http::{self, Login, Url};
 use crate::problem::Problem;
 use crate::text::quote;
 
@@ -56,7 +56,7 @@ pub struct Config {
     /// The address at which Cloud Scheduler serves its clouds; if set, it is used instead of the command.
     pub url: Option<Url>,
     /// The user and the password for the address.
-    pub login: Option<(String, Secret)>,
+    pub login: Option<Login>,
     /// The time limit of a request, in seconds; 20 by default.
     pub timeout_seconds: u64,
 }
@@ -69,16 +69,17 @@ impl Config {
     pub fn read(values: &Values) -> Result<Self> {
         let url = values.url("url")?;
         let login = match (values.text("username")?, values.secret("password")?) {
-            (Some(username), Some(password)) => Some((username, password)),
+            (Some(username), Some(password)) => {
+                values.check("username", !username.contains(':'), "a name without a colon")?;
+                let login = Login::basic(&username, &password.0);
+                Some(login.map_err(|error| values.error("password", error))?)
+            }
             (None, None) => None,
             (Some(_), None) => return Err(values.error("username", anyhow!("needs password beside it"))),
             (None, Some(_)) => return Err(values.error("password", anyhow!("needs username beside it"))),
         };
-        if let Some((username, _)) = &login {
-            values.check("username", !username.contains(':'), "a name without a colon")?;
-            if url.is_none() {
-                return Err(values.error("username", anyhow!("needs url beside it; the command takes no login")));
-            }
+        if login.is_some() && url.is_none() {
+            return Err(values.error("username", anyhow!("needs url beside it; the command takes no login")));
         }
         Ok(Self { command: values.command("command")?, url, login, timeout_seconds: values.number("timeout_seconds")? })
     }
@@ -127,10 +128,7 @@ const LONGEST_ANSWER: usize = 256 << 20;
 fn fetch(config: &Config, until: Instant) -> Result<Vec<u8>> {
     let timeout = Duration::from_secs(config.timeout_seconds).min(until.saturating_duration_since(Instant::now()));
     if let Some(url) = &config.url {
-        let mut client = http::Client::new()?.accepting_json();
-        if let Some((username, password)) = &config.login {
-            client = client.with_login(username, &password.0);
-        }
+        let client = http::Client::new()?.accepting_json().with_login(config.login.clone());
         return client.get(url, timeout).map_err(|error| explain(error, config.login.is_some()));
     }
     let mut answer = Vec::new();
@@ -151,7 +149,7 @@ fn fetch(config: &Config, until: Instant) -> Result<Vec<u8>> {
 
 /// Adds what to do about an HTTP status.
 fn explain(error: anyhow::Error, has_login: bool) -> anyhow::Error {
-    let remedy = match error.downcast_ref::<http::Refusal>().map(|refusal| refusal.status) {
+    let remedy = match error.downcast_ref::<http::BadStatus>().map(|answer| answer.status) {
         Some(301..=308) => {
             "no redirect is followed: set [cloud_scheduler] url to the page itself, for Cloud Scheduler 2 \
              https://HOST/cloud/status/ with the slash at its end"

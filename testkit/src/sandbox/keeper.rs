@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use super::Mood;
 use super::proof::{Key, is_report};
+use super::stand_ins::read_messages;
 
 /// A stand-in for Carbon that keeps what it has read as Carbon does: each message that came whole counts, whatever became
 /// of the connection; of two values for one path and time the last wins.
@@ -115,9 +116,9 @@ impl Keeper {
         let mut bytes = Vec::new();
         match mood {
             Mood::Good => {
-                let ended = stream.read_to_end(&mut bytes);
+                let ended = read_messages(&mut stream, &mut bytes);
                 self.keep(&bytes);
-                if ended.is_ok() {
+                if ended.is_ok_and(|is_whole| is_whole) {
                     self.inner.read_to_end.fetch_add(1, Ordering::SeqCst);
                     let mut closes = self.inner.closes.lock().unwrap();
                     while *closes == 0 {

@@ -1,6 +1,6 @@
 //! Servers that are none, for what the real ones cannot be made to do.
 
-use std::io::{Read, Write};
+use std::io::{self, Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 use std::thread;
@@ -78,14 +78,18 @@ impl FakeCarbon {
 fn behave(mut stream: TcpStream, mood: Mood, store: &Mutex<Vec<Vec<u8>>>) {
     let forever = Duration::from_secs(600);
     match mood {
-        Mood::Good | Mood::Mute => {
+        Mood::Good => {
+            let mut bytes = Vec::new();
+            if read_messages(&mut stream, &mut bytes).is_ok_and(|is_whole| is_whole) {
+                store.lock().unwrap().push(bytes);
+            }
+        }
+        Mood::Mute => {
             let mut bytes = Vec::new();
             if stream.read_to_end(&mut bytes).is_ok() {
                 store.lock().unwrap().push(bytes);
             }
-            if mood == Mood::Mute {
-                thread::sleep(forever);
-            }
+            thread::sleep(forever);
         }
         Mood::Stopped => thread::sleep(forever),
         Mood::Resets => {
@@ -101,6 +105,28 @@ fn behave(mut stream: TcpStream, mood: Mood, store: &Mutex<Vec<Vec<u8>>>) {
             while stream.read(&mut [0; 1024]).is_ok_and(|count| count > 0) {
                 thread::sleep(Duration::from_secs(1));
             }
+        }
+    }
+}
+
+/// Reads messages into `bytes` as a pickle receiver does: to the end of the connection, or to a length that no message may
+/// have, on which it closes. Returns whether it has come to the end.
+pub(super) fn read_messages(stream: &mut TcpStream, bytes: &mut Vec<u8>) -> io::Result<bool> {
+    let mut some = [0; 65536];
+    // Where the next message begins.
+    let mut next = 0;
+    loop {
+        let count = stream.read(&mut some)?;
+        bytes.extend_from_slice(&some[..count]);
+        while let Some(length) = bytes.get(next..next + 4) {
+            let length = u32::from_be_bytes(length.try_into().unwrap()) as usize;
+            if length > 1 << 20 {
+                return Ok(false);
+            }
+            next += 4 + length;
+        }
+        if count == 0 {
+            return Ok(true);
         }
     }
 }

@@ -135,6 +135,11 @@ pub struct GraphiteWeb {
 impl GraphiteWeb {
     /// Starts one that reads this Carbon, or answers `None` where graphite-web is not installed.
     pub fn start(carbon: &Carbon) -> Option<GraphiteWeb> {
+        GraphiteWeb::start_with_cache(carbon, 0)
+    }
+
+    /// Starts one that keeps its answers for so many seconds.
+    pub fn start_with_cache(carbon: &Carbon, seconds: u32) -> Option<GraphiteWeb> {
         if !Path::new("/usr/lib/python3/dist-packages/graphite/wsgi.py").exists() {
             return None;
         }
@@ -143,8 +148,8 @@ impl GraphiteWeb {
         let path = dir.path().to_str().expect("an ASCII path");
         let whisper = carbon.dir().join("whisper");
         let whisper = whisper.to_str().expect("an ASCII path");
-        let mut server =
-            Server::start("graphite-web.sh", &[path, &port.to_string(), whisper, &carbon.query.to_string()]);
+        let arguments = [path, &port.to_string(), whisper, &carbon.query.to_string(), &seconds.to_string()];
+        let mut server = Server::start("graphite-web.sh", &arguments);
         let ready = server
             .wait_ready("graphite-web to answer", || get(port, "/version/").is_some_and(|(status, _)| status == 200));
         assert!(ready, "graphite-web did not start: {}", tail(&dir.path().join("log")));

@@ -236,6 +236,7 @@ fn a_run_leaves_nothing_in_the_state_but_its_own_files() {
     assert_eq!(
         files,
         [
+            "carbon.receiver",
             "clock",
             "collect-grid.heprc.lock",
             "collect-grid.heprc.mark",

@@ -1,0 +1,36 @@
+//! What stands in front of Carbon or graphite-web: haproxy, socat, relays, nginx with a login.
+
+use super::{Ports, Server, TempDir, tail};
+use std::{fs, net::TcpStream, path::Path};
+
+/// A proxy or relay of `front.sh`, ended on drop.
+#[derive(Debug)]
+pub struct Front {
+    /// The port on which it listens.
+    pub port: u16,
+    _server: Server,
+    _ports: Ports,
+    dir: TempDir,
+}
+
+impl Front {
+    /// Starts one of a kind of `front.sh` in front of the port `target`, or answers `None` where it is not installed.
+    pub fn start(kind: &str, target: u16) -> Option<Front> {
+        let name = kind.split('-').next().filter(|name| *name == "haproxy").unwrap_or(kind);
+        if !["/usr/sbin", "/usr/bin"].iter().any(|folder| Path::new(folder).join(name).exists()) {
+            return None;
+        }
+        let (dir, ports) = (TempDir::new(), Ports::free());
+        let port = ports.first();
+        let path = dir.path().to_str().expect("an ASCII path");
+        let mut server = Server::start("front.sh", &[kind, path, &port.to_string(), &target.to_string()]);
+        let ready = server.wait_ready(kind, || TcpStream::connect(("127.0.0.1", port)).is_ok());
+        assert!(ready, "{kind} did not start: {}", tail(&dir.path().join("log")));
+        Some(Front { port, _server: server, _ports: ports, dir })
+    }
+
+    /// What it has written into a file of its folder; empty if there is none.
+    pub fn file(&self, name: &str) -> String {
+        fs::read_to_string(self.dir.path().join(name)).unwrap_or_default()
+    }
+}
