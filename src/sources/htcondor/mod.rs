@@ -53,6 +53,7 @@ use self::slot::DynamicSlot;
 use self::turns::{Turn, side_by_side};
 use crate::config::{Key, Kind, Section, Unset, Values};
 use crate::os::command::{self, Failure};
+use crate::os::work::catch;
 use crate::problem::Problem;
 
 /// `[htcondor]`.
@@ -387,6 +388,11 @@ fn targets(config: &Config, lists: &[PoolList], memory: &Memory) -> Vec<Target> 
         }
     }
     targets.into_values().collect()
+}
+
+/// Asks; a panic is a failure.
+fn ask<T>(question: impl FnOnce() -> Result<T, Failure>) -> Result<T, Failure> {
+    catch(question).unwrap_or_else(|bug| Err(Failure::Output(bug)))
 }
 
 /// Whether two names of daemons or hosts are the same: HTCondor's names and DNS have no case.
