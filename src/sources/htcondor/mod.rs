@@ -52,7 +52,7 @@ pub use self::rules::Rules;
 use self::slot::DynamicSlot;
 use self::turns::{Turn, side_by_side};
 use crate::config::{Key, Kind, Section, Unset, Values};
-use crate::os::command::{self, Failure};
+use crate::os::command::Failure;
 use crate::os::work::catch;
 use crate::problem::Problem;
 
@@ -474,7 +474,8 @@ impl Client<'_> {
         each: &mut impl FnMut(&[u8]) -> Result<()>,
     ) -> Result<(), Failure> {
         let mut splitter = Splitter::default();
-        command::run(command, self.until.min(Instant::now() + limit), |piece| splitter.feed(piece, each))?;
+        let configured = self.config.condor_q.iter().skip(1).chain(self.config.condor_status.iter().skip(1));
+        super::run(command, self.until.min(Instant::now() + limit), configured, |piece| splitter.feed(piece, each))?;
         splitter.finish().map(drop).map_err(Failure::Output)
     }
 }
