@@ -99,7 +99,8 @@ struct Args {
 }
 
 fn main() -> ExitCode {
-    frame::cron(&PROGRAM, &Args::parse().common, load, collect, check)
+    let args: Args = frame::start(&PROGRAM);
+    frame::cron(&PROGRAM, &args.common, load, collect, check)
 }
 
 /// In the house `setup/` knows every measurement; here the program brings its own.

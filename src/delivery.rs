@@ -12,6 +12,7 @@ use anyhow::{Result, anyhow};
 use serde::{Deserialize, Serialize};
 
 use crate::model::{Catalog, Dropped, Point, utc};
+use crate::os::work::{catch, side_by_side};
 use crate::problem::{Problem, Subject};
 use crate::sinks::{Sent, Sink};
 use crate::spool::{self, Backlog, Batch, Directory, Disk, Entry, Header, Published, Spool, Unreadable};
@@ -79,14 +80,9 @@ impl<D: Disk<Claim: Send + Sync>> Delivery<'_, D> {
         batch.header.sinks = sinks.iter().map(|sink| sink.name().to_string()).collect();
         let own = self.spool_batch(&batch, &mut outcome);
         published();
-        let send = |sink: &dyn Sink| self.send_to(sink, &batch, own.as_ref(), deadline);
-        let results: Vec<_> = match sinks {
-            [sink] => vec![send(sink.as_ref())],
-            sinks => thread::scope(|scope| {
-                let threads: Vec<_> = sinks.iter().map(|sink| scope.spawn(|| send(sink.as_ref()))).collect();
-                threads.into_iter().map(|thread| thread.join().expect("a sink does not panic")).collect()
-            }),
-        };
+        let results = side_by_side(sinks.len(), sinks.len(), |at| {
+            self.send_to(sinks[at].as_ref(), &batch, own.as_ref(), deadline)
+        });
         for (sink, (mut account, dropped, problems)) in sinks.iter().zip(results) {
             account.dropped += rejected;
             outcome.accounts.insert(sink.name().into(), account);
@@ -152,7 +148,7 @@ impl<D: Disk<Claim: Send + Sync>> Delivery<'_, D> {
     ) -> (Account, Vec<Dropped>, Vec<Problem>) {
         let mut account = Account::default();
         let mut problems = Vec::new();
-        let Sent { mut dropped, refused, result } = sink.send(batch, deadline);
+        let Sent { mut dropped, refused, result } = send(sink, batch, deadline);
         account.dropped = dropped.len() + refused.len();
         let sent = batch.points.len() - account.dropped;
         match (result, own) {
@@ -161,30 +157,20 @@ impl<D: Disk<Claim: Send + Sync>> Delivery<'_, D> {
                 if let Some(own) = own {
                     problems.extend(self.acknowledge(&own.entry, sink, &batch.header, &refused));
                 }
-                let replay = self.replay(sink, deadline, true);
+                let replay = catch(|| self.replay(sink, deadline, true)).unwrap_or_else(|bug| Replay {
+                    problems: vec![Problem::new(Subject::Replay(sink.name().into()), bug)],
+                    ..Replay::default()
+                });
                 account.replayed = replay.points;
                 problems.extend(replay.problems);
                 dropped.extend(replay.dropped);
             }
-            (Err(error), Some(_)) => {
-                account.spooled = sent;
-                problems.push(Problem::new(
-                    Subject::Sink(sink.name().into()),
-                    format!("{error:#}; {sent} points wait in the spool"),
-                ));
-            }
-            (Err(error), None) => {
-                account.dropped += sent;
-                problems.push(Problem::new(
-                    Subject::Sink(sink.name().into()),
-                    format!("{error:#}; {sent} points are lost"),
-                ));
-                if sent > 0 {
-                    dropped.push(Dropped {
-                        name: format!("all {sent} points of this run"),
-                        why: format!("neither spooled nor acknowledged by {}", sink.name()),
-                    });
-                }
+            (Err(error), own) => {
+                let (of_rest, lost, problem) = unsent(sink, &error, sent, own.is_some());
+                account.spooled = of_rest.spooled;
+                account.dropped += of_rest.dropped;
+                dropped.extend(lost);
+                problems.extend(problem);
             }
         }
         dropped.extend(refused_by_name(&refused, sink));
@@ -311,7 +297,7 @@ impl<D: Disk<Claim: Send + Sync>> Delivery<'_, D> {
                 return Ok(false);
             }
         };
-        let Sent { dropped, refused, result } = sink.send(&batch, deadline);
+        let Sent { dropped, refused, result } = send(sink, &batch, deadline);
         result?;
         replay.points += batch.points.len();
         replay.dropped.extend(dropped);
@@ -347,6 +333,29 @@ impl<D: Disk<Claim: Send + Sync>> Delivery<'_, D> {
             Err(error) => replay.problems.push(Problem::new(Subject::Spool, format!("{error:#}"))),
         }
     }
+}
+
+/// Sends a batch; a panic of the sink is an error.
+fn send(sink: &dyn Sink, batch: &Batch, deadline: Instant) -> Sent {
+    let nothing = |bug| Sent { dropped: Vec::new(), refused: Vec::new(), result: Err(bug) };
+    catch(|| sink.send(batch, deadline)).unwrap_or_else(nothing)
+}
+
+/// Returns the account of `points` points that a sink did not acknowledge, those that are lost, and the problem.
+fn unsent(
+    sink: &dyn Sink,
+    error: &anyhow::Error,
+    points: usize,
+    is_spooled: bool,
+) -> (Account, Vec<Dropped>, Vec<Problem>) {
+    let (spooled, dropped) = if is_spooled { (points, 0) } else { (0, points) };
+    let fate = if is_spooled { "wait in the spool" } else { "are lost" };
+    let problem = Problem::new(Subject::Sink(sink.name().into()), format!("{error:#}; {points} points {fate}"));
+    let lost = (dropped > 0).then(|| Dropped {
+        name: format!("all {points} points of this run"),
+        why: format!("neither spooled nor acknowledged by {}", sink.name()),
+    });
+    (Account { spooled, dropped, ..Account::default() }, lost.into_iter().collect(), vec![problem])
 }
 
 /// Returns the points that a sink refused, by series, each with the reason.

@@ -1,16 +1,15 @@
 //! Serves the dashboard: every grid at a glance, any number one click from its plot.
 
-use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use anyhow::Result;
 use clap::Parser;
 use gridmon::dashboard::{Dashboard, serve};
-use gridmon::os::files::report_size_limit;
+use gridmon::frame::{self, FirstSignal, Watchdog};
 use gridmon::query::Read;
 use gridmon::setup::{self, CATALOG, Config};
-use gridmon::text::one_line;
 
 /// Serves the dashboard: every grid at a glance, any number one click from its plot. A service; it reads and never writes.
 ///
@@ -27,43 +26,48 @@ struct Arguments {
     listen: Option<std::net::SocketAddr>,
 }
 
+const NAME: &str = "cloud-monitor";
+
+/// How long it may take until it listens.
+const START: Duration = Duration::from_secs(60);
+
 fn main() -> ExitCode {
-    report_size_limit();
-    let arguments = Arguments::parse();
-    let config = match Config::load(arguments.config.as_deref()) {
-        Ok(config) => config,
-        Err(error) => {
-            complain(&error);
-            return ExitCode::from(2);
+    let watchdog = frame::begin(NAME, FirstSignal::Default, START);
+    let arguments: Arguments = frame::parse();
+    frame::exit_code(NAME, || {
+        watchdog.names(Some("reading the config"));
+        let config = match Config::load(arguments.config.as_deref()) {
+            Ok(config) => config,
+            Err(error) => {
+                frame::complain(NAME, &[format!("{error:#}")]);
+                return ExitCode::from(2);
+            }
+        };
+        watchdog.names(Some("opening the store and the port"));
+        let reader = match setup::reader(&config) {
+            Ok(reader) => reader,
+            Err(error) => {
+                frame::complain(NAME, &[format!("{error:#}")]);
+                return ExitCode::from(2);
+            }
+        };
+        match run(&arguments, &config, reader, watchdog) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => {
+                frame::complain(NAME, &[format!("{error:#}")]);
+                ExitCode::FAILURE
+            }
         }
-    };
-    let reader = match setup::reader(&config) {
-        Ok(reader) => reader,
-        Err(error) => {
-            complain(&error);
-            return ExitCode::from(2);
-        }
-    };
-    match run(&arguments, &config, reader) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            complain(&error);
-            ExitCode::FAILURE
-        }
-    }
+    })
 }
 
-fn complain(error: &anyhow::Error) {
-    // If standard error is closed, nobody can be told.
-    let _ = writeln!(std::io::stderr(), "cloud-monitor: {}", one_line(&format!("{error:#}")));
-}
-
-fn run(arguments: &Arguments, config: &Config, reader: Box<dyn Read>) -> Result<()> {
+fn run(arguments: &Arguments, config: &Config, reader: Box<dyn Read>, watchdog: &Watchdog) -> Result<()> {
     let listen = arguments.listen.map_or_else(|| config.dashboard.listen.clone(), |listen| listen.to_string());
     let reads = reader.describe();
     let now = Box::new(|| jiff::Timestamp::now().as_second());
     let routes = Dashboard::new(config.dashboard.clone(), setup::pages(), reader, CATALOG, now).routes();
     serve(routes, &listen, |address| {
-        let _ = writeln!(std::io::stderr(), "cloud-monitor: http://{address}/ shows {reads}");
+        frame::complain(NAME, &[format!("http://{address}/ shows {reads}")]);
+        watchdog.expect_end(None);
     })
 }

@@ -1,13 +1,13 @@
 //! Sends the state of a grid's clouds, virtual machines, slots and jobs to its sinks.
 
 use std::process::ExitCode;
-use std::thread;
 use std::time::Instant;
 
 use clap::Parser;
 use gridmon::frame::{self, CheckLine, Program, Run};
 use gridmon::model::Collected;
 use gridmon::monitors::grid::{self, GridInput};
+use gridmon::os::work::both;
 use gridmon::problem::Asked;
 use gridmon::setup::{self, Config};
 use gridmon::sources::cloud_scheduler;
@@ -34,7 +34,7 @@ struct Args {
 }
 
 fn main() -> ExitCode {
-    let args = Args::parse();
+    let args: Args = frame::start(&PROGRAM);
     frame::cron(&PROGRAM, &args.common, setup::load, collect, check)
 }
 
@@ -42,20 +42,18 @@ fn collect(run: &Run<Config>) -> Collected {
     let before: Memory = run.recall("schedds");
     let mut memory = before.clone();
     let (config, until, now) = (run.config, run.until, run.now);
-    let (condor, clouds) = thread::scope(|scope| {
-        let clouds = scope.spawn(|| match &config.cloud_scheduler {
-            None => Asked::Not,
-            Some(config) => run.ask("cloud_scheduler", || cloud_scheduler::collect(config, until)),
-        });
-        let condor = match &config.htcondor {
-            None => Asked::Not,
-            Some(config) => run.ask("condor", || {
-                let (reply, problems) = htcondor::collect(config, &mut memory, now, until);
-                (Some(reply), problems)
-            }),
-        };
-        (condor, clouds.join().expect("a source does not panic"))
-    });
+    let ask_clouds = || match &config.cloud_scheduler {
+        None => Asked::Not,
+        Some(config) => run.ask("cloud_scheduler", || cloud_scheduler::collect(config, until)),
+    };
+    let ask_condor = || match &config.htcondor {
+        None => Asked::Not,
+        Some(config) => run.ask("condor", || {
+            let (reply, problems) = htcondor::collect(config, &mut memory, now, until);
+            (Some(reply), problems)
+        }),
+    };
+    let (clouds, condor) = both(ask_clouds, ask_condor);
     if memory != before {
         run.remember("schedds", &memory);
     }

@@ -65,7 +65,10 @@ impl<'a> Values<'a> {
                 Unset::Suggested(_) | Unset::Absent(_) => Ok(None),
             };
         };
-        let text = resolve(&line.value, declared.kind == Kind::Secret).map_err(|error| self.error(key, error))?;
+        let is_secret = declared.kind == Kind::Secret;
+        // The arguments of a command may be secret.
+        let is_shown = declared.kind != Kind::Command;
+        let text = resolve(&line.value, is_secret, is_shown).map_err(|error| self.error(key, error))?;
         match declared.kind.check(&text) {
             Ok(()) => Ok(Some(text)),
             Err(mismatch) => {
@@ -187,7 +190,7 @@ impl<'a> Values<'a> {
         let mut free: Vec<_> = lines.filter(|(spelling, _)| self.declaration.key(spelling).is_none()).collect();
         free.sort_by_key(|(_, line)| line.number);
         let resolved = free.into_iter().map(|(spelling, line)| {
-            let value = resolve(&line.value, self.declaration.is_secret(spelling));
+            let value = resolve(&line.value, self.declaration.is_secret(spelling), true);
             value.map(|value| (spelling.clone(), value)).map_err(|error| self.error(spelling, error))
         });
         resolved.collect()
@@ -245,7 +248,7 @@ impl<'a> Values<'a> {
 }
 
 /// Resolves a reference to the environment or a file; returns every other value unchanged.
-fn resolve(value: &str, is_secret: bool) -> Result<String> {
+fn resolve(value: &str, is_secret: bool, is_shown: bool) -> Result<String> {
     ensure!(!value.is_empty(), "is empty; leave the line out for the default");
     if let Some(variable) = value.strip_prefix("${").and_then(|rest| rest.strip_suffix('}')) {
         let text = std::env::var(variable).map_err(|_| {
@@ -267,7 +270,8 @@ fn resolve(value: &str, is_secret: bool) -> Result<String> {
         return Ok(text.trim_end_matches(['\r', '\n']).to_string());
     }
     let comment = [" #", " ;", "\t#", "\t;"].iter().any(|mark| value.contains(mark));
-    ensure!(is_secret || !comment, "{} carries a comment; put comments on a line of their own", quote(value));
+    let shown = if is_shown { quote(value) } else { "it".into() };
+    ensure!(is_secret || !comment, "{shown} carries a comment; put comments on a line of their own");
     Ok(value.to_string())
 }
 

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::{Mutex, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use jiff::Timestamp;
@@ -17,12 +17,14 @@ use serde::de::DeserializeOwned;
 use super::args::{Common, Mode};
 use super::dry_run;
 use super::listing::{CheckLine, list, print_checks};
+use super::output::{complain, print};
+use super::process::exit_code;
 use super::publish::{prepare, publish};
 use super::report::RUN;
-use super::session::{Kind, Program, Session, Setup, complain};
+use super::session::{Kind, Program, Session, Setup};
 use super::watchdog::{FirstSignal, Watchdog};
 use crate::model::{COVERAGE, Collected};
-use crate::os::files::{print, report_size_limit};
+use crate::os::work::catch;
 use crate::problem::{Asked, Problem};
 
 /// The program's view of a run.
@@ -53,7 +55,7 @@ impl<'a, C> Run<'a, C> {
     /// Queries a source, and records the duration and the problems. May be called for several sources in parallel.
     pub fn ask<T>(&self, source: &str, ask: impl FnOnce() -> (Option<T>, Vec<Problem>)) -> Asked<T> {
         let began = Instant::now();
-        let (answer, problems) = ask();
+        let (answer, problems) = catch(ask).unwrap_or_else(|bug| (None, vec![Problem::of_source(source, bug)]));
         let seconds = (began.elapsed().as_secs_f64() * 1000.0).round() / 1000.0;
         let index = self.session(|session| {
             session.report.sources.insert(source.into(), seconds);
@@ -94,22 +96,47 @@ pub fn cron<C: Sync>(
     collect: impl FnOnce(&Run<C>) -> Collected,
     check: impl FnOnce(&C, Instant) -> Vec<CheckLine>,
 ) -> ExitCode {
-    report_size_limit();
     if common.list {
         let measurements: Vec<_> = program.measurements.iter().copied().chain([&COVERAGE, &RUN]).collect();
         return print(&list(&measurements));
     }
-    let (config, setup) = match load(common.config.as_deref(), program) {
-        Ok(loaded) => loaded,
-        Err(error) => {
-            complain(program, &[format!("{error:#}")]);
-            return ExitCode::from(2);
-        }
-    };
-    run(program, common, &config, setup, collect, check).unwrap_or_else(|error| {
-        complain(program, &[format!("{error:#}")]);
-        ExitCode::FAILURE
+    exit_code(program.name, || {
+        let (config, setup, watchdog) = match open(program, common, load) {
+            Ok(started) => started,
+            Err(code) => return code,
+        };
+        run(program, common, &config, setup, watchdog, collect, check).unwrap_or_else(|error| {
+            complain(program.name, &[format!("{error:#}")]);
+            ExitCode::FAILURE
+        })
     })
+}
+
+/// Returns the points that `collect` makes: none, and a problem of the run, if it panics.
+pub(super) fn collected(session: &mut Session, collect: impl FnOnce(&mut Session) -> Collected) -> Collected {
+    catch(|| collect(session)).unwrap_or_else(|bug| {
+        session.problems.push(Problem::of_source("run", format!("{bug}; nothing was collected")));
+        Collected::default()
+    })
+}
+
+/// Starts the watchdog, then reads the config, which may lie on a hung mount. Fails with the exit code.
+pub(super) fn open<C>(
+    program: &'static Program,
+    common: &Common,
+    load: impl FnOnce(Option<&Path>, &Program) -> Result<(C, Setup)>,
+) -> Result<(C, Setup, &'static Watchdog), ExitCode> {
+    let allowed = Duration::from_secs(program.deadline_seconds);
+    let watchdog = Watchdog::start(program.name, FirstSignal::Ends, allowed);
+    watchdog.names(Some("reading the config"));
+    let (config, setup) = load(common.config.as_deref(), program).map_err(|error| {
+        complain(program.name, &[format!("{error:#}")]);
+        ExitCode::from(2)
+    })?;
+    let allowed = setup.allowed(program);
+    watchdog.expect_end(Some((watchdog.began() + allowed, allowed)));
+    watchdog.names(Some("opening the state"));
+    Ok((config, setup, watchdog))
 }
 
 fn run<C: Sync>(
@@ -117,6 +144,7 @@ fn run<C: Sync>(
     common: &Common,
     config: &C,
     setup: Setup,
+    watchdog: &Watchdog,
     collect: impl FnOnce(&Run<C>) -> Collected,
     check: impl FnOnce(&C, Instant) -> Vec<CheckLine>,
 ) -> Result<ExitCode> {
@@ -124,12 +152,12 @@ fn run<C: Sync>(
     let Some(mut session) = Session::open(program, common, now, Kind::Cron, setup)? else {
         return Ok(ExitCode::SUCCESS);
     };
-    let watchdog = Watchdog::start(program.name, FirstSignal::Ends)?;
-    watchdog.expect_end(Some((session.deadline(), session.allowed)));
+    session.began = watchdog.began();
+    watchdog.names(None);
     if session.mode == Mode::Check {
         return Ok(print_checks(&session.check(check(config, session.sources_until()))));
     }
-    let collected = collect(&Run::new(config, &mut session));
+    let collected = collected(&mut session, |session| collect(&Run::new(config, session)));
     let (shown, dropped) = if session.mode == Mode::DryRun {
         let prepared = prepare(&mut session, collected);
         let (text, unshown) = dry_run::show(&prepared.points, common.format, session.setup.catalog);

@@ -3,8 +3,8 @@
 use std::fmt::Write as _;
 use std::process::ExitCode;
 
+use super::output::print;
 use crate::model::{Catalog, FieldInfo, Measurement};
-use crate::os::files::print;
 use crate::text::one_line;
 
 /// A line of `--check`: the name of a source or sink, and its description or the error.

@@ -9,6 +9,7 @@ use super::zero_fill::zero_fill;
 use crate::delivery::{self, Delivery, Outcome};
 use crate::model::{Collected, Dropped, Point, SECOND, sort, validate};
 use crate::os::files::host_name;
+use crate::os::work::catch;
 use crate::problem::{Problem, Subject};
 use crate::sinks::Sink;
 use crate::spool::{Batch, Header};
@@ -79,7 +80,7 @@ pub(super) fn publish(session: &mut Session, collected: Collected, until: Instan
     let has_all = |sink: &dyn Sink| accounts.get(sink.name()).is_some_and(|account| account.spooled == 0);
     // Not by the run's clock, which `--now` may set, nor by a wall clock that has just jumped.
     for sink in sinks.iter().filter(|sink| !session.is_replayed && has_all(sink.as_ref())) {
-        if let Err(error) = sink.prune(steady.time, until) {
+        if let Err(error) = catch(|| sink.prune(steady.time, until)).flatten() {
             session.problems.push(Problem::new(Subject::Pruning(sink.name().into()), format!("{error:#}")));
         }
     }

@@ -11,13 +11,14 @@ use anyhow::{Result, bail};
 use jiff::Timestamp;
 
 use super::args::{Common, Mode};
-use super::cron::{Run, cron};
+use super::cron::{Run, collected, cron, open};
 use super::listing::CheckLine;
+use super::output::complain;
+use super::process::exit_code;
 use super::publish::publish;
-use super::session::{Kind, Program, Session, Setup, complain};
+use super::session::{Kind, Program, Session, Setup};
 use super::watchdog::{FirstSignal, Watchdog};
 use crate::model::Collected;
-use crate::os::files::report_size_limit;
 use crate::problem::Repeat;
 
 /// The clock of a service, which tests replace.
@@ -60,21 +61,20 @@ pub fn service<C: Sync>(
     if common.list || common.now.is_some() || common.mode() != Mode::Live {
         return cron(program, common, load, tick, check);
     }
-    report_size_limit();
-    let (config, setup) = match load(common.config.as_deref(), program) {
-        Ok(loaded) => loaded,
-        Err(error) => {
-            complain(program, &[format!("{error:#}")]);
-            return ExitCode::from(2);
+    exit_code(program.name, || {
+        let (config, setup, watchdog) = match open(program, common, load) {
+            Ok(started) => started,
+            Err(code) => return code,
+        };
+        watchdog.on_first_signal(FirstSignal::Asks);
+        match serve(program, common, clock, setup, watchdog, |session| tick(&Run::new(&config, session))) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => {
+                complain(program.name, &[format!("{error:#}")]);
+                ExitCode::FAILURE
+            }
         }
-    };
-    match serve(program, common, clock, setup, |session| tick(&Run::new(&config, session))) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            complain(program, &[format!("{error:#}")]);
-            ExitCode::FAILURE
-        }
-    }
+    })
 }
 
 /// Runs ticks until a signal arrives.
@@ -83,9 +83,9 @@ fn serve(
     common: &Common,
     clock: &dyn Clock,
     setup: Setup,
+    watchdog: &Watchdog,
     mut collect: impl FnMut(&mut Session) -> Collected,
 ) -> Result<()> {
-    let watchdog = Watchdog::start(program.name, FirstSignal::Asks)?;
     let scope = setup.scope.clone();
     let Some(mut session) = Session::open(program, common, clock.now(), Kind::Service, setup)? else {
         bail!("another {} runs for {scope} already; end it first", program.name);
@@ -106,11 +106,13 @@ fn serve(
         last = Some(slot);
         session.begin(now, Instant::now());
         watchdog.expect_end(Some((session.deadline(), session.allowed)));
-        let collected = collect(&mut session);
+        watchdog.names(None);
+        let collected = collected(&mut session, &mut collect);
         let until = session.sinks_until();
         let dropped = publish(&mut session, collected, until);
         session.note_dropped(&dropped, common.verbose);
-        session.conclude(common.verbose, if common.verbose { Repeat::Always } else { Repeat::Never });
+        let (_, lines) = session.conclude(common.verbose, if common.verbose { Repeat::Always } else { Repeat::Never });
+        complain(program.name, &lines);
         watchdog.expect_end(None);
     }
 }

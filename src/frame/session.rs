@@ -1,7 +1,7 @@
 //! One run of a program: its clock, state, sinks and catalog.
 
 use std::collections::BTreeMap;
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, IsTerminal};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
@@ -14,14 +14,15 @@ use serde::de::DeserializeOwned;
 use super::args::{Common, Mode};
 use super::clock::SteadyClock;
 use super::listing::CheckLine;
+use super::output::complain;
 use super::report::Report;
 use super::state::{self, Lock, State};
 use crate::delivery::Account;
 use crate::model::{Catalog, Dropped, Measurement, SECOND, is_ahead};
+use crate::os::work::catch;
 use crate::problem::{Problem, Repeat, Subject, fold, notify};
 use crate::sinks::MakeSinks;
 use crate::spool;
-use crate::text::one_line;
 
 /// The frame's description of a program.
 #[derive(Debug)]
@@ -80,6 +81,13 @@ pub struct Setup {
     pub sinks: MakeSinks,
 }
 
+impl Setup {
+    /// Returns the time limit of a run.
+    pub(super) fn allowed(&self, program: &Program) -> Duration {
+        Duration::from_secs(self.deadline_seconds.unwrap_or(program.deadline_seconds))
+    }
+}
+
 /// The time for the sinks, between the end of the sources and the end of the run.
 const FOR_SINKS: Duration = Duration::from_secs(15);
 
@@ -111,6 +119,8 @@ pub struct Session {
     pub(super) problems: Vec<Problem>,
     pub(super) report: Report,
     lock: Option<Lock>,
+    /// How the last run died, until it is printed.
+    death: Option<String>,
 }
 
 impl Session {
@@ -128,7 +138,7 @@ impl Session {
         setup: Setup,
     ) -> Result<Option<Self>> {
         let began = Instant::now();
-        let allowed = Duration::from_secs(setup.deadline_seconds.unwrap_or(program.deadline_seconds));
+        let allowed = setup.allowed(program);
         let mode = common.mode();
         let configured = setup.state_directory.as_deref();
         let state = State::open(configured, program.name, &setup.scope, mode == Mode::Live);
@@ -141,6 +151,11 @@ impl Session {
             },
             _ => None,
         };
+        let death = lock.as_ref().and_then(|lock| lock.death.as_ref()).filter(|death| {
+            // A run that was killed after its report lacks nothing. A service reports at each tick.
+            kind == Kind::Service || state.as_ref().and_then(State::reported).is_none_or(|at| at < death.began)
+        });
+        let death = death.map(|death| death.message.clone());
         let directory = match &state {
             Some(state) => state.directory().to_path_buf(),
             None => state::directory(configured),
@@ -163,6 +178,7 @@ impl Session {
             problems: Vec::new(),
             report: Report::default(),
             lock,
+            death,
         };
         session.begin(now, began);
         Ok(Some(session))
@@ -214,7 +230,7 @@ impl Session {
         lines.extend(sources);
         lines.push(("roles".into(), Ok(self.setup.roles.clone())));
         for sink in (self.setup.sinks)(&self.directory) {
-            let checked = sink.check(self.sinks_until()).map_err(|error| format!("{error:#}"));
+            let checked = catch(|| sink.check(self.sinks_until())).flatten().map_err(|error| format!("{error:#}"));
             lines.push((sink.name().into(), checked));
         }
         lines
@@ -250,20 +266,21 @@ impl Session {
         self.report.dropped = Report::names(dropped);
     }
 
-    /// Prints the problems of the run, writes the report, and releases the lock.
+    /// Writes the report, releases the lock, and prints the problems of the run.
     pub(super) fn finish(mut self, verbose: bool) -> ExitCode {
         // A user at a terminal wants to see all current failures; without a state there are no earlier ones to compare with.
         let always = verbose || !self.is_live() || self.state.is_none() || io::stderr().is_terminal();
-        let success = self.conclude(verbose, if always { Repeat::Always } else { Repeat::Hourly });
+        let (success, lines) = self.conclude(verbose, if always { Repeat::Always } else { Repeat::Hourly });
+        // Whoever reads standard error slowly, or not at all, must not keep the next run from its work.
         drop(self.lock);
+        complain(self.program.name, &lines);
         if success { ExitCode::SUCCESS } else { ExitCode::FAILURE }
     }
 
-    /// Prints the problems of this run and stores its report. Returns whether everything succeeded.
-    pub(super) fn conclude(&mut self, verbose: bool, repeat: Repeat) -> bool {
-        if verbose {
-            self.tell();
-        }
+    /// Stores the report of this run. Returns whether everything succeeded, and the lines to print.
+    pub(super) fn conclude(&mut self, verbose: bool, repeat: Repeat) -> (bool, Vec<String>) {
+        let mut said: Vec<_> = self.death.take().into_iter().collect();
+        said.extend(self.tell().into_iter().filter(|_| verbose));
         let slot = Timestamp::from_second(self.time / SECOND)
             .map(|slot| slot.strftime("%H:%M UTC").to_string())
             .unwrap_or_default();
@@ -274,9 +291,8 @@ impl Session {
         let (lines, failing) = notify(before, &self.problems, self.now, repeat);
         let lines = if verbose { lines } else { fold(lines) };
         let success = self.problems.is_empty();
-        let lines: Vec<_> =
-            lines.iter().map(|line| if success { line.to_string() } else { format!("{line}, at {slot}") }).collect();
-        complain(self.program, &lines);
+        let said_at = |line| if success { format!("{line}") } else { format!("{line}, at {slot}") };
+        said.extend(lines.iter().map(said_at));
 
         let mut report = std::mem::take(&mut self.report);
         report.success = success;
@@ -287,12 +303,13 @@ impl Session {
             kept = state.add(report);
         }
         if let Err(error) = &kept {
-            complain(self.program, &[format!("{error:#}; the report of this run is lost")]);
+            said.push(format!("{error:#}; the report of this run is lost"));
         }
-        success && kept.is_ok()
+        (success && kept.is_ok(), said)
     }
 
-    fn tell(&self) {
+    /// Returns the lines of `--verbose`.
+    fn tell(&self) -> Vec<String> {
         let Report { collected, sources, sinks: accounts, .. } = &self.report;
         let mut lines: Vec<_> = sources.iter().map(|(source, seconds)| format!("{source} took {seconds} s")).collect();
         let slot = Timestamp::from_second(self.time / SECOND).unwrap_or_default();
@@ -304,15 +321,8 @@ impl Session {
                 backlog.points
             ));
         }
-        complain(self.program, &lines);
+        lines
     }
-}
-
-/// Prints lines to stderr in one write, so that the output of 50 concurrent programs stays readable.
-pub(super) fn complain(program: &Program, lines: &[String]) {
-    let text = lines.iter().fold(String::new(), |text, line| format!("{text}{}: {}\n", program.name, one_line(line)));
-    // If stderr is closed, there is no other place to report that.
-    let _ = io::stderr().write_all(text.as_bytes());
 }
 
 /// Returns one problem for all dropped points, with the first names or all of them.

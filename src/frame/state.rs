@@ -1,10 +1,10 @@
 //! The state that lasts from one run to the next: the lock, the reports of the last runs, and remembered values.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
-use std::io::{ErrorKind, Read, Seek, SeekFrom, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::io::{ErrorKind, Read, Seek, SeekFrom};
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result, bail};
 use rustix::fs::Access;
@@ -12,8 +12,9 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::report::{Report, marked, read_reports};
+use super::watchdog::Watchdog;
 use crate::config::{Key, Kind, Section, Unset, Values};
-use crate::model::carbon_component;
+use crate::model::{carbon_component, utc};
 use crate::os::files::{create_dir, write};
 use crate::os::uptime::Uptime;
 use crate::text::ago;
@@ -77,6 +78,11 @@ impl State {
     /// Returns the state directory.
     pub fn directory(&self) -> &Path {
         &self.directory
+    }
+
+    /// Returns when the last report was written; `None` if there is none.
+    pub(super) fn reported(&self) -> Option<SystemTime> {
+        fs::metadata(self.path("reports")).ok()?.modified().ok()
     }
 
     fn path(&self, what: &str) -> PathBuf {
@@ -148,12 +154,13 @@ impl State {
         let mut file = file.with_context(|| path.display().to_string())?;
         match file.try_lock() {
             Ok(()) => {
+                let death = death(&mut file);
                 let Uptime { boot, seconds } = Uptime::now();
                 let holder = format!("{} {seconds} {boot}\n", std::process::id());
                 // Only the messages of other runs use the note. If the disk is too full for it, this run's points must
                 // still reach the sinks.
-                let _ = file.set_len(0).and_then(|()| file.write_all(holder.as_bytes()));
-                Ok(Some(Lock(file)))
+                let _ = file.set_len(0).and_then(|()| file.write_all_at(holder.as_bytes(), 0));
+                Ok(Some(Lock::new(file, death)))
             }
             Err(TryLockError::Error(error)) => Err(error).with_context(|| path.display().to_string()),
             Err(TryLockError::WouldBlock) => {
@@ -179,13 +186,52 @@ impl State {
 
 /// The lock of a run. The kernel releases it when the process ends, however it ends.
 #[derive(Debug)]
-pub struct Lock(File);
+pub struct Lock {
+    file: File,
+    /// The death of the last holder, if it did not release the lock.
+    pub(super) death: Option<Death>,
+}
+
+impl Lock {
+    fn new(file: File, death: Option<Death>) -> Self {
+        if let Some(watchdog) = Watchdog::running() {
+            watchdog.clears(file.try_clone().ok());
+        }
+        Self { file, death }
+    }
+}
 
 impl Drop for Lock {
     fn drop(&mut self) {
-        // Otherwise another run could take this note for that of the next holder.
-        let _ = self.0.set_len(0);
+        // From now on the note is that of the next holder.
+        if let Some(watchdog) = Watchdog::running() {
+            watchdog.clears(None);
+        }
+        // Otherwise another run could take this note for that of the next holder, or for that of a run that died.
+        let _ = self.file.set_len(0);
+        let _ = self.file.unlock();
     }
+}
+
+/// The end of a run that left its note in the lock: it did not end by itself, nor could it say why.
+#[derive(Debug)]
+pub(super) struct Death {
+    /// When it wrote its note, which is when it began.
+    pub began: SystemTime,
+    /// The message.
+    pub message: String,
+}
+
+/// Returns the death of the last holder of a free lock.
+fn death(file: &mut File) -> Option<Death> {
+    let (pid, held) = holder(file)?;
+    let began = file.metadata().ok()?.modified().ok()?;
+    let time = utc(began.duration_since(UNIX_EPOCH).ok()?.as_secs() as i64);
+    let cause = match Uptime::now().since(&held) {
+        Some(_) => "was killed or crashed; `journalctl -k` may say why, for instance that memory ran out",
+        None => "ended with the machine, which has been started again since",
+    };
+    Some(Death { began, message: format!("the last run, process {pid}, begun {time}, {cause}") })
 }
 
 /// Returns the process that holds the lock, and when it took it.

@@ -1,21 +1,27 @@
-//! Ends a run that passes its deadline, and a run or service that receives a signal.
+//! Ends a process that passes its deadline, or receives a signal, whether or not its last line can be printed.
 
+use std::fs::File;
 use std::io::{self, Read, Write};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Condvar, Mutex, MutexGuard, OnceLock, PoisonError, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
+use super::output::say_at_once;
 use crate::os::command;
 
 /// Kills all child processes and exits with 1 at the deadline or on a signal. Every blocking call has its own, shorter
-/// timeout; this catches the one we forgot.
+/// timeout; this catches the one we forgot, and those that have none: opening a file on a hung mount, writing to a pipe
+/// that nobody reads.
 #[derive(Debug)]
 pub struct Watchdog {
-    first_signal: FirstSignal,
+    program: &'static str,
+    /// When the process began.
+    began: Instant,
     state: Mutex<State>,
     told_to_end: Condvar,
     /// Wakes the thread when the deadline changes.
@@ -23,55 +29,137 @@ pub struct Watchdog {
 }
 
 /// The effect of the first signal.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum FirstSignal {
     /// It ends the process at once.
+    #[default]
     Ends,
     /// It asks the process to end; a second one ends it at once.
     Asks,
+    /// The system's: the watchdog does not receive it.
+    Default,
 }
 
 #[derive(Debug, Default)]
 struct State {
-    /// When the current work must have ended, and how long it may take; `None` if there is no work.
+    first_signal: FirstSignal,
+    /// When the current work must have ended, and how long it may take; `None` if it may take any time.
     deadline: Option<(Instant, Duration)>,
+    /// The work at hand, for the last line; `None` for a run's own work.
+    work: Option<&'static str>,
     is_told_to_end: bool,
+    /// How the last line is printed on standard output, and the exit code with it; `None` for standard error and 1.
+    plugin: Option<(fn(&str) -> String, u8)>,
+    /// The lock file's note, which tells the next run that this one ended without a word.
+    note: Option<File>,
 }
 
 /// The byte that wakes the thread; a signal writes another one.
 const WAKE: u8 = 0;
 
+/// How long the last line may take to be printed.
+const LAST_LINE: Duration = Duration::from_secs(1);
+
+/// The watchdog of this process.
+static WATCHDOG: OnceLock<Watchdog> = OnceLock::new();
+
 impl Watchdog {
-    /// Starts the watch for SIGTERM, SIGINT and SIGHUP, and for deadlines. It lasts until the process ends.
-    ///
-    /// # Errors
-    /// Fails if the signal handlers or the thread cannot be set up.
-    pub fn start(program: &'static str, first_signal: FirstSignal) -> Result<&'static Self> {
-        let (mut events, wake) = UnixStream::pair().context("socket pair")?;
-        for number in [SIGTERM, SIGINT, SIGHUP] {
-            signal_hook::low_level::pipe::register(number, wake.try_clone().context("socket pair")?)
-                .context("signal handler")?;
+    /// Starts the watchdog of this process, which must end within `allowed`; returns the running one if it has been
+    /// started already. Exits with 1 if that is impossible: nothing may be done without it.
+    pub fn start(program: &'static str, first_signal: FirstSignal, allowed: Duration) -> &'static Self {
+        let began = Instant::now();
+        let state = State { first_signal, deadline: Some((began + allowed, allowed)), ..State::default() };
+        let mut events = None;
+        let watchdog = WATCHDOG.get_or_init(|| {
+            let (reader, wake) = started(program, UnixStream::pair().context("socket pair"));
+            events = Some(reader);
+            Self { program, began, state: Mutex::new(state), told_to_end: Condvar::new(), wake }
+        });
+        if let Some(events) = events {
+            started(program, watchdog.listen(first_signal, events));
         }
-        let (state, told_to_end) = (Mutex::default(), Condvar::new());
-        // Its thread uses it as long as the process lives.
-        let watchdog: &'static Self = Box::leak(Box::new(Self { first_signal, state, told_to_end, wake }));
-        thread::Builder::new()
-            .name("watchdog".into())
-            .spawn(move || {
-                let message = watchdog.watch(&mut events);
-                command::end_all();
-                let _ = writeln!(io::stderr(), "{program}: {message}");
-                std::process::exit(1);
-            })
-            .context("watchdog thread")?;
-        Ok(watchdog)
+        watchdog
     }
 
-    /// Sets the deadline of the work that begins now; `None` if it has ended.
+    /// Returns the watchdog of this process, if it has been started.
+    pub fn running() -> Option<&'static Self> {
+        WATCHDOG.get()
+    }
+
+    /// Receives the signals, and starts the two threads.
+    fn listen(&'static self, first_signal: FirstSignal, mut events: UnixStream) -> Result<()> {
+        let signals: &[i32] = if first_signal == FirstSignal::Default { &[] } else { &[SIGTERM, SIGINT, SIGHUP] };
+        for number in signals {
+            signal_hook::low_level::pipe::register(*number, self.wake.try_clone().context("socket pair")?)
+                .context("signal handler")?;
+        }
+        // It exits for the other one if that cannot print the last line.
+        let (exit_soon, told) = mpsc::channel::<u8>();
+        let thread = |name: &str| thread::Builder::new().name(name.into());
+        thread("exit").spawn(move || {
+            if let Ok(code) = told.recv() {
+                thread::sleep(LAST_LINE);
+                signal_hook::low_level::exit(code.into());
+            }
+        })?;
+        thread("watchdog").spawn(move || {
+            let message = self.watch(&mut events);
+            let plugin = self.state().plugin;
+            let code = plugin.map_or(1, |(_, code)| code);
+            let _ = exit_soon.send(code);
+            command::end_all();
+            let (stdout, stderr) = (io::stdout(), io::stderr());
+            let (line, fd) = match plugin {
+                Some((line, _)) => (line(&message), stdout.as_fd()),
+                None => (format!("{}: {message}\n", self.program), stderr.as_fd()),
+            };
+            self.print_last(&line, fd);
+            // Not exit(): that waits for locks, and writes what is left in a buffer.
+            signal_hook::low_level::exit(code.into());
+        })?;
+        Ok(())
+    }
+
+    /// Prints the last line, and clears the note, since the next run need not tell of the end again.
+    fn print_last(&self, line: &str, fd: BorrowedFd<'_>) {
+        // Not through io::stderr(), which another thread may have locked for ever.
+        if rustix::io::write(fd, line.as_bytes()).is_ok()
+            && let Some(note) = &self.state().note
+        {
+            let _ = note.set_len(0);
+        }
+    }
+
+    /// Returns when the process began.
+    pub fn began(&self) -> Instant {
+        self.began
+    }
+
+    /// Sets the deadline of the work that begins now; `None` if it may take any time.
     pub fn expect_end(&self, deadline: Option<(Instant, Duration)>) {
         self.state().deadline = deadline;
         // It fails only if the pipe is full, and then the thread wakes anyway.
         let _ = (&self.wake).write(&[WAKE]);
+    }
+
+    /// Names the work at hand for the last line, such as "reading the config"; `None` for a run's own work.
+    pub fn names(&self, work: Option<&'static str>) {
+        self.state().work = work;
+    }
+
+    /// Sets the effect of the first signal.
+    pub fn on_first_signal(&self, first_signal: FirstSignal) {
+        self.state().first_signal = first_signal;
+    }
+
+    /// Makes the last line that of a monitor's plugin: `line` renders it for standard output, `code` is the exit code.
+    pub fn speaks_as_plugin(&self, line: fn(&str) -> String, code: u8) {
+        self.state().plugin = Some((line, code));
+    }
+
+    /// Lets the last line clear the note of the lock file.
+    pub fn clears(&self, note: Option<File>) {
+        self.state().note = note;
     }
 
     /// Waits at most `limit` for a signal. Returns whether one has arrived, now or earlier.
@@ -91,7 +179,11 @@ impl Watchdog {
             let deadline = self.state().deadline;
             let left = deadline.map(|(end, _)| end.saturating_duration_since(Instant::now()));
             if let Some((_, allowed)) = deadline.filter(|_| left == Some(Duration::ZERO)) {
-                return format!("not done after {} s; what is missing is not known", allowed.as_secs());
+                let still = match self.state().work {
+                    Some(work) => format!("it was still {work}"),
+                    None => "what is missing is not known".into(),
+                };
+                return format!("not done after {} s; {still}", allowed.as_secs());
             }
             let _ = events.set_read_timeout(left);
             let mut byte = [WAKE];
@@ -99,11 +191,19 @@ impl Watchdog {
                 continue;
             }
             let mut state = self.state();
-            if self.first_signal == FirstSignal::Ends || state.is_told_to_end {
+            if state.first_signal != FirstSignal::Asks || state.is_told_to_end {
                 return "interrupted; nothing more is sent".into();
             }
             state.is_told_to_end = true;
             self.told_to_end.notify_all();
         }
     }
+}
+
+/// Returns what the watchdog needs, or exits with 1.
+fn started<T>(program: &str, part: Result<T>) -> T {
+    part.unwrap_or_else(|error| {
+        say_at_once(&format!("{program}: the watchdog cannot be started: {error:#}; nothing was done\n"));
+        signal_hook::low_level::exit(1)
+    })
 }

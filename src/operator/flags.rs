@@ -3,16 +3,18 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use anyhow::{Result, anyhow};
 use clap::error::ErrorKind as Usage;
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 
-use super::spool_commands::{Discard, complain, flush, look, show};
+use super::spool_commands::{Discard, NAME, complain, flush, look, show};
 use super::status::{Level, Limits, Status, Thresholds, plugin_line};
 use super::store::{self, StoreCommand};
+use crate::frame::{self, FirstSignal, Watchdog, print, print_in_time};
 use crate::model::parse_time;
-use crate::os::files::{print, report_size_limit};
+use crate::os::work::catch;
 use crate::setup::Config;
 
 /// Tells what waits in the spool, what ran and what is dark; drains, shows and discards batches by hand.
@@ -106,6 +108,17 @@ enum Command {
     },
 }
 
+impl Command {
+    /// Whether it may take any time: it asks the operator, works through much data, or waits for a server. The operator
+    /// can interrupt it.
+    fn takes_any_time(&self) -> bool {
+        match self {
+            Self::Flush | Self::Discard(_) | Self::Store { command: Some(_) } => true,
+            Self::Show { .. } | Self::Grid { .. } | Self::Store { command: None } => false,
+        }
+    }
+}
+
 /// Parses `[PROGRAM=]SECONDS`.
 fn run_age(text: &str) -> Result<(String, i64)> {
     let (program, seconds) = text.rsplit_once('=').unwrap_or(("", text));
@@ -137,21 +150,43 @@ impl Monitor {
     }
 }
 
+/// How long looking may take, and reading the config before any other work.
+const LOOKING: Duration = Duration::from_secs(60);
+
+/// How long looking may take for a monitor, whose patience ends after 10 s.
+const FOR_MONITOR: Duration = Duration::from_secs(8);
+
 /// Runs `gridmon-status` with the flags of the process; returns its exit code.
 pub fn run() -> ExitCode {
-    report_size_limit();
+    let for_monitor = std::env::args().any(|argument| argument == "--nagios");
+    let watchdog = frame::begin(NAME, FirstSignal::Default, if for_monitor { FOR_MONITOR } else { LOOKING });
+    if for_monitor {
+        watchdog.speaks_as_plugin(|message| plugin_line(Level::Unknown, message, ""), Level::Unknown.code());
+    }
     let arguments = match Arguments::try_parse().and_then(reject_status_flags) {
         Ok(arguments) => arguments,
+        // A monitor takes exit code 2 for CRITICAL, and reads only standard output.
+        Err(error) if for_monitor && error.use_stderr() => {
+            let message = error.to_string();
+            return print_unknown(message.lines().next().unwrap_or_default().trim_start_matches("error: "));
+        }
         Err(error) => {
-            // A monitor takes exit code 2 for CRITICAL, and reads only standard output.
-            if error.use_stderr() && std::env::args().any(|argument| argument == "--nagios") {
-                let message = error.to_string();
-                let message = message.lines().next().unwrap_or_default().trim_start_matches("error: ");
-                return print_unknown(message);
-            }
+            // Help may be read at any pace.
+            watchdog.expect_end(None);
             error.exit()
         }
     };
+    catch(|| execute(&arguments, watchdog)).unwrap_or_else(|bug| {
+        if for_monitor {
+            return print_unknown(&bug.to_string());
+        }
+        complain(&bug.to_string());
+        ExitCode::FAILURE
+    })
+}
+
+fn execute(arguments: &Arguments, watchdog: &Watchdog) -> ExitCode {
+    watchdog.names(Some("reading the config"));
     let config = match Config::load(arguments.config.as_deref()) {
         Ok(config) => config,
         Err(error) if arguments.monitor.nagios => return print_unknown(&format!("{error:#}")),
@@ -161,8 +196,12 @@ pub fn run() -> ExitCode {
         }
     };
     let now = arguments.now.unwrap_or_else(|| jiff::Timestamp::now().as_second());
+    watchdog.names(Some("reading the state directory or the store"));
+    if arguments.command.as_ref().is_some_and(Command::takes_any_time) {
+        watchdog.expect_end(None);
+    }
     let done = match &arguments.command {
-        None => status(&arguments, &config),
+        None => status(arguments, &config),
         Some(Command::Flush) => flush(&config),
         Some(Command::Show { batch }) => show(&config, batch.as_deref()),
         Some(Command::Discard(discard)) => discard.run(&config, now),
@@ -191,7 +230,7 @@ fn reject_status_flags(arguments: Arguments) -> Result<Arguments, clap::Error> {
 }
 
 fn print_unknown(message: &str) -> ExitCode {
-    print(&plugin_line(Level::Unknown, message, ""));
+    print_in_time(&plugin_line(Level::Unknown, message, ""));
     ExitCode::from(Level::Unknown.code())
 }
 
@@ -199,7 +238,7 @@ fn status(arguments: &Arguments, config: &Config) -> Result<ExitCode> {
     let status = Status::gather(look(config, arguments.now)?);
     if arguments.monitor.nagios {
         let (line, level) = status.nagios(&arguments.monitor.thresholds());
-        print(&line);
+        print_in_time(&line);
         return Ok(ExitCode::from(level.code()));
     }
     let runs = arguments.runs.unwrap_or(5);

@@ -18,10 +18,9 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use super::status::StatusInput;
 use crate::delivery::{self, Delivery, Replay};
 use crate::frame::clock::SteadyClock;
-use crate::frame::report;
 use crate::frame::state::State;
+use crate::frame::{self, print, report};
 use crate::model::utc;
-use crate::os::files::print;
 use crate::problem::Subject;
 use crate::setup::{self, Config};
 use crate::sinks::Sink;
@@ -30,9 +29,9 @@ use crate::text::{count, one_line, size};
 
 pub(super) const NAME: &str = "gridmon-status";
 
-/// Prints a line on standard error. Ignores a failed write, since nobody could be told.
+/// Prints a line on standard error.
 pub fn complain(text: &str) {
-    let _ = writeln!(io::stderr(), "{NAME}: {}", one_line(text));
+    frame::complain(NAME, &[text.to_string()]);
 }
 
 /// Prints a line on standard output.

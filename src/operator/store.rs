@@ -15,9 +15,9 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::sheet;
 use super::spool_commands::{complain, ensure_owned, print_line, state_directory};
+use crate::frame::print;
 use crate::frame::state::{self, State};
 use crate::model::{Point, SECOND, Tier, Window, parse_time, utc};
-use crate::os::files::print;
 use crate::query::Selector;
 use crate::setup::{self, Config};
 use crate::sinks::embedded::{Place, Store, TierStatus};

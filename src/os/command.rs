@@ -16,6 +16,7 @@ use std::time::{Duration, Instant};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process_group, waitid};
 
+use super::guard;
 use crate::text::quote_ends;
 
 /// Why a child process failed.
@@ -91,6 +92,9 @@ pub fn run(
     let started = Instant::now();
     if ENDING.load(Ordering::SeqCst) {
         return Err(Failure::Interrupted);
+    }
+    if let Some(mark) = guard::mark() {
+        command.env(guard::MARK, mark);
     }
     let child = command
         .stdin(Stdio::null())
@@ -213,7 +217,8 @@ fn without_routes(text: &str) -> String {
     shown
 }
 
-/// A child that leads its own process group. On drop, the group is killed and the child reaped.
+/// A child that leads its own process group. On drop, the group is killed and the child reaped, unless it hangs in the
+/// kernel.
 struct Group {
     child: Child,
     pid: Pid,
@@ -239,19 +244,29 @@ impl Group {
     }
 
     /// Kills the rest of the group and returns the child's exit status.
+    ///
+    /// # Errors
+    /// Fails if the child does not end: it hangs in the kernel, or runs as another user.
     fn reap(&mut self) -> io::Result<ExitStatus> {
-        if !self.reaped {
-            self.kill();
-            GROUPS.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).remove(&self.pid.as_raw_nonzero().get());
-            self.reaped = true;
+        self.reaped = true;
+        self.kill();
+        let killed = Instant::now();
+        while !self.has_ended() {
+            if killed.elapsed() > GRACE {
+                return Err(io::ErrorKind::TimedOut.into());
+            }
+            std::thread::sleep(Duration::from_millis(1));
         }
+        GROUPS.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).remove(&self.pid.as_raw_nonzero().get());
         self.child.wait()
     }
 }
 
 impl Drop for Group {
     fn drop(&mut self) {
-        let _ = self.reap();
+        if !self.reaped {
+            let _ = self.reap();
+        }
     }
 }
 

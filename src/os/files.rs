@@ -1,10 +1,9 @@
-//! Atomic file writes, standard output, and the host's name.
+//! Atomic file writes, and the host's name.
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::Path;
-use std::process::ExitCode;
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
@@ -50,13 +49,4 @@ pub fn report_size_limit() {
 pub fn host_name() -> String {
     let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
     host.split('.').next().unwrap_or_default().to_string()
-}
-
-/// Writes `text` to standard output. A reader that closes the pipe early (`| head`) is not a failure.
-pub fn print(text: &str) -> ExitCode {
-    let mut out = io::stdout().lock();
-    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => ExitCode::FAILURE,
-        _ => ExitCode::SUCCESS,
-    }
 }

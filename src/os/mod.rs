@@ -1,7 +1,9 @@
-//! Access to the operating system: child processes, HTTP, names of hosts, files, the uptime.
+//! Access to the operating system: child processes, threads, HTTP, names of hosts, files, the uptime.
 
 pub mod command;
 pub mod files;
+pub mod guard;
 pub mod http;
 pub mod names;
 pub mod uptime;
+pub mod work;

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod bounds;
 mod clocks;
 #[cfg(feature = "dashboard")]
 mod cloud_monitor;

@@ -324,7 +324,11 @@ fn every_line_of_the_crontab_and_every_unit_names_a_program_that_exists() {
     let by_cron: Vec<_> = programs.iter().filter(by_cron).collect();
     assert_eq!(commands, by_cron, "each program once");
     for program in &by_cron {
-        assert!(text(&format!("contrib/{program}.service")).contains(&format!("/{program} ")));
+        let unit = text(&format!("contrib/{program}.service"));
+        assert!(unit.contains(&format!("/{program} ")));
+        // The longest deadline that a config may set is an hour.
+        let limit = unit.lines().find_map(|line| line.strip_prefix("TimeoutStartSec="));
+        assert!(limit.unwrap().parse::<u32>().unwrap() > 3600, "systemd would end a run before its deadline");
         assert!(text(&format!("contrib/{program}.timer")).contains("OnCalendar="));
     }
     for service in SERVICES {

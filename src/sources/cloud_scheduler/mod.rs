@@ -132,8 +132,9 @@ fn fetch(config: &Config, until: Instant) -> Result<Vec<u8>> {
         return client.get(url, timeout).map_err(|error| explain(error, config.login.is_some()));
     }
     let mut answer = Vec::new();
-    let what = config.command.join(" ");
-    command::run(&mut super::command(&config.command), Instant::now() + timeout, |piece| {
+    let what = &config.command[0];
+    let (mut command, configured) = (super::command(&config.command), config.command.iter().skip(1));
+    super::run(&mut command, Instant::now() + timeout, configured, |piece| {
         ensure!(answer.len() + piece.len() <= LONGEST_ANSWER, "printed over {LONGEST_ANSWER} bytes");
         answer.extend_from_slice(piece);
         Ok(())

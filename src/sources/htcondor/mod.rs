@@ -52,7 +52,8 @@ pub use self::rules::Rules;
 use self::slot::DynamicSlot;
 use self::turns::{Turn, side_by_side};
 use crate::config::{Key, Kind, Section, Unset, Values};
-use crate::os::command::{self, Failure};
+use crate::os::command::Failure;
+use crate::os::work::catch;
 use crate::problem::Problem;
 
 /// `[htcondor]`.
@@ -389,6 +390,11 @@ fn targets(config: &Config, lists: &[PoolList], memory: &Memory) -> Vec<Target> 
     targets.into_values().collect()
 }
 
+/// Asks; a panic is a failure.
+fn ask<T>(question: impl FnOnce() -> Result<T, Failure>) -> Result<T, Failure> {
+    catch(question).unwrap_or_else(|bug| Err(Failure::Output(bug)))
+}
+
 /// Whether two names of daemons or hosts are the same: HTCondor's names and DNS have no case.
 fn same_name(a: &str, b: &str) -> bool {
     a.eq_ignore_ascii_case(b)
@@ -468,7 +474,8 @@ impl Client<'_> {
         each: &mut impl FnMut(&[u8]) -> Result<()>,
     ) -> Result<(), Failure> {
         let mut splitter = Splitter::default();
-        command::run(command, self.until.min(Instant::now() + limit), |piece| splitter.feed(piece, each))?;
+        let configured = self.config.condor_q.iter().skip(1).chain(self.config.condor_status.iter().skip(1));
+        super::run(command, self.until.min(Instant::now() + limit), configured, |piece| splitter.feed(piece, each))?;
         splitter.finish().map(drop).map_err(Failure::Output)
     }
 }

@@ -7,13 +7,13 @@
 use std::cmp::Ordering;
 use std::collections::{BTreeSet, HashSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::thread;
 
 use super::ads::Attribute;
 use super::memory::{Doubt, KnownPools, Memory};
 use super::slot::{self, DynamicSlot};
-use super::{Client, Config, LOCAL, Pool, ScheddAd, Slots, same_name};
+use super::{Client, Config, LOCAL, Pool, ScheddAd, Slots, ask, same_name};
 use crate::os::command::Failure;
+use crate::os::work::both;
 use crate::problem::Problem;
 use crate::text::ago;
 
@@ -129,14 +129,10 @@ impl CollectorAd {
 impl Client<'_> {
     /// Queries a collector for its slots, schedds, negotiators and its own health, in parallel.
     pub(super) fn pool(&self, name: &str) -> PoolList {
-        thread::scope(|scope| {
-            let slots = scope.spawn(|| self.slots(name));
-            let health = scope.spawn(|| (self.negotiators(name), self.collector(name)));
-            let schedds = self.schedds(name);
-            let joined = "a thread that asks does not panic";
-            let (slots, (negotiators, collector)) = (slots.join().expect(joined), health.join().expect(joined));
-            PoolList { name: name.into(), slots, schedds, negotiators, collector, doubt: None, covered_by: None }
-        })
+        let health = || (ask(|| self.negotiators(name)), ask(|| self.collector(name)));
+        let (slots, (schedds, (negotiators, collector))) =
+            both(|| ask(|| self.slots(name)), || both(|| ask(|| self.schedds(name)), health));
+        PoolList { name: name.into(), slots, schedds, negotiators, collector, doubt: None, covered_by: None }
     }
 
     fn slots(&self, pool: &str) -> Result<Vec<SlotAd>, Failure> {

@@ -6,8 +6,9 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::memory::Turns;
-use super::{Client, Jobs, Schedds, Target};
+use super::{Client, Jobs, Schedds, Target, ask as count};
 use crate::os::command::Failure;
+use crate::os::work::both;
 use crate::problem::Problem;
 
 /// The most schedds that are asked at once. A condor_q that waits takes no processor time, 2 MB of memory of its own and
@@ -54,17 +55,16 @@ impl Client<'_> {
             if left.is_zero() {
                 return Turn::Missed;
             }
-            match self.jobs(&targets[at], limit) {
+            match count(|| self.jobs(&targets[at], limit)) {
                 Ok(jobs) => Turn::Counted(jobs),
                 Err(Failure::TimedOut(_)) if left < limit / 2 => Turn::Missed,
                 Err(failure) => Turn::Failed(failure),
             }
         };
-        let (silent_turns, other_turns) = thread::scope(|scope| {
-            let silent = scope.spawn(|| side_by_side(silent.len(), SILENT_AT_ONCE, |at| ask(silent[at], share)));
-            let others = side_by_side(others.len(), AT_ONCE, |at| ask(others[at], full));
-            (silent.join().expect("a thread that asks does not panic"), others)
-        });
+        let (silent_turns, other_turns) = both(
+            || side_by_side(silent.len(), SILENT_AT_ONCE, |at| ask(silent[at], share)),
+            || side_by_side(others.len(), AT_ONCE, |at| ask(others[at], full)),
+        );
         let mut turns: Vec<_> = targets.iter().map(|_| Turn::Unreachable).collect();
         for (at, turn) in silent.into_iter().zip(silent_turns).chain(others.into_iter().zip(other_turns)) {
             turns[at] = turn;

@@ -40,7 +40,7 @@ fn without_cloud_scheduler_jobs_are_counted_all_the_same() {
     assert_eq!(outcome.code, Some(1));
     assert_eq!(
         outcome.stderr,
-        "collect-grid: cloud_scheduler: cloud_status -aj ended with exit status: 1: \"/usr/local/bin/cloud_status: couldn't \
+        "collect-grid: cloud_scheduler: cloud_status ended with exit status: 1: \"/usr/local/bin/cloud_status: couldn't \
          connect to cloud scheduler at csv1.example.org on port 8111. Is the cloud scheduler running on port 8111?\"; clouds and virtual machines \
          are missing, at 12:30 UTC\n"
     );

@@ -1,0 +1,400 @@
+//! A process always ends in time and says why, and nothing that it started outlives it: pipes that nobody reads, files
+//! that cannot be opened, kills, limits of the machine, and panics.
+
+use std::fs;
+use std::io::{Read, Write};
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::ExitStatusExt;
+use std::process::{Child, Command, ExitCode, Stdio};
+use std::time::{Duration, Instant};
+
+use clap::Parser;
+use gridmon::frame::{self, Common, Program, Run, Setup};
+use gridmon::model::{Catalog, Collected, Declaration, Field, Fold, Measurement, Tag};
+use gridmon::sinks::{Sent, Sink};
+use gridmon::spool::{self, Batch};
+use gridmon_testkit::sandbox::{FakeCarbon, Mood, NOW, Outcome, Sandbox};
+use gridmon_testkit::{program, signal, wait_until};
+
+const LONG: Duration = Duration::from_secs(30);
+
+/// A pipe that is full: the next write to it waits until somebody reads.
+fn full_pipe() -> (std::io::PipeReader, std::io::PipeWriter, usize) {
+    let (reader, mut writer) = std::io::pipe().unwrap();
+    rustix::io::ioctl_fionbio(&writer, true).unwrap();
+    let mut filled = 0;
+    for size in [4096, 1] {
+        while let Ok(count) = writer.write(&vec![b'x'; size]) {
+            filled += count;
+        }
+    }
+    rustix::io::ioctl_fionbio(&writer, false).unwrap();
+    (reader, writer, filled)
+}
+
+fn wait_for_end(child: &mut Child) -> std::process::ExitStatus {
+    wait_until("the end of the process", LONG, || child.try_wait().unwrap())
+}
+
+/// A folder whose runs cannot reach Carbon, so that each has something to say.
+fn without_carbon(more: &str) -> Sandbox {
+    let sandbox = Sandbox::new("small");
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    sandbox.config(&format!("[carbon]\nhost = 127.0.0.1\nport = {port}\n{more}"));
+    sandbox
+}
+
+#[test]
+fn a_run_whose_errors_nobody_reads_reports_frees_the_lock_and_ends() {
+    let sandbox = without_carbon("[grid]\ndeadline_seconds = 4");
+    let (_unread, writer, _) = full_pipe();
+    let mut run = sandbox.command(&[]).stderr(writer).spawn().unwrap();
+    wait_until("its report", LONG, || sandbox.path("state/collect-grid.heprc.reports").exists().then_some(()));
+    wait_until("the lock", LONG, || {
+        fs::read(sandbox.path("state/collect-grid.heprc.lock")).unwrap().is_empty().then_some(())
+    });
+    // The next run has the lock while the first one still waits for a reader.
+    let next = sandbox.run(&["--verbose"]);
+    assert!(next.stderr.contains("collected") && !next.stderr.contains("last run"), "{}", next.stderr);
+    assert_eq!(wait_for_end(&mut run).code(), Some(1));
+}
+
+#[test]
+fn a_reader_of_a_dry_run_may_be_slower_than_its_deadline() {
+    let sandbox = Sandbox::new("small");
+    sandbox.config("[carbon]\nhost = 127.0.0.1\n[grid]\ndeadline_seconds = 2");
+    let (mut reader, writer, filled) = full_pipe();
+    let began = Instant::now();
+    let mut run = sandbox.command(&["-n", "--now", &NOW.to_string()]).stdout(writer).spawn().unwrap();
+    wait_until("the deadline to pass", LONG, || (began.elapsed() > Duration::from_secs(3)).then_some(()));
+    assert!(run.try_wait().unwrap().is_none(), "it ended before its text was read");
+    let mut text = String::new();
+    reader.read_to_string(&mut text).unwrap();
+    assert_eq!(wait_for_end(&mut run).code(), Some(0));
+    assert_eq!(text[filled..], sandbox.dry_run().stdout);
+}
+
+#[test]
+fn the_reports_and_the_spool_may_be_pipes_and_a_run_ends_all_the_same() {
+    for name in ["collect-grid.heprc.reports", "collect-grid.heprc.lock", "collect-grid.heprc.series"] {
+        let sandbox = without_carbon("[grid]\ndeadline_seconds = 2");
+        let path = sandbox.path("state").join(name);
+        assert!(Command::new("mkfifo").arg(path).status().unwrap().success());
+        let outcome = sandbox.run(&[]);
+        assert!(outcome.took < LONG && outcome.code == Some(1) && !outcome.stderr.is_empty(), "{name}: {outcome:?}");
+    }
+}
+
+#[test]
+fn a_monitor_has_its_exit_code_in_time_whatever_hangs() {
+    let sandbox = without_carbon("");
+    sandbox.run(&[]);
+    let (_unread, writer, _) = full_pipe();
+    let began = Instant::now();
+    let mut check = Command::new(program("gridmon-status"))
+        .args(["--nagios", "-c"])
+        .arg(sandbox.path("config.cfg"))
+        .stdout(writer)
+        .spawn()
+        .unwrap();
+    assert_eq!(wait_for_end(&mut check).code(), Some(3));
+    assert!(began.elapsed() < Duration::from_secs(15), "{:?}", began.elapsed());
+}
+
+/// Makes `cloud_status` hang with a grandchild and one that left its group; returns how to wait for their process IDs.
+fn hanging(sandbox: &Sandbox) -> impl Fn() -> Vec<String> {
+    sandbox.program("cloud_status", "echo $$ > a; sleep 1000 & echo $! > b; setsid sleep 1000 & echo $! > c; wait");
+    let paths = ["a", "b", "c"].map(|name| sandbox.path(name));
+    move || {
+        wait_until("the source to be asked", LONG, || {
+            let pid = |path| fs::read_to_string(path).ok().filter(|pid| pid.ends_with('\n'));
+            paths.iter().map(|path| pid(path).map(|pid| pid.trim().to_string())).collect()
+        })
+    }
+}
+
+fn wait_until_dead(pid: &str) {
+    wait_until(&format!("the end of process {pid}"), LONG, || {
+        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+        (stat.is_empty() || stat.contains(") Z ")).then_some(())
+    });
+}
+
+#[test]
+fn what_a_killed_run_started_dies_with_it_and_the_next_run_tells_of_it_once() {
+    let sandbox = Sandbox::new("small");
+    let carbon = FakeCarbon::start(Mood::Good);
+    sandbox.config(&format!("[carbon]\nhost = 127.0.0.1\nport = {}", carbon.port));
+    let children = hanging(&sandbox);
+    let mut run = sandbox.command(&[]).spawn().unwrap();
+    let pids = children();
+    run.kill().unwrap();
+    run.wait().unwrap();
+    pids.iter().for_each(|pid| wait_until_dead(pid));
+
+    sandbox.program("cloud_status", "setsid sleep 1000 >&- 2>&- & echo $! > left; echo '{\"resources\": []}'");
+    let next = sandbox.run(&[]);
+    let begin = format!("collect-grid: the last run, process {}, begun 20", run.id());
+    assert!(next.stderr.starts_with(&begin) && next.stderr.lines().count() == 1, "{}", next.stderr);
+    assert!(next.stderr.contains(", was killed or crashed; "), "{}", next.stderr);
+    assert_eq!(next.code, Some(0), "its own work is done");
+    // It ended by itself, and what left its process group is gone too.
+    wait_until_dead(fs::read_to_string(sandbox.path("left")).unwrap().trim());
+    assert_eq!(sandbox.run(&[]).stderr, "");
+}
+
+#[test]
+fn a_run_that_said_why_it_ended_is_not_told_of_again() {
+    let sandbox = Sandbox::new("small");
+    let carbon = FakeCarbon::start(Mood::Good);
+    sandbox.config(&format!("[carbon]\nhost = 127.0.0.1\nport = {}", carbon.port));
+    let children = hanging(&sandbox);
+    let run = sandbox.command(&[]).stderr(Stdio::piped()).spawn().unwrap();
+    let pids = children();
+    signal(run.id(), "TERM");
+    let output = run.wait_with_output().unwrap();
+    assert_eq!(output.stderr, b"collect-grid: interrupted; nothing more is sent\n");
+    pids.iter().for_each(|pid| wait_until_dead(pid));
+    sandbox.program("cloud_status", "echo '{\"resources\": []}'");
+    let next = sandbox.run(&[]);
+    assert_eq!((next.code, next.stderr.as_str()), (Some(0), ""));
+}
+
+#[test]
+fn a_core_file_is_never_written() {
+    let sandbox = without_carbon("");
+    let children = hanging(&sandbox);
+    let plain = sandbox.command(&["-n"]);
+    let mut run = Command::new("prlimit");
+    run.args(["--core=unlimited", "--"]).arg(plain.get_program()).args(plain.get_args());
+    run.current_dir(sandbox.path(""))
+        .env_clear()
+        .envs(plain.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    let mut run = run.stdout(Stdio::null()).spawn().unwrap();
+    children();
+    signal(run.id(), "ABRT");
+    let status = wait_for_end(&mut run);
+    assert_eq!((status.signal(), status.core_dumped()), (Some(6), false));
+}
+
+#[test]
+fn a_file_that_reaches_the_limit_is_an_error_and_the_points_still_arrive() {
+    let sandbox = Sandbox::new("small");
+    let carbon = FakeCarbon::start(Mood::Good);
+    sandbox.config(&format!("[carbon]\nhost = 127.0.0.1\nport = {}", carbon.port));
+    let plain = sandbox.command(&[]);
+    let mut run = Command::new("prlimit");
+    run.args(["--fsize=1000", "--"]).arg(plain.get_program()).args(plain.get_args());
+    run.current_dir(sandbox.path(""))
+        .env_clear()
+        .envs(plain.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    let outcome = Outcome::of(&mut run);
+    assert_eq!(outcome.code, Some(1), "{outcome:?}");
+    assert!(
+        outcome.stderr.contains("collect-grid: spool: ") && outcome.stderr.contains("File too large"),
+        "{outcome:?}"
+    );
+    assert!(!carbon.received().is_empty());
+}
+
+#[test]
+fn where_no_thread_or_process_may_start_that_is_said() {
+    let own = rustix::process::geteuid().as_raw();
+    // The limit does not hold for root; the user is one that runs nothing else.
+    let (user, may_change) = if own == 0 { (40_961, true) } else { (own, false) };
+    if !may_change {
+        gridmon_testkit::skip(
+            "where_no_thread_or_process_may_start_that_is_said",
+            "root, to become a user without processes",
+        );
+        return;
+    }
+    let place = std::env::temp_dir().join(format!("gridmon-bounds-{}", std::process::id()));
+    fs::create_dir(&place).unwrap();
+    fs::set_permissions(&place, fs::Permissions::from_mode(0o755)).unwrap();
+    fs::copy(program("collect-grid"), place.join("collect-grid")).unwrap();
+    fs::create_dir(place.join("state")).unwrap();
+    let config =
+        format!("[state]\ndirectory = {}\n[carbon]\nhost = 127.0.0.1\nport = 9\n", place.join("state").display());
+    fs::write(place.join("config.cfg"), config).unwrap();
+    fs::set_permissions(place.join("config.cfg"), fs::Permissions::from_mode(0o644)).unwrap();
+    let state = place.join("state");
+    std::os::unix::fs::chown(&state, Some(user), Some(user)).unwrap();
+    for (limit, expected) in [
+        (
+            1,
+            "collect-grid: the watchdog cannot be started: Resource temporarily unavailable (os error 11); nothing was done\n",
+        ),
+        (3, "condor_status cannot be started: Resource temporarily unavailable (os error 11)"),
+    ] {
+        let (id, limit) = (user.to_string(), format!("--nproc={limit}"));
+        let outcome = Outcome::of(
+            Command::new("setpriv")
+                .args(["--reuid", &id, "--regid", &id, "--clear-groups", "prlimit", &limit, "--"])
+                .arg(place.join("collect-grid"))
+                .arg("-c")
+                .arg(place.join("config.cfg")),
+        );
+        assert_eq!(outcome.code, Some(1), "{limit}: {outcome:?}");
+        assert!(outcome.stderr.contains(expected) && !outcome.stderr.contains("panicked"), "{limit}: {outcome:?}");
+    }
+    fs::remove_dir_all(&place).unwrap();
+}
+
+#[test]
+fn no_argument_of_a_command_is_in_a_message() {
+    for script in ["echo \"bad option $1=$2\" >&2; exit 1", "sleep 1000", "echo '<html>'", "kill -9 $$"] {
+        let sandbox =
+            without_carbon("[cloud_scheduler]\ncommand = cloud_status --password hunter2\ntimeout_seconds = 1");
+        sandbox.program("cloud_status", script);
+        for arguments in [&[][..], &["-n"], &["--check"], &["--verbose"]] {
+            let outcome = sandbox.run(arguments);
+            assert!(
+                outcome.stderr.contains("cloud_scheduler: ") || outcome.stdout.contains("cloud_scheduler"),
+                "{outcome:?}"
+            );
+            assert!(!format!("{outcome:?}").contains("hunter2"), "{script} {arguments:?}: {outcome:?}");
+        }
+        let reports = fs::read_to_string(sandbox.path("state/collect-grid.heprc.reports")).unwrap();
+        assert!(!reports.contains("hunter2"), "{reports}");
+    }
+    let sandbox = without_carbon("[cloud_scheduler]\ncommand = no_such --password hunter2 # mine");
+    assert!(!sandbox.run(&[]).stderr.contains("hunter2"));
+}
+
+const VALUE: Field<i64> = Field::gauge("value", "things", Fold::Last, "a value");
+
+static THINGS: Measurement = Measurement::new(Declaration {
+    name: "things",
+    meaning: "made-up things",
+    tags: &[Tag::key("source")],
+    fields: &[VALUE.info()],
+    carbon: "things.{source}",
+    every: 60,
+});
+
+static PROGRAM: Program = Program {
+    name: "tiny",
+    interval_seconds: 60,
+    deadline_seconds: 2,
+    sources: &["good", "bad"],
+    measurements: &[&THINGS],
+};
+
+/// A sink that prints its points, or panics.
+struct PrintingSink(&'static str, bool);
+
+impl Sink for PrintingSink {
+    fn name(&self) -> &str {
+        self.0
+    }
+
+    fn send(&self, batch: &Batch, _: Instant) -> Sent {
+        assert!(!self.1, "the sink's secret is {:?}", "hunter2");
+        batch.points.iter().for_each(|point| println!("{} got {}", self.0, point.line()));
+        Sent { dropped: vec![], refused: vec![], result: Ok(()) }
+    }
+
+    fn check(&self, _: Instant) -> anyhow::Result<String> {
+        panic!("the check")
+    }
+}
+
+#[derive(Parser)]
+struct Args {
+    #[command(flatten)]
+    common: Common,
+}
+
+/// Not a test: the program that the tests start; its environment says where it hangs or panics.
+#[test]
+fn the_program_itself() {
+    let Ok(asked) = std::env::var("GRIDMON_TEST_BOUNDS") else { return };
+    let (fault, state) = asked.split_once(' ').unwrap();
+    frame::begin("tiny", frame::FirstSignal::Ends, Duration::from_secs(2));
+    let setup = Setup {
+        config_path: None,
+        scope: "g".into(),
+        deadline_seconds: None,
+        interval_seconds: None,
+        state_directory: Some(state.into()),
+        spool: spool::Config {
+            max_bytes: 1 << 30,
+            max_age_days: 36_500,
+            max_disk_percent: 100,
+            replay_points_per_second: 1_000_000,
+        },
+        catalog: Catalog::new(PROGRAM.measurements),
+        roles: String::new(),
+        sinks: Box::new({
+            let is_bad = fault == "sink";
+            move |_| vec![Box::new(PrintingSink("one", is_bad)), Box::new(PrintingSink("two", false))]
+        }),
+    };
+    let load = |_: Option<&std::path::Path>, _: &Program| {
+        while fault == "load" {
+            std::thread::sleep(Duration::from_secs(1));
+        }
+        Ok((fault.to_string(), setup))
+    };
+    let collect = |run: &Run<String>| {
+        let ask = |source: &'static str| {
+            run.ask(source, || {
+                assert!(!(run.config == "source" && source == "bad"), "a source");
+                (Some(THINGS.point(run.time, [source], &[VALUE.of(1)])), vec![])
+            })
+        };
+        let points = [ask("good"), ask("bad")].into_iter().filter_map(gridmon::problem::Asked::answer).collect();
+        assert!(run.config != "arithmetic", "index out of bounds");
+        Collected { points, ..Collected::default() }
+    };
+    let arguments: &[&str] = if fault == "check" { &["tiny", "--check"] } else { &["tiny"] };
+    let common = Args::parse_from(arguments).common;
+    let check = |_: &String, _: Instant| vec![];
+    let code = frame::cron(&PROGRAM, &common, load, collect, check);
+    std::process::exit(if code == ExitCode::SUCCESS { 0 } else { 1 });
+}
+
+/// Runs the program with a fault; its exit code, points and errors.
+fn tiny(fault: &str) -> (Option<i32>, String, String) {
+    let sandbox = Sandbox::new("small");
+    let outcome = Outcome::of(
+        Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "bounds::the_program_itself", "--nocapture"])
+            .env("GRIDMON_TEST_BOUNDS", format!("{fault} {}", sandbox.path("state").display())),
+    );
+    assert!(!outcome.stderr.contains("RUST_BACKTRACE") && !outcome.stderr.contains("tests/"), "{}", outcome.stderr);
+    assert!(!outcome.stderr.contains("hunter2"), "{}", outcome.stderr);
+    (outcome.code, outcome.stdout, outcome.stderr)
+}
+
+#[test]
+fn a_config_that_hangs_is_named_at_the_deadline() {
+    let (code, _, stderr) = tiny("load");
+    assert_eq!((code, stderr.as_str()), (Some(1), "tiny: not done after 2 s; it was still reading the config\n"));
+}
+
+#[test]
+fn a_panic_is_one_line_and_costs_the_others_nothing() {
+    for (fault, subject, points) in [
+        (
+            "source",
+            "bad: met a bug of this program: a source (bounds.rs:",
+            &["one got things,source=good", "two got things,source=good"][..],
+        ),
+        (
+            "sink",
+            "one: met a bug of this program: the sink's secret is (bounds.rs:",
+            &["two got things,source=good", "two got things,source=bad"],
+        ),
+        ("arithmetic", "run: met a bug of this program: index out of bounds (bounds.rs:", &[]),
+    ] {
+        let (code, stdout, stderr) = tiny(fault);
+        assert_eq!((code, stderr.lines().count()), (Some(1), 1), "{fault}: {stderr}");
+        assert!(stderr.starts_with(&format!("tiny: {subject}")), "{fault}: {stderr}");
+        assert!(points.iter().all(|point| stdout.contains(point)), "{fault}: {stdout}");
+    }
+    let (code, stdout, stderr) = tiny("check");
+    assert_eq!((code, stderr.as_str()), (Some(1), ""));
+    assert_eq!(stdout.matches("met a bug of this program: the check (bounds.rs:").count(), 2, "{stdout}");
+}
