@@ -18,13 +18,15 @@ use std::fs::File;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::thread;
+use std::time::Duration;
 
 use fuser::{Config, MountOption};
-use nix::mount::{MsFlags, mount};
+use nix::mount::{MsFlags, mount, umount};
 use nix::sched::{CloneFlags, unshare};
 
 pub use log::{Flush, HONEST, Lie, Log};
 
+use crate::wait_until;
 use front::Front;
 use tree::Tree;
 
@@ -64,7 +66,9 @@ pub fn record<T: Send>(folder: &Path, work: impl FnOnce(&Disk) -> T + Send) -> O
             config.mount_options = vec![MountOption::FSName("gridmon-test".into()), MountOption::DefaultPermissions];
             let session = fuser::spawn_mount(front, folder, &config).expect("root mounts");
             let done = work(&Disk(tree.clone()));
-            session.umount_and_join().expect("no program uses the disk any more");
+            // A child of another thread has our open files between its fork and its exec.
+            wait_until("nobody to use the disk", Duration::from_secs(10), || umount(folder).ok());
+            session.join().expect("the disk has worked to its end");
             Some(done)
         });
         let done = recorder.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
