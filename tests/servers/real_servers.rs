@@ -244,10 +244,13 @@ fn with_readback_everything_is_stored_in_the_end_though_carbon_drops_new_metrics
         (0..270).map(|at| format!(r#"{{"name": "c{at}", "enabled": true, "max_slots": {at}, "vms": []}}"#)).collect();
     sandbox.write("clouds.json", format!(r#"{{"resources": [{}]}}"#, clouds.join(",")));
     sandbox.program("cloud_status", "cat clouds.json");
-    sandbox.config(&format!(
-        "[carbon]\nhost = 127.0.0.1\nport = {}\nacknowledge = readback\ntimeout_seconds = 3\n[graphite]\nurl = http://127.0.0.1:{}",
-        carbon.pickle, graphite.port
-    ));
+    let config = |seconds: u32| {
+        sandbox.config(&format!(
+            "[carbon]\nhost = 127.0.0.1\nport = {}\nacknowledge = readback\ntimeout_seconds = {seconds}\n[graphite]\nurl = http://127.0.0.1:{}",
+            carbon.pickle, graphite.port
+        ));
+    };
+    config(3);
     let checked = sandbox.run(&["--check"]);
     assert!(
         checked.stdout.contains(&format!(
@@ -261,10 +264,14 @@ fn with_readback_everything_is_stored_in_the_end_though_carbon_drops_new_metrics
     let run = |minute: i64| sandbox.run(&["-v", "--now", &(now + 60 * minute).to_string()]);
     let first = run(0);
     assert_eq!(first.code, Some(1), "{}", first.stderr);
-    assert!(first.stderr.contains(" values did not come back through http://127.0.0.1:"), "{}", first.stderr);
-    assert!(first.stderr.contains("; a creation limit or a full cache?; "), "{}", first.stderr);
+    // A busy machine does not come as far as to what was dropped.
+    let (dropped, unasked) = (" did not come back through http://", " could not be asked for through http://");
+    assert!(first.stderr.contains(dropped) || first.stderr.contains(unasked), "{}", first.stderr);
+    let hint = "; a creation limit or a full cache?; ";
+    assert_eq!(first.stderr.contains(hint), first.stderr.contains(dropped), "{}", first.stderr);
     assert!(first.stderr.contains(" 614 collected = 0 delivered + 614 spooled + 0 dropped;"), "{}", first.stderr);
     // The same minute again and again: what is back by then is acknowledged as a whole.
+    config(30);
     let last = gridmon_testkit::wait_until("everything to be stored", Duration::from_secs(120), || {
         let outcome = run(0);
         (outcome.code == Some(0)).then_some(outcome)
