@@ -1,7 +1,8 @@
-//! Access to the operating system: child processes, HTTP, names of hosts, files, the uptime.
+//! Access to the operating system: child processes, HTTP, names of hosts, files and their owners, the uptime.
 
 pub mod command;
 pub mod files;
 pub mod http;
 pub mod names;
+pub mod owner;
 pub mod uptime;

@@ -15,3 +15,4 @@ mod gridmon_store;
 mod intervals;
 mod labels;
 mod pages;
+mod state;
