@@ -12,6 +12,7 @@ use anyhow::{Result, anyhow};
 use serde::{Deserialize, Serialize};
 
 use crate::model::{Catalog, Dropped, Point, utc};
+use crate::os::files::is_foreign;
 use crate::os::work::{catch, side_by_side};
 use crate::problem::{Problem, Subject};
 use crate::sinks::{Sent, Sink};
@@ -273,6 +274,10 @@ impl<D: Disk<Claim: Send + Sync>> Delivery<'_, D> {
         let _claim = match spool.claim(entry) {
             Ok(Some(claim)) => claim,
             Ok(None) => return Ok(false),
+            Err(error) if error.downcast_ref().is_some_and(is_foreign) => {
+                replay.problems.push(problem(quarantine(spool, entry, &error.to_string())));
+                return Ok(false);
+            }
             Err(error) => {
                 replay.problems.push(problem(format!("{error:#}; it waits")));
                 return Ok(false);
@@ -281,9 +286,7 @@ impl<D: Disk<Claim: Send + Sync>> Delivery<'_, D> {
         let batch = match spool.read(entry) {
             Ok(Ok(batch)) => batch,
             Ok(Err(Unreadable::Bad(why))) => {
-                let moved = spool.quarantine(&entry.name, &why);
-                let moved = moved.map_or_else(|error| format!("{error:#}"), |()| "put into bad/".into());
-                replay.problems.push(problem(format!("{why}; {moved}")));
+                replay.problems.push(problem(quarantine(spool, entry, &why)));
                 return Ok(false);
             }
             Ok(Err(newer)) => {
@@ -292,6 +295,10 @@ impl<D: Disk<Claim: Send + Sync>> Delivery<'_, D> {
             }
             // Removed after it was listed: another program has finished it.
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(false),
+            Err(error) if is_foreign(&error) => {
+                replay.problems.push(problem(quarantine(spool, entry, &error.to_string())));
+                return Ok(false);
+            }
             Err(error) => {
                 replay.problems.push(problem(format!("{error}; it waits")));
                 return Ok(false);
@@ -356,6 +363,12 @@ fn unsent(
         why: format!("neither spooled nor acknowledged by {}", sink.name()),
     });
     (Account { spooled, dropped, ..Account::default() }, lost.into_iter().collect(), vec![problem])
+}
+
+/// Puts a file that is not a batch into `bad/`, and returns the message about it.
+fn quarantine<D: Disk>(spool: &Spool<D>, entry: &Entry, why: &str) -> String {
+    let moved = spool.quarantine(&entry.name, why);
+    format!("{why}; {}", moved.map_or_else(|error| format!("{error:#}"), |()| "put into bad/".into()))
 }
 
 /// Returns the points that a sink refused, by series, each with the reason.

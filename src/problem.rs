@@ -31,6 +31,12 @@ pub enum Subject {
     DroppedPoints,
     /// A stored value for later runs: `memory of series`.
     Memory(String),
+    /// The lock of the program.
+    Lock,
+    /// The state directory, which another host uses too.
+    SharedState,
+    /// The state directory that the user's programs used before.
+    FormerState,
 }
 
 impl fmt::Display for Subject {
@@ -45,6 +51,9 @@ impl fmt::Display for Subject {
             Self::Batch(name) => write!(out, "batch {name}"),
             Self::DroppedPoints => out.write_str("points dropped"),
             Self::Memory(name) => write!(out, "memory of {name}"),
+            Self::Lock => out.write_str("lock"),
+            Self::SharedState => out.write_str("shared state directory"),
+            Self::FormerState => out.write_str("former state directory"),
         }
     }
 }
@@ -157,7 +166,7 @@ impl fmt::Display for Line {
 
 /// Whether a subject, as it is kept in the state, is something that happened rather than a part that failed.
 fn is_event(subject: &str) -> bool {
-    let events = [Subject::DroppedPoints, Subject::SpoolLimit].map(|event| event.to_string());
+    let events = [Subject::DroppedPoints, Subject::SpoolLimit, Subject::Lock].map(|event| event.to_string());
     events.iter().any(|event| event == subject) || subject.starts_with(&Subject::Batch(String::new()).to_string())
 }
 

@@ -1,11 +1,12 @@
 //! Finds and reads the file, and checks who may own, write and read it.
 
-use std::fs::File;
-use std::io::{ErrorKind, Read};
-use std::os::unix::fs::MetadataExt;
+use std::fs::{File, OpenOptions};
+use std::io::{self, ErrorKind, Read};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
+use rustix::fs::OFlags;
 
 use super::ini::Sections;
 use super::section::Section;
@@ -20,33 +21,19 @@ pub const SEARCHED: [&str; 2] = ["config.cfg", "/etc/gridmon/config.cfg"];
 /// its secrets; and as [`Sections::read`].
 pub fn open(path: Option<&Path>, declared: &[&'static Section]) -> Result<Sections> {
     let found = match path {
-        Some(path) => Some((path, File::open(path).with_context(|| path.display().to_string())?)),
+        Some(path) => Some((path, open_file(path).with_context(|| path.display().to_string())?)),
         None => SEARCHED
             .iter()
             .map(Path::new)
-            .find_map(|path| match File::open(path) {
+            .find_map(|path| match open_file(path) {
                 Err(error) if error.kind() == ErrorKind::NotFound => None,
                 opened => Some(opened.with_context(|| path.display().to_string()).map(|file| (path, file))),
             })
             .transpose()?,
     };
-    let Some((path, mut file)) = found else { return Sections::read("", SEARCHED[0], declared) };
+    let Some((path, file)) = found else { return Sections::read("", SEARCHED[0], declared) };
     let name = path.display().to_string();
-    let owner = file.metadata().with_context(|| name.clone())?;
-    let (uid, mode) = (rustix::process::geteuid().as_raw(), owner.mode());
-    ensure!(owner.is_file(), "{name}: not a file");
-    ensure!(
-        owner.uid() == uid || owner.uid() == 0,
-        "{name}: belongs to user {}, who could make it run any command; give it to root or to user {uid}: chown {uid} {name}",
-        owner.uid()
-    );
-    ensure!(
-        mode & 0o022 == 0,
-        "{name}: others than its owner can write it (mode {:04o}), and it names commands: chmod go-w {name}",
-        mode & 0o7777
-    );
-    let mut text = String::new();
-    file.read_to_string(&mut text).with_context(|| format!("{name}: not a text in UTF-8"))?;
+    let (text, mode) = read_trusted(file, &name)?;
     let mut sections = Sections::read(&text, &name, declared)?;
     ensure!(
         !sections.holds_secrets() || mode & 0o007 == 0,
@@ -55,4 +42,33 @@ pub fn open(path: Option<&Path>, declared: &[&'static Section]) -> Result<Sectio
     );
     sections.path = Some(path.to_path_buf());
     Ok(sections)
+}
+
+/// Opens a file without waiting for the other end of a pipe.
+pub(super) fn open_file(path: &Path) -> io::Result<File> {
+    OpenOptions::new().read(true).custom_flags((OFlags::NONBLOCK | OFlags::NOCTTY).bits() as i32).open(path)
+}
+
+/// Maximum size of a config, and of a file that it refers to, in bytes.
+const MOST: u64 = 1 << 20;
+
+/// Reads a file that only root or this user may have written. Returns its text and its mode.
+pub(super) fn read_trusted(file: File, name: &str) -> Result<(String, u32)> {
+    let there = file.metadata().with_context(|| name.to_string())?;
+    let (uid, mode) = (rustix::process::geteuid().as_raw(), there.mode());
+    ensure!(there.is_file(), "{name}: not a regular file");
+    ensure!(
+        there.uid() == uid || there.uid() == 0,
+        "{name}: belongs to user {}, who could make it run any command; give it to root or to user {uid}: chown {uid} {name}",
+        there.uid()
+    );
+    ensure!(
+        mode & 0o022 == 0,
+        "{name}: others than its owner can write it (mode {:04o}), and it names commands: chmod go-w {name}",
+        mode & 0o7777
+    );
+    let mut bytes = Vec::new();
+    file.take(MOST + 1).read_to_end(&mut bytes).with_context(|| name.to_string())?;
+    ensure!(bytes.len() as u64 <= MOST, "{name}: is larger than {MOST} bytes");
+    Ok((String::from_utf8(bytes).with_context(|| format!("{name}: not a text in UTF-8"))?, mode))
 }

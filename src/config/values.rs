@@ -1,14 +1,12 @@
 //! The values of one section, checked and with defaults.
 
 use std::fmt;
-use std::fs::File;
-use std::io::Read;
-use std::os::unix::fs::MetadataExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow, ensure};
 use url::Url;
 
+use super::file::{open_file, read_trusted};
 use super::ini::{Line, Lines};
 use super::kind::{Kind, address, command, names};
 use super::section::{Section, Unset};
@@ -258,15 +256,12 @@ fn resolve(value: &str, is_secret: bool, is_shown: bool) -> Result<String> {
     }
     if is_reference(value) {
         let path = &value["file:".len()..];
-        let mut file = File::open(path).with_context(|| path.to_string())?;
-        let mode = file.metadata().with_context(|| path.to_string())?.mode();
+        let (text, mode) = read_trusted(open_file(Path::new(path)).with_context(|| path.to_string())?, path)?;
         ensure!(
             !is_secret || mode & 0o007 == 0,
             "{path} can be read by everybody (mode {:04o}): chmod o= {path}",
             mode & 0o7777
         );
-        let mut text = String::new();
-        file.read_to_string(&mut text).with_context(|| path.to_string())?;
         return Ok(text.trim_end_matches(['\r', '\n']).to_string());
     }
     let comment = [" #", " ;", "\t#", "\t;"].iter().any(|mark| value.contains(mark));

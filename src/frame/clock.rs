@@ -3,14 +3,13 @@
 //! What waits in the spool or lies in the store is deleted when it is old. A wall clock that is wrong, for one run or
 //! for a day, must not make it old. So its age is counted in the time during which the machine was seen running.
 
-use std::fs;
 use std::path::Path;
 
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 
 use crate::model::is_ahead;
-use crate::os::files::write;
+use crate::os::files::{self, write};
 use crate::os::uptime::Uptime;
 
 /// The clock of a state directory.
@@ -26,6 +25,9 @@ pub struct SteadyClock {
 
 /// The file that it is kept in, below the state directory.
 const FILE: &str = "clock";
+
+/// Maximum size of the file, in bytes.
+const MOST: u64 = 4096;
 
 /// How long the file is not written again, in seconds: it need not be synced in every run.
 const KEPT: i64 = 3600;
@@ -91,7 +93,7 @@ impl Record {
 }
 
 fn read(directory: &Path) -> Option<Record> {
-    let record: Record = serde_json::from_slice(&fs::read(directory.join(FILE)).ok()?).ok()?;
+    let record: Record = serde_json::from_slice(&files::read(&directory.join(FILE), MOST).ok()?).ok()?;
     // Sums of what a damaged file holds must not overflow.
     let times = [record.uptime.seconds, record.wall, record.running, record.time, record.ahead];
     times.iter().all(|time| (0..1 << 40).contains(time)).then_some(record)

@@ -11,12 +11,17 @@ use serde::{Deserialize, Serialize};
 
 use crate::delivery::Account;
 use crate::model::{Declaration, Dropped, Field, Fold, Measurement, Point, SECOND, Tag};
+use crate::os::files;
 use crate::problem::Failing;
 
 /// The report of one run.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Report {
+    /// The first label of the name of the host that it ran on; empty in a report of an older version, which counts as
+    /// this host's.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub host: String,
     /// The run's clock, in unix seconds.
     pub time: i64,
     /// For how long the machine had been running, in seconds; `None` in a report of an earlier version.
@@ -62,8 +67,15 @@ impl Report {
         dropped.iter().take(20).map(|dropped| format!("{}: {}", dropped.name, dropped.why)).collect()
     }
 
-    /// Returns the report as a point, with its time rounded down to the program's step.
-    pub fn point(&self, grid: &str, host: &str, program: &str, step_seconds: i64) -> Point {
+    /// Whether the run was on `host`.
+    pub fn is_of(&self, host: &str) -> bool {
+        self.host.is_empty() || self.host == host
+    }
+
+    /// Returns the report as a point of the host that ran, or of `here` if it names none, with its time rounded down to
+    /// the program's step.
+    pub fn point(&self, grid: &str, here: &str, program: &str, step_seconds: i64) -> Point {
+        let host = if self.host.is_empty() { here } else { &self.host };
         let most = |count: fn(&Account) -> usize| self.sinks.values().map(count).max().unwrap_or_default();
         let (spooled, dropped) = (most(|account| account.spooled), most(|account| account.dropped));
         let fields = [
@@ -129,16 +141,19 @@ pub fn histories(directory: &Path) -> Result<Vec<History>> {
     Ok(histories)
 }
 
+/// Maximum size of a file of reports, in bytes.
+pub(super) const MOST: u64 = 64 << 20;
+
 /// Returns the time of a mark, in unix seconds; `None` if there is none.
 pub(super) fn marked(path: &Path) -> Option<i64> {
-    let time = fs::metadata(path).and_then(|mark| mark.modified()).ok()?;
+    let time = path.symlink_metadata().and_then(|mark| mark.modified()).ok()?;
     time.duration_since(SystemTime::UNIX_EPOCH).ok().map(|time| time.as_secs() as i64)
 }
 
 /// Returns the reports of a file and the number of its unreadable lines. Such a line, from another version or a damaged
 /// disk, costs only history.
 pub(super) fn read_reports(path: &Path) -> std::io::Result<(Vec<Report>, usize)> {
-    let bytes = fs::read(path)?;
+    let bytes = files::read(path, MOST)?;
     let text = String::from_utf8_lossy(&bytes);
     let reports: Vec<_> = text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
     let unread = text.lines().count() - reports.len();

@@ -19,6 +19,7 @@ use super::report::Report;
 use super::state::{self, Lock, State};
 use crate::delivery::Account;
 use crate::model::{Catalog, Dropped, Measurement, SECOND, is_ahead};
+use crate::os::files::host_name;
 use crate::os::work::catch;
 use crate::problem::{Problem, Repeat, Subject, fold, notify};
 use crate::sinks::MakeSinks;
@@ -143,8 +144,8 @@ impl Session {
         let configured = setup.state_directory.as_deref();
         let state = State::open(configured, program.name, &setup.scope, mode == Mode::Live);
         // --dry-run and --check work without a state.
-        let state = if mode == Mode::Live { Some(state?) } else { state.ok() };
-        let lock = match &state {
+        let mut state = if mode == Mode::Live { Some(state?) } else { state.ok() };
+        let lock = match &mut state {
             Some(state) if mode == Mode::Live => match state.lock(kind.may_hold_lock(allowed))? {
                 Some(lock) => Some(lock),
                 None => return Ok(None),
@@ -187,8 +188,14 @@ impl Session {
     /// Begins a run of the session: the only run of a cron program, or the next tick of a service.
     pub(super) fn begin(&mut self, now: i64, began: Instant) {
         (self.now, self.time, self.began) = (now, self.slot(now) * SECOND, began);
+        let interval = self.interval_seconds();
         self.problems = Vec::new();
-        self.report = Report { time: now, ..Report::default() };
+        if self.is_live() {
+            self.problems.extend(self.state.as_mut().into_iter().flat_map(|state| state.problems(now, interval)));
+            let left_behind = state::left_behind(self.setup.state_directory.as_deref());
+            self.problems.extend(left_behind.map(|message| Problem::new(Subject::FormerState, message)));
+        }
+        self.report = Report { host: host_name(), time: now, ..Report::default() };
     }
 
     /// Returns the slot of a time, both in unix seconds.
@@ -228,6 +235,9 @@ impl Session {
         let config = config.map_or("no file, all defaults".into(), |path| path.display().to_string());
         let mut lines = vec![("config".to_string(), Ok(config))];
         lines.extend(sources);
+        if let Some(problem) = state::refusal(&self.directory, self.program.name) {
+            lines.push(("state".into(), Err(problem)));
+        }
         lines.push(("roles".into(), Ok(self.setup.roles.clone())));
         for sink in (self.setup.sinks)(&self.directory) {
             let checked = catch(|| sink.check(self.sinks_until())).flatten().map_err(|error| format!("{error:#}"));
@@ -237,8 +247,16 @@ impl Session {
     }
 
     /// Returns the value that an earlier run stored as `what`, or the default.
-    pub fn recall<T: DeserializeOwned + Default>(&self, what: &str) -> T {
-        self.state.as_ref().map(|state| state.recall(what)).unwrap_or_default()
+    pub fn recall<T: DeserializeOwned + Default>(&mut self, what: &str) -> T {
+        let value = self.state.as_ref().map(|state| state.recall(what));
+        value.unwrap_or_else(|| Ok(T::default())).unwrap_or_else(|error| {
+            // Another user may look without being allowed to read it.
+            if self.is_live() {
+                let message = format!("{error:#}; this run goes on without it");
+                self.problems.push(Problem::new(Subject::Memory(what.into()), message));
+            }
+            T::default()
+        })
     }
 
     /// Stores `value` as `what` for later runs; does nothing under `--dry-run`.
@@ -286,7 +304,7 @@ impl Session {
             .unwrap_or_default();
         let is_live = self.is_live();
         let nothing = BTreeMap::new();
-        let before = self.state.as_ref().and_then(State::last).map_or(&nothing, |last| &last.failing);
+        let before = self.state.as_ref().and_then(State::last_here).map_or(&nothing, |last| &last.failing);
         let before = if is_live { before } else { &nothing };
         let (lines, failing) = notify(before, &self.problems, self.now, repeat);
         let lines = if verbose { lines } else { fold(lines) };

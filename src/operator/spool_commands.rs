@@ -4,7 +4,6 @@ use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::fs;
 use std::io::{self, ErrorKind, IsTerminal, Write};
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Mutex;
@@ -18,9 +17,10 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use super::status::StatusInput;
 use crate::delivery::{self, Delivery, Replay};
 use crate::frame::clock::SteadyClock;
-use crate::frame::state::State;
+use crate::frame::state::{self, State};
 use crate::frame::{self, print, report};
 use crate::model::utc;
+use crate::os::owner;
 use crate::problem::Subject;
 use crate::setup::{self, Config};
 use crate::sinks::Sink;
@@ -56,6 +56,10 @@ pub fn look(config: &Config, now: Option<i64>) -> Result<StatusInput> {
         histories: report::histories(&directory).map_err(|error| with_remedy(error, &directory))?,
         ..StatusInput::default()
     };
+    let closed =
+        owner::ensure_closed(&directory).map_err(|error| format!("state directory {}: {error:#}", directory.display()));
+    input.problems.extend(closed.err());
+    input.problems.extend(state::left_behind(config.state_directory.as_deref()));
     let spool = directory.join("spool");
     let problem = |error: anyhow::Error| format!("{:#}", with_remedy(error, &spool));
     match open_spool(&spool) {
@@ -89,7 +93,7 @@ pub(super) fn state_directory(config: &Config) -> Result<PathBuf> {
     let configured = config.state_directory.as_deref();
     match State::open(configured, NAME, &config.grid.name, false) {
         Ok(state) => Ok(state.directory().to_path_buf()),
-        Err(error) => Err(with_remedy(error, configured.unwrap_or(Path::new("/var/lib/gridmon")))),
+        Err(error) => Err(with_remedy(error, &state::directory(configured))),
     }
 }
 
@@ -97,7 +101,7 @@ pub(super) fn state_directory(config: &Config) -> Result<PathBuf> {
 fn open_spool(path: &Path) -> Result<Option<(Directory, Spool<Directory>)>> {
     match fs::metadata(path) {
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(error).context("spool"),
+        Err(error) => Err(error).with_context(|| path.display().to_string()),
         Ok(_) => Ok(Some((Directory::at(path), Spool::new(Directory::at(path))))),
     }
 }
@@ -109,48 +113,20 @@ fn with_remedy(error: anyhow::Error, path: &Path) -> anyhow::Error {
         Some(ErrorKind::NotFound) => anyhow!(
             "{error:#}; no program has run with this config yet, or it is not theirs: run one, name their config with --config, or set [state] directory"
         ),
-        Some(ErrorKind::PermissionDenied) => {
-            let there = path.ancestors().find_map(|path| Some((path, path.metadata().ok()?)));
-            let whose = there.map(|(path, there)| format!("{} belongs to {}", path.display(), user(there.uid())));
-            anyhow!("{error:#}; {}", whose.unwrap_or_else(|| "run it as the user who runs the programs".into()))
-        }
-        _ => error,
+        _ => owner::with_remedy(error, path, NAME),
     }
 }
 
-/// Names a user, and the command to run the program as that user.
-fn user(id: u32) -> String {
-    let users = fs::read_to_string("/etc/passwd").unwrap_or_default();
-    let id = id.to_string();
-    let name = users.lines().find_map(|line| {
-        let mut fields = line.split(':');
-        let name = fields.next()?;
-        (fields.nth(1)? == id).then_some(name)
-    });
-    match name {
-        Some(name) => format!("{name}; try: sudo -u {name} {NAME} …"),
-        None => format!("user {id}; try: sudo -u '#{id}' {NAME} …"),
-    }
-}
-
-/// Returns the state directory if it belongs to this user. Any other user, root above all, would leave locks and notes
-/// in it that the programs could no longer open.
+/// Returns the state directory if it belongs to this user and nobody else can change it.
 fn owned_state_directory(config: &Config) -> Result<PathBuf> {
     let directory = state_directory(config)?;
-    ensure_owned(&directory)?;
+    state::prepare(&directory, NAME).with_context(|| format!("state directory {}", directory.display()))?;
     Ok(directory)
 }
 
 /// Fails if a folder of the programs belongs to another user.
-pub(super) fn ensure_owned(directory: &Path) -> Result<()> {
-    let shown = directory.display();
-    let owner = directory.metadata().with_context(|| format!("state directory {shown}"))?.uid();
-    ensure!(
-        owner == rustix::process::geteuid().as_raw(),
-        "state directory {shown}: what another user changed there the programs could not open any more; it belongs to {}",
-        user(owner)
-    );
-    Ok(())
+pub(super) fn ensure_owned(folder: &Path) -> Result<()> {
+    owner::ensure_owned(folder, NAME).with_context(|| format!("state directory {}", folder.display()))
 }
 
 /// Describes a backlog: `2 batches with 212 points wait, the oldest from …`.
@@ -173,7 +149,7 @@ pub fn flush(config: &Config) -> Result<ExitCode> {
         print_line("nothing waits");
         return Ok(ExitCode::SUCCESS);
     }
-    let spool = delivery::open(&directory, setup::CATALOG)?;
+    let spool = delivery::open(&directory, setup::CATALOG).context("spool")?;
     let sinks = setup::sinks(config, &directory);
     let mut all_sent = true;
     for sink in &sinks {
@@ -427,11 +403,13 @@ impl Discard {
     /// Fails if the state directory does not exist, belongs to another user, or there is no terminal to ask on.
     pub fn run(&self, config: &Config, now: i64) -> Result<ExitCode> {
         let directory = owned_state_directory(config)?;
-        let Some((disk, spool)) = open_spool(&directory.join("spool"))? else {
+        let path = directory.join("spool");
+        let Some((_, spool)) = open_spool(&path)? else {
             ensure!(self.batch.is_empty(), "no batch waits");
             print_line("nothing to discard");
             return Ok(ExitCode::SUCCESS);
         };
+        let disk = Directory::open(&path).context("spool")?;
         let before = self.older_than.map(|days| now - i64::from(days) * 86_400);
         let is_old = |time: i64| before.is_none_or(|before| time < before);
         if self.bad {
@@ -484,11 +462,13 @@ impl Discard {
             let pending = self.sink.clone().unwrap_or_else(|| pending.join(", "));
             let why = format!("discarded by hand at {clock}, still owed to {pending}");
             let result = match spool.claim(entry) {
-                Ok(Some(_claim)) => spool.discard(entry, self.sink.as_deref(), &why),
+                Ok(Some(_claim)) => {
+                    spool.discard(entry, self.sink.as_deref(), &why).with_context(|| entry.name.clone())
+                }
                 // Sent after it was listed.
                 Ok(None) if !disk.exists(&entry.name) => continue,
                 Ok(None) => Err(anyhow!("{}: the run that collected it is sending it now; try again", entry.name)),
-                Err(error) => Err(error),
+                Err(error) => Err(error.context(entry.name.clone())),
             };
             match result {
                 Ok(()) => done.push(entry),

@@ -18,6 +18,7 @@ use super::spool_commands::{complain, ensure_owned, print_line, state_directory}
 use crate::frame::print;
 use crate::frame::state::{self, State};
 use crate::model::{Point, SECOND, Tier, Window, parse_time, utc};
+use crate::os::files;
 use crate::query::Selector;
 use crate::setup::{self, Config};
 use crate::sinks::embedded::{Place, Store, TierStatus};
@@ -236,16 +237,18 @@ impl Export {
             }
             Some(path) => {
                 let shown = || path.display().to_string();
-                let mut aside = path.clone().into_os_string();
-                aside.push(".new");
-                let written = File::create(&aside).context("cannot be made").and_then(|file| {
+                ensure!(
+                    path.metadata().map_or(true, |there| there.is_file()),
+                    "{}: not a file; without --output the export goes to standard output",
+                    path.display()
+                );
+                let written = files::replace(path, 0o666, |file| {
                     let mut out = BufWriter::new(file);
                     let points = self.write(config, &store, &mut out, true)?;
-                    out.into_inner().map_err(|error| error.into_error())?.sync_all()?;
-                    fs::rename(&aside, path)?;
+                    out.flush()?;
                     Ok(points)
                 });
-                let points = written.inspect_err(|_| drop(fs::remove_file(&aside))).with_context(shown)?;
+                let points = written.with_context(shown)?;
                 print_line(&format!("exported {} into {}", count(points, "point"), path.display()));
                 Ok(ExitCode::SUCCESS)
             }

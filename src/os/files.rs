@@ -1,25 +1,139 @@
-//! Atomic file writes, and the host's name.
+//! Files that are whole or not there, and never another user's trap; the host's name.
 
-use std::fs::{self, DirBuilder, File, OpenOptions};
-use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::fs::{self, DirBuilder, File, FileType, OpenOptions};
+use std::io::{self, ErrorKind, Read, Write};
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt, OpenOptionsExt};
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context, Result};
+use rustix::fs::OFlags;
+
+use super::owner::{explain, me};
 
 /// Writes a file atomically: to a temporary file, synced, then renamed.
 ///
 /// # Errors
 /// Fails if it cannot be written; the previous content stays.
 pub fn write(path: &Path, bytes: &[u8]) -> Result<()> {
-    let temporary = path.with_extension(format!("{}.new", path.extension().unwrap_or_default().to_string_lossy()));
-    let written =
-        OpenOptions::new().write(true).create(true).truncate(true).mode(0o640).open(&temporary).and_then(|mut file| {
-            file.write_all(bytes)?;
-            file.sync_data()
-        });
-    written.and_then(|()| fs::rename(&temporary, path)).with_context(|| format!("state file {}", path.display()))
+    let written = replace(path, 0o640, |file| Ok(file.write_all(bytes)?));
+    written.with_context(|| format!("state file {}", path.display()))
+}
+
+/// Lets `fill` write a file and returns its result. The file is there as a whole or not at all, and then the previous
+/// content stays. What lies at `path` or beside it, a link above all, is replaced and never written through.
+///
+/// # Errors
+/// Fails if `fill` does, or if the file cannot be written.
+pub fn replace<T>(path: &Path, mode: u32, fill: impl FnOnce(&mut File) -> Result<T>) -> Result<T> {
+    let mut temporary = path.as_os_str().to_owned();
+    // Several programs may write a file at once.
+    temporary.push(format!(".{}{NEW}", std::process::id()));
+    let temporary = Path::new(&temporary);
+    // Left by a process of the same number that was killed here.
+    match fs::remove_file(temporary) {
+        Err(error) if error.kind() != ErrorKind::NotFound => return Err(error.into()),
+        _ => {}
+    }
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(temporary)?;
+    let filled = fill(&mut file).and_then(|result| {
+        file.sync_all()?;
+        fs::rename(temporary, path)?;
+        Ok(result)
+    });
+    filled.inspect_err(|_| drop(fs::remove_file(temporary)))
+}
+
+/// The end of a temporary file's name.
+const NEW: &str = ".new";
+
+/// Removes the temporary files that killed processes have left in a directory of this user.
+pub fn sweep(directory: &Path) {
+    let is_old = |path: &Path| {
+        let age = path.symlink_metadata().and_then(|there| there.modified()).ok().and_then(|time| time.elapsed().ok());
+        age.is_some_and(|age| age > SWEPT_AFTER)
+    };
+    for file in fs::read_dir(directory).into_iter().flatten().flatten() {
+        let path = file.path();
+        if path.as_os_str().as_bytes().ends_with(NEW.as_bytes()) && is_old(&path) {
+            let _ = fs::remove_file(path);
+        }
+    }
+}
+
+/// Minimum age of a temporary file that is swept. No process writes one for that long.
+const SWEPT_AFTER: Duration = Duration::from_secs(2 * 3600);
+
+/// Reads a regular file of at most `most` bytes. Never follows a link, and never waits for the other end of a pipe.
+///
+/// # Errors
+/// Fails if it cannot be read; see [`is_foreign`].
+pub fn read(path: &Path, most: u64) -> io::Result<Vec<u8>> {
+    let file = open(path, OpenOptions::new().read(true))?;
+    let (length, mut bytes) = (file.metadata()?.len(), Vec::new());
+    if length <= most {
+        // It may grow meanwhile.
+        file.take(most + 1).read_to_end(&mut bytes)?;
+    }
+    if length.max(bytes.len() as u64) > most {
+        return Err(io::Error::new(ErrorKind::InvalidData, format!("is larger than {most} bytes")));
+    }
+    Ok(bytes)
+}
+
+/// Whether an error says that there is something, and no program of ours has written it: a link, a pipe, a folder, or
+/// too large a file.
+pub fn is_foreign(error: &io::Error) -> bool {
+    matches!(error.kind(), ErrorKind::InvalidData | ErrorKind::IsADirectory)
+}
+
+/// Opens a regular file. Never follows a link, and never waits for the other end of a pipe.
+///
+/// # Errors
+/// Fails if it cannot be opened; see [`is_foreign`].
+pub fn open(path: &Path, options: &mut OpenOptions) -> io::Result<File> {
+    // Opening a device may already do something.
+    if let Ok(there) = path.symlink_metadata() {
+        ensure_regular(there.file_type())?;
+    }
+    let file = options.custom_flags((OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY).bits() as i32).open(path);
+    let file = file.map_err(|error| explain(error, path))?;
+    ensure_regular(file.metadata()?.file_type())?;
+    Ok(file)
+}
+
+fn ensure_regular(kind: FileType) -> io::Result<()> {
+    let what = match kind {
+        kind if kind.is_file() => return Ok(()),
+        kind if kind.is_dir() => return Err(rustix::io::Errno::ISDIR.into()),
+        kind if kind.is_symlink() => "a symbolic link",
+        kind if kind.is_fifo() => "a pipe",
+        kind if kind.is_socket() => "a socket",
+        _ => "a device",
+    };
+    Err(io::Error::new(ErrorKind::InvalidData, format!("is {what}, not a regular file")))
+}
+
+/// The most bytes that a lock file holds.
+const LOCK: u64 = 300;
+
+/// Opens a lock file in a directory of this user, for reading and writing; creates it if it does not exist. Also returns
+/// whether something else lay there, which no program of this user can have made and which is removed: a file of another
+/// user, a link, or a pipe.
+///
+/// # Errors
+/// Fails if it cannot be opened or created.
+pub fn open_lock(path: &Path) -> io::Result<(File, bool)> {
+    let there = path.symlink_metadata();
+    let foreign = there.is_ok_and(|there| !there.is_file() || there.uid() != me() || there.len() > LOCK);
+    if foreign {
+        fs::remove_file(path)?;
+    }
+    let mut options = OpenOptions::new();
+    let file = open(path, options.read(true).write(true).create(true).truncate(false).mode(0o640))?;
+    Ok((file, foreign))
 }
 
 /// Creates a directory and its missing parents. They survive a power failure: what is synced in a directory is lost all the

@@ -1,7 +1,7 @@
 //! The file operations of a spool, and a directory of the file system that implements them.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
-use std::io::{self, ErrorKind, Read, Write};
+use std::io::{self, ErrorKind, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
@@ -11,7 +11,8 @@ use serde::Serialize;
 
 use super::batch::MAX_BODY;
 use super::{BAD, BATCH, Entry, WHY};
-use crate::os::files::create_dir;
+use crate::os::files::{self, create_dir};
+use crate::os::owner::ensure_private;
 use crate::os::uptime::Uptime;
 
 /// The file operations of a spool. A trait, so that tests can simulate a crash between any two of them.
@@ -54,9 +55,15 @@ impl Directory {
     /// Opens the directory at `path`. Creates it and its `bad/` if they do not exist.
     ///
     /// # Errors
-    /// Fails if it cannot be created, for instance below another user's directory.
+    /// Fails if it cannot be created, for instance below another user's directory; or if one of the two belongs to
+    /// another user, or another user can change it.
     pub fn open(path: &Path) -> Result<Self> {
-        create_dir(&path.join(BAD)).with_context(|| format!("spool {}", path.display()))?;
+        for folder in [path, &path.join(BAD)] {
+            let made = create_dir(folder);
+            // What lies there tells more than that it does.
+            let made = made.or_else(|error| if folder.exists() { Ok(()) } else { Err(error.into()) });
+            made.and_then(|()| ensure_private(folder)).with_context(|| folder.display().to_string())?;
+        }
         Ok(Self::at(path))
     }
 
@@ -81,7 +88,7 @@ impl Directory {
             let Some(name) = name.to_str().filter(|name| !name.ends_with(WHY)) else { continue };
             // Removed after it was listed; skip it.
             let Ok(metadata) = file.metadata() else { continue };
-            let why = fs::read(file.path().with_file_name(format!("{name}{WHY}"))).unwrap_or_default();
+            let why = files::read(&file.path().with_file_name(format!("{name}{WHY}")), MOST_WHY).unwrap_or_default();
             let changed = metadata.modified().ok().and_then(|at| at.duration_since(SystemTime::UNIX_EPOCH).ok());
             let time = name.find(BATCH).and_then(|at| Entry::parse(&name[..at + BATCH.len()])).map(|entry| entry.time);
             files.push(Quarantined {
@@ -95,12 +102,14 @@ impl Directory {
         Ok(files)
     }
 
-    /// Deletes a file in `bad/` and the reason beside it. Its points are lost for good.
+    /// Deletes a file or folder in `bad/` and the reason beside it. Its points are lost for good.
     ///
     /// # Errors
     /// Fails if it cannot be deleted.
     pub fn delete_quarantined(&self, name: &str) -> io::Result<()> {
-        match fs::remove_file(self.path.join(BAD).join(name)) {
+        let path = self.path.join(BAD).join(name);
+        let is_folder = path.symlink_metadata().is_ok_and(|there| there.is_dir());
+        match if is_folder { fs::remove_dir_all(&path) } else { fs::remove_file(&path) } {
             Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
             _ => {}
         }
@@ -108,6 +117,9 @@ impl Directory {
         Ok(())
     }
 }
+
+/// Maximum size of a reason beside a file in `bad/`, in bytes.
+const MOST_WHY: u64 = 64 << 10;
 
 /// A file in `bad/`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
@@ -138,7 +150,7 @@ impl Disk for Directory {
     }
 
     fn claim(&self, name: &str) -> io::Result<Option<File>> {
-        let file = File::open(self.path.join(name))?;
+        let file = files::open(&self.path.join(name), OpenOptions::new().read(true))?;
         match file.try_lock_shared() {
             Err(TryLockError::WouldBlock) => Ok(None),
             _ => Ok(Some(file)),
@@ -146,8 +158,7 @@ impl Disk for Directory {
     }
 
     fn lock(&self, name: &str) -> io::Result<Option<File>> {
-        let path = self.path.join(name);
-        let mut file = OpenOptions::new().write(true).create(true).truncate(false).mode(0o640).open(path)?;
+        let (mut file, _) = files::open_lock(&self.path.join(name))?;
         match file.try_lock() {
             Ok(()) => {
                 // Only a message of other programs uses the note; on a full disk the lock alone must do.
@@ -190,9 +201,7 @@ impl Disk for Directory {
     }
 
     fn read(&self, name: &str) -> io::Result<Vec<u8>> {
-        let mut bytes = Vec::new();
-        File::open(self.path.join(name))?.take(MAX_BODY).read_to_end(&mut bytes)?;
-        Ok(bytes)
+        files::read(&self.path.join(name), MAX_BODY)
     }
 
     fn remove(&self, name: &str) -> io::Result<()> {

@@ -36,6 +36,7 @@ pub use self::batch::{Batch, Header, Unreadable};
 pub use self::disk::{Directory, Disk, Quarantined};
 use crate::config::{Key, Kind, Section, Unset, Values};
 use crate::model::{Catalog, carbon_component};
+use crate::os::files::is_foreign;
 use crate::text::quote;
 
 /// `[spool]`.
@@ -242,10 +243,10 @@ impl<D: Disk> Spool<D> {
             Ok(claim) => claim,
             Err(error) => {
                 let _ = self.disk.remove(&temporary);
-                return Err(error).context("spool");
+                return Err(error.into());
             }
         };
-        self.disk.sync().context("spool")?;
+        self.disk.sync()?;
         Ok(Published { entry, _claim: claim })
     }
 
@@ -311,7 +312,9 @@ impl<D: Disk> Spool<D> {
     /// # Errors
     /// Fails if the directory cannot be read.
     pub fn entries(&self, mut each: impl FnMut(Entry)) -> Result<()> {
-        self.disk.list(&mut |name| Entry::parse(name).into_iter().for_each(&mut each)).context("spool")
+        self.disk
+            .list(&mut |name| Entry::parse(name).into_iter().for_each(&mut each))
+            .context("the spool cannot be listed")
     }
 
     /// Returns whether `sink` has yet to acknowledge a batch.
@@ -326,7 +329,7 @@ impl<D: Disk> Spool<D> {
     pub fn claim(&self, entry: &Entry) -> Result<Option<D::Claim>> {
         match self.disk.claim(&entry.name) {
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
-            held => held.with_context(|| format!("spool: {}", entry.name)),
+            held => Ok(held?),
         }
     }
 
@@ -337,11 +340,11 @@ impl<D: Disk> Spool<D> {
     /// hangs.
     pub fn lock(&self, sink: &str) -> Result<Option<D::Claim>> {
         let name = format!("{LOCK}{sink}");
-        let lock = self.disk.lock(&name).context("spool")?;
+        let lock = self.disk.lock(&name).with_context(|| name.clone())?;
         let held = if lock.is_none() { self.disk.held_for(&name).unwrap_or_default() } else { Duration::ZERO };
         ensure!(
             held < SWEPT_AFTER,
-            "spool: a program has held {name} for {}, longer than any run may take, and nothing that waits is sent; find it with: fuser spool/{name}",
+            "a program has held {name} for {}, longer than any run may take, and nothing that waits is sent; find it with: fuser spool/{name}",
             crate::text::ago(held.as_secs() as i64)
         );
         Ok(lock)
@@ -370,7 +373,7 @@ impl<D: Disk> Spool<D> {
     pub fn acknowledge(&self, entry: &Entry, sink: &str) -> Result<()> {
         if entry.sinks.len() > 1 {
             match self.disk.create(&entry.ack(sink), b"") {
-                Err(error) if error.kind() != ErrorKind::AlreadyExists => return Err(error).context("spool"),
+                Err(error) if error.kind() != ErrorKind::AlreadyExists => return Err(error.into()),
                 _ => {}
             }
             // The process that creates the last note sees all of them.
@@ -387,7 +390,7 @@ impl<D: Disk> Spool<D> {
     /// Fails if the batch cannot be removed.
     pub fn forget(&self, entry: &Entry) -> Result<()> {
         match self.disk.remove(&entry.name) {
-            Err(error) if error.kind() != ErrorKind::NotFound => return Err(error).context("spool"),
+            Err(error) if error.kind() != ErrorKind::NotFound => return Err(error.into()),
             _ => {}
         }
         if entry.sinks.len() > 1 {
@@ -405,7 +408,7 @@ impl<D: Disk> Spool<D> {
     pub fn count_failure(&self, entry: &Entry, sink: &str) -> Result<usize> {
         let note = |count: usize| format!("{}{FAILED}{sink}.{count}", entry.stem());
         let count = (1..).find(|count| !self.disk.exists(&note(*count))).unwrap_or(1);
-        self.disk.create(&note(count), b"").context("spool")?;
+        self.disk.create(&note(count), b"")?;
         Ok(count)
     }
 
@@ -424,7 +427,7 @@ impl<D: Disk> Spool<D> {
         }
         let _ = self.put_aside(&format!("{target}{WHY}"), format!("{why}\n").as_bytes());
         match self.disk.rename(name, &target) {
-            Err(error) if error.kind() != ErrorKind::NotFound => Err(error).with_context(|| format!("spool: {name}")),
+            Err(error) if error.kind() != ErrorKind::NotFound => Err(error).with_context(|| name.to_string()),
             _ => Ok(()),
         }
     }
@@ -436,7 +439,7 @@ impl<D: Disk> Spool<D> {
     pub fn keep_refused(&self, entry: &Entry, sink: &str, batch: &Batch, why: &str) -> Result<()> {
         let name = format!("{BAD}/{}.{sink}", entry.name);
         let _ = self.put_aside(&format!("{name}{WHY}"), format!("{why}\n").as_bytes());
-        self.put_aside(&name, &batch.encode()?).context("spool")
+        Ok(self.put_aside(&name, &batch.encode()?)?)
     }
 
     /// Writes a file in `bad/`, whole or not at all. Replaces one that an earlier attempt left.
@@ -458,8 +461,7 @@ impl<D: Disk> Spool<D> {
         let others = |sink: &str| entry.sinks.iter().any(|other| other != sink && self.is_pending(entry, other));
         match sink.filter(|sink| others(sink)) {
             Some(sink) => {
-                let batch = self.read(entry).with_context(|| format!("spool: {}", entry.name))?;
-                let batch = batch.map_err(|why| anyhow!("{}: {why}", entry.name))?;
+                let batch = self.read(entry)?.map_err(|why| anyhow!("{why}"))?;
                 self.keep_refused(entry, sink, &batch, why)?;
                 self.acknowledge(entry, sink)?;
             }
@@ -470,7 +472,7 @@ impl<D: Disk> Spool<D> {
             }
         }
         // A crash must not bring back what the operator was told is gone.
-        self.disk.sync().context("spool")
+        Ok(self.disk.sync()?)
     }
 
     /// Removes the remains of crashes: unpublished files, batches without a pending sink, notes without a batch.
@@ -488,7 +490,8 @@ impl<D: Disk> Spool<D> {
                     }
                 } else if name.ends_with(NEW) {
                     // By a wrong clock a file of this moment is old; its maker still holds it.
-                    let is_left = || self.disk.claim(name).is_ok_and(|claim| claim.is_some());
+                    let is_left =
+                        || self.disk.claim(name).map_or_else(|error| is_foreign(&error), |claim| claim.is_some());
                     if self.disk.age(name).is_ok_and(|age| age > SWEPT_AFTER) && is_left() {
                         leftovers.push(name.to_string());
                     }
@@ -500,7 +503,7 @@ impl<D: Disk> Spool<D> {
                     foreign.push(name.to_string());
                 }
             })
-            .context("spool")?;
+            .context("the spool cannot be listed")?;
         for name in leftovers {
             let _ = self.disk.remove(&name);
         }
@@ -581,10 +584,10 @@ impl<D: Disk> Spool<D> {
     /// # Errors
     /// Fails if it is fuller, or if its fill level cannot be read.
     pub fn has_room(&self, config: &Config) -> Result<()> {
-        let percent = self.disk.percent_full().context("spool")?;
+        let percent = self.disk.percent_full()?;
         ensure!(
             percent <= config.max_disk_percent,
-            "spool: its disk is {percent} % full, and [spool] max_disk_percent is {}",
+            "its disk is {percent} % full, and [spool] max_disk_percent is {}",
             config.max_disk_percent
         );
         Ok(())

@@ -14,8 +14,8 @@ pub mod tracer;
 
 pub use stand_ins::{FakeCarbon, Mood, http};
 
-use std::fs;
-use std::os::unix::fs::PermissionsExt;
+use std::fs::{self, DirBuilder};
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -54,7 +54,7 @@ impl Sandbox {
     pub fn new(case: &str) -> Self {
         let sandbox = Self { folder: TempDir::new() };
         for folder in ["bin", "state"] {
-            fs::create_dir(sandbox.path(folder)).unwrap();
+            DirBuilder::new().mode(0o755).create(sandbox.path(folder)).unwrap();
         }
         let recorded = |name: &str| fixture(&format!("cloud_monitor/{case}/{name}.json")).display().to_string();
         sandbox.schedds(&["ce01.example.org"], &recorded("condor_slots"));

@@ -16,3 +16,4 @@ mod gridmon_store;
 mod intervals;
 mod labels;
 mod pages;
+mod state;

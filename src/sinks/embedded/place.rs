@@ -4,15 +4,14 @@
 //! remembers the id of the store at each path, one `ID PATH` a line. A copy of a store has its id, whatever its age. A
 //! path that no run remembers is taken as it is: the store that is there is adopted, or a new one is made.
 
-use std::fs;
-use std::io::{ErrorKind, Read};
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use anyhow::{Context, Result, anyhow, bail};
 
 use super::Store;
-use crate::os::files::write;
+use crate::os::files::{self, write};
 
 /// The path of a store, and the state directory that remembers it.
 #[derive(Clone, Debug)]
@@ -115,10 +114,9 @@ impl Place {
     /// Returns the id and the path of every remembered store.
     fn lines(&self) -> Result<Vec<(String, String)>> {
         let Some(memory) = &self.memory else { return Ok(Vec::new()) };
-        let mut text = Vec::new();
-        match fs::File::open(memory).and_then(|file| file.take(LONGEST).read_to_end(&mut text)) {
+        let text = match files::read(memory, LONGEST) {
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
-            read => read.with_context(|| memory.display().to_string())?,
+            text => text.with_context(|| memory.display().to_string())?,
         };
         let text = String::from_utf8_lossy(&text);
         Ok(text.lines().filter_map(|line| line.split_once(' ')).map(|(id, path)| (id.into(), path.into())).collect())

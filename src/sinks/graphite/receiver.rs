@@ -92,7 +92,7 @@ impl Receiver {
     }
 
     fn is_known(&self) -> bool {
-        std::fs::read(&self.proof).is_ok_and(|known| known == self.fingerprint.as_bytes())
+        files::read(&self.proof, 64).is_ok_and(|known| known == self.fingerprint.as_bytes())
     }
 
     fn remember(&self) {

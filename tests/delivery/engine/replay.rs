@@ -95,7 +95,7 @@ fn a_program_that_is_stopped_in_a_replay_is_named_when_it_has_outlived_every_run
     let problems = bench.run(2, 1).problems;
     assert_eq!(problems.len(), 1);
     assert!(
-        problems[0].message.starts_with("spool: a program has held lock.carbon for 3 h 0 min, longer than"),
+        problems[0].message.starts_with("a program has held lock.carbon for 3 h 0 min, longer than"),
         "{problems:?}"
     );
     drop(lock);

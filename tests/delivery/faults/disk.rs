@@ -12,7 +12,7 @@ fn a_spool_that_cannot_be_had_costs_no_live_points() {
     let outcome = at.run(0);
     assert_eq!(outcome.code, Some(1));
     let words = format!(
-        "collect-grid: spool: spool {}: Not a directory (os error 20); what a sink does not acknowledge at once is lost",
+        "collect-grid: spool: {}: Not a directory (os error 20); what a sink does not acknowledge at once is lost",
         at.spool().display()
     );
     assert!(outcome.stderr.contains(&words), "{}", outcome.stderr);
@@ -51,7 +51,7 @@ fn a_disk_that_has_gone_read_only_costs_no_live_points_and_what_is_on_it_waits()
         for minute in [1, 2] {
             let outcome = run_on(&disk, &at, minute);
             assert_eq!(outcome.code, Some(1), "{folder}");
-            let words = "collect-grid: spool: spool: Read-only file system (os error 30); what a sink does not acknowledge at once is lost";
+            let words = "collect-grid: spool: Read-only file system (os error 30); what a sink does not acknowledge at once is lost";
             assert!(outcome.stderr.contains(words), "{folder}: {}", outcome.stderr);
             let [collected, delivered, spooled, dropped, replayed, waiting] = account(&outcome.stderr);
             assert_eq!((delivered, spooled, dropped, replayed), (collected, 0, 0, 0), "{folder}");
@@ -79,15 +79,11 @@ fn a_full_disk_costs_no_live_points() {
         disk.fill(filling);
         // Before the limit, and where there is none.
         for (minute, percent, words) in [
-            (
-                1,
-                100,
-                "spool: spool: No space left on device (os error 28); what a sink does not acknowledge at once is lost",
-            ),
+            (1, 100, "spool: No space left on device (os error 28); what a sink does not acknowledge at once is lost"),
             (
                 2,
                 95,
-                "spool: spool: its disk is 100 % full, and [spool] max_disk_percent is 95; what a sink does not acknowledge at once is lost",
+                "spool: its disk is 100 % full, and [spool] max_disk_percent is 95; what a sink does not acknowledge at once is lost",
             ),
         ] {
             at.carbon(true, &format!("[spool]\nmax_disk_percent = {percent}"));

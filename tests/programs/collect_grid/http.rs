@@ -35,11 +35,11 @@ fn clusters_json_is_read_over_http_when_a_url_is_set() {
         (http(&answer("200 OK", &body[..1000]), soon), "the answer broke off after 1000 bytes: "),
         (http(&answer("404 Not Found", "gone"), soon), "GET URL/clusters.json: HTTP 404 \"gone\""),
         (http(&answer("302 Found", ""), soon), "GET URL/clusters.json: HTTP 302 \"\"; no redirect is followed: "),
+        (http(&answer("401 Unauthorized", "who?"), soon), "GET URL/clusters.json: HTTP 401; it wants a login: "),
         (
-            http(&answer("401 Unauthorized", "who?"), soon),
-            "GET URL/clusters.json: HTTP 401; it wants a login: ",
+            http(&redirect, soon),
+            "GET URL/clusters.json: HTTP 302, a redirect to https://csv.example.org/login, which is not followed; ",
         ),
-        (http(&redirect, soon), "GET URL/clusters.json: HTTP 302, a redirect to https://csv.example.org/login, which is not followed; "),
         (http(&cut, soon), "GET URL/clusters.json: the answer broke off: "),
         (http("", LONG), "GET URL/clusters.json: no answer within 1 s; "),
     ] {

@@ -6,9 +6,14 @@ use std::net::TcpListener;
 use super::{golden, status, told};
 use gridmon_testkit::sandbox::{FakeCarbon, Mood, NOW, Sandbox, fixture};
 
-/// JSON without what differs from run to run and from machine to machine: durations, and the size of a batch in which a
-/// run reports on one before it.
+/// JSON without what differs from run to run and from machine to machine: durations, the host, and the size of a batch in
+/// which a run reports on one before it.
 fn masked(json: &str) -> String {
+    let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
+    let host = host.split('.').next().unwrap();
+    let json = ["\"host\":", "\"host\": "]
+        .iter()
+        .fold(json.to_string(), |json, key| json.replace(&format!("{key}\"{host}\""), &format!("{key}\"HOST\"")));
     let mut parts = json.split("\":");
     let mut masked = parts.next().unwrap_or_default().to_string();
     for part in parts {
