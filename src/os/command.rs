@@ -93,17 +93,7 @@ pub fn run(
     if ENDING.load(Ordering::SeqCst) {
         return Err(Failure::Interrupted);
     }
-    if let Some(mark) = guard::mark() {
-        command.env(guard::MARK, mark);
-    }
-    let child = command
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .process_group(0)
-        .spawn()
-        .map_err(Failure::Start)?;
-    let mut child = Group::new(child);
+    let mut child = start(command)?;
     let mut out = child.child.stdout.take().expect("stdout was asked to be a pipe");
     let mut err = child.child.stderr.take().expect("stderr was asked to be a pipe");
 
@@ -156,6 +146,15 @@ pub fn run(
         return Err(Failure::Exit(status, printed));
     }
     refused.map_or(Ok(()), |error| Err(Failure::Output(error)))
+}
+
+/// Starts a child that leads its own process group, with pipes for its output.
+fn start(command: &mut Command) -> Result<Group, Failure> {
+    if let Some(mark) = guard::mark() {
+        command.env(guard::MARK, mark);
+    }
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0);
+    command.spawn().map(Group::new).map_err(Failure::Start)
 }
 
 /// Waits for the end of a child whose pipes are closed. Usually it has ended; one that closed them and runs on is given
