@@ -18,7 +18,7 @@ pub fn print(text: &str) -> ExitCode {
     print_in_time(text)
 }
 
-/// Like [`print`], but within the deadline: for a monitor, which waits for the end of the process.
+/// Like [`print()`], but within the deadline: for a monitor, which waits for the end of the process.
 pub fn print_in_time(text: &str) -> ExitCode {
     let mut out = io::stdout().lock();
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {

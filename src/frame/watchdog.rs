@@ -40,6 +40,9 @@ pub enum FirstSignal {
     Default,
 }
 
+/// Makes the line of a plugin, with the exit code that goes with it.
+type Plugin = (fn(&str) -> String, u8);
+
 #[derive(Debug, Default)]
 struct State {
     first_signal: FirstSignal,
@@ -49,7 +52,7 @@ struct State {
     work: Option<&'static str>,
     is_told_to_end: bool,
     /// How the last line is printed on standard output, and the exit code with it; `None` for standard error and 1.
-    plugin: Option<(fn(&str) -> String, u8)>,
+    plugin: Option<Plugin>,
     /// The lock file's note, which tells the next run that this one ended without a word.
     note: Option<File>,
 }

@@ -13,6 +13,7 @@ const MAX_BYTES: usize = 256 << 20;
 
 /// An HTTP client. Use one for many requests: it keeps connections open and reads the certificates only once.
 #[derive(Debug)]
+#[cfg_attr(not(feature = "http"), expect(dead_code, reason = "without HTTP no client is ever made"))]
 pub struct Client {
     http: backend::Http,
     login: Option<Login>,
@@ -54,7 +55,7 @@ impl Client {
     /// Fails if the response does not arrive within `timeout`, its status is not 200 ([`BadStatus`]), or its body is too
     /// large.
     pub fn get(&self, url: &Url, timeout: Duration) -> Result<Vec<u8>> {
-        backend::fetch(self, backend::get(&self.http, url), timeout).with_context(|| format!("GET {}", redacted(url)))
+        backend::get(self, url, timeout).with_context(|| format!("GET {}", redacted(url)))
     }
 
     /// Posts a URL-encoded form and returns the response's body.
@@ -62,8 +63,7 @@ impl Client {
     /// # Errors
     /// As [`Client::get`].
     pub fn post(&self, url: &Url, form: String, timeout: Duration) -> Result<Vec<u8>> {
-        let request = backend::post(&self.http, url, form);
-        backend::fetch(self, request, timeout).with_context(|| format!("POST {}", redacted(url)))
+        backend::post(self, url, form, timeout).with_context(|| format!("POST {}", redacted(url)))
     }
 }
 
@@ -157,8 +157,6 @@ mod backend {
         looking_up: Arc<AtomicUsize>,
     }
 
-    pub type Request = RequestBuilder;
-
     pub fn new() -> Result<Http> {
         // It fails only if a provider is installed already.
         let _ = rustls::crypto::ring::default_provider().install_default();
@@ -195,15 +193,16 @@ mod backend {
         }
     }
 
-    pub fn get(http: &Http, url: &Url) -> Request {
-        http.client.get(url.clone())
+    pub fn get(client: &Client, url: &Url, timeout: Duration) -> Result<Vec<u8>> {
+        fetch(client, client.http.client.get(url.clone()), timeout)
     }
 
-    pub fn post(http: &Http, url: &Url, form: String) -> Request {
-        http.client.post(url.clone()).header("Content-Type", "application/x-www-form-urlencoded").body(form)
+    pub fn post(client: &Client, url: &Url, form: String, timeout: Duration) -> Result<Vec<u8>> {
+        let request = client.http.client.post(url.clone());
+        fetch(client, request.header("Content-Type", "application/x-www-form-urlencoded").body(form), timeout)
     }
 
-    pub fn fetch(client: &Client, request: Request, timeout: Duration) -> Result<Vec<u8>> {
+    fn fetch(client: &Client, request: RequestBuilder, timeout: Duration) -> Result<Vec<u8>> {
         let max_bytes = client.max_bytes;
         let request = if client.json { request.header(ACCEPT, "application/json") } else { request };
         let request = match &client.login {
@@ -262,21 +261,16 @@ mod backend {
     use super::Client;
 
     pub type Http = std::convert::Infallible;
-    pub type Request = std::convert::Infallible;
 
     pub fn new() -> Result<Http> {
         bail!("this program was built without HTTP; build it with --features http");
     }
 
-    pub fn get(http: &Http, _: &Url) -> Request {
-        match *http {}
+    pub fn get(client: &Client, _: &Url, _: Duration) -> Result<Vec<u8>> {
+        match client.http {}
     }
 
-    pub fn post(http: &Http, _: &Url, _: String) -> Request {
-        match *http {}
-    }
-
-    pub fn fetch(client: &Client, _: Request, _: Duration) -> Result<Vec<u8>> {
+    pub fn post(client: &Client, _: &Url, _: String, _: Duration) -> Result<Vec<u8>> {
         match client.http {}
     }
 }

@@ -163,7 +163,7 @@ impl Disk for Directory {
             Ok(()) => {
                 // Only a message of other programs uses the note; on a full disk the lock alone must do.
                 let Uptime { boot, seconds } = Uptime::now();
-                let _ = file.set_len(0).and_then(|()| write!(file, "{seconds} {boot}\n"));
+                let _ = file.set_len(0).and_then(|()| writeln!(file, "{seconds} {boot}"));
                 Ok(Some(file))
             }
             Err(TryLockError::WouldBlock) => Ok(None),

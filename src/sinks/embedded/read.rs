@@ -45,6 +45,9 @@ pub struct Range {
     pub values: Vec<Vec<(i64, Value)>>,
 }
 
+/// The newest value of each asked number, with its time in nanoseconds.
+type NewestValues = Vec<Option<(i64, Value)>>;
+
 /// The contents of a tier.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TierStatus {
@@ -117,7 +120,7 @@ impl Store {
     ///
     /// # Errors
     /// Fails if the store cannot be read.
-    pub fn latest(&self, wanted: &[(&Series, &str)], until: i64) -> Result<(Vec<Option<(i64, Value)>>, Ahead)> {
+    pub fn latest(&self, wanted: &[(&Series, &str)], until: i64) -> Result<(NewestValues, Ahead)> {
         self.read_with(|store| {
             // One transaction, so that a concurrent write does not mix two states.
             let snapshot = store.connection.unchecked_transaction()?;
