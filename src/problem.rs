@@ -167,7 +167,7 @@ impl fmt::Display for Line {
 /// Whether a subject, as it is kept in the state, is something that happened rather than a part that failed.
 fn is_event(subject: &str) -> bool {
     let events = [Subject::DroppedPoints, Subject::SpoolLimit, Subject::Lock].map(|event| event.to_string());
-    events.iter().any(|event| event == subject) || subject.starts_with(&Subject::Batch(String::new()).to_string())
+    events.iter().any(|event| event == subject)
 }
 
 /// Returns the lines to print about a run's problems, and the current failures, given those of the last run.
@@ -312,11 +312,10 @@ mod tests {
 
     #[test]
     fn what_was_dropped_does_not_work_again() {
-        let batch = Subject::Batch("001-2-3-carbon-x.batch".into());
-        let events = [Subject::DroppedPoints, Subject::SpoolLimit, batch];
+        let events = [Subject::DroppedPoints, Subject::SpoolLimit];
         let events = events.map(|subject| Problem::new(subject, "gone"));
         let (lines, failing) = notify(&BTreeMap::new(), &events, 0, Repeat::Hourly);
-        assert_eq!(lines.len(), 3);
+        assert_eq!(lines.len(), 2);
         assert_eq!(notify(&failing, &[], 60, Repeat::Hourly), (Vec::new(), BTreeMap::new()));
     }
 }

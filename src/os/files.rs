@@ -38,6 +38,8 @@ pub fn replace<T>(path: &Path, mode: u32, fill: impl FnOnce(&mut File) -> Result
         _ => {}
     }
     let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(temporary)?;
+    // Tells a sweep that it is being written. On a file system without locks, its name does.
+    let _ = file.try_lock();
     let filled = fill(&mut file).and_then(|result| {
         file.sync_all()?;
         fs::rename(temporary, path)?;
@@ -55,9 +57,18 @@ pub fn sweep(directory: &Path) {
         let age = path.symlink_metadata().and_then(|there| there.modified()).ok().and_then(|time| time.elapsed().ok());
         age.is_some_and(|age| age > SWEPT_AFTER)
     };
+    // `NAME.PROCESS.new`, of a process that no longer runs.
+    let is_left = |path: &Path| {
+        let process =
+            path.file_stem().and_then(|stem| Path::new(stem).extension()).and_then(|process| process.to_str());
+        let process = process.and_then(|process| process.parse::<u32>().ok());
+        process.is_some_and(|process| !Path::new(&format!("/proc/{process}")).exists())
+    };
+    let is_free = |path: &Path| open(path, OpenOptions::new().read(true)).is_ok_and(|file| file.try_lock().is_ok());
     for file in fs::read_dir(directory).into_iter().flatten().flatten() {
         let path = file.path();
-        if path.as_os_str().as_bytes().ends_with(NEW.as_bytes()) && is_old(&path) {
+        if path.as_os_str().as_bytes().ends_with(NEW.as_bytes()) && (is_old(&path) || is_left(&path) && is_free(&path))
+        {
             let _ = fs::remove_file(path);
         }
     }

@@ -43,6 +43,7 @@ pub fn shown(browser: &Browser) -> BTreeMap<String, (String, String)> {
 /// states that are zero everywhere.
 fn may_miss(path: &str, value: Value) -> bool {
     path.contains(".idle.total")
+        || path.ends_with(".scheduler_jobs.total")
         || path.contains(".jobs.all.")
             && path.contains(".clouds.")
             && !path.ends_with(".idle")
