@@ -167,7 +167,11 @@ pub fn mask(name: &str) -> String {
             let end = end.split_once('.').map_or("", |(_, end)| end);
             format!("{}-{}.{end}", parts[0], parts.get(3).unwrap_or(&""))
         }
-        _ => file.to_string(),
+        // NAME.PROCESS.new
+        _ => match file.strip_suffix(".new").and_then(|stem| stem.rsplit_once('.')) {
+            Some((stem, process)) if process.bytes().all(|byte| byte.is_ascii_digit()) => format!("{stem}.new"),
+            _ => file.to_string(),
+        },
     };
     format!("{folder}/{masked}")
 }
