@@ -23,7 +23,7 @@ impl Grid {
     fn new(port: u16, graphite: &GraphiteWeb) -> Self {
         let sandbox = Sandbox::new("small");
         sandbox.config(&format!(
-            "[carbon]\nhost = 127.0.0.1\nport = {port}\nacknowledge = readback\ntimeout_seconds = 2\n[graphite]\nurl = http://127.0.0.1:{}/",
+            "[carbon]\nhost = 127.0.0.1\nport = {port}\nacknowledge = readback\ntimeout_seconds = 10\n[graphite]\nurl = http://127.0.0.1:{}/",
             graphite.port
         ));
         Self { sandbox, start: (jiff::Timestamp::now().as_second() - 3600) / 60 * 60 }
