@@ -7,7 +7,7 @@
 use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
 use rustix::fs::{FallocateFlags, Mode, OFlags, fallocate};
@@ -53,23 +53,41 @@ pub(super) fn ensure_room(store: &Path, may_write: bool) -> io::Result<()> {
 }
 
 /// The shared memories of this process. To close such a file would release SQLite's locks on it, as POSIX has it, so it
-/// stays open until it has been removed.
-static OPEN: Mutex<Vec<File>> = Mutex::new(Vec::new());
+/// stays open until SQLite has removed it.
+static OPEN: Mutex<Vec<(PathBuf, File)>> = Mutex::new(Vec::new());
 
 /// Allocates all of the shared memory of an open store, for a log that gets `more` pages.
 pub(super) fn allocate(store: &Path, more: u64) -> io::Result<()> {
     let path = beside(store, "-shm");
     let mut open = OPEN.lock().unwrap_or_else(PoisonError::into_inner);
-    open.retain(|file| file.metadata().is_ok_and(|file| file.nlink() > 0));
-    let Ok(there) = fs::metadata(&path) else { return Ok(()) };
-    let is_there = |file: &File| file.metadata().is_ok_and(|file| identity(&file) == identity(&there));
-    if !open.iter().any(is_there) {
-        let flags = OFlags::NOFOLLOW.bits() as i32;
-        let Ok(file) = OpenOptions::new().read(true).write(true).custom_flags(flags).open(&path) else { return Ok(()) };
-        open.push(file);
+    open.retain(is_there);
+    let at = match open.iter().position(|open| open.0 == path) {
+        Some(at) => at,
+        None => {
+            let flags = OFlags::NOFOLLOW.bits() as i32;
+            let file = OpenOptions::new().read(true).write(true).custom_flags(flags).open(&path);
+            let Ok(file) = file else { return Ok(()) };
+            open.push((path, file));
+            open.len() - 1
+        }
+    };
+    allocated(fallocate(&open[at].1, FallocateFlags::empty(), 0, bytes_for(log_bytes(store) / PAGE + more)))
+}
+
+/// Whether a file is still at its path.
+fn is_there((path, file): &(PathBuf, File)) -> bool {
+    let at_path = fs::metadata(path).map(|there| identity(&there));
+    at_path.is_ok_and(|there| file.metadata().is_ok_and(|file| identity(&file) == there))
+}
+
+/// Closes the shared memories that SQLite has removed, when it is dropped: after the connection beside it.
+#[derive(Debug)]
+pub(super) struct Release;
+
+impl Drop for Release {
+    fn drop(&mut self) {
+        OPEN.lock().unwrap_or_else(PoisonError::into_inner).retain(is_there);
     }
-    let Some(file) = open.iter().find(|file| is_there(file)) else { return Ok(()) };
-    allocated(fallocate(file, FallocateFlags::empty(), 0, bytes_for(log_bytes(store) / PAGE + more)))
 }
 
 /// Turns the result of an allocation into an error if there is no room; some file systems cannot allocate at all.

@@ -43,7 +43,7 @@ use rustix::fs::{Access, access};
 
 use self::errors::{explain, explain_io, is_read_only, read_only, remedy};
 pub use self::log::LARGE;
-use self::log::{LENGTH_KEPT, allocate, ensure_room, log_bytes, readers};
+use self::log::{LENGTH_KEPT, Release, allocate, ensure_room, log_bytes, readers};
 pub use self::place::Place;
 use self::place::gone;
 pub use self::read::{Range, Series, TierStatus};
@@ -156,6 +156,8 @@ pub struct Store {
     file: (u64, u64),
     /// SQLite's count of the changes of the schema when it was last compared.
     compared: Cell<Option<i64>>,
+    /// The fields are dropped in their order, so after the connection.
+    _release: Release,
 }
 
 impl Store {
@@ -231,7 +233,8 @@ impl Store {
             }
         };
         let connection = connection.map_err(|error| explain(error, path))?;
-        let store = Self { connection, path: path.to_path_buf(), file: identity(&there), compared: Cell::default() };
+        let (file, path) = (identity(&there), path.to_path_buf());
+        let store = Self { connection, path, file, compared: Cell::default(), _release: Release };
         let page = store.read_with(|store| {
             store.connection.busy_timeout(wait(until))?;
             protect(&store.connection)?;
@@ -244,7 +247,7 @@ impl Store {
         store.allocate(0)?;
         // SQLite reads the missing end of a page as zeros. The log may still hold the whole page.
         let whole = there.len() % page.unsigned_abs().max(1) == 0 || log > 0;
-        ensure!(whole, "{shown} is damaged (it ends within a page); {}", remedy(path));
+        ensure!(whole, "{shown} is damaged (it ends within a page); {}", remedy(&store.path));
         Ok(Some(store))
     }
 
