@@ -28,7 +28,10 @@ fn counts(test: &str, suite: Suite) {
     sandbox.program("cloud_status", &format!("echo '{{\"resources\": [{cloud}]}}'"));
 
     let run = |counting: &str| {
-        sandbox.config(&format!("[htcondor]\npool = {}\nupdate_interval_seconds = 1\ncounting = {counting}", pool.collector()));
+        sandbox.config(&format!(
+            "[htcondor]\npool = {}\nupdate_interval_seconds = 1\ncounting = {counting}",
+            pool.collector()
+        ));
         let outcome = sandbox.run(&["--dry-run"]);
         assert_eq!((outcome.code, outcome.stderr.as_str()), (Some(0), ""));
         outcome
