@@ -135,6 +135,10 @@ pub struct Ports {
     _lock: File,
 }
 
+/// The ports from 300 to 1023 that Chromium opens for nobody, because other protocols than HTTP own them.
+const NOT_FOR_BROWSERS: [u16; 23] =
+    [389, 427, 465, 512, 513, 514, 515, 526, 530, 531, 532, 540, 548, 554, 556, 563, 587, 601, 636, 989, 990, 993, 995];
+
 impl Ports {
     /// Finds four ports that are free, and locks them against tests in this and in other processes.
     pub fn free() -> Ports {
@@ -153,6 +157,9 @@ impl Ports {
             .chain(others)
             .find_map(|first| {
                 let first = u16::try_from(first).expect("at most 32000");
+                if (first..first + 4).any(|port| NOT_FOR_BROWSERS.contains(&port)) {
+                    return None;
+                }
                 let lock = File::create(folder.join(first.to_string())).ok()?;
                 lock.try_lock().ok()?;
                 let free = |port| TcpListener::bind(("127.0.0.1", port)).is_ok();
