@@ -232,7 +232,7 @@ impl State {
             Err(TryLockError::WouldBlock) => {
                 // A holder of an earlier version cannot be told from a healthy one.
                 let Some(found) = holder(&mut file) else { return Ok(None) };
-                let is_here = found.host.is_empty() || found.host == host_name();
+                let is_here = found.is_here();
                 let held = Uptime::now().since(&found.began).unwrap_or_default();
                 if is_here && held <= deadline.as_secs() as i64 {
                     return Ok(None);
@@ -296,9 +296,9 @@ pub(super) struct Death {
     pub message: String,
 }
 
-/// Returns the death of the last holder of a free lock.
+/// Returns the death of the last holder of a free lock; `None` if that ran on another host, of which nothing is known.
 fn death(file: &mut File) -> Option<Death> {
-    let Holder { pid, began: held, .. } = holder(file)?;
+    let Holder { pid, began: held, .. } = holder(file).filter(Holder::is_here)?;
     let began = file.metadata().ok()?.modified().ok()?;
     let time = utc(began.duration_since(UNIX_EPOCH).ok()?.as_secs() as i64);
     let cause = match Uptime::now().since(&held) {
@@ -315,6 +315,12 @@ struct Holder {
     began: Uptime,
     /// Empty in a note of an older version.
     host: String,
+}
+
+impl Holder {
+    fn is_here(&self) -> bool {
+        self.host.is_empty() || self.host == host_name()
+    }
 }
 
 fn holder(file: &mut File) -> Option<Holder> {

@@ -83,3 +83,11 @@ fn a_lock_that_another_host_holds_is_said_at_once() {
         )
     );
 }
+
+#[test]
+fn a_run_that_ended_on_another_host_has_not_died_with_this_machine() {
+    let (sandbox, _carbon) = with_carbon();
+    sandbox.write("state/collect-grid.heprc.lock", "4242 7 b00t elsewhere\n");
+    let run = sandbox.run(&["--now", &at(0)]);
+    assert_eq!((run.code, run.stderr.as_str()), (Some(0), ""));
+}
