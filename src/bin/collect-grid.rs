@@ -41,7 +41,7 @@ fn main() -> ExitCode {
 fn collect(run: &Run<Config>) -> Collected {
     let before: Memory = run.recall("schedds");
     let mut memory = before.clone();
-    let (config, until, now) = (run.config, run.until, run.now);
+    let (config, until, now) = (run.config, run.until, run.memory_time);
     let ask_clouds = || match &config.cloud_scheduler {
         None => Asked::Not,
         Some(config) => run.ask("cloud_scheduler", || cloud_scheduler::collect(config, until)),

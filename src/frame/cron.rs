@@ -33,6 +33,9 @@ pub struct Run<'a, C> {
     pub config: &'a C,
     /// The run's clock in unix seconds.
     pub now: i64,
+    /// The time by which what a source remembers grows old, in unix seconds: a wall clock that jumps ahead makes nothing
+    /// old.
+    pub memory_time: i64,
     /// The time of the run's points, in nanoseconds.
     pub time: i64,
     /// The time by which the sources must end.
@@ -45,7 +48,8 @@ pub struct Run<'a, C> {
 impl<'a, C> Run<'a, C> {
     pub(super) fn new(config: &'a C, session: &'a mut Session) -> Self {
         let (now, time, until) = (session.now, session.time, session.sources_until());
-        Self { config, now, time, until, session: Mutex::new(session), problems: Mutex::default() }
+        let memory_time = session.memory_time();
+        Self { config, now, memory_time, time, until, session: Mutex::new(session), problems: Mutex::default() }
     }
 
     fn session<T>(&self, work: impl FnOnce(&mut Session) -> T) -> T {

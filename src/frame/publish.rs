@@ -62,7 +62,7 @@ pub(super) fn publish(session: &mut Session, collected: Collected, until: Instan
         sinks: BTreeSet::new(),
     };
     let limits = session.setup.spool.clone();
-    let steady = session.steady_clock();
+    let steady = session.steady;
     session.report.running = Some(steady.running);
     let delivery = Delivery {
         spool: spool.as_ref().map_err(String::clone),

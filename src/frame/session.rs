@@ -115,6 +115,8 @@ pub struct Session {
     pub directory: PathBuf,
     /// Whether the clock was given with `--now`.
     pub(super) is_replayed: bool,
+    /// The clock by which what is kept grows old.
+    pub(super) steady: SteadyClock,
     /// `None` if the state is neither read nor written.
     pub(super) state: Option<State>,
     pub(super) problems: Vec<Problem>,
@@ -175,6 +177,7 @@ impl Session {
             allowed,
             directory,
             is_replayed: common.now.is_some(),
+            steady: SteadyClock { running: 0, time: now },
             state,
             problems: Vec::new(),
             report: Report::default(),
@@ -195,7 +198,14 @@ impl Session {
             let left_behind = state::left_behind(self.setup.state_directory.as_deref());
             self.problems.extend(left_behind.map(|message| Problem::new(Subject::FormerState, message)));
         }
+        self.steady = self.steady_clock();
         self.report = Report { host: host_name(), time: now, ..Report::default() };
+    }
+
+    /// Returns the time by which what a source remembers grows old, in unix seconds: `--now`, or else the wall clock, held
+    /// back when it jumps ahead.
+    pub(super) fn memory_time(&self) -> i64 {
+        if self.is_replayed { self.now } else { self.steady.time }
     }
 
     /// Returns the slot of a time, both in unix seconds.
@@ -268,11 +278,15 @@ impl Session {
         }
     }
 
-    /// Returns the clock by which what is kept grows old, and keeps it for the next run.
-    pub(super) fn steady_clock(&mut self) -> SteadyClock {
-        let (clock, kept) = SteadyClock::advance(&self.directory, Timestamp::now().as_second());
+    /// Returns the clock by which what is kept grows old; keeps it for the next run.
+    fn steady_clock(&mut self) -> SteadyClock {
+        let wall = Timestamp::now().as_second();
+        if !self.is_live() {
+            return SteadyClock::look(&self.directory, wall);
+        }
+        let (clock, kept) = SteadyClock::advance(&self.directory, wall);
         if let Err(error) = kept {
-            let message = format!("{error:#}; what waits grows no older in this run");
+            let message = format!("{error:#}; [spool] max_age_days does not count the time until it can be kept");
             self.problems.push(Problem::new(Subject::Memory("clock".into()), message));
         }
         clock

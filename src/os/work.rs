@@ -6,6 +6,7 @@ use std::panic::{self, AssertUnwindSafe, Location, PanicHookInfo};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::thread;
+use std::time::Duration;
 
 use anyhow::{Result, anyhow};
 
@@ -48,9 +49,25 @@ pub fn catch<T>(work: impl FnOnce() -> T) -> Result<T> {
     done.map_err(|payload| anyhow!(CAUGHT.take().unwrap_or_else(|| describe(&*payload, None))))
 }
 
+/// How many things run at once.
+#[derive(Clone, Copy, Debug)]
+pub struct Crowd {
+    /// At first.
+    pub first: usize,
+    /// The pause before one more runs, while they take their time.
+    pub pause: Duration,
+    /// At most.
+    pub most: usize,
+}
+
 /// Runs `work` for 0 up to `count`, at most `at_once` of them at a time; returns the results in that order. If the machine
 /// refuses a thread, fewer run at a time. `work` must not panic: see [`catch`].
 pub fn side_by_side<T: Send>(count: usize, at_once: usize, work: impl Fn(usize) -> T + Sync) -> Vec<T> {
+    in_a_crowd(count, Crowd { first: at_once, pause: Duration::ZERO, most: at_once }, work)
+}
+
+/// Like [`side_by_side`], with a crowd that grows.
+pub fn in_a_crowd<T: Send>(count: usize, crowd: Crowd, work: impl Fn(usize) -> T + Sync) -> Vec<T> {
     let next = AtomicUsize::new(0);
     let results = Mutex::new(Vec::with_capacity(count));
     let take_turns = || loop {
@@ -62,8 +79,13 @@ pub fn side_by_side<T: Send>(count: usize, at_once: usize, work: impl Fn(usize) 
         results.lock().unwrap_or_else(PoisonError::into_inner).push((at, result));
     };
     thread::scope(|scope| {
-        for _ in 1..count.min(at_once) {
-            if thread::Builder::new().spawn_scoped(scope, take_turns).is_err() {
+        // This thread is the last one.
+        for number in 1..count.min(crowd.most) {
+            if number > crowd.first {
+                thread::sleep(crowd.pause);
+            }
+            let is_over = next.load(Ordering::Relaxed) >= count;
+            if is_over || thread::Builder::new().spawn_scoped(scope, take_turns).is_err() {
                 break;
             }
         }
@@ -103,6 +125,8 @@ mod tests {
             assert_eq!(result.map_err(|bug| bug.to_string()), expected);
         }
         assert_eq!(both(|| 1, || 2), (1, 2));
+        let crowd = Crowd { first: 2, pause: Duration::from_millis(1), most: 4 };
+        assert_eq!(in_a_crowd(9, crowd, |at| at), (0..9).collect::<Vec<_>>());
         assert!(side_by_side(0, 4, |at| at).is_empty());
     }
 

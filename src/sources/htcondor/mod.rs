@@ -50,10 +50,10 @@ pub use self::memory::Memory;
 use self::pools::PoolList;
 pub use self::rules::Rules;
 use self::slot::DynamicSlot;
-use self::turns::{Turn, side_by_side};
+use self::turns::Turn;
 use crate::config::{Key, Kind, Section, Unset, Values};
 use crate::os::command::Failure;
-use crate::os::work::catch;
+use crate::os::work::{catch, side_by_side};
 use crate::problem::Problem;
 
 /// `[htcondor]`.
@@ -294,7 +294,7 @@ const MOST_GROUPS: usize = 50_000;
 
 /// Queries all pools and schedds in parallel, at most until `until`.
 ///
-/// `now` is the run's clock in unix seconds, by which `memory` expires. A pool or schedd that does not answer is missing
+/// `now` is the time by which `memory` expires, in unix seconds. A pool or schedd that does not answer is missing
 /// in the reply and named in the problems.
 pub fn collect(config: &Config, memory: &mut Memory, now: i64, until: Instant) -> (CondorReply, Vec<Problem>) {
     let client = Client { config, until };

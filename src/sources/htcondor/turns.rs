@@ -1,28 +1,22 @@
 //! Asks the schedds, in fair turns: in a time that is too short for all of them, each gets its turn within a few runs, and
 //! those that hang do not keep the others waiting.
 
-use std::sync::Mutex;
-use std::thread;
 use std::time::{Duration, Instant};
 
 use super::memory::Turns;
 use super::{Client, Jobs, Schedds, Target, ask as count};
 use crate::os::command::Failure;
-use crate::os::work::both;
+use crate::os::work::{Crowd, both, in_a_crowd};
 use crate::problem::Problem;
 
-/// The most schedds that are asked at once. A condor_q that waits takes no processor time, 2 MB of memory of its own and
-/// two file descriptors of ours (measured, 25.14); 200 schedds that take 4 s each are asked within 16 s.
-const AT_ONCE: usize = 80;
+/// A condor_q that waits takes no processor time, 2 MB of memory of its own and two file descriptors of ours (measured,
+/// 25.14); 200 schedds that take 4 s each are asked within 16 s. Schedds that answer at once cause no crowd at the central
+/// manager, which is asked for the address of each.
+const ASKED: Crowd = Crowd { first: 16, pause: PAUSE, most: 80 };
 
-/// The most that are asked at once, besides, of those that gave no answer in the last run.
-const SILENT_AT_ONCE: usize = 20;
+/// Those that gave no answer in the last run are asked besides.
+const ASKED_AGAIN: Crowd = Crowd { first: 16, pause: PAUSE, most: 20 };
 
-/// How many are asked at once at first. More are added while they take their time, so that schedds that answer at once
-/// cause no crowd at the central manager, which is asked for the address of each.
-const AT_FIRST: usize = 16;
-
-/// The pause before one more is asked at once.
 const PAUSE: Duration = Duration::from_millis(25);
 
 /// What a schedd's turn gave.
@@ -48,7 +42,7 @@ impl Client<'_> {
         let mut order: Vec<_> = (0..targets.len()).filter(|at| targets[*at].askable).collect();
         order.sort_by_key(|at| std::cmp::Reverse(missed(at)));
         let (silent, others): (Vec<_>, Vec<_>) = order.into_iter().partition(|at| memory.silent.contains(&keys[*at]));
-        let share = full.min(time / silent.len().div_ceil(SILENT_AT_ONCE).max(1) as u32);
+        let share = full.min(time / silent.len().div_ceil(ASKED_AGAIN.most).max(1) as u32);
 
         let ask = |at: usize, limit: Duration| {
             let left = self.until.saturating_duration_since(Instant::now());
@@ -62,8 +56,8 @@ impl Client<'_> {
             }
         };
         let (silent_turns, other_turns) = both(
-            || side_by_side(silent.len(), SILENT_AT_ONCE, |at| ask(silent[at], share)),
-            || side_by_side(others.len(), AT_ONCE, |at| ask(others[at], full)),
+            || in_a_crowd(silent.len(), ASKED_AGAIN, |at| ask(silent[at], share)),
+            || in_a_crowd(others.len(), ASKED, |at| ask(others[at], full)),
         );
         let mut turns: Vec<_> = targets.iter().map(|_| Turn::Unreachable).collect();
         for (at, turn) in silent.into_iter().zip(silent_turns).chain(others.into_iter().zip(other_turns)) {
@@ -117,36 +111,4 @@ impl Turns {
             }
         }
     }
-}
-
-/// Runs `work` for 0 up to `count`, at most `at_once` at a time; returns the results in that order.
-pub(super) fn side_by_side<T: Send>(count: usize, at_once: usize, work: impl Fn(usize) -> T + Sync) -> Vec<T> {
-    if count <= 1 {
-        return (0..count).map(work).collect();
-    }
-    let next = Mutex::new(0..count);
-    let results = Mutex::new(Vec::with_capacity(count));
-    let lock = "no panic while it is held";
-    let work_on = || {
-        while let Some(at) = { next.lock().expect(lock).next() } {
-            let result = work(at);
-            results.lock().expect(lock).push((at, result));
-        }
-    };
-    thread::scope(|scope| {
-        for number in 0..count.min(at_once) {
-            if number >= AT_FIRST {
-                thread::sleep(PAUSE);
-            }
-            let is_over = next.lock().expect(lock).is_empty();
-            // Where no more threads may start, those that run do the work.
-            if is_over || thread::Builder::new().spawn_scoped(scope, work_on).is_err() {
-                break;
-            }
-        }
-        work_on();
-    });
-    let mut results = results.into_inner().expect(lock);
-    results.sort_by_key(|(at, _)| *at);
-    results.into_iter().map(|(_, result)| result).collect()
 }
