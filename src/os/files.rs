@@ -49,7 +49,7 @@ pub fn replace<T>(path: &Path, mode: u32, fill: impl FnOnce(&mut File) -> Result
 }
 
 /// The end of a temporary file's name.
-const NEW: &str = ".new";
+pub const NEW: &str = ".new";
 
 /// Removes the temporary files that killed processes have left in a directory of this user.
 pub fn sweep(directory: &Path) {
@@ -64,18 +64,19 @@ pub fn sweep(directory: &Path) {
         let process = process.and_then(|process| process.parse::<u32>().ok());
         process.is_some_and(|process| !Path::new(&format!("/proc/{process}")).exists())
     };
-    let is_free = |path: &Path| open(path, OpenOptions::new().read(true)).is_ok_and(|file| file.try_lock().is_ok());
+    // By a wrong clock a file of this moment is old; who writes it holds it.
+    let is_held = |path: &Path| open(path, OpenOptions::new().read(true)).is_ok_and(|file| file.try_lock().is_err());
     for file in fs::read_dir(directory).into_iter().flatten().flatten() {
         let path = file.path();
-        if path.as_os_str().as_bytes().ends_with(NEW.as_bytes()) && (is_old(&path) || is_left(&path) && is_free(&path))
-        {
+        let is_temporary = path.as_os_str().as_bytes().ends_with(NEW.as_bytes());
+        if is_temporary && (is_old(&path) || is_left(&path)) && !is_held(&path) {
             let _ = fs::remove_file(path);
         }
     }
 }
 
 /// Minimum age of a temporary file that is swept. No process writes one for that long.
-const SWEPT_AFTER: Duration = Duration::from_secs(2 * 3600);
+pub const SWEPT_AFTER: Duration = Duration::from_secs(2 * 3600);
 
 /// Reads a regular file of at most `most` bytes. Never follows a link, and never waits for the other end of a pipe.
 ///

@@ -36,7 +36,7 @@ pub use self::batch::{Batch, Header, Unreadable};
 pub use self::disk::{Directory, Disk, Quarantined};
 use crate::config::{Key, Kind, Section, Unset, Values};
 use crate::model::{Catalog, carbon_component};
-use crate::os::files::is_foreign;
+use crate::os::files::{NEW, SWEPT_AFTER, is_foreign};
 use crate::text::quote;
 
 /// `[spool]`.
@@ -69,7 +69,7 @@ pub const SECTION: Section = Section::new(
 );
 
 const WAITING: &str = "What no sink has acknowledged yet waits in STATE/spool. Beyond so many bytes or days the oldest is \
-                       dropped, and named.";
+                       dropped, and named. A day is one during which the machine was running, whatever its clock says.";
 
 /// The section `[spool]`.
 #[derive(Clone, Debug)]
@@ -121,7 +121,6 @@ pub struct Entry {
 /// What stands before [`Entry::published`] in a name. No hexadecimal digit.
 const PUBLISHED: char = 'r';
 const BATCH: &str = ".batch";
-const NEW: &str = ".new";
 const ACK: &str = ".ack.";
 const FAILED: &str = ".failed.";
 const WHY: &str = ".why";
@@ -209,9 +208,6 @@ pub const BAD: &str = "bad";
 
 /// How many batches are held in memory at once: it must not grow with the backlog.
 const CHUNK: usize = 1000;
-
-/// Minimum age of an unpublished file to be swept. No run lives that long.
-const SWEPT_AFTER: Duration = Duration::from_secs(2 * 3600);
 
 impl<D: Disk> Spool<D> {
     /// Creates a spool on `disk`.
