@@ -36,16 +36,12 @@ fn main() -> ExitCode {
     let arguments: Arguments = frame::parse();
     frame::exit_code(NAME, || {
         watchdog.names(Some("reading the config"));
-        let config = match Config::load(arguments.config.as_deref()) {
-            Ok(config) => config,
-            Err(error) => {
-                frame::complain(NAME, &[format!("{error:#}")]);
-                return ExitCode::from(2);
-            }
-        };
-        watchdog.names(Some("opening the store and the port"));
-        let reader = match setup::reader(&config) {
-            Ok(reader) => reader,
+        let read = Config::load(arguments.config.as_deref()).and_then(|config| {
+            watchdog.names(Some("opening the store and the port"));
+            Ok((setup::reader(&config)?, config))
+        });
+        let (reader, config) = match read {
+            Ok(read) => read,
             Err(error) => {
                 frame::complain(NAME, &[format!("{error:#}")]);
                 return ExitCode::from(2);

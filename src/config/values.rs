@@ -95,6 +95,22 @@ impl<'a> Values<'a> {
         Ok(self.text(key)?.map(Secret))
     }
 
+    /// Returns `username` and `password` of HTTP's basic authentication; `None` if neither is set.
+    ///
+    /// # Errors
+    /// Fails if one of the two is missing, or if the username holds a colon, which would end it.
+    pub fn login(&self) -> Result<Option<(String, Secret)>> {
+        match (self.text("username")?, self.secret("password")?) {
+            (None, None) => Ok(None),
+            (Some(username), Some(password)) => {
+                self.check("username", !username.contains(':'), "a name without a colon")?;
+                Ok(Some((username, password)))
+            }
+            (Some(_), None) => Err(self.error("username", anyhow!("needs password beside it"))),
+            (None, Some(_)) => Err(self.error("password", anyhow!("needs username beside it"))),
+        }
+    }
+
     /// Returns the value of `key` as an integer, or its default.
     ///
     /// # Errors

@@ -12,7 +12,7 @@ use clap::Parser;
 use gridmon::frame::{self, Common, Program, Run, Setup};
 use gridmon::model::{Catalog, Collected, Declaration, Field, Fold, Measurement, Tag};
 use gridmon::sinks::{Sent, Sink};
-use gridmon::spool::{self, Batch};
+use gridmon::spool::Batch;
 use gridmon_testkit::sandbox::{FakeCarbon, Mood, NOW, Outcome, Sandbox};
 use gridmon_testkit::{program, signal, wait_until};
 
@@ -318,12 +318,7 @@ fn the_program_itself() {
         deadline_seconds: None,
         interval_seconds: None,
         state_directory: Some(state.into()),
-        spool: spool::Config {
-            max_bytes: 1 << 30,
-            max_age_days: 36_500,
-            max_disk_percent: 100,
-            replay_points_per_second: 1_000_000,
-        },
+        spool: crate::SPOOL,
         catalog: Catalog::new(PROGRAM.measurements),
         roles: String::new(),
         sinks: Box::new({

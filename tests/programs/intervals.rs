@@ -12,7 +12,6 @@ use gridmon::frame::{self, Common, Program, Run, Setup};
 use gridmon::model::{Catalog, Collected, Declaration, Field, Fold, Measurement, Tag};
 use gridmon::query::{Read, Wanted};
 use gridmon::sinks::embedded::{self, Embedded, EmbeddedReader};
-use gridmon::spool;
 use gridmon::view::history::History;
 use gridmon::view::page::Page;
 use gridmon::view::table::{Health, sections};
@@ -50,12 +49,7 @@ fn setup(folder: &Path, interval: i64) -> Setup {
         deadline_seconds: None,
         interval_seconds: Some(interval),
         state_directory: Some(folder.join("state")),
-        spool: spool::Config {
-            max_bytes: 1 << 30,
-            max_age_days: 36_500,
-            max_disk_percent: 100,
-            replay_points_per_second: 1_000_000,
-        },
+        spool: crate::SPOOL,
         catalog: Catalog::new(&MEASUREMENTS),
         roles: String::new(),
         sinks: Box::new(move |_| vec![Box::new(Embedded { config: config.clone(), place: store.clone().into() })]),

@@ -12,7 +12,6 @@ use gridmon::query::{Read, Selector};
 use gridmon::sinks::embedded::{self, Embedded, EmbeddedReader, Store};
 use gridmon::sinks::graphite::carbon::{self, Acknowledge, Carbon};
 use gridmon::sinks::graphite::receiver::Receiver;
-use gridmon::spool;
 use gridmon_testkit::sandbox::{FakeCarbon, Mood};
 
 const IDLE: Field<i64> = Field::count("idle", "jobs", "idle jobs");
@@ -55,12 +54,7 @@ fn setup(folder: &Path, port: u16) -> Setup {
         deadline_seconds: None,
         interval_seconds: None,
         state_directory: Some(folder.join("state")),
-        spool: spool::Config {
-            max_bytes: 1 << 30,
-            max_age_days: 36_500,
-            max_disk_percent: 100,
-            replay_points_per_second: 1_000_000,
-        },
+        spool: crate::SPOOL,
         catalog,
         roles: String::new(),
         sinks: Box::new(move |state| {

@@ -17,3 +17,11 @@ mod intervals;
 mod labels;
 mod pages;
 mod state;
+
+/// Limits of a spool that no test reaches.
+const SPOOL: gridmon::spool::Config = gridmon::spool::Config {
+    max_bytes: 1 << 30,
+    max_age_days: 36_500,
+    max_disk_percent: 100,
+    replay_points_per_second: 1_000_000,
+};

@@ -12,7 +12,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, anyhow, ensure};
+use anyhow::{Context, Result, anyhow};
 use serde::Deserialize;
 
 use crate::config::{Key, Kind, Section, Unset, Values};
@@ -108,24 +108,14 @@ impl Config {
 
 /// Reads the login: `username` with `password`, or `token`.
 fn login(values: &Values) -> Result<Option<Login>> {
-    let (username, password) = (values.text("username")?, values.secret("password")?);
-    let token = values.secret("token")?;
-    let login = match (username, password, token) {
-        (None, None, None) => return Ok(None),
-        (None, None, Some(token)) => Login::bearer(&token.0).map_err(|error| values.error("token", error))?,
-        (_, _, Some(_)) => {
-            return Err(
-                values.error("token", anyhow!("stands beside username or password; keep the one that it asks for"))
-            );
-        }
-        (Some(_), None, None) => return Err(values.error("username", anyhow!("needs password beside it"))),
-        (None, Some(_), None) => return Err(values.error("password", anyhow!("needs username beside it"))),
-        (Some(username), Some(password), None) => {
-            ensure!(!username.contains(':'), values.error("username", anyhow!("holds a colon, which ends a username")));
-            Login::basic(&username, &password.0).map_err(|error| values.error("password", error))?
-        }
+    let Some(token) = values.secret("token")? else {
+        let login = values.login()?.map(|(username, password)| Login::basic(&username, &password.0));
+        return login.transpose().map_err(|error| values.error("password", error));
     };
-    Ok(Some(login))
+    if values.gives("username") || values.gives("password") {
+        return Err(values.error("token", anyhow!("stands beside username or password; keep the one that it asks for")));
+    }
+    Login::bearer(&token.0).map(Some).map_err(|error| values.error("token", error))
 }
 
 /// Adds the way out to the error of a request.

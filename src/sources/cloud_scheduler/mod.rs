@@ -68,16 +68,8 @@ impl Config {
     /// Fails if a value is not of its key's kind, or a login is not whole.
     pub fn read(values: &Values) -> Result<Self> {
         let url = values.url("url")?;
-        let login = match (values.text("username")?, values.secret("password")?) {
-            (Some(username), Some(password)) => {
-                values.check("username", !username.contains(':'), "a name without a colon")?;
-                let login = Login::basic(&username, &password.0);
-                Some(login.map_err(|error| values.error("password", error))?)
-            }
-            (None, None) => None,
-            (Some(_), None) => return Err(values.error("username", anyhow!("needs password beside it"))),
-            (None, Some(_)) => return Err(values.error("password", anyhow!("needs username beside it"))),
-        };
+        let login = values.login()?.map(|(username, password)| Login::basic(&username, &password.0));
+        let login = login.transpose().map_err(|error| values.error("password", error))?;
         if login.is_some() && url.is_none() {
             return Err(values.error("username", anyhow!("needs url beside it; the command takes no login")));
         }
