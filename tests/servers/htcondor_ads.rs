@@ -27,6 +27,11 @@ fn counts(test: &str, suite: Suite) {
     let cloud = format!(r#"{{"name": "CERN", "enabled": true, "max_slots": 9, "vms": [{vm}]}}"#);
     sandbox.program("cloud_status", &format!("echo '{{\"resources\": [{cloud}]}}'"));
 
+    // A collector that has just started is not believed.
+    pool.wait_until("a collector older than the interval", || {
+        let age = pool.condor(&["condor_status", "-collector", "-af", "StatsLifetime"]).stdout;
+        (String::from_utf8_lossy(&age).trim().parse::<u32>().ok()? > 3).then_some(())
+    });
     let run = |counting: &str| {
         sandbox.config(&format!(
             "[htcondor]\npool = {}\nupdate_interval_seconds = 1\ncounting = {counting}",

@@ -46,11 +46,26 @@ fn two_collectors(test: &str, suite: Suite) {
 
     // Each slot counts once.
     pool.advertise_slots(4);
+    pool.wait_until("the same ads at both collectors", || {
+        let ads = [&first, &second].map(|collector| {
+            let listed = ["-any", "-af", "MyType", "Name"];
+            let ads = pool.condor(&[&["condor_status", "-pool", collector][..], &listed].concat()).stdout;
+            let ads = String::from_utf8_lossy(&ads).into_owned();
+            let counted = |line: &&str| line.starts_with("Machine ") || line.starts_with("Scheduler ");
+            let mut ads: Vec<_> = ads.lines().filter(counted).map(String::from).collect();
+            ads.sort();
+            ads
+        });
+        (ads[0].len() > 5 && ads[0] == ads[1]).then_some(())
+    });
     config(&both, 1);
     // On a busy machine a daemon that has just started takes its time.
     let whole = |minute: i64| {
         pool.wait_until("a whole answer", || {
             let outcome = at(minute);
+            if outcome.code != Some(0) {
+                eprintln!("no whole answer yet: {}", outcome.stderr);
+            }
             (outcome.code == Some(0)).then_some(outcome)
         })
     };

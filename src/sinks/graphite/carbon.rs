@@ -354,7 +354,7 @@ fn not_back(missing: &Missing, all: usize, graphite: &render::Config, timeout: &
 fn check(config: &Config, deadline: Instant) -> Result<String> {
     let timeout = Timeout::of(config, deadline);
     receiver::exchange(config, &[], receiver::OPEN, &timeout)?;
-    receiver::prove(config, &timeout)?;
+    receiver::prove(config, 2, &timeout)?;
     let answers = format!("{} answers", receiver::name(config));
     if let (Acknowledge::Readback, Some(graphite)) = (config.acknowledge, &config.graphite) {
         render::check(graphite, timeout.ends)?;

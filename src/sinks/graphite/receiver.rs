@@ -11,7 +11,9 @@
 //! - *A proxy whose Carbon is down* closes every connection, at once (socat, haproxy with health checks) or after it has
 //!   tried again (haproxy, 3 s). So our end, and the wrong length, follow only after the connection has stayed open for a
 //!   while; and after an acknowledgement that comes late the receiver proves itself again.
-//! - *Carbon's query port*, and others that begin with a length, close when they read a message of ours, before our end.
+//! - *Carbon's query port*, and others that begin with a length, close when they read a message of ours. On a busy machine
+//!   they may read it only after our end, or after the wrong length; so a proof begins with a message without datapoints,
+//!   and the first time it must succeed twice, the second time over a longer wait.
 //!
 //! A relay that has read everything acknowledges, whatever becomes of it then. This cannot be seen from here.
 
@@ -35,6 +37,9 @@ pub(super) const OPEN: Duration = Duration::from_millis(50);
 
 /// For how long it must stay open before a wrong length, at first.
 const OPEN_FOR_PROOF: Duration = Duration::from_millis(100);
+
+/// How much longer the connection must stay open in the second proof than in the first.
+const SECOND_PROOF: u32 = 4;
 
 /// The longest addition to them for a receiver that is far away.
 const LONGEST_WAY: Duration = Duration::from_secs(1);
@@ -121,13 +126,13 @@ impl Receiver {
             // A close that comes late need not be the answer to our end.
             Ok(close) if is_trusted || (is_known && close.after <= close.prompt) => {}
             Ok(_) => {
-                prove(config, timeout)?;
+                prove(config, if is_known { 1 } else { 2 }, timeout)?;
                 if !is_known {
                     self.remember();
                 }
             }
             // A line port does this when a line is too long for it.
-            Err(error) if !is_known && error.is::<ClosedEarly>() => return prove(config, timeout).and(Err(error)),
+            Err(error) if !is_known && error.is::<ClosedEarly>() => return prove(config, 1, timeout).and(Err(error)),
             Err(error) => return Err(error),
         }
         run.has_acknowledged = true;
@@ -140,15 +145,23 @@ fn is_open(stream: &TcpStream) -> bool {
     matches!(stream.peek(&mut [0; 1]), Err(error) if is_passing(&error))
 }
 
-/// Proves that a pickle receiver is there: on a length that no message may have, and only then, it closes the connection.
+/// Proves that a pickle receiver is there: after a message without datapoints the connection stays open, and on a length
+/// that no message may have it is closed, `proofs` times.
 ///
 /// # Errors
 /// Fails if it does not, or if any step fails or takes too long.
-pub(super) fn prove(config: &Config, timeout: &Timeout) -> Result<()> {
+pub(super) fn prove(config: &Config, mut proofs: u32, timeout: &Timeout) -> Result<()> {
     let mut open_for = OPEN_FOR_PROOF;
     loop {
         let why = match provoke(config, open_for, timeout).with_context(|| name(config))? {
-            Provoked::ClosedAfter(time) if time < open_for / 2 => return Ok(()),
+            Provoked::ClosedAfter(time) if time < open_for / 2 => {
+                proofs -= 1;
+                if proofs == 0 {
+                    return Ok(());
+                }
+                open_for *= SECOND_PROOF;
+                continue;
+            }
             // So late, it may be a proxy that closes every connection: the next one must stay open for longer.
             Provoked::ClosedAfter(time) => {
                 open_for = 4 * time;
@@ -287,18 +300,23 @@ fn write(stream: &mut TcpStream, mut rest: &[u8], timeout: &Timeout) -> Result<(
     Ok(())
 }
 
-/// Waits for `open_for`.
+/// Waits for `open_for`; returns whether the other side has sent anything meanwhile.
 ///
 /// # Errors
 /// Fails if the other side closes the connection meanwhile, or the time limit passes.
-fn stay_open(stream: &mut TcpStream, open_for: Duration, timeout: &Timeout) -> Result<()> {
+fn stay_open(stream: &mut TcpStream, open_for: Duration, timeout: &Timeout) -> Result<Heard> {
     let ends = Instant::now() + open_for;
     let mut ready = PollFlags::IN;
+    let mut heard = Heard::Nothing;
     loop {
-        ensure!(hear(stream, ready)? != Heard::End, ClosedEarly);
+        match hear(stream, ready)? {
+            Heard::End => return Err(ClosedEarly.into()),
+            Heard::Data => heard = Heard::Data,
+            Heard::Nothing => {}
+        }
         let left = ends.saturating_duration_since(Instant::now());
         if left.is_zero() {
-            return Ok(());
+            return Ok(heard);
         }
         timeout.ensure_acknowledged()?;
         ready = wait(stream, PollFlags::IN, left.min(timeout.left()));
@@ -338,7 +356,10 @@ enum Provoked {
 
 fn provoke(config: &Config, open_for: Duration, timeout: &Timeout) -> Result<Provoked> {
     let (mut stream, way) = connect(config, timeout)?;
-    stay_open(&mut stream, open_for + way, timeout)?;
+    write(&mut stream, EMPTY_MESSAGE, timeout)?;
+    if stay_open(&mut stream, open_for + way, timeout)? == Heard::Data {
+        return Ok(Provoked::Answered);
+    }
     write(&mut stream, &WRONG_LENGTH, timeout)?;
     let sent = Instant::now();
     let our_end = sent + PATIENCE.min(timeout.left() / 2);
@@ -487,6 +508,12 @@ mod tests {
         // Carbon's query port knows lengths too, and closes on what it does not understand.
         let query = listen(true, |_, stream| drop(stream.read(&mut [0; 100])));
         assert!(sent(&query, false).0.contains("closed the connection before the end"), "{}", sent(&query, false).0);
+        // So it does on a machine that is busy.
+        let slow = listen(true, |_, stream| {
+            let _ = stream.read(&mut [0; 100]);
+            thread::sleep(Duration::from_millis(130));
+        });
+        assert!(sent(&slow, false).0.contains("closed the connection before the end"), "{}", sent(&slow, false).0);
     }
 
     /// haproxy reads what fits into its buffer, and closes when it has tried to connect for long enough.
