@@ -15,7 +15,7 @@ use crate::model::{Catalog, Dropped, Point, utc};
 use crate::os::files::is_foreign;
 use crate::os::work::{catch, side_by_side};
 use crate::problem::{Problem, Subject};
-use crate::sinks::{Sent, Sink};
+use crate::sinks::{NeverTaken, Sent, Sink};
 use crate::spool::{self, Backlog, Batch, Directory, Disk, Entry, Header, Published, Spool, Unreadable};
 
 /// The number of a run's points by their fate at one sink: collected = delivered + spooled + dropped.
@@ -199,7 +199,7 @@ impl<D: Disk<Claim: Send + Sync>> Delivery<'_, D> {
     }
 
     /// Sends the backlog of `sink`, oldest batch first, at most until `deadline` and at the configured speed.
-    /// `newer_passed` is true if the sink has just taken newer points: a batch that fails now is then itself the cause.
+    /// `newer_passed` is true if the sink has just taken newer points: one batch that fails now does not mean that it is down.
     pub fn replay(&self, sink: &dyn Sink, deadline: Instant, mut newer_passed: bool) -> Replay {
         let mut replay = Replay::default();
         let spool = match &self.spool {
@@ -243,12 +243,12 @@ impl<D: Disk<Claim: Send + Sync>> Delivery<'_, D> {
                         if ran_out && replay.points > 0 {
                             return replay;
                         }
-                        // A sink that fails twice in a row is down again: trying the rest would tell nothing new.
-                        let down = failed_before || !newer_passed || ran_out;
-                        if newer_passed && !ran_out {
+                        if error.is::<NeverTaken>() && !ran_out {
                             self.record_failure(spool, sink, &entry, &error, &mut replay);
+                            continue;
                         }
-                        if down {
+                        // A sink that fails twice in a row is down again: trying the rest would tell nothing new.
+                        if failed_before || !newer_passed || ran_out {
                             replay.problems.push(problem(error));
                             return replay;
                         }
@@ -313,7 +313,7 @@ impl<D: Disk<Claim: Send + Sync>> Delivery<'_, D> {
         Ok(true)
     }
 
-    /// Records a failed attempt at a batch while newer ones passed. Quarantines it at the third.
+    /// Records a failed attempt at a batch that was itself the cause. Quarantines it at the third.
     fn record_failure(
         &self,
         spool: &Spool<D>,
@@ -325,7 +325,7 @@ impl<D: Disk<Claim: Send + Sync>> Delivery<'_, D> {
         match spool.count_failure(entry, sink.name()) {
             Ok(failures) if failures < 3 => {}
             Ok(_) => {
-                let why = format!("{} failed with it three times while newer ones passed: {error:#}", sink.name());
+                let why = format!("{} failed with it three times, and took others: {error:#}", sink.name());
                 let moved = match spool.read(entry) {
                     Ok(Ok(batch)) => spool
                         .keep_refused(entry, sink.name(), &batch, &why)

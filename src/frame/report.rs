@@ -24,6 +24,9 @@ pub struct Report {
     pub host: String,
     /// The run's clock, in unix seconds.
     pub time: i64,
+    /// The interval that the program is meant for, in seconds; `None` in a report of an earlier version.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub interval_seconds: Option<i64>,
     /// For how long the machine had been running, in seconds; `None` in a report of an earlier version.
     pub running: Option<i64>,
     /// Its duration, in seconds.

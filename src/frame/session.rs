@@ -199,7 +199,7 @@ impl Session {
             self.problems.extend(left_behind.map(|message| Problem::new(Subject::FormerState, message)));
         }
         self.steady = self.steady_clock();
-        self.report = Report { host: host_name(), time: now, ..Report::default() };
+        self.report = Report { host: host_name(), time: now, interval_seconds: Some(interval), ..Report::default() };
     }
 
     /// Returns the time by which what a source remembers grows old, in unix seconds: `--now`, or else the wall clock, held

@@ -448,7 +448,14 @@ impl Status {
             perfdata.push(format!("{}={:.3}s;;;0", label(&[program, grid, "duration"]), last.duration_seconds));
             perfdata.push(format!("{}={};;;0", label(&[program, grid, "failing"]), last.failing.len()));
         }
-        perfdata.push(format!("bad={};;;0", self.aside.len()));
+        if let Some(last) = self.aside.last() {
+            let (files, why) = (count(self.aside.len(), "file"), &last.why);
+            find(
+                Level::Warning,
+                format!("bad/ holds {files} that cannot be sent; gridmon-status show lists them; the last one: {why}"),
+            );
+        }
+        perfdata.push(format!("bad={};0;;0", self.aside.len()));
         for lost in &self.lost {
             find(Level::Critical, lost.clone());
         }
@@ -498,7 +505,7 @@ pub fn plugin_line(level: Level, text: &str, perfdata: &str) -> String {
 
 impl ProgramStatus {
     /// Returns limits for the age of the last run, from the usual interval: WARNING if two runs are missing, CRITICAL
-    /// if five are. No limits if too few runs are remembered.
+    /// if five are. No limits if too few runs of an earlier version are remembered.
     pub fn expected_interval(&self) -> Limits {
         // A run is reported when it ends, which is at most a minute after its start if cron starts it every minute.
         let missing = |runs: i64| self.interval_seconds.map(|interval| (runs * interval).saturating_add(60));
@@ -506,14 +513,15 @@ impl ProgramStatus {
     }
 }
 
-/// Returns the median time between runs, in seconds, which a manual run or a reboot does not change. `None` if there
-/// are fewer than three times.
+/// Returns the time between runs, in seconds: the median, which a manual run or a reboot does not change, but at least the
+/// interval that the program is meant for. `None` if there are fewer than three times, and no report names that interval.
 fn interval(runs: &[Report]) -> Option<i64> {
     let times = runs.windows(2).map(|pair| pair[1].time.saturating_sub(pair[0].time));
     // No program runs less than once a year, and later multiplication must not overflow.
     let mut times: Vec<_> = times.filter(|time| (1..366 * 86_400).contains(time)).collect();
     times.sort_unstable();
-    (times.len() >= 3).then(|| times[times.len() / 2])
+    let median = (times.len() >= 3).then(|| times[times.len() / 2]);
+    median.max(runs.last().and_then(|last| last.interval_seconds))
 }
 
 /// Returns for how long the oldest batch has been waiting, in seconds: by the time that the machine has been running
@@ -670,6 +678,7 @@ mod tests {
     fn a_monitor_is_told_by_thresholds_and_only_above_them() {
         let mut input = input();
         input.backlogs.remove("influxdb");
+        let aside = std::mem::take(&mut input.aside);
         input.histories.truncate(1);
         for report in &mut input.histories[0].reports {
             report.failing.clear();
@@ -700,8 +709,10 @@ mod tests {
         let (line, _) = status.nagios(&defaults());
         assert_eq!(
             line,
-            "GRIDMON OK - carbon: 212 points waiting; collect-grid heprc ran 60 s ago | carbon_batches=2;;;0 carbon_points=212;;;0 carbon_age=120s;300;3600;0 collect-grid_heprc_run_age=60s;180;360;0 collect-grid_heprc_duration=0.412s;;;0 collect-grid_heprc_failing=0;;;0 bad=1;;;0\n"
+            "GRIDMON OK - carbon: 212 points waiting; collect-grid heprc ran 60 s ago | carbon_batches=2;;;0 carbon_points=212;;;0 carbon_age=120s;300;3600;0 collect-grid_heprc_run_age=60s;180;360;0 collect-grid_heprc_duration=0.412s;;;0 collect-grid_heprc_failing=0;;;0 bad=0;0;;0\n"
         );
+        let (line, level) = Status { aside, ..status }.nagios(&defaults());
+        assert!(level == Level::Warning && line.contains("bad/ holds 1 file that cannot be sent"), "{line}");
     }
 
     #[test]
@@ -710,6 +721,7 @@ mod tests {
             let mut input = input();
             input.histories.remove(0);
             input.backlogs.clear();
+            input.aside.clear();
             input.now = now;
             Status::gather(input)
         };
@@ -730,6 +742,10 @@ mod tests {
         assert_eq!(interval(&[1, 2, 3].map(|time| run(time, 0, 0, &[]))), None, "too few to know");
         let by_hand = [0, 60, 61, 62, 120, 180, 240, 300, 300, 10_000].map(|time| run(time, 0, 0, &[]));
         assert_eq!(interval(&by_hand), Some(60));
+        let meant_for = |seconds: i64| Report { interval_seconds: Some(seconds), ..run(0, 0, 0, &[]) };
+        assert_eq!(interval(&[meant_for(60)]), Some(60), "the first run is followed by others");
+        assert_eq!(interval(&[by_hand.to_vec(), vec![meant_for(600)]].concat()), Some(600), "tried by hand at first");
+        assert_eq!(interval(&[0, 300, 600, 900].map(|time| Report { time, ..meant_for(60) })), Some(300));
     }
 
     #[test]
@@ -764,6 +780,7 @@ mod tests {
             let mut input = input();
             input.now = now;
             input.backlogs.clear();
+            input.aside.clear();
             input.histories.truncate(1);
             input.histories[0].reports.iter_mut().for_each(|report| report.failing.clear());
             input.histories[0].unreported = first;
@@ -781,6 +798,7 @@ mod tests {
     #[test]
     fn what_cannot_be_read_is_unknown_but_hides_nothing_worse() {
         let mut input = input();
+        input.aside.clear();
         input.problems.push("spool: Permission denied".into());
         let (line, level) = Status::gather(input).nagios(&defaults());
         assert_eq!(level, Level::Critical);
@@ -789,7 +807,7 @@ mod tests {
             .nagios(&defaults());
         assert_eq!(
             (line.as_str(), level.code()),
-            ("GRIDMON UNKNOWN - no program has reported a run in /x | bad=0;;;0\n", 3)
+            ("GRIDMON UNKNOWN - no program has reported a run in /x | bad=0;0;;0\n", 3)
         );
         let torn = History {
             problem: "2 lines are no reports".into(),

@@ -3,6 +3,7 @@
 pub mod embedded;
 pub mod graphite;
 
+use std::fmt;
 use std::path::Path;
 use std::time::Instant;
 
@@ -35,6 +36,19 @@ pub trait Sink: Sync {
     }
 }
 
+/// The error of a sink that takes other batches, and would never take this one. Every other error may be over at the next
+/// attempt.
+#[derive(Debug)]
+pub struct NeverTaken(pub String);
+
+impl fmt::Display for NeverTaken {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for NeverTaken {}
+
 /// The result of sending points to a sink.
 #[derive(Debug)]
 pub struct Sent {
@@ -42,6 +56,6 @@ pub struct Sent {
     pub dropped: Vec<Dropped>,
     /// Points that the sink refused for good, each with its message. The other points are not affected.
     pub refused: Vec<(Point, String)>,
-    /// Whether the sink acknowledged the remaining points.
+    /// Whether the sink acknowledged the remaining points. The error is [`NeverTaken`] if the batch itself is the cause.
     pub result: Result<()>,
 }

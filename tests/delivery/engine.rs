@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, anyhow};
 use gridmon::delivery::{self, Delivery, Outcome, Replay};
 use gridmon::model::Point;
-use gridmon::sinks::{Sent, Sink};
+use gridmon::sinks::{NeverTaken, Sent, Sink};
 use gridmon::spool::{Batch, Config, Directory, Header, Spool};
 use gridmon_testkit::TempDir;
 
@@ -228,22 +228,22 @@ fn what_a_crash_left_half_written_in_bad_is_not_taken_for_what_was_refused() {
 }
 
 #[test]
-fn a_batch_that_fails_three_times_while_newer_ones_pass_goes_aside() {
+fn a_batch_that_a_sink_never_takes_goes_aside_at_the_third_attempt() {
     let bench = Bench::new(&["carbon", "influxdb"]);
     bench.set(0, down);
     bench.run(0, 3);
     bench.run(1, 1);
-    // The batch of three points is poison: whatever is newer passes.
-    bench.set(0, |points| if points.len() == 3 { sent(Err(anyhow!("it broke off"))) } else { sent(Ok(())) });
+    // The batch of three points is poison: whatever else comes passes.
+    bench.set(0, |points| match points.len() {
+        3 => sent(Err(anyhow!(NeverTaken("it broke off".into())))),
+        _ => sent(Ok(())),
+    });
     for (minute, aside) in [(2, false), (3, false), (4, true)] {
         let delivery = bench.run(minute, 1);
         let words: Vec<_> = delivery.problems.iter().map(|problem| problem.message.as_str()).collect();
         assert_eq!(words.len(), usize::from(aside), "{words:?}");
         if aside {
-            assert_eq!(
-                words,
-                ["carbon failed with it three times while newer ones passed: it broke off; put into bad/"]
-            );
+            assert_eq!(words, ["carbon failed with it three times, and took others: it broke off; put into bad/"]);
         }
     }
     assert_eq!(bench.minutes(0), [2, 1, 3, 4]);
@@ -251,6 +251,35 @@ fn a_batch_that_fails_three_times_while_newer_ones_pass_goes_aside() {
     assert_eq!(bench.files("spool/bad").len(), 2);
     bench.run(5, 1);
     assert_eq!(bench.files("spool"), ["bad", "lock.carbon", "lock.influxdb"], "notes without a batch are swept");
+}
+
+#[test]
+fn a_batch_that_fails_on_a_bad_line_never_goes_aside() {
+    let bench = Bench::new(&["carbon"]);
+    bench.set(0, down);
+    bench.run(0, 3);
+    bench.run(1, 1);
+    bench.set(0, |points| if points.len() == 3 { sent(Err(anyhow!("it broke off"))) } else { sent(Ok(())) });
+    for minute in 2..12 {
+        assert!(bench.run(minute, 1).problems.is_empty());
+    }
+    assert_eq!(bench.files("spool/bad"), Vec::<String>::new());
+    bench.set(0, up);
+    bench.run(12, 1);
+    assert_eq!(bench.minutes(0).last(), Some(&0));
+}
+
+#[test]
+fn batches_that_a_sink_never_takes_hold_up_no_others() {
+    let bench = Bench::new(&["carbon"]);
+    bench.set(0, down);
+    (0..5).for_each(|minute| drop(bench.run(minute, if minute < 4 { 3 } else { 1 })));
+    bench.set(0, |points| match points.len() {
+        3 => sent(Err(anyhow!(NeverTaken("it broke off".into())))),
+        _ => sent(Ok(())),
+    });
+    bench.run(5, 1);
+    assert_eq!(bench.minutes(0), [5, 4]);
 }
 
 #[test]

@@ -31,6 +31,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use super::carbon::{Acknowledge, Config, Frames};
 use crate::model::Datapoint;
 use crate::os::{files, names};
+use crate::sinks::NeverTaken;
 
 /// For how long a connection must stay open before our end.
 pub(super) const OPEN: Duration = Duration::from_millis(50);
@@ -131,6 +132,9 @@ impl Receiver {
                     self.remember();
                 }
             }
+            Err(error) if is_known && run.has_acknowledged && is_broken_off(&error) => {
+                return Err(self.judge(config, datapoints, timeout, error));
+            }
             // A line port does this when a line is too long for it.
             Err(error) if !is_known && error.is::<ClosedEarly>() => return prove(config, 1, timeout).and(Err(error)),
             Err(error) => return Err(error),
@@ -138,6 +142,29 @@ impl Receiver {
         run.has_acknowledged = true;
         Ok(())
     }
+
+    /// Finds out whether `datapoints` are themselves the cause of `error`, or else the way there: the receiver must prove
+    /// itself, break off again with the same points, and prove itself once more.
+    fn judge(
+        &self,
+        config: &Config,
+        datapoints: &[Datapoint],
+        timeout: &Timeout,
+        error: anyhow::Error,
+    ) -> anyhow::Error {
+        let is_there = || prove(config, 1, timeout).is_ok();
+        let breaks_off = || exchange(config, datapoints, OPEN, timeout).is_err_and(|again| is_broken_off(&again));
+        if is_there() && breaks_off() && is_there() {
+            return NeverTaken(format!("{error:#}; with nothing else it does so")).into();
+        }
+        error
+    }
+}
+
+/// Whether the other side has ended an exchange, rather than the time or the network.
+fn is_broken_off(error: &anyhow::Error) -> bool {
+    let kind = error.downcast_ref().map(std::io::Error::kind);
+    error.is::<ClosedEarly>() || matches!(kind, Some(ErrorKind::ConnectionReset | ErrorKind::BrokenPipe))
 }
 
 /// Whether the other side has left an unused connection open.
@@ -568,6 +595,31 @@ mod tests {
             // The connection that was ready still leads to Carbon, unless nobody had accepted it.
             let _ = state.send(&proxy);
             assert_ne!(state.send(&proxy), "");
+        }
+    }
+
+    #[test]
+    fn only_what_a_receiver_breaks_off_with_again_and_again_is_never_taken() {
+        // A message of over 100 bytes is too much for this one; from the third connection on it breaks off with others too.
+        let poisoned = |flaps: bool| {
+            listen(true, move |at, stream| {
+                let mut length = [0; 4];
+                while stream.read_exact(&mut length).is_ok() && u32::from_be_bytes(length) <= 100 {
+                    stream.read_exact(&mut vec![0; u32::from_be_bytes(length) as usize]).unwrap();
+                    if flaps && at > 2 {
+                        break;
+                    }
+                }
+            })
+        };
+        let long = [Datapoint { path: "a".repeat(200), time: 60, value: Value::Int(1) }];
+        for flaps in [false, true] {
+            let config = poisoned(flaps);
+            let state = State::new(&config, true);
+            assert_eq!(state.send(&config), "");
+            let timeout = Timeout::of(&config, Instant::now() + Duration::from_secs(20));
+            let error = state.1.send(&config, &long, &timeout).unwrap_err();
+            assert_eq!(error.is::<NeverTaken>(), !flaps, "{error:#}");
         }
     }
 
