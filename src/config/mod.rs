@@ -20,7 +20,7 @@ pub use self::file::{SEARCHED, open};
 pub use self::ini::Sections;
 pub use self::kind::Kind;
 pub use self::section::{FreeKeys, Key, Section, Unset};
-pub use self::values::{Secret, Values};
+pub use self::values::{Program, Secret, Values};
 
 #[cfg(test)]
 mod tests;

@@ -187,12 +187,20 @@ impl<'a> Values<'a> {
         self.text(key)?.map(|text| address(&text).map_err(|error| self.error(key, error))).transpose()
     }
 
-    /// Returns the value of `key`, or its default, as a program and its arguments; never empty.
+    /// Returns the value of `key`, or its default, as a program and its arguments.
     ///
     /// # Errors
     /// As [`Values::needed`].
-    pub fn command(&self, key: &str) -> Result<Vec<String>> {
-        self.parsed(key, |text| command(text).ok())
+    pub fn command(&self, key: &str) -> Result<Program> {
+        let words = self.parsed(key, |text| command(text).ok())?;
+        let spelling = self.spelling(key);
+        let secret = words.iter().skip(usize::from(spelling.is_none())).cloned().collect();
+        Ok(Program { shown: spelling.unwrap_or_else(|| words[0].clone()), words, secret })
+    }
+
+    /// Returns how the file spells the value of `key` if it is `${NAME}` or `file:/path`: messages show this instead.
+    pub fn spelling(&self, key: &str) -> Option<String> {
+        self.line(key).map(|(_, line)| line.value.clone()).filter(|spelling| is_reference(spelling))
     }
 
     /// Returns the keys that the operator named, with their values, in file order.
@@ -289,6 +297,17 @@ fn resolve(value: &str, is_secret: bool, is_shown: bool) -> Result<String> {
 /// Whether a value is a reference.
 pub(super) fn is_reference(value: &str) -> bool {
     value.starts_with("file:/") || (value.starts_with("${") && value.ends_with('}'))
+}
+
+/// A program and its arguments.
+#[derive(Clone, Debug)]
+pub struct Program {
+    /// The program, then the arguments; never empty.
+    pub words: Vec<String>,
+    /// The program as messages show it.
+    pub shown: String,
+    /// The words that no message may show.
+    pub secret: Vec<String>,
 }
 
 /// A text that is never shown.

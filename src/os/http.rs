@@ -20,6 +20,8 @@ pub struct Client {
     max_bytes: usize,
     /// Whether nothing but JSON is accepted.
     json: bool,
+    /// What messages show instead of the address.
+    spelling: Option<String>,
 }
 
 impl Client {
@@ -28,7 +30,7 @@ impl Client {
     /// # Errors
     /// Fails if the machine's certificates cannot be read, or the program was built without HTTP.
     pub fn new() -> Result<Self> {
-        Ok(Self { http: backend::new()?, login: None, max_bytes: MAX_BYTES, json: false })
+        Ok(Self { http: backend::new()?, login: None, max_bytes: MAX_BYTES, json: false, spelling: None })
     }
 
     /// Sets the maximum size of a response, in bytes.
@@ -49,13 +51,23 @@ impl Client {
         Self { login, ..self }
     }
 
+    /// Sets what messages show instead of the address, which then may be secret.
+    #[must_use]
+    pub fn shown_as(self, spelling: Option<String>) -> Self {
+        Self { spelling, ..self }
+    }
+
+    fn name(&self, url: &Url) -> String {
+        self.spelling.clone().unwrap_or_else(|| redacted(url))
+    }
+
     /// Sends a GET request and returns the response's body.
     ///
     /// # Errors
     /// Fails if the response does not arrive within `timeout`, its status is not 200 ([`BadStatus`]), or its body is too
     /// large.
     pub fn get(&self, url: &Url, timeout: Duration) -> Result<Vec<u8>> {
-        backend::get(self, url, timeout).with_context(|| format!("GET {}", redacted(url)))
+        backend::get(self, url, timeout).with_context(|| format!("GET {}", self.name(url)))
     }
 
     /// Posts a URL-encoded form and returns the response's body.
@@ -63,7 +75,7 @@ impl Client {
     /// # Errors
     /// As [`Client::get`].
     pub fn post(&self, url: &Url, form: String, timeout: Duration) -> Result<Vec<u8>> {
-        backend::post(self, url, form, timeout).with_context(|| format!("POST {}", redacted(url)))
+        backend::post(self, url, form, timeout).with_context(|| format!("POST {}", self.name(url)))
     }
 }
 
@@ -216,7 +228,8 @@ mod backend {
         let response = request.timeout(timeout).send().map_err(|error| explain(&client.http, &error, timeout))?;
         let status = response.status().as_u16();
         let location = response.headers().get(LOCATION).and_then(|location| location.to_str().ok());
-        let location = location.and_then(|location| response.url().join(location).ok()).map(|url| redacted(&url));
+        let location = location.and_then(|location| response.url().join(location).ok());
+        let location = location.map(|to| if client.spelling.is_some() { "elsewhere".into() } else { redacted(&to) });
         let mut body = Vec::new();
         let read = response.take(max_bytes as u64 + 1).read_to_end(&mut body);
         read.map_err(|error| anyhow!("the answer broke off: {}", root(&error)))?;

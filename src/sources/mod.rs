@@ -6,6 +6,7 @@ pub mod htcondor;
 use std::process::Command;
 use std::time::Instant;
 
+use crate::config::Program;
 use crate::os::command::{self, Failure};
 
 /// Runs a command as [`command::run`] does. The arguments in the config may be secret, so what the command prints about
@@ -13,12 +14,12 @@ use crate::os::command::{self, Failure};
 fn run(
     command: &mut Command,
     deadline: Instant,
-    configured: impl Iterator<Item = impl AsRef<str>>,
+    secret: &[String],
     read: impl FnMut(&[u8]) -> anyhow::Result<()>,
 ) -> Result<(), Failure> {
     command::run(command, deadline, read).map_err(|failure| match failure {
         Failure::Exit(status, printed) => {
-            let hidden = configured.fold(printed, |text, argument| hide(&text, argument.as_ref()));
+            let hidden = secret.iter().fold(printed, |text, word| hide(&text, word));
             Failure::Exit(status, hidden)
         }
         other => other,
@@ -41,8 +42,8 @@ fn hide(text: &str, argument: &str) -> String {
     hidden + rest
 }
 
-/// Returns `words` as a command, to which arguments can be added.
-fn command(words: &[String]) -> Command {
+/// Returns a command to which arguments can be added.
+fn command(Program { words, .. }: &Program) -> Command {
     let mut command = Command::new(&words[0]);
     command.args(&words[1..]);
     command

@@ -43,6 +43,7 @@ fn setup(folder: &Path, port: u16) -> Setup {
     let kept = embedded::Config { path: None, keep_raw_days: None, keep_1h_days: None, keep_1d_days: None };
     let config = carbon::Config {
         host: "127.0.0.1".into(),
+        shown_host: "127.0.0.1".into(),
         port,
         acknowledge: Acknowledge::Fin,
         timeout_seconds: 10,

@@ -57,6 +57,8 @@ pub const SECTION: Section = Section::new(
 pub struct Config {
     /// The host of the pickle receiver; without it nothing is sent to Carbon.
     pub host: String,
+    /// The host, as messages show it.
+    pub shown_host: String,
     /// The port of the pickle receiver; 2004 by default.
     pub port: u16,
     /// When a batch counts as delivered.
@@ -97,7 +99,10 @@ impl Config {
             return Err(values.error("acknowledge", anyhow!("readback needs [graphite] url")));
         }
         let timeout_seconds = values.number("timeout_seconds")?;
-        Ok(host.map(|host| Self { host, port, acknowledge, timeout_seconds, graphite }))
+        Ok(host.map(|host| {
+            let shown_host = values.spelling("host").unwrap_or_else(|| host.clone());
+            Self { host, shown_host, port, acknowledge, timeout_seconds, graphite }
+        }))
     }
 }
 
@@ -336,7 +341,7 @@ fn read_back(config: &Config, graphite: &render::Config, datapoints: &[Datapoint
 
 /// Describes the values that did not come back, of `all` values.
 fn not_back(missing: &Missing, all: usize, graphite: &render::Config, timeout: &Timeout) -> anyhow::Error {
-    let (lost, unasked, url) = (missing.datapoints.len(), missing.unasked, &graphite.url);
+    let (lost, unasked, url) = (missing.datapoints.len(), missing.unasked, graphite.name());
     let time = format!("within {}; raise [carbon] timeout_seconds", timeout.shown());
     let Some(first) = missing.datapoints.first().map(|first| &first.path) else {
         return anyhow!("{unasked} of {all} values could not be asked for through {url} {time}");

@@ -53,7 +53,7 @@ impl GraphiteReader {
         let timeout = Duration::from_secs(config.timeout_seconds);
         Ok(Self {
             render: config.render()?,
-            shown: config.url.to_string(),
+            shown: config.name().into(),
             client,
             login: config.login.clone(),
             timeout,

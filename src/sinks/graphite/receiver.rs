@@ -91,7 +91,7 @@ struct Progress {
 impl Receiver {
     /// Creates the receiver of `config`, whose proof is kept in the `state` directory.
     pub fn new(config: &Config, state: &Path) -> Self {
-        let Config { host, port, acknowledge, timeout_seconds, graphite: _ } = config;
+        let Config { host, port, acknowledge, timeout_seconds, .. } = config;
         let keys = format!("{host} {port} {acknowledge:?} {timeout_seconds}");
         let fingerprint = format!("{:08x}\n", crc32fast::hash(keys.as_bytes()));
         Self { proof: state.join("carbon.receiver"), fingerprint, run: Mutex::default() }
@@ -248,8 +248,8 @@ fn exchange_on(
 
 /// Returns the receiver's name for messages, `HOST:PORT`.
 pub(super) fn name(config: &Config) -> String {
-    let (host, port) = (&config.host, config.port);
-    if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") }
+    let (host, port) = (&config.shown_host, config.port);
+    if host.contains(':') && !host.starts_with("file:") { format!("[{host}]:{port}") } else { format!("{host}:{port}") }
 }
 
 /// The time limit of a delivery.
@@ -467,7 +467,9 @@ mod tests {
                 }
             }
         });
-        Config { host: "127.0.0.1".into(), port, acknowledge: Acknowledge::Fin, timeout_seconds: 10, graphite: None }
+        let host = "127.0.0.1".to_string();
+        let (acknowledge, shown_host) = (Acknowledge::Fin, host.clone());
+        Config { host, shown_host, port, acknowledge, timeout_seconds: 10, graphite: None }
     }
 
     /// A state directory, in which the receiver has proved itself or not.

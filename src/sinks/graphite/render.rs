@@ -56,6 +56,8 @@ const LOGIN: &str = "The login that graphite-web, or a proxy in front of it, ask
 pub struct Config {
     /// The address of graphite-web: `http://HOST:PORT/`, with a path if it is served under a prefix.
     pub url: Url,
+    /// How the config spells the address, if messages show that instead.
+    pub spelling: Option<String>,
     /// The login that it asks for.
     pub login: Option<Login>,
     /// The time limit of a request by the dashboard, in seconds; 20 by default.
@@ -74,7 +76,12 @@ impl Config {
             let message = "carries a ? or #, and what follows it is not used; give the address alone, and a login by its own keys";
             return Err(values.error("url", anyhow!(message)));
         }
-        Ok(url.map(|url| Self { url, login, timeout_seconds }))
+        Ok(url.map(|url| Self { url, spelling: values.spelling("url"), login, timeout_seconds }))
+    }
+
+    /// Returns its name for messages.
+    pub fn name(&self) -> &str {
+        self.spelling.as_deref().unwrap_or(self.url.as_str())
     }
 
     /// Names it for messages; says if its login can be read on the way.
@@ -87,12 +94,12 @@ impl Config {
         };
         let is_readable = self.login.is_some() && self.url.scheme() == "http" && !is_here;
         let warning = if is_readable { "; the login is sent unencrypted, so use https://" } else { "" };
-        format!("{}{warning}", self.url)
+        format!("{}{warning}", self.name())
     }
 
     /// Returns a client that knows the login.
     pub(crate) fn client(&self) -> Result<Client> {
-        Ok(Client::new()?.with_login(self.login.clone()))
+        Ok(Client::new()?.with_login(self.login.clone()).shown_as(self.spelling.clone()))
     }
 
     /// Returns the address of the render API.
@@ -219,7 +226,7 @@ fn still_missing(config: &Config, client: &Client, datapoints: &[Datapoint], dea
         for chunk in of_time.chunks(TARGETS) {
             let left = deadline.saturating_duration_since(Instant::now());
             let answer = match left {
-                Duration::ZERO => Err(anyhow!("no time was left to read back through {}", config.url)),
+                Duration::ZERO => Err(anyhow!("no time was left to read back through {}", config.name())),
                 left => client.post(&render, question(chunk, time), left),
             };
             let stored = match answer {

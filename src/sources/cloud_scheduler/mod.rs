@@ -12,7 +12,7 @@ use anyhow::{Context, Result, anyhow, bail, ensure};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
-use crate::config::{Key, Kind, Section, Unset, Values};
+use crate::config::{Key, Kind, Program, Section, Unset, Values};
 use crate::os::command;
 use crate::os::http::{self, Login, Url};
 use crate::problem::Problem;
@@ -52,9 +52,11 @@ pub const SECTION: Section = Section::new(
 #[derive(Clone, Debug)]
 pub struct Config {
     /// The command that prints the clouds; `cloud_status -aj` by default.
-    pub command: Vec<String>,
+    pub command: Program,
     /// The address at which Cloud Scheduler serves its clouds; if set, it is used instead of the command.
     pub url: Option<Url>,
+    /// How the config spells the address, if messages show that instead.
+    pub spelling: Option<String>,
     /// The user and the password for the address.
     pub login: Option<Login>,
     /// The time limit of a request, in seconds; 20 by default.
@@ -73,7 +75,8 @@ impl Config {
         if login.is_some() && url.is_none() {
             return Err(values.error("username", anyhow!("needs url beside it; the command takes no login")));
         }
-        Ok(Self { command: values.command("command")?, url, login, timeout_seconds: values.number("timeout_seconds")? })
+        let (command, spelling) = (values.command("command")?, values.spelling("url"));
+        Ok(Self { command, url, spelling, login, timeout_seconds: values.number("timeout_seconds")? })
     }
 }
 
@@ -121,12 +124,12 @@ fn fetch(config: &Config, until: Instant) -> Result<Vec<u8>> {
     let timeout = Duration::from_secs(config.timeout_seconds).min(until.saturating_duration_since(Instant::now()));
     if let Some(url) = &config.url {
         let client = http::Client::new()?.accepting_json().with_login(config.login.clone());
+        let client = client.shown_as(config.spelling.clone());
         return client.get(url, timeout).map_err(|error| explain(error, config.login.is_some()));
     }
     let mut answer = Vec::new();
-    let what = &config.command[0];
-    let (mut command, configured) = (super::command(&config.command), config.command.iter().skip(1));
-    super::run(&mut command, Instant::now() + timeout, configured, |piece| {
+    let what = &config.command.shown;
+    super::run(&mut super::command(&config.command), Instant::now() + timeout, &config.command.secret, |piece| {
         ensure!(answer.len() + piece.len() <= LONGEST_ANSWER, "printed over {LONGEST_ANSWER} bytes");
         answer.extend_from_slice(piece);
         Ok(())

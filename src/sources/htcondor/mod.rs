@@ -51,7 +51,7 @@ use self::pools::PoolList;
 pub use self::rules::Rules;
 use self::slot::DynamicSlot;
 use self::turns::Turn;
-use crate::config::{Key, Kind, Section, Unset, Values};
+use crate::config::{Key, Kind, Program, Section, Unset, Values};
 use crate::os::command::Failure;
 use crate::os::work::{catch, side_by_side};
 use crate::problem::Problem;
@@ -115,9 +115,9 @@ pub struct Config {
     /// The longest interval between two updates of a daemon's ad, in seconds; 300 by default.
     pub update_interval_seconds: u64,
     /// The command that queries a schedd, with its first arguments; `condor_q` on PATH by default.
-    pub condor_q: Vec<String>,
+    pub condor_q: Program,
     /// The command that queries a collector, with its first arguments; `condor_status` on PATH by default.
-    pub condor_status: Vec<String>,
+    pub condor_status: Program,
     /// The job types.
     pub rules: Rules,
 }
@@ -416,9 +416,10 @@ impl Client<'_> {
         mut each: impl FnMut([Attribute; N]),
     ) -> Result<(), Failure> {
         let limit = Duration::from_secs(self.config.timeout_seconds);
-        let mut command = self.command(&self.config.condor_status, pool, limit);
+        let program = &self.config.condor_status;
+        let mut command = self.command(program, pool, limit);
         command.args(arguments).args(["-json", "-attributes", &attributes.join(",")]);
-        self.ads(&mut command, limit, &mut |ad| {
+        self.ads(program, &mut command, limit, &mut |ad| {
             each(ads::read(ad, attributes)?);
             Ok(())
         })
@@ -440,25 +441,26 @@ impl Client<'_> {
     }
 
     fn queue(&self, target: &Target, arguments: &[&str], limit: Duration) -> Result<Jobs, Failure> {
-        let mut command = self.command(&self.config.condor_q, &target.pool, limit);
+        let program = &self.config.condor_q;
+        let mut command = self.command(program, &target.pool, limit);
         if target.name != LOCAL {
             command.args(["-name", &target.name]);
         }
         let attributes = self.config.rules.attributes().join(",");
         command.arg("-allusers").args(arguments).args(["-attributes", &format!("JobStatus,{attributes}"), "-json"]);
         let mut counter = Counter::new(&self.config.rules);
-        self.ads(&mut command, limit, &mut |ad| counter.add(ad))?;
+        self.ads(program, &mut command, limit, &mut |ad| counter.add(ad))?;
         counter.finish().map_err(Failure::Output)
     }
 
-    /// Returns `words` as a command that asks the collector of `pool`.
+    /// Returns `program` as a command that asks the collector of `pool`.
     ///
     /// Of several collectors in this machine's own configuration, a command picks one by chance, and turns to the next one
     /// when that has said nothing for `QUERY_TIMEOUT` seconds, 60 by default: here for a quarter of its time.
-    fn command(&self, words: &[String], pool: &str, limit: Duration) -> Command {
+    fn command(&self, program: &Program, pool: &str, limit: Duration) -> Command {
         let limit = limit.min(self.until.saturating_duration_since(Instant::now()));
         let patience = if pool == LOCAL { limit / 4 } else { limit };
-        let mut command = super::command(words);
+        let mut command = super::command(program);
         command.env("_CONDOR_QUERY_TIMEOUT", patience.as_secs().max(1).to_string());
         if pool != LOCAL {
             command.args(["-pool", pool]);
@@ -466,16 +468,18 @@ impl Client<'_> {
         command
     }
 
-    /// Runs `command` for at most `limit` and passes each ad of its output to `each`.
+    /// Runs `command`, which is `program` with more arguments, for at most `limit` and passes each ad of its output to `each`.
     fn ads(
         &self,
+        program: &Program,
         command: &mut Command,
         limit: Duration,
         each: &mut impl FnMut(&[u8]) -> Result<()>,
     ) -> Result<(), Failure> {
         let mut splitter = Splitter::default();
-        let configured = self.config.condor_q.iter().skip(1).chain(self.config.condor_status.iter().skip(1));
-        super::run(command, self.until.min(Instant::now() + limit), configured, |piece| splitter.feed(piece, each))?;
+        super::run(command, self.until.min(Instant::now() + limit), &program.secret, |piece| {
+            splitter.feed(piece, each)
+        })?;
         splitter.finish().map(drop).map_err(Failure::Output)
     }
 }

@@ -247,7 +247,7 @@ pub(super) fn problems(config: &Config, list: &PoolList) -> Vec<Problem> {
     let PoolList { name, slots, schedds, negotiators, collector, doubt, covered_by } = list;
     let mut problems = Vec::new();
     let mut problem = |what: String, failure: &Failure, missing: &str| {
-        let program = &config.condor_status[0];
+        let program = &config.condor_status.shown;
         let advice = match failure {
             Failure::Start(_) => {
                 "; set PATH in the crontab or [htcondor] condor_status, or name [cloud_scheduler] alone in the config when there is no HTCondor"

@@ -71,7 +71,7 @@ impl Client<'_> {
     pub(super) fn no_jobs(&self, target: &Target, turn: &Turn) -> Option<Problem> {
         let why = match turn {
             Turn::Counted(_) | Turn::Unreachable => return None,
-            Turn::Failed(failure) => format!("{} {failure}", self.config.condor_q[0]),
+            Turn::Failed(failure) => format!("{} {failure}", self.config.condor_q.shown),
             Turn::Missed => {
                 "had no turn in this run, since others took too long; it comes first in the next one".into()
             }

@@ -116,3 +116,51 @@ fn no_secret_is_ever_printed() {
         assert!(state.stdout.is_empty(), "{text}: in the state");
     }
 }
+
+/// Addresses and commands that a config takes from the environment or from a file may hold what nobody else is to see.
+#[test]
+fn what_a_reference_stands_for_is_not_shown() {
+    let sandbox = Sandbox::new("small");
+    let hidden = "Hidd3n";
+    let host = sandbox.write("host", format!("{hidden}.localhost\n"));
+    for name in ["condor_q", "condor_status", "cloud_status"] {
+        sandbox.program(&format!("{hidden}_{name}"), "echo \"$0: $1: no such thing\" >&2; exit 3");
+    }
+    let program = |name: &str| format!("{} {hidden}argument", sandbox.path(&format!("bin/{hidden}_{name}")).display());
+    let url = format!("http://{hidden}.localhost:1/");
+    let redirect = format!("HTTP/1.1 302 Found\r\nLocation: /{hidden}\r\nContent-Length: 0\r\n\r\n");
+    let carbon = FakeCarbon::start(Mood::Good);
+    let environment = [
+        ("CONDOR_Q", program("condor_q")),
+        ("CONDOR_STATUS", program("condor_status")),
+        ("CLOUD_STATUS", program("cloud_status")),
+        ("NO_PROGRAM", format!("/{hidden}")),
+        ("URL", url),
+        ("REDIRECT", http(&redirect, Duration::ZERO)),
+    ];
+    for text in [
+        "[htcondor]\npool = a\ncondor_q = ${CONDOR_Q}\ncondor_status = ${CONDOR_STATUS}",
+        "[htcondor]\ncondor_q = ${NO_PROGRAM}\ncondor_status = ${NO_PROGRAM}",
+        "[cloud_scheduler]\ncommand = ${CLOUD_STATUS}",
+        "[cloud_scheduler]\ncommand = ${NO_PROGRAM}",
+        "[cloud_scheduler]\nurl = ${URL}",
+        "[cloud_scheduler]\nurl = ${REDIRECT}",
+        &format!("[carbon]\nhost = file:{}", host.display()),
+        &format!(
+            "[carbon]\nhost = 127.0.0.1\nport = {}\nacknowledge = readback\n[graphite]\nurl = ${{URL}}",
+            carbon.port
+        ),
+    ] {
+        sandbox.config(text);
+        let mut said = String::new();
+        for arguments in [&["-v", "-n"][..], &["-v"], &["--check", "-v"]] {
+            let outcome = gridmon_testkit::sandbox::Outcome::of(sandbox.command(arguments).envs(environment.clone()));
+            assert_ne!(outcome.code, Some(2), "{text}: {outcome:?}");
+            assert!(!format!("{outcome:?}").contains(hidden), "{text}: {outcome:?}");
+            said += &(outcome.stdout + &outcome.stderr);
+        }
+        assert!(said.contains("${") || said.contains("file:/"), "{text}: {said}");
+        let state = Command::new("grep").args(["-r", hidden]).arg(sandbox.path("state")).output().unwrap();
+        assert!(state.stdout.is_empty(), "{text}: in the state");
+    }
+}
