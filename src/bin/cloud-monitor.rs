@@ -61,8 +61,8 @@ fn run(arguments: &Arguments, config: &Config, reader: Box<dyn Read>, watchdog: 
     let listen = arguments.listen.map_or_else(|| config.dashboard.listen.clone(), |listen| listen.to_string());
     let reads = reader.describe();
     let now = Box::new(|| jiff::Timestamp::now().as_second());
-    let routes = Dashboard::new(config.dashboard.clone(), setup::pages(), reader, CATALOG, now).routes();
-    serve(routes, &listen, |address| {
+    let dashboard = Dashboard::new(config.dashboard.clone(), setup::pages(), reader, CATALOG, now);
+    serve(&dashboard, &listen, |address| {
         frame::complain(NAME, &[format!("http://{address}/ shows {reads}")]);
         watchdog.expect_end(None);
     })

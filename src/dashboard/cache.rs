@@ -4,12 +4,19 @@ use std::collections::HashMap;
 use std::io::Write as _;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, OnceLock};
+use std::thread;
+use std::time::Duration;
 
+use anyhow::Result;
 use axum::body::Bytes;
-use axum::http::{HeaderMap, HeaderValue, header};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 
 use super::Dashboard;
+use super::room::Room;
+use super::routes::{Failure, panicked};
+use super::turns::Turn;
+use crate::os::work::catch;
 
 /// The most bytes that are kept, before compression.
 const MAX_BYTES: usize = 6 << 20;
@@ -24,36 +31,63 @@ const MIN_GZIP_BYTES: usize = 1024;
 pub(super) struct Rendered {
     content_type: &'static str,
     body: Bytes,
+    /// Its `ETag`; a weak one, since it stands for the compressed body too.
+    tag: HeaderValue,
     /// The compressed body, made when first asked for; `None` in it if the body is not worth compressing.
     gzip: OnceLock<Option<Bytes>>,
 }
 
 impl Rendered {
+    fn new(content_type: &'static str, body: Bytes) -> Self {
+        let tag = format!("W/\"{:x}-{:08x}\"", body.len(), crc32fast::hash(&body));
+        let tag = HeaderValue::from_str(&tag).expect("hexadecimal digits");
+        Self { content_type, body, tag, gzip: OnceLock::new() }
+    }
+
     /// Returns the response for a client with these request headers.
-    pub(super) fn response(&self, headers: &HeaderMap) -> Response {
-        let accepts = headers.get(header::ACCEPT_ENCODING).and_then(|value| value.to_str().ok()).unwrap_or_default();
-        let content_type = (header::CONTENT_TYPE, HeaderValue::from_static(self.content_type));
+    pub(super) fn response(&self, headers: &HeaderMap, room: &Room) -> Response {
         let vary = (header::VARY, HeaderValue::from_static("accept-encoding"));
         let cache_control = (header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
-        let gzip = accepts.contains("gzip").then(|| self.gzip.get_or_init(|| gzip(&self.body)).clone()).flatten();
-        match gzip {
+        let tag = (header::ETAG, self.tag.clone());
+        if self.is_known(headers) {
+            return (StatusCode::NOT_MODIFIED, [vary, cache_control, tag]).into_response();
+        }
+        let content_type = (header::CONTENT_TYPE, HeaderValue::from_static(self.content_type));
+        match accepts_gzip(headers).then(|| self.compressed(room)).flatten() {
             Some(gzip) => {
                 let encoding = (header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
-                ([content_type, vary, cache_control, encoding], gzip).into_response()
+                ([content_type, vary, cache_control, tag, encoding], gzip).into_response()
             }
-            None => ([content_type, vary, cache_control], self.body.clone()).into_response(),
+            None => ([content_type, vary, cache_control, tag], self.body.clone()).into_response(),
         }
+    }
+
+    /// Whether the client has it already.
+    fn is_known(&self, headers: &HeaderMap) -> bool {
+        let own = self.tag.as_bytes();
+        let known = headers.get_all(header::IF_NONE_MATCH).iter();
+        known.flat_map(|tags| tags.as_bytes().split(|byte| *byte == b',')).any(|tag| tag.trim_ascii() == own)
+    }
+
+    /// Returns the compressed body; `None` if it is not worth it, or if there is no room for it.
+    fn compressed(&self, room: &Room) -> Option<Bytes> {
+        self.gzip.get_or_init(|| room.hold(gzip(&self.body)?).ok()).clone()
     }
 }
 
-fn gzip(bytes: &[u8]) -> Option<Bytes> {
+fn accepts_gzip(headers: &HeaderMap) -> bool {
+    let accepts = headers.get(header::ACCEPT_ENCODING).and_then(|value| value.to_str().ok());
+    accepts.is_some_and(|accepts| accepts.contains("gzip"))
+}
+
+fn gzip(bytes: &[u8]) -> Option<Vec<u8>> {
     if bytes.len() < MIN_GZIP_BYTES {
         return None;
     }
     // Most responses are sent once, so the fastest level costs the least in all.
     let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
     encoder.write_all(bytes).ok()?;
-    Some(encoder.finish().ok()?.into())
+    encoder.finish().ok()
 }
 
 /// The rendered responses, each under a key that holds everything it depends on.
@@ -89,19 +123,60 @@ impl Dashboard {
         Some(rendered)
     }
 
-    /// Returns the response under this key from the cache, or renders it: `render` returns content type and body. The key
-    /// holds everything that the response depends on.
-    pub(super) fn rendered<B: Into<Bytes>>(
-        &self,
+    /// Returns the response under this key from the cache, or else keeps that of `body`, a file of the page.
+    pub(super) fn file(&self, key: String, content_type: &'static str, body: &'static [u8]) -> Arc<Rendered> {
+        self.cached(&key).unwrap_or_else(|| {
+            let rendered = Arc::new(Rendered::new(content_type, Bytes::from_static(body)));
+            self.cache.insert(key, rendered.clone());
+            rendered
+        })
+    }
+
+    /// Renders a response in a thread of its own, which holds `turn`, and keeps it in the cache under `key`, which holds
+    /// everything that it depends on: `render` returns content type and body.
+    pub(super) async fn render(
+        self: &Arc<Self>,
         key: String,
-        render: impl FnOnce() -> (&'static str, B),
-    ) -> Arc<Rendered> {
-        if let Some(rendered) = self.cached(&key) {
-            return rendered;
+        turn: Turn,
+        headers: &HeaderMap,
+        render: impl FnOnce() -> Result<(&'static str, String)> + Send + 'static,
+    ) -> Result<Arc<Rendered>, Failure> {
+        let (this, is_compressed) = (self.clone(), accepts_gzip(headers));
+        let work = tokio::task::spawn_blocking(move || {
+            let _turn = turn;
+            // While it waited for its turn, another request may have rendered it.
+            if let Some(rendered) = this.cached(&key) {
+                return Ok(rendered);
+            }
+            let (content_type, body) = catch(render)
+                .map_err(|bug| panicked(&bug))?
+                .map_err(|error| Failure(StatusCode::BAD_GATEWAY, format!("{}: {error:#}", this.backend.describe())))?;
+            let rendered = Arc::new(Rendered::new(content_type, this.hold(body.into_bytes())?));
+            if is_compressed {
+                rendered.compressed(&this.room);
+            }
+            this.cache.insert(key, rendered.clone());
+            Ok(rendered)
+        });
+        let ended = |_| Failure(StatusCode::SERVICE_UNAVAILABLE, "cloud-monitor is about to end".into());
+        work.await.map_err(ended)?
+    }
+
+    /// Finds room for an answer: first that of the answers that are kept, then that of clients who are slow to take theirs.
+    fn hold(&self, mut body: Vec<u8>) -> Result<Bytes, Failure> {
+        body.shrink_to_fit();
+        for tries in 0..20 {
+            match self.room.hold(body) {
+                Ok(bytes) => return Ok(bytes),
+                Err(same) => body = same,
+            }
+            if tries == 0 {
+                self.cache.clear();
+            } else {
+                self.guests.send_away_a_slow_one();
+                thread::sleep(Duration::from_millis(50));
+            }
         }
-        let (content_type, body) = render();
-        let rendered = Arc::new(Rendered { content_type, body: body.into(), gzip: OnceLock::new() });
-        self.cache.insert(key, rendered.clone());
-        rendered
+        Err(Failure(StatusCode::SERVICE_UNAVAILABLE, "too many answers are on their way; try again".into()))
     }
 }

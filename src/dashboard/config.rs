@@ -16,6 +16,13 @@ pub const SECTION: Section = Section::new(
             "Where cloud-monitor listens. Everybody who reaches it sees everything: put a proxy with a login before any other \
              address.",
         ),
+        Key::new(
+            "hosts",
+            Kind::List,
+            Unset::Absent("monitor.example.org"),
+            "More names under which a browser or proxy may ask for it at a loopback address; localhost and loopback \
+             addresses are served anyway. At another address every name is.",
+        ),
         Key::new("title", Kind::Text, Unset::Default("Cloud Monitor"), "The title at the top of its page."),
         Key::new(
             "refresh_seconds",
@@ -37,6 +44,8 @@ pub const SECTION: Section = Section::new(
 pub struct Config {
     /// The address to listen on, `ADDRESS:PORT`; `127.0.0.1:5000` by default.
     pub listen: String,
+    /// The names under which it is served at a loopback address, besides localhost and loopback addresses.
+    pub hosts: Vec<String>,
     /// The heading of the page; `Cloud Monitor` by default.
     pub title: String,
     /// The time between two refreshes of the page, in seconds, 5 to 3600; 60 by default.
@@ -64,6 +73,7 @@ impl Config {
     pub fn read(values: &Values) -> Result<Self> {
         Ok(Self {
             listen: values.needed("listen")?,
+            hosts: values.list("hosts")?,
             title: values.needed("title")?,
             refresh_seconds: values.number("refresh_seconds")?,
             read: match values.word("read")? {

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use super::Summary;
+use super::room::Room;
 
 /// The counts since the start.
 #[derive(Default)]
@@ -38,7 +39,7 @@ impl Counts {
     }
 
     /// Returns all metrics; `summary` is that of the first page, `now` in unix seconds.
-    pub(super) fn metrics(&self, summary: &Summary, now: i64) -> String {
+    pub(super) fn metrics(&self, summary: &Summary, room: &Room, now: i64) -> String {
         let mut text = String::new();
         let mut metric = |name: &str, kind: &str, help: &str, lines: Vec<(String, String)>| {
             let _ = writeln!(text, "# HELP {name} {help}\n# TYPE {name} {kind}");
@@ -63,6 +64,8 @@ impl Counts {
         metric("cloud_monitor_store_questions_total", "counter", "Questions to the store.", questions);
         let failures = count(&self.store_failures);
         metric("cloud_monitor_store_failures_total", "counter", "Those that it did not answer.", failures);
+        let bytes = vec![(String::new(), room.taken().to_string())];
+        metric("cloud_monitor_answer_bytes", "gauge", "Bytes of answers that are kept or on their way.", bytes);
         let up = vec![(String::new(), u8::from(summary.problem.is_none()).to_string())];
         metric("cloud_monitor_store_up", "gauge", "Whether it answered the last one about all grids.", up);
         let escaped = |name: &str| name.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n");

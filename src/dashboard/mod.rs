@@ -19,17 +19,27 @@
 mod cache;
 pub mod config;
 #[cfg(feature = "dashboard")]
+mod guests;
+#[cfg(feature = "dashboard")]
+mod hosts;
+#[cfg(feature = "dashboard")]
 mod metrics;
+#[cfg(feature = "dashboard")]
+mod pace;
 #[cfg(feature = "dashboard")]
 pub mod page;
 #[cfg(feature = "dashboard")]
 mod question;
+#[cfg(feature = "dashboard")]
+mod room;
 #[cfg(feature = "dashboard")]
 mod routes;
 #[cfg(feature = "dashboard")]
 mod serving;
 #[cfg(feature = "dashboard")]
 mod summary;
+#[cfg(feature = "dashboard")]
+mod turns;
 
 pub use self::config::Config;
 #[cfg(feature = "dashboard")]

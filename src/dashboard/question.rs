@@ -1,15 +1,16 @@
 //! Questions about the past: how a query is read, bounded and answered.
 
 use std::fmt::Write as _;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use axum::http::StatusCode;
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::Response;
 
 use super::Dashboard;
-use super::cache::Rendered;
 use super::routes::{Failure, bad_request};
 use crate::model::{Catalog, graphite_time};
 use crate::query::Wanted;
@@ -23,11 +24,14 @@ const MAX_POINTS: usize = 20_000;
 /// The longest range, in seconds: a little over twenty years.
 const MAX_RANGE: i64 = 21 * 366 * 86_400;
 
-/// How many questions are answered at once; others wait.
-pub(super) const AT_ONCE: usize = 2;
-
 /// How long a question may wait for its turn and its answer.
 const TIMEOUT: Duration = Duration::from_secs(30);
+
+/// A question over more seconds than this, all numbers together, is a large one.
+const LARGE_RANGE: i64 = 7 * 86_400;
+
+/// So is one that wants more values of each series.
+const LARGE_POINTS: usize = 5000;
 
 /// The names and values of a query, decoded.
 pub(super) type Pairs = Vec<(String, String)>;
@@ -86,6 +90,11 @@ impl Question {
         Ok(Self { wanted, from, to, points })
     }
 
+    /// Whether small ones need not wait for it.
+    fn is_large(&self) -> bool {
+        (self.to - self.from).saturating_mul(self.wanted.len() as i64) > LARGE_RANGE || self.points > LARGE_POINTS
+    }
+
     fn key(&self) -> String {
         let mut key = format!("{} {} {}", self.from, self.to, self.points);
         for wanted in &self.wanted {
@@ -96,8 +105,14 @@ impl Question {
 }
 
 impl Dashboard {
-    /// Returns the numbers that a query asks for over its range, in this format.
-    pub(super) async fn history(self: &Arc<Self>, pairs: Pairs, format: Format) -> Result<Arc<Rendered>, Failure> {
+    /// Returns the numbers that a query asks for over its range, in this format, to a client with these request headers.
+    pub(super) async fn history(
+        self: &Arc<Self>,
+        pairs: Pairs,
+        format: Format,
+        client: IpAddr,
+        headers: &HeaderMap,
+    ) -> Result<Response, Failure> {
         let question = Question::new(&pairs, (self.now)(), self.catalog).map_err(bad_request)?;
         let style = PlotStyle::new(&pairs).map_err(bad_request)?;
         let format_key = match format {
@@ -108,26 +123,24 @@ impl Dashboard {
         };
         let key = format!("{format_key} {} {}", self.backend.version(), question.key());
         if let Some(rendered) = self.cached(&key) {
-            return Ok(rendered);
+            return Ok(rendered.response(headers, &self.room));
         }
         let this = self.clone();
-        let work = async move {
-            let _turn = this.turns.acquire().await;
-            let this = this.clone();
-            let work = tokio::task::spawn_blocking(move || {
+        let work = async {
+            let turn = self.turns.question(client, question.is_large()).await;
+            let render = move || {
                 let history = this.read_history(&question)?;
-                Ok::<_, anyhow::Error>(this.rendered(key, || match format {
+                Ok(match format {
                     Format::Json => ("application/json", serde_json::to_string(&history).unwrap_or_default()),
                     Format::Tsv => ("text/tab-separated-values; charset=utf-8", history.table('\t')),
                     Format::Csv => ("text/csv; charset=utf-8", history.table(',')),
                     Format::Svg => ("image/svg+xml", plot::svg(&history, &style)),
-                }))
-            });
-            work.await.context("the question broke off")?
+                })
+            };
+            self.render(key, turn, headers, render).await
         };
         match tokio::time::timeout(TIMEOUT, work).await {
-            Ok(Ok(rendered)) => Ok(rendered),
-            Ok(Err(error)) => Err(Failure(StatusCode::BAD_GATEWAY, format!("{}: {error:#}", self.backend.describe()))),
+            Ok(rendered) => Ok(rendered?.response(headers, &self.room)),
             Err(_) => Err(Failure(StatusCode::SERVICE_UNAVAILABLE, "too many questions at once; try again".into())),
         }
     }

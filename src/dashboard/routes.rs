@@ -1,26 +1,34 @@
 //! The routes: what each address returns.
 
 use std::collections::HashMap;
+use std::future::poll_fn;
+use std::net::{IpAddr, Ipv4Addr};
+use std::pin::pin;
 use std::sync::Arc;
-use std::time::Instant;
+use std::task::Poll;
+use std::time::{Duration, Instant};
 
 use anyhow::anyhow;
+use axum::Extension;
 use axum::Router;
-use axum::body::{Body, Bytes};
+use axum::body::{Body, to_bytes};
 use axum::extract::{Path, RawQuery, Request, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use tokio::sync::Semaphore;
 
 use super::Config;
 use super::cache::Cache;
+use super::guests::{Guest, Guests};
 use super::metrics::Counts;
 use super::page::{self, Options, View};
-use super::question::{AT_ONCE, Format, Pairs, first, pairs};
+use super::question::{Format, Pairs, first, pairs};
+use super::room::Room;
 use super::summary::PageState;
+use super::turns::Turns;
 use crate::model::Catalog;
+use crate::os::work::catch;
 use crate::query::Read;
 use crate::text::quote;
 use crate::view::json::PageJson;
@@ -28,6 +36,12 @@ use crate::view::page::Page;
 
 /// How long a rendered page may be given again while the data stay the same, in seconds: it shows ages.
 const MAX_AGE: i64 = 10;
+
+/// How long a form may take to arrive.
+const FORM: Duration = Duration::from_secs(15);
+
+/// The largest form, in bytes.
+const LONGEST_FORM: usize = 64 << 10;
 
 /// The dashboard that the routes share.
 pub struct Dashboard {
@@ -37,8 +51,9 @@ pub struct Dashboard {
     /// The clock, in unix seconds.
     pub(super) now: Box<dyn Fn() -> i64 + Send + Sync>,
     pages: Vec<PageState>,
-    /// The turns of questions about the past.
-    pub(super) turns: Semaphore,
+    pub(super) guests: Arc<Guests>,
+    pub(super) turns: Turns,
+    pub(super) room: Room,
     pub(super) cache: Cache,
     pub(super) counts: Counts,
 }
@@ -51,6 +66,11 @@ impl IntoResponse for Failure {
         let body = serde_json::json!({ "error": self.1 }).to_string();
         (self.0, [(header::CONTENT_TYPE, "application/json")], body).into_response()
     }
+}
+
+/// Returns the response to a request that met a bug.
+pub(super) fn panicked(bug: &anyhow::Error) -> Failure {
+    Failure(StatusCode::INTERNAL_SERVER_ERROR, format!("cloud-monitor {bug}"))
 }
 
 /// Returns the response to a query that cannot be read.
@@ -77,7 +97,9 @@ impl Dashboard {
             catalog,
             now,
             pages: pages.into_iter().map(PageState::new).collect(),
-            turns: Semaphore::new(AT_ONCE),
+            guests: Arc::default(),
+            turns: Turns::default(),
+            room: Room::default(),
             cache: Cache::default(),
             counts: Counts::default(),
         })
@@ -106,6 +128,20 @@ impl Dashboard {
             .with_state(self)
     }
 
+    /// Returns the response under this key from the cache, or renders it in its turn.
+    async fn answer(
+        self: &Arc<Self>,
+        key: String,
+        headers: &HeaderMap,
+        render: impl FnOnce() -> anyhow::Result<(&'static str, String)> + Send + 'static,
+    ) -> Result<Response, Failure> {
+        let rendered = match self.cached(&key) {
+            Some(rendered) => rendered,
+            None => self.render(key, self.turns.rendering().await, headers, render).await?,
+        };
+        Ok(rendered.response(headers, &self.room))
+    }
+
     /// Returns the page that an address names, or the first one if it names none.
     fn page(&self, names: &Names) -> Result<&PageState, Failure> {
         let Some(name) = names.get("page") else { return Ok(&self.pages[0]) };
@@ -118,6 +154,14 @@ impl Dashboard {
 }
 
 type App = State<Arc<Dashboard>>;
+
+/// The connection of a request.
+type Client = Option<Extension<Arc<Guest>>>;
+
+/// Returns where a request comes from.
+fn address(client: &Client) -> IpAddr {
+    client.as_ref().map_or(Ipv4Addr::LOCALHOST.into(), |guest| guest.address)
+}
 
 /// The parts of an address by the names that its route gives them: `page`, `name`.
 type Names = HashMap<String, String>;
@@ -157,33 +201,39 @@ async fn html(
     let state = app.page(names)?;
     let options = Options::new(&pairs(query.as_deref()));
     let summary = app.summary(state).await;
-    let (now, page) = ((app.now)(), &state.page);
+    let (now, page) = ((app.now)(), state.page);
     let key = format!("{kind} {} {:?} {} {options:?}", page.name, summary.read_at, now.div_euclid(MAX_AGE));
-    let rendered = app.rendered(key, || {
-        let backend = app.backend.describe();
-        let view = View { config: &app.config, page, summary: &summary, backend: &backend, options: &options, now };
-        ("text/html; charset=utf-8", render(&view))
-    });
-    Ok(rendered.response(headers))
+    let this = app.clone();
+    app.answer(key, headers, move || {
+        let (config, page, backend) = (&this.config, &page, &this.backend.describe());
+        let view = View { config, page, summary: &summary, backend, options: &options, now };
+        Ok(("text/html; charset=utf-8", render(&view)))
+    })
+    .await
 }
 
 async fn json(
     State(app): App,
     Path(names): Path<Names>,
     RawQuery(query): RawQuery,
+    guest: Client,
     headers: HeaderMap,
 ) -> Result<Response, Failure> {
-    history_or_summary(&app, &names, pairs(query.as_deref()), &headers).await
+    history_or_summary(&app, &names, pairs(query.as_deref()), address(&guest), &headers).await
 }
 
 /// Answers the POST form of the original's page.
 async fn json_form(
     State(app): App,
     Path(names): Path<Names>,
+    guest: Client,
     headers: HeaderMap,
-    body: Bytes,
+    body: Body,
 ) -> Result<Response, Failure> {
-    history_or_summary(&app, &names, pairs(std::str::from_utf8(&body).ok()), &headers).await
+    let form = tokio::time::timeout(FORM, to_bytes(body, LONGEST_FORM)).await;
+    let form = form.map_err(|_| Failure(StatusCode::REQUEST_TIMEOUT, "the form did not arrive".into()))?;
+    let form = form.map_err(|error| bad_request(anyhow!("the form: {error}")))?;
+    history_or_summary(&app, &names, pairs(std::str::from_utf8(&form).ok()), address(&guest), &headers).await
 }
 
 /// Returns the history if the query names a path, else the summary.
@@ -191,10 +241,11 @@ async fn history_or_summary(
     app: &Arc<Dashboard>,
     names: &Names,
     pairs: Pairs,
+    client: IpAddr,
     headers: &HeaderMap,
 ) -> Result<Response, Failure> {
     if pairs.iter().any(|(name, _)| name.starts_with("path")) {
-        return Ok(app.history(pairs, Format::Json).await?.response(headers));
+        return app.history(pairs, Format::Json, client, headers).await;
     }
     summary(app, names, headers).await
 }
@@ -209,25 +260,40 @@ async fn summary(app: &Arc<Dashboard>, names: &Names, headers: &HeaderMap) -> Re
     if let Some(problem) = summary.problem.as_ref().filter(|_| summary.sections.is_empty()) {
         return Err(Failure(StatusCode::BAD_GATEWAY, problem.clone()));
     }
-    let (now, page) = ((app.now)(), &state.page);
+    let (now, page) = ((app.now)(), state.page);
     let key = format!("summary {} {:?} {}", page.name, summary.read_at, now.div_euclid(MAX_AGE));
-    let rendered = app.rendered(key, || {
+    app.answer(key, headers, move || {
         let (problem, notice) = (summary.problem.as_deref(), summary.ahead.notice());
-        let json = PageJson { now, problem, notice: notice.as_deref(), page, sections: &summary.sections };
-        ("application/json", serde_json::to_string(&json).unwrap_or_default())
-    });
-    Ok(rendered.response(headers))
+        let json = PageJson { now, problem, notice: notice.as_deref(), page: &page, sections: &summary.sections };
+        Ok(("application/json", serde_json::to_string(&json)?))
+    })
+    .await
 }
 
-async fn history_json(State(app): App, RawQuery(query): RawQuery, headers: HeaderMap) -> Result<Response, Failure> {
-    Ok(app.history(pairs(query.as_deref()), Format::Json).await?.response(&headers))
+async fn history_json(
+    State(app): App,
+    RawQuery(query): RawQuery,
+    guest: Client,
+    headers: HeaderMap,
+) -> Result<Response, Failure> {
+    app.history(pairs(query.as_deref()), Format::Json, address(&guest), &headers).await
 }
 
-async fn plot_svg(State(app): App, RawQuery(query): RawQuery, headers: HeaderMap) -> Result<Response, Failure> {
-    Ok(app.history(pairs(query.as_deref()), Format::Svg).await?.response(&headers))
+async fn plot_svg(
+    State(app): App,
+    RawQuery(query): RawQuery,
+    guest: Client,
+    headers: HeaderMap,
+) -> Result<Response, Failure> {
+    app.history(pairs(query.as_deref()), Format::Svg, address(&guest), &headers).await
 }
 
-async fn export(State(app): App, RawQuery(query): RawQuery, headers: HeaderMap) -> Result<Response, Failure> {
+async fn export(
+    State(app): App,
+    RawQuery(query): RawQuery,
+    guest: Client,
+    headers: HeaderMap,
+) -> Result<Response, Failure> {
     let pairs = pairs(query.as_deref());
     let (format, extension) = match first(&pairs, &["format"]).unwrap_or("tsv") {
         "tsv" => (Format::Tsv, "tsv"),
@@ -236,7 +302,7 @@ async fn export(State(app): App, RawQuery(query): RawQuery, headers: HeaderMap) 
         "svg" => (Format::Svg, "svg"),
         other => return Err(bad_request(anyhow!("format {} is not tsv, csv, json or svg", quote(other)))),
     };
-    let mut response = app.history(pairs, format).await?.response(&headers);
+    let mut response = app.history(pairs, format, address(&guest), &headers).await?;
     let name = HeaderValue::from_str(&format!("attachment; filename=\"cloud-monitor.{extension}\""));
     response.headers_mut().extend(name.ok().map(|name| (header::CONTENT_DISPOSITION, name)));
     Ok(response)
@@ -254,7 +320,7 @@ async fn healthz(State(app): App) -> Response {
 
 async fn metrics(State(app): App) -> Response {
     let summary = app.summary(&app.pages[0]).await;
-    let text = app.counts.metrics(&summary, (app.now)());
+    let text = app.counts.metrics(&summary, &app.room, (app.now)());
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response()
 }
 
@@ -262,8 +328,8 @@ async fn asset(State(app): App, Path(names): Path<Names>, headers: HeaderMap) ->
     let Some(asset) = page::ASSETS.iter().find(|asset| names.get("name").is_some_and(|name| asset.name == name)) else {
         return Failure(StatusCode::NOT_FOUND, "there is no such file".into()).into_response();
     };
-    let rendered = app.rendered(format!("static {}", asset.name), || (asset.content_type, asset.bytes));
-    let mut response = rendered.response(&headers);
+    let rendered = app.file(format!("static {}", asset.name), asset.content_type, asset.bytes);
+    let mut response = rendered.response(&headers, &app.room);
     // The links to it hold its checksum, so a changed file has another address.
     response
         .headers_mut()
@@ -275,7 +341,12 @@ async fn asset(State(app): App, Path(names): Path<Names>, headers: HeaderMap) ->
 async fn secure_and_count(State(app): App, request: Request, next: Next) -> Response {
     let began = Instant::now();
     let route = route_of(request.uri().path());
-    let mut response: Response<Body> = next.run(request).await;
+    let mut answer = pin!(next.run(request));
+    let answer = poll_fn(|context| match catch(|| answer.as_mut().poll(context)) {
+        Ok(poll) => poll.map(Ok),
+        Err(bug) => Poll::Ready(Err(bug)),
+    });
+    let mut response: Response<Body> = answer.await.unwrap_or_else(|bug| panicked(&bug).into_response());
     let policy = match route {
         "/plot.svg" => "default-src 'none'; style-src 'unsafe-inline'",
         _ => {

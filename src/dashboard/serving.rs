@@ -1,20 +1,24 @@
-//! Serves HTTP connections, and limits their number and their duration.
+//! Serves HTTP connections, and limits their number, their duration and what they keep from others.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use axum::Router;
+use axum::body::Body;
+use axum::http::Request;
+use axum::response::{IntoResponse, Response};
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
+use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::Semaphore;
 
-/// Maximum number of connections that are served at once; others wait in the kernel's queue.
-const CONNECTIONS: usize = 1000;
+use super::guests::{Guest, Place};
+use super::pace::Paced;
+use super::{Dashboard, hosts};
 
 /// How long a request's head may take to arrive, and how long an idle connection is kept.
 const HEAD: Duration = Duration::from_secs(15);
@@ -25,25 +29,34 @@ const LONGEST: Duration = Duration::from_secs(600);
 /// Maximum size of a request's head, in bytes.
 const LONGEST_HEAD: usize = 64 << 10;
 
-/// Serves `routes` at `listen` until SIGTERM or SIGINT. Calls `listening` with the address once it accepts connections.
+/// How much of an answer the kernel holds for a client, in bytes: more would hide that it takes nothing.
+const SENDING: usize = 128 << 10;
+
+/// Threads for reading the store and rendering; their number is limited where they are used.
+const BLOCKING_THREADS: usize = 16;
+
+type Routes = TowerToHyperService<axum::Router>;
+
+/// Serves `dashboard` at `listen` until SIGTERM or SIGINT. Calls `listening` with the address once it accepts connections.
 ///
 /// # Errors
 /// Fails if it cannot listen there.
-pub fn serve(routes: Router, listen: &str, listening: impl FnOnce(SocketAddr)) -> Result<()> {
+pub fn serve(dashboard: &Arc<Dashboard>, listen: &str, listening: impl FnOnce(SocketAddr)) -> Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
-        .max_blocking_threads(3)
+        .max_blocking_threads(BLOCKING_THREADS)
         .thread_stack_size(1 << 20)
         .enable_all()
         .build()
         .context("runtime")?;
     runtime.block_on(async {
         let listener = TcpListener::bind(listen).await.with_context(|| format!("cannot listen on {listen}"))?;
-        listening(listener.local_addr().context("its own address")?);
+        let address = listener.local_addr().context("its own address")?;
+        listening(address);
         let (mut terminated, mut interrupted) =
             (signal(SignalKind::terminate()).context("signals")?, signal(SignalKind::interrupt()).context("signals")?);
         tokio::select! {
-            () = accept(&listener, routes) => {}
+            () = accept(&listener, dashboard, address.ip().to_canonical().is_loopback()) => {}
             _ = terminated.recv() => {}
             _ = interrupted.recv() => {}
         }
@@ -54,31 +67,58 @@ pub fn serve(routes: Router, listen: &str, listening: impl FnOnce(SocketAddr)) -
     Ok(())
 }
 
-async fn accept(listener: &TcpListener, routes: Router) {
-    let permits = Arc::new(Semaphore::new(CONNECTIONS));
+async fn accept(listener: &TcpListener, dashboard: &Arc<Dashboard>, is_local: bool) {
+    let routes = TowerToHyperService::new(dashboard.clone().routes());
     loop {
-        let Ok(permit) = permits.clone().acquire_owned().await else { return };
         match listener.accept().await {
-            Ok((stream, _)) => {
-                let routes = routes.clone();
-                tokio::spawn(async move {
-                    // An error concerns this client alone, which has gone or used up its time.
-                    let _ = tokio::time::timeout(LONGEST, exchange(stream, routes)).await;
-                    drop(permit);
-                });
+            // Without a place, the client is told nothing: it would have to be waited for.
+            Ok((stream, peer)) => {
+                let Some(place) = dashboard.guests.enter(peer.ip().to_canonical()) else { continue };
+                tokio::spawn(attend(stream, place, routes.clone(), dashboard.clone(), is_local));
             }
-            // Usually the process is out of file descriptors: let some connections end first.
-            Err(_) => tokio::time::sleep(Duration::from_millis(100)).await,
+            // Usually the process is out of file descriptors.
+            Err(_) => {
+                dashboard.guests.send_away_an_idle_one();
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
         }
     }
 }
 
-async fn exchange(stream: TcpStream, routes: Router) -> Result<(), hyper::Error> {
+/// Attends to a connection until it ends, has lasted for too long, or has to go.
+async fn attend(stream: TcpStream, place: Place, routes: Routes, dashboard: Arc<Dashboard>, is_local: bool) {
     let _ = stream.set_nodelay(true);
-    http1::Builder::new()
+    let _ = rustix::net::sockopt::set_socket_send_buffer_size(&stream, SENDING);
+    let guest = place.guest.clone();
+    let service = service_fn(|request| answer(&guest, &routes, &dashboard, is_local, request));
+    let exchange = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD)
         .max_buf_size(LONGEST_HEAD)
-        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(routes))
-        .await
+        .serve_connection(TokioIo::new(Paced::new(stream, guest.clone())), service);
+    tokio::select! {
+        // An error concerns this client alone, which has gone or used up its time.
+        _ = tokio::time::timeout(LONGEST, exchange) => {}
+        () = guest.leave.notified() => {}
+    }
+}
+
+async fn answer(
+    guest: &Arc<Guest>,
+    routes: &Routes,
+    dashboard: &Dashboard,
+    is_local: bool,
+    mut request: Request<Incoming>,
+) -> Result<Response<Body>, std::convert::Infallible> {
+    guest.asks();
+    let checked = hosts::check(request.headers(), request.uri(), is_local, &dashboard.config.hosts);
+    let answer = match checked {
+        Ok(()) => {
+            request.extensions_mut().insert(guest.clone());
+            routes.call(request).await
+        }
+        Err(failure) => Ok(failure.into_response()),
+    };
+    guest.is_answered();
+    answer
 }

@@ -8,6 +8,7 @@ use anyhow::anyhow;
 use tokio::sync::Mutex;
 
 use super::Dashboard;
+use crate::os::work::catch;
 use crate::query::Ahead;
 use crate::view::page::Page;
 use crate::view::table::{Section, sections};
@@ -72,8 +73,9 @@ impl Dashboard {
         let answer = tokio::task::spawn_blocking(move || {
             // The version is read before the data, so that a change during the read is read again.
             let version = this.backend.version();
-            let latest = this.backend.latest(&page.measurements(), (this.now)());
-            (version, latest.map(|newest| (sections(&page, newest.values), newest.ahead)))
+            let latest = || this.backend.latest(&page.measurements(), (this.now)());
+            let read = || latest().map(|newest| (sections(&page, newest.values), newest.ahead));
+            (version, catch(read).flatten())
         });
         self.counts.store_questions.fetch_add(1, Ordering::Relaxed);
         let (version, sections) = answer.await.unwrap_or_else(|error| (0, Err(anyhow!("{error}"))));

@@ -1,6 +1,7 @@
 //! cloud-monitor from end to end, without a browser: its routes over the embedded store and over real Graphite, hostile
 //! questions, stores and servers in every state, many clients at once.
 
+mod crowd;
 mod trouble;
 
 use std::collections::BTreeMap;
@@ -64,7 +65,7 @@ fn every_route_gives_what_the_store_holds() {
     let form = format!("paths[]={idle}&paths[]={quota}&from=-1h&end=now");
     let length = form.len();
     let posted = site.ask(&format!(
-        "POST /json HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Type: application/x-www-form-urlencoded\r\nContent-Length: {length}\r\n\r\n{form}"
+        "POST /json HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Type: application/x-www-form-urlencoded\r\nContent-Length: {length}\r\n\r\n{form}"
     ));
     assert_eq!(posted.json(), history);
 
@@ -135,7 +136,7 @@ fn many_clients_with_slow_readers_among_them_are_served_in_flat_memory() {
                     if client % 10 == 0 {
                         // Reads a few bytes at a time, and goes away in the middle.
                         let mut stream = TcpStream::connect(("127.0.0.1", site.0.port())).unwrap();
-                        write!(stream, "GET {path} HTTP/1.1\r\nHost: x\r\n\r\n").unwrap();
+                        write!(stream, "GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n").unwrap();
                         for _ in 0..10 {
                             assert!(stream.read(&mut [0; 20]).unwrap() > 0);
                             thread::sleep(Duration::from_millis(20));

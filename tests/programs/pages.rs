@@ -143,7 +143,7 @@ impl query::Read for Made {
     }
 
     fn range(&self, _: &[Wanted], _: i64, _: i64, _: usize) -> Result<Vec<Values>> {
-        bail!("no history")
+        panic!("an index of \"a secret\" is out of range")
     }
 }
 
@@ -159,6 +159,7 @@ impl Site {
         let clock = world.clone();
         let config = Config {
             listen: String::new(),
+            hosts: vec![],
             title: "Cloud <Monitor>".into(),
             refresh_seconds: 60,
             read: From::Embedded,
@@ -169,7 +170,7 @@ impl Site {
         let (sender, port) = mpsc::channel();
         // It serves until the test ends.
         thread::spawn(move || {
-            serve(dashboard.routes(), "127.0.0.1:0", |address| sender.send(address.port()).unwrap()).unwrap();
+            serve(&dashboard, "127.0.0.1:0", |address| sender.send(address.port()).unwrap()).unwrap();
         });
         Self { world, port: port.recv().unwrap() }
     }
@@ -183,7 +184,7 @@ impl Site {
     /// The body of a path; the versions of the page's files, which are no matter of these tests, are left out.
     fn get(&self, path: &str) -> String {
         let mut stream = TcpStream::connect(("127.0.0.1", self.port)).unwrap();
-        write!(stream, "GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").unwrap();
+        write!(stream, "GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").unwrap();
         let mut answer = String::new();
         stream.read_to_string(&mut answer).unwrap();
         let (head, body) = answer.split_once("\r\n\r\n").unwrap();
@@ -362,4 +363,24 @@ fn an_empty_store_is_told() {
     site.holds("", NOW);
     check("pages/empty.html", &site.page(""));
     check("pages/empty.json", &site.get("/api/v1/summary"));
+}
+
+#[test]
+fn a_bug_costs_the_request_that_meets_it_and_no_other() {
+    let site = Site::start();
+    site.holds("", NOW);
+    let ask = |path: &str| {
+        let mut stream = TcpStream::connect(("127.0.0.1", site.port)).unwrap();
+        write!(stream, "GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        answer
+    };
+    // More often than there are turns.
+    for points in 100..110 {
+        let answer = ask(&format!("/json?path=grids.heprc.jobs.all.idle&points={points}"));
+        assert!(answer.starts_with("HTTP/1.1 500 "), "{answer}");
+        assert!(answer.contains("met a bug of this program: an index of") && !answer.contains("secret"), "{answer}");
+    }
+    assert!(ask("/").starts_with("HTTP/1.1 200 "));
 }
