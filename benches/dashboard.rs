@@ -166,7 +166,7 @@ impl Connection {
 
     /// Returns the body of a path, compressed as it arrives. Panics unless the status is 200.
     fn get(&mut self, path: &str) -> Vec<u8> {
-        let request = format!("GET {path} HTTP/1.1\r\nHost: bench\r\nAccept-Encoding: gzip\r\n\r\n");
+        let request = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nAccept-Encoding: gzip\r\n\r\n");
         self.0.get_mut().write_all(request.as_bytes()).expect("it reads");
         let (mut length, mut line) = (None, String::new());
         loop {
@@ -352,7 +352,7 @@ fn graphite(now: i64) -> Option<Vec<f64>> {
     let asked = format!("/render?target={FIVE_YEARS}&from={from}&until={now}&format=json&noCache=1&maxDataPoints=");
     let ask = |at: i64| {
         let mut stream = TcpStream::connect(("127.0.0.1", graphite.port)).expect("it listens");
-        write!(stream, "GET {asked}{} HTTP/1.0\r\nHost: bench\r\n\r\n", 1000 + at).expect("it reads");
+        write!(stream, "GET {asked}{} HTTP/1.0\r\nHost: localhost\r\n\r\n", 1000 + at).expect("it reads");
         let mut answer = String::new();
         stream.read_to_string(&mut answer).expect("it answers");
         assert!(answer.contains(" 200 ") && answer.len() > 10_000, "{answer}");
