@@ -134,7 +134,8 @@ pub struct Failing {
     /// The last run that printed it, in unix seconds.
     pub said: i64,
     /// The message of the reported run.
-    pub words: String,
+    #[serde(rename = "words")]
+    pub message: String,
 }
 
 /// The interval at which a lasting failure is printed again, in seconds.
@@ -184,10 +185,10 @@ pub fn notify(
     for Problem { subject, message } in problems {
         let subject = subject.to_string();
         let known = before.get(&subject);
-        let mut state = known.cloned().unwrap_or(Failing { since: now, said: i64::MIN, words: String::new() });
+        let mut state = known.cloned().unwrap_or(Failing { since: now, said: i64::MIN, message: String::new() });
         // The clock of the run that saw it first was ahead.
         state.since = state.since.min(now);
-        state.words.clone_from(message);
+        state.message.clone_from(message);
         let is_due = match repeat {
             Repeat::Always => true,
             // A clock that was set back must not silence the failure until the clock has caught up.

@@ -78,8 +78,8 @@ fn capitalised(sentence: &str) -> String {
 pub(super) fn print_checks(lines: &[CheckLine]) -> ExitCode {
     let width = lines.iter().map(|(what, _)| what.chars().count()).max().unwrap_or_default();
     let text = lines.iter().fold(String::new(), |text, (what, result)| match result {
-        Ok(words) => format!("{text}ok      {what:<width$}  {}\n", one_line(words)),
-        Err(words) => format!("{text}failed  {what:<width$}  {}\n", one_line(words)),
+        Ok(answer) => format!("{text}ok      {what:<width$}  {}\n", one_line(answer)),
+        Err(error) => format!("{text}failed  {what:<width$}  {}\n", one_line(error)),
     });
     let printed = print(&text);
     if lines.iter().all(|(_, result)| result.is_ok()) { printed } else { ExitCode::FAILURE }

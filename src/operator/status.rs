@@ -84,7 +84,8 @@ pub struct LastError {
     /// The first run with this failure, in unix seconds.
     pub since: i64,
     /// The message.
-    pub words: String,
+    #[serde(rename = "words")]
+    pub message: String,
 }
 
 /// One program on one grid.
@@ -112,7 +113,8 @@ pub struct FailingPart {
     /// The first run with this failure, in unix seconds.
     pub since: i64,
     /// The message.
-    pub words: String,
+    #[serde(rename = "words")]
+    pub message: String,
 }
 
 /// The limits above which a monitor warns or alarms.
@@ -241,13 +243,13 @@ impl Status {
                 continue;
             }
             let failing = reports.last().map(|last| &last.failing).into_iter().flatten();
-            for (what, Failing { since, words, .. }) in failing.filter(|(what, _)| !of_a_sink(what)) {
+            for (what, Failing { since, message, .. }) in failing.filter(|(what, _)| !of_a_sink(what)) {
                 failing_parts.push(FailingPart {
                     program: program.clone(),
                     grid: grid.clone(),
                     what: what.clone(),
                     since: *since,
-                    words: words.clone(),
+                    message: message.clone(),
                 });
             }
             programs.push(ProgramStatus { interval_seconds: interval(&reports), program, grid, runs: reports });
@@ -288,8 +290,9 @@ impl Status {
         } else {
             text.push_str("dark or failing\n");
         }
-        for FailingPart { program, grid, what, since, words } in &self.failing_parts {
-            let _ = writeln!(text, "  {what} ({program}, {grid}) since {}\n    {}", self.when(*since), one_line(words));
+        for FailingPart { program, grid, what, since, message } in &self.failing_parts {
+            let _ =
+                writeln!(text, "  {what} ({program}, {grid}) since {}\n    {}", self.when(*since), one_line(message));
         }
         if let Some(last) = self.aside.last() {
             let bytes = self.aside.iter().map(|file| file.bytes).sum();
@@ -318,9 +321,9 @@ impl Status {
                 }),
                 last_acknowledged.map_or("in no run remembered".into(), |time| self.when(time)),
             ]);
-            if let Some(LastError { time, since, words }) = last_error {
+            if let Some(LastError { time, since, message }) = last_error {
                 let lasted = if since < time { format!(", since {}", utc(*since)) } else { String::new() };
-                table.note(format!("last error {}{lasted}: {}", self.when(*time), one_line(words)));
+                table.note(format!("last error {}{lasted}: {}", self.when(*time), one_line(message)));
             }
             if !configured {
                 table.note(format!(
@@ -440,9 +443,12 @@ impl Status {
                     format!("{program} {grid}: the clock of the last run was {ahead} ahead, or this one is behind"),
                 );
             }
-            for (what, Failing { since, words, .. }) in &last.failing {
+            for (what, Failing { since, message, .. }) in &last.failing {
                 let lasts = self.age(*since);
-                find(thresholds.failing.level(lasts), format!("{program} {grid}: {what}, for {}: {words}", ago(lasts)));
+                find(
+                    thresholds.failing.level(lasts),
+                    format!("{program} {grid}: {what}, for {}: {message}", ago(lasts)),
+                );
             }
             perfdata.push(format!("{}={age}s{}", label(&[program, grid, "run_age"]), limits.perfdata()));
             perfdata.push(format!("{}={:.3}s;;;0", label(&[program, grid, "duration"]), last.duration_seconds));
@@ -549,7 +555,7 @@ fn last_error(histories: &[History], sink: &str, now: i64) -> Option<LastError> 
     let runs = histories.iter().flat_map(|history| &history.reports);
     runs.filter_map(|run| run.failing.get(sink).or_else(|| run.failing.get(&replay)).map(|failing| (run.time, failing)))
         .max_by_key(|(time, _)| believed(*time, now))
-        .map(|(time, Failing { since, words, .. })| LastError { time, since: *since, words: words.clone() })
+        .map(|(time, Failing { since, message, .. })| LastError { time, since: *since, message: message.clone() })
 }
 
 /// Formats a perfdata label: replaces characters that Nagios takes for its end, and quotes it if necessary.
@@ -576,8 +582,8 @@ mod tests {
 
     const NOW: i64 = 1_717_245_240;
 
-    fn failing(what: &str, since: i64, words: &str) -> (String, Failing) {
-        (what.into(), Failing { since, said: since, words: words.into() })
+    fn failing(what: &str, since: i64, message: &str) -> (String, Failing) {
+        (what.into(), Failing { since, said: since, message: message.into() })
     }
 
     fn run(time: i64, delivered: usize, spooled: usize, failing: &[(String, Failing)]) -> Report {

@@ -407,9 +407,9 @@ impl Import {
         let read = if is_sheet { reader.read_sheet(input, &progress) } else { reader.read(input, &progress) };
         drop(bar);
         let Importing { imported, old, bad, bad_lines, .. } = reader;
-        let words = format!("imported {} from {name} into {}", count(imported, "point"), path.display());
-        read.with_context(|| format!("{words}, then"))?;
-        print_line(&words);
+        let done = format!("imported {} from {name} into {}", count(imported, "point"), path.display());
+        read.with_context(|| format!("{done}, then"))?;
+        print_line(&done);
         if old > 0 {
             print_line(&format!(
                 "{old} of them are older than [embedded] keeps points of their tier; the next run of a program removes them, unless keep_raw_days, keep_1h_days or keep_1d_days is raised first"

@@ -433,7 +433,7 @@ impl Client<'_> {
                 // Some uses of -group-by print nothing and exit with 0, like an empty queue. So only the dump can
                 // confirm an empty queue, at next to no cost.
                 Ok(jobs) if jobs.is_empty() => {}
-                Err(Failure::Exit(_, words)) if words.contains("group-by") => {}
+                Err(Failure::Exit(_, printed)) if printed.contains("group-by") => {}
                 result => return result,
             }
         }
