@@ -454,12 +454,8 @@ impl Status {
             perfdata.push(format!("{}={:.3}s;;;0", label(&[program, grid, "duration"]), last.duration_seconds));
             perfdata.push(format!("{}={};;;0", label(&[program, grid, "failing"]), last.failing.len()));
         }
-        if let Some(last) = self.aside.last() {
-            let (files, why) = (count(self.aside.len(), "file"), &last.why);
-            find(
-                Level::Warning,
-                format!("bad/ holds {files} that cannot be sent; gridmon-status show lists them; the last one: {why}"),
-            );
+        if let Some(text) = self.aside_text() {
+            find(Level::Warning, text);
         }
         perfdata.push(format!("bad={};0;;0", self.aside.len()));
         for lost in &self.lost {
@@ -481,6 +477,12 @@ impl Status {
             texts = self.all_well_texts();
         }
         (plugin_line(level, &texts.join("; "), &perfdata.join(" ")), level)
+    }
+
+    /// Says what `bad/` holds, unless it is empty.
+    fn aside_text(&self) -> Option<String> {
+        let (files, why) = (count(self.aside.len(), "file"), &self.aside.last()?.why);
+        Some(format!("bad/ holds {files} that cannot be sent; gridmon-status show lists them; the last one: {why}"))
     }
 
     /// Returns the text of a monitor's line if all is well, in parts.
