@@ -3,7 +3,7 @@
 //! The run's own batch goes first, to all sinks in parallel. Each sink that acknowledged it then gets its backlog: the
 //! oldest batch first, from one program at a time, at most at the configured speed, until the deadline.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -15,7 +15,7 @@ use crate::model::{Catalog, Dropped, Point, utc};
 use crate::os::files::is_foreign;
 use crate::os::work::{catch, side_by_side};
 use crate::problem::{Problem, Subject};
-use crate::sinks::{NeverTaken, Sent, Sink};
+use crate::sinks::{ClosedPlace, NeverTaken, Sent, Sink};
 use crate::spool::{self, Backlog, Batch, Directory, Disk, Entry, Header, Published, Spool, Unreadable};
 
 /// The number of a run's points by their fate at one sink: collected = delivered + spooled + dropped.
@@ -216,6 +216,7 @@ impl<D: Disk<Claim: Send + Sync>> Delivery<'_, D> {
             }
         };
         let (began, mut after, mut failed_before) = (Instant::now(), String::new(), false);
+        let mut closed_places = BTreeSet::new();
         loop {
             let waiting = match spool.oldest(sink.name(), &after, 100) {
                 Ok(waiting) => waiting,
@@ -236,6 +237,12 @@ impl<D: Disk<Claim: Send + Sync>> Delivery<'_, D> {
                 match self.replay_one(spool, sink, &entry, deadline, &mut replay) {
                     Ok(true) => (newer_passed, failed_before) = (true, false),
                     Ok(false) => {}
+                    // It may not keep those waiting that go elsewhere.
+                    Err(error) if error.is::<ClosedPlace>() => {
+                        if closed_places.insert(format!("{error:#}")) {
+                            replay.problems.push(problem(error));
+                        }
+                    }
                     Err(error) => {
                         let ran_out = Instant::now() >= deadline;
                         // The deadline passed during this batch, after others were sent: the next replay begins with

@@ -207,8 +207,8 @@ pub struct Sum {
 
 /// A store that can be scanned as a whole, for down-samplers, averages and the export.
 pub trait Scan: Read {
-    /// Calls `each` with every point of a tier that `selector` and `window` select, by time bucket, series and time.
-    /// Memory use does not grow with the store.
+    /// Calls `each` with every point of a tier that `selector` and `window` select. The points of a series come in the
+    /// order of time; the series of a time bucket may be mixed. Memory use does not grow with the store.
     ///
     /// # Errors
     /// Fails if the store does not answer, or if `each` fails.

@@ -1,5 +1,7 @@
 //! `[dashboard]`.
 
+use std::fmt;
+
 use anyhow::Result;
 
 use crate::config::{Key, Kind, Section, Unset, Values};
@@ -32,9 +34,10 @@ pub const SECTION: Section = Section::new(
         ),
         Key::new(
             "read",
-            Kind::Word(&["auto", "graphite", "embedded"]),
+            Kind::Word(&["auto", "graphite", "influxdb", "embedded"]),
             Unset::Default("auto"),
-            "Where it reads: graphite, embedded, or auto: Graphite when [graphite] url is set, else the embedded store.",
+            "Where it reads: graphite, influxdb, embedded, or auto: Graphite when [graphite] url is set, else InfluxDB when \
+             [influxdb] url is set, else the embedded store.",
         ),
     ],
 );
@@ -50,19 +53,33 @@ pub struct Config {
     pub title: String,
     /// The time between two refreshes of the page, in seconds, 5 to 3600; 60 by default.
     pub refresh_seconds: u64,
-    /// The store to read: `auto` (the default), `graphite` or `embedded`.
+    /// The store to read: `auto` (the default), `graphite`, `influxdb` or `embedded`.
     pub read: Source,
 }
 
 /// The store that the dashboard reads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Source {
-    /// Graphite if `[graphite] url` is set, else the embedded store.
+    /// Graphite if `[graphite] url` is set, else InfluxDB if `[influxdb] url` is set, else the embedded store.
     Auto,
     /// graphite-web.
     Graphite,
+    /// InfluxDB.
+    Influxdb,
     /// The embedded store.
     Embedded,
+}
+
+/// Writes the keyword of the config.
+impl fmt::Display for Source {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(match self {
+            Self::Auto => "auto",
+            Self::Graphite => "graphite",
+            Self::Influxdb => "influxdb",
+            Self::Embedded => "embedded",
+        })
+    }
 }
 
 impl Config {
@@ -78,6 +95,7 @@ impl Config {
             refresh_seconds: values.number("refresh_seconds")?,
             read: match values.word("read")? {
                 "graphite" => Source::Graphite,
+                "influxdb" => Source::Influxdb,
                 "embedded" => Source::Embedded,
                 _ => Source::Auto,
             },

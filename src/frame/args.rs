@@ -13,7 +13,7 @@ pub struct Common {
     #[arg(short, long, value_name = "FILE")]
     pub(super) config: Option<PathBuf>,
     /// Do everything but the last step: print the points, sorted, instead of sending them
-    #[arg(short = 'n', long, conflicts_with_all = ["check", "list"])]
+    #[arg(short = 'n', long, conflicts_with_all = ["check", "list", "setup"])]
     pub(super) dry_run: bool,
     /// How --dry-run prints them: "path value timestamp", line protocol, or a JSON object a line
     #[arg(long, value_enum, value_name = "FORMAT", default_value = "carbon", requires = "dry_run")]
@@ -22,8 +22,11 @@ pub struct Common {
     #[arg(long, value_name = "TIME", value_parser = parse_time, allow_hyphen_values = true)]
     pub(super) now: Option<i64>,
     /// Validate the config and reach every source and sink, without writing
-    #[arg(long, conflicts_with = "list")]
+    #[arg(long, conflicts_with_all = ["list", "setup"])]
     pub(super) check: bool,
+    /// Create what the sinks need and lack, such as InfluxDB's database and retention policies; change nothing that exists
+    #[arg(long, conflicts_with = "list")]
+    pub(super) setup: bool,
     /// Print the measurements that this program sends
     #[arg(long)]
     pub(super) list: bool,
@@ -49,14 +52,17 @@ pub enum Mode {
     DryRun,
     /// It collects none; it reaches every source and sink.
     Check,
+    /// It collects none; it creates what the sinks need and lack.
+    Setup,
 }
 
 impl Common {
     /// The mode that the flags ask for.
     pub fn mode(&self) -> Mode {
-        match (self.dry_run, self.check) {
-            (true, _) => Mode::DryRun,
-            (_, true) => Mode::Check,
+        match (self.dry_run, self.check, self.setup) {
+            (true, ..) => Mode::DryRun,
+            (_, true, _) => Mode::Check,
+            (.., true) => Mode::Setup,
             _ => Mode::Live,
         }
     }

@@ -161,6 +161,9 @@ fn run<C: Sync>(
     if session.mode == Mode::Check {
         return Ok(print_checks(&session.check(check(config, session.sources_until()))));
     }
+    if session.mode == Mode::Setup {
+        return Ok(print_checks(&session.set_up()));
+    }
     let collected = collected(&mut session, |session| collect(&Run::new(config, session)));
     let (shown, dropped) = if session.mode == Mode::DryRun {
         let prepared = prepare(&mut session, collected);

@@ -22,7 +22,7 @@ use crate::model::{Catalog, Dropped, Measurement, SECOND, is_ahead};
 use crate::os::files::host_name;
 use crate::os::work::catch;
 use crate::problem::{Problem, Repeat, Subject, fold, notify};
-use crate::sinks::MakeSinks;
+use crate::sinks::{MakeSinks, Sink};
 use crate::spool;
 
 /// The frame's description of a program.
@@ -249,11 +249,21 @@ impl Session {
             lines.push(("state".into(), Err(problem)));
         }
         lines.push(("roles".into(), Ok(self.setup.roles.clone())));
-        for sink in (self.setup.sinks)(&self.directory) {
-            let checked = catch(|| sink.check(self.sinks_until())).flatten().map_err(|error| format!("{error:#}"));
-            lines.push((sink.name().into(), checked));
-        }
+        lines.extend(self.ask_sinks(|sink, until| sink.check(until)));
         lines
+    }
+
+    /// Returns the lines of `--setup`: what each sink needed and has now.
+    pub(super) fn set_up(&self) -> Vec<CheckLine> {
+        self.ask_sinks(|sink, until| sink.setup(until))
+    }
+
+    fn ask_sinks(&self, ask: impl Fn(&dyn Sink, Instant) -> Result<String>) -> Vec<CheckLine> {
+        let line = |sink: Box<dyn Sink>| {
+            let asked = catch(|| ask(sink.as_ref(), self.sinks_until())).flatten();
+            (sink.name().into(), asked.map_err(|error| format!("{error:#}")))
+        };
+        (self.setup.sinks)(&self.directory).into_iter().map(line).collect()
     }
 
     /// Returns the value that an earlier run stored as `what`, or the default.

@@ -19,7 +19,7 @@ use crate::frame::print;
 use crate::frame::state::{self, State};
 use crate::model::{Point, SECOND, Tier, Window, parse_time, utc};
 use crate::os::files;
-use crate::query::Selector;
+use crate::query::{Read as _, Selector};
 use crate::setup::{self, Config};
 use crate::sinks::embedded::{Place, Store, TierStatus};
 use crate::text::{Table, count, size};
@@ -73,7 +73,9 @@ fn open(config: &Config) -> Result<(PathBuf, Store)> {
     let place = setup::store_place(config, &state_of(config)?);
     let path = place.path().to_path_buf();
     let store = place.open_to_read()?.with_context(|| {
-        let remedy = if config.carbon.is_some() {
+        let remedy = if config.influxdb.is_some() {
+            "points go to influxdb, and to a store only when [embedded] path is set too"
+        } else if config.carbon.is_some() {
             "points go to carbon, and to a store only when [embedded] path is set too"
         } else {
             "no program has written one yet: run one, for instance `collect-grid --verbose`, or name its config with --config"
@@ -89,15 +91,22 @@ fn open(config: &Config) -> Result<(PathBuf, Store)> {
 /// # Errors
 /// Fails if the store cannot be read, or contains no such grid.
 pub fn grid(config: &Config, now: i64, name: Option<&str>, all: bool) -> Result<ExitCode> {
-    let (path, store) = open(config)?;
-    let tags: Vec<_> = name.iter().map(|name| ("grid", *name)).collect();
     let page = &crate::monitors::grid::page::GRIDS;
-    let newest = store.newest(&page.measurements(), &tags, now)?;
+    let (place, newest, remedy) = if config.influxdb.is_some() && config.embedded.path.is_none() {
+        let reader = setup::influx_reader(config)?;
+        let mut newest = reader.latest(&page.measurements(), now)?;
+        newest.values.retain(|one| name.is_none_or(|name| one.series.tag("grid") == Some(name)));
+        (reader.describe(), newest, "")
+    } else {
+        let (path, store) = open(config)?;
+        let tags: Vec<_> = name.iter().map(|name| ("grid", *name)).collect();
+        let newest = store.newest(&page.measurements(), &tags, now)?;
+        (path.display().to_string(), newest, ", or see what there is with gridmon-status store export")
+    };
     let grids = sections(page, newest.values);
     ensure!(
         !grids.is_empty(),
-        "{} has no grid{}; run collect-grid, or see what there is with gridmon-status store export",
-        path.display(),
+        "{place} has no grid{}; run collect-grid{remedy}",
         name.map(|name| format!(" called {name:?}")).unwrap_or_default()
     );
     let mut texts: Vec<_> = grids.iter().map(|grid| text::section(page, grid, now, all)).collect();

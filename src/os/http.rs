@@ -1,6 +1,7 @@
 //! The HTTP client: with a timeout, a size limit, verified TLS, no redirects, and no secret from a URL in an error.
 
 use std::fmt;
+use std::io::{self, Read};
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
@@ -30,7 +31,15 @@ impl Client {
     /// # Errors
     /// Fails if the machine's certificates cannot be read, or the program was built without HTTP.
     pub fn new() -> Result<Self> {
-        Ok(Self { http: backend::new()?, login: None, max_bytes: MAX_BYTES, json: false, spelling: None })
+        Ok(Self { http: backend::new(true)?, login: None, max_bytes: MAX_BYTES, json: false, spelling: None })
+    }
+
+    /// Creates a client that takes any certificate, so that somebody on the way can read and change everything.
+    ///
+    /// # Errors
+    /// As [`Client::new`].
+    pub fn unverified() -> Result<Self> {
+        Ok(Self { http: backend::new(false)?, login: None, max_bytes: MAX_BYTES, json: false, spelling: None })
     }
 
     /// Sets the maximum size of a response, in bytes.
@@ -77,7 +86,85 @@ impl Client {
     pub fn post(&self, url: &Url, form: String, timeout: Duration) -> Result<Vec<u8>> {
         backend::post(self, url, form, timeout).with_context(|| format!("POST {}", self.name(url)))
     }
+
+    /// Sends a GET request and returns the answer, whatever its status. Its body is read as it comes.
+    ///
+    /// # Errors
+    /// Fails with [`NoAnswer`] if no answer begins within `timeout`, which also limits the reading of its body.
+    pub fn open(&self, url: &Url, timeout: Duration) -> Result<Answer> {
+        backend::open(self, url, timeout).with_context(|| format!("GET {}", self.name(url)))
+    }
+
+    /// Posts text, compressed by gzip if it is long, and returns the answer as [`Client::open`] does.
+    ///
+    /// # Errors
+    /// As [`Client::open`].
+    pub fn send(&self, url: &Url, text: String, timeout: Duration) -> Result<Answer> {
+        backend::send(self, url, text, timeout).with_context(|| format!("POST {}", self.name(url)))
+    }
 }
+
+/// The beginning of an answer; its body is read as it comes.
+#[derive(Debug)]
+pub struct Answer {
+    /// Its status.
+    pub status: u16,
+    /// Whether messages may show addresses.
+    is_shown: bool,
+    response: backend::Response,
+}
+
+impl Answer {
+    /// Returns a header; `None` if it is missing or not text.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        backend::header(&self.response, name)
+    }
+
+    /// Reads the rest of the body, at most `max_bytes` of it. What breaks off is cut there.
+    pub fn text(self, max_bytes: u64) -> String {
+        let mut body = Vec::new();
+        let _ = self.take(max_bytes).read_to_end(&mut body);
+        String::from_utf8_lossy(&body).into_owned()
+    }
+
+    /// Returns where a redirect leads to, without login and query.
+    pub fn location(&self) -> Option<String> {
+        backend::location(&self.response).map(|to| if self.is_shown { to } else { "elsewhere".into() })
+    }
+}
+
+impl Read for Answer {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        backend::read(&mut self.response, into)
+    }
+}
+
+/// No answer came.
+#[derive(Debug)]
+pub struct NoAnswer {
+    /// How it failed.
+    pub kind: Failure,
+    text: String,
+}
+
+/// How a request failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Failure {
+    /// No connection could be opened.
+    Connection,
+    /// The time was over.
+    Time,
+    /// The connection broke before an answer came.
+    Broken,
+}
+
+impl fmt::Display for NoAnswer {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(&self.text)
+    }
+}
+
+impl std::error::Error for NoAnswer {}
 
 /// What a server asks for. It is shown nowhere, and redirects are not followed, so that no other server gets it.
 #[derive(Clone, PartialEq, Eq)]
@@ -86,6 +173,8 @@ pub enum Login {
     Basic(String),
     /// A token.
     Bearer(String),
+    /// A token as InfluxDB 2 asks for it (`Authorization: Token …`).
+    Token(String),
 }
 
 impl Login {
@@ -106,12 +195,33 @@ impl Login {
     /// # Errors
     /// Fails if no header can hold the token.
     pub fn bearer(token: &str) -> Result<Self> {
-        ensure!(
-            token.bytes().all(|byte| byte.is_ascii_graphic()),
-            "holds a character that no token has, such as a blank"
-        );
-        Ok(Self::Bearer(token.into()))
+        checked(token).map(Self::Bearer)
     }
+
+    /// Creates a login by a token of InfluxDB 2.
+    ///
+    /// # Errors
+    /// As [`Login::bearer`].
+    pub fn token(token: &str) -> Result<Self> {
+        checked(token).map(Self::Token)
+    }
+
+    /// Returns a warning if somebody on the way to `url` can read the login; empty if nobody can.
+    pub fn warning(login: Option<&Self>, url: &Url) -> &'static str {
+        let is_here = match url.host() {
+            Some(url::Host::Domain(name)) => name == "localhost",
+            Some(url::Host::Ipv4(address)) => address.is_loopback(),
+            Some(url::Host::Ipv6(address)) => address.is_loopback(),
+            None => false,
+        };
+        let is_readable = login.is_some() && url.scheme() == "http" && !is_here;
+        if is_readable { "; the login is sent unencrypted, so use https://" } else { "" }
+    }
+}
+
+fn checked(token: &str) -> Result<String> {
+    ensure!(token.bytes().all(|byte| byte.is_ascii_graphic()), "holds a character that no token has, such as a blank");
+    Ok(token.into())
 }
 
 impl fmt::Debug for Login {
@@ -147,20 +257,24 @@ impl std::error::Error for BadStatus {}
 #[cfg(feature = "http")]
 mod backend {
     use std::error::Error;
-    use std::io::Read;
+    use std::io::{self, Read, Write as _};
     use std::sync::Arc;
     use std::sync::atomic::{AtomicUsize, Ordering};
     use std::time::Duration;
 
     use anyhow::{Context, Result, anyhow, ensure};
+    use flate2::Compression;
+    use flate2::write::GzEncoder;
     use reqwest::blocking::{self, RequestBuilder};
     use reqwest::dns::{Addrs, Name, Resolve, Resolving};
-    use reqwest::header::{ACCEPT, LOCATION};
+    use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, HeaderValue, LOCATION};
     use tokio::sync::oneshot;
     use url::Url;
 
-    use super::{BadStatus, Client, Login, redacted};
+    use super::{Answer, BadStatus, Client, Failure, Login, NoAnswer, redacted};
     use crate::os::names;
+
+    pub type Response = blocking::Response;
 
     #[derive(Debug)]
     pub struct Http {
@@ -169,13 +283,16 @@ mod backend {
         looking_up: Arc<AtomicUsize>,
     }
 
-    pub fn new() -> Result<Http> {
+    pub fn new(is_verified: bool) -> Result<Http> {
         // It fails only if a provider is installed already.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let looking_up = Arc::<AtomicUsize>::default();
         let client = blocking::Client::builder()
             .user_agent(concat!("gridmon/", env!("CARGO_PKG_VERSION")))
             .redirect(reqwest::redirect::Policy::none())
+            // What the environment names must not see a login, and cron has another environment than a person.
+            .no_proxy()
+            .tls_danger_accept_invalid_certs(!is_verified)
             .dns_resolver(Arc::new(Resolver { looking_up: looking_up.clone() }))
             .build()
             .context("HTTP client")?;
@@ -214,8 +331,24 @@ mod backend {
         fetch(client, request.header("Content-Type", "application/x-www-form-urlencoded").body(form), timeout)
     }
 
-    fn fetch(client: &Client, request: RequestBuilder, timeout: Duration) -> Result<Vec<u8>> {
-        let max_bytes = client.max_bytes;
+    pub fn open(client: &Client, url: &Url, timeout: Duration) -> Result<Answer> {
+        exchange(client, client.http.client.get(url.clone()), timeout)
+    }
+
+    /// Text of fewer bytes is not compressed.
+    const COMPRESSED_FROM: usize = 1 << 10;
+
+    pub fn send(client: &Client, url: &Url, text: String, timeout: Duration) -> Result<Answer> {
+        let request = client.http.client.post(url.clone()).header(CONTENT_TYPE, "text/plain; charset=utf-8");
+        if text.len() < COMPRESSED_FROM {
+            return exchange(client, request.body(text), timeout);
+        }
+        let mut gzip = GzEncoder::new(Vec::with_capacity(text.len() / 8), Compression::fast());
+        let body = gzip.write_all(text.as_bytes()).and_then(|()| gzip.finish()).context("gzip")?;
+        exchange(client, request.header(CONTENT_ENCODING, "gzip").body(body), timeout)
+    }
+
+    fn exchange(client: &Client, request: RequestBuilder, timeout: Duration) -> Result<Answer> {
         let request = if client.json { request.header(ACCEPT, "application/json") } else { request };
         let request = match &client.login {
             None => request,
@@ -224,14 +357,22 @@ mod backend {
                 request.basic_auth(username, Some(password))
             }
             Some(Login::Bearer(token)) => request.bearer_auth(token),
+            Some(Login::Token(token)) => {
+                let mut value = HeaderValue::from_str(&format!("Token {token}")).context("token")?;
+                value.set_sensitive(true);
+                request.header(AUTHORIZATION, value)
+            }
         };
         let response = request.timeout(timeout).send().map_err(|error| explain(&client.http, &error, timeout))?;
-        let status = response.status().as_u16();
-        let location = response.headers().get(LOCATION).and_then(|location| location.to_str().ok());
-        let location = location.and_then(|location| response.url().join(location).ok());
-        let location = location.map(|to| if client.spelling.is_some() { "elsewhere".into() } else { redacted(&to) });
+        Ok(Answer { status: response.status().as_u16(), is_shown: client.spelling.is_none(), response })
+    }
+
+    fn fetch(client: &Client, request: RequestBuilder, timeout: Duration) -> Result<Vec<u8>> {
+        let max_bytes = client.max_bytes;
+        let answer = exchange(client, request, timeout)?;
+        let (status, location) = (answer.status, answer.location());
         let mut body = Vec::new();
-        let read = response.take(max_bytes as u64 + 1).read_to_end(&mut body);
+        let read = answer.take(max_bytes as u64 + 1).read_to_end(&mut body);
         read.map_err(|error| anyhow!("the answer broke off: {}", root(&error)))?;
         if status != 200 {
             let body = String::from_utf8_lossy(&body[..body.len().min(1000)]).into_owned();
@@ -241,17 +382,32 @@ mod backend {
         Ok(body)
     }
 
+    pub fn header<'a>(response: &'a Response, name: &str) -> Option<&'a str> {
+        response.headers().get(name).and_then(|value| value.to_str().ok())
+    }
+
+    pub fn location(response: &Response) -> Option<String> {
+        let location = header(response, LOCATION.as_str())?;
+        response.url().join(location).ok().map(|url| redacted(&url))
+    }
+
+    pub fn read(response: &mut Response, into: &mut [u8]) -> io::Result<usize> {
+        response.read(into)
+    }
+
     /// Says what kept the answer away, without the URL, which may hold secrets.
     fn explain(http: &Http, error: &reqwest::Error, timeout: Duration) -> anyhow::Error {
         let seconds = (timeout.as_secs_f64() * 10.0).round() / 10.0;
-        if !error.is_timeout() {
-            let what = if error.is_connect() { "no connection" } else { "no answer" };
-            anyhow!("{what}: {}", root(error))
-        } else if http.looking_up.load(Ordering::Relaxed) > 0 {
-            anyhow!("its name was not looked up within {seconds} s")
+        let (kind, text) = if error.is_timeout() {
+            let is_name = http.looking_up.load(Ordering::Relaxed) > 0;
+            let what = if is_name { "its name was not looked up" } else { "no answer" };
+            (Failure::Time, format!("{what} within {seconds} s"))
+        } else if error.is_connect() {
+            (Failure::Connection, format!("no connection: {}", root(error)))
         } else {
-            anyhow!("no answer within {seconds} s")
-        }
+            (Failure::Broken, format!("no answer: {}", root(error)))
+        };
+        NoAnswer { kind, text }.into()
     }
 
     /// Returns the text of an error's first cause.
@@ -266,16 +422,18 @@ mod backend {
 
 #[cfg(not(feature = "http"))]
 mod backend {
+    use std::io;
     use std::time::Duration;
 
     use anyhow::{Result, bail};
     use url::Url;
 
-    use super::Client;
+    use super::{Answer, Client};
 
     pub type Http = std::convert::Infallible;
+    pub type Response = std::convert::Infallible;
 
-    pub fn new() -> Result<Http> {
+    pub fn new(_: bool) -> Result<Http> {
         bail!("this program was built without HTTP; build it with --features http");
     }
 
@@ -285,6 +443,26 @@ mod backend {
 
     pub fn post(client: &Client, _: &Url, _: String, _: Duration) -> Result<Vec<u8>> {
         match client.http {}
+    }
+
+    pub fn open(client: &Client, _: &Url, _: Duration) -> Result<Answer> {
+        match client.http {}
+    }
+
+    pub fn send(client: &Client, _: &Url, _: String, _: Duration) -> Result<Answer> {
+        match client.http {}
+    }
+
+    pub fn header<'a>(response: &'a Response, _: &str) -> Option<&'a str> {
+        match *response {}
+    }
+
+    pub fn location(response: &Response) -> Option<String> {
+        match *response {}
+    }
+
+    pub fn read(response: &mut Response, _: &mut [u8]) -> io::Result<usize> {
+        match *response {}
     }
 }
 

@@ -8,6 +8,7 @@ use crate::config::{self, Sections};
 use crate::frame::{Program, Setup, state};
 use crate::sinks::embedded;
 use crate::sinks::graphite::{carbon, render};
+use crate::sinks::influxdb;
 use crate::sources::{cloud_scheduler, htcondor};
 use crate::{dashboard, spool};
 
@@ -24,7 +25,7 @@ pub use self::pages::pages;
 use self::sections::Timing;
 pub use self::sections::{READERS, SECTIONS};
 pub use self::sinks::{roles, sinks, store_place};
-pub use self::stores::reader;
+pub use self::stores::{influx_reader, reader};
 
 /// Reads the config for a program, and makes what the frame needs of it.
 ///
@@ -54,6 +55,8 @@ pub struct Config {
     pub dashboard: dashboard::Config,
     /// `[graphite]`; `None` unless it names an address.
     pub graphite: Option<render::Config>,
+    /// `[influxdb]`, with the login of `[credentials]`; `None` unless it names an address.
+    pub influxdb: Option<influxdb::Config>,
     /// `[embedded]`.
     pub embedded: embedded::Config,
     /// `[spool]`.
@@ -98,6 +101,10 @@ impl Config {
             carbon: carbon::Config::read(&sections.values(&carbon::SECTION), graphite.clone())?,
             dashboard: dashboard::Config::read(&sections.values(&dashboard::config::SECTION))?,
             graphite,
+            influxdb: influxdb::Config::read(
+                &sections.values(&influxdb::config::SECTION),
+                &sections.values(&influxdb::config::CREDENTIALS),
+            )?,
             embedded: embedded::Config::read(&sections.values(&embedded::SECTION))?,
             spool: spool::Config::read(&sections.values(&spool::SECTION))?,
             state_directory: state::read(&sections.values(&state::SECTION))?,
@@ -106,7 +113,7 @@ impl Config {
 
     /// Returns the parts that a program's frame needs.
     fn setup(&self, timing: Timing) -> Setup {
-        let (carbon, embedded) = (self.carbon.clone(), self.embedded.clone());
+        let (carbon, influxdb, embedded) = (self.carbon.clone(), self.influxdb.clone(), self.embedded.clone());
         Setup {
             config_path: self.path.clone(),
             scope: self.grid.name.clone(),
@@ -116,7 +123,7 @@ impl Config {
             spool: self.spool.clone(),
             catalog: CATALOG,
             roles: roles(self),
-            sinks: Box::new(move |state| sinks::selected(carbon.as_ref(), &embedded, state)),
+            sinks: Box::new(move |state| sinks::selected(carbon.as_ref(), influxdb.as_ref(), &embedded, state)),
         }
     }
 }

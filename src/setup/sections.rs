@@ -7,6 +7,7 @@ use crate::config::{Section, Sections};
 use crate::frame::state;
 use crate::sinks::embedded;
 use crate::sinks::graphite::{carbon, render};
+use crate::sinks::influxdb;
 use crate::sources::{cloud_scheduler, htcondor};
 use crate::{dashboard, spool};
 
@@ -19,11 +20,12 @@ pub const SECTIONS: &[&Section] = &[
     &htcondor::rules::SECTION,
     &carbon::SECTION,
     &render::SECTION,
+    &influxdb::config::SECTION,
+    &influxdb::config::CREDENTIALS,
     &dashboard::config::SECTION,
     &embedded::SECTION,
     &spool::SECTION,
     &state::SECTION,
-    &CREDENTIALS,
     &CREDENTIALS_ELASTICSEARCH,
     &CREDENTIALS_MONIT_GRAFANA,
     &CREDENTIALS_ADCMON,
@@ -40,20 +42,38 @@ pub const READERS: &[(&str, &[&Section])] = &[
             &htcondor::rules::SECTION,
             &carbon::SECTION,
             &render::SECTION,
+            &influxdb::config::SECTION,
+            &influxdb::config::CREDENTIALS,
             &embedded::SECTION,
             &spool::SECTION,
             &state::SECTION,
         ],
     ),
-    ("cloud-monitor", &[&render::SECTION, &dashboard::config::SECTION, &embedded::SECTION, &state::SECTION]),
+    (
+        "cloud-monitor",
+        &[
+            &render::SECTION,
+            &influxdb::config::SECTION,
+            &influxdb::config::CREDENTIALS,
+            &dashboard::config::SECTION,
+            &embedded::SECTION,
+            &state::SECTION,
+        ],
+    ),
     (
         "gridmon-status",
-        &[&grid::SECTION, &carbon::SECTION, &render::SECTION, &embedded::SECTION, &spool::SECTION, &state::SECTION],
+        &[
+            &grid::SECTION,
+            &carbon::SECTION,
+            &render::SECTION,
+            &influxdb::config::SECTION,
+            &influxdb::config::CREDENTIALS,
+            &embedded::SECTION,
+            &spool::SECTION,
+            &state::SECTION,
+        ],
     ),
 ];
-
-const CREDENTIALS: Section =
-    Section::new("credentials", "QMonit's login for InfluxDB and MySQL.", &[]).with_free_keys(OF_QMONIT, &[]);
 
 const CREDENTIALS_ELASTICSEARCH: Section =
     Section::new("credentials_elasticsearch", "QMonit's login for Elasticsearch.", &[]).with_free_keys(OF_QMONIT, &[]);

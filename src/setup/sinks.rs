@@ -7,15 +7,17 @@ use crate::sinks::Sink;
 use crate::sinks::embedded::{self, Embedded, Place};
 use crate::sinks::graphite::carbon::{self, Carbon};
 use crate::sinks::graphite::receiver::Receiver;
+use crate::sinks::influxdb::{self, Influxdb};
 
 /// Returns the sinks that the config selects; if it selects none, the embedded store, which lies in the `state`
 /// directory unless the config names a path.
 pub fn sinks(config: &Config, state: &Path) -> Vec<Box<dyn Sink>> {
-    selected(config.carbon.as_ref(), &config.embedded, state)
+    selected(config.carbon.as_ref(), config.influxdb.as_ref(), &config.embedded, state)
 }
 
 pub(super) fn selected(
     carbon: Option<&carbon::Config>,
+    influxdb: Option<&influxdb::Config>,
     embedded: &embedded::Config,
     state: &Path,
 ) -> Vec<Box<dyn Sink>> {
@@ -26,6 +28,9 @@ pub(super) fn selected(
             catalog: CATALOG,
             receiver: Receiver::new(config, state),
         }));
+    }
+    if let Some(config) = influxdb {
+        sinks.push(Box::new(Influxdb::new(config.clone())));
     }
     if sinks.is_empty() || embedded.path.is_some() {
         sinks.push(Box::new(Embedded { config: embedded.clone(), place: place_of(embedded, state) }));
@@ -44,10 +49,17 @@ fn place_of(embedded: &embedded::Config, state: &Path) -> Place {
 
 /// Returns which role goes where, for `--check`.
 pub fn roles(config: &Config) -> String {
-    let points = match (&config.carbon, &config.embedded.path) {
-        (Some(_), None) => "points go to carbon",
-        (Some(_), Some(_)) => "points go to carbon and, since [embedded] names a path, to the embedded store",
-        (None, _) => "points go to the embedded store, since no [carbon] host is set",
+    let mut others = Vec::new();
+    others.extend(config.carbon.iter().map(|_| "carbon".to_string()));
+    others.extend(config.influxdb.iter().map(|one| format!("influxdb, database {}", one.database)));
+    let points = match (others.join(" and "), &config.embedded.path) {
+        (others, _) if others.is_empty() => {
+            "points go to the embedded store, since neither [carbon] host nor [influxdb] url is set".into()
+        }
+        (others, None) => format!("points go to {others}"),
+        (others, Some(_)) => {
+            format!("points go to {others} and, since [embedded] names a path, to the embedded store")
+        }
     };
     format!("{points}; a table, which no program of this version keeps, would go to the embedded store")
 }

@@ -9,22 +9,36 @@ use crate::os::http;
 use crate::query::Read;
 use crate::sinks::embedded::EmbeddedReader;
 use crate::sinks::graphite::read::GraphiteReader;
+use crate::sinks::influxdb::InfluxReader;
 
-/// Returns the dashboard's store: graphite-web if the config names its address, else the embedded store.
+/// Returns the dashboard's store: graphite-web if the config names its address, else InfluxDB if it names that one's, else
+/// the embedded store.
 ///
 /// # Errors
-/// Fails if the config selects a graphite-web without an address, or if this build has no client for it.
+/// Fails if the config selects a store without an address, or if this build has no client for it.
 pub fn reader(config: &Config) -> Result<Box<dyn Read>> {
     let asked = config.dashboard.read;
-    ensure!(http::AVAILABLE || asked != Source::Graphite, "[dashboard] read = graphite: this build has no HTTP");
-    let graphite = match (asked, &config.graphite) {
-        (Source::Graphite, None) => bail!("[dashboard] read = graphite, but [graphite] url is not set"),
-        (Source::Embedded, _) => None,
-        (_, graphite) => graphite.as_ref().filter(|_| http::AVAILABLE),
-    };
-    if let Some(graphite) = graphite {
-        return Ok(Box::new(GraphiteReader::new(graphite, CATALOG).context("[graphite]")?));
+    let needs_http = matches!(asked, Source::Graphite | Source::Influxdb);
+    ensure!(http::AVAILABLE || !needs_http, "[dashboard] read = {asked}: this build has no HTTP");
+    match (asked, &config.graphite, &config.influxdb) {
+        (Source::Graphite, None, _) => bail!("[dashboard] read = graphite, but [graphite] url is not set"),
+        (Source::Influxdb, _, None) => bail!("[dashboard] read = influxdb, but [influxdb] url is not set"),
+        (Source::Graphite | Source::Auto, Some(graphite), _) if http::AVAILABLE => {
+            Ok(Box::new(GraphiteReader::new(graphite, CATALOG).context("[graphite]")?))
+        }
+        (Source::Influxdb | Source::Auto, _, Some(_)) if http::AVAILABLE => Ok(Box::new(influx_reader(config)?)),
+        _ => {
+            let directory = state::directory(config.state_directory.as_deref());
+            Ok(Box::new(EmbeddedReader::new(store_place(config, &directory))))
+        }
     }
-    let directory = state::directory(config.state_directory.as_deref());
-    Ok(Box::new(EmbeddedReader::new(store_place(config, &directory))))
+}
+
+/// Returns the reader of the InfluxDB that points go to.
+///
+/// # Errors
+/// Fails if the config names no InfluxDB, or if this build has no client for it.
+pub fn influx_reader(config: &Config) -> Result<InfluxReader> {
+    let influxdb = config.influxdb.as_ref().context("[influxdb] url is not set")?;
+    InfluxReader::new(influxdb, CATALOG).context("[influxdb]")
 }

@@ -2,6 +2,7 @@
 
 pub mod embedded;
 pub mod graphite;
+pub mod influxdb;
 
 use std::fmt;
 use std::path::Path;
@@ -27,6 +28,14 @@ pub trait Sink: Sync {
     /// # Errors
     /// Fails if the sink does not answer.
     fn check(&self, deadline: Instant) -> Result<String>;
+    /// Creates what the sink needs and lacks, such as a database; changes nothing that exists. Returns the text for
+    /// `--setup`.
+    ///
+    /// # Errors
+    /// Fails if something is missing and cannot be created.
+    fn setup(&self, _deadline: Instant) -> Result<String> {
+        Ok("needs nothing".into())
+    }
     /// Removes expired points, by the wall clock `now` in unix seconds. Not called in a run with `--now`.
     ///
     /// # Errors
@@ -59,3 +68,16 @@ pub struct Sent {
     /// Whether the sink acknowledged the remaining points. The error is [`NeverTaken`] if the batch itself is the cause.
     pub result: Result<()>,
 }
+
+/// The error of a sink that does not take what goes where this batch goes, such as into a database that is missing. It may
+/// take others.
+#[derive(Debug)]
+pub struct ClosedPlace(pub String);
+
+impl fmt::Display for ClosedPlace {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for ClosedPlace {}

@@ -1,7 +1,7 @@
 #!/bin/bash
 # install.sh [SUITE…]: brings what the tests talk to onto a Debian 12 machine: Apache, Carbon, carbon-c-relay, graphite-web,
-# Chromium, faketime, haproxy, nginx, npm, openssl, socat, sqlite3 and strace as packages, HTCondor of each SUITE (trixie when none is named; sid as well if wanted) unpacked below
-# ${GRIDMON_SERVERS:-target/servers}. Does and prints nothing when all is there. Without root it says so and exits 0:
+# Chromium, faketime, haproxy, InfluxDB, nginx, npm, openssl, socat, sqlite3 and strace as packages, HTCondor of each SUITE
+# (trixie when none is named; sid as well if wanted) unpacked below ${GRIDMON_SERVERS:-target/servers}. Does and prints nothing when all is there. Without root it says so and exits 0:
 # the tests that miss a server skip themselves.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
@@ -12,8 +12,8 @@ if [ "$(id -u)" != 0 ]; then
 fi
 
 missing=()
-for package in apache2-bin carbon-c-relay chromium chromium-driver faketime graphite-carbon graphite-web haproxy nginx openssl \
-  socat sqlite3 strace; do
+for package in apache2-bin carbon-c-relay chromium chromium-driver faketime graphite-carbon graphite-web haproxy influxdb nginx \
+  openssl socat sqlite3 strace; do
   [ "$(dpkg-query -W -f '${db:Status-Status}' $package 2>/dev/null || true)" = installed ] || missing+=("$package")
 done
 # It brings axe-core, by which the page's accessibility is tested; any npm will do.

@@ -1,4 +1,4 @@
-//! Real servers: Carbon, graphite-web, what stands in front of them, HTCondor pools, Apache and nginx.
+//! Real servers: Carbon, graphite-web, InfluxDB, what stands in front of them, HTCondor pools, Apache and nginx.
 //!
 //! `testkit/servers/install.sh` brings them onto a machine. A `start` answers `None` where its server is not installed,
 //! and the test then says so through [`skip`](crate::skip); a server that is installed and does not come up fails the
@@ -7,11 +7,14 @@
 
 mod front;
 mod graphite;
+mod influxdb;
 mod pool;
 mod proxy;
 
 pub use front::Front;
+use graphite::encode;
 pub use graphite::{Carbon, GraphiteWeb, shared_graphite};
+pub use influxdb::Influxdb;
 pub use pool::{OddJobs, Pool, SCHEDDS, Suite};
 pub use proxy::Proxy;
 

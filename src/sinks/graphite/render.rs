@@ -86,15 +86,7 @@ impl Config {
 
     /// Names it for messages; says if its login can be read on the way.
     pub fn describe(&self) -> String {
-        let is_here = match self.url.host() {
-            Some(url::Host::Domain(name)) => name == "localhost",
-            Some(url::Host::Ipv4(address)) => address.is_loopback(),
-            Some(url::Host::Ipv6(address)) => address.is_loopback(),
-            None => false,
-        };
-        let is_readable = self.login.is_some() && self.url.scheme() == "http" && !is_here;
-        let warning = if is_readable { "; the login is sent unencrypted, so use https://" } else { "" };
-        format!("{}{warning}", self.name())
+        format!("{}{}", self.name(), Login::warning(self.login.as_ref(), &self.url))
     }
 
     /// Returns a client that knows the login.

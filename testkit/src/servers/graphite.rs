@@ -225,7 +225,7 @@ fn get(port: u16, path: &str) -> Option<(u16, String)> {
 }
 
 /// Percent-encodes a text for the query part of a URL.
-fn encode(text: &str) -> String {
+pub(super) fn encode(text: &str) -> String {
     text.bytes().fold(String::new(), |mut encoded, byte| {
         if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
             encoded.push(char::from(byte));

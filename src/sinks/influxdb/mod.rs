@@ -1,0 +1,84 @@
+//! InfluxDB: points in the retention policies of a database, through the addresses of 1.x (`/write`, `/query`), which 2.x
+//! has too. Measured against InfluxDB 1.6.7.
+//!
+//! A batch goes into the retention policy of its tier. All tags are tags, keys and labels alike. Only a 204 acknowledges;
+//! client.rs says what each other answer means, write.rs how the points are found that InfluxDB refuses.
+//!
+//! - A write that names no retention policy goes into the default one, so every write names its own.
+//! - A field keeps its type for ever, in each retention policy its own: points with another one are refused.
+//! - Two points of one series and time are one: their fields are merged, the later value stays. So sending again is
+//!   harmless.
+
+mod client;
+pub mod config;
+pub mod influxql;
+mod read;
+mod setup;
+mod write;
+
+use std::sync::OnceLock;
+use std::time::Instant;
+
+use anyhow::Result;
+
+use self::client::Connection;
+pub use self::config::Config;
+pub use self::read::InfluxReader;
+use super::{NeverTaken, Sent, Sink};
+use crate::model::Tier;
+use crate::os::http::Client;
+use crate::spool::Batch;
+
+/// InfluxDB as a sink.
+#[derive(Debug)]
+pub struct Influxdb {
+    config: Config,
+    client: OnceLock<Client>,
+}
+
+impl Influxdb {
+    /// Creates the sink; it opens no connection yet.
+    pub fn new(config: Config) -> Self {
+        Self { config, client: OnceLock::new() }
+    }
+
+    fn connection(&self, ends: Instant) -> Result<Connection<'_>> {
+        let client = match self.client.get() {
+            Some(client) => client,
+            None => {
+                let client = self.config.client()?;
+                self.client.get_or_init(|| client)
+            }
+        };
+        Ok(Connection { config: &self.config, client, ends })
+    }
+
+    fn write(&self, batch: &Batch, deadline: Instant) -> Result<write::Refused> {
+        let tier: Tier = batch.header.tier.parse().map_err(|error| NeverTaken(format!("{error:#}")))?;
+        let named = batch.header.database.as_str();
+        let database = if named.is_empty() { &self.config.database } else { named };
+        write::write(&self.connection(deadline)?, database, self.config.policy(tier), &batch.points)
+    }
+}
+
+impl Sink for Influxdb {
+    fn name(&self) -> &str {
+        "influxdb"
+    }
+
+    fn send(&self, batch: &Batch, deadline: Instant) -> Sent {
+        let (refused, result) = match self.write(batch, deadline) {
+            Ok(refused) => (refused, Ok(())),
+            Err(error) => (Vec::new(), Err(error)),
+        };
+        Sent { dropped: Vec::new(), refused, result }
+    }
+
+    fn check(&self, deadline: Instant) -> Result<String> {
+        setup::check(&self.connection(deadline)?)
+    }
+
+    fn setup(&self, deadline: Instant) -> Result<String> {
+        setup::setup(&self.connection(deadline)?)
+    }
+}

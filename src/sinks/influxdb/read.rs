@@ -1,0 +1,476 @@
+//! Reads points from InfluxDB. Tags and fields are columns without GROUP BY: measured on 1.6.7, 600,000 rows with four tags
+//! take 3.2 s that way, 7.2 s under GROUP BY these tags, and 12.5 s under GROUP BY *.
+
+use std::borrow::Cow;
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::fmt::Write as _;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+
+use super::client::Connection;
+use super::config::Config;
+use super::influxql::{Cell, Rows, identifier, string};
+use crate::model::{
+    AHEAD, COVERAGE, Catalog, Kind, Measurement, Name, Point, SCOPE_COVERAGE, SECOND, Tier, Value, Window,
+};
+use crate::os::http::Client;
+use crate::query::{Ahead, Intervals, Latest, Newest, Read, Scan, Selector, Values, Wanted};
+
+/// InfluxDB as a reader.
+#[derive(Debug)]
+pub struct InfluxReader {
+    config: Config,
+    client: Client,
+    catalog: Catalog,
+    /// The newest values, by the names of the requested measurements.
+    cache: Mutex<HashMap<Vec<&'static str>, Known>>,
+}
+
+/// The newest values that InfluxDB returned for some measurements.
+#[derive(Clone, Debug, Default)]
+struct Known {
+    /// The time of the last request for the whole day, and its clock in unix seconds.
+    widely: Option<(Instant, i64)>,
+    /// By series.
+    newest: BTreeMap<String, Numbers>,
+}
+
+/// The newest values of a series.
+#[derive(Clone, Debug)]
+struct Numbers {
+    series: Point,
+    measurement: &'static Measurement,
+    /// Time (in nanoseconds) and value of each field, in declared order.
+    fields: Vec<Option<(i64, Value)>>,
+}
+
+/// How often the whole last day is requested, to include series that are silent now.
+const WIDELY: Duration = Duration::from_secs(3600);
+
+/// How far back the other requests reach, in seconds: three intervals, at least this.
+const RECENTLY: i64 = 900;
+
+/// The first and last time that InfluxDB can write.
+const TIMES: Window = Window { from: i64::MIN + 2, to: i64::MAX - 1 };
+
+impl InfluxReader {
+    /// Creates a reader of the InfluxDB in `config`.
+    ///
+    /// # Errors
+    /// Fails if no HTTP client can be created.
+    pub fn new(config: &Config, catalog: Catalog) -> Result<Self> {
+        Ok(Self { config: config.clone(), client: config.client()?, catalog, cache: Mutex::default() })
+    }
+
+    /// Asks a query of the database, in the time of one request.
+    fn ask(&self, query: &str, each: impl FnMut(Rows) -> Result<()>) -> Result<()> {
+        let ends = Instant::now() + Duration::from_secs(self.config.timeout_seconds);
+        Connection { config: &self.config, client: &self.client, ends }.query(&self.config.database, query, each)
+    }
+
+    /// Returns the name of a measurement in a tier, for FROM.
+    fn from(&self, measurement: &str, tier: Tier) -> String {
+        let policy = identifier(self.config.policy(tier));
+        format!("{}.{policy}.{}", identifier(&self.config.database), identifier(measurement))
+    }
+
+    /// Returns the newest values of some measurements up to `until`, and how many are later; both in nanoseconds.
+    fn known(&self, measurements: &[&'static Measurement], now: i64) -> Result<(Known, Ahead)> {
+        let names: Vec<_> = measurements.iter().map(|measurement| measurement.name).collect();
+        let cached = self.cache.lock().unwrap_or_else(PoisonError::into_inner).get(&names).cloned();
+        let is_fresh = |known: &Known| {
+            known.widely.is_some_and(|(asked, clock)| asked.elapsed() < WIDELY && (clock..clock + 7200).contains(&now))
+        };
+        let mut known = cached.filter(is_fresh).unwrap_or_default();
+        let until = now.saturating_add(AHEAD).saturating_mul(SECOND);
+        let is_wide = known.widely.is_none();
+        let mut later = Later::default();
+        for measurement in measurements {
+            if is_wide {
+                self.ask_widely(measurement, now, until, &mut known)?;
+            }
+            self.ask_recent(measurement, now, until, &mut known, &mut later)?;
+        }
+        if is_wide {
+            known.widely = Some((Instant::now(), now));
+        }
+        self.cache.lock().unwrap_or_else(PoisonError::into_inner).insert(names, known.clone());
+        let ahead = Ahead { numbers: later.numbers.len(), until: later.last / SECOND };
+        Ok((known, ahead))
+    }
+
+    /// Asks for the newest value of each field in the last day.
+    fn ask_widely(&self, measurement: &'static Measurement, now: i64, until: i64, known: &mut Known) -> Result<()> {
+        let tags: Vec<_> = measurement.tags.iter().map(|tag| identifier(tag.name)).collect();
+        for (at, field) in measurement.fields.iter().enumerate() {
+            let query = format!(
+                "SELECT last({}::field) FROM {} WHERE time > {} AND time <= {until} GROUP BY {}",
+                identifier(field.name),
+                self.from(measurement.name, Tier::Raw),
+                now.saturating_sub(86_400).saturating_mul(SECOND),
+                tags.join(", ")
+            );
+            self.ask(&query, |rows| {
+                let series = point(
+                    measurement.name,
+                    rows.tags.iter().map(|(name, value)| (name.as_str(), value.as_str())),
+                    self.catalog,
+                );
+                for row in &rows.values {
+                    let [Cell::Int(time), value] = row.as_slice() else { continue };
+                    known.take(measurement, &series, at, *time, value);
+                }
+                Ok(())
+            })?;
+        }
+        Ok(())
+    }
+
+    /// Asks for all recent values.
+    fn ask_recent(
+        &self,
+        measurement: &'static Measurement,
+        now: i64,
+        until: i64,
+        known: &mut Known,
+        later: &mut Later,
+    ) -> Result<()> {
+        let tags: Vec<_> = measurement.tags.iter().map(|tag| tag.name).collect();
+        let fields: Vec<_> = measurement.fields.iter().map(|field| field.name).collect();
+        let since = now.saturating_sub(RECENTLY.max(3 * measurement.every)).saturating_mul(SECOND);
+        let from = self.from(measurement.name, Tier::Raw);
+        self.ask(&format!("SELECT {} FROM {from} WHERE time > {since}", columns(&tags, &fields)), |rows| {
+            for row in &rows.values {
+                let Some((time, given, values)) = parts(row, tags.len()) else { continue };
+                let series = point(measurement.name, pairs(&tags, given), self.catalog);
+                for (at, value) in values.iter().enumerate().take(fields.len()) {
+                    match value {
+                        Cell::Null => {}
+                        _ if time > until => later.take(series.series(), at, time),
+                        _ => known.take(measurement, &series, at, time, value),
+                    }
+                }
+            }
+            Ok(())
+        })
+    }
+
+    /// Returns the values of a number in a tier, by time: seconds and value.
+    fn values(&self, wanted: &Wanted, tier: Tier, from: i64, to: i64) -> Result<Vec<(i64, f64)>> {
+        let measurement = wanted.number.measurement;
+        let tags: Vec<_> = measurement.tags.iter().map(|tag| tag.name).collect();
+        let mut query = format!(
+            "SELECT {} FROM {} WHERE time >= {} AND time < {}",
+            columns(&tags, &[wanted.number.field.name, SLOTS]),
+            self.from(measurement.name, tier),
+            from.saturating_mul(SECOND).clamp(TIMES.from, TIMES.to),
+            to.saturating_mul(SECOND).clamp(TIMES.from, TIMES.to)
+        );
+        for (tag, component) in &wanted.number.tags {
+            let _ = write!(query, " AND {}::tag {}", identifier(tag), matches(component));
+        }
+        let mut values = BTreeMap::new();
+        self.ask(&query, |rows| {
+            for row in &rows.values {
+                let Some((time, given, [value, slots])) = parts(row, tags.len()) else { continue };
+                let series = point(measurement.name, pairs(&tags, given), self.catalog);
+                let is_it =
+                    || measurement.carbon_path(&series, wanted.number.field.name).as_ref() == Some(&wanted.path);
+                // A folded point of no slot was replaced by one with other tags.
+                if tier != Tier::Raw && *slots == Cell::Int(0) {
+                    continue;
+                }
+                if let Some(value) = number(value, Kind::Float).filter(|_| is_it()) {
+                    values.insert(time.div_euclid(SECOND), value.as_f64());
+                }
+            }
+            Ok(())
+        })?;
+        Ok(values.into_iter().collect())
+    }
+
+    /// Returns the values of some numbers in a tier; none if a folded tier does not exist.
+    fn values_of(&self, wanted: &[Wanted], tier: Tier, from: i64, to: i64) -> Result<Vec<Vec<(i64, f64)>>> {
+        let values = wanted.iter().map(|wanted| self.values(wanted, tier, from, to)).collect::<Result<Vec<_>>>();
+        match values {
+            Err(error) if tier != Tier::Raw && format!("{error:#}").contains("not found") => {
+                Ok(vec![Vec::new(); wanted.len()])
+            }
+            values => values,
+        }
+    }
+
+    /// Returns the names in the first column of an answer.
+    fn names(&self, query: &str) -> Result<Vec<Vec<String>>> {
+        let mut names = Vec::new();
+        self.ask(query, |rows| {
+            let text = |cell: &Cell| if let Cell::Text(text) = cell { text.to_string() } else { String::new() };
+            names.extend(rows.values.iter().map(|row| row.iter().map(text).collect()));
+            Ok(())
+        })?;
+        Ok(names)
+    }
+
+    /// Calls `each` with every selected point of one measurement, an hour, day or 32 days at a time.
+    fn scan(
+        &self,
+        measurement: &str,
+        selector: &Selector,
+        window: Window,
+        tier: Tier,
+        each: &mut dyn FnMut(Point) -> Result<()>,
+    ) -> Result<()> {
+        let of = format!(
+            "ON {} FROM {}.{}",
+            identifier(&self.config.database),
+            identifier(self.config.policy(tier)),
+            identifier(measurement)
+        );
+        let keys = self.names(&format!("SHOW TAG KEYS {of}"))?;
+        let tags: Vec<_> = keys.iter().filter_map(|row| row.first()).map(String::as_str).collect();
+        let kinds = self.names(&format!("SHOW FIELD KEYS {of}"))?;
+        let fields: Vec<_> = kinds.iter().filter_map(|row| Some((row.first()?.as_str(), kind(row.get(1)?)?))).collect();
+        if fields.is_empty() {
+            return Ok(());
+        }
+        let columns = columns(&tags, &fields.iter().map(|(name, _)| *name).collect::<Vec<_>>());
+        let from = self.from(measurement, tier);
+        let query = |window: Window, end: &str| {
+            let mut query =
+                format!("SELECT {columns} FROM {from} WHERE time >= {} AND time < {}", window.from, window.to);
+            for (tag, value) in &selector.tags {
+                let _ = write!(query, " AND {}::tag = {}", identifier(tag), string(value));
+            }
+            query + end
+        };
+        let whole = Window { from: window.from.max(TIMES.from), to: window.to.min(TIMES.to) };
+        let end = |order: &str| -> Result<Option<i64>> {
+            let mut found = None;
+            self.ask(&query(whole, &format!(" ORDER BY time {order} LIMIT 1")), |rows| {
+                found = rows.values.first().and_then(|row| parts(row, tags.len())).map(|(time, ..)| time);
+                Ok(())
+            })?;
+            Ok(found)
+        };
+        let (Some(mut next), Some(last)) = (end("ASC")?, end("DESC")?) else { return Ok(()) };
+        while next <= last {
+            let bucket = Window::holding(next, bucket(tier));
+            let part = Window { from: bucket.from.max(whole.from), to: bucket.to.min(whole.to) };
+            self.ask(&query(part, ""), |rows| {
+                for row in &rows.values {
+                    let Some((time, given, values)) = parts(row, tags.len()) else { continue };
+                    let named = fields.iter().zip(values);
+                    let named = named
+                        .filter_map(|((name, kind), cell)| Some((Name::Owned((*name).into()), number(cell, *kind)?)));
+                    let series = point(measurement, pairs(&tags, given), self.catalog);
+                    each(series.at(time, named))?;
+                }
+                Ok(())
+            })?;
+            next = bucket.to;
+        }
+        Ok(())
+    }
+}
+
+/// The field of a folded point that says how many slots it stands for.
+const SLOTS: &str = "slots";
+
+/// Later values than asked for.
+#[derive(Default)]
+struct Later {
+    /// Series and field.
+    numbers: HashSet<(String, usize)>,
+    /// The latest time, in nanoseconds.
+    last: i64,
+}
+
+impl Later {
+    fn take(&mut self, series: &str, field: usize, time: i64) {
+        self.numbers.insert((series.into(), field));
+        self.last = self.last.max(time);
+    }
+}
+
+impl Known {
+    /// Takes a value of a field if it is the newest.
+    fn take(&mut self, measurement: &'static Measurement, series: &Point, field: usize, time: i64, cell: &Cell) {
+        let Some(value) = number(cell, measurement.fields[field].kind) else { return };
+        let numbers = self.newest.entry(series.series().into()).or_insert_with(|| Numbers {
+            series: series.clone(),
+            measurement,
+            fields: vec![None; measurement.fields.len()],
+        });
+        let newest = numbers.fields.iter().flatten().map(|(time, _)| *time).max();
+        if newest.is_none_or(|newest| time >= newest) {
+            // The newest labels count.
+            numbers.series = series.clone();
+        }
+        let known = &mut numbers.fields[field];
+        if known.is_none_or(|(last, _)| time >= last) {
+            *known = Some((time, value));
+        }
+    }
+
+    /// Returns the values, by series and field.
+    fn into_latest(self) -> Vec<Latest> {
+        let mut latest = Vec::new();
+        for Numbers { series, measurement, fields } in self.newest.into_values() {
+            for (field, value) in measurement.fields.iter().zip(fields) {
+                let Some((time, value)) = value else { continue };
+                latest.push(Latest { series: series.clone(), field, time, value, every: measurement.every });
+            }
+        }
+        latest
+    }
+}
+
+/// Returns the columns of a SELECT.
+fn columns(tags: &[&str], fields: &[&str]) -> String {
+    let tags = tags.iter().map(|tag| format!("{}::tag", identifier(tag)));
+    let fields = fields.iter().map(|field| format!("{}::field", identifier(field)));
+    tags.chain(fields).collect::<Vec<_>>().join(", ")
+}
+
+/// Returns the time of a row in nanoseconds, the cells of its tags, and those of its fields.
+fn parts<'a, 'b>(row: &'a [Cell<'b>], tags: usize) -> Option<(i64, &'a [Cell<'b>], &'a [Cell<'b>])> {
+    let (Cell::Int(time), rest) = row.split_first()? else { return None };
+    let (tags, fields) = rest.split_at_checked(tags)?;
+    Some((*time, tags, fields))
+}
+
+/// Returns the tags that a row has.
+fn pairs<'a>(names: &'a [&'a str], cells: &'a [Cell]) -> impl Iterator<Item = (&'a str, &'a str)> {
+    names.iter().zip(cells).filter_map(|(name, cell)| match cell {
+        Cell::Text(value) => Some((*name, value.as_ref())),
+        _ => None,
+    })
+}
+
+/// Returns a series as a point without fields; empty tags are absent ones.
+fn point<'a>(measurement: &str, tags: impl Iterator<Item = (&'a str, &'a str)>, catalog: Catalog) -> Point {
+    let tags = tags.filter(|(_, value)| !value.is_empty()).map(|(name, value)| (Cow::Owned(name.into()), value));
+    let mut point = Point::new(Cow::Owned(measurement.into()), tags, [], 0);
+    catalog.declare(&mut point);
+    point
+}
+
+/// Returns the number of a cell as a value of this kind.
+fn number(cell: &Cell, kind: Kind) -> Option<Value> {
+    match (cell, kind) {
+        (Cell::Int(value), Kind::Int) => Some(Value::Int(*value)),
+        (Cell::Int(value), Kind::Float) => Some(Value::Float(*value as f64)),
+        (Cell::Float(value), _) => Some(Value::Float(*value)),
+        _ => None,
+    }
+}
+
+/// Returns the kind of a field by InfluxDB's name of its type; `None` for texts and truth values, which no point has.
+fn kind(name: &str) -> Option<Kind> {
+    match name {
+        "integer" | "unsigned" => Some(Kind::Int),
+        "float" => Some(Kind::Float),
+        _ => None,
+    }
+}
+
+/// Returns the condition that a tag is shown as this component of a Carbon path: each `_` there may be any character.
+fn matches(component: &str) -> String {
+    if !component.contains('_') {
+        return format!("= {}", string(component));
+    }
+    let pattern = component.chars().fold(String::new(), |pattern, c| match c {
+        '_' => pattern + ".",
+        '+' => pattern + r"\+",
+        c => pattern + c.encode_utf8(&mut [0; 4]),
+    });
+    format!("=~ /^{pattern}$/")
+}
+
+/// Returns the length of the time that is asked for at once, in nanoseconds.
+fn bucket(tier: Tier) -> i64 {
+    let seconds = match tier {
+        Tier::Raw => 3600,
+        Tier::Hour => 86_400,
+        Tier::Day => 32 * 86_400,
+    };
+    seconds * SECOND
+}
+
+impl Read for InfluxReader {
+    fn describe(&self) -> String {
+        format!("InfluxDB at {}, database {}", self.config.name(), self.config.database)
+    }
+
+    fn version(&self) -> u64 {
+        // InfluxDB has no version, so cached answers expire after ten seconds.
+        (jiff::Timestamp::now().as_second() / 10).unsigned_abs()
+    }
+
+    fn latest(&self, measurements: &[&'static Measurement], now: i64) -> Result<Newest> {
+        let intervals = Intervals::new(&self.known(&[&COVERAGE, &SCOPE_COVERAGE], now)?.0.into_latest());
+        let (known, ahead) = self.known(measurements, now)?;
+        let mut values = known.into_latest();
+        for one in &mut values {
+            one.every = intervals.of(&one.series, one.every);
+        }
+        Ok(Newest { values, ahead })
+    }
+
+    fn range(&self, wanted: &[Wanted], from: i64, to: i64, points: usize) -> Result<Vec<Values>> {
+        let most = |values: &[Vec<(i64, f64)>]| values.iter().map(Vec::len).max().unwrap_or_default();
+        let mut best = (Tier::Raw, vec![Vec::new(); wanted.len()]);
+        for tier in Tier::ALL.into_iter().rev() {
+            // Where one policy holds all tiers, there are only raw points.
+            if tier != Tier::Raw && self.config.policy(tier) == self.config.policy(Tier::Raw) {
+                continue;
+            }
+            let values = self.values_of(wanted, tier, from, to)?;
+            if most(&values) > most(&best.1) {
+                best = (tier, values);
+            }
+            if most(&best.1) >= points.max(1) {
+                break;
+            }
+        }
+        let (tier, found) = best;
+        let intervals = Intervals::new(&self.known(&[&COVERAGE, &SCOPE_COVERAGE], to)?.0.into_latest());
+        let step = |wanted: &Wanted| match tier {
+            Tier::Raw => intervals.of(&wanted.series(), wanted.number.measurement.every),
+            Tier::Hour | Tier::Day => tier.step_seconds(),
+        };
+        let series = wanted.iter().zip(found).map(|(wanted, values)| Values {
+            path: wanted.path.clone(),
+            field: wanted.number.field,
+            step: step(wanted),
+            values,
+        });
+        Ok(series.collect())
+    }
+}
+
+impl Scan for InfluxReader {
+    fn each(
+        &self,
+        selector: &Selector,
+        window: Window,
+        tier: Tier,
+        each: &mut dyn FnMut(Point) -> Result<()>,
+    ) -> Result<()> {
+        let mut measurements = match &selector.measurement {
+            Some(name) => vec![name.clone()],
+            None => {
+                let all = self.names(&format!("SHOW MEASUREMENTS ON {}", identifier(&self.config.database)))?;
+                all.into_iter().filter_map(|row| row.into_iter().next()).collect()
+            }
+        };
+        measurements.sort();
+        for measurement in measurements {
+            self.scan(&measurement, selector, window, tier, each)
+                .with_context(|| format!("measurement {measurement}"))?;
+        }
+        Ok(())
+    }
+}
