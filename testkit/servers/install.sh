@@ -1,8 +1,8 @@
 #!/bin/bash
 # install.sh [SUITE…]: brings what the tests talk to onto a Debian 12 machine: Apache, Carbon, carbon-c-relay, graphite-web,
 # Chromium, faketime, haproxy, InfluxDB, nginx, npm, openssl, socat, sqlite3 and strace as packages, HTCondor of each SUITE
-# (trixie when none is named; sid as well if wanted) unpacked below ${GRIDMON_SERVERS:-target/servers}. Does and prints nothing when all is there. Without root it says so and exits 0:
-# the tests that miss a server skip themselves.
+# (trixie when none is named; sid as well if wanted) unpacked below ${GRIDMON_SERVERS:-target/servers}. Does and prints
+# nothing when all is there. Without root it says so and exits 0: the tests that miss a server skip themselves.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 cd "$here/../.."

@@ -1,4 +1,4 @@
-//! Real servers: HTCondor, Carbon and graphite-web. Where one is not installed its tests say so and are skipped.
+//! Real servers: HTCondor, Carbon, graphite-web and InfluxDB. Where one is not installed its tests say so and are skipped.
 
 #![allow(clippy::unwrap_used)]
 
@@ -6,6 +6,7 @@ mod carbon_moods;
 #[cfg(feature = "dashboard")]
 mod cloud_monitor;
 mod htcondor_ads;
+mod influxdb;
 mod pools;
 mod real_servers;
 mod receivers;

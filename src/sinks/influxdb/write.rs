@@ -35,7 +35,9 @@ pub(super) fn write(connection: &Connection, database: &str, policy: &str, point
             Verdict::TooLarge(why) => (why, false),
         };
         if is_whole || group.len() == 1 {
-            refused.extend(group.into_iter().map(|point| (point.clone(), why.clone())));
+            // The count is that of the body, not of the point.
+            let why = why.split(" dropped=").next().unwrap_or_default();
+            refused.extend(group.into_iter().map(|point| (point.clone(), why.into())));
         } else {
             let (first, second) = split(group, &why);
             waiting.extend([second, first]);

@@ -78,7 +78,7 @@ impl Influxdb {
         // The first one creates the administrator, whom nobody knows before.
         let method = if query.starts_with("S") { "GET" } else { "POST" };
         let (status, body) = exchange(self.port, method, &path, Influxdb::PASSWORD, "").expect("influxd is up");
-        assert!(status == 200 && !body.contains("\"error\""), "{query}: HTTP {status}: {body}");
+        assert!(status == 200 && !body.contains("\"error\":"), "{query}: HTTP {status}: {body}");
         serde_json::from_str(&body).unwrap_or_else(|error| panic!("{query}: {error}: {body}"))
     }
 

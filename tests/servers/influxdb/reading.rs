@@ -1,0 +1,131 @@
+//! Reads a real InfluxDB: the newest values, ranges from the coarsest tier that has enough, and whole scans.
+
+use std::collections::BTreeSet;
+
+use gridmon::model::{Point, SECOND, Tier, Window};
+use gridmon::query::{Read, Scan, Selector, Values, Wanted};
+use gridmon::setup::{CATALOG, Config};
+use gridmon::sinks::Sink as _;
+use gridmon::sinks::influxdb::InfluxReader;
+use gridmon_testkit::Influxdb;
+
+use super::refusals::{batch, sink, soon};
+use super::server;
+
+const NOW: i64 = 1_717_245_000;
+
+fn reader(port: u16, more: &str) -> InfluxReader {
+    let login = format!("username = root\npassword = {}", Influxdb::PASSWORD);
+    let text = format!("[influxdb]\nurl = http://127.0.0.1:{port}\ndatabase = d\n{login}\n{more}\n");
+    InfluxReader::new(Config::parse(&text, "c.cfg").unwrap().0.influxdb.as_ref().unwrap(), CATALOG).unwrap()
+}
+
+fn range(reader: &InfluxReader, path: &str, from: i64, to: i64, points: usize) -> Values {
+    reader.range(&[Wanted::new(path, CATALOG).unwrap()], from, to, points).unwrap().remove(0)
+}
+
+#[test]
+fn the_newest_values_are_those_before_the_readers_clock() {
+    let Some(influxdb) = server("the_newest_values_are_those_before_the_readers_clock", &[]) else { return };
+    sink(influxdb.port, "").setup(soon()).unwrap();
+    let at = |seconds: i64| (NOW + seconds) * SECOND;
+    let cloud = |name: &str, quota: i64, time: i64| format!("grid_cloud,cloud={name},grid=g quota={quota}i {time}\n");
+    let mut lines = cloud("a", 1, at(-7200)) + &cloud("a", 2, at(-60)) + &cloud("silent", 7, at(-80_000));
+    lines += &(cloud("a", 9, at(86_400)) + &cloud("gone", 3, at(-90_000)));
+    lines += &format!("grid_cloud,cloud=a,grid=g enabled=1i {}\n", at(-3700));
+    lines += &format!("coverage,grid=g,measurement=grid_cloud slots=1i,step_seconds=30i {}\n", at(0));
+    influxdb.write("d", "10m", &lines);
+    let reader = reader(influxdb.port, "");
+    let cloud = CATALOG.measurement("grid_cloud").unwrap();
+    let newest = || {
+        let newest = reader.latest(&[cloud], NOW).unwrap();
+        assert_eq!((newest.ahead.numbers, newest.ahead.until), (1, NOW + 86_400));
+        let one = |one: &gridmon::query::Latest| {
+            let time = one.time / SECOND - NOW;
+            format!("{} {} {} {time} every {}", one.series.tag("cloud").unwrap(), one.field.name, one.value, one.every)
+        };
+        newest.values.iter().map(one).collect::<BTreeSet<_>>()
+    };
+    let expected = ["a enabled 1 -3700 every 30", "a quota 2 -60 every 30", "silent quota 7 -80000 every 30"];
+    assert_eq!(newest(), expected.map(String::from).into());
+    // The second time only the last minutes are asked for.
+    influxdb.write("d", "10m", &format!("grid_cloud,cloud=a,grid=g quota=4i {}\n", at(-1)));
+    let expected = ["a enabled 1 -3700 every 30", "a quota 4 -1 every 30", "silent quota 7 -80000 every 30"];
+    assert_eq!(newest(), expected.map(String::from).into());
+}
+
+#[test]
+fn a_range_comes_from_the_coarsest_tier_that_has_enough() {
+    let Some(influxdb) = server("a_range_comes_from_the_coarsest_tier_that_has_enough", &[]) else { return };
+    sink(influxdb.port, "").setup(soon()).unwrap();
+    let cloud = |name: &str, value: &str, time: i64| format!("grid_cloud,cloud={name},grid=g quota={value} {}\n", time * SECOND);
+    let raw: String = (0..120).map(|minute| cloud(r#"x\ y\,"'/z"#, &format!("{minute}i"), NOW + 60 * minute)).collect();
+    let others = cloud("x+y", "1i", NOW) + &cloud("xay", "2i", NOW);
+    influxdb.write("d", "10m", &(raw + &others));
+    let folded = |hour: i64, slots: i64| {
+        let fields = format!("{}.5,slots={slots}i", hour + 7);
+        cloud(r#"x\ y\,"'/z"#, &fields, NOW + 3600 * hour)
+    };
+    influxdb.write("d", "1h", &(folded(0, 60) + &folded(1, 60) + &folded(2, 0)));
+    let reader = reader(influxdb.port, "");
+    let path = "grids.g.clouds.x_y____z.quota";
+    let values = range(&reader, path, NOW, NOW + 7200, 100);
+    assert_eq!((values.values.len(), values.step, values.values[119]), (120, 60, (NOW + 60 * 119, 119.0)));
+    // The third hour was folded anew with other tags.
+    let values = range(&reader, path, NOW, NOW + 10_800, 2);
+    assert_eq!((values.values, values.step), (vec![(NOW, 7.5), (NOW + 3600, 8.5)], 3600));
+    assert_eq!(range(&reader, "grids.g.clouds.x+y.quota", NOW, NOW + 60, 9).values, [(NOW, 1.0)]);
+    assert!(range(&reader, "grids.g.clouds.x_.quota", NOW, NOW + 60, 9).values.is_empty());
+    assert!(range(&reader, path, NOW + 9000, NOW + 9060, 9).values.is_empty());
+    // A folded tier that does not exist is empty; the raw one must exist.
+    influxdb.query("DROP RETENTION POLICY \"1h\" ON d");
+    assert_eq!(range(&reader, path, NOW, NOW + 7200, 2).values.len(), 120);
+    influxdb.query("DROP RETENTION POLICY \"10m\" ON d");
+    let error = reader.range(&[Wanted::new(path, CATALOG).unwrap()], NOW, NOW + 60, 2).unwrap_err();
+    assert!(format!("{error:#}").contains("retention policy not found"), "{error:#}");
+}
+
+#[test]
+fn a_scan_gives_back_every_point_that_was_written() {
+    let Some(influxdb) = server("a_scan_gives_back_every_point_that_was_written", &[]) else { return };
+    let sink = sink(influxdb.port, "");
+    sink.setup(soon()).unwrap();
+    let hour = 3600 * SECOND;
+    // Names that are keywords, and one that would end its quotes.
+    let line = |at: i64| {
+        let name = ["select", r#"a"b\ c"#, "coverage"][at as usize % 3];
+        let tag = if at % 5 == 0 { String::new() } else { format!(",measurement=m{}", at % 7) };
+        let half = if at % 2 == 0 { String::new() } else { ",float=2".to_string() };
+        format!("{name},grid=g\\ {}{tag} from={at}i{half} {}", at % 4, at / 1000 * 30 * hour + at)
+    };
+    let batch = batch("1h", (0..30_000).map(line));
+    let sent = sink.send(&batch, soon());
+    assert!(sent.result.is_ok() && sent.refused.is_empty(), "{:?}", sent.result);
+    let reader = reader(influxdb.port, "");
+    let scan = |selector: &Selector, window: Window| {
+        let mut found = Vec::new();
+        reader.each(selector, window, Tier::Hour, &mut |point| {
+            found.push(point.line());
+            Ok(())
+        })
+        .unwrap();
+        found.sort();
+        found
+    };
+    let lines = |keep: &dyn Fn(&Point) -> bool| {
+        let mut lines: Vec<_> = batch.points.iter().filter(|point| keep(point)).map(Point::line).collect();
+        lines.sort();
+        lines
+    };
+    assert_eq!(scan(&Selector::default(), Window::ALL), lines(&|_| true));
+    let selector = Selector::measurement("select").with("measurement", "m3").with("grid", "g 1");
+    assert_eq!(scan(&selector, Window::ALL), lines(&|point| selector.selects(point)));
+    let window = Window { from: 30 * hour + 1500, to: 60 * hour + 2100 };
+    assert_eq!(scan(&Selector::default(), window), lines(&|point| window.contains(point.time())));
+    assert!(scan(&Selector::measurement("nosuch"), Window::ALL).is_empty());
+    let sums = reader.sums(&Selector::measurement("coverage"), Window::ALL, Tier::Hour, &["measurement"]).unwrap();
+    let without = &sums[1];
+    assert_eq!((without.group.as_slice(), without.field.as_str()), ([String::new()].as_slice(), "from"));
+    let numbers: Vec<_> = (0..30_000).filter(|at| at % 3 == 2 && at % 5 == 0).collect();
+    assert_eq!((without.count as usize, without.sum as i64), (numbers.len(), numbers.iter().sum()));
+}
