@@ -102,7 +102,7 @@ fn a_config_without_a_database_or_a_whole_login_is_refused() {
 fn a_name_ends_no_quotes() {
     let Some(influxdb) = server("a_name_ends_no_quotes", &[]) else { return };
     influxdb.query("CREATE DATABASE kept");
-    let odd = r#"d"; DROP DATABASE kept -- \"#;
+    let odd = r#"d"; DROP DATABASE kept --"#;
     let sandbox = sandbox(influxdb.port, &format!("database = {odd}\nretention_1h = a\"b"));
     for look in ["--setup", "--check"] {
         let outcome = sandbox.run(&[look]);
