@@ -73,7 +73,8 @@ fn stored(influxdb: &Influxdb, policy: &str) -> BTreeSet<String> {
         let tags = tags.iter().filter(|(_, value)| **value != "");
         let tags: String = tags.map(|(tag, value)| format!(",{tag}={}", value.as_str().unwrap())).collect();
         for row in series["values"].as_array().unwrap().iter().filter(|_| name != "run") {
-            for (column, value) in columns.iter().zip(row.as_array().unwrap()).skip(1).filter(|(_, one)| !one.is_null()) {
+            for (column, value) in columns.iter().zip(row.as_array().unwrap()).skip(1).filter(|(_, one)| !one.is_null())
+            {
                 let number = format!("{name}{tags} {column}={} {}", value.as_f64().unwrap(), row[0]);
                 assert!(numbers.insert(number.clone()), "{number} is there twice");
             }
@@ -88,7 +89,10 @@ fn numbers(lines: &BTreeSet<String>) -> BTreeSet<String> {
         let point = Point::from_line(line).unwrap();
         let tags: String = point.tags().map(|(tag, value)| format!(",{tag}={value}")).collect();
         let of = format!("{}{tags}", point.measurement());
-        point.fields().map(|(field, value)| format!("{of} {field}={} {}", value.as_f64(), point.time())).collect::<Vec<_>>()
+        point
+            .fields()
+            .map(|(field, value)| format!("{of} {field}={} {}", value.as_f64(), point.time()))
+            .collect::<Vec<_>>()
     };
     lines.iter().flat_map(number).collect()
 }
@@ -102,7 +106,9 @@ fn what_was_collected_is_stored_once_and_read_everywhere() {
     // Nothing is there, and nothing is made by looking.
     let check = sandbox.run(&["--check"]);
     assert_eq!(check.code, Some(1), "{}", check.stdout);
-    let missing = format!("  InfluxDB 1.6.7~rc0 at {url} has no database \"monit_jobs\"; --setup creates it, or the login may not see it");
+    let missing = format!(
+        "  InfluxDB 1.6.7~rc0 at {url} has no database \"monit_jobs\"; --setup creates it, or the login may not see it"
+    );
     assert!(check.lines_with("failed  influxdb ")[0].ends_with(&missing), "{}", check.stdout);
     let made = sandbox.run(&["--setup"]);
     let all = "created database monit_jobs, retention policy 10m as default, retention policy 1h, retention policy 1d";
@@ -112,9 +118,14 @@ fn what_was_collected_is_stored_once_and_read_everywhere() {
     assert_eq!((again.code, again.stdout.as_str()), (Some(0), "ok      influxdb  has all that it needs\n"));
     assert_eq!(influxdb.query("SHOW RETENTION POLICIES ON monit_jobs"), policies);
     let check = sandbox.run(&["--check"]);
-    let there = format!("  InfluxDB 1.6.7~rc0 at {url} has the database monit_jobs with the retention policies 10m, 1h, 1d");
+    let there =
+        format!("  InfluxDB 1.6.7~rc0 at {url} has the database monit_jobs with the retention policies 10m, 1h, 1d");
     assert!(check.lines_with("ok      influxdb ")[0].ends_with(&there), "{}", check.stdout);
-    assert!(check.lines_with("roles")[0].contains("  points go to influxdb, database monit_jobs; a table"), "{}", check.stdout);
+    assert!(
+        check.lines_with("roles")[0].contains("  points go to influxdb, database monit_jobs; a table"),
+        "{}",
+        check.stdout
+    );
 
     let mut expected = BTreeSet::new();
     for minute in [0, 1, 1, 2] {
@@ -133,7 +144,10 @@ fn what_was_collected_is_stored_once_and_read_everywhere() {
     assert!(none.code == Some(1) && none.stderr.contains("has no grid called \"nosuch\""), "{}", none.stderr);
 
     let everything = [made.stdout, check.stdout, influxdb.logs(), grid.stdout].concat();
-    assert!(!everything.contains(PASSWORD) && influxdb.logs().contains("POST /write?db=monit_jobs&rp=10m"), "{everything}");
+    assert!(
+        !everything.contains(PASSWORD) && influxdb.logs().contains("POST /write?db=monit_jobs&rp=10m"),
+        "{everything}"
+    );
 }
 
 #[test]
@@ -146,7 +160,10 @@ fn the_dashboard_shows_what_the_embedded_store_has() {
         let text = fs::read_to_string(sandbox.path("config.cfg")).unwrap();
         let config = |read: &str| {
             let path = sandbox.path("state/gridmon.db");
-            sandbox.write("config.cfg", format!("{text}[embedded]\npath = {}\n[dashboard]\nread = {read}\n", path.display()));
+            sandbox.write(
+                "config.cfg",
+                format!("{text}[embedded]\npath = {}\n[dashboard]\nread = {read}\n", path.display()),
+            );
             close(&sandbox);
         };
         config("influxdb");
@@ -158,7 +175,8 @@ fn the_dashboard_shows_what_the_embedded_store_has() {
         let expected = numbers(&from_store.json("/json"));
         assert!(expected.len() > 90, "{}", expected.len());
         assert_eq!(numbers(&from_influxdb.json("/json")), expected);
-        let question = "/api/v1/history?path=grids.heprc.jobs.all.idle&path=grids.heprc.clouds.cc-east.quota&from=-20min";
+        let question =
+            "/api/v1/history?path=grids.heprc.jobs.all.idle&path=grids.heprc.clouds.cc-east.quota&from=-20min";
         let [ours, theirs] = [&from_influxdb, &from_store].map(|site| site.json(question)["series"].clone());
         assert!(ours[0]["values"].as_array().unwrap().iter().filter(|value| !value.is_null()).count() == 12, "{ours}");
         assert_eq!(ours, theirs);

@@ -11,7 +11,11 @@ fn a_missing_place_keeps_the_batch_until_it_is_there() {
     let missing = |minute: i64, words: &str| {
         let outcome = run(&sandbox, minute);
         assert_eq!(outcome.code, Some(1), "{}", outcome.stderr);
-        assert!(outcome.stderr.contains(words) && outcome.stderr.contains("points wait in the spool"), "{}", outcome.stderr);
+        assert!(
+            outcome.stderr.contains(words) && outcome.stderr.contains("points wait in the spool"),
+            "{}",
+            outcome.stderr
+        );
     };
     missing(0, r#"HTTP 404 "database not found: "monit_jobs""; the database is missing: --setup creates it"#);
     influxdb.query("CREATE DATABASE monit_jobs");
@@ -59,7 +63,11 @@ fn each_login_is_told_what_it_lacks() {
         assert!(all.contains(words) && !all.contains("hunter2") && !all.contains(PASSWORD), "{all}");
     };
     login("");
-    said(&["--check"], 1, "HTTP 401 \"unable to parse authentication credentials\"; it asks for a login: set [influxdb] username and password, or token");
+    said(
+        &["--check"],
+        1,
+        "HTTP 401 \"unable to parse authentication credentials\"; it asks for a login: set [influxdb] username and password, or token",
+    );
     login("username = writer\npassword = hunter3");
     said(&["--check"], 1, "it refuses the login: check username and password of [influxdb] or [credentials]");
     said(&["-v"], 1, "HTTP 401 \"authorization failed\"");
@@ -85,7 +93,10 @@ fn a_config_without_a_database_or_a_whole_login_is_refused() {
         assert_eq!(outcome.code, Some(2), "{}", outcome.stdout);
         assert!(outcome.stderr.contains(words) && !outcome.stderr.contains("hunter2"), "{}", outcome.stderr);
     };
-    refused("[influxdb]\nurl = http://127.0.0.1:1\n", "[influxdb] database: is missing; name the database here or in [credentials]");
+    refused(
+        "[influxdb]\nurl = http://127.0.0.1:1\n",
+        "[influxdb] database: is missing; name the database here or in [credentials]",
+    );
     refused(
         "[influxdb]\nurl = http://127.0.0.1:1\ndatabase = d\n[credentials]\npassword = hunter2\n",
         "line 5: [credentials] password: needs username beside it",

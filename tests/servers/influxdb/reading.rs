@@ -58,7 +58,9 @@ fn the_newest_values_are_those_before_the_readers_clock() {
 fn a_range_comes_from_the_coarsest_tier_that_has_enough() {
     let Some(influxdb) = server("a_range_comes_from_the_coarsest_tier_that_has_enough", &[]) else { return };
     sink(influxdb.port, "").setup(soon()).unwrap();
-    let cloud = |name: &str, value: &str, time: i64| format!("grid_cloud,cloud={name},grid=g quota={value} {}\n", time * SECOND);
+    let cloud = |name: &str, value: &str, time: i64| {
+        format!("grid_cloud,cloud={name},grid=g quota={value} {}\n", time * SECOND)
+    };
     let raw: String = (0..120).map(|minute| cloud(r#"x\ y\,"'/z"#, &format!("{minute}i"), NOW + 60 * minute)).collect();
     let others = cloud("x+y", "1i", NOW) + &cloud("xay", "2i", NOW);
     influxdb.write("d", "10m", &(raw + &others));
@@ -104,11 +106,12 @@ fn a_scan_gives_back_every_point_that_was_written() {
     let reader = reader(influxdb.port, "");
     let scan = |selector: &Selector, window: Window| {
         let mut found = Vec::new();
-        reader.each(selector, window, Tier::Hour, &mut |point| {
-            found.push(point.line());
-            Ok(())
-        })
-        .unwrap();
+        reader
+            .each(selector, window, Tier::Hour, &mut |point| {
+                found.push(point.line());
+                Ok(())
+            })
+            .unwrap();
         found.sort();
         found
     };

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use gridmon::model::Point;
 use gridmon::setup::Config;
 use gridmon::sinks::influxdb::Influxdb as Sink;
-use gridmon::sinks::{Hindered, Sent, Sink as _};
+use gridmon::sinks::{ClosedPlace, Sent, Sink as _};
 use gridmon::spool::{Batch, Header};
 use gridmon_testkit::Influxdb;
 
@@ -70,7 +70,8 @@ fn the_refused_points_are_named_and_the_rest_is_stored() {
 
     influxdb.query("ALTER RETENTION POLICY \"1h\" ON d DURATION 2h SHARD DURATION 1h");
     let now = jiff::Timestamp::now().as_nanosecond() as i64;
-    let old = |at: i64| format!("r,a=p{at:04} v=1i {}", if at % 50 == 3 { 1_717_245_000_000_000_000 + at } else { now + at });
+    let old =
+        |at: i64| format!("r,a=p{at:04} v=1i {}", if at % 50 == 3 { 1_717_245_000_000_000_000 + at } else { now + at });
     let sent = sink.send(&batch("1h", (0..500).map(old)), soon());
     let (names, why) = refused(&sent);
     let expected: Vec<_> = (0..500).filter(|at| at % 50 == 3).map(|at| format!("p{at:04}")).collect();
@@ -112,7 +113,7 @@ fn a_batch_goes_where_its_header_says_and_no_time_is_no_answer() {
     assert_eq!(count(&influxdb, "SELECT count(v) FROM e.\"1d\".m"), 1);
     batch.header.database = "nosuch".into();
     let error = sink.send(&batch, soon()).result.unwrap_err();
-    assert!(matches!(error.downcast_ref(), Some(Hindered::Place(_))), "{error:#}");
+    assert!(error.is::<ClosedPlace>(), "{error:#}");
     let error = format!("{:#}", sink.send(&batch, Instant::now()).result.unwrap_err());
     assert!(error.ends_with("has no time left for another request"), "{error}");
 }

@@ -8,7 +8,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use flate2::read::GzDecoder;
-use gridmon::sinks::{Hindered, Sink as _};
+use gridmon::sinks::{ClosedPlace, NeverTaken, Sink as _};
 use gridmon_testkit::sandbox::http;
 
 use super::refusals::{batch, sink, soon};
@@ -60,20 +60,30 @@ fn second((head, body): &Request) -> String {
     }
     let first = head.lines().next().unwrap();
     if first.contains("SHOW+DATABASES") {
-        return json("200 OK", r#"{"results":[{"statement_id":0,"series":[{"name":"databases","columns":["name"],"values":[["d"]]}]}]}"#);
+        return json(
+            "200 OK",
+            r#"{"results":[{"statement_id":0,"series":[{"name":"databases","columns":["name"],"values":[["d"]]}]}]}"#,
+        );
     }
     if first.contains("SELECT") && first.contains("%221d%22") {
-        return json("200 OK", r#"{"results":[{"statement_id":0,"error":"no mapping for database d and retention policy 1d"}]}"#);
+        return json(
+            "200 OK",
+            r#"{"results":[{"statement_id":0,"error":"no mapping for database d and retention policy 1d"}]}"#,
+        );
     }
     let bad = body.lines().filter(|line| line.contains("bad")).count();
     match first {
         _ if first.starts_with("GET /ping") => json("204 No Content", ""),
         _ if first.contains("/query") => json("200 OK", r#"{"results":[{"statement_id":0}]}"#),
-        _ if !first.contains("rp=10m") => json("404 Not Found", r#"{"code":"not found","message":"bucket \"d/1d\" not found"}"#),
+        _ if !first.contains("rp=10m") => {
+            json("404 Not Found", r#"{"code":"not found","message":"bucket \"d/1d\" not found"}"#)
+        }
         _ if bad == 0 => json("204 No Content", ""),
         _ => json(
             "422 Unprocessable Entity",
-            &format!(r#"{{"code":"unprocessable entity","message":"failure writing points to database: partial write: dropped {bad} points outside retention policy"}}"#),
+            &format!(
+                r#"{{"code":"unprocessable entity","message":"failure writing points to database: partial write: dropped {bad} points outside retention policy"}}"#
+            ),
         ),
     }
 }
@@ -83,7 +93,10 @@ fn influxdb_2_is_checked_by_queries_alone_and_its_refusals_are_understood() {
     let (port, requests) = stub(second);
     let sink = sink(port, "token = t0ken");
     let error = format!("{:#}", sink.check(soon()).unwrap_err());
-    assert!(error.contains("of InfluxDB v2.7.1 at") && error.contains("lacks the retention policy 1d; map a bucket"), "{error}");
+    assert!(
+        error.contains("of InfluxDB v2.7.1 at") && error.contains("lacks the retention policy 1d; map a bucket"),
+        "{error}"
+    );
     // It makes nothing either.
     assert_eq!(format!("{:#}", sink.setup(soon()).unwrap_err()), error);
     assert!(requests.lock().unwrap().iter().all(|(head, _)| head.starts_with("GET /")), "a check writes nothing");
@@ -93,32 +106,49 @@ fn influxdb_2_is_checked_by_queries_alone_and_its_refusals_are_understood() {
     let refused: Vec<_> = sent.refused.iter().map(|(point, _)| point.tag("a").unwrap()).collect();
     assert_eq!(refused, ["bad3", "bad43", "bad83", "bad123", "bad163"]);
     let error = sink.send(&batch("1d", (0..2).map(lines)), soon()).result.unwrap_err();
-    assert!(matches!(error.downcast_ref(), Some(Hindered::Place(_))), "{error:#}");
+    assert!(error.is::<ClosedPlace>(), "{error:#}");
     let wrong = super::refusals::sink(port, "token = other");
     let error = format!("{:#}", wrong.send(&batch("raw", (0..2).map(lines)), soon()).result.unwrap_err());
-    assert!(error.ends_with("HTTP 401 \"unauthorized access\"; it refuses the login: check [influxdb] token"), "{error}");
+    assert!(
+        error.ends_with("HTTP 401 \"unauthorized access\"; it refuses the login: check [influxdb] token"),
+        "{error}"
+    );
 }
 
 #[test]
 fn whatever_else_answers_acknowledges_nothing_and_blames_no_batch() {
     let page = "<html><title>502 Bad Gateway</title></html>";
     for (answer, words) in [
-        (reply("429 Too Many Requests", "Retry-After: 30\r\n", r#"{"code":"too many requests","message":"org exceeded its limit"}"#), r#"HTTP 429 "org exceeded its limit", Retry-After "30"; it takes no more for now"#),
+        (
+            reply(
+                "429 Too Many Requests",
+                "Retry-After: 30\r\n",
+                r#"{"code":"too many requests","message":"org exceeded its limit"}"#,
+            ),
+            r#"HTTP 429 "org exceeded its limit", Retry-After "30"; it takes no more for now"#,
+        ),
         (reply("502 Bad Gateway", "", page), r#"HTTP 502 "<html><title>502 Bad Gateway</title></html>""#),
         (reply("503 Service Unavailable", "", ""), "HTTP 503"),
         (reply("200 OK", "", "<html>log in</html>"), r#"HTTP 200 "<html>log in</html>"; is that an InfluxDB?"#),
-        (reply("302 Found", "Location: http://h/login?p=s3cret\r\n", ""), "HTTP 302 \"a redirect to http://h/login, which is not followed\""),
+        (
+            reply("302 Found", "Location: http://h/login?p=s3cret\r\n", ""),
+            "HTTP 302 \"a redirect to http://h/login, which is not followed\"",
+        ),
         (reply("404 Not Found", "", "<html>404</html>"), "is [influxdb] url the address of an InfluxDB?"),
-        (reply("400 Bad Request", "", "<html>The plain HTTP request was sent to HTTPS port</html>"), "is that an InfluxDB?"),
+        (
+            reply("400 Bad Request", "", "<html>The plain HTTP request was sent to HTTPS port</html>"),
+            "is that an InfluxDB?",
+        ),
     ] {
         let sink = sink(http(&answer, Duration::ZERO).rsplit(':').next().unwrap().parse().unwrap(), "");
         let sent = sink.send(&batch("raw", std::iter::once("m v=1i 5".into())), soon());
         let error = sent.result.unwrap_err();
-        assert!(matches!(error.downcast_ref(), Some(Hindered::Sink(_))), "{error:#}");
+        assert!(!error.is::<ClosedPlace>() && !error.is::<NeverTaken>(), "{error:#}");
         assert!(sent.refused.is_empty() && format!("{error:#}").contains(words), "{error:#} is not {words}");
     }
     // One that hangs in the middle of its answer ends in time.
-    let sink = sink(http("HTTP/1.1 204", Duration::ZERO).rsplit(':').next().unwrap().parse().unwrap(), "timeout_seconds = 1");
+    let sink =
+        sink(http("HTTP/1.1 204", Duration::ZERO).rsplit(':').next().unwrap().parse().unwrap(), "timeout_seconds = 1");
     let began = Instant::now();
     assert!(sink.send(&batch("raw", std::iter::once("m v=1i 5".into())), soon()).result.is_err());
     assert!(began.elapsed() < Duration::from_secs(10));
@@ -131,13 +161,17 @@ fn what_a_busy_server_refused_for_now_comes_later_and_once() {
     let (port, requests) = stub(move |_| {
         let mut calls = calls.lock().unwrap();
         *calls += 1;
-        let busy = reply("429 Too Many Requests", "Retry-After: 1\r\n", r#"{"code":"too many requests","message":"wait"}"#);
+        let busy =
+            reply("429 Too Many Requests", "Retry-After: 1\r\n", r#"{"code":"too many requests","message":"wait"}"#);
         if (3..7).contains(&*calls) { busy } else { reply("204 No Content", "", "") }
     });
     let sandbox = sandbox(port, "");
     let codes: Vec<_> = (0..8).map(|minute| run(&sandbox, minute).code.unwrap()).collect();
     assert_eq!(codes, [0, 0, 1, 1, 1, 1, 0, 0]);
-    assert!(!sandbox.path("state/spool/bad").exists() || std::fs::read_dir(sandbox.path("state/spool/bad")).unwrap().count() == 0);
+    assert!(
+        !sandbox.path("state/spool/bad").exists()
+            || std::fs::read_dir(sandbox.path("state/spool/bad")).unwrap().count() == 0
+    );
     let bodies: Vec<_> = requests.lock().unwrap().iter().map(|(_, body)| body.clone()).collect();
     let slots: std::collections::BTreeSet<_> =
         bodies.iter().flat_map(|body| body.lines().map(|line| line.rsplit(' ').next().unwrap().to_string())).collect();
