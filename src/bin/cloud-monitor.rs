@@ -13,8 +13,8 @@ use gridmon::setup::{self, CATALOG, Config};
 
 /// Serves the dashboard: every grid at a glance, any number one click from its plot. A service; it reads and never writes.
 ///
-/// Reads graphite-web when its address is in the config, else the embedded store. Exit code 0: it was told to end; 1: it
-/// could not listen; 2: wrong flags or config.
+/// Reads graphite-web when its address is in the config, else InfluxDB when that one's is, else the embedded store. Exit
+/// code 0: it was told to end; 1: it could not listen; 2: wrong flags or config.
 #[derive(Parser)]
 #[command(version, max_term_width = 100)]
 struct Arguments {

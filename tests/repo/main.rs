@@ -75,6 +75,7 @@ fn the_documents_show_each_section_of_the_example_config() {
         ("docs/collect-grid.md", "[grid] [htcondor] [cloud_scheduler] [job_types]"),
         ("docs/cloud-monitor.md", "[graphite] [dashboard]"),
         ("docs/delivery.md", "[carbon] [graphite] [embedded] [spool] [state]"),
+        ("docs/influxdb.md", "[influxdb] [credentials]"),
     ] {
         let names: Vec<_> = names.split(' ').collect();
         let of_them = sections.iter().filter(|(name, _)| names.contains(&name.as_str()));
@@ -140,7 +141,8 @@ fn the_troubleshooting_quotes_messages_that_the_programs_have() {
     let found = Command::new("find").args(["src", "-name", "*.rs"]).current_dir(root("")).output().unwrap();
     let source: String = String::from_utf8(found.stdout).unwrap().lines().map(text).collect();
     let mut quoted = 0;
-    for page in ["docs/collect-grid.md", "docs/cloud-monitor.md", "docs/gridmon-status.md", "docs/delivery.md"] {
+    for page in ["collect-grid", "cloud-monitor", "gridmon-status", "delivery", "influxdb"] {
+        let page = &format!("docs/{page}.md");
         let document = text(page);
         let (_, troubleshooting) = document.split_once("\n## Troubleshooting\n").unwrap();
         for line in troubleshooting.lines().filter(|line| line.starts_with("- `")) {

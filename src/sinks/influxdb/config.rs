@@ -63,7 +63,7 @@ pub const CREDENTIALS: Section = Section::new(
         Key::new("database", Kind::Text, Unset::Absent("monit_jobs"), OF_CREDENTIALS),
     ],
 )
-.with_free_keys("Other keys of QMonit's config.cfg, which nothing uses.", &[]);
+.with_free_keys("Other keys of QMonit's config.cfg may stand here too; nothing uses them.", &[]);
 
 const OF_CREDENTIALS: &str = "Login and database of InfluxDB, where [influxdb] names none.";
 
