@@ -78,7 +78,8 @@ fn the_config_is_refused_when_the_wrong_people_can_change_or_read_it() {
         )
     );
     assert_eq!(run(0o640, me, secret), (Some(0), String::new()));
-    assert_eq!(run(0o644, me, "[credentials]\npassword = ${PASSWORD}").0, Some(0), "read by nobody yet");
+    let (code, words) = run(0o644, me, "[credentials]\npassword = ${PASSWORD}");
+    assert!(code == Some(2) && words.contains("[credentials] password: the environment has no PASSWORD"), "{words}");
     if me == 0 {
         let (code, words) = run(0o600, 1000, "");
         assert_eq!(code, Some(2));
@@ -104,6 +105,10 @@ fn no_secret_is_ever_printed() {
         format!("[cloud_scheduler]\nurl = http://127.0.0.1:1/clusters.json?token={secret}"),
         format!("[cloud_scheduler]\nurl = http://127.0.0.1:1/cloud/status/\nusername = mon\npassword = {secret}"),
         format!("[cloud_scheduler]\npassword = {secret}"),
+        format!("[influxdb]\nurl = http://127.0.0.1:1\ndatabase = d\n[credentials]\nusername = x\npassword = {secret}"),
+        format!("[influxdb]\nurl = http://127.0.0.1:1\ndatabase = d\ntoken = {secret}"),
+        format!("[influxdb]\nurl = http://127.0.0.1:1\ndatabase = d\ntoken = {secret} x"),
+        format!("[influxdb]\nurl = http://x:{secret}@127.0.0.1:1\ndatabase = d"),
         format!("[cloud_scheduler]\nusername = mon\npassword = {secret}"),
     ] {
         sandbox.config(&text);
