@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, anyhow};
 use gridmon::delivery::{self, Delivery, Outcome, Replay};
 use gridmon::model::Point;
-use gridmon::sinks::{NeverTaken, Sent, Sink};
+use gridmon::sinks::{ClosedPlace, NeverTaken, Sent, Sink};
 use gridmon::spool::{Batch, Config, Directory, Header, Spool};
 use gridmon_testkit::TempDir;
 
@@ -280,6 +280,26 @@ fn batches_that_a_sink_never_takes_hold_up_no_others() {
     });
     bench.run(5, 1);
     assert_eq!(bench.minutes(0), [5, 4]);
+}
+
+#[test]
+fn batches_whose_place_is_closed_wait_for_ever_and_hold_up_no_others() {
+    let bench = Bench::new(&["influxdb"]);
+    bench.set(0, down);
+    (0..5).for_each(|minute| drop(bench.run(minute, if minute < 4 { 3 } else { 1 })));
+    bench.set(0, |points| match points.len() {
+        3 => sent(Err(anyhow!(ClosedPlace("no such database".into())))),
+        _ => sent(Ok(())),
+    });
+    for minute in 5..10 {
+        let problems = bench.run(minute, 1).problems;
+        let words: Vec<_> = problems.iter().map(|problem| problem.message.as_str()).collect();
+        assert_eq!(words, ["no such database"]);
+    }
+    assert_eq!(bench.minutes(0), [5, 4, 6, 7, 8, 9]);
+    bench.set(0, up);
+    bench.run(10, 1);
+    assert_eq!(bench.minutes(0), [5, 4, 6, 7, 8, 9, 10, 0, 1, 2, 3]);
 }
 
 #[test]
