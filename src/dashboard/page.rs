@@ -209,7 +209,7 @@ fn plot_panel(html: &mut String, view: &View) {
         "<label>from <input name=\"from\" value=\"{}\" placeholder=\"{DEFAULT_FROM}\" size=\"14\" autocomplete=\"off\" \
          spellcheck=\"false\"></label> <label>to <input name=\"to\" value=\"{}\" placeholder=\"now\" size=\"14\" \
          autocomplete=\"off\" spellcheck=\"false\"></label> <button>Show</button> <span class=\"hint\" title=\"now, -6h, \
-         now-2d, today-7d, monday, 2026-06-01, 12:30_20260601, unix seconds\">UTC</span></form>",
+         now-2d, today-7d, monday, 2026-06-01, 2026-06-01 12:30, unix seconds\">UTC</span></form>",
         escaped(&options.from),
         escaped(&options.to)
     );

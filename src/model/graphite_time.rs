@@ -1,5 +1,5 @@
 //! Parses times as Graphite's users write them, in UTC: `now`, `-6h`, `now-2d`, `today-7d`, `monday`, `2024-06-01`,
-//! `12:30_20240601`, unix seconds. Graphite does not know these: `thisweek` (which began on Monday), `thismonth`,
+//! `2024-06-01 12:30`, `12:30_20240601`, unix seconds. Graphite does not know these: `thisweek` (which began on Monday), `thismonth`,
 //! `thisyear`.
 
 use anyhow::{Context, Result, bail, ensure};
@@ -18,7 +18,7 @@ pub fn parse(text: &str, now: i64) -> Result<i64> {
     let text = text.trim();
     let time = interpret(text, now).with_context(|| {
         format!(
-            "{} is no time: give now, -6h, now-2d, today-7d, monday, 2024-06-01, 12:30_20240601 or unix seconds",
+            "{} is no time: give now, -6h, now-2d, today-7d, monday, 2024-06-01, 2024-06-01 12:30 or unix seconds",
             quote(text)
         )
     })?;
@@ -35,13 +35,24 @@ fn interpret(text: &str, now: i64) -> Result<i64> {
     {
         return Ok(time);
     }
-    if let Ok(day) = text.parse::<Date>() {
-        return seconds(day.to_datetime(Time::midnight()));
-    }
     let text = text.to_ascii_lowercase();
+    let text = text.strip_suffix("utc").map_or(text.as_str(), str::trim_end);
+    // A date holds the sign of an offset, so the longest reference decides; a part that is not understood refuses the whole.
+    let signs = text.rmatch_indices(['+', '-', ' ']).map(|(at, _)| at);
+    for end in std::iter::once(text.len()).chain(signs) {
+        if let Ok(time) = reference(&text[..end], now)
+            && let Ok(time) = shifted(time, &text[end..])
+        {
+            return seconds(time);
+        }
+    }
     let sign = text.find(['+', '-', ' ']).unwrap_or(text.len());
-    let mut time = reference(&text[..sign], now)?;
-    let mut rest = text[sign..].trim_start();
+    seconds(shifted(reference(&text[..sign], now)?, &text[sign..])?)
+}
+
+/// Moves `time` by `-1d`, `+6h` or several of them in a row.
+fn shifted(mut time: DateTime, offsets: &str) -> Result<DateTime> {
+    let mut rest = offsets.trim_start();
     while !rest.is_empty() {
         // A blank is a +, as URLs encode it.
         let (back, offset) = match rest.strip_prefix('-') {
@@ -52,7 +63,7 @@ fn interpret(text: &str, now: i64) -> Result<i64> {
         time = shift(time, back, &offset[..end])?;
         rest = offset[end..].trim_start();
     }
-    seconds(time)
+    Ok(time)
 }
 
 fn seconds(time: DateTime) -> Result<i64> {
@@ -84,44 +95,109 @@ fn shift(mut time: DateTime, back: bool, offset: &str) -> Result<DateTime> {
     Ok(time)
 }
 
-/// Returns the time from which an offset counts.
-fn reference(word: &str, now: DateTime) -> Result<DateTime> {
-    let at = |day: Date, hour: i8| day.at(hour, 0, 0, 0);
+/// Returns the time from which an offset counts: `now`, a day, a time of day, or both in either order.
+fn reference(text: &str, now: DateTime) -> Result<DateTime> {
     let today = now.date();
-    let day = match word {
-        "" | "now" => return Ok(now),
-        "noon" => return Ok(at(today, 12)),
-        "teatime" => return Ok(at(today, 16)),
-        "today" | "midnight" => today,
-        "yesterday" => today.yesterday()?,
-        "tomorrow" => today.tomorrow()?,
-        "thisweek" => days_back(today, Weekday::Monday)?,
-        "thismonth" => today.first_of_month(),
-        "thisyear" => today.first_of_year(),
-        "monday" => days_back(today, Weekday::Monday)?,
-        "tuesday" => days_back(today, Weekday::Tuesday)?,
-        "wednesday" => days_back(today, Weekday::Wednesday)?,
-        "thursday" => days_back(today, Weekday::Thursday)?,
-        "friday" => days_back(today, Weekday::Friday)?,
-        "saturday" => days_back(today, Weekday::Saturday)?,
-        "sunday" => days_back(today, Weekday::Sunday)?,
-        _ => {
-            for format in ["%H:%M_%Y%m%d", "%H:%M_%y%m%d"] {
-                if let Ok(time) = DateTime::strptime(format, word) {
-                    return Ok(time);
-                }
-            }
-            for format in ["%Y%m%d", "%m/%d/%y", "%m/%d/%Y"] {
-                if let Ok(day) = Date::strptime(format, word) {
-                    return Ok(at(day, 0));
-                }
-            }
-            // The library's own message is about formats that the user never sees.
-            let Ok(time) = Time::strptime("%H:%M", word) else { bail!("{} is not known", quote(word)) };
-            return Ok(today.to_datetime(time));
+    if text.is_empty() || text == "now" {
+        return Ok(now);
+    }
+    if let Some(day) = day(text, today)? {
+        return Ok(day.to_datetime(Time::midnight()));
+    }
+    if let Some(time) = time_of_day(text) {
+        return Ok(today.to_datetime(time));
+    }
+    for (at, separator) in text.match_indices([' ', '_', 't']) {
+        let (first, second) = (text[..at].trim_end(), text[at + separator.len()..].trim_start());
+        if let (Some(day), Some(time)) = (day(first, today)?, time_of_day(second).or_else(|| digits(second))) {
+            return Ok(day.to_datetime(time));
         }
+        if let (Some(time), Some(day)) = (time_of_day(first), day(second, today)?.or_else(|| short_date(second))) {
+            return Ok(day.to_datetime(time));
+        }
+    }
+    bail!("{} is not known", quote(text))
+}
+
+/// Returns the day that a word or a date names.
+fn day(text: &str, today: Date) -> Result<Option<Date>> {
+    let weekday = match text {
+        "today" => return Ok(Some(today)),
+        "yesterday" => return Ok(Some(today.yesterday()?)),
+        "tomorrow" => return Ok(Some(today.tomorrow()?)),
+        "thismonth" => return Ok(Some(today.first_of_month())),
+        "thisyear" => return Ok(Some(today.first_of_year())),
+        "thisweek" | "monday" => Weekday::Monday,
+        "tuesday" => Weekday::Tuesday,
+        "wednesday" => Weekday::Wednesday,
+        "thursday" => Weekday::Thursday,
+        "friday" => Weekday::Friday,
+        "saturday" => Weekday::Saturday,
+        "sunday" => Weekday::Sunday,
+        _ => return Ok(date(text)),
     };
-    Ok(at(day, 0))
+    Ok(Some(days_back(today, weekday)?))
+}
+
+/// Parses a date. The library's own parser passes over a time of day behind it, and its formats take a year of any length.
+fn date(text: &str) -> Option<Date> {
+    let is = |pattern: &str| {
+        let fits = |(byte, kind): (u8, u8)| if kind == b'0' { byte.is_ascii_digit() } else { byte == kind };
+        text.len() == pattern.len() && text.bytes().zip(pattern.bytes()).all(fits)
+    };
+    let forms = [("0000-00-00", "%Y-%m-%d"), ("00000000", "%Y%m%d"), ("00/00/00", "%m/%d/%y"), ("00/00/0000", "%m/%d/%Y")];
+    let (_, format) = forms.into_iter().find(|(pattern, _)| is(pattern))?;
+    Date::strptime(format, text).ok()
+}
+
+/// Parses the date of `12:30_240601`.
+fn short_date(text: &str) -> Option<Date> {
+    let is_short = text.len() == 6 && text.bytes().all(|byte| byte.is_ascii_digit());
+    is_short.then(|| Date::strptime("%y%m%d", text).ok()).flatten()
+}
+
+/// Parses `03:00`, `3:00`, `03:00:00`, `3pm`, `3:00pm`, `noon`, `midnight`, `teatime`.
+fn time_of_day(text: &str) -> Option<Time> {
+    let hour = |hour| Time::new(hour, 0, 0, 0).ok();
+    match text {
+        "midnight" => return hour(0),
+        "noon" => return hour(12),
+        "teatime" => return hour(16),
+        _ => {}
+    }
+    let text = if text.starts_with(|c: char| c.is_ascii_digit()) { text } else { return None };
+    let text = text.strip_suffix('z').unwrap_or(text);
+    let (clock, noon) = match (text.strip_suffix("am"), text.strip_suffix("pm")) {
+        (Some(clock), _) => (clock.trim_end(), Some(0)),
+        (_, Some(clock)) => (clock.trim_end(), Some(12)),
+        _ => (text, None),
+    };
+    let mut parts = clock.split(':');
+    let mut part = |most: usize| match parts.next() {
+        None => Some(None),
+        Some(part) if (1..=most).contains(&part.len()) && part.bytes().all(|byte| byte.is_ascii_digit()) => {
+            part.parse::<i8>().ok().map(Some)
+        }
+        Some(_) => None,
+    };
+    let (hours, minutes, seconds) = (part(2)??, part(2)?, part(2)?);
+    if parts.next().is_some() || (minutes.is_none() && noon.is_none()) {
+        return None;
+    }
+    let hours = match noon {
+        Some(noon) if (1..=12).contains(&hours) => hours % 12 + noon,
+        Some(_) => return None,
+        None => hours,
+    };
+    Time::new(hours, minutes.unwrap_or(0), seconds.unwrap_or(0), 0).ok()
+}
+
+/// Parses `0300` and `030000`, which are a time of day only behind a day.
+fn digits(text: &str) -> Option<Time> {
+    let text = text.strip_suffix('z').unwrap_or(text);
+    let is_time = matches!(text.len(), 4 | 6) && text.bytes().all(|byte| byte.is_ascii_digit());
+    let part = |at: usize| text.get(at..at + 2).map_or(Some(0), |part| part.parse().ok());
+    is_time.then(|| Time::new(part(0)?, part(2)?, part(4)?, 0).ok()).flatten()
 }
 
 /// Returns the last such day of the week, today included.
@@ -175,6 +251,13 @@ mod tests {
             ("2024-05-01 07:08:09", "2024-05-01T07:08:09Z"),
             ("2024-05-01T07:08:09Z", "2024-05-01T07:08:09Z"),
             ("1714547289", "2024-05-01T07:08:09Z"),
+            ("today 03:00", "2024-06-01T03:00:00Z"),
+            ("yesterday 3pm", "2024-05-31T15:00:00Z"),
+            ("noon_yesterday", "2024-05-31T12:00:00Z"),
+            ("monday 12am", "2024-05-27T00:00:00Z"),
+            ("2024-05-01 03:00-1d", "2024-04-30T03:00:00Z"),
+            ("2024-05-01-1d", "2024-04-30T00:00:00Z"),
+            ("12:30_240501", "2024-05-01T12:30:00Z"),
         ] {
             let parsed = parse(text, NOW).unwrap_or_else(|error| panic!("{text}: {error:#}"));
             assert_eq!(Timestamp::from_second(parsed).unwrap().to_string(), time, "{text}");
@@ -190,18 +273,52 @@ mod tests {
             "25:00",
             "9999-01-01",
             "\0",
+            "2024-05-01 03",
+            "2024-05-01 03:0x",
+            "2024-05-01 25:00",
+            "2024-05-01T03:00:60",
+            "2024-05-01 03:00:00:00",
+            "2024-05-01T",
+            "2024-05-01 soon",
+            "20240501 030",
+            "20240501 2460",
+            "2024-05-01 13pm",
+            "2024-05-1",
+            "05/01/24 7",
+            "yesterday 7",
+            "03:00 soon",
         ] {
             parse(text, NOW).unwrap_err();
         }
         assert!(format!("{:#}", parse("soon", NOW).unwrap_err()).ends_with("unix seconds: \"soon\" is not known"));
         assert_eq!(
             format!("{:#}", parse("-6parsecs", NOW).unwrap_err()),
-            "\"-6parsecs\" is no time: give now, -6h, now-2d, today-7d, monday, 2024-06-01, 12:30_20240601 or unix \
+            "\"-6parsecs\" is no time: give now, -6h, now-2d, today-7d, monday, 2024-06-01, 2024-06-01 12:30 or unix \
              seconds: \"parsecs\" is no unit: s, min, h, d, w, mon or y"
         );
     }
 
     proptest! {
+        #[test]
+        fn a_time_of_day_is_never_dropped(day in 0..40_000_i64, hour in 0..24_i64, minute in 0..60_i64, second in 0..60_i64) {
+            let to_minute = day * 86_400 + hour * 3600 + minute * 60;
+            for (seconds, at) in [(to_minute, "%H:%M"), (to_minute, "%H%M"), (to_minute + second, "%H:%M:%S"), (to_minute + second, "%H%M%S")] {
+                let time = Timestamp::from_second(seconds).unwrap();
+                for date in ["%Y-%m-%d", "%Y%m%d", "%m/%d/%Y"] {
+                    for separator in [" ", "T", "_"] {
+                        for end in ["", "Z", " UTC"] {
+                            let text = format!("{}{end}", time.strftime(&format!("{date}{separator}{at}")));
+                            prop_assert_eq!(parse(&text, NOW).ok(), Some(seconds), "{}", text);
+                        }
+                    }
+                }
+                if at.contains(':') {
+                    let text = time.strftime(&format!("{at}_%Y%m%d")).to_string();
+                    prop_assert_eq!(parse(&text, NOW).ok(), Some(seconds), "{}", text);
+                }
+            }
+        }
+
         #[test]
         fn any_text_is_a_time_or_refused(text in r"[a-z0-9:_/+\- é]{0,24}", now in 0..9_000_000_000_i64) {
             if let Ok(time) = parse(&text, now) {
