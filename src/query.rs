@@ -239,7 +239,7 @@ pub trait Scan: Read {
                     least: f64::INFINITY,
                     most: f64::NEG_INFINITY,
                 });
-                sum.sum += value;
+                sum.sum = (sum.sum + value).clamp(f64::MIN, f64::MAX);
                 sum.count += 1;
                 (sum.least, sum.most) = (sum.least.min(value), sum.most.max(value));
             }

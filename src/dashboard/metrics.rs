@@ -70,7 +70,7 @@ impl Counts {
         metric("cloud_monitor_store_up", "gauge", "Whether it answered the last one about all grids.", up);
         let escaped = |name: &str| name.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n");
         let age = |section: &crate::view::table::Section| {
-            (format!("{{grid=\"{}\"}}", escaped(&section.name)), (now - section.time).to_string())
+            (format!("{{grid=\"{}\"}}", escaped(&section.name)), now.saturating_sub(section.time).to_string())
         };
         let ages = summary.sections.iter().map(age).collect();
         metric("cloud_monitor_grid_age_seconds", "gauge", "Age of the newest number of a grid.", ages);

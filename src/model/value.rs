@@ -19,6 +19,20 @@ impl Value {
             Self::Float(value) => value,
         }
     }
+
+    /// Returns the sum; beyond the largest number that number, since a sum over stored numbers must not overflow.
+    #[must_use]
+    pub fn plus(self, other: Self) -> Self {
+        match (self, other) {
+            (Self::Int(one), Self::Int(other)) => Self::Int(one.saturating_add(other)),
+            (one, other) => Self::Float((one.as_f64() + other.as_f64()).clamp(f64::MIN, f64::MAX)),
+        }
+    }
+
+    /// Whether it is zero.
+    pub fn is_zero(self) -> bool {
+        self.as_f64() == 0.0
+    }
 }
 
 impl From<i64> for Value {
@@ -48,6 +62,25 @@ impl fmt::Display for Value {
         match self {
             Self::Int(value) => value.fmt(out),
             Self::Float(value) => write!(out, "{value:?}"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sum_stays_within_what_a_number_can_hold() {
+        for (one, other, sum) in [
+            (Value::Int(i64::MAX), Value::Int(1), Value::Int(i64::MAX)),
+            (Value::Int(i64::MIN), Value::Int(-1), Value::Int(i64::MIN)),
+            (Value::Float(f64::MAX), Value::Float(f64::MAX), Value::Float(f64::MAX)),
+            (Value::Float(-f64::MAX), Value::Int(i64::MIN), Value::Float(-f64::MAX)),
+            (Value::Int(2), Value::Int(3), Value::Int(5)),
+            (Value::Int(2), Value::Float(0.5), Value::Float(2.5)),
+        ] {
+            assert_eq!(one.plus(other), sum);
         }
     }
 }

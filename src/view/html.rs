@@ -234,16 +234,17 @@ impl<'a> SectionView<'a> {
         let healths: Vec<_> = self.tables.iter().flat_map(of_table).collect();
         let down = healths.iter().filter(|health| **health == Health::Down).count();
         let stale = healths.iter().filter(|health| health.class() == "stale").count();
+        let bad = self.tables.iter().map(Table::count_bad).sum::<usize>();
         let (health, text) = if self.is_stale {
             (Health::Silent, self.stale_text(self.section.time))
-        } else if !self.tables.iter().any(Table::has_health) {
-            (Health::Up, "up to date".into())
-        } else if down + stale == 0 {
+        } else if down + stale + bad > 0 {
+            let counts = [(down, "DOWN"), (bad, "bad"), (stale, "stale")].into_iter().filter(|(count, _)| *count > 0);
+            let counts: Vec<_> = counts.map(|(count, is)| format!("{count} {is}")).collect();
+            (if down + bad > 0 { Health::Down } else { Health::Silent }, counts.join(", "))
+        } else if self.tables.iter().any(Table::has_health) {
             (Health::Up, "all up".into())
         } else {
-            let counts = [(down, "DOWN"), (stale, "stale")].into_iter().filter(|(count, _)| *count > 0);
-            let counts: Vec<_> = counts.map(|(count, health)| format!("{count} {health}")).collect();
-            (if down > 0 { Health::Down } else { Health::Silent }, counts.join(", "))
+            (Health::Up, "up to date".into())
         };
         let _ = write!(html, "<li class=\"{}\" data-key=\"{name}\">", health.class());
         let shape = health.shape();
@@ -468,22 +469,28 @@ impl<'a> SectionView<'a> {
 
     /// Returns the sum of a column as HTML, marked as old if one of its numbers is.
     fn sum<'n>(&self, column: &Column, cells: impl Iterator<Item = &'n Cell<'n>>) -> String {
-        let (mut whole, mut real, mut old) = (0_i64, 0.0, self.view.now);
+        let (mut sum, mut is_bad, mut old) = (Value::Int(0), false, self.view.now);
+        if column.declared.is_real() {
+            sum = Value::Float(0.0);
+        }
         for cell in cells {
-            if let Value::Int(value) = cell.value {
-                whole = whole.saturating_add(value);
-            }
-            real += cell.value.as_f64();
+            sum = sum.plus(cell.value);
+            is_bad |= column.is_bad(cell);
             if self.is_old(cell) {
                 old = old.min(cell.time);
             }
         }
-        let sum = if column.declared.is_real() { format!("{real:.2}") } else { whole.to_string() };
+        let text = number(sum);
+        let bad = if is_bad { " bad" } else { "" };
         if old < self.view.now {
-            let age = ago(self.view.now - old);
-            return format!("<span class=\"old\" title=\"with numbers that are {age} old\">{sum}</span>");
+            let age = ago(self.age(old));
+            return format!("<span class=\"old{bad}\" title=\"with numbers that are {age} old\">{text}</span>");
         }
-        if sum == "0" { "<span class=\"zero\">0</span>".into() } else { sum }
+        match (is_bad, sum.is_zero()) {
+            (true, _) => format!("<span class=\"bad\">{text}</span>"),
+            (_, true) => format!("<span class=\"zero\">{text}</span>"),
+            _ => text,
+        }
     }
 
     fn is_old(&self, cell: &Cell) -> bool {
@@ -496,13 +503,12 @@ impl<'a> SectionView<'a> {
         let text = match (column.declared.kind, number.value) {
             (Kind::Switch(..), Value::Int(0)) => "<b>no</b>".into(),
             (Kind::Switch(..), _) => "yes".into(),
-            (_, Value::Int(value)) => value.to_string(),
-            (_, Value::Float(value)) => format!("{value:.2}"),
+            (_, value) => self::number(value),
         };
-        let class = match (column.declared.kind, number.value) {
-            (Kind::Switch(..), Value::Int(0)) => "",
-            (_, Value::Int(0)) => "zero",
-            (_, Value::Int(_)) if column.declared.alarms.contains(&column.head) => "bad",
+        let class = match column.declared.kind {
+            Kind::Switch(..) => "",
+            _ if cell.is_some_and(|cell| column.is_bad(cell)) => "bad",
+            _ if number.value == Value::Int(0) => "zero",
             _ => "",
         };
         self.link(html, cell, class, &text);
@@ -513,7 +519,11 @@ impl<'a> SectionView<'a> {
         let Some(cell) = cell else { return html.push_str(text) };
         let _ = write!(html, "<a href=\"?plot={}{}\"", encoded(cell.path), self.tail);
         let is_old = self.is_old(cell);
-        let class = if is_old { "old" } else { class };
+        let class = match (is_old, class) {
+            (true, "bad") => "old bad",
+            (true, _) => "old",
+            (false, class) => class,
+        };
         if !class.is_empty() {
             let _ = write!(html, " class=\"{class}\"");
         }
@@ -525,6 +535,14 @@ impl<'a> SectionView<'a> {
             html.push_str(" aria-current=\"true\"");
         }
         let _ = write!(html, ">{text}</a>");
+    }
+}
+
+/// Returns a number as people read it.
+fn number(value: Value) -> String {
+    match value {
+        Value::Int(value) => value.to_string(),
+        Value::Float(value) => format!("{value:.2}"),
     }
 }
 

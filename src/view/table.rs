@@ -400,6 +400,14 @@ impl<'a> Table<'a> {
         self.columns.iter().any(|column| matches!(column.declared.kind, Kind::Health(..)))
     }
 
+    /// Returns how many of its numbers the declaration calls bad.
+    pub fn count_bad(&self) -> usize {
+        let is_bad = |(column, cell): &(&Column, &Option<Cell>)| cell.as_ref().is_some_and(|cell| column.is_bad(cell));
+        let count = |cells: &[Option<Cell>]| self.columns.iter().zip(cells).filter(is_bad).count();
+        let of_row = |row: &Row| count(&row.cells) + row.sub_rows.iter().map(|sub_row| count(&sub_row.cells)).sum::<usize>();
+        self.rows.iter().map(of_row).sum()
+    }
+
     /// Returns the health of a row; `None` if the table has no such column.
     pub fn health(&self, row: &Row<'a>) -> Option<Health> {
         Some(Health::of(self.health_cell(row)?.as_ref()))
@@ -417,13 +425,17 @@ impl<'a> Table<'a> {
         let cells: Vec<_> = of.filter_map(|(_, cell)| *cell).collect();
         let newest = *cells.iter().max_by_key(|cell| cell.time)?;
         let now = cells.iter().filter(|cell| cell.time == newest.time);
-        let whole = now.map(|cell| if let Value::Int(value) = cell.value { value } else { 0 });
-        let sum = whole.fold(0, i64::saturating_add);
-        Some(Cell { value: Value::Int(sum), path: "", ..newest })
+        let sum = now.map(|cell| cell.value).reduce(Value::plus)?;
+        Some(Cell { value: sum, path: "", ..newest })
     }
 }
 
 impl Column<'_> {
+    /// Whether the declaration calls a number of this column bad.
+    pub fn is_bad(&self, cell: &Cell) -> bool {
+        self.declared.alarms.contains(&self.head) && !cell.value.is_zero()
+    }
+
     /// Returns the head in a terminal; `None` if it is not shown there.
     pub fn in_text(&self) -> Option<&str> {
         match self.declared.text {
