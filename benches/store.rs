@@ -491,9 +491,10 @@ impl Big {
                 query.query_map(parameters, |row| Ok((row.get(0)?, plain_value(row, 1)?)))?.collect()
             };
             let store = || open(&self.path).range(&[(&series, field)], from, BEGIN, points).expect("a store");
-            let expected = Range { tier, values: vec![plain().expect("a store")] };
-            assert!(store() == expected, "{what}: the store says otherwise");
-            assert_eq!(expected.values[0].len(), points);
+            let expected = vec![plain().expect("a store")];
+            let Range { tier: found_tier, values, .. } = store();
+            assert!((found_tier, &values) == (tier, &expected), "{what}: the store says otherwise");
+            assert_eq!(expected[0].len(), points);
             against_plain(table, &format!(", {what}"), READ_LIMIT, || {
                 turns(41, [&mut || timed(plain), &mut || timed(store)])
             });

@@ -132,8 +132,63 @@ pub struct Values {
     pub field: &'static FieldInfo,
     /// The interval between two values, in seconds.
     pub step: i64,
-    /// Times in unix seconds, rising, with values.
+    /// Times in unix seconds, rising, with values; the mean where the store has folded several.
     pub values: Vec<(i64, f64)>,
+    /// What each value was folded from; empty if each is one collected value.
+    pub parts: Vec<Part>,
+}
+
+/// What a folded value was made of.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Part {
+    /// The smallest value.
+    pub least: f64,
+    /// The largest value.
+    pub most: f64,
+    /// The number of values.
+    pub count: u64,
+    /// The part of its step in which values were collected, 0 to 1.
+    pub coverage: f64,
+}
+
+const MINUTE: i64 = 60;
+const HOUR: i64 = 60 * MINUTE;
+const DAY: i64 = 24 * HOUR;
+
+/// The lengths of buckets, in seconds, each with its name. Whole buckets make a day or a week, so that no plot shows waves
+/// that only its buckets make.
+pub const WIDTHS: [(i64, &str); 17] = [
+    (MINUTE, "1min"),
+    (2 * MINUTE, "2min"),
+    (5 * MINUTE, "5min"),
+    (10 * MINUTE, "10min"),
+    (15 * MINUTE, "15min"),
+    (30 * MINUTE, "30min"),
+    (HOUR, "1h"),
+    (2 * HOUR, "2h"),
+    (3 * HOUR, "3h"),
+    (4 * HOUR, "4h"),
+    (6 * HOUR, "6h"),
+    (8 * HOUR, "8h"),
+    (12 * HOUR, "12h"),
+    (DAY, "1d"),
+    (2 * DAY, "2d"),
+    (7 * DAY, "7d"),
+    (7 * DAY, "1w"),
+];
+
+/// Returns the length of the buckets of `span` seconds on about `points` times, for values that are `step` seconds apart:
+/// the step itself if that is long enough, else one of [`WIDTHS`] that holds whole steps.
+pub fn width(span: i64, points: usize, step: i64) -> i64 {
+    let points = i64::try_from(points.max(1)).unwrap_or(i64::MAX);
+    let (span, step) = (span.max(0), step.max(1));
+    let needed = span / points + i64::from(span % points > 0);
+    if step >= needed {
+        return step;
+    }
+    let mut wide = WIDTHS.iter().map(|(width, _)| *width).filter(|width| *width >= needed.max(step));
+    let Some(first) = wide.clone().next() else { return step.max(7 * DAY) };
+    wide.find(|width| width % step == 0 && *width <= first.saturating_mul(4)).unwrap_or(first)
 }
 
 /// A read-only store.
@@ -151,8 +206,8 @@ pub trait Read: Send + Sync {
     /// Fails if the store does not answer, or its answer cannot be parsed.
     fn latest(&self, measurements: &[&'static Measurement], now: i64) -> Result<Newest>;
 
-    /// Returns values from `from` to before `to` (unix seconds), at least `points` per series if there are that many.
-    /// The series are in the order of `wanted`; a series without values is empty.
+    /// Returns values from `from` to before `to` (unix seconds), at least `points` per series if there are that many; for
+    /// more the store may fold them into buckets of [`width`]. The series are in the order of `wanted`; a series without values is empty.
     ///
     /// # Errors
     /// Fails if the store does not answer, or its answer cannot be parsed.

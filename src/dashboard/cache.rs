@@ -13,8 +13,9 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 
 use super::Dashboard;
+use super::question::TooMany;
 use super::room::Room;
-use super::routes::{Failure, panicked};
+use super::routes::{Failure, bad_request, panicked};
 use super::turns::Turn;
 use crate::os::work::catch;
 
@@ -148,9 +149,11 @@ impl Dashboard {
             if let Some(rendered) = this.cached(&key) {
                 return Ok(rendered);
             }
-            let (content_type, body) = catch(render)
-                .map_err(|bug| panicked(&bug))?
-                .map_err(|error| Failure(StatusCode::BAD_GATEWAY, format!("{}: {error:#}", this.backend.describe())))?;
+            let (content_type, body) =
+                catch(render).map_err(|bug| panicked(&bug))?.map_err(|error| match error.is::<TooMany>() {
+                    true => bad_request(error),
+                    false => Failure(StatusCode::BAD_GATEWAY, format!("{}: {error:#}", this.backend.describe())),
+                })?;
             let rendered = Arc::new(Rendered::new(content_type, this.hold(body.into_bytes())?));
             if is_compressed {
                 rendered.compressed(&this.room);

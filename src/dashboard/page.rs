@@ -245,7 +245,7 @@ fn plot_panel(html: &mut String, view: &View) {
         }
         html.push_str("</ul>");
     }
-    html.push_str("</noscript></div>\n<div id=\"legend\"></div></div>\n</section>\n");
+    html.push_str("</noscript></div>\n<div id=\"legend\"></div></div>\n<p id=\"folded\"></p>\n</section>\n");
 }
 
 /// Returns the address of the plotted numbers at another route, escaped for an attribute.

@@ -13,7 +13,8 @@ use axum::response::Response;
 use super::Dashboard;
 use super::routes::{Failure, bad_request};
 use crate::model::{Catalog, graphite_time};
-use crate::query::Wanted;
+use crate::query::{Values, WIDTHS, Wanted};
+use crate::text::quote;
 use crate::view::history::History;
 use crate::view::html::MAX_PLOTS;
 use crate::view::plot::{self, PlotStyle};
@@ -23,6 +24,12 @@ const MAX_POINTS: usize = 20_000;
 
 /// The longest range, in seconds: a little over twenty years.
 const MAX_RANGE: i64 = 21 * 366 * 86_400;
+
+/// The most stored values of one export.
+const MAX_STORED: usize = 500_000;
+
+/// The most values that one read of an export may bring.
+const READ_AT_ONCE: i64 = 100_000;
 
 /// How long a question may wait for its turn and its answer.
 const TIMEOUT: Duration = Duration::from_secs(30);
@@ -61,12 +68,34 @@ struct Question {
     wanted: Vec<Wanted>,
     from: i64,
     to: i64,
-    points: usize,
+    fold: Fold,
+}
+
+/// How the values are folded.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Fold {
+    /// Onto about as many times.
+    Points(usize),
+    /// Into buckets of this length in seconds.
+    Step(i64),
+    /// Not at all.
+    Stored,
+}
+
+/// Reads a name or the seconds of one of [`WIDTHS`].
+fn step(text: &str) -> Result<i64> {
+    let is = |width: i64, name: &str| text == name || text.parse() == Ok(width);
+    let found = WIDTHS.iter().find(|(width, name)| is(*width, name)).map(|(width, _)| *width);
+    found.with_context(|| {
+        let names: Vec<_> = WIDTHS.iter().map(|(_, name)| *name).collect();
+        format!("step {} is none of {}", quote(text), names.join(", "))
+    })
 }
 
 impl Question {
-    /// Reads a query. The original's names (`paths[]`, `end`, `until`) are accepted too.
-    fn new(pairs: &Pairs, now: i64, catalog: Catalog) -> Result<Self> {
+    /// Reads a query; `otherwise` is the fold if the query names no step. The original's names (`paths[]`, `end`, `until`)
+    /// are accepted too.
+    fn new(pairs: &Pairs, now: i64, catalog: Catalog, otherwise: Option<Fold>) -> Result<Self> {
         let paths = pairs.iter().filter(|(name, _)| ["path", "paths", "paths[]", "plot"].contains(&name.as_str()));
         let paths: Vec<_> = paths.map(|(_, path)| path.as_str()).collect();
         ensure!(
@@ -86,17 +115,55 @@ impl Question {
         let points = first(pairs, &["points"]).unwrap_or("1000");
         let points = points.parse().ok().filter(|points| (2..=MAX_POINTS).contains(points));
         let points = points.with_context(|| format!("points is not 2 to {MAX_POINTS}"))?;
+        let fold = match first(pairs, &["step"]).filter(|text| !text.is_empty()) {
+            Some(text) => Fold::Step(step(text)?),
+            None => otherwise.unwrap_or(Fold::Points(points)),
+        };
+        if let Fold::Step(step) = fold {
+            let buckets = (to - from) / step;
+            ensure!(
+                buckets <= MAX_POINTS as i64,
+                "{buckets} steps are too many: at most {MAX_POINTS}; give a longer step"
+            );
+        }
         let wanted = paths.into_iter().map(|path| Wanted::new(path, catalog)).collect::<Result<_>>()?;
-        Ok(Self { wanted, from, to, points })
+        Ok(Self { wanted, from, to, fold })
+    }
+
+    /// Returns the name of a file for the answer: what is in it, of when, and how it is folded.
+    fn file_name(&self, extension: &str) -> String {
+        let time = |seconds: i64| {
+            jiff::Timestamp::from_second(seconds).unwrap_or_default().strftime("%Y%m%dT%H%MZ").to_string()
+        };
+        let fits = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
+        let path = self.wanted.first().map_or("", |wanted| wanted.path.as_str());
+        let path: String = path.chars().map(|c| if fits(c) { c } else { '_' }).take(100).collect();
+        let more = match self.wanted.len() {
+            ..=1 => String::new(),
+            count => format!("_and_{}_more", count - 1),
+        };
+        let step = match self.fold {
+            Fold::Step(step) => WIDTHS.iter().find(|(width, _)| *width == step).map(|(_, name)| format!("_{name}")),
+            Fold::Points(_) | Fold::Stored => None,
+        };
+        format!("{path}{more}_{}_{}{}.{extension}", time(self.from), time(self.to), step.unwrap_or_default())
     }
 
     /// Whether small ones need not wait for it.
     fn is_large(&self) -> bool {
-        (self.to - self.from).saturating_mul(self.wanted.len() as i64) > LARGE_RANGE || self.points > LARGE_POINTS
+        (self.to - self.from).saturating_mul(self.wanted.len() as i64) > LARGE_RANGE || self.wants_many()
+    }
+
+    fn wants_many(&self) -> bool {
+        match self.fold {
+            Fold::Points(points) => points > LARGE_POINTS,
+            Fold::Step(step) => (self.to - self.from) / step > LARGE_POINTS as i64,
+            Fold::Stored => false,
+        }
     }
 
     fn key(&self) -> String {
-        let mut key = format!("{} {} {}", self.from, self.to, self.points);
+        let mut key = format!("{} {} {:?}", self.from, self.to, self.fold);
         for wanted in &self.wanted {
             let _ = write!(key, " {}", wanted.path);
         }
@@ -113,8 +180,34 @@ impl Dashboard {
         client: IpAddr,
         headers: &HeaderMap,
     ) -> Result<Response, Failure> {
-        let question = Question::new(&pairs, (self.now)(), self.catalog).map_err(bad_request)?;
-        let style = PlotStyle::new(&pairs).map_err(bad_request)?;
+        let question = Question::new(&pairs, (self.now)(), self.catalog, None).map_err(bad_request)?;
+        self.respond(question, &pairs, format, client, headers).await
+    }
+
+    /// Returns an export and the name of its file: the values as they are stored unless the query names a step; a picture
+    /// shows what the plot shows.
+    pub(super) async fn export(
+        self: &Arc<Self>,
+        pairs: Pairs,
+        (format, extension): (Format, &str),
+        client: IpAddr,
+        headers: &HeaderMap,
+    ) -> Result<(Response, String), Failure> {
+        let fold = (format != Format::Svg).then_some(Fold::Stored);
+        let question = Question::new(&pairs, (self.now)(), self.catalog, fold).map_err(bad_request)?;
+        let name = question.file_name(extension);
+        Ok((self.respond(question, &pairs, format, client, headers).await?, name))
+    }
+
+    async fn respond(
+        self: &Arc<Self>,
+        question: Question,
+        pairs: &Pairs,
+        format: Format,
+        client: IpAddr,
+        headers: &HeaderMap,
+    ) -> Result<Response, Failure> {
+        let style = PlotStyle::new(pairs).map_err(bad_request)?;
         let format_key = match format {
             Format::Json => "json".into(),
             Format::Tsv => "tsv".into(),
@@ -146,11 +239,64 @@ impl Dashboard {
     }
 
     fn read_history(&self, question: &Question) -> Result<History> {
-        let Question { wanted, from, to, points } = question;
+        let Question { from, to, fold, .. } = *question;
+        Ok(match fold {
+            Fold::Points(points) => History::new(from, to, points, self.read(question, from, to, points)?),
+            Fold::Step(step) => {
+                // Only whole buckets are asked for.
+                let (first, last) = ((from + step - 1).div_euclid(step) * step, to.div_euclid(step) * step);
+                let points = usize::try_from((last - first) / step).unwrap_or_default().max(1);
+                let values = self.read(question, first, last.max(first), points)?;
+                History::by_step(from, to, step, values)
+            }
+            Fold::Stored => History::stored(from, to, self.read_stored(question)?),
+        })
+    }
+
+    fn read(&self, question: &Question, from: i64, to: i64, points: usize) -> Result<Vec<Values>> {
         self.counts.store_questions.fetch_add(1, Ordering::Relaxed);
-        let values = self.backend.range(wanted, *from, *to, *points).inspect_err(|_| {
+        self.backend.range(&question.wanted, from, to, points).inspect_err(|_| {
             self.counts.store_failures.fetch_add(1, Ordering::Relaxed);
-        })?;
-        Ok(History::new(*from, *to, *points, values))
+        })
+    }
+
+    /// Reads the values as they are stored, piece by piece, so that too many are noticed before they fill the memory.
+    fn read_stored(&self, question: &Question) -> Result<Vec<Values>> {
+        let Question { wanted, from, to, .. } = question;
+        let every = wanted.iter().map(|one| one.number.measurement.every).min().unwrap_or(60).max(1);
+        let piece = (READ_AT_ONCE / wanted.len().max(1) as i64).max(1).saturating_mul(every);
+        let mut all = Vec::<Values>::new();
+        let mut begin = *from;
+        while begin < *to {
+            let end = begin.saturating_add(piece).min(*to);
+            let values = self.read(question, begin, end, usize::MAX)?;
+            if all.is_empty() {
+                all = values;
+            } else {
+                for (known, more) in all.iter_mut().zip(values) {
+                    known.values.extend(more.values);
+                    known.step = known.step.min(more.step);
+                }
+            }
+            let count: usize = all.iter().map(|one| one.values.len()).sum();
+            if count > MAX_STORED {
+                return Err(anyhow::Error::new(TooMany));
+            }
+            begin = end;
+        }
+        all.iter_mut().for_each(|one| one.parts.clear());
+        Ok(all)
     }
 }
+
+/// An export of too many stored values.
+#[derive(Debug)]
+pub(super) struct TooMany;
+
+impl std::fmt::Display for TooMany {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(out, "over {MAX_STORED} stored values are too many: give a shorter range, fewer paths, or step=1h")
+    }
+}
+
+impl std::error::Error for TooMany {}

@@ -302,8 +302,8 @@ async fn export(
         "svg" => (Format::Svg, "svg"),
         other => return Err(bad_request(anyhow!("format {} is not tsv, csv, json or svg", quote(other)))),
     };
-    let mut response = app.history(pairs, format, address(&guest), &headers).await?;
-    let name = HeaderValue::from_str(&format!("attachment; filename=\"cloud-monitor.{extension}\""));
+    let (mut response, name) = app.export(pairs, (format, extension), address(&guest), &headers).await?;
+    let name = HeaderValue::from_str(&format!("attachment; filename=\"{name}\""));
     response.headers_mut().extend(name.ok().map(|name| (header::CONTENT_DISPOSITION, name)));
     Ok(response)
 }

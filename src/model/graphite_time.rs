@@ -145,7 +145,8 @@ fn date(text: &str) -> Option<Date> {
         let fits = |(byte, kind): (u8, u8)| if kind == b'0' { byte.is_ascii_digit() } else { byte == kind };
         text.len() == pattern.len() && text.bytes().zip(pattern.bytes()).all(fits)
     };
-    let forms = [("0000-00-00", "%Y-%m-%d"), ("00000000", "%Y%m%d"), ("00/00/00", "%m/%d/%y"), ("00/00/0000", "%m/%d/%Y")];
+    let forms =
+        [("0000-00-00", "%Y-%m-%d"), ("00000000", "%Y%m%d"), ("00/00/00", "%m/%d/%y"), ("00/00/0000", "%m/%d/%Y")];
     let (_, format) = forms.into_iter().find(|(pattern, _)| is(pattern))?;
     Date::strptime(format, text).ok()
 }

@@ -202,15 +202,22 @@ pub enum Fold {
     Max,
 }
 
-impl fmt::Display for Fold {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.pad(match self {
+impl Fold {
+    /// Returns its name in lists: `sum`, `mean`, `last`, `min`, `max`.
+    pub fn name(self) -> &'static str {
+        match self {
             Self::Sum => "sum",
             Self::Mean => "mean",
             Self::Last => "last",
             Self::Min => "min",
             Self::Max => "max",
-        })
+        }
+    }
+}
+
+impl fmt::Display for Fold {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.pad(self.name())
     }
 }
 

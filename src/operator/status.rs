@@ -516,7 +516,8 @@ impl ProgramStatus {
     /// if five are. No limits if too few runs of an earlier version are remembered.
     pub fn expected_interval(&self) -> Limits {
         // A run is reported when it ends, which is at most a minute after its start if cron starts it every minute.
-        let missing = |runs: i64| self.interval_seconds.map(|interval| runs.saturating_mul(interval).saturating_add(60));
+        let missing =
+            |runs: i64| self.interval_seconds.map(|interval| runs.saturating_mul(interval).saturating_add(60));
         Limits { warn: missing(2), crit: missing(5) }
     }
 }

@@ -1,13 +1,15 @@
-//! The values of some series over a range of time: aligned on one axis, with gaps where nothing was stored, thinned to the
-//! number of points that a plot can show; as JSON, TSV and CSV. Pure.
+//! The values of some series over a range of time: aligned on one axis, with gaps where nothing was stored, folded into
+//! buckets where there are more than a plot can show; as JSON, TSV and CSV. Pure.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
 use serde::Serialize;
 
-use crate::model::Fold;
-use crate::query::Values;
+use crate::query::{Part, Values, width};
+
+/// A bucket of which less than this part was collected is a gap in the line.
+pub const GAP_COVERAGE: f64 = 0.9;
 
 /// The values of some series over a range of time, aligned.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
@@ -31,68 +33,217 @@ pub struct Series {
     pub path: String,
     /// The unit: `jobs`, `seconds`, ….
     pub unit: &'static str,
-    /// One value per time; `None` where nothing was stored.
+    /// How its values fold over time: `mean`, `last`, ….
+    pub fold: &'static str,
+    /// One value per time, the mean of its bucket; `None` where nothing was stored.
     pub values: Vec<Option<f64>>,
+    /// The smallest stored value of each bucket; empty, as the next three, if each value is a stored one.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub least: Vec<Option<f64>>,
+    /// The largest stored value of each bucket.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub most: Vec<Option<f64>>,
+    /// The number of stored values of each bucket.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub count: Vec<u64>,
+    /// The part of each bucket in which values were collected, 0 to 1.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub coverage: Vec<f64>,
+    /// All stored values of the range; `None` if there are none.
+    pub whole: Option<Whole>,
+}
+
+/// All stored values of a series in a range.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct Whole {
+    /// The number of values.
+    pub count: u64,
+    /// The smallest value.
+    pub least: f64,
+    /// The mean.
+    pub mean: f64,
+    /// The largest value.
+    pub most: f64,
+    /// The newest value.
+    pub last: f64,
+    /// Its time, in unix seconds.
+    pub last_time: i64,
+}
+
+/// Stored values, folded.
+#[derive(Clone, Copy, Debug, Default)]
+struct Bucket {
+    count: u64,
+    least: f64,
+    most: f64,
+    mean: f64,
+    /// The seconds in which values were collected.
+    covered: f64,
+}
+
+impl Bucket {
+    /// Folds some values with their parts; `None` if there are none.
+    fn of(step: i64, values: &[(i64, f64)], parts: &[Part]) -> Option<Self> {
+        let part = |at: usize| parts.get(at).copied().unwrap_or(Part::of(values[at].1));
+        let count = (0..values.len()).map(|at| part(at).count).fold(0, u64::saturating_add);
+        if count == 0 {
+            return None;
+        }
+        let least = (0..values.len()).map(|at| part(at).least).reduce(f64::min)?;
+        let most = (0..values.len()).map(|at| part(at).most).reduce(f64::max)?;
+        let weighted = |at: usize| values[at].1 * part(at).count as f64;
+        let sum = (0..values.len()).map(weighted).sum::<f64>();
+        // The sum of very large numbers overflows to infinity, which JSON cannot hold; the sum of their shares does not.
+        let share = |at: usize| values[at].1 * (part(at).count as f64 / count as f64);
+        let mean = if sum.is_finite() { sum / count as f64 } else { (0..values.len()).map(share).sum() };
+        let covered = (0..values.len()).map(|at| part(at).coverage * step as f64).sum();
+        Some(Self { count, least, most, mean: mean.clamp(least, most), covered })
+    }
+
+    /// Returns the part of `width` seconds that is covered, by values that are `step` seconds apart.
+    fn coverage(&self, width: i64, step: i64) -> f64 {
+        let possible = (width / step).max(1).saturating_mul(step);
+        let coverage = (self.covered / possible as f64).min(1.0);
+        (coverage * 1e4).round() / 1e4
+    }
+}
+
+impl Part {
+    /// The part of one collected value.
+    fn of(value: f64) -> Self {
+        Self { least: value, most: value, count: 1, coverage: 1.0 }
+    }
 }
 
 impl History {
-    /// Aligns `series` over `from..to` on at most about `points` times. The axis has the step of the most frequent series,
-    /// so that no series is thinned without need; a value of a rarer series is repeated until its next one is due.
+    /// Aligns `series` over `from..to` on about `points` times. The axis has the step of the most frequent series, so that no
+    /// series is folded without need, or a wider one of [`crate::query::WIDTHS`]; then a bucket at an end that is not whole is
+    /// left out. A value of a rarer series is repeated until its next one is due.
     pub fn new(from: i64, to: i64, points: usize, mut series: Vec<Values>) -> Self {
-        for Values { step, values, .. } in &mut series {
-            // A server may return values outside the range, and NaN.
-            values.retain(|(time, value)| (from..to).contains(time) && value.is_finite());
-            *step = own_step(*step, values);
-        }
-        let bucket = bucket(from, to, points, &series);
-        let mut rows = BTreeMap::<i64, Vec<Option<f64>>>::new();
-        for (at, Values { field, values, .. }) in series.iter().enumerate() {
-            let mut values = values.as_slice();
-            while let Some((first, _)) = values.first() {
-                let time = first.div_euclid(bucket) * bucket;
-                let end =
-                    values.iter().position(|(other, _)| *other >= time.saturating_add(bucket)).unwrap_or(values.len());
-                rows.entry(time).or_insert_with(|| vec![None; series.len()])[at] = fold(field.fold, &values[..end]);
-                values = &values[end..];
+        let wholes: Vec<_> = series.iter_mut().map(|one| tidy(one, from, to)).collect();
+        let with_values = series.iter().filter(|one| !one.values.is_empty()).map(|one| one.step).min();
+        let step = with_values.or_else(|| series.iter().map(|one| one.step).min()).unwrap_or(60);
+        let bucket = width(to.saturating_sub(from), points, step);
+        let mut rows = rows(&series, bucket);
+        let is_inside = |time: i64| time >= from && time <= to.saturating_sub(bucket);
+        let is_folded = bucket > step || series.iter().any(|one| !one.parts.is_empty());
+        // A range may be shorter than a bucket that the store has folded.
+        if is_folded && (bucket > step || rows.keys().any(|time| is_inside(*time))) {
+            rows.retain(|time, _| is_inside(*time));
+            // The newest values may not have been stored yet.
+            let is_whole = |row: &[Option<Bucket>]| {
+                let mut known = row.iter().zip(&series).filter_map(|(cell, one)| Some((cell.as_ref()?, one.step)));
+                known.any(|(cell, step)| cell.coverage(bucket, step) >= 1.0)
+            };
+            if rows.last_key_value().is_some_and(|(time, row)| *time > to - 2 * bucket && !is_whole(row)) {
+                rows.pop_last();
             }
         }
-        let mut history = Self { from, to, step_seconds: bucket, ..Self::default() };
-        history.series = series
-            .iter()
-            .map(|one| Series { path: one.path.clone(), unit: one.field.unit, values: Vec::with_capacity(rows.len()) })
-            .collect();
-        for (time, row) in rows {
-            // Without this empty time the plot would draw a line across the gap.
-            if let Some(last) = history.times.last().copied().filter(|last| time - last > bucket + bucket / 2) {
-                history.times.push(last + bucket);
-                history.series.iter_mut().for_each(|series| series.values.push(None));
-            }
-            history.times.push(time);
-            for (series, value) in history.series.iter_mut().zip(row) {
-                series.values.push(value);
-            }
-        }
+        let mut history = Self::aligned(from, to, bucket, &series, wholes, &rows);
         for (drawn, Values { step, .. }) in history.series.iter_mut().zip(&series) {
-            carry(&history.times, &mut drawn.values, *step);
+            carry(&history.times, drawn, *step);
         }
         history
     }
 
-    /// Returns a head line and a line per time, with `separator` between the cells; times in UTC. A missing value is an
-    /// empty cell.
+    /// Folds `series` over `from..to` into buckets of `step` seconds; a bucket at an end that is not whole is left out.
+    pub fn by_step(from: i64, to: i64, step: i64, mut series: Vec<Values>) -> Self {
+        let wholes = series.iter_mut().map(|one| tidy(one, from, to)).collect();
+        let mut rows = rows(&series, step);
+        rows.retain(|time, _| *time >= from && *time <= to.saturating_sub(step));
+        let mut history = Self::aligned(from, to, step, &series, wholes, &rows);
+        history.series.iter_mut().filter(|one| one.count.is_empty()).for_each(Series::unfold);
+        history
+    }
+
+    /// Returns the values as they are stored, each at its own time.
+    pub fn stored(from: i64, to: i64, mut series: Vec<Values>) -> Self {
+        let wholes: Vec<_> = series.iter_mut().map(|one| tidy(one, from, to)).collect();
+        let times: BTreeSet<_> = series.iter().flat_map(|one| one.values.iter().map(|(time, _)| *time)).collect();
+        let times: Vec<_> = times.into_iter().collect();
+        let step_seconds = series.iter().map(|one| one.step).min().unwrap_or(60);
+        let aligned = |(one, whole): (Values, Option<Whole>)| {
+            let mut values = vec![None; times.len()];
+            let mut at = 0;
+            for (time, value) in &one.values {
+                while times[at] < *time {
+                    at += 1;
+                }
+                values[at] = Some(*value);
+            }
+            Series { values, whole, ..Series::named(&one) }
+        };
+        let series = series.into_iter().zip(wholes).map(aligned).collect();
+        Self { from, to, step_seconds, times, series }
+    }
+
+    fn aligned(
+        from: i64,
+        to: i64,
+        bucket: i64,
+        series: &[Values],
+        wholes: Vec<Option<Whole>>,
+        rows: &BTreeMap<i64, Vec<Option<Bucket>>>,
+    ) -> Self {
+        let mut times = Vec::with_capacity(rows.len());
+        for time in rows.keys().copied() {
+            // Without this empty time the plot would draw a line across the gap.
+            if let Some(last) = times.last().copied().filter(|last| time - last > bucket + bucket / 2) {
+                times.push(last + bucket);
+            }
+            times.push(time);
+        }
+        let of_series = |(at, (one, whole)): (usize, (&Values, Option<Whole>))| {
+            let cells: Vec<_> = times.iter().map(|time| rows.get(time).and_then(|row| row[at])).collect();
+            let mut drawn = Series { whole, ..Series::named(one) };
+            drawn.values = cells.iter().map(|cell| cell.map(|cell| cell.mean)).collect();
+            if bucket > one.step || !one.parts.is_empty() {
+                drawn.least = cells.iter().map(|cell| cell.map(|cell| cell.least)).collect();
+                drawn.most = cells.iter().map(|cell| cell.map(|cell| cell.most)).collect();
+                drawn.count = cells.iter().map(|cell| cell.map_or(0, |cell| cell.count)).collect();
+                let coverage = |cell: &Option<Bucket>| cell.map_or(0.0, |cell| cell.coverage(bucket, one.step));
+                drawn.coverage = cells.iter().map(coverage).collect();
+            }
+            drawn
+        };
+        let series = series.iter().zip(wholes).enumerate().map(of_series).collect();
+        Self { from, to, step_seconds: bucket, times, series }
+    }
+
+    /// Whether the values are folded.
+    pub fn is_folded(&self) -> bool {
+        self.series.iter().any(|series| !series.count.is_empty())
+    }
+
+    /// Returns a head line and a line per time, with `separator` between the cells: the time in UTC, then each series, or
+    /// its least, mean, most and count if it is folded. A missing value is an empty cell.
     pub fn table(&self, separator: char) -> String {
-        let mut text = String::from("time");
+        let mut text = String::from("UTC");
         for series in &self.series {
-            text.push(separator);
-            text.push_str(&series.path);
+            let Series { path, unit, fold, .. } = series;
+            let heads = if series.count.is_empty() {
+                vec![format!("{path} ({unit}; {fold})")]
+            } else {
+                let fold = |fold: &str| format!("{path} ({unit}; {fold})");
+                vec![fold("least"), fold("mean"), fold("most"), format!("{path} (values; count)")]
+            };
+            heads.iter().for_each(|head| push_cell(&mut text, separator, head));
         }
         text.push('\n');
         for (at, time) in self.times.iter().enumerate() {
-            let _ = write!(text, "{}", jiff::Timestamp::from_second(*time).unwrap_or_default());
+            let time = jiff::Timestamp::from_second(*time).unwrap_or_default();
+            let _ = write!(text, "{}", time.strftime("%Y-%m-%d %H:%M:%S"));
+            let mut number = |value: Option<f64>| {
+                let value = value.map(|value| value.to_string());
+                push_cell(&mut text, separator, &value.unwrap_or_default());
+            };
             for series in &self.series {
-                text.push(separator);
-                if let Some(value) = series.values[at] {
-                    let _ = write!(text, "{value}");
+                match series.count.get(at) {
+                    None => number(series.values[at]),
+                    Some(count) => {
+                        [series.least[at], series.values[at], series.most[at]].into_iter().for_each(&mut number);
+                        number(Some(*count as f64));
+                    }
                 }
             }
             text.push('\n');
@@ -101,14 +252,82 @@ impl History {
     }
 }
 
-/// Returns the length of a bucket in seconds: whole steps of the most frequent series, so that each bucket holds equally
-/// many of its values.
-fn bucket(from: i64, to: i64, points: usize, series: &[Values]) -> i64 {
-    let points = i64::try_from(points.max(1)).unwrap_or(i64::MAX);
-    let with_values = series.iter().filter(|one| !one.values.is_empty()).map(|one| one.step).min();
-    let step = with_values.or_else(|| series.iter().map(|one| one.step).min()).unwrap_or(60).max(1);
-    let span = to.saturating_sub(from).max(0);
-    step.saturating_mul((span / step / points + i64::from(span / step % points > 0)).max(1))
+/// Adds a separator and a cell, quoted if it holds what separates cells.
+fn push_cell(text: &mut String, separator: char, cell: &str) {
+    text.push(separator);
+    if cell.contains([separator, '"', '\n']) {
+        let _ = write!(text, "\"{}\"", cell.replace('"', "\"\""));
+    } else {
+        text.push_str(cell);
+    }
+}
+
+impl Series {
+    /// Returns the series without values.
+    fn named(values: &Values) -> Self {
+        let Values { path, field, .. } = values;
+        Self { path: path.clone(), unit: field.unit, fold: field.fold.name(), ..Self::default() }
+    }
+
+    /// Says of values that are not folded what they are folded from: themselves.
+    fn unfold(&mut self) {
+        (self.least, self.most) = (self.values.clone(), self.values.clone());
+        self.count = self.values.iter().map(|value| value.is_some().into()).collect();
+        self.coverage = self.values.iter().map(|value| if value.is_some() { 1.0 } else { 0.0 }).collect();
+    }
+
+    /// Returns the value of a time as a line shows it: `None` where too little was collected.
+    pub fn in_line(&self, at: usize) -> Option<f64> {
+        self.values[at].filter(|_| self.coverage.get(at).is_none_or(|coverage| *coverage >= GAP_COVERAGE))
+    }
+}
+
+/// Removes what is no number or outside the range, corrects the step, and returns what the range holds.
+fn tidy(series: &mut Values, from: i64, to: i64) -> Option<Whole> {
+    let Values { step, values, parts, .. } = series;
+    *step = (*step).max(1);
+    // A server may return values outside the range, and NaN.
+    let has_parts = !parts.is_empty();
+    let length = *step;
+    let end = |time: i64| if has_parts { time.saturating_add(length) } else { time.saturating_add(1) };
+    let is_good = |(time, value): &(i64, f64)| *time < to && end(*time) > from && value.is_finite();
+    let mut good = values.iter().map(is_good);
+    parts.retain(|_| good.next().unwrap_or(false));
+    values.retain(is_good);
+    let whole = Bucket::of(1, values, parts).zip(values.last().copied());
+    let whole = whole.map(|(Bucket { count, least, most, mean, .. }, (last_time, last))| Whole {
+        count,
+        least,
+        mean,
+        most,
+        last,
+        last_time,
+    });
+    // The first value of a folded series may begin before the range.
+    let before = values.iter().take_while(|(time, _)| *time < from).count();
+    values.drain(..before);
+    parts.drain(..before.min(parts.len()));
+    if !has_parts {
+        *step = own_step(*step, values);
+    }
+    whole
+}
+
+/// Folds the series into buckets, by their times.
+fn rows(series: &[Values], bucket: i64) -> BTreeMap<i64, Vec<Option<Bucket>>> {
+    let mut rows = BTreeMap::<i64, Vec<Option<Bucket>>>::new();
+    for (at, Values { step, values, parts, .. }) in series.iter().enumerate() {
+        let (mut values, mut parts) = (values.as_slice(), parts.as_slice());
+        while let Some((first, _)) = values.first() {
+            let time = first.div_euclid(bucket) * bucket;
+            let end = values.partition_point(|(other, _)| *other < time.saturating_add(bucket));
+            let of_bucket = parts.get(..end).unwrap_or_default();
+            rows.entry(time).or_insert_with(|| vec![None; series.len()])[at] =
+                Bucket::of(*step, &values[..end], of_bucket);
+            (values, parts) = (&values[end..], parts.get(end..).unwrap_or_default());
+        }
+    }
+    rows
 }
 
 /// Returns the time between two values of a series, in seconds: the step that the store reports, unless the values are more
@@ -129,9 +348,9 @@ fn usual_step(values: &[(i64, f64)]) -> Option<i64> {
 }
 
 /// Repeats each value until the next one is due, `step` seconds later.
-fn carry(times: &[i64], values: &mut [Option<f64>], step: i64) {
+fn carry(times: &[i64], series: &mut Series, step: i64) {
     let mut last: Option<(i64, f64)> = None;
-    for (time, value) in times.iter().zip(values) {
+    for (time, value) in times.iter().zip(&mut series.values) {
         match (*value, last) {
             (Some(value), _) => last = Some((*time, value)),
             (None, Some((since, standing))) if time - since < step => *value = Some(standing),
@@ -140,28 +359,13 @@ fn carry(times: &[i64], values: &mut [Option<f64>], step: i64) {
     }
 }
 
-/// Folds many values into one, as their field declares; `None` if there are none.
-fn fold(fold: Fold, values: &[(i64, f64)]) -> Option<f64> {
-    let numbers = || values.iter().map(|(_, value)| *value);
-    let count = values.len() as f64;
-    let folded = match fold {
-        _ if values.is_empty() => None,
-        Fold::Sum => Some(numbers().sum()),
-        Fold::Mean => Some(numbers().sum::<f64>() / count),
-        Fold::Last => numbers().next_back(),
-        Fold::Min => numbers().reduce(f64::min),
-        Fold::Max => numbers().reduce(f64::max),
-    };
-    // The sum of very large numbers overflows to infinity, which JSON cannot hold.
-    folded.filter(|value| value.is_finite())
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::model::{Field, FieldInfo};
+    use crate::model::{Field, FieldInfo, Fold};
+    use crate::query::WIDTHS;
 
     static MEAN: FieldInfo = JOBS.info();
     static MOST: FieldInfo = JOBS.folded(Fold::Max).info();
@@ -169,7 +373,7 @@ mod tests {
     const JOBS: Field<i64> = Field::count("jobs", "jobs", "");
 
     fn values(field: &'static FieldInfo, values: &[(i64, f64)]) -> Values {
-        Values { path: "a.b".into(), field, step: 60, values: values.to_vec() }
+        Values { path: "a.b".into(), field, step: 60, values: values.to_vec(), parts: Vec::new() }
     }
 
     #[test]
@@ -177,7 +381,7 @@ mod tests {
         let history = History::new(0, 600, 100, vec![values(&MEAN, &[(0, 1.0), (60, 2.0), (300, 3.0), (360, 4.0)])]);
         assert_eq!(history.times, [0, 60, 120, 300, 360]);
         assert_eq!(history.series[0].values, [Some(1.0), Some(2.0), None, Some(3.0), Some(4.0)]);
-        assert_eq!(history.table('\t').lines().nth(3), Some("1970-01-01T00:02:00Z\t"));
+        assert_eq!(history.table('\t').lines().nth(3), Some("1970-01-01 00:02:00\t"));
     }
 
     #[test]
@@ -190,12 +394,14 @@ mod tests {
     }
 
     #[test]
-    fn many_values_become_one_as_their_field_declares_it() {
+    fn many_values_become_their_mean_with_least_and_most() {
         let ten: Vec<_> = (0..10).map(|at| (at * 60, at as f64)).collect();
         let history = History::new(0, 600, 2, vec![values(&MEAN, &ten), values(&MOST, &ten)]);
         assert_eq!((history.step_seconds, history.times.as_slice()), (300, &[0, 300][..]));
         assert_eq!(history.series[0].values, [Some(2.0), Some(7.0)]);
-        assert_eq!(history.series[1].values, [Some(4.0), Some(9.0)]);
+        assert_eq!(history.series[1].values, history.series[0].values, "a line is the mean, however a field folds");
+        assert_eq!(history.series[1].least, [Some(0.0), Some(5.0)]);
+        assert_eq!(history.series[1].most, [Some(4.0), Some(9.0)]);
     }
 
     #[test]
@@ -225,37 +431,114 @@ mod tests {
         let given = [(i64::MIN, 1.0), (0, f64::NAN), (60, 2.0), (120, f64::INFINITY), (600, 3.0), (i64::MAX, 4.0)];
         let history = History::new(0, 600, 100, vec![values(&MEAN, &given)]);
         assert_eq!((history.times.as_slice(), history.series[0].values.as_slice()), (&[60][..], &[Some(2.0)][..]));
-        // The sum behind the mean overflows.
-        let history = History::new(0, 600, 2, vec![values(&MEAN, &[(0, f64::MAX), (60, f64::MAX)])]);
-        assert_eq!(history.series[0].values, [None]);
+        // The sum behind the mean overflows, the mean does not.
+        let history =
+            History::new(0, 600, 2, vec![values(&MEAN, &[0, 60, 120, 180, 240].map(|time| (time, f64::MAX)))]);
+        assert_eq!(history.series[0].values, [Some(f64::MAX)]);
     }
 
     #[test]
     fn nothing_is_an_empty_history() {
         let history = History::new(0, 600, 100, vec![values(&MEAN, &[])]);
         assert!(history.times.is_empty() && history.series[0].values.is_empty());
-        assert_eq!(history.table(','), "time,a.b\n");
+        assert_eq!(history.table(','), "UTC,a.b (jobs; mean)\n");
+    }
+
+    #[test]
+    fn darkness_shows_in_a_month() {
+        let month: Vec<_> = (0..43_200).filter(|at| !(20_000..20_020).contains(at)).map(|at| (at * 60, 1.0)).collect();
+        let history = History::new(0, 30 * 86_400, 1000, vec![values(&MEAN, &month)]);
+        let [series] = history.series.as_slice() else { panic!("one series") };
+        assert_eq!((history.step_seconds, history.times.len()), (3600, 720));
+        let dark: Vec<_> = (0..720).filter(|at| series.in_line(*at).is_none()).map(|at| series.coverage[at]).collect();
+        assert_eq!(dark, [0.6667]);
+    }
+
+    /// A plain fold of the values of one bucket: least, mean, most, count.
+    fn plain(values: &[(i64, f64)], from: i64, to: i64) -> Option<(f64, f64, f64, u64)> {
+        let values: Vec<f64> =
+            values.iter().filter(|(time, _)| from <= *time && *time < to).map(|(_, value)| *value).collect();
+        let (mut least, mut most, mut sum) = (*values.first()?, *values.first()?, 0.0);
+        for value in &values {
+            sum += value;
+            if *value < least {
+                least = *value;
+            }
+            if *value > most {
+                most = *value;
+            }
+        }
+        Some((least, sum / values.len() as f64, most, values.len() as u64))
+    }
+
+    fn check(history: &History, given: &[(i64, f64)]) -> Result<(), TestCaseError> {
+        let History { from, to, step_seconds: step, .. } = *history;
+        let [series] = history.series.as_slice() else { panic!("one series") };
+        let is_near = |one: f64, other: f64| (one - other).abs() <= 1e-9 * one.abs().max(other.abs()).max(1.0);
+        for (at, time) in history.times.iter().enumerate() {
+            let Some((least, mean, most, count)) = plain(given, *time, time + step) else {
+                prop_assert_eq!(series.values[at], None);
+                continue;
+            };
+            prop_assert!(from <= *time && time + step <= to, "{time} is not whole");
+            prop_assert_eq!((series.least[at], series.most[at], series.count[at]), (Some(least), Some(most), count));
+            prop_assert!(series.values[at].is_some_and(|value| is_near(value, mean)));
+            let possible = (step / 60) as f64;
+            prop_assert!(
+                (series.coverage[at] - count as f64 / possible).abs() < 1e-3,
+                "{} {count}",
+                series.coverage[at]
+            );
+            prop_assert_eq!(time % step, 0);
+        }
+        let whole = plain(given, from, to);
+        prop_assert_eq!(series.whole.is_some(), whole.is_some());
+        if let (Some(shown), Some((least, mean, most, count))) = (series.whole, whole) {
+            prop_assert_eq!((shown.least, shown.most, shown.count), (least, most, count));
+            prop_assert!(is_near(shown.mean, mean));
+            prop_assert_eq!(Some((shown.last_time, shown.last)), given.last().copied());
+        }
+        Ok(())
     }
 
     proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+
         #[test]
-        fn it_is_bounded_ordered_and_within_what_was_given(
-            from in 0..2_000_000_000_i64,
-            steps in 1..3000_i64,
-            points in 2..500_usize,
-            gaps in prop::collection::vec(any::<bool>(), 1..50),
+        fn buckets_are_those_of_a_plain_fold(
+            begin in 0..30_000_000_i64,
+            length in 1..60_000_i64,
+            points in 2..1500_usize,
+            numbers in prop::collection::vec(prop_oneof![-1e9..1e9, (0..50_i64).prop_map(|value| value as f64)], 1..70),
+            dark in prop::collection::vec((0..60_000_i64, 0..3000_i64), 0..4),
+            step in prop::sample::select(WIDTHS.to_vec()),
         ) {
-            let to = from + steps * 60;
-            let given: Vec<_> = (0..steps).filter(|at| gaps[*at as usize % gaps.len()]).map(|at| (from + at * 60, at as f64)).collect();
+            // A value a minute, but for some darkness.
+            let (from, to) = (begin * 60, (begin + length) * 60);
+            let is_dark = |at: i64| dark.iter().any(|(since, long)| (*since..since + long).contains(&at));
+            let given: Vec<_> = (0..length)
+                .filter(|at| !is_dark(*at))
+                .map(|at| (from + at * 60, numbers[at as usize % numbers.len()]))
+                .collect();
             let history = History::new(from, to, points, vec![values(&MEAN, &given)]);
-            let [series] = history.series.as_slice() else { panic!("one series") };
-            prop_assert_eq!(series.values.len(), history.times.len());
-            // Each gap adds a time, and buckets may begin before the range.
-            prop_assert!(series.values.iter().flatten().count() <= points + 2, "{} {points}", history.times.len());
-            prop_assert!(history.times.windows(2).all(|pair| pair[0] < pair[1]));
-            prop_assert_eq!(series.values.iter().flatten().next().is_some(), !given.is_empty());
-            let most = given.last().map_or(0.0, |last| last.1);
-            prop_assert!(series.values.iter().flatten().all(|value| (0.0..=most).contains(value)));
+            prop_assert!(history.step_seconds == 60 || WIDTHS.iter().any(|(width, _)| *width == history.step_seconds));
+            if history.is_folded() {
+                check(&history, &given)?;
+                // No bucket between the ends is missing, but the last one while its values are still to come.
+                for (time, _) in &given {
+                    let bucket = time / history.step_seconds * history.step_seconds;
+                    let is_inside = from <= bucket && bucket + 2 * history.step_seconds <= to;
+                    prop_assert!(!is_inside || history.times.binary_search(&bucket).is_ok(), "{time}");
+                }
+            } else if !given.is_empty() {
+                prop_assert!(history.step_seconds == 60);
+                let shown: Vec<_> = history.times.iter().zip(&history.series[0].values).filter_map(|(time, value)| Some((*time, (*value)?))).collect();
+                prop_assert_eq!(&shown, &given);
+            }
+            check(&History::by_step(from, to, step.0, vec![values(&MEAN, &given)]), &given)?;
+            let stored = History::stored(from, to, vec![values(&MEAN, &given)]);
+            let shown: Vec<_> = stored.times.iter().copied().zip(stored.series[0].values.iter().flatten().copied()).collect();
+            prop_assert_eq!(shown, given);
         }
     }
 }

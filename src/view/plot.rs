@@ -7,6 +7,7 @@ use jiff::Timestamp;
 
 use super::history::{History, Series};
 use super::html::escaped;
+use crate::text::ago;
 
 /// Size and colours of a plot.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,19 +36,21 @@ impl PlotStyle {
     }
 }
 
-/// Colours that people with any kind of colour vision can tell apart, on light and on dark ground: those of Okabe and Ito
-/// without yellow and black.
-const COLOURS: [[&str; 2]; 6] = [
-    ["#0072b2", "#56a0dc"],
-    ["#d55e00", "#f08a3c"],
-    ["#009e73", "#30c89c"],
-    ["#aa4499", "#d88ac8"],
-    ["#e69f00", "#f2c14e"],
-    ["#4b5563", "#b6bec9"],
+/// The colours of lines, on light and on dark ground, that people with any kind of colour vision can tell apart; style.css
+/// has the same.
+pub const COLOURS: [[&str; 2]; 8] = [
+    ["#0551a4", "#4b8dff"],
+    ["#a74700", "#efa55f"],
+    ["#52866c", "#69fccf"],
+    ["#bb68a1", "#d95d88"],
+    ["#918b09", "#f7ea64"],
+    ["#464b53", "#dbe3ef"],
+    ["#0291dc", "#74c3eb"],
+    ["#5b1d5f", "#9e85b7"],
 ];
 
 /// The dashes of lines; each set of colours has the next one.
-const DASHES: [&str; 4] = ["", "7 3", "2 3", "9 3 2 3"];
+const DASHES: [&str; 3] = ["", "6 3", "2 3"];
 
 /// Margins around the plot area, in pixels.
 const LEFT: f64 = 62.0;
@@ -58,87 +61,298 @@ const BOTTOM: f64 = 30.0;
 /// The height of a line of the legend, in pixels.
 const LINE: f64 = 17.0;
 
-/// Returns the plot, with a legend line per series below it.
+/// The space between two strips, in pixels.
+const BETWEEN: f64 = 16.0;
+
+/// The least height of a strip, and the height of one of zeros and ones, in pixels.
+const LEAST_STRIP: f64 = 48.0;
+const LANE: f64 = 26.0;
+
+/// The unit of what is drawn in steps.
+const SWITCH: &str = "0 or 1";
+
+/// The colours of everything but lines.
+struct Ground {
+    ground: &'static str,
+    ink: &'static str,
+    faint: &'static str,
+    quiet: &'static str,
+}
+
+/// The part of a plot that holds the series of one unit.
+struct Strip<'a> {
+    history: &'a History,
+    unit: &'static str,
+    /// The series with their numbers among all.
+    series: Vec<(usize, &'a Series)>,
+    left: f64,
+    right: f64,
+    top: f64,
+    bottom: f64,
+    low: f64,
+    high: f64,
+    /// The distance of the lines of the axis.
+    step: f64,
+}
+
+/// Returns the plot: a strip per unit under one another, then a legend line per series.
 pub fn svg(history: &History, style: &PlotStyle) -> String {
-    let (width, field_height) = (f64::from(style.width), f64::from(style.height));
+    let ground = match style.dark {
+        true => Ground { ground: "#12161a", ink: "#e3e7eb", faint: "#353d46", quiet: "#9aa5b1" },
+        false => Ground { ground: "#ffffff", ink: "#171b20", faint: "#d8dee4", quiet: "#57616c" },
+    };
+    let (width, strips) = (f64::from(style.width), strips(history, style));
+    let bottom = strips.last().map_or(TOP, |strip| strip.bottom);
+    let field_height = bottom + BOTTOM;
     let height = field_height + LINE * history.series.len() as f64 + 8.0;
-    let (ground, ink, faint) =
-        if style.dark { ("#14181d", "#d5dae1", "#333b45") } else { ("#ffffff", "#24292f", "#dfe3e8") };
-    let (right, bottom) = (width - RIGHT, field_height - BOTTOM);
-
-    let values = || history.series.iter().flat_map(|series| series.values.iter().flatten().copied());
-    let (low, high, step) = scale(values().reduce(f64::min), values().reduce(f64::max), (bottom - TOP) / 45.0);
-    let x =
-        |time: i64| LEFT + (right - LEFT) * (time - history.from) as f64 / (history.to - history.from).max(1) as f64;
-    // The values are halved first, because the difference of very large numbers overflows.
-    let y = |value: f64| bottom - (bottom - TOP) * ((value / 2.0 - low / 2.0) / (high / 2.0 - low / 2.0));
-
-    let units: Vec<_> = history.series.iter().map(|series| series.unit).collect();
-    let unit = units.first().filter(|unit| units.iter().all(|other| other == *unit)).copied().unwrap_or_default();
     let names: Vec<_> = history.series.iter().map(|series| series.path.as_str()).collect();
     let range = format!("{} to {} UTC", clock(history.from, "%Y-%m-%d %H:%M"), clock(history.to, "%Y-%m-%d %H:%M"));
+    let Ground { ground: behind, ink, faint, quiet } = ground;
     let mut svg = format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" role=\"img\" width=\"{width}\" height=\"{height}\" viewBox=\"0 0 {width} {height}\" \
          font-family=\"sans-serif\" font-size=\"11\" fill=\"{ink}\">\n<title>{}</title>\n<desc>{range}</desc>\n\
-         <rect width=\"100%\" height=\"100%\" fill=\"{ground}\"/>\n",
+         <defs><pattern id=\"gap\" width=\"6\" height=\"6\" patternUnits=\"userSpaceOnUse\"><path d=\"M0 6L6 0\" \
+         stroke=\"{quiet}\" stroke-width=\"0.8\"/></pattern></defs>\n\
+         <rect width=\"100%\" height=\"100%\" fill=\"{behind}\"/>\n",
         escaped(&names.join(", "))
     );
-    let digits = if step.fract() == 0.0 { 0 } else { (-step.log10().floor()).clamp(0.0, 12.0) as usize };
-    for line in 0..=((high / step - low / step).round().clamp(0.0, 100.0) as u32) {
-        // Counted in steps, because a sum of very large numbers overflows.
-        let value = (low / step + f64::from(line)) * step;
-        let at = y(value);
-        let _ = writeln!(
-            svg,
-            "<path d=\"M{LEFT} {at:.1}H{right}\" stroke=\"{faint}\"/><text x=\"{}\" y=\"{:.1}\" text-anchor=\"end\">{}</text>",
-            LEFT - 6.0,
-            at + 4.0,
-            short(value, digits)
-        );
-    }
+    let right = width - RIGHT;
     let (times, format) = ticks(history.from, history.to, ((right - LEFT) / 90.0) as i64);
     for time in times {
-        let at = x(time);
+        let at = LEFT + (right - LEFT) * share(history, time);
         let _ = writeln!(
             svg,
-            "<path d=\"M{at:.1} {TOP}V{bottom}\" stroke=\"{faint}\"/><text x=\"{at:.1}\" y=\"{:.1}\" text-anchor=\"middle\">{}</text>",
+            "<path d=\"M{at:.1} {TOP}V{bottom:.1}\" stroke=\"{faint}\"/><text x=\"{at:.1}\" y=\"{:.1}\" text-anchor=\"middle\">{}</text>",
             bottom + 15.0,
             clock(time, format)
         );
     }
-    let _ = writeln!(svg, "<text x=\"{right}\" y=\"{:.1}\" text-anchor=\"end\">{range}</text>", field_height - 2.0);
-    let _ = writeln!(svg, "<text x=\"4\" y=\"{:.1}\">{}</text>", field_height - 2.0, escaped(unit));
-    if values().next().is_none() {
-        let (middle_x, middle_y) = ((LEFT + right) / 2.0, (TOP + bottom) / 2.0);
+    let foot = field_height - 2.0;
+    let _ = writeln!(svg, "<text x=\"{right}\" y=\"{foot:.1}\" text-anchor=\"end\">{range}</text>");
+    if history.is_folded() {
+        let every = ago(history.step_seconds);
         let _ = writeln!(
             svg,
-            "<text x=\"{middle_x:.1}\" y=\"{middle_y:.1}\" text-anchor=\"middle\">nothing was stored in this time</text>"
+            "<text x=\"{LEFT}\" y=\"{foot:.1}\" fill=\"{quiet}\">one value is {every}: line mean, band least to most</text>"
         );
     }
+    for strip in &strips {
+        strip.draw(&mut svg, faint, style.dark);
+    }
+    if history.series.iter().all(|series| series.values.iter().all(Option::is_none)) {
+        let (x, y) = ((LEFT + right) / 2.0, (TOP + bottom) / 2.0);
+        let text = "nothing was stored in this time";
+        let _ = writeln!(svg, "<text x=\"{x:.1}\" y=\"{y:.1}\" text-anchor=\"middle\">{text}</text>");
+    }
     for (at, series) in history.series.iter().enumerate() {
-        let path = line(history, series, &x, &y);
-        let below = field_height + LINE * at as f64 + 12.0;
-        draw_series(&mut svg, series, &path, &stroke(at, style.dark), below);
+        legend(&mut svg, series, &stroke(at, style.dark), field_height + LINE * at as f64 + 12.0);
     }
     svg.push_str("</svg>\n");
     svg
 }
 
-/// Draws the line of a series, and its legend line at the height `below`.
-fn draw_series(svg: &mut String, series: &Series, path: &str, stroke: &str, below: f64) {
+/// Returns where a time stands in the range, 0 to 1.
+fn share(history: &History, time: i64) -> f64 {
+    (time.saturating_sub(history.from)) as f64 / (history.to.saturating_sub(history.from)).max(1) as f64
+}
+
+/// Returns a strip per unit, in the order of the series; one if there are none.
+fn strips<'a>(history: &'a History, style: &PlotStyle) -> Vec<Strip<'a>> {
+    let mut units = Vec::<&'static str>::new();
+    for series in &history.series {
+        if !units.contains(&series.unit) {
+            units.push(series.unit);
+        }
+    }
+    if units.is_empty() {
+        units.push("");
+    }
+    let lanes = units.iter().filter(|unit| **unit == SWITCH && units.len() > 1).count() as f64;
+    let others = units.len() as f64 - lanes;
+    let all = f64::from(style.height) - TOP - BOTTOM - BETWEEN * (units.len() as f64 - 1.0) - LANE * lanes;
+    let each = if units.len() > 1 { (all / others.max(1.0)).max(LEAST_STRIP) } else { all };
+    let mut top = TOP;
+    let strip = |unit: &'static str| {
+        let height = if unit == SWITCH && units.len() > 1 { LANE } else { each };
+        let series: Vec<_> = history.series.iter().enumerate().filter(|(_, series)| series.unit == unit).collect();
+        let numbers =
+            || series.iter().flat_map(|(_, series)| [&series.values, &series.least, &series.most]).flatten().flatten();
+        let (least, most) = (numbers().copied().reduce(f64::min), numbers().copied().reduce(f64::max));
+        let (low, high, step) = match unit {
+            SWITCH => (0.0, 1.0, 1.0),
+            _ => scale(least, most, height / 45.0),
+        };
+        let (left, right) = (LEFT, f64::from(style.width) - RIGHT);
+        let strip = Strip { history, unit, series, left, right, top, bottom: top + height, low, high, step };
+        top += height + BETWEEN;
+        strip
+    };
+    units.iter().copied().map(strip).collect()
+}
+
+impl Strip<'_> {
+    fn x(&self, time: i64) -> f64 {
+        self.left + (self.right - self.left) * share(self.history, time).clamp(-1.0, 2.0)
+    }
+
+    /// The values are halved first, because the difference of very large numbers overflows.
+    fn y(&self, value: f64) -> f64 {
+        let share = (value / 2.0 - self.low / 2.0) / (self.high / 2.0 - self.low / 2.0);
+        self.bottom - (self.bottom - self.top) * share.clamp(-1.0, 2.0)
+    }
+
+    fn draw(&self, svg: &mut String, faint: &str, dark: bool) {
+        let Self { left, right, top, low, high, step, .. } = *self;
+        let digits = if step.fract() == 0.0 { 0 } else { (-step.log10().floor()).clamp(0.0, 12.0) as usize };
+        for line in 0..=((high / step - low / step).round().clamp(0.0, 100.0) as u32) {
+            // Counted in steps, because a sum of very large numbers overflows.
+            let value = (low / step + f64::from(line)) * step;
+            let at = self.y(value);
+            let _ = writeln!(
+                svg,
+                "<path d=\"M{left} {at:.1}H{right}\" stroke=\"{faint}\"/><text x=\"{}\" y=\"{:.1}\" text-anchor=\"end\">{}</text>",
+                left - 6.0,
+                at + 4.0,
+                short(value, digits)
+            );
+        }
+        let (unit, y) = (escaped(self.unit), (top + self.bottom) / 2.0);
+        let _ = writeln!(
+            svg,
+            "<text class=\"unit\" x=\"10\" y=\"{y:.1}\" text-anchor=\"middle\" transform=\"rotate(-90 10 {y:.1})\">{unit}</text>"
+        );
+        self.gaps(svg);
+        for (at, series) in &self.series {
+            let colour = COLOURS[at % COLOURS.len()][usize::from(dark)];
+            let band = self.band(series);
+            if !band.is_empty() {
+                let _ = writeln!(svg, "<path class=\"band\" d=\"{band}\" fill=\"{colour}\" fill-opacity=\"0.2\"/>");
+            }
+            let _ = writeln!(
+                svg,
+                "<path class=\"mean\" d=\"{}\" fill=\"none\" stroke-width=\"1.6\" stroke-linejoin=\"round\" stroke-linecap=\"round\" {}/>",
+                self.line(series),
+                stroke(*at, dark)
+            );
+        }
+    }
+
+    /// Returns the end of what stands at a time.
+    fn end(&self, at: usize) -> i64 {
+        let next = self.history.times.get(at + 1).copied().unwrap_or(i64::MAX);
+        next.min(self.history.times[at].saturating_add(self.history.step_seconds))
+    }
+
+    /// Hatches the times in which too little was collected, and marks those in which not all was.
+    fn gaps(&self, svg: &mut String) {
+        let times = &self.history.times;
+        for at in 0..times.len() {
+            let known: Vec<_> = self.series.iter().map(|(_, series)| *series).collect();
+            let is_gap = known.iter().all(|series| series.in_line(at).is_none());
+            let is_part = known.iter().any(|series| series.coverage.get(at).is_some_and(|part| *part < 1.0));
+            let end = if is_gap { times.get(at + 1).copied().unwrap_or(self.end(at)) } else { self.end(at) };
+            let (from, to) = (self.x(times[at]).max(self.left), self.x(end).min(self.right));
+            let height = if is_gap { self.bottom - self.top } else { 4.0 };
+            if (is_gap || is_part) && to > from {
+                let (y, width) = (self.bottom - height, (to - from).max(1.0));
+                let _ = writeln!(
+                    svg,
+                    "<rect class=\"gap\" x=\"{from:.1}\" y=\"{y:.1}\" width=\"{width:.1}\" height=\"{height:.1}\" fill=\"url(#gap)\"/>"
+                );
+            }
+        }
+    }
+
+    /// Returns the path of a series: broken where too little was collected, in steps for zeros and ones; a cross for a value
+    /// without neighbours.
+    fn line(&self, series: &Series) -> String {
+        let mut path = String::new();
+        let mut drawing = false;
+        for (at, value) in series.values.iter().enumerate() {
+            let Some(value) = value else {
+                drawing = false;
+                continue;
+            };
+            let (x, y) = (self.x(self.history.times[at]), self.y(*value));
+            let in_line = series.in_line(at).is_some();
+            let is_next = at + 1 < series.values.len() && series.in_line(at + 1).is_some();
+            if !in_line || (!drawing && !is_next) {
+                // A line without length is hardly visible.
+                let _ = write!(path, "M{x:.1} {y:.1}m-2 0h4m-2 -2v4");
+                drawing = false;
+                continue;
+            }
+            let _ = match (drawing, self.unit == SWITCH) {
+                (false, _) => write!(path, "M{x:.1} {y:.1}"),
+                (true, false) => write!(path, "L{x:.1} {y:.1}"),
+                (true, true) => write!(path, "H{x:.1}V{y:.1}"),
+            };
+            drawing = true;
+        }
+        path
+    }
+
+    /// Returns the area from the least to the most of each bucket; empty if the series is not folded.
+    fn band(&self, series: &Series) -> String {
+        let mut path = String::new();
+        let mut at = 0;
+        while at < series.least.len() {
+            let run = (at..series.least.len()).take_while(|at| series.in_line(*at).is_some()).count();
+            let run = at..at + run.max(1);
+            at = run.end;
+            if series.in_line(run.start).is_none() {
+                continue;
+            }
+            let steps = self.unit == SWITCH || run.len() == 1;
+            let edge = |values: &[Option<f64>]| {
+                let mut points = Vec::new();
+                for at in run.clone() {
+                    let y = self.y(values[at].unwrap_or_default());
+                    points.push((self.x(self.history.times[at]), y));
+                    if steps {
+                        points.push((self.x(self.end(at)), y));
+                    }
+                }
+                points
+            };
+            let (most, least) = (edge(&series.most), edge(&series.least));
+            for (number, (x, y)) in most.into_iter().chain(least.into_iter().rev()).enumerate() {
+                let _ = write!(path, "{}{x:.1} {y:.1}", if number == 0 { "M" } else { "L" });
+            }
+            path.push('Z');
+        }
+        path
+    }
+}
+
+/// Draws the legend line of a series at the height `below`: its newest value, and what the range holds.
+fn legend(svg: &mut String, series: &Series, stroke: &str, below: f64) {
+    let numbers = series.whole.map_or("no value".into(), |whole| {
+        let [last, least, mean, most] = [whole.last, whole.least, whole.mean, whole.most].map(number);
+        let unit = if series.unit == SWITCH { String::new() } else { format!(" {}", series.unit) };
+        format!("{last}{unit} (least {least}, mean {mean}, most {most})")
+    });
     let _ = writeln!(
         svg,
-        "<path d=\"{path}\" fill=\"none\" stroke-width=\"1.5\" stroke-linejoin=\"round\" stroke-linecap=\"round\" {stroke}/>"
-    );
-    let last = series.values.iter().rev().find_map(|value| *value);
-    let last = last.map_or("no value".into(), |value| short(value, 2));
-    let _ = writeln!(
-        svg,
-        "<path d=\"M8 {:.1}h26\" stroke-width=\"2\" {stroke}/><text x=\"42\" y=\"{below:.1}\">{}: {last} {}</text>",
+        "<path d=\"M8 {:.1}h26\" stroke-width=\"2\" {stroke}/><text x=\"42\" y=\"{below:.1}\">{}: {}</text>",
         below - 4.0,
         escaped(&series.path),
-        escaped(series.unit)
+        escaped(&numbers)
     );
+}
+
+/// Returns a number with four digits or more, as the legend of the page shows it: whole numbers whole.
+pub fn number(value: f64) -> String {
+    let size = value.abs();
+    if size >= 1e21 || (size > 0.0 && size < 1e-6) {
+        return format!("{value:.3e}");
+    }
+    if value.fract() == 0.0 || size >= 1000.0 {
+        return format!("{:.0}", if value == 0.0 { 0.0 } else { value });
+    }
+    let digits = (3.0 - size.log10().floor()).clamp(0.0, 12.0) as usize;
+    let text = format!("{value:.digits$}");
+    if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.').into() } else { text }
 }
 
 fn stroke(at: usize, dark: bool) -> String {
@@ -147,25 +361,6 @@ fn stroke(at: usize, dark: bool) -> String {
         "" => format!("stroke=\"{colour}\""),
         dashes => format!("stroke=\"{colour}\" stroke-dasharray=\"{dashes}\""),
     }
-}
-
-/// Returns the path of a series: broken where a value is missing, a cross for a value without neighbours.
-fn line(history: &History, series: &Series, x: &dyn Fn(i64) -> f64, y: &dyn Fn(f64) -> f64) -> String {
-    let mut path = String::new();
-    let mut drawing = false;
-    for (at, value) in series.values.iter().enumerate() {
-        let Some(value) = value else {
-            drawing = false;
-            continue;
-        };
-        let (x, y) = (x(history.times[at]), y(*value));
-        // A line without length is hardly visible.
-        let alone = !drawing && series.values.get(at + 1).is_none_or(Option::is_none);
-        let cross = if alone { "m-2 0h4m-2 -2v4" } else { "" };
-        let _ = write!(path, "{}{x:.1} {y:.1}{cross}", if drawing { "L" } else { "M" });
-        drawing = true;
-    }
-    path
 }
 
 /// Returns the least and largest value of the axis and the distance of its lines, of which there are about `lines`. The axis
@@ -270,7 +465,7 @@ mod tests {
         let mut broken = wave(2.0);
         broken[20..30].fill(None);
         broken[31] = None;
-        let series = |path: &str, unit, values| Series { path: path.into(), unit, values };
+        let series = |path: &str, unit, values| Series { path: path.into(), unit, values, ..Series::default() };
         History {
             from,
             to: from + 3660,
@@ -304,6 +499,65 @@ mod tests {
     }
 
     #[test]
+    fn each_unit_has_a_strip_of_its_own() {
+        let mut history = history();
+        history.series[1].unit = "mips";
+        let values = history.times.iter().map(|time| Some((time / 600 % 2) as f64)).collect();
+        history.series.push(Series { path: "up".into(), unit: SWITCH, values, ..Series::default() });
+        let style = PlotStyle { width: 900, height: 300, dark: false };
+        let strips = strips(&history, &style);
+        assert_eq!(strips.iter().map(|strip| strip.unit).collect::<Vec<_>>(), ["jobs", "mips", SWITCH]);
+        assert!(strips.windows(2).all(|pair| pair[0].bottom < pair[1].top), "no strip lies over another");
+        // What is 0 or 1 is drawn in steps: no line is aslant.
+        assert!(!strips[2].line(&history.series[2]).contains('L'));
+        let drawn = svg(&history, &style);
+        assert_eq!(drawn.matches("class=\"unit\"").count(), 3);
+        assert_eq!(drawn.matches("class=\"mean\"").count(), 3);
+    }
+
+    #[test]
+    fn the_band_is_what_the_buckets_say_and_darkness_breaks_the_line() {
+        let mut history = History { from: 0, to: 18_000, step_seconds: 3600, ..History::default() };
+        history.times = (0..5).map(|at| at * 3600).collect();
+        let of = |values: [f64; 5]| values.map(Some).to_vec();
+        history.series = vec![Series {
+            path: "a".into(),
+            unit: "jobs",
+            values: of([5.0, 6.0, 5.0, 6.0, 5.0]),
+            least: of([0.0, 1.0, 2.0, 3.0, 4.0]),
+            most: of([10.0, 9.0, 10.0, 9.0, 10.0]),
+            count: vec![60, 60, 40, 60, 60],
+            coverage: vec![1.0, 1.0, 0.6667, 1.0, 1.0],
+            ..Series::default()
+        }];
+        let strips = strips(&history, &PlotStyle { width: 900, height: 300, dark: false });
+        let (strip, series) = (&strips[0], &history.series[0]);
+        let [line, band] = [strip.line(series), strip.band(series)];
+        // Two pieces of line, and a cross for what is known of the dark hour.
+        assert_eq!((line.matches('L').count(), line.matches("v4").count()), (2, 1), "{line}");
+        assert_eq!(band.matches('Z').count(), 2, "{band}");
+        let corner = |at: usize, value: f64| format!("{:.1} {:.1}", strip.x(history.times[at]), strip.y(value));
+        let (x, y) = (|at| corner(at, series.most[at].unwrap()), |at| corner(at, series.least[at].unwrap()));
+        assert!(band.starts_with(&format!("M{}L{}L{}L{}Z", x(0), x(1), y(1), y(0))), "{band}");
+        assert_eq!(
+            svg(&history, &PlotStyle { width: 900, height: 300, dark: false }).matches("class=\"gap\"").count(),
+            1
+        );
+    }
+
+    #[test]
+    fn page_and_picture_have_one_palette() {
+        let css = include_str!("../dashboard/assets/style.css");
+        let script = include_str!("../dashboard/assets/app.js");
+        for (at, [light, dark]) in COLOURS.iter().enumerate() {
+            assert_eq!(css.matches(&format!("--s{at}: {light};")).count(), 1, "{light}");
+            assert_eq!(css.matches(&format!("--s{at}: {dark};")).count(), 2, "{dark}");
+            assert!(css.contains(&format!("[data-on=\"{at}\"]")));
+        }
+        assert!(script.contains(&format!("const COLOURS = {};", COLOURS.len())));
+    }
+
+    #[test]
     fn numbers_are_short() {
         for (value, digits, text) in [
             (0.0, 0, "0"),
@@ -322,16 +576,30 @@ mod tests {
 
     proptest! {
         #[test]
+        fn a_number_reads_back_within_its_digits(
+            value in prop_oneof![-1e6..1e6, any::<f64>().prop_filter("finite", |v| v.is_finite()), (-1_000_000..1_000_000_i64).prop_map(|v| v as f64), (0..100_000_i64).prop_map(|v| v as f64 / 10.0)],
+        ) {
+            let text = number(value);
+            let back: f64 = text.parse().unwrap();
+            prop_assert!((back - value).abs() <= value.abs() * 5.01e-4, "{value} is {text}");
+            prop_assert!(value.fract() != 0.0 || value.abs() >= 1e21 || back == value, "{value} is {text}");
+        }
+
+        #[test]
         fn any_history_is_drawn(
             values in prop::collection::vec(prop::option::of(prop_oneof![any::<f64>().prop_filter("finite", |v| v.is_finite()), -100.0..1e6, Just(0.0)]), 0..40),
             from in 0..5_000_000_000_i64,
             step in 1..10_000_000_i64,
             width in 200..2000_u32,
             height in 100..900_u32,
+            folded in any::<bool>(),
         ) {
             let times: Vec<_> = (0..values.len() as i64).map(|at| from + at * step).collect();
             let to = from + step * (values.len() as i64 + 1);
-            let series = vec![Series { path: "a.b".into(), unit: "jobs", values }];
+            let least = if folded { values.clone() } else { Vec::new() };
+            let most: Vec<_> = least.iter().map(|value: &Option<f64>| value.map(|value| (value + 1.0).min(f64::MAX))).collect();
+            let coverage = least.iter().enumerate().map(|(at, _)| [1.0, 0.95, 0.5][at % 3]).collect();
+            let series = vec![Series { path: "a.b".into(), unit: "jobs", values, least, most, coverage, ..Series::default() }];
             let drawn = svg(&History { from, to, step_seconds: step, times, series }, &PlotStyle { width, height, dark: false });
             prop_assert!(drawn.len() < 60_000, "{}", drawn.len());
             prop_assert!(!drawn.contains("NaN") && !drawn.contains("inf"), "{}", drawn);

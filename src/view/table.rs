@@ -404,7 +404,8 @@ impl<'a> Table<'a> {
     pub fn count_bad(&self) -> usize {
         let is_bad = |(column, cell): &(&Column, &Option<Cell>)| cell.as_ref().is_some_and(|cell| column.is_bad(cell));
         let count = |cells: &[Option<Cell>]| self.columns.iter().zip(cells).filter(is_bad).count();
-        let of_row = |row: &Row| count(&row.cells) + row.sub_rows.iter().map(|sub_row| count(&sub_row.cells)).sum::<usize>();
+        let of_row =
+            |row: &Row| count(&row.cells) + row.sub_rows.iter().map(|sub_row| count(&sub_row.cells)).sum::<usize>();
         self.rows.iter().map(of_row).sum()
     }
 

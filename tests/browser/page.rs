@@ -111,6 +111,7 @@ fn a_click_plots_and_plots_are_mailed_zoomed_and_exported() {
     proofs::plots(&browser, &site);
     proofs::ranges(&browser, &site);
     proofs::export(&browser, &site);
+    proofs::legend(&browser, &site);
     // This browser has a past; this one has none.
     drop(browser);
     proofs::mailed(&Browser::open(1280, 900).unwrap(), &site);

@@ -269,9 +269,52 @@ pub fn export(browser: &Browser, site: &Site) {
             "CSV" => ",",
             _ => continue,
         };
-        assert_eq!(text.lines().next(), Some(["time", &paths[0], &paths[1]].join(separator).as_str()));
+        let heads = paths.iter().map(|path| format!("{path} (vms; mean)"));
+        let heads: Vec<_> = std::iter::once("UTC".to_string()).chain(heads).collect();
+        assert_eq!(text.lines().next(), Some(heads.join(separator).as_str()));
         let last: Vec<_> = text.lines().last().unwrap().split(separator).skip(1).collect();
         assert_eq!(last, values);
     }
+    browser.is_quiet(&site.url);
+}
+
+/// The legend shows each number so that it reads back within its digits, and each unit has a strip and an axis of its own.
+pub fn legend(browser: &Browser, site: &Site) {
+    let path = &site.some(1)[0];
+    browser.go(&site.page(&format!("?plot={path}")));
+    settled(browser, 1);
+    // The numbers come from a store that is made up; those of a table once lost their zeros.
+    let mut numbers = vec![99.97, 119.6, 210.4, 0.0, 100.0, 1000.0, 20.04, 1e6, -120.5, 0.1, 100_000.4, 0.000_123];
+    let mut seed = 7_u64;
+    while numbers.len() < 200 {
+        seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        let scale = 10_f64.powi((seed >> 40) as i32 % 12 - 4);
+        let number = (seed >> 11) as f64 / (1_u64 << 53) as f64 * scale;
+        numbers.push(if seed & 4 == 0 { number.round() } else { number });
+    }
+    let units = ["jobs", "vms", "0 or 1"];
+    let series = numbers.chunks(4).enumerate().map(|(at, four)| {
+        json!({ "path": format!("a.{at}"), "unit": units[at % 3], "values": [1, null, 2, 3], "whole":
+            { "last": four[0], "least": four[1], "mean": four[2], "most": four[3] } })
+    });
+    let made = json!({ "from": 0, "to": 240, "step_seconds": 60, "times": [0, 60, 120, 180], "series": series.collect::<Vec<_>>() });
+    browser.js(&format!(
+        "const real = window.fetch; window.fetch = (address, ...more) => String(address).includes('history') ? \
+         Promise.resolve(new Response(JSON.stringify({made}))) : real(address, ...more); document.querySelector('#refresh').click()"
+    ));
+    settled(browser, 50);
+    let shown = browser
+        .js("return [...document.querySelectorAll('#legend tbody tr')].flatMap((row) => [1, 2, 3, 4].map((at) => \
+         row.children[at].textContent))");
+    let shown = shown.as_array().unwrap();
+    assert_eq!(shown.len(), numbers.len());
+    for (number, text) in numbers.iter().zip(shown) {
+        let text = text.as_str().unwrap();
+        let back: f64 = text.parse().unwrap_or_else(|_| panic!("{text}"));
+        assert!((back - number).abs() <= number.abs() * 5.01e-4, "{number} is shown as {text}");
+        assert!(number.fract() != 0.0 || back == *number, "{number} is shown as {text}");
+    }
+    let strips = browser.js("return [...document.querySelectorAll('#chart .uplot')].length");
+    assert_eq!(strips, json!(3));
     browser.is_quiet(&site.url);
 }

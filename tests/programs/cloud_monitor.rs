@@ -70,13 +70,34 @@ fn every_route_gives_what_the_store_holds() {
     assert_eq!(posted.json(), history);
 
     let tsv = site.get(&format!("/export?path={idle}&path={quota}&from=-1h"));
-    let first = jiff::Timestamp::from_second(times[0]).unwrap();
+    let first = jiff::Timestamp::from_second(times[0]).unwrap().strftime("%Y-%m-%d %H:%M:%S");
     let row = format!("{first}\t{}\t{}", values[idle].0, values[quota].0);
-    assert_eq!(tsv.text().lines().take(2).collect::<Vec<_>>(), [&format!("time\t{idle}\t{quota}"), &row]);
-    assert!(tsv.head.contains("content-disposition: attachment; filename=\"cloud-monitor.tsv\""), "{}", tsv.head);
+    let head = format!("UTC\t{idle} (jobs; mean)\t{quota} (vms; last)");
+    assert_eq!(tsv.text().lines().take(2).collect::<Vec<_>>(), [&head, &row]);
+    let name = format!("content-disposition: attachment; filename=\"{idle}_and_1_more_2");
+    assert!(tsv.head.contains(&name) && tsv.head.contains("Z.tsv\""), "{}", tsv.head);
     let csv = site.get(&format!("/export?path={idle}&path={quota}&from=-1h&format=csv"));
     assert_eq!(csv.text(), tsv.text().replace('\t', ","));
     assert_eq!(site.get(&format!("/export?path={idle}&path={quota}&from=-1h&format=json")).json(), history);
+    // Folded: least, mean, most and count of whole buckets.
+    let folded =
+        site.get(&format!("/export?path={quota}&from={}&to={}&step=5min", times[0] - 86_400, times[0] + 86_400));
+    assert!(folded.head.contains("_5min.tsv\""), "{}", folded.head);
+    let mut lines = folded.text().lines().map(String::from).collect::<Vec<_>>();
+    let heads = ["least", "mean", "most"].map(|fold| format!("{quota} (vms; {fold})")).join("\t");
+    assert_eq!(lines.remove(0), format!("UTC\t{heads}\t{quota} (values; count)"));
+    let of_step = |line: &String| line.rsplit_once('\t').and_then(|(_, count)| count.parse::<usize>().ok());
+    assert_eq!(lines.iter().filter_map(of_step).sum::<usize>(), 5, "{lines:?}");
+    let (same, step) = (format!("\t{0}\t{0}\t{0}\t", values[quota].0), times[0] / 300 * 300);
+    assert!(lines[0].contains(&same), "{lines:?}");
+    let begin = jiff::Timestamp::from_second(step).unwrap().strftime("%Y-%m-%d %H:%M:%S").to_string();
+    assert!(lines[0].starts_with(&begin), "{lines:?}");
+    let refused = site.get(&format!("/export?path={quota}&step=7min"));
+    assert!(
+        refused.status == 400 && refused.text().contains("step \\\"7min\\\" is none of 1min, 2min, 5min"),
+        "{}",
+        refused.text()
+    );
     let svg = site.get(&format!("/plot.svg?path={idle}&from=-1h"));
     assert!(
         svg.head.contains("content-type: image/svg+xml")

@@ -48,4 +48,26 @@ fn graphite_and_the_store_give_the_same_numbers() {
         assert_eq!(known(&ours, at).len(), 12);
         assert_eq!(known(&theirs, at), known(&ours, at));
     }
+
+    // Folded by graphite-web, and here: least, mean, most, count and coverage of each bucket.
+    for question in [format!("{question}&from=-6h&points=90"), format!("{question}&step=5min")] {
+        let question = question.replacen("&from=-20min", if question.contains("points") { "" } else { "&from=-1h" }, 1);
+        let [ours, theirs] =
+            [&from_store, &from_graphite].map(|site| site.json(&format!("/api/v1/history?{question}")));
+        assert_eq!((&ours["step_seconds"], &theirs["step_seconds"]), (&Json::from(300), &Json::from(300)));
+        for at in 0..2 {
+            for key in ["values", "least", "most", "count", "coverage"] {
+                let of = |history: &Json| {
+                    let values = history["series"][at][key].as_array().unwrap().clone();
+                    let times = history["times"].as_array().unwrap().iter().map(|time| time.as_i64().unwrap());
+                    times
+                        .zip(values)
+                        .filter(|(_, value)| value.as_f64().is_some_and(|value| value != 0.0))
+                        .collect::<Vec<_>>()
+                };
+                assert_eq!(of(&theirs), of(&ours), "{key} of {question}");
+                assert!(of(&ours).len() >= 2, "{key} of {question}");
+            }
+        }
+    }
 }

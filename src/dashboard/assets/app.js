@@ -15,8 +15,10 @@
   const range = byId("range");
   const REFRESH = Number(document.body.dataset.refresh) * 1000;
   const DEFAULT_FROM = "-6h";
-  const COLOURS = 6;
-  const DASHES = [[], [8, 4], [2, 3]];
+  const COLOURS = 8;
+  const DASHES = [[], [6, 3], [2, 3]];
+  const SWITCH = "0 or 1"; // The unit of what is drawn in steps.
+  const GAP = 0.9; // Less coverage than this is a gap in the line, as in the SVG.
 
   // --- The address: all choices of the reader. -------------------------------------------------------------------
 
@@ -386,7 +388,7 @@
 
   // --- The plot. -------------------------------------------------------------------------------------------------
 
-  let drawn = null; // The uPlot.
+  let drawn = []; // The uPlots, a strip per unit.
   let lines = ""; // Its paths and units, as JSON.
   let data = null; // The history that it shows.
   let plotting = null;
@@ -405,8 +407,9 @@
     plotting?.abort();
     panel.hidden = byId("skip").hidden = !view.plots.length;
     if (panel.hidden) {
-      drawn?.destroy();
-      drawn = data = null;
+      drawn.forEach((strip) => strip.destroy());
+      drawn = [];
+      data = null;
       chart.replaceChildren();
       legend.replaceChildren();
       room();
@@ -468,10 +471,13 @@
     };
   };
 
+  /** Shows a number with four digits or more, as the SVG does: whole numbers whole. */
   const short = (value) => {
     if (value === null || value === undefined) return "–";
-    if (Number.isInteger(value)) return String(value);
-    return Math.abs(value) >= 1000 ? value.toFixed(0) : value.toPrecision(3).replace(/\.?0+$/, "");
+    const size = Math.abs(value);
+    if (size >= 1e21 || (size > 0 && size < 1e-6)) return value.toExponential(3);
+    if (Number.isInteger(value)) return String(value + 0);
+    return size >= 1000 ? value.toFixed(0) : String(Number(value.toPrecision(4)));
   };
 
   const two = (n) => String(n).padStart(2, "0");
@@ -497,103 +503,203 @@
     return (name) => style.getPropertyValue(name).trim();
   };
 
-  /** Returns the points without neighbours: no line shows them, so they are drawn as dots. */
-  const alone = (u, at) => {
-    const values = u.data[at];
-    const found = [];
-    for (let i = 0; i < values.length; i++) {
-      if (values[i] != null && values[i - 1] == null && values[i + 1] == null) found.push(i);
-    }
-    return found;
-  };
+  /** Whether a line shows a value: enough of its bucket was collected. */
+  const inLine = (one, i) => one?.values[i] != null && !(one.coverage?.[i] < GAP);
 
   const STEPS = [...Array(15).keys()].flatMap((power) => [1, 2, 5].map((step) => step * 10 ** power));
 
+  /** Splits the series into strips, one per unit: `[unit, numbers of its series]`. */
+  const strips = (series) => {
+    const units = new Map();
+    series.forEach(({ unit }, at) => units.set(unit, [...(units.get(unit) ?? []), at]));
+    return [...units];
+  };
+
+  /** Returns the rows of a strip: the times, then mean, most and least of each series. */
+  const rowsOf = (members) => {
+    const { times, series } = data;
+    return [times, ...members.flatMap((at) => [series[at].values, series[at].most ?? series[at].values, series[at].least ?? series[at].values])];
+  };
+
   /** Draws the data; `again` if only the data may have changed, which must not disturb pointing and dragging. */
   const draw = (again = false) => {
-    const { times, series, from, to } = data;
+    const { series, from, to } = data;
     const { title, names } = labels(series.map(({ path }) => path));
     const wanted = JSON.stringify(series.map(({ path, unit }) => [path, unit]));
-    const rows = [times, ...series.map((one) => one.values)];
-    if (again && drawn && lines === wanted) {
-      drawn.setData(rows);
-      drawn.setScale("x", { min: from, max: to });
+    if (again && drawn.length && lines === wanted) {
+      strips(series).forEach(([, members], strip) => {
+        drawn[strip].setData(rowsOf(members));
+        drawn[strip].setScale("x", { min: from, max: to });
+      });
     } else {
       byId("plot-title").textContent = title;
-      make(names, rows);
+      make(names);
       lines = wanted;
     }
     chart.querySelector(".nothing")?.remove();
     const known = series.some((one) => one.values.some((value) => value !== null));
     if (!known) chart.append(node("p", "Nothing was stored in this time.", { class: "nothing" }));
-    const words = `${series.length === 1 ? "Plot" : `Plot of ${series.length} numbers`}, ${moment(from)} to ${moment(to)} UTC; left and right move the cursor`;
+    const folded = series.some((one) => one.count);
+    byId("folded").textContent = folded ? `One value is ${words(data.step_seconds)}: line mean, band least to most; hatched: not collected.` : "";
+    const label = `${series.length === 1 ? "Plot" : `Plot of ${series.length} numbers`}, ${moment(from)} to ${moment(to)} UTC; left and right move the cursor`;
     chart.setAttribute("role", "img");
-    chart.setAttribute("aria-label", words);
+    chart.setAttribute("aria-label", label);
     chart.tabIndex = 0;
     legendOf(series, names);
     room();
   };
 
-  /** Creates the plot anew. */
-  const make = (names, rows) => {
-    const { series, from, to } = data;
+  const AXIS = 48; // The height of the axis of the times, which the last strip has, in pixels.
+  const LANE = 44; // The height of a strip of zeros and ones.
+  const LEAST = 72; // The least height of another strip.
+
+  /** Returns the heights of the strips. */
+  const heights = (units) => {
+    const lanes = units.length > 1 ? units.filter(([unit]) => unit === SWITCH).length : 0;
+    const each = (chart.clientHeight - AXIS - LANE * lanes) / Math.max(1, units.length - lanes);
+    return units.map(([unit], at) => (lanes && unit === SWITCH ? LANE : units.length > 1 ? Math.max(LEAST, each) : each) + (at === units.length - 1 ? AXIS : 0));
+  };
+
+  let pointing = false;
+  /** Moves the cursor of all strips to that of one. */
+  const point = (u) => {
+    if (pointing) return;
+    pointing = true;
+    for (const other of drawn) if (other !== u) other.setCursor({ left: u.cursor.left, top: u.cursor.left < 0 ? -10 : 0 }, false);
+    pointing = false;
+    values(u.cursor.idx);
+  };
+
+  /** Hatches the times in which too little was collected, and marks those in which not all was. */
+  const hatch = (u, members) => {
+    const { times, series, step_seconds: step } = data;
+    const pen = u.ctx;
+    const { left, top, width, height } = u.bbox;
+    const quiet = colours()("--quiet");
+    pen.save();
+    pen.beginPath();
+    pen.rect(left, top, width, height);
+    pen.clip();
+    times.forEach((begin, i) => {
+      const gap = members.every((at) => !inLine(series[at], i));
+      if (!gap && !members.some((at) => series[at].coverage?.[i] < 1)) return;
+      const end = gap ? (times[i + 1] ?? begin + step) : Math.min(times[i + 1] ?? Infinity, begin + step);
+      const from = Math.max(left, u.valToPos(begin, "x", true));
+      const to = Math.min(left + width, Math.max(u.valToPos(end, "x", true), from + 1));
+      const tall = gap ? height : 4 * devicePixelRatio;
+      pen.save();
+      pen.beginPath();
+      pen.rect(from, top + height - tall, to - from, tall);
+      pen.clip();
+      pen.strokeStyle = quiet;
+      pen.lineWidth = 0.8 * devicePixelRatio;
+      pen.beginPath();
+      const apart = 6 * devicePixelRatio;
+      // The lines of neighbours are one: they begin at multiples of their distance.
+      for (let x = Math.floor((from - tall) / apart) * apart; x < to; x += apart) {
+        pen.moveTo(x, top + height);
+        pen.lineTo(x + tall, top + height - tall);
+      }
+      pen.stroke();
+      pen.restore();
+    });
+    pen.restore();
+  };
+
+  /** Creates the strips anew. */
+  const make = (names) => {
+    drawn.forEach((strip) => strip.destroy());
+    drawn = [];
+    chart.replaceChildren();
+    const units = strips(data.series);
+    const least = AXIS + units.reduce((sum, [unit]) => sum + (unit === SWITCH ? LANE : LEAST), 0);
+    chart.style.minHeight = units.length > 1 ? `${Math.min(least, innerHeight * 0.45)}px` : "";
+    const tall = heights(units);
+    drawn = units.map(([unit, members], at) => strip(unit, members, names, tall[at], at === units.length - 1));
+  };
+
+  /** Breaks a line where too little was collected. */
+  const gaps = (at) => (u, _, first, last, nulls) => {
+    const found = [...nulls];
+    const { times, series } = data;
+    for (let i = first; i <= last; i++) {
+      if (series[at]?.values[i] == null || inLine(series[at], i)) continue;
+      const edge = (i) => u.valToPos(times[Math.max(first, Math.min(last, i))], "x", true);
+      found.push([edge(i - 1), edge(i + 1)]);
+    }
+    found.sort((one, other) => one[0] - other[0]);
+    // uPlot wants gaps that do not overlap.
+    return found.reduce((joined, [from, to]) => {
+      const before = joined.at(-1);
+      if (before && from <= before[1]) before[1] = Math.max(before[1], to);
+      else joined.push([from, to]);
+      return joined;
+    }, []);
+  };
+
+  /** Returns the points that no line shows, so that they are drawn as dots. */
+  const alone = (at) => (u) => {
+    const one = data.series[at];
+    const found = [];
+    one?.values.forEach((value, i) => {
+      if (value != null && !(inLine(one, i) && (inLine(one, i - 1) || inLine(one, i + 1)))) found.push(i);
+    });
+    return found;
+  };
+
+  /** Creates one strip. */
+  const strip = (unit, members, names, height, isLast) => {
+    const { from, to } = data;
     const colour = colours();
-    const units = [...new Set(series.map(({ unit }) => unit))];
     const ink = colour("--quiet");
     const grid = { stroke: colour("--line"), width: 1 };
     const font = `${root.dataset.density ? 11 : 12}px ${getComputedStyle(document.body).fontFamily}`;
-    const scales = { x: { time: true, auto: false, range: [from, to] } };
-    units.forEach((unit, at) => {
-      scales[`u${at}`] = {
-        range: (_, min, max) => {
-          if (unit === "0 or 1") return [0, 1.1];
-          const [low, high] = uPlot.rangeNum(Math.min(0, min ?? 0), Math.max(max ?? 1, unit === "ratio" ? 0.01 : 1), 0.08, true);
-          return [min < 0 ? low : 0, high];
-        },
-      };
-    });
-    const whole = (unit) => unit !== "ratio" && unit !== "seconds";
-    drawn?.destroy();
-    chart.replaceChildren();
-    drawn = new uPlot(
+    const paths = unit === SWITCH ? uPlot.paths.stepped({ align: 1 }) : uPlot.paths.linear();
+    const range = (_, min, max) => {
+      if (unit === SWITCH) return [0, 1.1];
+      const [low, high] = uPlot.rangeNum(Math.min(0, min ?? 0), Math.max(max ?? 1, unit === "ratio" ? 0.01 : 1), 0.08, true);
+      return [min < 0 ? low : 0, high];
+    };
+    const whole = unit !== "ratio" && unit !== "seconds";
+    const line = (at) => {
+      const stroke = colour(`--s${at % COLOURS}`);
+      const edge = { scale: "y", stroke: "transparent", width: 0, paths, gaps: gaps(at), points: { show: false } };
+      const dash = DASHES[Math.floor(at / COLOURS) % DASHES.length];
+      const points = { show: true, size: 4, filter: alone(at), fill: stroke };
+      return [{ label: names[at], scale: "y", stroke, width: 1.6, dash, paths, gaps: gaps(at), points }, edge, edge];
+    };
+    const made = new uPlot(
       {
         width: chart.clientWidth,
-        height: chart.clientHeight,
+        height,
         tzDate: (second) => uPlot.tzDate(new Date(second * 1000), "Etc/UTC"),
         legend: { show: false },
         cursor: { drag: { x: true, y: false, setScale: false }, points: { size: 6 } },
-        scales,
+        scales: { x: { time: true, auto: false, range: [from, to] }, y: { range } },
+        padding: [6, 16, isLast ? 0 : 6, 0],
         axes: [
-          { stroke: ink, font, grid, ticks: grid, values: ticks, space: 70, size: 48 },
-          ...units.map((unit, at) => ({
-            scale: `u${at}`,
-            side: at ? 1 : 3,
+          isLast ? { stroke: ink, font, grid, ticks: grid, values: ticks, space: 70, size: AXIS } : { show: true, values: (_, splits) => splits.map(() => ""), grid, ticks: { show: false }, space: 70, size: 0 },
+          {
+            scale: "y",
             label: unit,
             labelFont: font,
             labelSize: 16,
             labelGap: 0,
             font,
             stroke: ink,
-            size: (u, values) => Math.max(30, 14 + 7 * Math.max(0, ...(values ?? []).map((value) => String(value).length))),
-            grid: at ? { show: false } : grid,
+            // The same in each strip, so that their times stand below one another.
+            size: 52,
+            grid,
             ticks: { show: false },
-            incrs: whole(unit) ? STEPS : undefined,
-            space: 28,
+            incrs: whole ? STEPS : undefined,
+            space: unit === SWITCH && height < 2 * LANE ? 10 : 28,
             values: (_, splits) => splits.map((value) => (value === null ? "" : value >= 1e6 ? `${+(value / 1e6).toFixed(2)}M` : String(+value.toFixed(4)))),
-          })),
+          },
         ],
-        series: [
-          {},
-          ...series.map(({ unit }, at) => ({
-            label: names[at],
-            scale: `u${units.indexOf(unit)}`,
-            stroke: colour(`--s${at % COLOURS}`),
-            width: 1.6,
-            dash: DASHES[Math.floor(at / COLOURS) % DASHES.length],
-            points: { show: true, size: 4, filter: alone, fill: colour(`--s${at % COLOURS}`) },
-          })),
-        ],
+        series: [{}, ...members.flatMap(line)],
+        bands: members.map((at, number) => ({ series: [3 * number + 2, 3 * number + 3], fill: `${colour(`--s${at % COLOURS}`)}33` })),
         hooks: {
+          drawClear: [(u) => hatch(u, members)],
           setSelect: [
             (u) => {
               if (u.select.width < 4) return;
@@ -603,13 +709,14 @@
               u.setSelect({ left: 0, top: 0, width: 0, height: 0 }, false);
             },
           ],
-          setCursor: [(u) => values(u.cursor.idx)],
+          setCursor: [point],
         },
       },
-      rows,
+      rowsOf(members),
       chart,
     );
-    drawn.over.addEventListener("dblclick", out);
+    made.over.addEventListener("dblclick", out);
+    return made;
   };
 
   const moment = (second) => {
@@ -628,13 +735,11 @@
     }
     head.append(node("td"));
     const body = node("tbody");
-    series.forEach(({ path, unit, values: all }, at) => {
+    series.forEach(({ path, unit, whole }, at) => {
       const row = node("tr", undefined, { "data-key": path });
       const name = node("th", undefined, { scope: "row", title: path });
       name.append(node("canvas", undefined, { width: 60, height: 20, "aria-hidden": "true" }), names[at]);
-      const known = all.filter((value) => value !== null);
-      const mean = known.length ? known.reduce((sum, value) => sum + value, 0) / known.length : null;
-      const numbers = [null, known.length ? known.reduce((a, b) => Math.min(a, b)) : null, mean, known.length ? known.reduce((a, b) => Math.max(a, b)) : null];
+      const numbers = [null, whole?.least, whole?.mean, whole?.most];
       row.append(name, ...numbers.map((value) => node("td", short(value))), node("td", unit, { class: "name" }));
       const cell = node("td");
       cell.append(node("button", "×", { type: "button", "aria-label": `remove ${names[at]}`, "data-path": path }));
@@ -647,7 +752,7 @@
     if (legend.firstChild) morph(legend.firstChild, table);
     else legend.append(table);
     legend.querySelectorAll("canvas").forEach(swatch);
-    values(drawn.cursor.idx);
+    values(drawn[0]?.cursor.idx);
   };
   legend.addEventListener("click", (event) => {
     const { path } = event.target.closest("button")?.dataset ?? {};
@@ -681,9 +786,9 @@
     head.textContent = at == null ? "last" : time(new Date(data.times[index] * 1000));
     head.title = index >= 0 ? `${moment(data.times[index])} UTC` : "";
     legend.querySelectorAll("tbody tr").forEach((row, i) => {
-      const all = data.series[i].values;
-      const value = at == null ? all.findLast((value) => value !== null) : all[index];
-      row.children[1].textContent = short(value);
+      const { values, least, most, whole } = data.series[i];
+      row.children[1].textContent = short(at == null ? whole?.last : values[index]);
+      row.children[1].title = at != null && least && least[index] !== null ? `${short(least[index])} to ${short(most[index])}` : "";
     });
   };
 
@@ -723,15 +828,17 @@
 
   chart.addEventListener("keydown", (event) => {
     const by = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
-    if (!by || !drawn || !data.times.length) return;
+    if (!by || !drawn.length || !data.times.length) return;
     event.preventDefault();
-    const at = Math.max(0, Math.min(data.times.length - 1, (drawn.cursor.idx ?? data.times.length) + by));
-    drawn.setCursor({ left: drawn.valToPos(data.times[at], "x"), top: 0 });
+    const at = Math.max(0, Math.min(data.times.length - 1, (drawn[0].cursor.idx ?? data.times.length) + by));
+    drawn[0].setCursor({ left: drawn[0].valToPos(data.times[at], "x"), top: 0 });
   });
 
   const redraw = () => data && view.plots.length && draw();
   new ResizeObserver(() => {
-    drawn?.setSize({ width: chart.clientWidth, height: chart.clientHeight });
+    if (!data) return;
+    const tall = heights(strips(data.series));
+    drawn.forEach((strip, at) => strip.setSize({ width: chart.clientWidth, height: tall[at] }));
     room();
   }).observe(chart);
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", redraw);

@@ -10,7 +10,8 @@ use rusqlite::{Connection, OptionalExtension, Row, Statement, params};
 
 use super::Store;
 use super::errors::remedy;
-use super::schema::labels;
+use super::schema::{has_parts, labels};
+use super::write::Parts;
 use crate::model::{AHEAD, COVERAGE, Measurement, Point, SCOPE_COVERAGE, SECOND, Tier, Value, Window};
 use crate::query::{Ahead, Intervals, Latest, Newest, Selector};
 use crate::text;
@@ -43,6 +44,8 @@ pub struct Range {
     pub tier: Tier,
     /// One list per requested series, in that order: times in nanoseconds, rising, with values.
     pub values: Vec<Vec<(i64, Value)>>,
+    /// For each value of a folded tier what it was folded from, where that is known; empty for raw values.
+    pub parts: Vec<Vec<Option<Parts>>>,
 }
 
 /// The newest value of each asked number, with its time in nanoseconds.
@@ -216,11 +219,13 @@ impl Store {
         let most = |range: &Range| range.values.iter().map(Vec::len).max().unwrap_or_default();
         self.read_with(|store| {
             let snapshot = store.connection.unchecked_transaction()?;
-            let mut best = Range { tier: Tier::Raw, values: vec![Vec::new(); wanted.len()] };
+            let nothing = vec![Vec::new(); wanted.len()];
+            let mut best = Range { tier: Tier::Raw, values: nothing, parts: vec![Vec::new(); wanted.len()] };
             // Trying the coarse tiers first is cheap: each has a twentieth of the next one's values. The span of a tier
             // is no guide: a series may be younger than the tier, and its newest bucket is usually incomplete.
             for tier in Tier::ALL.into_iter().rev() {
-                let range = Range { tier, values: values(&snapshot, tier, wanted, from, to)? };
+                let (values, parts) = values_with_parts(&snapshot, tier, wanted, from, to)?;
+                let range = Range { tier, values, parts };
                 if most(&range) > most(&best) {
                     best = range;
                 }
@@ -496,24 +501,53 @@ fn ages(connection: &Connection, tier: Tier) -> rusqlite::Result<Option<(i64, i6
     Ok(end("min")?.zip(end("max")?))
 }
 
+/// The values of several series.
+type AllValues = Vec<Vec<(i64, Value)>>;
+
+/// What the values of several series were folded from.
+type AllParts = Vec<Vec<Option<Parts>>>;
+
 fn values(
     connection: &Connection,
     tier: Tier,
     wanted: &[(&Series, &str)],
     from: i64,
     to: i64,
-) -> rusqlite::Result<Vec<Vec<(i64, Value)>>> {
-    let mut values = vec![Vec::new(); wanted.len()];
-    if from >= to {
-        return Ok(values);
+) -> rusqlite::Result<AllValues> {
+    Ok(values_with_parts(connection, tier, wanted, from, to)?.0)
+}
+
+/// Reads what a folded value was folded from, in the columns after its own.
+fn parts(row: &Row) -> rusqlite::Result<Option<Parts>> {
+    let is_null = |at| Ok::<_, rusqlite::Error>(matches!(row.get_ref(at)?, ValueRef::Null));
+    for at in 2..6 {
+        if is_null(at)? {
+            return Ok(None);
+        }
     }
+    Ok(Some(Parts { sum: value(row, 2)?, slots: row.get(3)?, least: value(row, 4)?, most: value(row, 5)? }))
+}
+
+fn values_with_parts(
+    connection: &Connection,
+    tier: Tier,
+    wanted: &[(&Series, &str)],
+    from: i64,
+    to: i64,
+) -> rusqlite::Result<(AllValues, AllParts)> {
+    let (mut values, mut all_parts) = (vec![Vec::new(); wanted.len()], vec![Vec::new(); wanted.len()]);
+    if from >= to {
+        return Ok((values, all_parts));
+    }
+    let columns = if tier == Tier::Raw || !has_parts(connection)? { "" } else { ", sum, slots, least, most" };
     let (table, bucket) = (tier.table(), tier.bucket());
     let fields = field_ids(connection, wanted)?;
     let ids: Vec<_> = wanted.iter().map(|(series, field)| Some((series.id, fields[field]?))).collect();
     let mut order: Vec<_> = (0..wanted.len()).filter(|at| ids[*at].is_some()).collect();
     order.sort_by_key(|at| ids[*at]);
     let mut query = connection.prepare(&format!(
-        "SELECT time, value FROM {table} WHERE bucket = ?1 AND series = ?2 AND field = ?3 AND time >= ?4 AND time < ?5"
+        "SELECT time, value{columns} FROM {table}
+         WHERE bucket = ?1 AND series = ?2 AND field = ?3 AND time >= ?4 AND time < ?5"
     ))?;
     // A point from a wrong clock may lie half a million buckets before the next one.
     let mut next = connection.prepare(&format!("SELECT min(bucket) FROM {table} WHERE bucket >= ?1"))?;
@@ -527,11 +561,14 @@ fn values(
             let mut rows = query.query(params![in_bucket, series, field, first, end])?;
             while let Some(row) = rows.next()? {
                 values[*at].push((time_of(tier, in_bucket, row.get(0)?), value(row, 1)?));
+                if tier != Tier::Raw {
+                    all_parts[*at].push(if columns.is_empty() { None } else { parts(row)? });
+                }
             }
         }
         number = next(in_bucket + 1)?;
     }
-    Ok(values)
+    Ok((values, all_parts))
 }
 
 /// Finds the newest values of a tier up to a time.

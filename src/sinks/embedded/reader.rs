@@ -7,9 +7,10 @@ use std::sync::Mutex;
 
 use anyhow::Result;
 
+use super::write::Parts;
 use super::{Place, Series, Store};
-use crate::model::{Measurement, Point, SECOND, Tier, Value, Window};
-use crate::query::{Intervals, Newest, Read, Scan, Selector, Values, Wanted};
+use crate::model::{Measurement, Point, SECOND, Tier, Window};
+use crate::query::{Intervals, Newest, Part, Read, Scan, Selector, Values, Wanted};
 
 /// The embedded store as a reader.
 #[derive(Debug)]
@@ -63,6 +64,17 @@ impl EmbeddedReader {
     }
 }
 
+/// Returns what a folded value was folded from, and makes the value their mean.
+fn part(value: &mut f64, parts: Option<Parts>, every: i64, step: i64) -> Part {
+    let Some(Parts { sum, slots, least, most }) = parts.filter(|parts| parts.slots > 0) else {
+        return Part { least: *value, most: *value, count: 1, coverage: 1.0 };
+    };
+    let (least, most) = (least.as_f64(), most.as_f64());
+    *value = (sum.as_f64() / slots as f64).clamp(least, most.max(least));
+    let coverage = (slots.saturating_mul(every) as f64 / step as f64).clamp(0.0, 1.0);
+    Part { least, most, count: slots.unsigned_abs(), coverage }
+}
+
 impl Read for EmbeddedReader {
     fn describe(&self) -> String {
         format!("the embedded store {}", self.place.path().display())
@@ -92,24 +104,26 @@ impl Read for EmbeddedReader {
                 .filter_map(|(wanted, series)| Some((series.as_ref()?, wanted.number.field.name)))
                 .collect();
             let range = store.range(&asked, from.saturating_mul(SECOND), to.saturating_mul(SECOND), points)?;
-            let mut values = range.values.into_iter();
+            let mut values = range.values.into_iter().zip(range.parts);
             let found = found.iter().map(|series| series.as_ref().and_then(|_| values.next()).unwrap_or_default());
             Ok((range.tier, found.collect::<Vec<_>>(), store.intervals(to)?))
         })?;
         let (tier, found, intervals) =
-            answer.unwrap_or_else(|| (Tier::Raw, vec![Vec::new(); wanted.len()], Intervals::default()));
-        let step = |wanted: &Wanted| match tier {
-            Tier::Raw => intervals.of(&wanted.series(), wanted.number.measurement.every),
-            Tier::Hour | Tier::Day => tier.step_seconds(),
-        };
-        let seconds = |values: Vec<(i64, Value)>| {
-            values.into_iter().map(|(time, value)| (time / SECOND, value.as_f64())).collect()
-        };
-        let series = wanted.iter().zip(found).map(|(wanted, values)| Values {
-            path: wanted.path.clone(),
-            field: wanted.number.field,
-            step: step(wanted),
-            values: seconds(values),
+            answer.unwrap_or_else(|| (Tier::Raw, vec![Default::default(); wanted.len()], Intervals::default()));
+        let series = wanted.iter().zip(found).map(|(wanted, (values, parts))| {
+            let every = intervals.of(&wanted.series(), wanted.number.measurement.every);
+            let step = if tier == Tier::Raw { every } else { tier.step_seconds() };
+            let values = values.into_iter().map(|(time, value)| (time / SECOND, value.as_f64()));
+            let mut series = Values {
+                path: wanted.path.clone(),
+                field: wanted.number.field,
+                step,
+                values: values.collect(),
+                parts: Vec::new(),
+            };
+            let values = series.values.iter_mut().zip(parts);
+            series.parts = values.map(|((_, value), parts)| part(value, parts, every, step)).collect();
+            series
         });
         Ok(series.collect())
     }
@@ -124,5 +138,25 @@ impl Scan for EmbeddedReader {
         each: &mut dyn FnMut(Point) -> Result<()>,
     ) -> Result<()> {
         self.ask(|store| store.points(tier, selector, window, each, &|_| {})).map(|_| ())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::Value;
+
+    #[test]
+    fn a_folded_value_is_its_mean_with_the_least_and_most_of_what_was_collected() {
+        let parts = |slots| Parts { sum: Value::Int(300), slots, least: Value::Int(1), most: Value::Float(40.5) };
+        // An hour of minutes with twenty of them dark; the value is what its field folds to, 40 for instance.
+        let mut value = 40.0;
+        let folded = part(&mut value, Some(parts(40)), 60, 3600);
+        assert_eq!(folded, Part { least: 1.0, most: 40.5, count: 40, coverage: 40.0 / 60.0 });
+        assert_eq!(value, 7.5);
+        for unknown in [None, Some(parts(0))] {
+            let mut value = 40.0;
+            assert_eq!(part(&mut value, unknown, 60, 3600), Part { least: 40.0, most: 40.0, count: 1, coverage: 1.0 });
+        }
     }
 }

@@ -177,6 +177,11 @@ pub(super) fn labels(connection: &Connection) -> rusqlite::Result<&'static str> 
     Ok(if version < 2 { "''" } else { "labels" })
 }
 
+/// Whether the store says what a folded value was folded from.
+pub(super) fn has_parts(connection: &Connection) -> rusqlite::Result<bool> {
+    Ok(connection.pragma_query_value(None, "user_version", |row| row.get::<_, i64>(0))? >= 2)
+}
+
 /// Migrates a store through all `migrations`, each in a transaction of its own.
 pub(super) fn migrate(connection: &mut Connection, migrations: &[&str]) -> rusqlite::Result<()> {
     let version =

@@ -1,6 +1,6 @@
 //! graphite-web's render API for the dashboard: many values per request. Measured against graphite-web 1.1.8.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
@@ -9,7 +9,7 @@ use anyhow::{Result, ensure};
 use super::render;
 use crate::model::{Catalog, Fold, Kind, Measurement, SECOND, Value};
 use crate::os::http::{Client, Login, Url};
-use crate::query::{Ahead, Latest, Newest, Read, Values, Wanted};
+use crate::query::{Ahead, Latest, Newest, Part, Read, Values, Wanted, width};
 
 /// graphite-web as a reader.
 #[derive(Debug)]
@@ -81,6 +81,50 @@ impl GraphiteReader {
         Ok(series)
     }
 }
+
+impl GraphiteReader {
+    /// Returns buckets of `width` seconds; `None` if Graphite's archive is coarser, so that most of them would be empty.
+    fn folded(&self, wanted: &[Wanted], from: i64, to: i64, width: i64) -> Result<Option<Vec<Values>>> {
+        let targets: Vec<_> = wanted
+            .iter()
+            .flat_map(|Wanted { path, .. }| {
+                FOLDS.map(|fold| format!("alias(summarize({path},\"{width}s\",\"{fold}\"),\"{fold} {path}\")"))
+            })
+            .collect();
+        let answers = self.ask(&targets, from - 1, to - 1, usize::MAX)?;
+        let mut all = Vec::new();
+        for Wanted { path, number } in wanted {
+            let values = |fold: &str| -> BTreeMap<i64, f64> {
+                let series = answers.get(&format!("{fold} {path}"));
+                series
+                    .into_iter()
+                    .flat_map(|series| &series.datapoints)
+                    .filter_map(|(value, time)| Some((*time, (*value)?)))
+                    .collect()
+            };
+            let [means, least, most, counts] = FOLDS.map(values);
+            let times: Vec<_> = means.keys().copied().collect();
+            let close = times.windows(2).filter(|pair| pair[1] - pair[0] <= width).count();
+            if times.len() > 2 && close < times.len() / 2 {
+                return Ok(None);
+            }
+            // A whole bucket has as many values as the archive has steps in it.
+            let possible = counts.values().copied().fold(1.0, f64::max);
+            let part = |(time, mean): (&i64, &f64)| {
+                let count = counts.get(time).copied().unwrap_or(1.0).max(1.0);
+                let of = |fold: &BTreeMap<i64, f64>| fold.get(time).copied().unwrap_or(*mean);
+                Part { least: of(&least), most: of(&most), count: count as u64, coverage: count / possible }
+            };
+            let parts = means.iter().map(part).collect();
+            let values = means.into_iter().collect();
+            all.push(Values { path: path.clone(), field: number.field, step: width, values, parts });
+        }
+        Ok(Some(all))
+    }
+}
+
+/// How each bucket is folded by graphite-web: mean, least, most, count.
+const FOLDS: [&str; 4] = ["average", "min", "max", "count"];
 
 /// Returns the pattern that matches all paths of a measurement.
 fn pattern(measurement: &Measurement) -> String {
@@ -172,6 +216,13 @@ impl Read for GraphiteReader {
     }
 
     fn range(&self, wanted: &[Wanted], from: i64, to: i64, points: usize) -> Result<Vec<Values>> {
+        let every = wanted.iter().map(|wanted| wanted.number.measurement.every).min().unwrap_or(60);
+        let width = width(to.saturating_sub(from), points, every);
+        if width > every
+            && let Some(folded) = self.folded(wanted, from, to, width)?
+        {
+            return Ok(folded);
+        }
         let targets: Vec<_> =
             wanted.iter().map(|wanted| consolidated(&wanted.path, wanted.number.field.fold)).collect();
         // Graphite's range excludes the start and includes the end; ours is the other way round.
@@ -188,7 +239,8 @@ impl Read for GraphiteReader {
                 step = second - first;
             }
             let values = datapoints.into_iter().filter_map(|(value, time)| Some((time, value?)));
-            all.push(Values { path: wanted.path.clone(), field: wanted.number.field, step, values: values.collect() });
+            let (path, field) = (wanted.path.clone(), wanted.number.field);
+            all.push(Values { path, field, step, values: values.collect(), parts: Vec::new() });
         }
         Ok(all)
     }
