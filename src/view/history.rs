@@ -125,6 +125,8 @@ impl History {
         let step = with_values.or_else(|| series.iter().map(|one| one.step).min()).unwrap_or(60);
         let bucket = width(to.saturating_sub(from), points, step);
         let mut rows = rows(&series, bucket);
+        // Many numbers over a long time fill the memory otherwise.
+        series.iter_mut().for_each(|one| one.values = Vec::new());
         let is_inside = |time: i64| time >= from && time <= to.saturating_sub(bucket);
         let is_folded = bucket > step || series.iter().any(|one| !one.parts.is_empty());
         // A range may be shorter than a bucket that the store has folded.
