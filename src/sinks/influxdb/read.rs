@@ -446,6 +446,8 @@ impl Read for InfluxReader {
             field: wanted.number.field,
             step: step(wanted),
             values,
+            // Its folded points hold means alone.
+            parts: Vec::new(),
         });
         Ok(series.collect())
     }
