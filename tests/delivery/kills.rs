@@ -216,8 +216,8 @@ fn a_batch_is_on_disk_before_carbon_is_tried() {
             steps.push(step);
         }
     }
-    // The first one is of the new folder bad/. In a first run the receiver proves itself on a second connection, which it is
-    // to close.
+    // The first one is of the new folder bad/. In a first run the receiver proves itself on two more connections, which
+    // it is to close.
     assert_eq!(
         steps,
         [
@@ -230,6 +230,8 @@ fn a_batch_is_on_disk_before_carbon_is_tried() {
             "connect",
             "send",
             "half-close",
+            "connect",
+            "send",
             "connect",
             "send",
             "unlink"
