@@ -6,7 +6,7 @@ use std::hint::black_box;
 use std::time::Instant;
 
 use gridmon::frame::zero_fill::zero_fill;
-use gridmon::model::{Field, Fold, Measurement, Point, SECOND, sort, validate};
+use gridmon::model::{Field, Fold, Measurement, Point, SECOND, Zeros, sort, validate};
 use gridmon::setup::CATALOG;
 use gridmon::sinks::graphite::carbon::{self, Frames};
 
@@ -67,7 +67,7 @@ fn main() {
         let mut points = timed(make, || points(&names, time));
         let (zeros, series) = timed(fill, || {
             sort(&mut points);
-            zero_fill(&before, &points, &complete, time, CATALOG)
+            zero_fill(&before, &points, (&complete, &Zeros::default()), time, CATALOG)
         });
         assert!(zeros.is_empty());
         before = series.unwrap_or(before);

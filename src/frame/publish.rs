@@ -32,7 +32,7 @@ pub(super) fn prepare(session: &mut Session, mut collected: Collected) -> Prepar
     points.iter_mut().for_each(|point| catalog.declare(point));
     sort(&mut points);
     let before: BTreeSet<String> = session.recall("series");
-    let (zeros, series) = zero_fill(&before, &points, &collected.complete, time, catalog);
+    let (zeros, series) = zero_fill(&before, &points, (&collected.complete, &collected.zeros), time, catalog);
     points.extend(zeros);
     let step = session.interval_seconds();
     points.extend(collected.complete.iter().map(|one| collected.coverage(one, &scope, time, step)));

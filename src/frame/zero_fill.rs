@@ -3,10 +3,11 @@
 use std::borrow::Cow;
 use std::collections::BTreeSet;
 
-use crate::model::{Catalog, Kind, Measurement, Point, Value};
+use crate::model::{Catalog, Measurement, Point, Zeros};
 
 /// Returns a zero at `time`, in unix nanoseconds, for each series of `before` that has no point in `points`, if the run
-/// saw every series of its measurement (`complete`), with its last labels; a label that changed makes no new series. Also
+/// saw every series of its measurement (`complete`), with its last labels; a label that changed makes no new series. `style`
+/// tells what a zero has besides. Also
 /// returns the series of counts to remember, each with its labels: those of `points`, and those of `before` whose
 /// measurement is not in `complete`; `None` if they are those of `before`.
 ///
@@ -14,7 +15,7 @@ use crate::model::{Catalog, Kind, Measurement, Point, Value};
 pub fn zero_fill(
     before: &BTreeSet<String>,
     points: &[Point],
-    complete: &[&'static Measurement],
+    (complete, style): (&[&'static Measurement], &Zeros),
     time: i64,
     catalog: Catalog,
 ) -> (Vec<Point>, Option<BTreeSet<String>>) {
@@ -38,7 +39,7 @@ pub fn zero_fill(
         let Ok(mut last) = Point::of_series(tag_set) else { continue };
         catalog.declare(&mut last);
         match complete.iter().find(|measurement| measurement.name == last.measurement()) {
-            Some(measurement) => zeros.push(zero(&last, measurement, time)),
+            Some(measurement) => zeros.push(style.zero(&last, measurement, time)),
             None => unknown.push(tag_set),
         }
     }
@@ -47,15 +48,6 @@ pub fn zero_fill(
     }
     let now = now.into_iter().map(|point| point.tag_set().into_owned());
     (zeros, Some(now.chain(unknown.into_iter().map(String::from)).collect()))
-}
-
-/// The point of a series whose counts are zero.
-fn zero(last: &Point, measurement: &'static Measurement, time: i64) -> Point {
-    let fields = measurement.fields.iter().filter(|field| field.count).map(|field| {
-        let zero = if field.kind == Kind::Int { Value::Int(0) } else { Value::Float(0.0) };
-        (field.name.into(), zero)
-    });
-    last.at(time, fields)
 }
 
 /// What was remembered, by the name of its series: without labels that is the tag set itself.
@@ -129,7 +121,7 @@ mod tests {
         complete: &[&'static Measurement],
         time: i64,
     ) -> Vec<Point> {
-        let (zeros, after) = zero_fill(before, points, complete, time, CATALOG);
+        let (zeros, after) = zero_fill(before, points, (complete, &Zeros::default()), time, CATALOG);
         if let Some(after) = after {
             assert_ne!(*before, after);
             *before = after;
@@ -170,11 +162,15 @@ mod tests {
     #[test]
     fn the_series_to_remember_are_new_only_when_they_differ() {
         let points = [queue(7, "online", "idle", 5), HOSTS.point(7, ["a", "b"], &[JOBS.of(1)])];
-        let (_, first) = zero_fill(&BTreeSet::new(), &points, &[], 7, CATALOG);
+        let (_, first) = zero_fill(&BTreeSet::new(), &points, (&[], &Zeros::default()), 7, CATALOG);
         let first = first.unwrap();
-        assert_eq!(zero_fill(&first, &points, &[], 8, CATALOG), (vec![], None));
-        assert_eq!(zero_fill(&first, &[], &[], 8, CATALOG), (vec![], None), "nothing was seen whole");
+        assert_eq!(zero_fill(&first, &points, (&[], &Zeros::default()), 8, CATALOG), (vec![], None));
+        assert_eq!(
+            zero_fill(&first, &[], (&[], &Zeros::default()), 8, CATALOG),
+            (vec![], None),
+            "nothing was seen whole"
+        );
         let with_bad: BTreeSet<_> = first.iter().cloned().chain(["no series at all".to_string()]).collect();
-        assert_eq!(zero_fill(&with_bad, &points, &[], 8, CATALOG), (vec![], Some(first)));
+        assert_eq!(zero_fill(&with_bad, &points, (&[], &Zeros::default()), 8, CATALOG), (vec![], Some(first)));
     }
 }

@@ -1,6 +1,6 @@
 //! The points of a run, and the measurements that it collected completely.
 
-use super::{Declaration, Field, Fold, Measurement, Point, Tag};
+use super::{Declaration, Field, FieldValue, Fold, Kind, Measurement, Point, Tag, Value};
 
 /// The result of a collection.
 #[derive(Debug, Default)]
@@ -13,6 +13,31 @@ pub struct Collected {
     /// The key tags that separate the series of this run from those of other programs with the same measurements, such
     /// as the host of an agent. Empty if only one program writes them.
     pub scope: Vec<(&'static str, String)>,
+    /// What the zero of a series that vanished has, besides its counts.
+    pub zeros: Zeros,
+}
+
+/// What the zeros of a program's series have, besides their counts.
+#[derive(Debug, Default)]
+pub struct Zeros {
+    /// Returns how long after the slot the points of a series stand, in nanoseconds; `None` for points that stand at the
+    /// slot.
+    pub offset: Option<fn(&Point) -> i64>,
+    /// More fields.
+    pub fields: Vec<FieldValue>,
+}
+
+impl Zeros {
+    /// Returns the zero at the slot `time`, in unix nanoseconds, of the series of `last`, with its labels.
+    pub fn zero(&self, last: &Point, measurement: &'static Measurement, time: i64) -> Point {
+        let counts = measurement.fields.iter().filter(|field| field.count).map(|field| {
+            let zero = if field.kind == Kind::Int { Value::Int(0) } else { Value::Float(0.0) };
+            (field.name.into(), zero)
+        });
+        let more = self.fields.iter().filter(|field| measurement.field(field.name).is_some());
+        let more = more.map(|field| (field.name.into(), field.value));
+        last.at(time + self.offset.map_or(0, |offset| offset(last)), counts.chain(more))
+    }
 }
 
 impl Collected {

@@ -33,7 +33,7 @@ pub mod window;
 
 pub use self::carbon_path::{Datapoint, Number};
 pub use self::catalog::Catalog;
-pub use self::collected::{COVERAGE, Collected, SCOPE_COVERAGE};
+pub use self::collected::{COVERAGE, Collected, SCOPE_COVERAGE, Zeros};
 pub use self::measurement::{Declaration, Field, FieldInfo, FieldType, FieldValue, Fold, Kind, Measurement, Tag};
 pub use self::name::{LONGEST_NAME, Name, carbon_component, safe_text};
 pub use self::order::sort_by_name;

@@ -1,3 +1,4 @@
 //! What is monitored, a folder each: its measurements, its arithmetic, its page.
 
 pub mod grid;
+pub mod panda;

@@ -7,6 +7,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 pub use url::Url;
 
+pub use super::tls::Tls;
 use crate::text::quote;
 
 /// Default maximum size of a response, in bytes.
@@ -31,7 +32,7 @@ impl Client {
     /// # Errors
     /// Fails if the machine's certificates cannot be read, or the program was built without HTTP.
     pub fn new() -> Result<Self> {
-        Ok(Self { http: backend::new(true)?, login: None, max_bytes: MAX_BYTES, json: false, spelling: None })
+        Self::trusting(&Tls::default())
     }
 
     /// Creates a client that takes any certificate, so that somebody on the way can read and change everything.
@@ -39,7 +40,15 @@ impl Client {
     /// # Errors
     /// As [`Client::new`].
     pub fn unverified() -> Result<Self> {
-        Ok(Self { http: backend::new(false)?, login: None, max_bytes: MAX_BYTES, json: false, spelling: None })
+        Self::trusting(&Tls { is_unverified: true, ..Tls::default() })
+    }
+
+    /// Creates a client with its own CAs and certificate; it opens no connection yet.
+    ///
+    /// # Errors
+    /// Fails if these or the machine's certificates cannot be read, or the program was built without HTTP.
+    pub fn trusting(tls: &Tls) -> Result<Self> {
+        Ok(Self { http: backend::new(tls)?, login: None, max_bytes: MAX_BYTES, json: false, spelling: None })
     }
 
     /// Sets the maximum size of a response, in bytes.
@@ -84,7 +93,15 @@ impl Client {
     /// # Errors
     /// As [`Client::get`].
     pub fn post(&self, url: &Url, form: String, timeout: Duration) -> Result<Vec<u8>> {
-        backend::post(self, url, form, timeout).with_context(|| format!("POST {}", self.name(url)))
+        self.post_as("application/x-www-form-urlencoded", url, form, timeout)
+    }
+
+    /// Posts a body of the media type `kind` and returns the response's body.
+    ///
+    /// # Errors
+    /// As [`Client::get`].
+    pub fn post_as(&self, kind: &'static str, url: &Url, body: String, timeout: Duration) -> Result<Vec<u8>> {
+        backend::post(self, url, kind, body, timeout).with_context(|| format!("POST {}", self.name(url)))
     }
 
     /// Sends a GET request and returns the answer, whatever its status. Its body is read as it comes.
@@ -271,8 +288,8 @@ mod backend {
     use tokio::sync::oneshot;
     use url::Url;
 
-    use super::{Answer, BadStatus, Client, Failure, Login, NoAnswer, redacted};
-    use crate::os::names;
+    use super::{Answer, BadStatus, Client, Failure, Login, NoAnswer, Tls, redacted};
+    use crate::os::{names, tls};
 
     pub type Response = blocking::Response;
 
@@ -283,19 +300,24 @@ mod backend {
         looking_up: Arc<AtomicUsize>,
     }
 
-    pub fn new(is_verified: bool) -> Result<Http> {
+    pub fn new(tls: &Tls) -> Result<Http> {
         // It fails only if a provider is installed already.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let looking_up = Arc::<AtomicUsize>::default();
-        let client = blocking::Client::builder()
+        let mut builder = blocking::Client::builder()
             .user_agent(concat!("gridmon/", env!("CARGO_PKG_VERSION")))
             .redirect(reqwest::redirect::Policy::none())
             // What the environment names must not see a login, and cron has another environment than a person.
             .no_proxy()
-            .tls_danger_accept_invalid_certs(!is_verified)
-            .dns_resolver(Arc::new(Resolver { looking_up: looking_up.clone() }))
-            .build()
-            .context("HTTP client")?;
+            .tls_danger_accept_invalid_certs(tls.is_unverified)
+            .dns_resolver(Arc::new(Resolver { looking_up: looking_up.clone() }));
+        if let Some(path) = &tls.ca {
+            builder = builder.tls_certs_only(tls::cas(path)?);
+        }
+        if let Some(identity) = tls::identity(tls)? {
+            builder = builder.identity(identity);
+        }
+        let client = builder.build().context("HTTP client")?;
         Ok(Http { client, looking_up })
     }
 
@@ -326,9 +348,9 @@ mod backend {
         fetch(client, client.http.client.get(url.clone()), timeout)
     }
 
-    pub fn post(client: &Client, url: &Url, form: String, timeout: Duration) -> Result<Vec<u8>> {
+    pub fn post(client: &Client, url: &Url, kind: &str, body: String, timeout: Duration) -> Result<Vec<u8>> {
         let request = client.http.client.post(url.clone());
-        fetch(client, request.header("Content-Type", "application/x-www-form-urlencoded").body(form), timeout)
+        fetch(client, request.header(CONTENT_TYPE, kind).body(body), timeout)
     }
 
     pub fn open(client: &Client, url: &Url, timeout: Duration) -> Result<Answer> {
@@ -373,7 +395,10 @@ mod backend {
         let (status, location) = (answer.status, answer.location());
         let mut body = Vec::new();
         let read = answer.take(max_bytes as u64 + 1).read_to_end(&mut body);
-        read.map_err(|error| anyhow!("the answer broke off: {}", root(&error)))?;
+        read.map_err(|error| match error.get_ref().and_then(|error| error.downcast_ref::<reqwest::Error>()) {
+            Some(error) if error.is_timeout() => anyhow!("no whole answer within {} s", seconds(timeout)),
+            _ => anyhow!("the answer broke off: {}", root(&error)),
+        })?;
         if status != 200 {
             let body = String::from_utf8_lossy(&body[..body.len().min(1000)]).into_owned();
             return Err(BadStatus { status, location, body }.into());
@@ -397,7 +422,7 @@ mod backend {
 
     /// Says what kept the answer away, without the URL, which may hold secrets.
     fn explain(http: &Http, error: &reqwest::Error, timeout: Duration) -> anyhow::Error {
-        let seconds = (timeout.as_secs_f64() * 10.0).round() / 10.0;
+        let seconds = seconds(timeout);
         let (kind, text) = if error.is_timeout() {
             let is_name = http.looking_up.load(Ordering::Relaxed) > 0;
             let what = if is_name { "its name was not looked up" } else { "no answer" };
@@ -408,6 +433,11 @@ mod backend {
             (Failure::Broken, format!("no answer: {}", root(error)))
         };
         NoAnswer { kind, text }.into()
+    }
+
+    /// Returns a time limit for messages, in seconds.
+    fn seconds(timeout: Duration) -> f64 {
+        (timeout.as_secs_f64() * 10.0).round() / 10.0
     }
 
     /// Returns the text of an error's first cause.
@@ -428,12 +458,12 @@ mod backend {
     use anyhow::{Result, bail};
     use url::Url;
 
-    use super::{Answer, Client};
+    use super::{Answer, Client, Tls};
 
     pub type Http = std::convert::Infallible;
     pub type Response = std::convert::Infallible;
 
-    pub fn new(_: bool) -> Result<Http> {
+    pub fn new(_: &Tls) -> Result<Http> {
         bail!("this program was built without HTTP; build it with --features http");
     }
 
@@ -441,7 +471,7 @@ mod backend {
         match client.http {}
     }
 
-    pub fn post(client: &Client, _: &Url, _: String, _: Duration) -> Result<Vec<u8>> {
+    pub fn post(client: &Client, _: &Url, _: &str, _: String, _: Duration) -> Result<Vec<u8>> {
         match client.http {}
     }
 

@@ -6,5 +6,6 @@ pub mod guard;
 pub mod http;
 pub mod names;
 pub mod owner;
+pub mod tls;
 pub mod uptime;
 pub mod work;

@@ -2,10 +2,11 @@
 
 use crate::frame::report;
 use crate::model::{COVERAGE, Catalog, Measurement, SCOPE_COVERAGE};
-use crate::monitors::grid;
+use crate::monitors::{grid, panda};
 
 /// The measurements by the room that declares them, in the order of docs/measurements.md.
-const GROUPS: &[&[&Measurement]] = &[&grid::MEASUREMENTS, &[&COVERAGE, &SCOPE_COVERAGE, &report::RUN]];
+const GROUPS: &[&[&Measurement]] =
+    &[&grid::MEASUREMENTS, &panda::MEASUREMENTS, &[&COVERAGE, &SCOPE_COVERAGE, &report::RUN]];
 
 /// Every measurement of this build.
 pub const CATALOG: Catalog = Catalog::new(&ALL);

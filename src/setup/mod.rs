@@ -9,7 +9,7 @@ use crate::frame::{Program, Setup, state};
 use crate::sinks::embedded;
 use crate::sinks::graphite::{carbon, render};
 use crate::sinks::influxdb;
-use crate::sources::{cloud_scheduler, htcondor};
+use crate::sources::{cloud_scheduler, cric, elastic, htcondor, panda};
 use crate::{dashboard, spool};
 
 mod catalog;
@@ -49,6 +49,12 @@ pub struct Config {
     pub htcondor: Option<htcondor::Config>,
     /// `[cloud_scheduler]`; `None` if the file names only HTCondor.
     pub cloud_scheduler: Option<cloud_scheduler::Config>,
+    /// `[panda]`.
+    pub panda: panda::Config,
+    /// `[cric]`.
+    pub cric: cric::Config,
+    /// `[credentials_monit_grafana]` and `[credentials_elasticsearch]`.
+    pub elastic: elastic::Config,
     /// `[carbon]`; `None` unless it names a host.
     pub carbon: Option<carbon::Config>,
     /// `[dashboard]`.
@@ -98,6 +104,12 @@ impl Config {
             grid,
             htcondor: (neither || has(&htcondor::SECTION)).then_some(htcondor),
             cloud_scheduler: (neither || has(&cloud_scheduler::SECTION)).then_some(clouds),
+            panda: panda::Config::read(&sections.values(&panda::SECTION))?,
+            cric: cric::Config::read(&sections.values(&cric::SECTION))?,
+            elastic: elastic::Config::read(
+                &sections.values(&elastic::GRAFANA),
+                &sections.values(&elastic::ELASTICSEARCH),
+            )?,
             carbon: carbon::Config::read(&sections.values(&carbon::SECTION), graphite.clone())?,
             dashboard: dashboard::Config::read(&sections.values(&dashboard::config::SECTION))?,
             graphite,

@@ -8,7 +8,7 @@ use crate::frame::state;
 use crate::sinks::embedded;
 use crate::sinks::graphite::{carbon, render};
 use crate::sinks::influxdb;
-use crate::sources::{cloud_scheduler, htcondor};
+use crate::sources::{cloud_scheduler, cric, elastic, htcondor, panda};
 use crate::{dashboard, spool};
 
 /// Every section, in the order of config.cfg.example. Declarations are data without dependencies, so a build accepts
@@ -18,6 +18,10 @@ pub const SECTIONS: &[&Section] = &[
     &htcondor::SECTION,
     &cloud_scheduler::SECTION,
     &htcondor::rules::SECTION,
+    &panda::SECTION,
+    &cric::SECTION,
+    &elastic::GRAFANA,
+    &elastic::ELASTICSEARCH,
     &carbon::SECTION,
     &render::SECTION,
     &influxdb::config::SECTION,
@@ -26,8 +30,6 @@ pub const SECTIONS: &[&Section] = &[
     &embedded::SECTION,
     &spool::SECTION,
     &state::SECTION,
-    &CREDENTIALS_ELASTICSEARCH,
-    &CREDENTIALS_MONIT_GRAFANA,
     &CREDENTIALS_ADCMON,
 ];
 
@@ -40,6 +42,23 @@ pub const READERS: &[(&str, &[&Section])] = &[
             &htcondor::SECTION,
             &cloud_scheduler::SECTION,
             &htcondor::rules::SECTION,
+            &carbon::SECTION,
+            &render::SECTION,
+            &influxdb::config::SECTION,
+            &influxdb::config::CREDENTIALS,
+            &embedded::SECTION,
+            &spool::SECTION,
+            &state::SECTION,
+        ],
+    ),
+    (
+        "collect-panda",
+        &[
+            &grid::SECTION,
+            &panda::SECTION,
+            &cric::SECTION,
+            &elastic::GRAFANA,
+            &elastic::ELASTICSEARCH,
             &carbon::SECTION,
             &render::SECTION,
             &influxdb::config::SECTION,
@@ -74,12 +93,6 @@ pub const READERS: &[(&str, &[&Section])] = &[
         ],
     ),
 ];
-
-const CREDENTIALS_ELASTICSEARCH: Section =
-    Section::new("credentials_elasticsearch", "QMonit's login for Elasticsearch.", &[]).with_free_keys(OF_QMONIT, &[]);
-
-const CREDENTIALS_MONIT_GRAFANA: Section =
-    Section::new("credentials_monit_grafana", "QMonit's login for CERN's Grafana.", &[]).with_free_keys(OF_QMONIT, &[]);
 
 const CREDENTIALS_ADCMON: Section =
     Section::new("credentials_adcmon", "QMonit's login for ADCMON.", &[]).with_free_keys(OF_QMONIT, &[]);

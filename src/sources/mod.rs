@@ -1,13 +1,87 @@
 //! The monitored systems, a module each. A source returns records that are named as in its system, and knows no sink.
 
 pub mod cloud_scheduler;
+pub mod cric;
+pub mod elastic;
 pub mod htcondor;
+pub mod panda;
 
+pub mod kept;
+mod lenient;
+
+use std::borrow::Cow;
+use std::path::PathBuf;
 use std::process::Command;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use crate::config::Program;
+use anyhow::{Result, anyhow, bail};
+
+use crate::config::{Key, Kind, Program, Unset, Values};
 use crate::os::command::{self, Failure};
+use crate::os::http::Tls;
+use crate::text::quote;
+
+/// The keys of a section whose server may have a certificate of a grid's CA.
+const CA: Key = Key::new(
+    "ca",
+    Kind::Path,
+    Unset::Absent("/etc/grid-security/certificates"),
+    "A file of CAs, or a hashed folder of them, that are trusted instead of the machine's own: a grid's servers have \
+     certificates that no system knows.",
+);
+
+const CERTIFICATE: Key = Key::new(
+    "certificate",
+    Kind::Path,
+    Unset::Absent("/etc/gridmon/hostcert.pem"),
+    "A client certificate, or a proxy, where a server asks for one.",
+);
+
+const KEY: Key = Key::new(
+    "key",
+    Kind::Path,
+    Unset::Absent("/etc/gridmon/hostkey.pem"),
+    "The key of the certificate. Default: it stands in the certificate's file, as a proxy's does.",
+);
+
+/// Reads these three keys.
+fn read_tls(values: &Values) -> Result<Tls> {
+    let certificate = values.path("certificate")?;
+    let key: Option<PathBuf> = values.path("key")?;
+    if key.is_some() && certificate.is_none() {
+        return Err(values.error("key", anyhow!("needs certificate beside it")));
+    }
+    Ok(Tls { ca: values.path("ca")?, certificate, key, is_unverified: false })
+}
+
+/// Returns how long an answer may take now: `seconds`, but not longer than `until`.
+fn timeout(seconds: u64, until: Instant) -> Duration {
+    Duration::from_secs(seconds).min(until.saturating_duration_since(Instant::now()))
+}
+
+/// Returns what a text is that is not JSON.
+fn not_json(text: &str, error: &serde_json::Error) -> anyhow::Error {
+    match text.as_bytes().first() {
+        Some(b'<') => anyhow!("the answer is a web page, perhaps to log in, where JSON was expected: {}", quote(text)),
+        _ if error.is_eof() => anyhow!("the answer broke off after {} bytes: {}", text.len(), quote(text)),
+        _ => anyhow!("the answer is not JSON: {}: {error}", quote(text)),
+    }
+}
+
+/// Returns a response as text, without white space around it. Invalid UTF-8 becomes U+FFFD.
+///
+/// # Errors
+/// Fails if nothing is left.
+fn not_empty(json: &[u8]) -> Result<Cow<'_, str>> {
+    let text = match String::from_utf8_lossy(json) {
+        Cow::Borrowed(text) => Cow::Borrowed(text.trim()),
+        Cow::Owned(text) => Cow::Owned(text.trim().to_string()),
+    };
+    if text.is_empty() {
+        bail!("the answer is empty");
+    }
+    Ok(text)
+}
 
 /// Runs a command as [`command::run`] does. The arguments in the config may be secret, so what the command prints about
 /// them is left out of the failure.

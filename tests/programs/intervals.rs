@@ -73,6 +73,7 @@ fn the_writer_itself() {
         points: vec![HOSTS.point(run.time, ["g", host], &[LOAD.of(run.time as f64 / 1e9)])],
         complete: vec![&HOSTS],
         scope: vec![("host", host.to_string())],
+        ..Collected::default()
     };
     let common = Args::parse_from(["writer", "--now", now]).common;
     let code =

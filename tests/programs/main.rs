@@ -7,6 +7,7 @@ mod clocks;
 #[cfg(feature = "dashboard")]
 mod cloud_monitor;
 mod collect_grid;
+mod collect_panda;
 #[cfg(feature = "demo")]
 mod demo;
 mod golden;

@@ -76,6 +76,7 @@ fn the_documents_show_each_section_of_the_example_config() {
         ("docs/cloud-monitor.md", "[graphite] [dashboard]"),
         ("docs/delivery.md", "[carbon] [graphite] [embedded] [spool] [state]"),
         ("docs/influxdb.md", "[influxdb] [credentials]"),
+        ("docs/collect-panda.md", "[panda] [cric] [credentials_monit_grafana] [credentials_elasticsearch]"),
     ] {
         let names: Vec<_> = names.split(' ').collect();
         let of_them = sections.iter().filter(|(name, _)| names.contains(&name.as_str()));
@@ -281,6 +282,8 @@ fn help_is_a_golden_file() {
     let help = Sandbox::new("small").run(&["--help"]);
     assert_eq!((help.code, help.stderr.as_str()), (Some(0), ""));
     expect(&root("tests/fixtures/collect-grid.help"), &help.stdout);
+    let help = Command::new(env!("CARGO_BIN_EXE_collect-panda")).arg("--help").output().unwrap();
+    expect(&root("tests/fixtures/collect-panda.help"), &String::from_utf8(help.stdout).unwrap());
     let help = Command::new(env!("CARGO_BIN_EXE_cloud-monitor")).arg("--help").output().unwrap();
     expect(&root("tests/fixtures/cloud-monitor.help"), &String::from_utf8(help.stdout).unwrap());
     let sandbox = Sandbox::new("small");

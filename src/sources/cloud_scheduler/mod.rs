@@ -4,8 +4,6 @@
 pub mod v1;
 pub mod v2;
 
-mod lenient;
-
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
@@ -16,6 +14,7 @@ use crate::config::{Key, Kind, Program, Section, Unset, Values};
 use crate::os::command;
 use crate::os::http::{self, Login, Url};
 use crate::problem::Problem;
+use crate::sources::not_json;
 use crate::text::quote;
 
 /// `[cloud_scheduler]`.
@@ -201,15 +200,6 @@ pub fn parse(json: &[u8]) -> Result<Answer> {
             "the answer has neither the resources of Cloud Scheduler 1 nor the cloud_status_list of Cloud Scheduler 2: {}",
             quote(text)
         ),
-    }
-}
-
-/// Returns what a text is that is not JSON.
-fn not_json(text: &str, error: &serde_json::Error) -> anyhow::Error {
-    match text.as_bytes().first() {
-        Some(b'<') => anyhow!("the answer is a web page, perhaps to log in, where JSON was expected: {}", quote(text)),
-        _ if error.is_eof() => anyhow!("the answer broke off after {} bytes: {}", text.len(), quote(text)),
-        _ => anyhow!("the answer is not JSON: {}: {error}", quote(text)),
     }
 }
 

@@ -12,7 +12,7 @@
 
 use serde::{Deserialize, Deserializer};
 
-use super::lenient::{text, truth, whole};
+use crate::sources::lenient::{text, truth, whole};
 
 /// One cloud. Unknown keys are ignored; missing ones are `None`.
 #[derive(Clone, Debug, PartialEq, Deserialize)]

@@ -27,8 +27,8 @@ use anyhow::{Result, bail, ensure};
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::lenient::{text, text_of, truth, whole};
 use crate::problem::Problem;
+use crate::sources::lenient::{text, text_of, truth, whole};
 use crate::text::{one_line, quote};
 
 /// csv2's answer.

@@ -1,0 +1,7 @@
+//! PanDA's queues: how many jobs each has, and what CRIC says of it.
+
+mod arithmetic;
+mod measurements;
+
+pub use self::arithmetic::{PandaInput, offset, points};
+pub use self::measurements::{JOBS, MEASUREMENTS};

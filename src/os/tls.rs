@@ -1,0 +1,113 @@
+//! Whom an HTTPS client trusts, and who it is: CAs from a file or a hashed folder, a client certificate and its key.
+
+use std::path::PathBuf;
+
+/// The files of a client that needs more than the machine's own CAs.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Tls {
+    /// A file of CAs, or a folder of them as `/etc/grid-security/certificates` is one; they are trusted instead of the
+    /// machine's own.
+    pub ca: Option<PathBuf>,
+    /// The client's certificate and its chain.
+    pub certificate: Option<PathBuf>,
+    /// The key of the certificate; by default it stands in the certificate's file, as in a proxy's.
+    pub key: Option<PathBuf>,
+    /// Whether any certificate of the server will do, so that somebody on the way can read and change everything.
+    pub is_unverified: bool,
+}
+
+#[cfg(feature = "http")]
+pub(super) use reading::{cas, identity};
+
+#[cfg(feature = "http")]
+mod reading {
+    use std::fs::{self, File};
+    use std::io::Read;
+    use std::path::{Path, PathBuf};
+
+    use anyhow::{Context, Result, ensure};
+    use reqwest::{Certificate, Identity};
+    use rustls::RootCertStore;
+    use rustls::pki_types::CertificateDer;
+    use rustls::pki_types::pem::PemObject;
+
+    use super::Tls;
+
+    /// The largest file that is read; a bundle of all CAs has 300 kB.
+    const LARGEST: u64 = 16 << 20;
+
+    /// Returns the CAs of a file or a folder, without those that the TLS library cannot use: one old CA of a hundred must
+    /// not keep the others away.
+    ///
+    /// # Errors
+    /// Fails if none is left, or if the file or folder cannot be read.
+    pub fn cas(path: &Path) -> Result<Vec<Certificate>> {
+        let shown = path.display();
+        let files = if fs::metadata(path).with_context(|| format!("ca {shown}"))?.is_dir() {
+            in_folder(path).with_context(|| format!("ca {shown}"))?
+        } else {
+            vec![path.to_path_buf()]
+        };
+        let mut usable = Vec::new();
+        for file in &files {
+            // In a folder a link may lead nowhere, and another CA is there.
+            let pem = match read(file) {
+                Err(error) if files.len() == 1 => return Err(error).with_context(|| format!("ca {}", file.display())),
+                pem => pem.unwrap_or_default(),
+            };
+            for certificate in CertificateDer::pem_slice_iter(&pem).flatten() {
+                if RootCertStore::empty().add(certificate.clone()).is_ok() {
+                    usable.extend(Certificate::from_der(&certificate));
+                }
+            }
+        }
+        ensure!(!usable.is_empty(), "ca {shown}: no certificate in it");
+        Ok(usable)
+    }
+
+    /// Returns the files of a folder that hold a CA: `5168735f.0` as OpenSSL finds it, else `*.pem` and `*.crt`.
+    fn in_folder(folder: &Path) -> Result<Vec<PathBuf>> {
+        let ends_with = |path: &Path, fits: fn(&str) -> bool| {
+            path.extension().and_then(|extension| extension.to_str()).is_some_and(fits)
+        };
+        let mut all = Vec::new();
+        for file in fs::read_dir(folder)? {
+            all.push(file?.path());
+        }
+        all.sort();
+        let hashed = |path: &&PathBuf| ends_with(path, |end| end.bytes().all(|byte| byte.is_ascii_digit()));
+        let named: fn(&&PathBuf) -> bool =
+            |path| path.extension().is_some_and(|extension| extension == "pem" || extension == "crt");
+        let found: Vec<_> = all.iter().filter(hashed).cloned().collect();
+        Ok(if found.is_empty() { all.iter().filter(named).cloned().collect() } else { found })
+    }
+
+    /// Returns the client's certificate with its key; `None` if it needs none.
+    ///
+    /// # Errors
+    /// Fails if one of the two cannot be read, or the TLS library cannot use it.
+    pub fn identity(tls: &Tls) -> Result<Option<Identity>> {
+        let Some(certificate) = &tls.certificate else { return Ok(None) };
+        let mut pem = read(certificate).with_context(|| format!("certificate {}", certificate.display()))?;
+        if let Some(key) = &tls.key {
+            pem.push(b'\n');
+            pem.extend(read(key).with_context(|| format!("key {}", key.display()))?);
+        }
+        // The library's error could quote the key.
+        let identity = Identity::from_pem(&pem).ok();
+        let identity = identity.with_context(|| {
+            format!(
+                "certificate {}: it and its key are not a PEM certificate and an unencrypted key",
+                certificate.display()
+            )
+        });
+        identity.map(Some)
+    }
+
+    fn read(path: &Path) -> Result<Vec<u8>> {
+        ensure!(fs::metadata(path)?.is_file(), "is no file");
+        let mut bytes = Vec::new();
+        File::open(path)?.take(LARGEST).read_to_end(&mut bytes)?;
+        Ok(bytes)
+    }
+}

@@ -1,0 +1,413 @@
+//! Elasticsearch: the sizes of datadisks, through Grafana's proxy, and the HS06 benchmarks of queues.
+//!
+//! Datadisks: `POST …/api/datasources/proxy/9023/_msearch`, a header line and a search, answered with
+//!
+//! ```text
+//! {"responses": [{"status": 200, "timed_out": false, "_shards": {"failed": 0, …}, "aggregations": {"4": {"buckets": [
+//!   {"key": "AGLT2_DATADISK", "1": {"value": 1559635.0}, "3": {"value": 2864830492252718.0}, …
+//! ```
+//!
+//! The search asks for the days of the window apart, and takes the newest: documents of one snapshot need not carry one
+//! timestamp. It avoids what Elasticsearch 8 and OpenSearch have dropped (`interval`, `order: _term`). An error comes with
+//! HTTP 200 inside `responses`.
+//!
+//! Benchmarks: `POST …/benchmarks-*/_search`, at most 50 per queue, newest first. None has come since 2020.
+
+use std::collections::BTreeMap;
+use std::time::Instant;
+
+use anyhow::{Context, Result, anyhow, bail, ensure};
+use jiff::Timestamp;
+use jiff::civil::DateTime;
+use jiff::tz::TimeZone;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use super::kept::Kept;
+use super::lenient::number_of;
+use super::{not_empty, not_json, timeout};
+use crate::config::{FreeKeys, Key, Kind, Section, Unset, Values};
+use crate::os::http::{self, Client, Login, Url};
+use crate::os::work::both;
+use crate::problem::Problem;
+use crate::text::quote;
+
+/// `[credentials_monit_grafana]`.
+pub const GRAFANA: Section = Section {
+    free_keys: Some(OF_QMONIT),
+    ..Section::new(
+        "credentials_monit_grafana",
+        "Asks an Elasticsearch behind CERN's Grafana for the sizes of datadisks. Without it none are asked for.",
+        &[
+            Key::new(
+                "url",
+                Kind::Url,
+                Unset::Absent("https://monit-grafana.cern.ch/api/datasources/proxy/9023/_msearch"),
+                "The whole address of its _msearch; …/proxy/uid/UID/_msearch in a current Grafana.",
+            ),
+            Key::new(
+                "token",
+                Kind::Secret,
+                Unset::Absent("file:/etc/gridmon/grafana.token"),
+                "The token of the service account that asks.",
+            ),
+        ],
+    )
+};
+
+/// `[credentials_elasticsearch]`.
+pub const ELASTICSEARCH: Section = Section {
+    free_keys: Some(OF_QMONIT),
+    ..Section::new(
+        "credentials_elasticsearch",
+        "Asks an Elasticsearch for the HS06 benchmarks of queues. Without it none are asked for.",
+        &[
+            Key::new(
+                "host",
+                Kind::Text,
+                Unset::Absent("es.example.org"),
+                "Its host, asked at https://HOST:9200, or its address.",
+            ),
+            Key::new("username", Kind::Text, Unset::Absent("monit"), "The login that it asks for."),
+            Key::new(
+                "password",
+                Kind::Secret,
+                Unset::Absent("file:/etc/gridmon/elasticsearch.password"),
+                "The login that it asks for.",
+            ),
+        ],
+    )
+};
+
+const OF_QMONIT: FreeKeys =
+    FreeKeys { help: "Other keys of QMonit's config.cfg may stand here; they mean nothing.", examples: &[] };
+
+/// How long an answer may take, in seconds: as long as Grafana waits for it, twice.
+const TIMEOUT_SECONDS: u64 = 60;
+
+/// What this module asks: each `None` if the config does not select it.
+#[derive(Clone, Debug, Default)]
+pub struct Config {
+    /// The address of the `_msearch` for datadisks, and its login.
+    pub datadisks: Option<(Url, Login)>,
+    /// The address of the search for benchmarks, and its login.
+    pub benchmarks: Option<(Url, Option<Login>)>,
+}
+
+impl Config {
+    /// Reads `[credentials_monit_grafana]` and `[credentials_elasticsearch]`.
+    ///
+    /// # Errors
+    /// Fails if a value is not of its key's kind, or a login is not whole.
+    pub fn read(grafana: &Values, elasticsearch: &Values) -> Result<Self> {
+        let token = grafana.secret("token")?.map(|token| Login::bearer(&token.0));
+        let token = token.transpose().map_err(|error| grafana.error("token", error))?;
+        let datadisks = match (grafana.url("url")?, token) {
+            (Some(url), Some(token)) => Some((url, token)),
+            (Some(_), None) => return Err(grafana.error("url", anyhow!("needs token beside it"))),
+            (None, _) => None,
+        };
+        let host = elasticsearch.text("host")?;
+        let login = elasticsearch.login()?.map(|(username, password)| Login::basic(&username, &password.0));
+        let login = login.transpose().map_err(|error| elasticsearch.error("password", error))?;
+        let benchmarks = match host {
+            Some(host) => Some((search_address(elasticsearch, &host)?, login)),
+            None => None,
+        };
+        Ok(Self { datadisks, benchmarks })
+    }
+}
+
+/// Returns the address of the search at a host or an address.
+fn search_address(values: &Values, host: &str) -> Result<Url> {
+    let base = if host.contains("://") {
+        values.url("host")?.with_context(|| "it is there")?.to_string()
+    } else {
+        let is_name = host.chars().all(|c| c.is_alphanumeric() || ".-_:[]".contains(c));
+        let has_port = host.rsplit_once(':').is_some_and(|(_, port)| port.parse::<u16>().is_ok());
+        let with_port = if has_port { format!("https://{host}/") } else { format!("https://{host}:9200/") };
+        let with_port = Some(with_port).filter(|_| is_name);
+        with_port.ok_or_else(|| {
+            values.error("host", anyhow!("is not the name of a host, nor an http:// or https:// address"))
+        })?
+    };
+    let address = Url::parse(&format!("{}/benchmarks-*/_search", base.trim_end_matches('/')));
+    address.map_err(|_| values.error("host", anyhow!("is not the name of a host, nor an http:// or https:// address")))
+}
+
+/// The size of a storage endpoint.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Datadisk {
+    /// The endpoint's name (`data.rse`).
+    pub rse: String,
+    /// The bytes on it.
+    pub bytes: i64,
+    /// The files on it.
+    pub files: i64,
+}
+
+/// The HS06 benchmark of a queue.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Benchmark {
+    /// The queue's name in PanDA.
+    pub queue: String,
+    /// The mean of the measurements that count, in HS06.
+    pub mean: f64,
+    /// How many they are.
+    pub measurements: usize,
+}
+
+/// The last good answers of Elasticsearch.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Answers {
+    /// The sizes of datadisks.
+    pub datadisk: Kept<Datadisk>,
+    /// The benchmarks of queues.
+    pub benchmark: Kept<Benchmark>,
+}
+
+/// Asks for what the config selects and is due at `now`, at most until `until`, and renews the copies. What the config does
+/// not select is empty. Returns what is missing.
+pub fn collect(config: &Config, answers: &mut Answers, now: i64, until: Instant) -> Vec<Problem> {
+    let Answers { datadisk, benchmark } = answers;
+    let ask_datadisks = || match &config.datadisks {
+        Some(asked) => collect_datadisks(asked, datadisk, now, until),
+        None => {
+            *datadisk = Kept::default();
+            None
+        }
+    };
+    let ask_benchmarks = || match &config.benchmarks {
+        Some(asked) => collect_benchmarks(asked, benchmark, now, until),
+        None => {
+            *benchmark = Kept::default();
+            None
+        }
+    };
+    let (datadisks, benchmarks) = both(ask_datadisks, ask_benchmarks);
+    [datadisks, benchmarks].into_iter().flatten().collect()
+}
+
+fn collect_datadisks(
+    (url, token): &(Url, Login),
+    kept: &mut Kept<Datadisk>,
+    now: i64,
+    until: Instant,
+) -> Option<Problem> {
+    let answer = if kept.is_due(now) { ask_datadisks(url, token, now, until) } else { return None };
+    kept.renew(answer, now, ("datadisks", "datadisk"), "sizes of datadisks are missing")
+}
+
+fn ask_datadisks(url: &Url, token: &Login, now: i64, until: Instant) -> Result<Vec<Datadisk>> {
+    let client = Client::new()?.accepting_json().with_login(Some(token.clone()));
+    let answer = client.post_as("application/x-ndjson", url, msearch(now), timeout(TIMEOUT_SECONDS, until));
+    datadisks(&answer.map_err(|error| explain(error, "[credentials_monit_grafana] token"))?)
+}
+
+fn collect_benchmarks(
+    (url, login): &(Url, Option<Login>),
+    kept: &mut Kept<Benchmark>,
+    now: i64,
+    until: Instant,
+) -> Option<Problem> {
+    let answer = if kept.is_due(now) { ask_benchmarks(url, login, now, until) } else { return None };
+    kept.renew(answer, now, ("benchmarks", "benchmark"), "HS06_benchmark is 0 in this run")
+}
+
+fn ask_benchmarks(url: &Url, login: &Option<Login>, now: i64, until: Instant) -> Result<Vec<Benchmark>> {
+    let client = Client::new()?.accepting_json().with_login(login.clone());
+    let answer = client.post_as("application/json", url, search().to_string(), timeout(TIMEOUT_SECONDS, until));
+    benchmarks(&answer.map_err(|error| explain(error, "[credentials_elasticsearch] username and password"))?, now)
+}
+
+/// Adds what to do about an HTTP status.
+fn explain(error: anyhow::Error, login: &str) -> anyhow::Error {
+    match error.downcast_ref::<http::BadStatus>().map(|answer| answer.status) {
+        Some(401 | 403) => anyhow!("{error:#}; it does not take the {login}"),
+        _ => error,
+    }
+}
+
+/// The newest and the oldest document of a search for datadisks, in seconds before the run.
+const WINDOW: (i64, i64) = (12 * 3600, 36 * 3600);
+
+/// The most storage endpoints; there are about a thousand.
+const MOST_ENDPOINTS: u32 = 10_000;
+
+/// Which documents count, as QMonit's dashboard asked for them.
+const DOCUMENTS: &str = "data.account:* AND data.campaign:* AND data.country:* AND data.cloud:* AND data.datatype:* \
+     AND data.datatype_grouped:* AND data.prod_step:* AND data.provenance:* AND data.rse:* AND data.scope:* \
+     AND data.experiment_site:* AND data.stream_name:* AND data.tier:* \
+     AND data.token:(\"ATLASDATADISK\" OR \"ATLASSCRATCHDISK\") \
+     AND data.tombstone:(\"primary\" OR \"secondary\") AND NOT(data.tombstone:UNKNOWN) \
+     AND data.rse:/.*().*/ AND NOT data.rse:/.*(none).*/";
+
+/// Returns the search for datadisks of a run at `now`: two lines of JSON.
+pub fn msearch(now: i64) -> String {
+    let (newest, oldest) = WINDOW;
+    let header = json!({
+        "search_type": "query_then_fetch",
+        "ignore_unavailable": true,
+        "index": ["monit_prod_rucioacc_enr_site*"],
+    });
+    let (gte, lte) = ((now - oldest) * 1000, (now - newest) * 1000);
+    let endpoints = json!({
+        "terms": {"field": "data.rse", "size": MOST_ENDPOINTS, "min_doc_count": 1},
+        "aggs": {"1": {"sum": {"field": "data.files"}}, "3": {"sum": {"field": "data.bytes"}}},
+    });
+    let days = json!({"field": "metadata.timestamp", "calendar_interval": "1d", "min_doc_count": 1});
+    let body = json!({
+        "size": 0,
+        "query": {"bool": {"filter": [
+            {"range": {"metadata.timestamp": {"gte": gte, "lte": lte, "format": "epoch_millis"}}},
+            {"query_string": {"analyze_wildcard": true, "query": DOCUMENTS}},
+        ]}},
+        "aggs": {"days": {"date_histogram": days, "aggs": {"4": endpoints}}},
+    });
+    format!("{header}\n{body}\n")
+}
+
+/// Returns the search for benchmarks.
+fn search() -> Value {
+    json!({
+        "size": 10_000,
+        "query": {"match_all": {}},
+        "collapse": {
+            "field": "metadata.PanDAQueue",
+            "inner_hits": {"name": "most_recent", "size": 50, "sort": [{"timestamp": "desc"}]},
+        },
+    })
+}
+
+/// Parses the answer to [`msearch`], or to one that does not ask for the days apart. Endpoints without numbers are passed
+/// over.
+///
+/// # Errors
+/// Fails if it is an error, holds only a part of the data, or has no endpoint.
+pub fn datadisks(json: &[u8]) -> Result<Vec<Datadisk>> {
+    let answer = read(json)?;
+    let response = answer.pointer("/responses/0").context("the answer has no response")?;
+    ensure_whole(response)?;
+    let newest = response.pointer("/aggregations/days/buckets").and_then(Value::as_array).and_then(|days| {
+        let has_some = |day: &&Value| endpoints(day).is_some_and(|endpoints| !endpoints.is_empty());
+        let time = |day: &&Value| day.get("key").and_then(Value::as_i64).unwrap_or(i64::MIN);
+        days.iter().filter(has_some).max_by_key(time)
+    });
+    let aggregation = newest.or(response.get("aggregations")).context("the answer has no aggregations")?;
+    let others = aggregation.pointer("/4/sum_other_doc_count").and_then(Value::as_i64).unwrap_or(0);
+    ensure!(others == 0, "the answer lacks {others} documents of endpoints beyond its limit");
+    let whole = |bucket: &Value, name: &str| {
+        let number = number_of(bucket.pointer(&format!("/{name}/value"))?)?;
+        (0.0..9e18).contains(&number).then_some(number as i64)
+    };
+    let disks: Vec<_> = endpoints(aggregation)
+        .into_iter()
+        .flatten()
+        .filter_map(|bucket| {
+            let rse = bucket.get("key")?.as_str()?.to_string();
+            Some(Datadisk { rse, bytes: whole(bucket, "3")?, files: whole(bucket, "1")? })
+        })
+        .collect();
+    ensure!(!disks.is_empty(), "the answer holds no endpoint with a size");
+    Ok(disks)
+}
+
+/// Returns the endpoints of an aggregation.
+fn endpoints(aggregation: &Value) -> Option<&Vec<Value>> {
+    aggregation.pointer("/4/buckets").and_then(Value::as_array)
+}
+
+fn read(json: &[u8]) -> Result<Value> {
+    let text = not_empty(json)?;
+    let answer: Value = serde_json::from_str(&text).map_err(|error| not_json(&text, &error))?;
+    ensure!(answer.is_object(), "the answer is not Elasticsearch's: {}", quote(&text));
+    if let Some(error) = answer.get("error") {
+        bail!("Elasticsearch says: {}", quote(&reason(error)));
+    }
+    Ok(answer)
+}
+
+/// Fails if one response is an error or only a part of the data.
+fn ensure_whole(response: &Value) -> Result<()> {
+    if let Some(error) = response.get("error") {
+        bail!("Elasticsearch says: {}", quote(&reason(error)));
+    }
+    ensure!(
+        response.get("timed_out") != Some(&Value::Bool(true)),
+        "Elasticsearch ran out of time; the answer is a part"
+    );
+    let failed = response.pointer("/_shards/failed").and_then(Value::as_i64).unwrap_or(0);
+    ensure!(failed == 0, "{failed} shards of Elasticsearch failed; the answer is a part");
+    Ok(())
+}
+
+/// Returns the words of an error.
+fn reason(error: &Value) -> String {
+    let said = error.get("reason").or(error.get("type")).unwrap_or(error);
+    said.as_str().map_or_else(|| said.to_string(), String::from)
+}
+
+const DAY: f64 = 86_400.0;
+
+/// Parses the answer to the search for benchmarks: the mean of each queue's newest measurements at `now`. It may be empty.
+///
+/// # Errors
+/// Fails if it is an error, holds only a part of the data, or has another shape.
+pub fn benchmarks(json: &[u8], now: i64) -> Result<Vec<Benchmark>> {
+    let answer = read(json)?;
+    ensure_whole(&answer)?;
+    let hits = answer.pointer("/hits/hits").and_then(Value::as_array).context("the answer has no hits")?;
+    let mut by_queue = BTreeMap::new();
+    for hit in hits {
+        let queue = hit.pointer("/_source/metadata/PanDAQueue").and_then(Value::as_str);
+        let inner = hit.pointer("/inner_hits/most_recent/hits/hits").and_then(Value::as_array);
+        if let (Some(queue), Some(inner)) = (queue, inner)
+            && let Some((mean, measurements)) = mean(inner, now)
+        {
+            by_queue.entry(queue).or_insert(Benchmark { queue: queue.into(), mean, measurements });
+        }
+    }
+    Ok(by_queue.into_values().collect())
+}
+
+/// Returns the mean of the measurements that count and their number: all of the last two days, up to 30 of the last week,
+/// up to 10 of any age; `None` if there is none.
+fn mean(hits: &[Value], now: i64) -> Option<(f64, usize)> {
+    let measurement = |hit: &Value| {
+        let time = hit.pointer("/_source/timestamp")?.as_str()?;
+        let in_utc = || time.parse::<DateTime>().ok()?.to_zoned(TimeZone::UTC).ok().map(|zoned| zoned.timestamp());
+        let time = time.parse::<Timestamp>().ok().or_else(in_utc)?;
+        let value = hit.pointer("/_source/profiles/fastBmk/value").filter(|value| value.is_number())?;
+        Some((time.as_nanosecond() as f64 / 1e9, number_of(value)?))
+    };
+    let mut newest_first: Vec<_> = hits.iter().filter_map(measurement).collect();
+    newest_first.sort_by(|a, b| b.0.total_cmp(&a.0));
+    let (mut sum, mut taken) = (0.0, 0);
+    for (time, value) in newest_first {
+        let age = now as f64 - time;
+        let most = match age {
+            _ if age < 2.0 * DAY => usize::MAX,
+            _ if age < 7.0 * DAY => 30,
+            _ => 10,
+        };
+        if taken < most {
+            (sum, taken) = (sum + value, taken + 1);
+        }
+    }
+    (taken > 0).then(|| (sum / taken as f64, taken))
+}
+
+/// Queries what the config selects; returns the lines for `--check`.
+pub fn check(config: &Config, now: i64, until: Instant) -> Vec<(String, Result<String, String>)> {
+    let mut lines = Vec::new();
+    if let Some((url, token)) = &config.datadisks {
+        let answer =
+            ask_datadisks(url, token, now, until).map(|disks| format!("{} endpoints with a size", disks.len()));
+        lines.push(("datadisks".to_string(), answer.map_err(|error| format!("{error:#}"))));
+    }
+    if let Some((url, login)) = &config.benchmarks {
+        let answer = ask_benchmarks(url, login, now, until).map(|all| format!("{} queues with a benchmark", all.len()));
+        lines.push(("benchmarks".to_string(), answer.map_err(|error| format!("{error:#}"))));
+    }
+    lines
+}

@@ -1,0 +1,414 @@
+//! PanDA: its counts of jobs by queue, production source, resource type and status.
+//!
+//! `GET …/api/v1/statistics/job_stats_by_site_share_and_resource_type?time_window=10`, answered by the JEDI server
+//! (panda-server of 2026) with
+//!
+//! ```text
+//! {"success": true, "message": "", "data": {"AGLT2": {"managed": {"MCORE": {"assigned": 0, "running": 1034, …
+//! ```
+//!
+//! It answers in JSON only to exactly `Accept: application/json` (else in Python's spelling), and says with HTTP 200 that
+//! it failed: the envelope is judged. The retired `/server/panda/get_job_statistics_per_site_label_resource` answered the
+//! inner object alone, which is accepted too. An empty database is `success: false`.
+
+use std::time::Instant;
+
+use anyhow::{Context, Result, anyhow, bail, ensure};
+use serde::Deserialize;
+use serde::de::{DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
+
+use super::{CA, CERTIFICATE, KEY, not_empty, not_json, read_tls, timeout};
+use crate::config::{Key, Kind, Section, Unset, Values};
+use crate::os::http::{self, Tls, Url};
+use crate::problem::Problem;
+use crate::text::quote;
+
+/// `[panda]`.
+pub const SECTION: Section = Section::new(
+    "panda",
+    "Asks PanDA how many jobs each of its queues has, and says how long a run of a PanDA program may take.",
+    &[
+        Key::new(
+            "deadline_seconds",
+            Kind::Seconds(2, 3600),
+            Unset::Default("240"),
+            "A run of a PanDA program ends after this many seconds at the latest, its sources 15 s earlier. Shorter than \
+             the interval in the crontab.",
+        ),
+        Key::new(
+            "url",
+            Kind::Url,
+            Unset::Default(
+                "http://pandaserver.cern.ch:25080/api/v1/statistics/job_stats_by_site_share_and_resource_type",
+            ),
+            "The whole address of the counts; time_window=10 is added to it. Also the retired address, or any that answers \
+             in either shape. https://pandaserver.cern.ch:25443 needs a ca.",
+        ),
+        Key::new(
+            "timeout_seconds",
+            Kind::Seconds(1, 3600),
+            Unset::Default("60"),
+            "How long the answer may take, in seconds.",
+        ),
+        CA,
+        CERTIFICATE,
+        KEY,
+    ],
+)
+.owning(&["collect-panda"]);
+
+/// `[panda]`.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// The address of the counts, with the time window.
+    pub url: Url,
+    /// The time limit of the answer, in seconds; 60 by default.
+    pub timeout_seconds: u64,
+    /// The deadline of a run, in seconds; 240 by default.
+    pub deadline_seconds: u64,
+    /// Whom the connection trusts.
+    pub tls: Tls,
+}
+
+/// The minutes before the run in which jobs that ended are counted.
+const TIME_WINDOW: &str = "10";
+
+impl Config {
+    /// Reads `[panda]`.
+    ///
+    /// # Errors
+    /// Fails if a value is not of its key's kind.
+    pub fn read(values: &Values) -> Result<Self> {
+        let mut url = values.url("url")?.context("[panda] url has a default")?;
+        if !url.query_pairs().any(|(name, _)| name == "time_window") {
+            url.query_pairs_mut().append_pair("time_window", TIME_WINDOW);
+        }
+        Ok(Self {
+            url,
+            timeout_seconds: values.number("timeout_seconds")?,
+            deadline_seconds: values.number("deadline_seconds")?,
+            tls: read_tls(values)?,
+        })
+    }
+}
+
+/// An answer of PanDA.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Statistics {
+    /// The counts, in the order of the answer.
+    pub groups: Vec<Group>,
+    /// The counts that are none. If there are some, the answer is not whole.
+    pub odd: Vec<Odd>,
+}
+
+/// The jobs of one queue, production source and resource type.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Group {
+    /// The PanDA queue (PanDA's `site`).
+    pub queue: String,
+    /// The production source: a label that comes from the global share.
+    pub prod_source: String,
+    /// The resource type; PanDA's `null` is the text `null`.
+    pub resource: String,
+    /// The number of jobs by status.
+    pub counts: Vec<(String, i64)>,
+}
+
+/// A count that is no whole number from 0.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Odd {
+    /// Queue, production source, resource type and status, joined by `/`.
+    pub name: String,
+    /// What stands there.
+    pub what: String,
+}
+
+impl Statistics {
+    /// Returns the number of counts.
+    pub fn count(&self) -> usize {
+        self.groups.iter().map(|group| group.counts.len()).sum()
+    }
+}
+
+/// The most odd counts that are named one by one.
+const MOST_NAMED: usize = 100;
+
+/// Queries PanDA, at most until `until`. Returns its answer, unless it does not answer, and what is missing.
+pub fn collect(config: &Config, until: Instant) -> (Option<Statistics>, Vec<Problem>) {
+    match fetch(config, until).and_then(|json| parse(&json)) {
+        Ok(statistics) => {
+            let problems = odd_problems(&statistics.odd);
+            (Some(statistics), problems)
+        }
+        Err(error) => (None, vec![Problem::of_source("panda", format!("{error:#}; no job counts in this run"))]),
+    }
+}
+
+/// Returns the problems of odd counts, each by name.
+fn odd_problems(odd: &[Odd]) -> Vec<Problem> {
+    let mut problems: Vec<_> = odd
+        .iter()
+        .take(MOST_NAMED)
+        .map(|Odd { name, what }| {
+            let message = format!("is {what}, no number of jobs; it is left out, and the answer is not whole");
+            Problem::of_source(format!("count {}", name.replace(char::is_whitespace, "_")), message)
+        })
+        .collect();
+    if odd.len() > MOST_NAMED {
+        let more = odd.len() - MOST_NAMED;
+        problems
+            .push(Problem::of_source("panda", format!("{more} more counts are no numbers of jobs; they are left out")));
+    }
+    problems
+}
+
+fn fetch(config: &Config, until: Instant) -> Result<Vec<u8>> {
+    let client = http::Client::trusting(&config.tls)?.accepting_json();
+    client.get(&config.url, timeout(config.timeout_seconds, until)).map_err(|error| explain(error, &config.url))
+}
+
+/// Adds what to do about an HTTP status.
+fn explain(error: anyhow::Error, url: &Url) -> anyhow::Error {
+    let is_retired = url.path().contains("get_job_statistics_per_site_label_resource");
+    match error.downcast_ref::<http::BadStatus>().map(|answer| answer.status) {
+        Some(403 | 404) if is_retired => anyhow!(
+            "{error:#}; PanDA has retired this address: set [panda] url to …/api/v1/statistics/job_stats_by_site_share_and_resource_type"
+        ),
+        Some(301..=308) => anyhow!("{error:#}; set [panda] url to the address itself"),
+        _ => error,
+    }
+}
+
+/// Parses an answer, with or without its envelope. Invalid UTF-8 becomes U+FFFD.
+///
+/// # Errors
+/// Fails if the answer is not JSON, says that PanDA failed, holds no count, or has another shape.
+pub fn parse(json: &[u8]) -> Result<Statistics> {
+    let text = not_empty(json)?;
+    let text = text.as_ref();
+    let shape: Shape = serde_json::from_str(text).map_err(|error| misshapen(text, &error))?;
+    let statistics = match shape.success {
+        // The retired address answers without an envelope; there could be a queue of that name.
+        Flag::Absent | Flag::Object => {
+            let data: Data = serde_json::from_str(text).map_err(|error| misshapen(text, &error))?;
+            data.0
+        }
+        Flag::Is(false) => bail!("PanDA says that it failed: {}", quote(&shape.message.0.unwrap_or_default())),
+        Flag::Is(true) => {
+            let envelope: Envelope = serde_json::from_str(text).map_err(|error| misshapen(text, &error))?;
+            envelope.data.context("the answer has no data")?.0
+        }
+        Flag::Other => bail!("the answer's success is neither true nor false: {}", quote(text)),
+    };
+    ensure!(statistics.count() + statistics.odd.len() > 0, "the answer holds no counts: {}", quote(text));
+    Ok(statistics)
+}
+
+fn misshapen(text: &str, error: &serde_json::Error) -> anyhow::Error {
+    if error.is_data() {
+        return anyhow!("the answer is not PanDA's statistics: {}: {error}", quote(text));
+    }
+    not_json(text, error)
+}
+
+/// The keys that tell an envelope from the bare counts.
+#[derive(Deserialize)]
+struct Shape {
+    #[serde(default)]
+    success: Flag,
+    #[serde(default)]
+    message: Message,
+}
+
+/// What stands as `success`.
+#[derive(Default)]
+enum Flag {
+    #[default]
+    Absent,
+    Is(bool),
+    Object,
+    Other,
+}
+
+impl<'de> Deserialize<'de> for Flag {
+    fn deserialize<D: Deserializer<'de>>(json: D) -> Result<Self, D::Error> {
+        Ok(match Scalar::deserialize(json)? {
+            Scalar::Bool(is) => Self::Is(is),
+            Scalar::Object => Self::Object,
+            _ => Self::Other,
+        })
+    }
+}
+
+/// PanDA's message, if it is a text.
+#[derive(Default)]
+struct Message(Option<String>);
+
+impl<'de> Deserialize<'de> for Message {
+    fn deserialize<D: Deserializer<'de>>(json: D) -> Result<Self, D::Error> {
+        Ok(match Scalar::deserialize(json)? {
+            Scalar::Text(text) => Self(Some(text)),
+            _ => Self(None),
+        })
+    }
+}
+
+#[derive(Deserialize)]
+struct Envelope {
+    data: Option<Data>,
+}
+
+/// The counts of an answer.
+struct Data(Statistics);
+
+impl<'de> Deserialize<'de> for Data {
+    fn deserialize<D: Deserializer<'de>>(json: D) -> Result<Self, D::Error> {
+        let mut statistics = Statistics::default();
+        Level { above: &mut Vec::new(), statistics: &mut statistics }.deserialize(json)?;
+        Ok(Self(statistics))
+    }
+}
+
+/// One level of the counts: the queues, or what stands below the names `above`.
+struct Level<'a> {
+    above: &'a mut Vec<String>,
+    statistics: &'a mut Statistics,
+}
+
+impl<'de> DeserializeSeed<'de> for Level<'_> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, json: D) -> Result<(), D::Error> {
+        json.deserialize_map(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Level<'_> {
+    type Value = ();
+
+    fn expecting(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(
+            out,
+            "an object of {}",
+            ["queues", "production sources", "resource types", "counts"][self.above.len().min(3)]
+        )
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
+        let [queue, prod_source, resource] = self.above.as_slice() else {
+            while let Some(name) = map.next_key()? {
+                self.above.push(name);
+                map.next_value_seed(Level { above: self.above, statistics: self.statistics })?;
+                self.above.pop();
+            }
+            return Ok(());
+        };
+        let mut counts = Vec::new();
+        while let Some(status) = map.next_key::<String>()? {
+            match map.next_value::<Scalar>()?.count() {
+                Ok(count) => counts.push((status, count)),
+                Err(what) => {
+                    let name = format!("{queue}/{prod_source}/{resource}/{status}");
+                    self.statistics.odd.push(Odd { name, what });
+                }
+            }
+        }
+        let (queue, prod_source, resource) = (queue.clone(), prod_source.clone(), resource.clone());
+        self.statistics.groups.push(Group { queue, prod_source, resource, counts });
+        Ok(())
+    }
+}
+
+/// Any value, as far as it matters here.
+#[derive(Debug)]
+enum Scalar {
+    Null,
+    Bool(bool),
+    Int(i64),
+    Float(f64),
+    Text(String),
+    List,
+    Object,
+}
+
+impl Scalar {
+    /// Returns the number of jobs, or what stands there instead of one.
+    fn count(self) -> Result<i64, String> {
+        Ok(match self {
+            Self::Int(count) if count >= 0 => count,
+            // A sum may come as 5.0. 2^63 is the first float that is too large.
+            Self::Float(count) if count.fract() == 0.0 && (0.0..9_223_372_036_854_775_808.0).contains(&count) => {
+                count as i64
+            }
+            Self::Null => return Err("null".into()),
+            Self::Bool(is) => return Err(is.to_string()),
+            Self::Int(count) => return Err(count.to_string()),
+            Self::Float(count) => return Err(count.to_string()),
+            Self::Text(text) => return Err(quote(&text)),
+            Self::List => return Err("a list".into()),
+            Self::Object => return Err("an object".into()),
+        })
+    }
+}
+
+impl<'de> Deserialize<'de> for Scalar {
+    fn deserialize<D: Deserializer<'de>>(json: D) -> Result<Self, D::Error> {
+        json.deserialize_any(ScalarVisitor)
+    }
+}
+
+struct ScalarVisitor;
+
+impl<'de> Visitor<'de> for ScalarVisitor {
+    type Value = Scalar;
+
+    fn expecting(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.write_str("any value")
+    }
+
+    fn visit_unit<E>(self) -> Result<Scalar, E> {
+        Ok(Scalar::Null)
+    }
+
+    fn visit_bool<E>(self, is: bool) -> Result<Scalar, E> {
+        Ok(Scalar::Bool(is))
+    }
+
+    fn visit_i64<E>(self, number: i64) -> Result<Scalar, E> {
+        Ok(Scalar::Int(number))
+    }
+
+    fn visit_u64<E: serde::de::Error>(self, number: u64) -> Result<Scalar, E> {
+        Ok(i64::try_from(number).map_or(Scalar::Text(number.to_string()), Scalar::Int))
+    }
+
+    fn visit_f64<E>(self, number: f64) -> Result<Scalar, E> {
+        Ok(Scalar::Float(number))
+    }
+
+    fn visit_str<E>(self, text: &str) -> Result<Scalar, E> {
+        Ok(Scalar::Text(text.into()))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Scalar, A::Error> {
+        while list.next_element::<IgnoredAny>()?.is_some() {}
+        Ok(Scalar::List)
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Scalar, A::Error> {
+        while map.next_entry::<IgnoredAny, IgnoredAny>().map_err(A::Error::custom)?.is_some() {}
+        Ok(Scalar::Object)
+    }
+}
+
+/// Queries PanDA; returns the lines for `--check`.
+pub fn check(config: &Config, until: Instant) -> Vec<(String, Result<String, String>)> {
+    let (statistics, problems) = collect(config, until);
+    let answered = statistics.map(|statistics| {
+        let mut queues: Vec<_> = statistics.groups.iter().map(|group| group.queue.as_str()).collect();
+        queues.dedup();
+        ("panda".to_string(), Ok(format!("{} queues, {} counts", queues.len(), statistics.count())))
+    });
+    let failed = problems.into_iter().map(|problem| (problem.subject.to_string(), Err(problem.message)));
+    answered.into_iter().chain(failed).collect()
+}
