@@ -57,12 +57,12 @@ pub fn sweep(directory: &Path) {
         let age = path.symlink_metadata().and_then(|there| there.modified()).ok().and_then(|time| time.elapsed().ok());
         age.is_some_and(|age| age > SWEPT_AFTER)
     };
-    // `NAME.PROCESS.new`, of a process that no longer runs.
+    // `NAME.PROCESS.new`, of a process that no longer runs; another one may have its number now.
     let is_left = |path: &Path| {
         let process =
             path.file_stem().and_then(|stem| Path::new(stem).extension()).and_then(|process| process.to_str());
         let process = process.and_then(|process| process.parse::<u32>().ok());
-        process.is_some_and(|process| !Path::new(&format!("/proc/{process}")).exists())
+        process.is_some_and(|process| !may_write(process, path))
     };
     // By a wrong clock a file of this moment is old; who writes it holds it.
     let is_held = |path: &Path| open(path, OpenOptions::new().read(true)).is_ok_and(|file| file.try_lock().is_err());
@@ -72,6 +72,17 @@ pub fn sweep(directory: &Path) {
         if is_temporary && (is_old(&path) || is_left(&path)) && !is_held(&path) {
             let _ = fs::remove_file(path);
         }
+    }
+}
+
+/// Whether a process may have a file open. False only if the process does not run, or shows its files and this one is not
+/// among them.
+fn may_write(process: u32, path: &Path) -> bool {
+    let inode = |file: fs::Metadata| (file.dev(), file.ino());
+    let Ok(own) = path.symlink_metadata().map(inode) else { return false };
+    match fs::read_dir(format!("/proc/{process}/fd")) {
+        Ok(open) => open.flatten().any(|open| fs::metadata(open.path()).is_ok_and(|file| inode(file) == own)),
+        Err(error) => error.kind() != ErrorKind::NotFound,
     }
 }
 
@@ -175,4 +186,27 @@ pub fn report_size_limit() {
 pub fn host_name() -> String {
     let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
     host.split('.').next().unwrap_or_default().to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_killed_process_left_is_swept_though_another_one_has_its_number() {
+        let folder = std::env::temp_dir().join(format!("gridmon-files-{}", std::process::id()));
+        fs::create_dir_all(&folder).unwrap();
+        // Of this process, which has not opened it, and of none.
+        let left = [format!("a.{}.new", std::process::id()), "a.4194304.new".into()].map(|name| folder.join(name));
+        left.iter().for_each(|path| fs::write(path, "").unwrap());
+        let written = folder.join(format!("b.{}.new", std::process::id()));
+        let file = File::create(&written).unwrap();
+        sweep(&folder);
+        assert_eq!(left.map(|path| path.exists()), [false, false]);
+        assert!(written.exists(), "it is being written");
+        drop(file);
+        sweep(&folder);
+        assert!(!written.exists());
+        fs::remove_dir_all(&folder).unwrap();
+    }
 }

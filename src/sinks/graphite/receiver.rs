@@ -40,7 +40,7 @@ pub(super) const OPEN: Duration = Duration::from_millis(50);
 const OPEN_FOR_PROOF: Duration = Duration::from_millis(100);
 
 /// How much longer the connection must stay open in the second proof than in the first.
-const SECOND_PROOF: u32 = 4;
+const SECOND_PROOF: u32 = 2;
 
 /// The longest addition to them for a receiver that is far away.
 const LONGEST_WAY: Duration = Duration::from_secs(1);
