@@ -104,6 +104,7 @@ mod reading {
         identity.map(Some)
     }
 
+    /// Reads a file, also through a link: a hashed folder of CAs is made of them.
     fn read(path: &Path) -> Result<Vec<u8>> {
         ensure!(fs::metadata(path)?.is_file(), "is no file");
         let mut bytes = Vec::new();

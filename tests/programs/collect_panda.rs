@@ -88,8 +88,9 @@ impl StandIn {
 }
 
 fn page(status: &str, body: &str) -> Answer {
-    format!("HTTP/1.1 {status}\r\nContent-Length: {}\r\nContent-Type: text/plain\r\n\r\n{body}", body.len())
-        .into_bytes()
+    // It closes after each answer, and says so, lest the next question comes on a connection that is about to end.
+    let heads = "Connection: close\r\nContent-Type: text/plain";
+    format!("HTTP/1.1 {status}\r\n{heads}\r\nContent-Length: {}\r\n\r\n{body}", body.len()).into_bytes()
 }
 
 fn recorded(name: &str) -> Value {

@@ -371,3 +371,9 @@ fn a_measurement_is_declared_soundly() {
         );
     }
 }
+
+#[test]
+fn page_and_picture_break_a_line_at_the_same_coverage() {
+    let gap = format!("GAP = {};", gridmon::view::history::GAP_COVERAGE);
+    assert!(text("src/dashboard/assets/app.js").contains(&gap), "{gap}");
+}

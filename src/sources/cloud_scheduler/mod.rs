@@ -4,7 +4,7 @@
 pub mod v1;
 pub mod v2;
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use serde::Deserialize;
@@ -120,7 +120,7 @@ pub fn collect(config: &Config, until: Instant) -> (Option<Answer>, Vec<Problem>
 const LONGEST_ANSWER: usize = 256 << 20;
 
 fn fetch(config: &Config, until: Instant) -> Result<Vec<u8>> {
-    let timeout = Duration::from_secs(config.timeout_seconds).min(until.saturating_duration_since(Instant::now()));
+    let timeout = super::timeout(config.timeout_seconds, until);
     if let Some(url) = &config.url {
         let client = http::Client::new()?.accepting_json().with_login(config.login.clone());
         let client = client.shown_as(config.spelling.clone());

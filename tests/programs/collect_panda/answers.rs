@@ -240,4 +240,8 @@ fn what_was_collected_is_in_the_store() {
     assert_eq!(text.lines().filter(|line| line.starts_with("jobs,")).count(), 168, "{text}");
     let carbon = site.at(NOW, &["-n", "--format", "carbon"]).stdout;
     assert!(carbon.contains("\npanda.CERN.managed.MCORE.running.jobs 153 1717245000\n"), "{carbon}");
+    // What the documents show.
+    let page = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/collect-panda.md")).unwrap();
+    let shown: Vec<_> = page.lines().skip_while(|line| !line.starts_with("$ collect-panda")).skip(1).take(4).collect();
+    assert_eq!(shown, carbon.lines().take(4).collect::<Vec<_>>());
 }
