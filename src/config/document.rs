@@ -71,12 +71,14 @@ fn wrap(prefix: &str, text: &str) -> String {
     wrapped + &line + "\n"
 }
 
-/// Returns the text of docs/configuration.md. `readers` are the programs, each with the sections that it uses.
-pub fn documentation(sections: &[&'static Section], readers: &[(&str, &[&'static Section])]) -> String {
+/// Returns the text of docs/configuration.md. `readers` are the programs, each with the sections that it uses, in groups.
+pub fn documentation(sections: &[&'static Section], readers: &[(&str, &[&[&'static Section]])]) -> String {
     let mut text = rules();
     for section in sections {
-        let programs: Vec<_> =
-            readers.iter().filter(|(_, read)| read.iter().any(|read| read.name == section.name)).collect();
+        let programs: Vec<_> = readers
+            .iter()
+            .filter(|(_, read)| read.iter().copied().flatten().any(|read| read.name == section.name))
+            .collect();
         let programs: Vec<_> = programs.iter().map(|(program, _)| format!("`{program}`")).collect();
         let _ = writeln!(text, "\n## `[{}]`\n\n{}", header(section), section.help);
         let used = match programs.as_slice() {

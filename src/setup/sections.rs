@@ -33,66 +33,33 @@ pub const SECTIONS: &[&Section] = &[
     &CREDENTIALS_ADCMON,
 ];
 
-/// Every program, with the sections that it uses.
-pub const READERS: &[(&str, &[&Section])] = &[
+/// Every program, with the sections that it uses, in groups.
+pub const READERS: &[(&str, &[&[&Section]])] = &[
     (
         "collect-grid",
-        &[
-            &grid::SECTION,
-            &htcondor::SECTION,
-            &cloud_scheduler::SECTION,
-            &htcondor::rules::SECTION,
-            &carbon::SECTION,
-            &render::SECTION,
-            &influxdb::config::SECTION,
-            &influxdb::config::CREDENTIALS,
-            &embedded::SECTION,
-            &spool::SECTION,
-            &state::SECTION,
-        ],
+        &[&[&grid::SECTION, &htcondor::SECTION, &cloud_scheduler::SECTION, &htcondor::rules::SECTION], DELIVERY],
     ),
-    (
-        "collect-panda",
-        &[
-            &grid::SECTION,
-            &panda::SECTION,
-            &cric::SECTION,
-            &elastic::GRAFANA,
-            &elastic::ELASTICSEARCH,
-            &carbon::SECTION,
-            &render::SECTION,
-            &influxdb::config::SECTION,
-            &influxdb::config::CREDENTIALS,
-            &embedded::SECTION,
-            &spool::SECTION,
-            &state::SECTION,
-        ],
-    ),
-    (
-        "cloud-monitor",
-        &[
-            &render::SECTION,
-            &influxdb::config::SECTION,
-            &influxdb::config::CREDENTIALS,
-            &dashboard::config::SECTION,
-            &embedded::SECTION,
-            &state::SECTION,
-        ],
-    ),
-    (
-        "gridmon-status",
-        &[
-            &grid::SECTION,
-            &carbon::SECTION,
-            &render::SECTION,
-            &influxdb::config::SECTION,
-            &influxdb::config::CREDENTIALS,
-            &embedded::SECTION,
-            &spool::SECTION,
-            &state::SECTION,
-        ],
-    ),
+    ("collect-panda", &[&[&grid::SECTION, &panda::SECTION], QUEUES, DELIVERY]),
+    ("cloud-monitor", &[&[&render::SECTION, &dashboard::config::SECTION, &state::SECTION], STORES]),
+    ("gridmon-status", &[&[&grid::SECTION], DELIVERY]),
 ];
+
+/// What every program that sends points uses: the sinks, the spool and the state directory.
+const DELIVERY: &[&Section] = &[
+    &carbon::SECTION,
+    &render::SECTION,
+    &influxdb::config::SECTION,
+    &influxdb::config::CREDENTIALS,
+    &embedded::SECTION,
+    &spool::SECTION,
+    &state::SECTION,
+];
+
+/// The stores that a program reads from.
+const STORES: &[&Section] = &[&influxdb::config::SECTION, &influxdb::config::CREDENTIALS, &embedded::SECTION];
+
+/// Where the description of PanDA's queues comes from.
+const QUEUES: &[&Section] = &[&cric::SECTION, &elastic::GRAFANA, &elastic::ELASTICSEARCH];
 
 const CREDENTIALS_ADCMON: Section =
     Section::new("credentials_adcmon", "QMonit's login for ADCMON.", &[]).with_free_keys(OF_QMONIT, &[]);
