@@ -90,7 +90,7 @@ fn drawn(outside: &Outside, pairs: &[(String, String)]) {
         let mut values = values.clone();
         values.sort_by_key(|(time, _)| *time);
         values.dedup_by_key(|(time, _)| *time);
-        Values { path: path.to_string(), field: &measurement.fields[0], step: outside.step.into(), values, parts: Vec::new() }
+        Values { path: path.to_string(), field: &measurement.fields[0], step: outside.step.into(), values, parts: Vec::new(), newest: None }
     });
     let from = i64::from(outside.from);
     let to = from + i64::from(outside.span) + 1;

@@ -137,7 +137,7 @@ fn example_and_documentation_show_families_aliases_and_free_keys() {
     assert!(example.contains(
         "\n[ENV]\n## The shell.\n#shell = /bin/sh -c\n## NAME = VALUE of that program.\n#key_filename = ~/.ssh/id\n"
     ));
-    let page = documentation(DECLARED, &[("qmaster", &[&QMASTER]), ("qagent", &[&QMASTER, &SENSOR])]);
+    let page = documentation(DECLARED, &[("qmaster", &[&[&QMASTER]]), ("qagent", &[&[&QMASTER], &[&SENSOR]])]);
     for part in [
         "\n## `[hub NAME]`\n\nA hub.\nNo program of this version uses it.\n",
         "| `nodes` | list | required, such as `SDU, C` | Its nodes. |\n",

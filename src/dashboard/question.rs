@@ -13,7 +13,7 @@ use axum::response::Response;
 use super::Dashboard;
 use super::routes::{Failure, bad_request};
 use crate::model::{Catalog, graphite_time};
-use crate::query::{Values, WIDTHS, Wanted};
+use crate::query::{Detail, Values, WIDTHS, Wanted};
 use crate::text::quote;
 use crate::view::history::History;
 use crate::view::html::MAX_PLOTS;
@@ -68,18 +68,7 @@ struct Question {
     wanted: Vec<Wanted>,
     from: i64,
     to: i64,
-    fold: Fold,
-}
-
-/// How the values are folded.
-#[derive(Clone, Copy, Debug, PartialEq)]
-enum Fold {
-    /// Onto about as many times.
-    Points(usize),
-    /// Into buckets of this length in seconds.
-    Step(i64),
-    /// Not at all.
-    Stored,
+    detail: Detail,
 }
 
 /// Reads a name or the seconds of one of [`WIDTHS`].
@@ -93,9 +82,9 @@ fn step(text: &str) -> Result<i64> {
 }
 
 impl Question {
-    /// Reads a query; `otherwise` is the fold if the query names no step. The original's names (`paths[]`, `end`, `until`)
+    /// Reads a query; `otherwise` is the detail if the query names no step. The original's names (`paths[]`, `end`, `until`)
     /// are accepted too.
-    fn new(pairs: &Pairs, now: i64, catalog: Catalog, otherwise: Option<Fold>) -> Result<Self> {
+    fn new(pairs: &Pairs, now: i64, catalog: Catalog, otherwise: Option<Detail>) -> Result<Self> {
         let paths = pairs.iter().filter(|(name, _)| ["path", "paths", "paths[]", "plot"].contains(&name.as_str()));
         let paths: Vec<_> = paths.map(|(_, path)| path.as_str()).collect();
         ensure!(
@@ -115,11 +104,11 @@ impl Question {
         let points = first(pairs, &["points"]).unwrap_or("1000");
         let points = points.parse().ok().filter(|points| (2..=MAX_POINTS).contains(points));
         let points = points.with_context(|| format!("points is not 2 to {MAX_POINTS}"))?;
-        let fold = match first(pairs, &["step"]).filter(|text| !text.is_empty()) {
-            Some(text) => Fold::Step(step(text)?),
-            None => otherwise.unwrap_or(Fold::Points(points)),
+        let detail = match first(pairs, &["step"]).filter(|text| !text.is_empty()) {
+            Some(text) => Detail::Step(step(text)?),
+            None => otherwise.unwrap_or(Detail::Points(points)),
         };
-        if let Fold::Step(step) = fold {
+        if let Detail::Step(step) = detail {
             let buckets = (to - from) / step;
             ensure!(
                 buckets <= MAX_POINTS as i64,
@@ -127,7 +116,7 @@ impl Question {
             );
         }
         let wanted = paths.into_iter().map(|path| Wanted::new(path, catalog)).collect::<Result<_>>()?;
-        Ok(Self { wanted, from, to, fold })
+        Ok(Self { wanted, from, to, detail })
     }
 
     /// Returns the name of a file for the answer: what is in it, of when, and how it is folded.
@@ -142,9 +131,9 @@ impl Question {
             ..=1 => String::new(),
             count => format!("_and_{}_more", count - 1),
         };
-        let step = match self.fold {
-            Fold::Step(step) => WIDTHS.iter().find(|(width, _)| *width == step).map(|(_, name)| format!("_{name}")),
-            Fold::Points(_) | Fold::Stored => None,
+        let step = match self.detail {
+            Detail::Step(step) => WIDTHS.iter().find(|(width, _)| *width == step).map(|(_, name)| format!("_{name}")),
+            Detail::Points(_) | Detail::Stored => None,
         };
         format!("{path}{more}_{}_{}{}.{extension}", time(self.from), time(self.to), step.unwrap_or_default())
     }
@@ -155,15 +144,15 @@ impl Question {
     }
 
     fn wants_many(&self) -> bool {
-        match self.fold {
-            Fold::Points(points) => points > LARGE_POINTS,
-            Fold::Step(step) => (self.to - self.from) / step > LARGE_POINTS as i64,
-            Fold::Stored => false,
+        match self.detail {
+            Detail::Points(points) => points > LARGE_POINTS,
+            Detail::Step(step) => (self.to - self.from) / step > LARGE_POINTS as i64,
+            Detail::Stored => false,
         }
     }
 
     fn key(&self) -> String {
-        let mut key = format!("{} {} {:?}", self.from, self.to, self.fold);
+        let mut key = format!("{} {} {:?}", self.from, self.to, self.detail);
         for wanted in &self.wanted {
             let _ = write!(key, " {}", wanted.path);
         }
@@ -193,8 +182,8 @@ impl Dashboard {
         client: IpAddr,
         headers: &HeaderMap,
     ) -> Result<(Response, String), Failure> {
-        let fold = (format != Format::Svg).then_some(Fold::Stored);
-        let question = Question::new(&pairs, (self.now)(), self.catalog, fold).map_err(bad_request)?;
+        let stored = (format != Format::Svg).then_some(Detail::Stored);
+        let question = Question::new(&pairs, (self.now)(), self.catalog, stored).map_err(bad_request)?;
         let name = question.file_name(extension);
         Ok((self.respond(question, &pairs, format, client, headers).await?, name))
     }
@@ -239,23 +228,21 @@ impl Dashboard {
     }
 
     fn read_history(&self, question: &Question) -> Result<History> {
-        let Question { from, to, fold, .. } = *question;
-        Ok(match fold {
-            Fold::Points(points) => History::new(from, to, points, self.read(question, from, to, points)?),
-            Fold::Step(step) => {
+        let Question { from, to, detail, .. } = *question;
+        Ok(match detail {
+            Detail::Points(points) => History::new(from, to, points, self.read(question, from, to, detail)?),
+            Detail::Step(step) => {
                 // Only whole buckets are asked for.
                 let (first, last) = ((from + step - 1).div_euclid(step) * step, to.div_euclid(step) * step);
-                let points = usize::try_from((last - first) / step).unwrap_or_default().max(1);
-                let values = self.read(question, first, last.max(first), points)?;
-                History::by_step(from, to, step, values)
+                History::by_step(from, to, step, self.read(question, first, last.max(first), detail)?)
             }
-            Fold::Stored => History::stored(from, to, self.read_stored(question)?),
+            Detail::Stored => History::stored(from, to, self.read_stored(question)?),
         })
     }
 
-    fn read(&self, question: &Question, from: i64, to: i64, points: usize) -> Result<Vec<Values>> {
+    fn read(&self, question: &Question, from: i64, to: i64, detail: Detail) -> Result<Vec<Values>> {
         self.counts.store_questions.fetch_add(1, Ordering::Relaxed);
-        self.backend.range(&question.wanted, from, to, points).inspect_err(|_| {
+        self.backend.range(&question.wanted, from, to, detail).inspect_err(|_| {
             self.counts.store_failures.fetch_add(1, Ordering::Relaxed);
         })
     }
@@ -269,7 +256,7 @@ impl Dashboard {
         let mut begin = *from;
         while begin < *to {
             let end = begin.saturating_add(piece).min(*to);
-            let values = self.read(question, begin, end, usize::MAX)?;
+            let values = self.read(question, begin, end, Detail::Stored)?;
             if all.is_empty() {
                 all = values;
             } else {

@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 
 use serde::Serialize;
 
-use crate::query::{Part, Values, width};
+use crate::query::{Part, Values, own_step, width};
 
 /// A bucket of which less than this part was collected is a gap in the line.
 pub const GAP_COVERAGE: f64 = 0.9;
@@ -105,13 +105,6 @@ impl Bucket {
         let possible = (width / step).max(1).saturating_mul(step);
         let coverage = (self.covered / possible as f64).min(1.0);
         (coverage * 1e4).round() / 1e4
-    }
-}
-
-impl Part {
-    /// The part of one collected value.
-    fn of(value: f64) -> Self {
-        Self { least: value, most: value, count: 1, coverage: 1.0 }
     }
 }
 
@@ -286,7 +279,7 @@ impl Series {
 
 /// Removes what is no number or outside the range, corrects the step, and returns what the range holds.
 fn tidy(series: &mut Values, from: i64, to: i64) -> Option<Whole> {
-    let Values { step, values, parts, .. } = series;
+    let Values { step, values, parts, newest, .. } = series;
     *step = (*step).max(1);
     // A server may return values outside the range, and NaN.
     let has_parts = !parts.is_empty();
@@ -296,7 +289,8 @@ fn tidy(series: &mut Values, from: i64, to: i64) -> Option<Whole> {
     let mut good = values.iter().map(is_good);
     parts.retain(|_| good.next().unwrap_or(false));
     values.retain(is_good);
-    let whole = Bucket::of(1, values, parts).zip(values.last().copied());
+    let newest = newest.filter(|(time, value)| (from..to).contains(time) && value.is_finite());
+    let whole = Bucket::of(1, values, parts).zip(newest.or(values.last().copied()));
     let whole = whole.map(|(Bucket { count, least, most, mean, .. }, (last_time, last))| Whole {
         count,
         least,
@@ -310,7 +304,7 @@ fn tidy(series: &mut Values, from: i64, to: i64) -> Option<Whole> {
     values.drain(..before);
     parts.drain(..before.min(parts.len()));
     if !has_parts {
-        *step = own_step(*step, values);
+        *step = own_step(*step, &mut values.windows(2).map(|pair| pair[1].0 - pair[0].0).collect::<Vec<_>>());
     }
     whole
 }
@@ -332,23 +326,6 @@ fn rows(series: &[Values], bucket: i64) -> BTreeMap<i64, Vec<Option<Bucket>>> {
     rows
 }
 
-/// Returns the time between two values of a series, in seconds: the step that the store reports, unless the values are more
-/// frequent, or rarer but with a usual step of an hour or less, because no store knows the interval of their program.
-fn own_step(told: i64, values: &[(i64, f64)]) -> i64 {
-    let told = told.max(1);
-    match usual_step(values) {
-        Some(usual) if usual < told || usual <= 3600 => usual.max(1),
-        _ => told,
-    }
-}
-
-/// Returns the median time between neighbours, in seconds; `None` if there are fewer than two values.
-fn usual_step(values: &[(i64, f64)]) -> Option<i64> {
-    let mut steps: Vec<_> = values.windows(2).map(|pair| pair[1].0 - pair[0].0).collect();
-    let middle = steps.len().saturating_sub(1) / 2;
-    (!steps.is_empty()).then(|| *steps.select_nth_unstable(middle).1)
-}
-
 /// Repeats each value until the next one is due, `step` seconds later.
 fn carry(times: &[i64], series: &mut Series, step: i64) {
     let mut last: Option<(i64, f64)> = None;
@@ -367,7 +344,7 @@ mod tests {
 
     use super::*;
     use crate::model::{Field, FieldInfo, Fold};
-    use crate::query::WIDTHS;
+    use crate::query::{Detail, Folding, WIDTHS};
 
     static MEAN: FieldInfo = JOBS.info();
     static MOST: FieldInfo = JOBS.folded(Fold::Max).info();
@@ -375,7 +352,7 @@ mod tests {
     const JOBS: Field<i64> = Field::count("jobs", "jobs", "");
 
     fn values(field: &'static FieldInfo, values: &[(i64, f64)]) -> Values {
-        Values { path: "a.b".into(), field, step: 60, values: values.to_vec(), parts: Vec::new() }
+        Values { path: "a.b".into(), field, step: 60, values: values.to_vec(), parts: Vec::new(), newest: None }
     }
 
     #[test]
@@ -454,6 +431,13 @@ mod tests {
         assert_eq!((history.step_seconds, history.times.len()), (3600, 720));
         let dark: Vec<_> = (0..720).filter(|at| series.in_line(*at).is_none()).map(|at| series.coverage[at]).collect();
         assert_eq!(dark, [0.6667]);
+    }
+
+    /// The same values as a store returns them that folds while it reads.
+    fn read(given: &[(i64, f64)], (from, to): (i64, i64), detail: Detail) -> Values {
+        let mut folding = Folding::new(detail.bucket(to - from, 60));
+        given.iter().for_each(|(time, value)| folding.push(*time, *value, None));
+        folding.finish("a.b", &MEAN, 60)
     }
 
     /// A plain fold of the values of one bucket: least, mean, most, count.
@@ -538,6 +522,19 @@ mod tests {
                 prop_assert_eq!(&shown, &given);
             }
             check(&History::by_step(from, to, step.0, vec![values(&MEAN, &given)]), &given)?;
+            let whole = (from.div_euclid(step.0) * step.0 + if from % step.0 == 0 { 0 } else { step.0 }, to / step.0 * step.0);
+            let inside: Vec<_> = given.iter().copied().filter(|(time, _)| (whole.0..whole.1).contains(time)).collect();
+            check(&History::by_step(from, to, step.0, vec![read(&inside, whole, Detail::Step(step.0))]), &inside)?;
+            let read = read(&given, (from, to), Detail::Points(points));
+            prop_assert!(read.values.len() as i64 <= length.min((to - from) / history.step_seconds + 2));
+            let same = History::new(from, to, points, vec![read]);
+            if history.is_folded() {
+                check(&same, &given)?;
+                prop_assert_eq!(&same.times, &history.times);
+                prop_assert_eq!(&same.series[0].coverage, &history.series[0].coverage);
+            } else {
+                prop_assert_eq!((&same.times, &same.series[0].values), (&history.times, &history.series[0].values));
+            }
             let stored = History::stored(from, to, vec![values(&MEAN, &given)]);
             let shown: Vec<_> = stored.times.iter().copied().zip(stored.series[0].values.iter().flatten().copied()).collect();
             prop_assert_eq!(shown, given);

@@ -10,7 +10,7 @@ use std::process::{Command, ExitCode, Stdio};
 use clap::Parser;
 use gridmon::frame::{self, Common, Program, Run, Setup};
 use gridmon::model::{Catalog, Collected, Declaration, Field, Fold, Measurement, Tag};
-use gridmon::query::{Read, Wanted};
+use gridmon::query::{Detail, Read, Wanted};
 use gridmon::sinks::embedded::{self, Embedded, EmbeddedReader};
 use gridmon::view::history::History;
 use gridmon::view::page::Page;
@@ -128,7 +128,7 @@ fn writers_of_ten_seconds_five_minutes_and_a_day_stand_side_by_side() {
         ["a", "b", "c"].map(|host| Wanted::new(&format!("hosts.g.{host}.load"), catalog).unwrap()).into();
     let from = NOW - 43_200 - 1800;
     let history = |wanted: &[Wanted], from: i64| {
-        History::new(from, NOW + 10, 100_000, reader.range(wanted, from, NOW + 10, 100_000).unwrap())
+        History::new(from, NOW + 10, 100_000, reader.range(wanted, from, NOW + 10, Detail::Points(100_000)).unwrap())
     };
     for wanted in [&wanted[..1], &wanted[..]] {
         let history = history(wanted, from);

@@ -15,7 +15,7 @@ use gridmon::dashboard::config::Source as From;
 use gridmon::dashboard::{Config, Dashboard, serve};
 use gridmon::model::{Declaration, Field, FieldInfo, Fold, Measurement, Point, SECOND, Tag};
 use gridmon::monitors::grid::page::GRIDS;
-use gridmon::query::{self, Ahead, Latest, Newest, Values, Wanted};
+use gridmon::query::{self, Ahead, Detail, Latest, Newest, Values, Wanted};
 use gridmon::view::page::{self, Page, Table};
 use gridmon::view::{table, text};
 
@@ -142,7 +142,7 @@ impl query::Read for Made {
         Ok(Newest { values: latest, ahead: Ahead::default() })
     }
 
-    fn range(&self, _: &[Wanted], _: i64, _: i64, _: usize) -> Result<Vec<Values>> {
+    fn range(&self, _: &[Wanted], _: i64, _: i64, _: Detail) -> Result<Vec<Values>> {
         panic!("an index of \"a secret\" is out of range")
     }
 }

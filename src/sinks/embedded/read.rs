@@ -216,20 +216,47 @@ impl Store {
     /// # Errors
     /// Fails if the store cannot be read.
     pub fn range(&self, wanted: &[(&Series, &str)], from: i64, to: i64, points: usize) -> Result<Range> {
-        let most = |range: &Range| range.values.iter().map(Vec::len).max().unwrap_or_default();
+        let take = |(values, parts): &mut (Vec<_>, Vec<_>), tier, time, value, part| {
+            values.push((time, value));
+            if tier != Tier::Raw {
+                parts.push(part);
+            }
+        };
+        let (tier, found) = self.range_into(wanted, (from, to), points, |_, _| Default::default(), take)?;
+        let (values, parts) = found.into_iter().unzip();
+        Ok(Range { tier, values, parts })
+    }
+
+    /// Does the same with what `make` makes for each series of a tier, which `take` gives each value; so that nobody needs to
+    /// hold them all.
+    ///
+    /// # Errors
+    /// Fails if the store cannot be read.
+    pub fn range_into<T>(
+        &self,
+        wanted: &[(&Series, &str)],
+        (from, to): (i64, i64),
+        points: usize,
+        make: impl Fn(Tier, usize) -> T,
+        take: impl Fn(&mut T, Tier, i64, Value, Option<Parts>),
+    ) -> Result<(Tier, Vec<T>)> {
+        let all = |tier| (0..wanted.len()).map(|at| make(tier, at)).collect::<Vec<_>>();
         self.read_with(|store| {
             let snapshot = store.connection.unchecked_transaction()?;
-            let nothing = vec![Vec::new(); wanted.len()];
-            let mut best = Range { tier: Tier::Raw, values: nothing, parts: vec![Vec::new(); wanted.len()] };
+            let (mut best, mut most) = ((Tier::Raw, all(Tier::Raw)), 0);
             // Trying the coarse tiers first is cheap: each has a twentieth of the next one's values. The span of a tier
             // is no guide: a series may be younger than the tier, and its newest bucket is usually incomplete.
             for tier in Tier::ALL.into_iter().rev() {
-                let (values, parts) = values_with_parts(&snapshot, tier, wanted, from, to)?;
-                let range = Range { tier, values, parts };
-                if most(&range) > most(&best) {
-                    best = range;
+                let (mut found, mut counts) = (all(tier), vec![0_usize; wanted.len()]);
+                each_value(&snapshot, tier, wanted, (from, to), &mut |at, time, value, parts| {
+                    counts[at] += 1;
+                    take(&mut found[at], tier, time, value, parts);
+                })?;
+                let count = counts.into_iter().max().unwrap_or_default();
+                if count > most {
+                    (best, most) = ((tier, found), count);
                 }
-                if most(&best) >= points.max(1) {
+                if most >= points.max(1) {
                     break;
                 }
             }
@@ -248,7 +275,12 @@ impl Store {
         from: i64,
         to: i64,
     ) -> Result<Vec<Vec<(i64, Value)>>> {
-        self.read_with(|store| values(&*store.connection.unchecked_transaction()?, tier, wanted, from, to))
+        let mut values = vec![Vec::new(); wanted.len()];
+        self.read_with(|store| {
+            let take = &mut |at: usize, time, value, _| values[at].push((time, value));
+            each_value(&*store.connection.unchecked_transaction()?, tier, wanted, (from, to), take)
+        })?;
+        Ok(values)
     }
 
     /// Calls `each` with every point of a tier that `selector` and `window` select, by bucket, series and time. Memory
@@ -501,22 +533,6 @@ fn ages(connection: &Connection, tier: Tier) -> rusqlite::Result<Option<(i64, i6
     Ok(end("min")?.zip(end("max")?))
 }
 
-/// The values of several series.
-type AllValues = Vec<Vec<(i64, Value)>>;
-
-/// What the values of several series were folded from.
-type AllParts = Vec<Vec<Option<Parts>>>;
-
-fn values(
-    connection: &Connection,
-    tier: Tier,
-    wanted: &[(&Series, &str)],
-    from: i64,
-    to: i64,
-) -> rusqlite::Result<AllValues> {
-    Ok(values_with_parts(connection, tier, wanted, from, to)?.0)
-}
-
 /// Reads what a folded value was folded from, in the columns after its own.
 fn parts(row: &Row) -> rusqlite::Result<Option<Parts>> {
     let is_null = |at| Ok::<_, rusqlite::Error>(matches!(row.get_ref(at)?, ValueRef::Null));
@@ -528,16 +544,17 @@ fn parts(row: &Row) -> rusqlite::Result<Option<Parts>> {
     Ok(Some(Parts { sum: value(row, 2)?, slots: row.get(3)?, least: value(row, 4)?, most: value(row, 5)? }))
 }
 
-fn values_with_parts(
+/// Gives each value of a tier from `from` to before `to`, in nanoseconds, by its number among the `wanted`, with what it was
+/// folded from, where that is known. Those of one series come in the order of time.
+fn each_value(
     connection: &Connection,
     tier: Tier,
     wanted: &[(&Series, &str)],
-    from: i64,
-    to: i64,
-) -> rusqlite::Result<(AllValues, AllParts)> {
-    let (mut values, mut all_parts) = (vec![Vec::new(); wanted.len()], vec![Vec::new(); wanted.len()]);
+    (from, to): (i64, i64),
+    take: &mut dyn FnMut(usize, i64, Value, Option<Parts>),
+) -> rusqlite::Result<()> {
     if from >= to {
-        return Ok((values, all_parts));
+        return Ok(());
     }
     let columns = if tier == Tier::Raw || !has_parts(connection)? { "" } else { ", sum, slots, least, most" };
     let (table, bucket) = (tier.table(), tier.bucket());
@@ -560,15 +577,13 @@ fn values_with_parts(
             let Some((series, field)) = ids[*at] else { continue };
             let mut rows = query.query(params![in_bucket, series, field, first, end])?;
             while let Some(row) = rows.next()? {
-                values[*at].push((time_of(tier, in_bucket, row.get(0)?), value(row, 1)?));
-                if tier != Tier::Raw {
-                    all_parts[*at].push(if columns.is_empty() { None } else { parts(row)? });
-                }
+                let parts = if columns.is_empty() { None } else { parts(row)? };
+                take(*at, time_of(tier, in_bucket, row.get(0)?), value(row, 1)?, parts);
             }
         }
         number = next(in_bucket + 1)?;
     }
-    Ok((values, all_parts))
+    Ok(())
 }
 
 /// Finds the newest values of a tier up to a time.

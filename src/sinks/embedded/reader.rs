@@ -9,8 +9,8 @@ use anyhow::Result;
 
 use super::write::Parts;
 use super::{Place, Series, Store};
-use crate::model::{Measurement, Point, SECOND, Tier, Window};
-use crate::query::{Intervals, Newest, Part, Read, Scan, Selector, Values, Wanted};
+use crate::model::{Measurement, Point, SECOND, Tier, Value, Window};
+use crate::query::{Detail, Folding, Newest, Part, Read, Scan, Selector, Values, Wanted};
 
 /// The embedded store as a reader.
 #[derive(Debug)]
@@ -67,7 +67,7 @@ impl EmbeddedReader {
 /// Returns what a folded value was folded from, and makes the value their mean.
 fn part(value: &mut f64, parts: Option<Parts>, every: i64, step: i64) -> Part {
     let Some(Parts { sum, slots, least, most }) = parts.filter(|parts| parts.slots > 0) else {
-        return Part { least: *value, most: *value, count: 1, coverage: 1.0 };
+        return Part::of(*value);
     };
     let (least, most) = (least.as_f64(), most.as_f64());
     *value = (sum.as_f64() / slots as f64).clamp(least, most.max(least));
@@ -95,37 +95,35 @@ impl Read for EmbeddedReader {
         Ok(self.ask(|store| store.newest(measurements, &[], now))?.unwrap_or_default())
     }
 
-    fn range(&self, wanted: &[Wanted], from: i64, to: i64, points: usize) -> Result<Vec<Values>> {
+    fn range(&self, wanted: &[Wanted], from: i64, to: i64, detail: Detail) -> Result<Vec<Values>> {
+        let span = to.saturating_sub(from);
         let answer = self.ask(|store| {
+            let intervals = store.intervals(to)?;
             let found = wanted.iter().map(|wanted| self.find(store, wanted)).collect::<Result<Vec<_>>>()?;
-            let asked: Vec<_> = wanted
-                .iter()
-                .zip(&found)
-                .filter_map(|(wanted, series)| Some((series.as_ref()?, wanted.number.field.name)))
-                .collect();
-            let range = store.range(&asked, from.saturating_mul(SECOND), to.saturating_mul(SECOND), points)?;
-            let mut values = range.values.into_iter().zip(range.parts);
-            let found = found.iter().map(|series| series.as_ref().and_then(|_| values.next()).unwrap_or_default());
-            Ok((range.tier, found.collect::<Vec<_>>(), store.intervals(to)?))
-        })?;
-        let (tier, found, intervals) =
-            answer.unwrap_or_else(|| (Tier::Raw, vec![Default::default(); wanted.len()], Intervals::default()));
-        let series = wanted.iter().zip(found).map(|(wanted, (values, parts))| {
-            let every = intervals.of(&wanted.series(), wanted.number.measurement.every);
-            let step = if tier == Tier::Raw { every } else { tier.step_seconds() };
-            let values = values.into_iter().map(|(time, value)| (time / SECOND, value.as_f64()));
-            let mut series = Values {
-                path: wanted.path.clone(),
-                field: wanted.number.field,
-                step,
-                values: values.collect(),
-                parts: Vec::new(),
+            let every = |wanted: &Wanted| intervals.of(&wanted.series(), wanted.number.measurement.every);
+            let asked: Vec<_> =
+                wanted.iter().zip(&found).filter_map(|(wanted, series)| Some((wanted, series.as_ref()?))).collect();
+            let numbers: Vec<_> = asked.iter().map(|(wanted, series)| (*series, wanted.number.field.name)).collect();
+            let everies: Vec<_> = asked.iter().map(|(wanted, _)| every(wanted)).collect();
+            let step = |tier: Tier, every: i64| if tier == Tier::Raw { every } else { tier.step_seconds() };
+            let make = |tier, at: usize| (everies[at], Folding::new(detail.bucket(span, step(tier, everies[at]))));
+            let take = |(every, folding): &mut (i64, Folding), tier: Tier, time: i64, value: Value, parts| {
+                let mut value = value.as_f64();
+                let part = (tier != Tier::Raw).then(|| part(&mut value, parts, *every, tier.step_seconds()));
+                folding.push(time.div_euclid(SECOND), value, part);
             };
-            let values = series.values.iter_mut().zip(parts);
-            series.parts = values.map(|((_, value), parts)| part(value, parts, every, step)).collect();
-            series
-        });
-        Ok(series.collect())
+            let range = (from.saturating_mul(SECOND), to.saturating_mul(SECOND));
+            let (tier, foldings) = store.range_into(&numbers, range, detail.points(span), make, take)?;
+            let mut foldings = foldings.into_iter();
+            let found = wanted.iter().zip(&found).map(|(wanted, series)| {
+                let folding = series.as_ref().and_then(|_| foldings.next());
+                let (every, folding) = folding.unwrap_or_else(|| (every(wanted), Folding::default()));
+                wanted.values(folding, step(tier, every))
+            });
+            Ok(found.collect::<Vec<_>>())
+        })?;
+        let nothing = |wanted: &Wanted| wanted.values(Folding::default(), wanted.number.measurement.every);
+        Ok(answer.unwrap_or_else(|| wanted.iter().map(nothing).collect()))
     }
 }
 
@@ -144,7 +142,6 @@ impl Scan for EmbeddedReader {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::Value;
 
     #[test]
     fn a_folded_value_is_its_mean_with_the_least_and_most_of_what_was_collected() {

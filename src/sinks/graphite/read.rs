@@ -9,7 +9,7 @@ use anyhow::{Result, ensure};
 use super::render;
 use crate::model::{Catalog, Fold, Kind, Measurement, SECOND, Value};
 use crate::os::http::{Client, Login, Url};
-use crate::query::{Ahead, Latest, Newest, Part, Read, Values, Wanted, width};
+use crate::query::{Ahead, Detail, Latest, Newest, Part, Read, Values, Wanted};
 
 /// graphite-web as a reader.
 #[derive(Debug)]
@@ -117,7 +117,7 @@ impl GraphiteReader {
             };
             let parts = means.iter().map(part).collect();
             let values = means.into_iter().collect();
-            all.push(Values { path: path.clone(), field: number.field, step: width, values, parts });
+            all.push(Values { path: path.clone(), field: number.field, step: width, values, parts, newest: None });
         }
         Ok(Some(all))
     }
@@ -215,10 +215,9 @@ impl Read for GraphiteReader {
         Ok(Newest { values: latest.collect(), ahead: Ahead::default() })
     }
 
-    fn range(&self, wanted: &[Wanted], from: i64, to: i64, points: usize) -> Result<Vec<Values>> {
+    fn range(&self, wanted: &[Wanted], from: i64, to: i64, detail: Detail) -> Result<Vec<Values>> {
         let every = wanted.iter().map(|wanted| wanted.number.measurement.every).min().unwrap_or(60);
-        let width = width(to.saturating_sub(from), points, every);
-        if width > every
+        if let Some(width) = detail.bucket(to.saturating_sub(from), every)
             && let Some(folded) = self.folded(wanted, from, to, width)?
         {
             return Ok(folded);
@@ -227,7 +226,7 @@ impl Read for GraphiteReader {
             wanted.iter().map(|wanted| consolidated(&wanted.path, wanted.number.field.fold)).collect();
         // Graphite's range excludes the start and includes the end; ours is the other way round.
         let mut answers = HashMap::new();
-        for (target, series) in self.ask(&targets, from - 1, to - 1, points)? {
+        for (target, series) in self.ask(&targets, from - 1, to - 1, detail.points(to.saturating_sub(from)))? {
             answers.insert(path(&target).to_string(), series);
         }
         let mut all = Vec::new();
@@ -240,7 +239,7 @@ impl Read for GraphiteReader {
             }
             let values = datapoints.into_iter().filter_map(|(value, time)| Some((time, value?)));
             let (path, field) = (wanted.path.clone(), wanted.number.field);
-            all.push(Values { path, field, step, values: values.collect(), parts: Vec::new() });
+            all.push(Values { path, field, step, values: values.collect(), parts: Vec::new(), newest: None });
         }
         Ok(all)
     }

@@ -16,7 +16,7 @@ use crate::model::{
     AHEAD, COVERAGE, Catalog, Kind, Measurement, Name, Point, SCOPE_COVERAGE, SECOND, Tier, Value, Window,
 };
 use crate::os::http::Client;
-use crate::query::{Ahead, Intervals, Latest, Newest, Read, Scan, Selector, Values, Wanted};
+use crate::query::{Ahead, Detail, Folding, Intervals, Latest, Newest, Read, Scan, Selector, Values, Wanted};
 
 /// InfluxDB as a reader.
 #[derive(Debug)]
@@ -157,8 +157,8 @@ impl InfluxReader {
         })
     }
 
-    /// Returns the values of a number in a tier, by time: seconds and value.
-    fn values(&self, wanted: &Wanted, tier: Tier, from: i64, to: i64) -> Result<Vec<(i64, f64)>> {
+    /// Gives the values of a number in a tier to `folding`, one for each second.
+    fn values(&self, wanted: &Wanted, tier: Tier, (from, to): (i64, i64), folding: &mut Folding) -> Result<()> {
         let measurement = wanted.number.measurement;
         let tags: Vec<_> = measurement.tags.iter().map(|tag| tag.name).collect();
         let mut query = format!(
@@ -171,7 +171,8 @@ impl InfluxReader {
         for (tag, component) in &wanted.number.tags {
             let _ = write!(query, " AND {}::tag {}", identifier(tag), matches(component));
         }
-        let mut values = BTreeMap::new();
+        // They come by time, with one series after another at the same time.
+        let mut last: Option<(i64, f64)> = None;
         self.ask(&query, |rows| {
             for row in &rows.values {
                 let Some((time, given, [value, slots])) = parts(row, tags.len()) else { continue };
@@ -183,23 +184,28 @@ impl InfluxReader {
                     continue;
                 }
                 if let Some(value) = number(value, Kind::Float).filter(|_| is_it()) {
-                    values.insert(time.div_euclid(SECOND), value.as_f64());
+                    let next = (time.div_euclid(SECOND), value.as_f64());
+                    last.filter(|(time, _)| *time < next.0)
+                        .iter()
+                        .for_each(|(time, value)| folding.push(*time, *value, None));
+                    last = Some(next);
                 }
             }
             Ok(())
         })?;
-        Ok(values.into_iter().collect())
+        last.iter().for_each(|(time, value)| folding.push(*time, *value, None));
+        Ok(())
     }
 
-    /// Returns the values of some numbers in a tier; none if a folded tier does not exist.
-    fn values_of(&self, wanted: &[Wanted], tier: Tier, from: i64, to: i64) -> Result<Vec<Vec<(i64, f64)>>> {
-        let values = wanted.iter().map(|wanted| self.values(wanted, tier, from, to)).collect::<Result<Vec<_>>>();
-        match values {
-            Err(error) if tier != Tier::Raw && format!("{error:#}").contains("not found") => {
-                Ok(vec![Vec::new(); wanted.len()])
+    /// Gives the values of some numbers in a tier, each to its own; none if a folded tier does not exist.
+    fn values_of(&self, wanted: &[Wanted], tier: Tier, range: (i64, i64), foldings: &mut [Folding]) -> Result<()> {
+        for (wanted, folding) in wanted.iter().zip(foldings) {
+            match self.values(wanted, tier, range, folding) {
+                Err(error) if tier != Tier::Raw && format!("{error:#}").contains("not found") => return Ok(()),
+                result => result?,
             }
-            values => values,
         }
+        Ok(())
     }
 
     /// Returns the names in the first column of an answer.
@@ -419,37 +425,32 @@ impl Read for InfluxReader {
         Ok(Newest { values, ahead })
     }
 
-    fn range(&self, wanted: &[Wanted], from: i64, to: i64, points: usize) -> Result<Vec<Values>> {
-        let most = |values: &[Vec<(i64, f64)>]| values.iter().map(Vec::len).max().unwrap_or_default();
-        let mut best = (Tier::Raw, vec![Vec::new(); wanted.len()]);
+    fn range(&self, wanted: &[Wanted], from: i64, to: i64, detail: Detail) -> Result<Vec<Values>> {
+        let intervals = Intervals::new(&self.known(&[&COVERAGE, &SCOPE_COVERAGE], to)?.0.into_latest());
+        let step = |wanted: &Wanted, tier: Tier| match tier {
+            Tier::Raw => intervals.of(&wanted.series(), wanted.number.measurement.every),
+            Tier::Hour | Tier::Day => tier.step_seconds(),
+        };
+        let span = to.saturating_sub(from);
+        let most = |foldings: &[Folding]| foldings.iter().map(Folding::taken).max().unwrap_or_default();
+        let mut best = (Tier::Raw, vec![Folding::default(); wanted.len()]);
         for tier in Tier::ALL.into_iter().rev() {
             // Where one policy holds all tiers, there are only raw points.
             if tier != Tier::Raw && self.config.policy(tier) == self.config.policy(Tier::Raw) {
                 continue;
             }
-            let values = self.values_of(wanted, tier, from, to)?;
-            if most(&values) > most(&best.1) {
-                best = (tier, values);
+            let of = |wanted: &Wanted| Folding::new(detail.bucket(span, step(wanted, tier)));
+            let mut foldings: Vec<_> = wanted.iter().map(of).collect();
+            self.values_of(wanted, tier, (from, to), &mut foldings)?;
+            if most(&foldings) > most(&best.1) {
+                best = (tier, foldings);
             }
-            if most(&best.1) >= points.max(1) {
+            if most(&best.1) >= detail.points(span) {
                 break;
             }
         }
         let (tier, found) = best;
-        let intervals = Intervals::new(&self.known(&[&COVERAGE, &SCOPE_COVERAGE], to)?.0.into_latest());
-        let step = |wanted: &Wanted| match tier {
-            Tier::Raw => intervals.of(&wanted.series(), wanted.number.measurement.every),
-            Tier::Hour | Tier::Day => tier.step_seconds(),
-        };
-        let series = wanted.iter().zip(found).map(|(wanted, values)| Values {
-            path: wanted.path.clone(),
-            field: wanted.number.field,
-            step: step(wanted),
-            values,
-            // Its folded points hold means alone.
-            parts: Vec::new(),
-        });
-        Ok(series.collect())
+        Ok(wanted.iter().zip(found).map(|(wanted, folding)| wanted.values(folding, step(wanted, tier))).collect())
     }
 }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use gridmon::model::{Point, SECOND, Tier, Window};
-use gridmon::query::{Read, Scan, Selector, Values, Wanted};
+use gridmon::query::{Detail, Read, Scan, Selector, Values, Wanted};
 use gridmon::setup::{CATALOG, Config};
 use gridmon::sinks::Sink as _;
 use gridmon::sinks::influxdb::InfluxReader;
@@ -21,7 +21,7 @@ fn reader(port: u16, more: &str) -> InfluxReader {
 }
 
 fn range(reader: &InfluxReader, path: &str, from: i64, to: i64, points: usize) -> Values {
-    reader.range(&[Wanted::new(path, CATALOG).unwrap()], from, to, points).unwrap().remove(0)
+    reader.range(&[Wanted::new(path, CATALOG).unwrap()], from, to, Detail::Points(points)).unwrap().remove(0)
 }
 
 #[test]
@@ -83,7 +83,7 @@ fn a_range_comes_from_the_coarsest_tier_that_has_enough() {
     influxdb.query("DROP RETENTION POLICY \"1h\" ON d");
     assert_eq!(range(&reader, path, NOW, NOW + 7200, 2).values.len(), 120);
     influxdb.query("DROP RETENTION POLICY \"10m\" ON d");
-    let error = reader.range(&[Wanted::new(path, CATALOG).unwrap()], NOW, NOW + 60, 2).unwrap_err();
+    let error = reader.range(&[Wanted::new(path, CATALOG).unwrap()], NOW, NOW + 60, Detail::Points(2)).unwrap_err();
     assert!(format!("{error:#}").contains("retention policy not found"), "{error:#}");
 }
 

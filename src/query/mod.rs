@@ -1,5 +1,7 @@
 //! Queries that every store answers.
 
+mod folding;
+
 use std::collections::BTreeMap;
 
 use anyhow::{Context, Result};
@@ -9,6 +11,8 @@ use crate::model::{
     COVERAGE, Catalog, FieldInfo, Measurement, Number, Point, SCOPE_COVERAGE, Tier, Value, Window, utc,
 };
 use crate::text::{count, quote};
+
+pub use self::folding::{Detail, Folding, own_step};
 
 /// The newest value of one field of a series.
 #[derive(Clone, Debug)]
@@ -116,6 +120,11 @@ impl Wanted {
         Ok(Self { path: path.into(), number })
     }
 
+    /// Returns what a store has read of it; its stored values are `step` seconds apart as far as the store knows.
+    pub fn values(&self, read: Folding, step: i64) -> Values {
+        read.finish(&self.path, self.number.field, step)
+    }
+
     /// Returns the series, assuming that the path shows its tags unchanged.
     pub fn series(&self) -> Point {
         let tags = self.number.tags.iter().map(|(name, value)| ((*name).into(), value.as_str()));
@@ -136,6 +145,8 @@ pub struct Values {
     pub values: Vec<(i64, f64)>,
     /// What each value was folded from; empty if each is one collected value.
     pub parts: Vec<Part>,
+    /// The newest stored value, where the values are folded from stored ones.
+    pub newest: Option<(i64, f64)>,
 }
 
 /// What a folded value was made of.
@@ -206,12 +217,12 @@ pub trait Read: Send + Sync {
     /// Fails if the store does not answer, or its answer cannot be parsed.
     fn latest(&self, measurements: &[&'static Measurement], now: i64) -> Result<Newest>;
 
-    /// Returns values from `from` to before `to` (unix seconds), at least `points` per series if there are that many; for
-    /// more the store may fold them into buckets of [`width`]. The series are in the order of `wanted`; a series without values is empty.
+    /// Returns values from `from` to before `to` (unix seconds), as finely as `detail` asks; more of them may come folded into
+    /// the buckets that it allows. The series are in the order of `wanted`; a series without values is empty.
     ///
     /// # Errors
     /// Fails if the store does not answer, or its answer cannot be parsed.
-    fn range(&self, wanted: &[Wanted], from: i64, to: i64, points: usize) -> Result<Vec<Values>>;
+    fn range(&self, wanted: &[Wanted], from: i64, to: i64, detail: Detail) -> Result<Vec<Values>>;
 }
 
 /// Selects series by measurement and tags.
