@@ -2,6 +2,7 @@
 //! questions, stores and servers in every state, many clients at once.
 
 mod crowd;
+mod folds;
 mod trouble;
 
 use std::collections::BTreeMap;
