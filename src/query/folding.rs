@@ -12,7 +12,7 @@ const SCALE: f64 = 1.0 / (1_u64 << 40) as f64;
 /// How finely a range is asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Detail {
-    /// On at least so many times, as a plot shows.
+    /// On about so many times, as a plot shows.
     Points(usize),
     /// In buckets of this length, in seconds.
     Step(i64),

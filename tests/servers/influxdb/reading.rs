@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use gridmon::model::{Point, SECOND, Tier, Window};
-use gridmon::query::{Detail, Read, Scan, Selector, Values, Wanted};
+use gridmon::query::{Detail, Part, Read, Scan, Selector, Values, Wanted};
 use gridmon::setup::{CATALOG, Config};
 use gridmon::sinks::Sink as _;
 use gridmon::sinks::influxdb::InfluxReader;
@@ -71,17 +71,27 @@ fn a_range_comes_from_the_coarsest_tier_that_has_enough() {
     influxdb.write("d", "1h", &(folded(0, 60) + &folded(1, 60) + &folded(2, 0)));
     let reader = reader(influxdb.port, "");
     let path = "grids.g.clouds.x_y____z.quota";
-    let values = range(&reader, path, NOW, NOW + 7200, 100);
+    let values = range(&reader, path, NOW, NOW + 7200, 120);
     assert_eq!((values.values.len(), values.step, values.values[119]), (120, 60, (NOW + 60 * 119, 119.0)));
+    // More than was asked for is folded while it is read.
+    let Values { values, step, parts, newest, .. } = range(&reader, path, NOW, NOW + 7200, 100);
+    assert_eq!((values.len(), step, values[59]), (60, 120, (NOW + 60 * 118, 118.5)));
+    assert_eq!(
+        (parts[59], newest),
+        (Part { least: 118.0, most: 119.0, count: 2, coverage: 1.0 }, Some((NOW + 60 * 119, 119.0)))
+    );
     // The third hour was folded anew with other tags.
-    let values = range(&reader, path, NOW, NOW + 10_800, 2);
+    let values = range(&reader, path, NOW + 1800, NOW + 9000, 1);
+    assert_eq!((values.values, values.step), (vec![(NOW + 3600, 8.5)], 3600));
+    let values = range(&reader, path, NOW, NOW + 7200, 2);
     assert_eq!((values.values, values.step), (vec![(NOW, 7.5), (NOW + 3600, 8.5)], 3600));
     assert_eq!(range(&reader, "grids.g.clouds.x+y.quota", NOW, NOW + 60, 9).values, [(NOW, 1.0)]);
     assert!(range(&reader, "grids.g.clouds.x_.quota", NOW, NOW + 60, 9).values.is_empty());
     assert!(range(&reader, path, NOW + 9000, NOW + 9060, 9).values.is_empty());
     // A folded tier that does not exist is empty; the raw one must exist.
     influxdb.query("DROP RETENTION POLICY \"1h\" ON d");
-    assert_eq!(range(&reader, path, NOW, NOW + 7200, 2).values.len(), 120);
+    let values = range(&reader, path, NOW, NOW + 7200, 2).values;
+    assert_eq!(values, [(NOW - 1800, 14.5), (NOW + 1800, 59.5), (NOW + 5400, 104.5)]);
     influxdb.query("DROP RETENTION POLICY \"10m\" ON d");
     let error = reader.range(&[Wanted::new(path, CATALOG).unwrap()], NOW, NOW + 60, Detail::Points(2)).unwrap_err();
     assert!(format!("{error:#}").contains("retention policy not found"), "{error:#}");
