@@ -337,6 +337,9 @@ async fn asset(State(app): App, Path(names): Path<Names>, headers: HeaderMap) ->
     response
 }
 
+/// The route under which requests are counted that never reach one, because of their Host.
+pub(super) const REFUSED: &str = "refused";
+
 /// Adds the security headers to every response (only our own scripts, nothing from other sites) and counts the request.
 async fn secure_and_count(State(app): App, request: Request, next: Next) -> Response {
     let began = Instant::now();

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use axum::body::Body;
@@ -18,7 +18,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use super::guests::{Guest, Place};
 use super::pace::Paced;
-use super::{Dashboard, hosts};
+use super::{Dashboard, hosts, routes};
 
 /// How long a request's head may take to arrive, and how long an idle connection is kept.
 const HEAD: Duration = Duration::from_secs(15);
@@ -110,6 +110,7 @@ async fn answer(
     is_local: bool,
     mut request: Request<Incoming>,
 ) -> Result<Response<Body>, std::convert::Infallible> {
+    let began = Instant::now();
     guest.asks();
     let checked = hosts::check(request.headers(), request.uri(), is_local, &dashboard.config.hosts);
     let answer = match checked {
@@ -117,7 +118,10 @@ async fn answer(
             request.extensions_mut().insert(guest.clone());
             routes.call(request).await
         }
-        Err(failure) => Ok(failure.into_response()),
+        Err(failure) => {
+            dashboard.counts.request(routes::REFUSED, failure.0.as_u16(), began.elapsed());
+            Ok(failure.into_response())
+        }
     };
     guest.is_answered();
     answer

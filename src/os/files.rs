@@ -77,7 +77,7 @@ pub fn sweep(directory: &Path) {
 
 /// Whether a process may have a file open. False only if the process does not run, or shows its files and this one is not
 /// among them.
-fn may_write(process: u32, path: &Path) -> bool {
+pub fn may_write(process: u32, path: &Path) -> bool {
     let inode = |file: fs::Metadata| (file.dev(), file.ino());
     let Ok(own) = path.symlink_metadata().map(inode) else { return false };
     match fs::read_dir(format!("/proc/{process}/fd")) {

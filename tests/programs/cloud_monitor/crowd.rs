@@ -172,6 +172,11 @@ fn only_its_own_names_are_served_on_loopback() {
     for none in ["", "Host: localhost\r\nHost: localhost\r\n", "Host: a b\r\n"] {
         assert_eq!(ask(none).status, 400, "{none:?}");
     }
+    let metrics = site.get("/metrics").text();
+    for (status, count) in [(421, 1), (400, 3)] {
+        let counted = format!("requests_total{{route=\"refused\",status=\"{status}\"}} {count}\n");
+        assert!(metrics.contains(&counted), "{metrics}");
+    }
 }
 
 #[test]
