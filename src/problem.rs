@@ -37,6 +37,8 @@ pub enum Subject {
     SharedState,
     /// The state directory that the user's programs used before.
     FormerState,
+    /// The mail server.
+    Mail,
 }
 
 impl fmt::Display for Subject {
@@ -54,6 +56,7 @@ impl fmt::Display for Subject {
             Self::Lock => out.write_str("lock"),
             Self::SharedState => out.write_str("shared state directory"),
             Self::FormerState => out.write_str("former state directory"),
+            Self::Mail => out.write_str("mail"),
         }
     }
 }

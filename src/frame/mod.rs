@@ -5,6 +5,7 @@ pub mod clock;
 pub mod cron;
 mod dry_run;
 mod listing;
+pub mod mail;
 mod output;
 mod process;
 mod publish;

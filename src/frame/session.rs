@@ -14,12 +14,14 @@ use serde::de::DeserializeOwned;
 use super::args::{Common, Mode};
 use super::clock::SteadyClock;
 use super::listing::CheckLine;
+use super::mail;
 use super::output::complain;
 use super::report::Report;
 use super::state::{self, Lock, State};
 use crate::delivery::Account;
 use crate::model::{Catalog, Dropped, Measurement, SECOND, is_ahead};
 use crate::os::files::host_name;
+use crate::os::mail::Server;
 use crate::os::work::catch;
 use crate::problem::{Problem, Repeat, Subject, fold, notify};
 use crate::sinks::{MakeSinks, Sink};
@@ -80,6 +82,8 @@ pub struct Setup {
     pub roles: String,
     /// Makes the sinks that points go to, given the state directory.
     pub sinks: MakeSinks,
+    /// The mail server that is told of lasting failures; `None` for no mail.
+    pub mail: Option<Server>,
 }
 
 impl Setup {
@@ -94,6 +98,9 @@ const FOR_SINKS: Duration = Duration::from_secs(15);
 
 /// The last part of that time, for the report; the sinks must have ended.
 const FOR_REPORT: Duration = Duration::from_secs(1);
+
+/// The time for a mail, before the report's, if the config names a mail server.
+const FOR_MAIL: Duration = Duration::from_secs(5);
 
 /// A running program.
 pub struct Session {
@@ -231,7 +238,13 @@ impl Session {
     /// Returns the time by which the sinks must end. The rest of the run is for the report, and lets the errors of the
     /// sinks appear before the watchdog's last line.
     pub fn sinks_until(&self) -> Instant {
-        self.deadline() - FOR_REPORT.min(self.allowed / 10)
+        let for_mail = if self.setup.mail.is_some() { FOR_MAIL.min(self.allowed / 10) } else { Duration::ZERO };
+        self.deadline() - FOR_REPORT.min(self.allowed / 10) - for_mail
+    }
+
+    /// Returns the time by which a mail must have been sent.
+    fn mail_until(&self) -> Instant {
+        self.deadline() - FOR_REPORT.min(self.allowed / 10) / 2
     }
 
     /// Whether the run delivers its points and keeps its state.
@@ -250,6 +263,10 @@ impl Session {
         }
         lines.push(("roles".into(), Ok(self.setup.roles.clone())));
         lines.extend(self.ask_sinks(|sink, until| sink.check(until)));
+        lines.extend(self.setup.mail.as_ref().map(|server| {
+            let left = mail::LONGEST.min(self.mail_until().saturating_duration_since(Instant::now()));
+            ("mail".into(), server.check(left).map_err(|error| format!("{error:#}")))
+        }));
         lines
     }
 
@@ -347,7 +364,18 @@ impl Session {
         if let Err(error) = &kept {
             said.push(format!("{error:#}; the report of this run is lost"));
         }
+        said.extend(self.tell_by_mail());
         (success && kept.is_ok(), said)
+    }
+
+    /// Sends the mail that this run must send. Returns what is to be printed about it.
+    fn tell_by_mail(&self) -> Vec<String> {
+        let (Some(server), Some(state)) = (&self.setup.mail, self.state.as_ref().filter(|_| self.is_live())) else {
+            return Vec::new();
+        };
+        let (scope, host) = (self.setup.scope.as_str(), host_name());
+        let origin = mail::Origin { program: self.program.name, scope, host: &host, now: self.now };
+        mail::tell(state, server, &self.problems, &origin, self.mail_until())
     }
 
     /// Returns the lines of `--verbose`.

@@ -1,9 +1,10 @@
-//! Access to the operating system: child processes, threads, HTTP, names of hosts, files and their owners, the uptime.
+//! Access to the operating system: child processes, threads, HTTP, mail, names of hosts, files and their owners, the uptime.
 
 pub mod command;
 pub mod files;
 pub mod guard;
 pub mod http;
+pub mod mail;
 pub mod names;
 pub mod owner;
 pub mod tls;

@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 use anyhow::Result;
 
 use crate::config::{self, Sections};
-use crate::frame::{Program, Setup, state};
+use crate::frame::{Program, Setup, mail, state};
+use crate::os::mail::Server;
 use crate::sinks::embedded;
 use crate::sinks::graphite::{carbon, render};
 use crate::sinks::influxdb;
@@ -67,6 +68,8 @@ pub struct Config {
     pub embedded: embedded::Config,
     /// `[spool]`.
     pub spool: spool::Config,
+    /// `[mail]`, with the login of `[credentials_adcmon]`; `None` unless it names a host.
+    pub mail: Option<Server>,
     /// `[state] directory`.
     pub state_directory: Option<PathBuf>,
 }
@@ -119,6 +122,7 @@ impl Config {
             )?,
             embedded: embedded::Config::read(&sections.values(&embedded::SECTION))?,
             spool: spool::Config::read(&sections.values(&spool::SECTION))?,
+            mail: mail::read(&sections.values(&mail::SECTION), &sections.values(&mail::CREDENTIALS))?,
             state_directory: state::read(&sections.values(&state::SECTION))?,
         })
     }
@@ -135,6 +139,7 @@ impl Config {
             spool: self.spool.clone(),
             catalog: CATALOG,
             roles: roles(self),
+            mail: self.mail.clone(),
             sinks: Box::new(move |state| sinks::selected(carbon.as_ref(), influxdb.as_ref(), &embedded, state)),
         }
     }
@@ -356,6 +361,50 @@ mod tests {
         // Without the keys a program has its default times, and so does a program that no section owns.
         assert_eq!(timing("[grid]\n", "collect-grid"), (None, None));
         assert_eq!(timing(both, "cloud-monitor"), (None, None));
+    }
+
+    #[test]
+    fn the_mail_server_is_read_whole_or_refused() {
+        let mail = |text: &str| Config::parse(&format!("[mail]\n{text}"), "c.cfg").map(|(config, _)| config.mail);
+        let good = "host = smtp.example.org\nfrom = a@b\nto = c@d, e@f\n";
+        let server = mail(good).unwrap().unwrap();
+        assert_eq!((server.port, server.is_encrypted, &server.login), (587, true, &None));
+        assert_eq!(server.to, ["c@d", "e@f"]);
+        let login = |text: &str| mail(text).unwrap().unwrap().login;
+        let of = |username: &str, password: &str| Some((username.to_string(), password.to_string()));
+        assert_eq!(
+            login(&format!("{good}[credentials_adcmon]\npassword = p")),
+            of("a@b", "p"),
+            "QMonit's was the sender"
+        );
+        assert_eq!(login(&format!("{good}[credentials_adcmon]\nusername = u\npassword = p")), of("u", "p"));
+        assert_eq!(
+            login(&format!("{good}username = v\n[credentials_adcmon]\nusername = u\npassword = p")),
+            of("v", "p")
+        );
+        let local = good.replace("smtp.example.org", "localhost") + "tls = off\n";
+        assert_eq!(login(&format!("{local}[credentials_adcmon]\npassword = p")), None, "that was for another server");
+        assert_eq!(login(&format!("{local}username = u\npassword = p")), of("u", "p"));
+        assert!(mail("from = a@b").unwrap().is_none());
+        for (text, expected) in [
+            ("host = h", "c.cfg line 2: [mail] host: needs from beside it, the sender's address"),
+            (
+                "host = h\nfrom = a@b",
+                "c.cfg line 2: [mail] host: needs to beside it, the addresses of those who get the mail",
+            ),
+            ("host = h\nfrom = a", "c.cfg line 3: [mail] from: \"a\" is not an address such as gridmon@example.org"),
+            (
+                "host = h\nfrom = a@b\nto = c@d; e@f",
+                "c.cfg line 4: [mail] to: \"c@d; e@f\" is not addresses such as operators@example.org, separated by commas",
+            ),
+            ("host = h\nusername = u", "c.cfg line 3: [mail] username: needs password beside it"),
+            (
+                "host = 10.0.0.1\nfrom = a@b\nto = c@d\ntls = off",
+                "c.cfg line 5: [mail] tls: off is for a server on this machine alone (localhost, 127.0.0.1, ::1); leave it out",
+            ),
+        ] {
+            assert_eq!(format!("{:#}", mail(text).unwrap_err()), expected);
+        }
     }
 
     #[test]

@@ -4,7 +4,7 @@ use anyhow::Result;
 
 use super::grid;
 use crate::config::{Section, Sections};
-use crate::frame::state;
+use crate::frame::{mail, state};
 use crate::sinks::embedded;
 use crate::sinks::graphite::{carbon, render};
 use crate::sinks::influxdb;
@@ -30,16 +30,17 @@ pub const SECTIONS: &[&Section] = &[
     &embedded::SECTION,
     &spool::SECTION,
     &state::SECTION,
-    &CREDENTIALS_ADCMON,
+    &mail::SECTION,
+    &mail::CREDENTIALS,
 ];
 
 /// Every program, with the sections that it uses, in groups.
 pub const READERS: &[(&str, &[&[&Section]])] = &[
     (
         "collect-grid",
-        &[&[&grid::SECTION, &htcondor::SECTION, &cloud_scheduler::SECTION, &htcondor::rules::SECTION], DELIVERY],
+        &[&[&grid::SECTION, &htcondor::SECTION, &cloud_scheduler::SECTION, &htcondor::rules::SECTION], DELIVERY, MAIL],
     ),
-    ("collect-panda", &[&[&grid::SECTION, &panda::SECTION], QUEUES, DELIVERY]),
+    ("collect-panda", &[&[&grid::SECTION, &panda::SECTION], QUEUES, DELIVERY, MAIL]),
     ("cloud-monitor", &[&[&render::SECTION, &dashboard::config::SECTION, &state::SECTION], STORES]),
     ("gridmon-status", &[&[&grid::SECTION], DELIVERY]),
 ];
@@ -61,10 +62,8 @@ const STORES: &[&Section] = &[&influxdb::config::SECTION, &influxdb::config::CRE
 /// Where the description of PanDA's queues comes from.
 const QUEUES: &[&Section] = &[&cric::SECTION, &elastic::GRAFANA, &elastic::ELASTICSEARCH];
 
-const CREDENTIALS_ADCMON: Section =
-    Section::new("credentials_adcmon", "QMonit's login for ADCMON.", &[]).with_free_keys(OF_QMONIT, &[]);
-
-const OF_QMONIT: &str = "They are those of QMonit's config.cfg, whatever they are.";
+/// What every cron program and service uses to tell of lasting failures.
+const MAIL: &[&Section] = &[&mail::SECTION, &mail::CREDENTIALS];
 
 /// The timing of a program in the config.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -1,6 +1,6 @@
 #!/bin/bash
 # install.sh [SUITE…]: brings what the tests talk to onto a Debian 12 machine: Apache, Carbon, carbon-c-relay, graphite-web,
-# Chromium, faketime, haproxy, InfluxDB, nginx, npm, openssl, socat, sqlite3 and strace as packages, HTCondor of each SUITE
+# Chromium, exim4, faketime, haproxy, InfluxDB, nginx, npm, openssl, socat, sqlite3 and strace as packages, HTCondor of each SUITE
 # (trixie when none is named; sid as well if wanted) unpacked below ${GRIDMON_SERVERS:-target/servers}. Does and prints
 # nothing when all is there. Without root it says so and exits 0: the tests that miss a server skip themselves.
 set -euo pipefail
@@ -13,7 +13,7 @@ fi
 
 missing=()
 for package in apache2-bin carbon-c-relay chromium chromium-driver faketime graphite-carbon graphite-web haproxy influxdb nginx \
-  openssl socat sqlite3 strace; do
+  exim4-daemon-light openssl socat sqlite3 strace; do
   [ "$(dpkg-query -W -f '${db:Status-Status}' $package 2>/dev/null || true)" = installed ] || missing+=("$package")
 done
 # It brings axe-core, by which the page's accessibility is tested; any npm will do.

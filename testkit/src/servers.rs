@@ -1,16 +1,18 @@
-//! Real servers: Carbon, graphite-web, InfluxDB, what stands in front of them, HTCondor pools, Apache and nginx.
+//! Real servers: Carbon, graphite-web, InfluxDB, exim4, what stands in front of them, HTCondor pools, Apache and nginx.
 //!
 //! `testkit/servers/install.sh` brings them onto a machine. A `start` answers `None` where its server is not installed,
 //! and the test then says so through [`skip`](crate::skip); a server that is installed and does not come up fails the
 //! test. Every server ends with the value that stands for it, or with the test process, however that ended: it holds the
 //! other end of the server's standard input.
 
+mod exim4;
 mod front;
 mod graphite;
 mod influxdb;
 mod pool;
 mod proxy;
 
+pub use exim4::Exim4;
 pub use front::Front;
 use graphite::encode;
 pub use graphite::{Carbon, GraphiteWeb, shared_graphite};

@@ -175,6 +175,7 @@ fn setup(folder: &Path) -> Setup {
         },
         catalog: Catalog::new(PROGRAM.measurements),
         roles: String::new(),
+        mail: None,
         sinks: Box::new(move |_| vec![Box::new(FileSink(own.clone()))]),
     }
 }

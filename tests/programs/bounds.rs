@@ -321,6 +321,7 @@ fn the_program_itself() {
         spool: crate::SPOOL,
         catalog: Catalog::new(PROGRAM.measurements),
         roles: String::new(),
+        mail: None,
         sinks: Box::new({
             let is_bad = fault == "sink";
             move |_| vec![Box::new(PrintingSink("one", is_bad)), Box::new(PrintingSink("two", false))]

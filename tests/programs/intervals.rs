@@ -52,6 +52,7 @@ fn setup(folder: &Path, interval: i64) -> Setup {
         spool: crate::SPOOL,
         catalog: Catalog::new(&MEASUREMENTS),
         roles: String::new(),
+        mail: None,
         sinks: Box::new(move |_| vec![Box::new(Embedded { config: config.clone(), place: store.clone().into() })]),
     }
 }

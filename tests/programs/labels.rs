@@ -58,6 +58,7 @@ fn setup(folder: &Path, port: u16) -> Setup {
         spool: crate::SPOOL,
         catalog,
         roles: String::new(),
+        mail: None,
         sinks: Box::new(move |state| {
             vec![
                 Box::new(Embedded { config: kept.clone(), place: store.clone().into() }),

@@ -76,6 +76,7 @@ fn the_documents_show_each_section_of_the_example_config() {
         ("docs/cloud-monitor.md", "[graphite] [dashboard]"),
         ("docs/delivery.md", "[carbon] [graphite] [embedded] [spool] [state]"),
         ("docs/influxdb.md", "[influxdb] [credentials]"),
+        ("docs/mail.md", "[mail] [credentials_adcmon]"),
         ("docs/collect-panda.md", "[panda] [cric] [credentials_monit_grafana] [credentials_elasticsearch]"),
     ] {
         let names: Vec<_> = names.split(' ').collect();
@@ -142,7 +143,7 @@ fn the_troubleshooting_quotes_messages_that_the_programs_have() {
     let found = Command::new("find").args(["src", "-name", "*.rs"]).current_dir(root("")).output().unwrap();
     let source: String = String::from_utf8(found.stdout).unwrap().lines().map(text).collect();
     let mut quoted = 0;
-    for page in ["collect-grid", "cloud-monitor", "gridmon-status", "delivery", "influxdb"] {
+    for page in ["collect-grid", "cloud-monitor", "gridmon-status", "delivery", "influxdb", "mail"] {
         let page = &format!("docs/{page}.md");
         let document = text(page);
         let (_, troubleshooting) = document.split_once("\n## Troubleshooting\n").unwrap();

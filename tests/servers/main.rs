@@ -7,6 +7,7 @@ mod carbon_moods;
 mod cloud_monitor;
 mod htcondor_ads;
 mod influxdb;
+mod mail;
 mod pools;
 mod real_servers;
 mod receivers;
