@@ -32,6 +32,7 @@ pub mod operator;
 pub mod os;
 pub mod problem;
 pub mod query;
+pub mod rollup;
 pub mod setup;
 pub mod sinks;
 pub mod sources;

@@ -42,10 +42,30 @@ pub struct Measurement {
     pub carbon: &'static str,
     /// The default interval of the programs that send it, in seconds.
     pub every: i64,
+    /// The rules of its hourly and daily points beyond the folds of its fields.
+    pub exact: Option<Exact>,
     /// The parsed Carbon path.
     pub(super) template: Template,
     /// The indices of the tags, sorted by name.
     pub(super) sorted: [u8; MAX_TAGS],
+}
+
+/// The rules of a measurement whose hourly and daily points tell in fields of their own what they were folded from.
+#[derive(Clone, Copy, Debug)]
+pub struct Exact {
+    /// The count that folds to its sum or, rounded half up to hundredths, to its mean over the covered slots. The means
+    /// of the other fields have two digits.
+    pub field: &'static str,
+    /// The field of a folded point that holds the exact sum of the count.
+    pub sum: &'static str,
+    /// The field of a folded point that holds the number of slots; 0 where another point replaced this one.
+    pub slots: &'static str,
+    /// The tag by which events are told, and its values for them: they fold to their sum.
+    pub events: (&'static str, &'static [&'static str]),
+    /// The field that is greater in the point that counts, of two in one slot. It does not fold.
+    pub order: &'static str,
+    /// Returns how long after its slot or label a point of a series stands, in nanoseconds.
+    pub offset: fn(&Point) -> i64,
 }
 
 /// A tag of a [`Measurement`].
@@ -309,7 +329,14 @@ impl Measurement {
         let sorted = declaration::sorted(tags);
         let template = Template::new(carbon, tags, &sorted);
         declaration::check_path(&template, tags, fields);
-        Self { name, meaning, tags, fields, carbon, every, template, sorted }
+        Self { name, meaning, tags, fields, carbon, every, exact: None, template, sorted }
+    }
+
+    /// Declares the rules of its hourly and daily points.
+    #[must_use]
+    pub const fn exactly(mut self, exact: Exact) -> Self {
+        self.exact = Some(exact);
+        self
     }
 
     /// Returns a point at `time` (nanoseconds since 1970, UTC) with the tag values in the declared order and the known

@@ -34,7 +34,7 @@ pub mod window;
 pub use self::carbon_path::{Datapoint, Number};
 pub use self::catalog::Catalog;
 pub use self::collected::{COVERAGE, Collected, SCOPE_COVERAGE, Zeros};
-pub use self::measurement::{Declaration, Field, FieldInfo, FieldType, FieldValue, Fold, Kind, Measurement, Tag};
+pub use self::measurement::{Declaration, Exact, Field, FieldInfo, FieldType, FieldValue, Fold, Kind, Measurement, Tag};
 pub use self::name::{LONGEST_NAME, Name, carbon_component, safe_text};
 pub use self::order::sort_by_name;
 pub use self::point::{Dropped, Point, sort, validate};

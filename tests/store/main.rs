@@ -4,5 +4,6 @@
 
 mod embedded;
 mod power_cuts;
+mod rollup;
 mod runs;
 mod scan;

@@ -72,7 +72,7 @@ pub fn offset(queue: &str, prod_source: &str, resource: &str, status: &str) -> i
 }
 
 /// Returns the offset of a point's series.
-fn offset_of(point: &Point) -> i64 {
+pub(super) fn offset_of(point: &Point) -> i64 {
     let tag = |name| point.tag(name).unwrap_or_default();
     offset(tag("panda_queue"), tag("prod_source"), tag("resource"), tag("job_status"))
 }

@@ -1,6 +1,7 @@
 //! What collect-panda measures.
 
-use crate::model::{Declaration, Field, Fold, Measurement, Tag};
+use super::arithmetic::offset_of;
+use crate::model::{Declaration, Exact, Field, Fold, Measurement, Tag};
 
 /// What collect-panda sends.
 pub static MEASUREMENTS: [&Measurement; 1] = [&JOBS];
@@ -70,4 +71,12 @@ pub static JOBS: Measurement = Measurement::new(Declaration {
     ],
     carbon: "panda.{panda_queue}.{prod_source}.{resource}.{job_status}.{field}",
     every: 600,
+})
+.exactly(Exact {
+    field: JOB_COUNT.info().name,
+    sum: "jobs_sum",
+    slots: "slots",
+    events: ("job_status", &["finished", "failed", "cancelled", "closed"]),
+    order: SEQUENCE.info().name,
+    offset: offset_of,
 });

@@ -49,11 +49,11 @@ use self::place::gone;
 pub use self::read::{Range, Series, TierStatus};
 pub use self::reader::EmbeddedReader;
 use self::schema::{APPLICATION, Difference, MIGRATIONS, compare, make, migrate};
-pub use self::write::{Folded, Parts};
 use self::write::{forget_series, remove_some, write};
 use super::{Sent, Sink};
 use crate::config::{Key, Kind, Section, Unset, Values};
 use crate::model::{Point, SECOND, Tier};
+pub use crate::rollup::{Folded, Parts};
 use crate::spool::Batch;
 use crate::text::size;
 

@@ -11,9 +11,9 @@ use rusqlite::{Connection, OptionalExtension, Row, Statement, params};
 use super::Store;
 use super::errors::remedy;
 use super::schema::{has_parts, labels};
-use super::write::Parts;
 use crate::model::{AHEAD, COVERAGE, Measurement, Point, SCOPE_COVERAGE, SECOND, Tier, Value, Window};
 use crate::query::{Ahead, Intervals, Latest, Newest, Selector};
+use crate::rollup::Parts;
 use crate::text;
 
 /// A series of the store.

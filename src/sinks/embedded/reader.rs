@@ -7,10 +7,10 @@ use std::sync::Mutex;
 
 use anyhow::Result;
 
-use super::write::Parts;
 use super::{Place, Series, Store};
 use crate::model::{Measurement, Point, SECOND, Tier, Value, Window};
 use crate::query::{Detail, Folding, Newest, Part, Read, Scan, Selector, Values, Wanted};
+use crate::rollup::Parts;
 
 /// The embedded store as a reader.
 #[derive(Debug)]

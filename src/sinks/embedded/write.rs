@@ -6,28 +6,7 @@ use rusqlite::types::ToSqlOutput;
 use rusqlite::{Connection, OptionalExtension, Statement, ToSql, Transaction, params};
 
 use crate::model::{Point, Tier, Value};
-
-/// The aggregates behind a folded value.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Parts {
-    /// The exact sum of the values.
-    pub sum: Value,
-    /// The number of slots of the window that the collector covered.
-    pub slots: i64,
-    /// The smallest value.
-    pub least: Value,
-    /// The largest value.
-    pub most: Value,
-}
-
-/// A folded point with the aggregates behind each of its values.
-#[derive(Clone, Debug)]
-pub struct Folded {
-    /// The point.
-    pub point: Point,
-    /// One per field, in the order of [`Point::fields`].
-    pub parts: Vec<Parts>,
-}
+use crate::rollup::Parts;
 
 /// One row of a tier, in the order of its key.
 #[derive(Clone, Copy)]
@@ -311,6 +290,7 @@ mod tests {
 
     use super::super::{Store, beside};
     use super::*;
+    use crate::rollup::Folded;
     use crate::model::{Catalog, Declaration, Field, Measurement, SECOND, Tag};
     use crate::query::Selector;
 

@@ -1,0 +1,238 @@
+//! The arithmetic by itself: random points of an hour and a day, folded and recomputed.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
+use gridmon::model::{COVERAGE, Measurement, Point, SECOND, Tier, Value, Window};
+use gridmon::rollup::{Begins, Coverage, DAY, HOUR, Parts, SeriesFold, WindowFold, label_time, slot_of};
+use gridmon::setup::CATALOG;
+use gridmon_testkit::sandbox::proof::{Random, seed, soak};
+
+use super::oracle::{Oracle, Rows};
+
+/// A day of 2024.
+pub const D: i64 = 1_717_200_000 / 86_400 * DAY;
+
+pub fn measurement(name: &str) -> &'static Measurement {
+    CATALOG.measurement(name).unwrap()
+}
+
+fn point(name: &str, tags: &[(&str, &str)], fields: &[(&str, Value)], time: i64) -> Point {
+    let tags = tags.iter().map(|(name, value)| (Cow::Owned(name.to_string()), *value));
+    let fields = fields.iter().map(|(name, value)| (Cow::Owned(name.to_string()), *value));
+    let mut point = Point::new(Cow::Owned(name.into()), tags, fields, time);
+    CATALOG.declare(&mut point);
+    point
+}
+
+/// A point of `jobs` in a slot, without the tags that nothing here needs.
+pub fn jobs(slot: i64, (queue, status): (&str, &str), state: &str, jobs: i64, sequence: Option<i64>, power: f64) -> Point {
+    let tags = [
+        ("panda_queue", queue),
+        ("prod_source", "managed"),
+        ("resource", "SCORE"),
+        ("job_status", status),
+        ("site_state", state),
+    ];
+    let mut fields = vec![("jobs", Value::Int(jobs)), ("corepower", Value::Float(power))];
+    fields.extend(sequence.map(|sequence| ("sequence", Value::Int(sequence))));
+    let point = point("jobs", &tags, &fields, slot);
+    let offset = measurement("jobs").exact.map(|exact| (exact.offset)(&point)).unwrap();
+    point.at(slot + offset, point.fields().map(|(name, value)| (Cow::Owned(name.to_string()), value)).collect::<Vec<_>>())
+}
+
+/// A point of a grid: its jobs, a count, or its cloud with gauges.
+pub fn grid(slot: i64, grid: &str, which: usize, value: i64) -> Point {
+    match which % 3 {
+        0 => point("grid_jobs", &[("grid", grid), ("type", "all"), ("status", "idle")], &[("jobs", Value::Int(value))], slot),
+        1 => point("grid_jobs", &[("grid", grid), ("type", "all"), ("status", "held")], &[("jobs", Value::Int(value))], slot),
+        _ => {
+            let fields = [("enabled", Value::Int(value % 2)), ("quota", Value::Int(value))];
+            point("grid_cloud", &[("grid", grid), ("cloud", "c")], &fields[usize::from(value % 5 == 0)..], slot)
+        }
+    }
+}
+
+/// A point of a schedd, with a float.
+pub fn schedd(slot: i64, value: f64) -> Point {
+    point("grid_schedd", &[("grid", "a"), ("schedd", "s")], &[("duty_cycle_ratio", Value::Float(value))], slot)
+}
+
+pub fn coverage(slot: i64, grid: &str, measurement: &str) -> Point {
+    point(
+        "coverage",
+        &[("grid", grid), ("measurement", measurement)],
+        &[("slots", Value::Int(1)), ("step_seconds", Value::Int(600))],
+        slot,
+    )
+}
+
+/// Points of some hours of a day, each once: runs every ten minutes, some of them missing, in part without coverage.
+fn points(random: &mut Random) -> Vec<Point> {
+    let mut all = BTreeMap::new();
+    let mut add = |point: Point| drop(all.insert((point.tag_set().into_owned(), point.time()), point));
+    let first = random.below(140) as i64;
+    let begins = first + random.below(6) as i64;
+    for at in first..(first + 1 + random.below(20) as i64).min(144) {
+        let slot = D + at * 600 * SECOND;
+        if random.below(5) == 0 {
+            continue;
+        }
+        if at >= begins && random.below(6) > 0 {
+            add(coverage(slot, "a", "jobs"));
+        }
+        for status in ["running", "finished"] {
+            for queue in ["P", "Q"] {
+                for _ in 0..random.below(3) {
+                    let state = ["online", "offline", "test"][random.below(3)];
+                    let sequence = [None, Some(random.below(3) as i64)][random.below(2)];
+                    let count = random.below(1000) as i64;
+                    add(jobs(slot, (queue, status), state, count, sequence, random.below(3) as f64 * 0.25));
+                }
+            }
+        }
+        for name in ["a", "b"] {
+            if at >= begins && random.below(3) > 0 {
+                add(coverage(slot, name, "grid_jobs"));
+            }
+            for which in 0..3 {
+                if random.below(3) > 0 {
+                    add(grid(slot, name, which, random.below(100) as i64));
+                }
+            }
+        }
+        add(schedd(slot, random.below(1000) as f64 / 1000.0));
+    }
+    all.into_values().collect()
+}
+
+/// Folds the points of an hour.
+fn hour(all: &[Point], begins: &Begins, measurement: &'static Measurement, from: i64) -> (Rows, Vec<Point>) {
+    let window = Window { from, to: from + HOUR };
+    let mut inside: Vec<_> = all.iter().filter(|point| window.contains(point.time())).collect();
+    inside.sort_by_key(|point| point.time());
+    let mut coverage = Coverage::new(begins);
+    inside.iter().for_each(|point| coverage.add(Tier::Raw, point, CATALOG));
+    inside.retain(|point| point.measurement() == measurement.name);
+    if coverage.may_assume(measurement, from) {
+        inside.iter().for_each(|point| coverage.assume(measurement, point, point.time(), "a"));
+    }
+    let mut fold = WindowFold::new(Tier::Hour, measurement, &coverage);
+    inside.iter().for_each(|point| fold.add(point));
+    let mut rows = Rows::new();
+    for folded in fold.finish(window.to) {
+        // The labels are those of the newest point that counts.
+        let winners = inside.iter().filter(|point| point.series() == folded.point.series());
+        let order = |point: &&&Point| {
+            let sequence = point.fields().find(|(name, _)| *name == "sequence").map_or(-1.0, |(_, value)| value.as_f64());
+            (slot_of(measurement, point.time()), sequence as i64, point.tag_set().into_owned())
+        };
+        let newest = winners.max_by_key(order).unwrap();
+        assert_eq!(folded.point.tag_set(), newest.tag_set());
+        for ((field, value), parts) in folded.point.fields().zip(&folded.parts) {
+            rows.insert((folded.point.series().into(), folded.point.time(), field.into()), (value, *parts));
+        }
+    }
+    (rows, coverage.points(window.to))
+}
+
+/// Folds the hours of a day.
+fn day(hours: &Rows, coverages: &[Point], measurement: &'static Measurement) -> Rows {
+    let mut begins = Begins::default();
+    coverages.iter().for_each(|point| begins.add(point));
+    let mut coverage = Coverage::new(&begins);
+    coverages.iter().for_each(|point| coverage.add(Tier::Hour, point, CATALOG));
+    let mut folds = BTreeMap::<String, SeriesFold>::new();
+    let mut times: Vec<_> = hours.keys().map(|(series, time, _)| (*time, series.clone())).collect();
+    times.sort();
+    times.dedup();
+    let names = |series: &str| {
+        let mut names = Point::of_series(series).unwrap();
+        CATALOG.declare(&mut names);
+        names
+    };
+    for (time, series) in times {
+        let names = names(&series);
+        let field = |field: &str| hours.get(&(series.clone(), time, field.into())).map(|(value, parts)| (*value, Some(*parts)));
+        let fold = folds.entry(series.clone()).or_insert_with(|| SeriesFold::new(measurement));
+        fold.add_hour(&names, time / HOUR * HOUR, &field, &coverage.of(&names));
+    }
+    let mut rows = Rows::new();
+    for (series, mut fold) in folds {
+        let names = names(&series);
+        for field in fold.finish(&names, &coverage.of(&names)) {
+            rows.insert((series.clone(), label_time(measurement, &names, D + DAY), field.name.into()), (field.value, field.parts));
+        }
+    }
+    rows
+}
+
+fn assert_same(folded: &Rows, expected: &Rows, what: &str) {
+    for (row, value) in expected {
+        assert_eq!(format!("{:?}", folded.get(row)), format!("{:?}", Some(value)), "{what}: {row:?}");
+    }
+    assert_eq!(folded.len(), expected.len(), "{what}: {folded:?}");
+}
+
+#[test]
+fn an_hour_and_a_day_are_what_the_plain_reference_makes_of_all_points() {
+    let seed = seed();
+    let count = if soak() { 1_000_000 } else { 300 };
+    for case in 0..count {
+        let mut random = Random(seed.wrapping_add(case).wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1);
+        let all = points(&mut random);
+        let oracle = Oracle { points: &all };
+        let mut begins = Begins::default();
+        all.iter().for_each(|point| begins.add(point));
+        for name in ["jobs", "grid_jobs", "grid_cloud", "grid_schedd"] {
+            let measurement = measurement(name);
+            let (mut hours, mut coverages) = (Rows::new(), Vec::new());
+            for hour_of_day in 0..24 {
+                let from = D + hour_of_day * HOUR;
+                if !all.iter().any(|point| (from..from + HOUR).contains(&point.time())) {
+                    continue;
+                }
+                let (rows, coverage) = hour(&all, &begins, measurement, from);
+                assert_same(&rows, &oracle.hour(measurement, from), &format!("seed {seed} case {case} {name}"));
+                for point in coverage.iter().filter(|point| point.tag("measurement") == Some(name)) {
+                    let own = all.iter().find(|one| {
+                        one.measurement() == name && one.tag("grid").is_none_or(|grid| Some(grid) == point.tag("grid"))
+                    });
+                    let slots = point.fields().find(|(name, _)| *name == "slots").unwrap().1;
+                    let expected = own.map(|own| oracle.slots(measurement, own, from));
+                    assert!(expected.is_none_or(|expected| Value::Int(expected) == slots), "{point:?} {expected:?}");
+                }
+                hours.extend(rows);
+                coverages.extend(coverage);
+            }
+            let daily = day(&hours, &coverages, measurement);
+            assert_same(&daily, &oracle.day(measurement, D, |_| true), &format!("seed {seed} case {case} {name} day"));
+        }
+    }
+}
+
+#[test]
+fn the_examples_of_the_rules_hold() {
+    let at = |slot: i64| D + slot * 600 * SECOND;
+    let mut all = vec![coverage(at(0), "a", "jobs"), coverage(at(1), "a", "jobs")];
+    for slot in [0, 1] {
+        all.push(jobs(at(slot), ("Q", "running"), "online", 100, Some(5), 1.0));
+        all.push(jobs(at(slot), ("Q", "finished"), "online", 30, Some(5), 1.0));
+    }
+    // Two runs in a slot: the picture of the later one counts, whatever its tags.
+    all.push(jobs(at(1), ("Q", "running"), "zzz", 7, Some(4), 1.0));
+    let mut begins = Begins::default();
+    all.iter().for_each(|point| begins.add(point));
+    let (rows, coverages) = hour(&all, &begins, measurement("jobs"), D);
+    let value = |status: &str, field: &str| {
+        rows.iter().find(|((series, _, name), _)| series.contains(status) && name == field).unwrap().1.0
+    };
+    assert_eq!((value("running", "jobs"), value("finished", "jobs")), (Value::Float(100.0), Value::Float(60.0)));
+    assert_eq!((value("running", "jobs_sum"), value("running", "slots")), (Value::Int(200), Value::Int(2)));
+    assert_eq!(coverages[0].line(), format!("coverage,grid=a,measurement=jobs slots=2i,step_seconds=600i {}", D + HOUR));
+    assert_eq!(COVERAGE.name, coverages[0].measurement());
+    // No coverage and no points: nothing.
+    let (rows, coverages) = hour(&all, &begins, measurement("jobs"), D + HOUR);
+    assert!(rows.is_empty() && coverages.is_empty());
+    let _ = Parts { sum: Value::Int(0), slots: 0, least: Value::Int(0), most: Value::Int(0) };
+}
