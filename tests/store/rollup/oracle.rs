@@ -12,59 +12,68 @@ pub type Row = (String, i64, String);
 /// Folded values with their parts.
 pub type Rows = BTreeMap<Row, (Value, Parts)>;
 
-/// All raw points there are.
+/// All raw points there are of one measurement, and its coverage.
 pub struct Oracle<'a> {
-    pub points: &'a [Point],
+    measurement: &'static Measurement,
+    series: BTreeMap<&'a str, Vec<&'a Point>>,
+    coverage: Vec<&'a Point>,
+    /// The slots in which a point stands, each with the grids of these points.
+    stands: BTreeMap<i64, BTreeSet<Option<&'a str>>>,
 }
 
-impl Oracle<'_> {
-    fn coverage(&self, measurement: &Measurement) -> impl Iterator<Item = &Point> {
-        let name = measurement.name;
-        self.points.iter().filter(move |point| {
-            ["coverage", "scope_coverage"].contains(&point.measurement()) && point.tag("measurement") == Some(name)
-        })
+impl<'a> Oracle<'a> {
+    pub fn new(points: &'a [Point], measurement: &'static Measurement) -> Self {
+        let mut this = Self { measurement, series: BTreeMap::new(), coverage: Vec::new(), stands: BTreeMap::new() };
+        for point in points {
+            if point.measurement() == measurement.name {
+                this.series.entry(point.series()).or_default().push(point);
+                this.stands.entry(this.slot(point.time())).or_default().insert(point.tag("grid"));
+            }
+            let is_coverage = ["coverage", "scope_coverage"].contains(&point.measurement());
+            if is_coverage && point.tag("measurement") == Some(measurement.name) {
+                this.coverage.push(point);
+            }
+        }
+        this
     }
 
-    /// When the coverage of a measurement begins.
-    pub fn begin(&self, measurement: &Measurement) -> Option<i64> {
-        self.coverage(measurement).map(Point::time).min()
+    /// When the coverage of the measurement begins.
+    pub fn begin(&self) -> Option<i64> {
+        self.coverage.iter().map(|point| point.time()).min()
     }
 
-    fn slot(measurement: &Measurement, time: i64) -> i64 {
-        match measurement.exact {
-            Some(_) => time - time.rem_euclid(measurement.every * SECOND),
+    fn slot(&self, time: i64) -> i64 {
+        match self.measurement.exact {
+            Some(_) => time - time.rem_euclid(self.measurement.every * SECOND),
             None => time,
         }
     }
 
-    fn is_covered(&self, measurement: &Measurement, series: &Point, slot: i64) -> bool {
+    /// The slots that are covered for a series.
+    fn covered(&self, series: &Point) -> BTreeSet<i64> {
         let is_own = |coverage: &Point| {
             let scope = coverage.tag("scope").unwrap_or_default();
             let has = |pair: &str| pair.is_empty() || series.tags().any(|(name, value)| format!("{name}={value}") == pair);
             (series.tag("grid").is_none() || series.tag("grid") == coverage.tag("grid")) && scope.split(',').all(has)
         };
-        let mut own = self.coverage(measurement).filter(|coverage| is_own(coverage));
-        let stands = |point: &Point| {
-            point.measurement() == measurement.name
-                && point.tag("grid") == series.tag("grid")
-                && Self::slot(measurement, point.time()) == slot
-        };
-        let is_old = self.begin(measurement).is_none_or(|begin| slot < begin);
-        own.any(|coverage| coverage.time() == slot) || is_old && self.points.iter().any(stands)
+        let own = self.coverage.iter().filter(|coverage| is_own(coverage)).map(|coverage| coverage.time());
+        let begin = self.begin().unwrap_or(i64::MAX);
+        let old = self.stands.iter().filter(|(slot, grids)| **slot < begin && grids.contains(&series.tag("grid")));
+        own.chain(old.map(|(slot, _)| *slot)).collect()
     }
 
     /// The points of a series that count, by slot.
-    fn winners(&self, measurement: &Measurement, series: &str, from: i64, to: i64) -> BTreeMap<i64, &Point> {
+    fn winners(&self, series: &str, from: i64, to: i64) -> BTreeMap<i64, &'a Point> {
         let mut winners = BTreeMap::<i64, &Point>::new();
-        for point in self.points.iter().filter(|point| point.series() == series) {
+        for point in &self.series[series] {
             if !(from..to).contains(&point.time()) {
                 continue;
             }
             let order = |point: &Point| {
-                let sequence = measurement.exact.and_then(|exact| field(point, exact.order));
+                let sequence = self.measurement.exact.and_then(|exact| field(point, exact.order));
                 (sequence.map_or(-1, |sequence| sequence.as_f64() as i64), point.time(), point.tag_set().into_owned())
             };
-            let winner = winners.entry(Self::slot(measurement, point.time())).or_insert(point);
+            let winner = winners.entry(self.slot(point.time())).or_insert(point);
             if order(point) > order(winner) {
                 *winner = point;
             }
@@ -72,32 +81,35 @@ impl Oracle<'_> {
         winners
     }
 
-    /// The hourly points of a measurement in the hour from `from` on.
-    pub fn hour(&self, measurement: &'static Measurement, from: i64) -> Rows {
-        self.window(measurement, from + HOUR, &[from])
+    /// The points of the hour from `from` on.
+    pub fn hour(&self, from: i64) -> Rows {
+        self.window(from + HOUR, &[from])
     }
 
-    /// The daily points of a measurement of the day from `from` on, of which those hours count that `is_folded` takes by
-    /// their beginning.
-    pub fn day(&self, measurement: &'static Measurement, from: i64, is_folded: impl Fn(i64) -> bool) -> Rows {
+    /// The points of the day from `from` on, of which those hours count that `is_folded` takes by their beginning.
+    pub fn day(&self, from: i64, is_folded: impl Fn(i64) -> bool) -> Rows {
         let hours: Vec<_> = (0..24).map(|hour| from + hour * HOUR).filter(|hour| is_folded(*hour)).collect();
-        self.window(measurement, from + DAY, &hours)
+        self.window(from + DAY, &hours)
     }
 
     /// The points of a window that consists of these hours.
-    fn window(&self, measurement: &'static Measurement, label: i64, hours: &[i64]) -> Rows {
-        let own = self.points.iter().filter(|point| point.measurement() == measurement.name);
-        let names: BTreeMap<&str, &Point> = own.map(|point| (point.series(), point)).collect();
-        let mut rows = Rows::new();
-        for (series, names) in names {
+    fn window(&self, label: i64, hours: &[i64]) -> Rows {
+        let (measurement, mut rows) = (self.measurement, Rows::new());
+        for (series, points) in &self.series {
+            let names = points[0];
+            let winners: Vec<_> = hours.iter().map(|from| self.winners(series, *from, from + HOUR)).collect();
+            if winners.iter().all(BTreeMap::is_empty) {
+                continue;
+            }
+            let covered = self.covered(names);
             let offset = measurement.exact.map_or(0, |exact| (exact.offset)(names));
             for declared in measurement.fields {
                 if measurement.exact.is_some_and(|exact| exact.order == declared.name) {
                     continue;
                 }
-                let Some((value, parts)) = self.field(measurement, series, names, declared.name, hours) else { continue };
+                let Some((value, parts)) = self.field(&winners, &covered, names, declared.name, hours) else { continue };
                 let mut add = |field: &str, value: Value, parts: Parts| {
-                    rows.insert((series.into(), label + offset, field.into()), (value, parts));
+                    rows.insert((series.to_string(), label + offset, field.into()), (value, parts));
                 };
                 add(declared.name, value, parts);
                 if let Some(exact) = measurement.exact.filter(|exact| exact.field == declared.name) {
@@ -113,16 +125,16 @@ impl Oracle<'_> {
     /// The value of one field of a series: S, N, least, most, and what the fold makes of them.
     fn field(
         &self,
-        measurement: &'static Measurement,
-        series: &str,
+        winners: &[BTreeMap<i64, &Point>],
+        covered: &BTreeSet<i64>,
         names: &Point,
         name: &str,
         hours: &[i64],
     ) -> Option<(Value, Parts)> {
+        let measurement = self.measurement;
         let declared = measurement.field(name)?;
         let (mut values, mut hourly, mut slots) = (Vec::new(), Vec::new(), BTreeSet::new());
-        for from in hours {
-            let winners = self.winners(measurement, series, *from, from + HOUR);
+        for winners in winners {
             let of_hour: Vec<_> =
                 winners.iter().filter_map(|(slot, point)| Some((*slot, field(point, name)?))).collect();
             slots.extend(of_hour.iter().map(|(slot, _)| *slot));
@@ -135,9 +147,7 @@ impl Oracle<'_> {
         let own = slots.len();
         if declared.count {
             // Absent in a covered slot is zero.
-            let all = self.points.iter().map(|point| Self::slot(measurement, point.time()));
-            let inside = all.filter(|slot| hours.iter().any(|from| (*from..from + HOUR).contains(slot)));
-            slots.extend(inside.filter(|slot| self.is_covered(measurement, names, *slot)));
+            slots.extend(hours.iter().flat_map(|from| covered.range(*from..from + HOUR)));
         }
         let zero = if declared.kind == Kind::Int { Value::Int(0) } else { Value::Float(0.0) };
         let mut ends = values.clone();
@@ -165,14 +175,9 @@ impl Oracle<'_> {
         Some((value, Parts { sum, slots: count, least, most }))
     }
 
-    /// The number of covered slots of a measurement in the hour from `from` on, of a series with these names.
-    pub fn slots(&self, measurement: &Measurement, series: &Point, from: i64) -> i64 {
-        let all = self.points.iter().filter(|point| {
-            point.measurement() == measurement.name || point.tag("measurement") == Some(measurement.name)
-        });
-        let slots: BTreeSet<_> = all.map(|point| Self::slot(measurement, point.time())).collect();
-        let inside = slots.range(from..from + HOUR);
-        inside.filter(|slot| self.is_covered(measurement, series, **slot)).count() as i64
+    /// The number of covered slots of a series in the hour from `from` on.
+    pub fn slots(&self, series: &Point, from: i64) -> i64 {
+        self.covered(series).range(from..from + HOUR).count() as i64
     }
 }
 

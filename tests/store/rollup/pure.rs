@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use gridmon::model::{COVERAGE, Measurement, Point, SECOND, Tier, Value, Window};
-use gridmon::rollup::{Begins, Coverage, DAY, HOUR, Parts, SeriesFold, WindowFold, label_time, slot_of};
+use gridmon::rollup::{Begins, Coverage, DAY, HOUR, SeriesFold, WindowFold, label_time, slot_of};
 use gridmon::setup::CATALOG;
 use gridmon_testkit::sandbox::proof::{Random, seed, soak};
 
@@ -177,15 +177,15 @@ fn assert_same(folded: &Rows, expected: &Rows, what: &str) {
 #[test]
 fn an_hour_and_a_day_are_what_the_plain_reference_makes_of_all_points() {
     let seed = seed();
-    let count = if soak() { 1_000_000 } else { 300 };
+    let count = if soak() { 1_000_000 } else { 200 };
     for case in 0..count {
         let mut random = Random(seed.wrapping_add(case).wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1);
         let all = points(&mut random);
-        let oracle = Oracle { points: &all };
         let mut begins = Begins::default();
         all.iter().for_each(|point| begins.add(point));
         for name in ["jobs", "grid_jobs", "grid_cloud", "grid_schedd"] {
             let measurement = measurement(name);
+            let oracle = Oracle::new(&all, measurement);
             let (mut hours, mut coverages) = (Rows::new(), Vec::new());
             for hour_of_day in 0..24 {
                 let from = D + hour_of_day * HOUR;
@@ -193,20 +193,20 @@ fn an_hour_and_a_day_are_what_the_plain_reference_makes_of_all_points() {
                     continue;
                 }
                 let (rows, coverage) = hour(&all, &begins, measurement, from);
-                assert_same(&rows, &oracle.hour(measurement, from), &format!("seed {seed} case {case} {name}"));
+                assert_same(&rows, &oracle.hour(from), &format!("seed {seed} case {case} {name}"));
                 for point in coverage.iter().filter(|point| point.tag("measurement") == Some(name)) {
                     let own = all.iter().find(|one| {
                         one.measurement() == name && one.tag("grid").is_none_or(|grid| Some(grid) == point.tag("grid"))
                     });
                     let slots = point.fields().find(|(name, _)| *name == "slots").unwrap().1;
-                    let expected = own.map(|own| oracle.slots(measurement, own, from));
+                    let expected = own.map(|own| oracle.slots(own, from));
                     assert!(expected.is_none_or(|expected| Value::Int(expected) == slots), "{point:?} {expected:?}");
                 }
                 hours.extend(rows);
                 coverages.extend(coverage);
             }
             let daily = day(&hours, &coverages, measurement);
-            assert_same(&daily, &oracle.day(measurement, D, |_| true), &format!("seed {seed} case {case} {name} day"));
+            assert_same(&daily, &oracle.day(D, |_| true), &format!("seed {seed} case {case} {name} day"));
         }
     }
 }
@@ -234,5 +234,4 @@ fn the_examples_of_the_rules_hold() {
     // No coverage and no points: nothing.
     let (rows, coverages) = hour(&all, &begins, measurement("jobs"), D + HOUR);
     assert!(rows.is_empty() && coverages.is_empty());
-    let _ = Parts { sum: Value::Int(0), slots: 0, least: Value::Int(0), most: Value::Int(0) };
 }
