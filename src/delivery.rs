@@ -16,7 +16,7 @@ use crate::os::files::is_foreign;
 use crate::os::work::{catch, side_by_side};
 use crate::problem::{Problem, Subject};
 use crate::sinks::{ClosedPlace, NeverTaken, Sent, Sink};
-use crate::spool::{self, Backlog, Batch, Directory, Disk, Entry, Header, Published, Spool, Unreadable};
+use crate::spool::{self, Backlog, Batch, Directory, Disk, Entry, Header, Published, Spool, Superseded, Unreadable};
 
 /// The number of a run's points by their fate at one sink: collected = delivered + spooled + dropped.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -30,6 +30,8 @@ pub struct Account {
     pub dropped: usize,
     /// Points of earlier runs that the sink acknowledged during this one.
     pub replayed: usize,
+    /// Points of earlier runs that it never gets, because a newer batch of the same slot has them too.
+    pub superseded: usize,
     /// The sink's backlog at the end of the run, including this run's own points.
     pub backlog: Backlog,
 }
@@ -81,11 +83,15 @@ impl<D: Disk<Claim: Send + Sync>> Delivery<'_, D> {
         batch.header.sinks = sinks.iter().map(|sink| sink.name().to_string()).collect();
         let own = self.spool_batch(&batch, &mut outcome);
         published();
+        let superseded = self.supersede(own.is_some());
+        outcome.problems.extend(superseded.as_ref().err().map(|error| Problem::new(Subject::Spool, error)));
+        let superseded = superseded.ok();
         let results = side_by_side(sinks.len(), sinks.len(), |at| {
-            self.send_to(sinks[at].as_ref(), &batch, own.as_ref(), deadline)
+            self.send_to(sinks[at].as_ref(), &batch, own.as_ref(), superseded.as_ref(), deadline)
         });
         for (sink, (mut account, dropped, problems)) in sinks.iter().zip(results) {
             account.dropped += rejected;
+            account.superseded += superseded.as_ref().map_or(0, |taken| taken.of(sink.name()));
             outcome.accounts.insert(sink.name().into(), account);
             outcome.dropped.extend(dropped);
             outcome.problems.extend(problems);
@@ -97,6 +103,12 @@ impl<D: Disk<Claim: Send + Sync>> Delivery<'_, D> {
                 self.spool.as_ref().map(|spool| spool.backlog(name).unwrap_or_default()).unwrap_or_default();
         }
         outcome
+    }
+
+    /// Takes from waiting batches what newer ones of their slots have too.
+    fn supersede(&self, is_synced: bool) -> Result<Superseded, String> {
+        let Ok(spool) = self.spool else { return Ok(Superseded::default()) };
+        spool.supersede(is_synced).map_err(|error| format!("{error:#}; what waits is not sent in this run"))
     }
 
     /// Makes room in the spool and publishes the batch. Returns `None` if it is empty or could not be published.
@@ -139,12 +151,14 @@ impl<D: Disk<Claim: Send + Sync>> Delivery<'_, D> {
         }
     }
 
-    /// Sends the run's own batch to one sink, then, if it was acknowledged, the sink's backlog.
+    /// Sends the run's own batch to one sink, then, if it was acknowledged, the sink's backlog. Without `superseded` nobody
+    /// knows whether an older batch of the slot still waits.
     fn send_to(
         &self,
         sink: &dyn Sink,
         batch: &Batch,
         own: Option<&Published<D::Claim>>,
+        mut superseded: Option<&Superseded>,
         deadline: Instant,
     ) -> (Account, Vec<Dropped>, Vec<Problem>) {
         let mut account = Account::default();
@@ -155,10 +169,25 @@ impl<D: Disk<Claim: Send + Sync>> Delivery<'_, D> {
         match (result, own) {
             (Ok(()), own) => {
                 account.delivered = sent;
-                if let Some(own) = own {
-                    problems.extend(self.acknowledge(&own.entry, sink, &batch.header, &refused));
+                match own {
+                    Some(own) => {
+                        let held = superseded.is_none_or(|taken| taken.held.contains(&own.entry.name));
+                        problems.extend(self.acknowledge(&own.entry, sink, &batch.header, &refused, held));
+                    }
+                    // A disk that took no batch may fail here too, which was reported.
+                    None => match superseded
+                        .filter(|taken| taken.blocked.is_empty())
+                        .and_then(|_| self.supersede_by(batch, sink))
+                    {
+                        Some(points) => account.superseded += points,
+                        None => superseded = None,
+                    },
                 }
-                let replay = catch(|| self.replay(sink, deadline, true)).unwrap_or_else(|bug| Replay {
+                let replayed = catch(|| match superseded {
+                    Some(superseded) => self.replay_waiting(sink, deadline, true, superseded),
+                    None => Replay::default(),
+                });
+                let replay = replayed.unwrap_or_else(|bug| Replay {
                     problems: vec![Problem::new(Subject::Replay(sink.name().into()), bug)],
                     ..Replay::default()
                 });
@@ -178,15 +207,27 @@ impl<D: Disk<Claim: Send + Sync>> Delivery<'_, D> {
         (account, dropped, problems)
     }
 
-    /// Records that a sink has acknowledged a batch, and puts the points that it refused into `bad/`.
+    /// Takes what a sink has of a batch that could not be spooled from the sink's waiting ones. Returns the number of points;
+    /// `None` if older ones are still there.
+    fn supersede_by(&self, batch: &Batch, sink: &dyn Sink) -> Option<usize> {
+        let Ok(spool) = self.spool else { return Some(0) };
+        spool.supersede_by(batch, sink.name()).ok()
+    }
+
+    /// Records that a sink has acknowledged a batch, and puts the points that it refused into `bad/`. A batch that is `held`
+    /// waits on, because an older one of its slot is still there.
     fn acknowledge(
         &self,
         entry: &Entry,
         sink: &dyn Sink,
         header: &Header,
         refused: &[(Point, String)],
+        held: bool,
     ) -> Option<Problem> {
         let Ok(spool) = self.spool else { return None };
+        if held {
+            return None;
+        }
         let kept = match refused.first() {
             None => Ok(()),
             Some((_, message)) => {
@@ -200,7 +241,23 @@ impl<D: Disk<Claim: Send + Sync>> Delivery<'_, D> {
 
     /// Sends the backlog of `sink`, oldest batch first, at most until `deadline` and at the configured speed.
     /// `newer_passed` is true if the sink has just taken newer points: one batch that fails now does not mean that it is down.
-    pub fn replay(&self, sink: &dyn Sink, deadline: Instant, mut newer_passed: bool) -> Replay {
+    pub fn replay(&self, sink: &dyn Sink, deadline: Instant, newer_passed: bool) -> Replay {
+        match self.supersede(false) {
+            Ok(superseded) => self.replay_waiting(sink, deadline, newer_passed, &superseded),
+            Err(error) => {
+                Replay { problems: vec![Problem::new(Subject::Replay(sink.name().into()), error)], ..Replay::default() }
+            }
+        }
+    }
+
+    /// Does a replay, once older batches of a slot have lost what newer ones have.
+    fn replay_waiting(
+        &self,
+        sink: &dyn Sink,
+        deadline: Instant,
+        newer_passed: bool,
+        superseded: &Superseded,
+    ) -> Replay {
         let mut replay = Replay::default();
         let spool = match &self.spool {
             Ok(spool) => *spool,
@@ -215,6 +272,18 @@ impl<D: Disk<Claim: Send + Sync>> Delivery<'_, D> {
                 return replay;
             }
         };
+        self.replay_in_order(spool, sink, deadline, (newer_passed, superseded), replay)
+    }
+
+    fn replay_in_order(
+        &self,
+        spool: &Spool<D>,
+        sink: &dyn Sink,
+        deadline: Instant,
+        (mut newer_passed, superseded): (bool, &Superseded),
+        mut replay: Replay,
+    ) -> Replay {
+        let problem = |error: anyhow::Error| Problem::new(Subject::Replay(sink.name().into()), format!("{error:#}"));
         let (began, mut after, mut failed_before) = (Instant::now(), String::new(), false);
         let mut closed_places = BTreeSet::new();
         loop {
@@ -227,14 +296,15 @@ impl<D: Disk<Claim: Send + Sync>> Delivery<'_, D> {
             };
             let Some(last) = waiting.last() else { return replay };
             after.clone_from(&last.name);
-            for entry in waiting {
+            for entry in waiting.into_iter().filter(|entry| !superseded.blocked.contains(&entry.name)) {
                 let due =
                     began + Duration::from_secs_f64(replay.points as f64 / self.config.replay_points_per_second as f64);
                 if due >= deadline || Instant::now() >= deadline {
                     return replay;
                 }
                 thread::sleep(due.saturating_duration_since(Instant::now()));
-                match self.replay_one(spool, sink, &entry, deadline, &mut replay) {
+                let held = superseded.held.contains(&entry.name);
+                match self.replay_one(spool, sink, (&entry, held), deadline, &mut replay) {
                     Ok(true) => (newer_passed, failed_before) = (true, false),
                     Ok(false) => {}
                     // It may not keep those waiting that go elsewhere.
@@ -272,7 +342,7 @@ impl<D: Disk<Claim: Send + Sync>> Delivery<'_, D> {
         &self,
         spool: &Spool<D>,
         sink: &dyn Sink,
-        entry: &Entry,
+        (entry, held): (&Entry, bool),
         deadline: Instant,
         replay: &mut Replay,
     ) -> Result<bool> {
@@ -316,7 +386,7 @@ impl<D: Disk<Claim: Send + Sync>> Delivery<'_, D> {
         replay.points += batch.points.len();
         replay.dropped.extend(dropped);
         replay.dropped.extend(refused_by_name(&refused, sink));
-        replay.problems.extend(self.acknowledge(entry, sink, &batch.header, &refused));
+        replay.problems.extend(self.acknowledge(entry, sink, &batch.header, &refused, held));
         Ok(true)
     }
 

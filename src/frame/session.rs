@@ -385,9 +385,10 @@ impl Session {
         let slot = Timestamp::from_second(self.time / SECOND).unwrap_or_default();
         lines.push(format!("collected {collected} points for {slot}"));
         for (sink, account) in accounts {
-            let Account { delivered, spooled, dropped, replayed, backlog } = account;
+            let Account { delivered, spooled, dropped, replayed, superseded, backlog } = account;
             lines.push(format!(
-                "{sink}: {collected} collected = {delivered} delivered + {spooled} spooled + {dropped} dropped; {replayed} replayed, {} wait",
+                "{sink}: {collected} collected = {delivered} delivered + {spooled} spooled + {dropped} dropped; {replayed} replayed, {}{} wait",
+                if *superseded > 0 { format!("{superseded} superseded, ") } else { String::new() },
                 backlog.points
             ));
         }

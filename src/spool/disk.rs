@@ -23,6 +23,8 @@ pub trait Disk: Sync {
     fn create(&self, name: &str, bytes: &[u8]) -> io::Result<Self::Claim>;
     /// Takes a shared claim on a file. Returns `None` if its creator still holds the exclusive claim.
     fn claim(&self, name: &str) -> io::Result<Option<Self::Claim>>;
+    /// Takes an exclusive claim on a file. Returns `None` if anybody else has one.
+    fn claim_alone(&self, name: &str) -> io::Result<Option<Self::Claim>>;
     /// Takes an exclusive lock. Returns `None` if another process holds it. Released on drop or process exit.
     fn lock(&self, name: &str) -> io::Result<Option<Self::Claim>>;
     /// Returns for how long a lock has been held; `None` if its holder cannot be asked.
@@ -152,6 +154,14 @@ impl Disk for Directory {
     fn claim(&self, name: &str) -> io::Result<Option<File>> {
         let file = files::open(&self.path.join(name), OpenOptions::new().read(true))?;
         match file.try_lock_shared() {
+            Err(TryLockError::WouldBlock) => Ok(None),
+            _ => Ok(Some(file)),
+        }
+    }
+
+    fn claim_alone(&self, name: &str) -> io::Result<Option<File>> {
+        let file = files::open(&self.path.join(name), OpenOptions::new().read(true))?;
+        match file.try_lock() {
             Err(TryLockError::WouldBlock) => Ok(None),
             _ => Ok(Some(file)),
         }

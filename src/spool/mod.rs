@@ -22,6 +22,7 @@
 
 mod batch;
 mod disk;
+mod superseded;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -34,6 +35,7 @@ use serde::{Deserialize, Serialize};
 
 pub use self::batch::{Batch, Header, Unreadable};
 pub use self::disk::{Directory, Disk, Quarantined};
+pub use self::superseded::Superseded;
 use crate::config::{Key, Kind, Section, Unset, Values};
 use crate::model::{Catalog, carbon_component};
 use crate::os::files::{NEW, SWEPT_AFTER, is_foreign};

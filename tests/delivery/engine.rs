@@ -2,6 +2,7 @@
 //! told: what matters here is who gets what, when and how often, and what becomes of the rest.
 
 mod replay;
+mod slots;
 
 use std::collections::BTreeSet;
 use std::fs;

@@ -230,7 +230,8 @@ fn troubled_state(sandbox: &Sandbox) {
             time,
             duration_seconds: if is_down { 20.35 } else { 20.41 },
             collected: 106,
-            sinks: [("carbon".into(), Account { delivered, spooled, dropped: 0, replayed: 0, backlog })].into(),
+            sinks: [("carbon".into(), Account { delivered, spooled, dropped: 0, replayed: 0, superseded: 0, backlog })]
+                .into(),
             failing: all,
             ..Report::default()
         };

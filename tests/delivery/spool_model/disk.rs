@@ -53,8 +53,8 @@ pub(super) struct Simulation {
     pub(super) fuse: Option<u64>,
     /// The chance of one in so many that an operation fails with EIO or ENOSPC; 0 is never.
     pub(super) faults: u64,
-    /// The points of every batch that a sync of the directory has made safe.
-    pub(super) promised: BTreeMap<String, Vec<Point>>,
+    /// Every batch that a sync of the directory has made safe.
+    pub(super) promised: BTreeMap<String, Batch>,
 }
 
 /// The disk, shared by the spools of all processes of a schedule.
@@ -184,6 +184,10 @@ impl Disk for SimulatedDisk {
         })
     }
 
+    fn claim_alone(&self, name: &str) -> io::Result<Option<Claim>> {
+        self.claim(name)
+    }
+
     fn lock(&self, name: &str) -> io::Result<Option<Claim>> {
         self.operate(|s| {
             if s.locks.get(name).is_some_and(|lock| lock.strong_count() > 0) {
@@ -212,7 +216,7 @@ impl Disk for SimulatedDisk {
             s.changes.clear();
             for (name, at) in s.durable.iter().filter(|(name, _)| name.ends_with(".batch") && !name.starts_with(BAD)) {
                 if !s.promised.contains_key(name) {
-                    s.promised.insert(name.clone(), Batch::decode(&s.inodes[*at].bytes).unwrap().points);
+                    s.promised.insert(name.clone(), Batch::decode(&s.inodes[*at].bytes).unwrap());
                 }
             }
             Ok(())
