@@ -65,7 +65,7 @@ style:
 
 # The long proofs of delivery and store, all or one by one. All take at most two hours. GRIDMON_SEED repeats the faults of a
 # seed.
-SOAKS = soak-kills soak-outage soak-faults soak-model soak-store soak-writers soak-clients
+SOAKS = soak-kills soak-outage soak-faults soak-model soak-store soak-writers soak-clients soak-nights
 .PHONY: $(SOAKS)
 SOAK = GRIDMON_SOAK=1 cargo test --release --locked
 soak: $(SOAKS)
@@ -97,6 +97,10 @@ soak-writers: test-deps
 # 200 clients of cloud-monitor for a minute.
 soak-clients: test-deps
 	$(SOAK) --test programs --test servers cloud_monitor:: -- --nocapture
+
+# Ten years of nights of backups, a hundred times.
+soak-nights:
+	GRIDMON_SOAK=1 cargo test --release --locked --lib simulation:: -- --nocapture
 
 # Installs the Debian packages of the servers and unpacks HTCondor; does nothing without root.
 SUITES = trixie

@@ -68,12 +68,20 @@ pub struct Problem {
     pub subject: Subject,
     /// The message, to follow the subject and a colon.
     pub message: String,
+    /// Whether somebody else says it: it is printed only by a run that prints everything.
+    pub is_quiet: bool,
 }
 
 impl Problem {
     /// Creates a problem of `subject`, with the text of `error`.
     pub fn new(subject: Subject, error: impl fmt::Display) -> Self {
-        Self { subject, message: error.to_string() }
+        Self { subject, message: error.to_string(), is_quiet: false }
+    }
+
+    /// Lets somebody else say it.
+    #[must_use]
+    pub fn quiet(self) -> Self {
+        Self { is_quiet: true, ..self }
     }
 
     /// Creates a problem of the source, or part of a source, called `name`.
@@ -144,6 +152,9 @@ pub struct Failing {
 /// The interval at which a lasting failure is printed again, in seconds.
 const AGAIN: i64 = 3600;
 
+/// The time of the last run that printed a failure which none did.
+const UNSAID: i64 = i64::MIN;
+
 /// How often a lasting failure is printed again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Repeat {
@@ -185,15 +196,16 @@ pub fn notify(
 ) -> (Vec<Line>, BTreeMap<String, Failing>) {
     let mut lines = Vec::new();
     let mut failing = BTreeMap::new();
-    for Problem { subject, message } in problems {
+    for Problem { subject, message, is_quiet } in problems {
         let subject = subject.to_string();
         let known = before.get(&subject);
-        let mut state = known.cloned().unwrap_or(Failing { since: now, said: i64::MIN, message: String::new() });
+        let mut state = known.cloned().unwrap_or(Failing { since: now, said: UNSAID, message: String::new() });
         // The clock of the run that saw it first was ahead.
         state.since = state.since.min(now);
         state.message.clone_from(message);
         let is_due = match repeat {
             Repeat::Always => true,
+            _ if *is_quiet => false,
             // A clock that was set back must not silence the failure until the clock has caught up.
             Repeat::Hourly => !(0..AGAIN).contains(&now.saturating_sub(state.said)),
             Repeat::Never => known.is_none(),
@@ -201,13 +213,15 @@ pub fn notify(
         if is_due {
             let lasting = if state.since < now { format!(", for {}", ago(now - state.since)) } else { String::new() };
             lines.push(Line { subject: subject.clone(), text: format!("{message}{lasting}") });
-            state.said = now;
+            if !is_quiet {
+                state.said = now;
+            }
         }
         failing.insert(subject, state);
     }
     for (subject, state) in before.iter().filter(|(subject, _)| !failing.contains_key(*subject)) {
         // What happened once cannot work again.
-        if is_event(subject) {
+        if is_event(subject) || state.said == UNSAID {
             continue;
         }
         let lasted = now - state.since;
@@ -312,6 +326,17 @@ mod tests {
                 "schedd ce0 and 202 more (ce1, ce10, …), which --verbose names: works again after 2 min"
             ]
         );
+    }
+
+    #[test]
+    fn a_failure_that_somebody_else_says_is_kept_in_silence() {
+        let quiet = [Problem::of_source("node a", "refused").quiet()];
+        let (lines, failing) = notify(&BTreeMap::new(), &quiet, 0, Repeat::Hourly);
+        assert_eq!((lines.len(), failing["node a"].message.as_str()), (0, "refused"));
+        let (lines, failing) = notify(&failing, &quiet, 7200, Repeat::Hourly);
+        assert_eq!((lines.len(), failing["node a"].since), (0, 0));
+        assert_eq!(notify(&failing, &quiet, 7200, Repeat::Always).0.len(), 1);
+        assert_eq!(notify(&failing, &[], 9000, Repeat::Hourly), (Vec::new(), BTreeMap::new()));
     }
 
     #[test]

@@ -16,7 +16,7 @@ mod section;
 mod values;
 
 pub use self::document::{documentation, example};
-pub use self::file::{SEARCHED, open};
+pub use self::file::{SEARCHED, open, trusted};
 pub use self::ini::Sections;
 pub use self::kind::Kind;
 pub use self::section::{FreeKeys, Key, Section, Unset};

@@ -224,7 +224,9 @@ impl Alarms {
     /// Takes in the problems of a run.
     fn observe(&mut self, problems: &[Problem], now: i64) {
         let mut failing = BTreeMap::new();
-        for problem in problems.iter().filter(|one| matches!(one.subject, Subject::Source(_) | Subject::Sink(_))) {
+        for problem in
+            problems.iter().filter(|one| !one.is_quiet && matches!(one.subject, Subject::Source(_) | Subject::Sink(_)))
+        {
             failing.entry(problem.subject.to_string()).or_insert(&problem.message);
         }
         for (name, message) in &failing {

@@ -1,4 +1,5 @@
 //! What is monitored, a folder each: its measurements, its arithmetic, its page.
 
+pub mod backups;
 pub mod grid;
 pub mod panda;

@@ -5,7 +5,8 @@
 
 use std::collections::BTreeSet;
 use std::fmt;
-use std::io::{self, Read};
+use std::fs::File;
+use std::io::{self, Read, Seek, Write};
 use std::os::fd::AsFd;
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -14,6 +15,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::fs::{MemfdFlags, memfd_create};
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process_group, waitid};
 
 use super::guard;
@@ -89,17 +91,77 @@ pub fn run(
     deadline: Instant,
     mut read: impl FnMut(&[u8]) -> anyhow::Result<()>,
 ) -> Result<(), Failure> {
+    let mut refused = None;
+    let ended = follow(command, Stdio::null(), deadline, |piece| {
+        if refused.is_none() {
+            refused = read(piece).err();
+        }
+        Ok(())
+    })?;
+    if !ended.status.success() {
+        // cloud_status prints its errors on standard output.
+        return Err(Failure::Exit(ended.status, ended.printed()));
+    }
+    refused.map_or(Ok(()), |error| Err(Failure::Output(error)))
+}
+
+/// Like [`run`], with a standard input, and with any exit status: the caller judges the output. A child whose output
+/// `read` refuses is killed at once.
+///
+/// # Errors
+/// Returns a [`Failure`] if the child cannot be started, takes too long, or prints what `read` refuses.
+pub fn exchange(
+    command: &mut Command,
+    input: &[u8],
+    deadline: Instant,
+    read: impl FnMut(&[u8]) -> anyhow::Result<()>,
+) -> Result<Ended, Failure> {
+    // A file, and no pipe: nobody has to write while the output is read.
+    let file = memfd_create("input", MemfdFlags::CLOEXEC).map_err(io::Error::from).map(File::from);
+    let file = file.and_then(|mut file| {
+        file.write_all(input)?;
+        file.rewind()?;
+        Ok(file)
+    });
+    follow(command, file.map_err(Failure::Start)?.into(), deadline, read)
+}
+
+/// The end of a child whose output was read to its end.
+#[derive(Debug)]
+pub struct Ended {
+    /// How it ended.
+    pub status: ExitStatus,
+    /// The beginning and the end of its standard output.
+    pub stdout: Vec<u8>,
+    /// The beginning and the end of its standard error.
+    pub stderr: Vec<u8>,
+}
+
+impl Ended {
+    /// Returns what it printed on standard error or, if that is nothing, on standard output.
+    fn printed(&self) -> String {
+        let printed = [&self.stderr, &self.stdout].into_iter().find(|printed| !printed.trim_ascii().is_empty());
+        String::from_utf8_lossy(printed.map_or(&[], |printed| printed.trim_ascii())).into_owned()
+    }
+}
+
+/// Runs a child to its end, or until `read` refuses its output.
+fn follow(
+    command: &mut Command,
+    input: Stdio,
+    deadline: Instant,
+    mut read: impl FnMut(&[u8]) -> anyhow::Result<()>,
+) -> Result<Ended, Failure> {
     let started = Instant::now();
     if ENDING.load(Ordering::SeqCst) {
         return Err(Failure::Interrupted);
     }
-    let mut child = start(command)?;
+    let mut child = start(command, input)?;
     let mut out = child.child.stdout.take().expect("stdout was asked to be a pipe");
     let mut err = child.child.stderr.take().expect("stderr was asked to be a pipe");
 
     let (mut out_open, mut err_open) = (true, true);
-    let mut printed = [Vec::new(), Vec::new()];
-    let mut refused = None;
+    let (mut stdout, mut stderr) = (Vec::new(), Vec::new());
     let mut buffer = vec![0; 64 * 1024];
     let mut ended_at = None;
     while out_open || err_open {
@@ -121,15 +183,13 @@ pub fn run(
         if out_ready {
             let count = read_some(&mut out, &mut buffer);
             out_open = count > 0;
-            append_both_ends(&mut printed[1], &buffer[..count]);
-            if refused.is_none() {
-                refused = read(&buffer[..count]).err();
-            }
+            append_both_ends(&mut stdout, &buffer[..count]);
+            read(&buffer[..count]).map_err(Failure::Output)?;
         }
         if err_ready {
             let count = read_some(&mut err, &mut buffer);
             err_open = count > 0;
-            append_both_ends(&mut printed[0], &buffer[..count]);
+            append_both_ends(&mut stderr, &buffer[..count]);
         }
         if !out_ready && !err_ready && ended_at.is_none() && child.has_ended() {
             ended_at = Some(Instant::now());
@@ -138,22 +198,15 @@ pub fn run(
     }
     wait_for_end(&child, started, deadline)?;
     let status = child.reap().map_err(Failure::Start)?;
-    if !status.success() {
-        // cloud_status prints its errors on standard output.
-        let printed =
-            printed.iter().find(|printed| !printed.trim_ascii().is_empty()).map_or(&[][..], |printed| printed);
-        let printed = String::from_utf8_lossy(printed.trim_ascii()).into_owned();
-        return Err(Failure::Exit(status, printed));
-    }
-    refused.map_or(Ok(()), |error| Err(Failure::Output(error)))
+    Ok(Ended { status, stdout, stderr })
 }
 
 /// Starts a child that leads its own process group, with pipes for its output.
-fn start(command: &mut Command) -> Result<Group, Failure> {
+fn start(command: &mut Command, input: Stdio) -> Result<Group, Failure> {
     if let Some(mark) = guard::mark() {
         command.env(guard::MARK, mark);
     }
-    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0);
+    command.stdin(input).stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0);
     command.spawn().map(Group::new).map_err(Failure::Start)
 }
 
@@ -348,6 +401,24 @@ mod tests {
             assert_eq!(result, Err("gave no answer in 0.3 s".into()), "{script}");
             assert!(took < LONG / 2, "{script}");
         }
+    }
+
+    #[test]
+    fn an_input_larger_than_the_pipe_arrives_whole_and_a_flood_is_ended_when_it_is_refused() {
+        let input = "x".repeat(1 << 20);
+        let (mut count, started) = (0, Instant::now());
+        let ended = exchange(&mut Command::new("cat"), input.as_bytes(), started + LONG, |piece| {
+            count += piece.len();
+            Ok(())
+        });
+        assert!(ended.unwrap().status.success());
+        assert_eq!(count, 1 << 20);
+        let ended = exchange(Command::new("sh").args(["-c", "echo no >&2; exit 255"]), b"", started + LONG, |_| Ok(()));
+        let ended = ended.unwrap();
+        assert_eq!((ended.status.code(), ended.stderr.as_slice()), (Some(255), &b"no\n"[..]));
+        let flood = exchange(Command::new("cat").arg("/dev/zero"), b"", started + LONG, |_| anyhow::bail!("zeros"));
+        assert_eq!(flood.unwrap_err().to_string(), "zeros");
+        assert!(started.elapsed() < LONG / 2);
     }
 
     #[test]

@@ -2,11 +2,11 @@
 
 use crate::frame::report;
 use crate::model::{COVERAGE, Catalog, Measurement, SCOPE_COVERAGE};
-use crate::monitors::{grid, panda};
+use crate::monitors::{backups, grid, panda};
 
 /// The measurements by the room that declares them, in the order of docs/measurements.md.
 const GROUPS: &[&[&Measurement]] =
-    &[&grid::MEASUREMENTS, &panda::MEASUREMENTS, &[&COVERAGE, &SCOPE_COVERAGE, &report::RUN]];
+    &[&grid::MEASUREMENTS, &panda::MEASUREMENTS, &backups::MEASUREMENTS, &[&COVERAGE, &SCOPE_COVERAGE, &report::RUN]];
 
 /// Every measurement of this build.
 pub const CATALOG: Catalog = Catalog::new(&ALL);

@@ -6,6 +6,7 @@ use anyhow::Result;
 
 use crate::config::{self, Sections};
 use crate::frame::{Program, Setup, mail, state};
+use crate::monitors::backups as backup_monitor;
 use crate::os::mail::Server;
 use crate::sinks::embedded;
 use crate::sinks::graphite::{carbon, render};
@@ -13,6 +14,7 @@ use crate::sinks::influxdb;
 use crate::sources::{cloud_scheduler, cric, elastic, htcondor, panda};
 use crate::{dashboard, spool};
 
+pub mod backups;
 mod catalog;
 mod grid;
 mod pages;
@@ -56,6 +58,8 @@ pub struct Config {
     pub cric: cric::Config,
     /// `[credentials_monit_grafana]` and `[credentials_elasticsearch]`.
     pub elastic: elastic::Config,
+    /// `[backups]`, `[hub …]`, `[backup_set …]` and `[node …]`.
+    pub backups: backup_monitor::Config,
     /// `[carbon]`; `None` unless it names a host.
     pub carbon: Option<carbon::Config>,
     /// `[dashboard]`.
@@ -113,6 +117,7 @@ impl Config {
                 &sections.values(&elastic::GRAFANA),
                 &sections.values(&elastic::ELASTICSEARCH),
             )?,
+            backups: backup_monitor::Config::read(sections)?,
             carbon: carbon::Config::read(&sections.values(&carbon::SECTION), graphite.clone())?,
             dashboard: dashboard::Config::read(&sections.values(&dashboard::config::SECTION))?,
             graphite,

@@ -5,6 +5,7 @@ use anyhow::Result;
 use super::grid;
 use crate::config::{Section, Sections};
 use crate::frame::{mail, state};
+use crate::monitors::backups::config as backups;
 use crate::sinks::embedded;
 use crate::sinks::graphite::{carbon, render};
 use crate::sinks::influxdb;
@@ -22,6 +23,10 @@ pub const SECTIONS: &[&Section] = &[
     &cric::SECTION,
     &elastic::GRAFANA,
     &elastic::ELASTICSEARCH,
+    &backups::SECTION,
+    &backups::HUB,
+    &backups::SET,
+    &backups::NODE,
     &carbon::SECTION,
     &render::SECTION,
     &influxdb::config::SECTION,
@@ -39,6 +44,10 @@ pub const READERS: &[(&str, &[&[&Section]])] = &[
     (
         "collect-grid",
         &[&[&grid::SECTION, &htcondor::SECTION, &cloud_scheduler::SECTION, &htcondor::rules::SECTION], DELIVERY, MAIL],
+    ),
+    (
+        "collect-backups",
+        &[&[&grid::SECTION, &backups::SECTION, &backups::HUB, &backups::SET, &backups::NODE], DELIVERY, MAIL],
     ),
     ("collect-panda", &[&[&grid::SECTION, &panda::SECTION], QUEUES, DELIVERY, MAIL]),
     ("cloud-monitor", &[&[&render::SECTION, &dashboard::config::SECTION, &state::SECTION], STORES]),

@@ -1,8 +1,9 @@
 #!/bin/bash
 # install.sh [SUITE…]: brings what the tests talk to onto a Debian 12 machine: Apache, Carbon, carbon-c-relay, graphite-web,
-# Chromium, exim4, faketime, haproxy, InfluxDB, nginx, npm, openssl, socat, sqlite3 and strace as packages, HTCondor of each SUITE
-# (trixie when none is named; sid as well if wanted) unpacked below ${GRIDMON_SERVERS:-target/servers}. Does and prints
-# nothing when all is there. Without root it says so and exits 0: the tests that miss a server skip themselves.
+# BusyBox, Chromium, exim4, faketime, haproxy, InfluxDB, nginx, npm, openssh-server, openssl, python3, socat, sqlite3, strace and
+# tcsh as packages, HTCondor of each SUITE (trixie when none is named; sid as well if wanted) unpacked below
+# ${GRIDMON_SERVERS:-target/servers}. Does and prints nothing when all is there. Without root it says so and exits 0: the
+# tests that miss a server skip themselves.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 cd "$here/../.."
@@ -12,8 +13,8 @@ if [ "$(id -u)" != 0 ]; then
 fi
 
 missing=()
-for package in apache2-bin carbon-c-relay chromium chromium-driver faketime graphite-carbon graphite-web haproxy influxdb nginx \
-  exim4-daemon-light openssl socat sqlite3 strace; do
+for package in apache2-bin busybox carbon-c-relay chromium chromium-driver exim4-daemon-light faketime graphite-carbon graphite-web haproxy \
+  influxdb nginx openssh-server openssl python3 socat sqlite3 strace tcsh tzdata; do
   [ "$(dpkg-query -W -f '${db:Status-Status}' $package 2>/dev/null || true)" = installed ] || missing+=("$package")
 done
 # It brings axe-core, by which the page's accessibility is tested; any npm will do.

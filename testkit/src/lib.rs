@@ -10,7 +10,9 @@ pub mod power;
 pub mod sandbox;
 pub mod servers;
 
-pub use servers::{Carbon, Exim4, Front, GraphiteWeb, Influxdb, OddJobs, Pool, Proxy, SCHEDDS, Suite, shared_graphite};
+pub use servers::{
+    Carbon, Exim4, Front, GraphiteWeb, Influxdb, OddJobs, Pool, Proxy, SCHEDDS, SshHosts, Suite, shared_graphite,
+};
 
 use std::{
     env,

@@ -1,4 +1,4 @@
-//! Real servers: Carbon, graphite-web, InfluxDB, exim4, what stands in front of them, HTCondor pools, Apache and nginx.
+//! Real servers: Carbon, graphite-web, InfluxDB, exim4, what stands in front of them, HTCondor pools, Apache and nginx, ssh.
 //!
 //! `testkit/servers/install.sh` brings them onto a machine. A `start` answers `None` where its server is not installed,
 //! and the test then says so through [`skip`](crate::skip); a server that is installed and does not come up fails the
@@ -11,6 +11,7 @@ mod graphite;
 mod influxdb;
 mod pool;
 mod proxy;
+mod ssh;
 
 pub use exim4::Exim4;
 pub use front::Front;
@@ -19,6 +20,7 @@ pub use graphite::{Carbon, GraphiteWeb, shared_graphite};
 pub use influxdb::Influxdb;
 pub use pool::{OddJobs, Pool, SCHEDDS, Suite};
 pub use proxy::Proxy;
+pub use ssh::SshHosts;
 
 use std::env;
 use std::fs;

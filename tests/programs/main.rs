@@ -6,6 +6,7 @@ mod bounds;
 mod clocks;
 #[cfg(feature = "dashboard")]
 mod cloud_monitor;
+mod collect_backups;
 mod collect_grid;
 mod collect_panda;
 #[cfg(feature = "demo")]

@@ -76,6 +76,7 @@ fn the_documents_show_each_section_of_the_example_config() {
         ("docs/cloud-monitor.md", "[graphite] [dashboard]"),
         ("docs/delivery.md", "[carbon] [graphite] [embedded] [spool] [state]"),
         ("docs/influxdb.md", "[influxdb] [credentials]"),
+        ("docs/collect-backups.md", "[backups]"),
         ("docs/mail.md", "[mail] [credentials_adcmon]"),
         ("docs/collect-panda.md", "[panda] [cric] [credentials_monit_grafana] [credentials_elasticsearch]"),
     ] {
@@ -143,7 +144,7 @@ fn the_troubleshooting_quotes_messages_that_the_programs_have() {
     let found = Command::new("find").args(["src", "-name", "*.rs"]).current_dir(root("")).output().unwrap();
     let source: String = String::from_utf8(found.stdout).unwrap().lines().map(text).collect();
     let mut quoted = 0;
-    for page in ["collect-grid", "cloud-monitor", "gridmon-status", "delivery", "influxdb", "mail"] {
+    for page in ["collect-grid", "collect-backups", "cloud-monitor", "gridmon-status", "delivery", "influxdb", "mail"] {
         let page = &format!("docs/{page}.md");
         let document = text(page);
         let (_, troubleshooting) = document.split_once("\n## Troubleshooting\n").unwrap();
@@ -284,8 +285,10 @@ fn help_is_a_golden_file() {
     let help = Sandbox::new("small").run(&["--help"]);
     assert_eq!((help.code, help.stderr.as_str()), (Some(0), ""));
     expect(&root("tests/fixtures/collect-grid.help"), &help.stdout);
-    let help = Command::new(env!("CARGO_BIN_EXE_collect-panda")).arg("--help").output().unwrap();
-    expect(&root("tests/fixtures/collect-panda.help"), &String::from_utf8(help.stdout).unwrap());
+    for program in ["collect-backups", "collect-panda"] {
+        let help = Command::new(gridmon_testkit::program(program)).arg("--help").output().unwrap();
+        expect(&root(&format!("tests/fixtures/{program}.help")), &String::from_utf8(help.stdout).unwrap());
+    }
     let help = Command::new(env!("CARGO_BIN_EXE_cloud-monitor")).arg("--help").output().unwrap();
     expect(&root("tests/fixtures/cloud-monitor.help"), &String::from_utf8(help.stdout).unwrap());
     let sandbox = Sandbox::new("small");
@@ -315,18 +318,22 @@ const SERVICES: [&str; 1] = ["cloud-monitor"];
 
 fn programs() -> Vec<String> {
     let files = fs::read_dir(root("src/bin")).unwrap();
-    files.map(|file| file.unwrap().path().file_stem().unwrap().to_str().unwrap().to_string()).collect()
+    let names = files.map(|file| file.unwrap().path().file_stem().unwrap().to_str().unwrap().to_string());
+    let mut names: Vec<_> = names.collect();
+    names.sort();
+    names
 }
 
 #[test]
 fn every_line_of_the_crontab_and_every_unit_names_a_program_that_exists() {
     let programs = programs();
     let crontab = text("crontab.example");
-    let commands: Vec<_> = crontab
+    let mut commands: Vec<_> = crontab
         .lines()
         .filter(|line| line.starts_with(|first: char| first.is_ascii_digit() || first == '*'))
         .map(|line| line.split_whitespace().nth(5).unwrap())
         .collect();
+    commands.sort_unstable();
     let by_cron = |program: &&String| !BY_HAND.contains(&program.as_str()) && !SERVICES.contains(&program.as_str());
     let by_cron: Vec<_> = programs.iter().filter(by_cron).collect();
     assert_eq!(commands, by_cron, "each program once");

@@ -11,3 +11,4 @@ mod mail;
 mod pools;
 mod real_servers;
 mod receivers;
+mod ssh_hosts;

@@ -1,0 +1,368 @@
+//! `[backups]`, `[hub …]`, `[backup_set …]` and `[node …]`.
+
+use std::collections::BTreeMap;
+
+use anyhow::{Context, Result, anyhow, ensure};
+
+use super::hub::{Exception, Hub, SomeRules};
+use super::name::{bytes, shown};
+use super::pattern::Pattern;
+use super::verdict::{Check, Rules};
+use super::zone::Zone;
+use crate::config::{Key, Kind, Section, Sections, Unset, Values};
+use crate::sources::ssh::{Bounds, Node, Place};
+
+/// `[backups]`.
+pub const SECTION: Section = Section::new(
+    "backups",
+    "Says how collect-backups asks the nodes that hold backups, and how long it may take.",
+    &[
+        Key::new(
+            "deadline_seconds",
+            Kind::Seconds(2, 3600),
+            Unset::Default("900"),
+            "A run ends after this many seconds at the latest, its sources 15 s earlier. Shorter than the interval in the \
+             crontab.",
+        ),
+        Key::new(
+            "interval_seconds",
+            Kind::Seconds(10, 86_400),
+            Unset::Default("3600"),
+            "The seconds between two runs; times of points are rounded down to it. Change it together with the crontab.",
+        ),
+        Key::new(
+            "scm_monitor",
+            Kind::Text,
+            Unset::Absent("~/.scm_monitor.cnf"),
+            "The config of Daya Bay's scm-backup-monitor, read as it is: each of its sections is a hub. It needs libfab.",
+        ),
+        Key::new(
+            "libfab",
+            Kind::Text,
+            Unset::Absent("~/.libfab.cnf"),
+            "The file of that monitor that names the nodes of each hub.",
+        ),
+        Key::new("parallel", Kind::Number { least: 1, most: 200, unit: "nodes" }, Unset::Default("16"), "How many nodes are asked at once."),
+        Key::new(
+            "connect_seconds",
+            Kind::Seconds(1, 600),
+            Unset::Default("10"),
+            "How long a node may take for the connection, and how long it may be silent later, in seconds.",
+        ),
+        Key::new(
+            "node_seconds",
+            Kind::Seconds(1, 3600),
+            Unset::Default("120"),
+            "How long the whole answer of a node may take, in seconds.",
+        ),
+        Key::new("ssh", Kind::Command, Unset::Default("ssh"), "The ssh client, with arguments if need be."),
+        Key::new(
+            "weekly",
+            Kind::Word(&["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday", "never"]),
+            Unset::Default("Tuesday"),
+            "The day, in UTC, on which it is said that all is well, if it is; so silence is never taken for health.",
+        ),
+    ],
+)
+.owning(&["collect-backups"]);
+
+const FRESH: Key = Key::new(
+    "fresh_hours",
+    Kind::Decimal { least: 0.1, most: 100_000.0, unit: "hours" },
+    Unset::Default("26"),
+    "The age beyond which the newest backup is old, in hours.",
+);
+const SHRINK: Key = Key::new(
+    "shrink_percent",
+    Kind::Number { least: 1, most: 100, unit: "percent" },
+    Unset::Default("50"),
+    "The newest is shrunk if it is this much smaller than the median of the seven before it, and by more than 100 kB.",
+);
+const LEAST: Key = Key::new(
+    "least_bytes",
+    Kind::Number { least: 0, most: u64::MAX, unit: "bytes" },
+    Unset::Default("200"),
+    "The newest is small if it has fewer bytes; a tar.gz of nothing has 45, one of an empty folder 112.",
+);
+const KEEP: Key = Key::new(
+    "keep",
+    Kind::Number { least: 1, most: 1_000_000, unit: "backups" },
+    Unset::Absent("4"),
+    "How many are kept. If more than twice as many lie there, the purge fails, which is a warning. Default: nobody said.",
+);
+const CHECK: Key = Key::new(
+    "check",
+    Kind::Word(&["size", "none"]),
+    Unset::Default("size"),
+    "size: a backup must have the size that its sidecar FILE.dna says, if it has one. none: its size is not compared.",
+);
+
+/// `[hub NAME]`.
+pub const HUB: Section = Section::new(
+    "hub *",
+    "A server whose backups are watched: where they lie, what they are called, and what is right for them.",
+    &[
+        Key::new(
+            "nodes",
+            Kind::List,
+            Unset::Required("SDU, C"),
+            "The nodes that hold them, each an alias of ssh_config or [USER@]HOST[:PORT]; local is this machine, without ssh.",
+        ),
+        Key::new(
+            "root",
+            Kind::Text,
+            Unset::Required("$SCM_FOLD/backup/dayabay"),
+            "The folder on each node. $NAME and ${NAME} within it are variables of the login there, ~/ is its home.",
+        ),
+        Key::new(
+            "pattern",
+            Kind::Text,
+            Unset::Default("{set}/%Y/%m/%d/%H%M%S/*.tar.gz"),
+            "What a backup is called below the root: {set} is the name of its set, %Y %m %d %H %M %S and the other tokens of \
+             strptime its time, * any part of a name. With / at the end a backup is a folder. regex: before a regular \
+             expression with groups such as (?P<set>…) and (?P<Y>…) is the escape.",
+        ),
+        Key::new(
+            "timezone",
+            Kind::Text,
+            Unset::Absent("Asia/Shanghai"),
+            "The zone of the times in the names. Default: UTC if the pattern has a Z behind its time; else the time of the \
+             file counts, unless it is more than 38 h off.",
+        ),
+        Key::new(
+            "sets",
+            Kind::List,
+            Unset::Suggested("svn/dybsvn, tracs/dybsvn"),
+            "The sets that must be there; others are named and not watched. %XX stands for a blank, comma, % or other byte. \
+             Default: every set that is or was there.",
+        ),
+        FRESH,
+        SHRINK,
+        LEAST,
+        KEEP,
+        CHECK,
+    ],
+);
+
+/// `[backup_set HUB SET]`.
+pub const SET: Section = Section::new(
+    "backup_set *",
+    "What is right for some sets of a hub, where it differs: the name is HUB SET, such as ZZ svn/dybsvn. SET may have * and \
+     ?; the narrowest section wins.",
+    &[
+        Key::new(FRESH.name, FRESH.kind, Unset::Absent("26"), FRESH.help),
+        Key::new(SHRINK.name, SHRINK.kind, Unset::Absent("50"), SHRINK.help),
+        Key::new(LEAST.name, LEAST.kind, Unset::Absent("200"), LEAST.help),
+        Key::new(KEEP.name, KEEP.kind, Unset::Absent("4"), KEEP.help),
+        Key::new(CHECK.name, CHECK.kind, Unset::Absent("size"), CHECK.help),
+    ],
+);
+
+/// `[node NAME]`.
+pub const NODE: Section = Section::new(
+    "node *",
+    "How a node is asked, where ssh_config does not say it; the name is that of nodes.",
+    &[
+        Key::new(
+            "shell",
+            Kind::Command,
+            Unset::Absent("/opt/bin/bash -l -s"),
+            "What reads the script on the node. Default: sh -s, or sh -l -s if a root names a variable of the login.",
+        ),
+        Key::new("user", Kind::Text, Unset::Absent("backup"), "The user to log in as."),
+        Key::new("key", Kind::Path, Unset::Absent("/etc/gridmon/backups.key"), "The file of the key to log in with."),
+    ],
+);
+
+/// What collect-backups does.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// The deadline of a run, in seconds; 900 by default.
+    pub deadline_seconds: u64,
+    /// The interval between two runs, in seconds; 3600 by default.
+    pub interval_seconds: u64,
+    /// The hubs, in the order of the config.
+    pub hubs: Vec<Hub>,
+    /// The nodes of all hubs, by name.
+    pub nodes: BTreeMap<String, Node>,
+    /// The bounds of a question.
+    pub bounds: Bounds,
+    /// How many nodes are asked at once.
+    pub parallel: usize,
+    /// The day on which it is said that all is well, Monday being 0; `None` for never.
+    pub weekly: Option<i64>,
+    /// The two files of the original.
+    pub originals: Option<(String, String)>,
+    /// What of the originals' files was passed over.
+    pub passed_over: Vec<String>,
+    /// What is said of sets, by hub, until [`Config::join`].
+    exceptions: Vec<(String, Exception)>,
+    /// What is said of nodes, by name, until [`Config::join`].
+    settings: Vec<(String, NodeSettings)>,
+}
+
+/// What is said of a node.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct NodeSettings {
+    /// The command that reads the script there; empty for the default.
+    pub shell: Vec<String>,
+    /// The user.
+    pub user: Option<String>,
+    /// The port.
+    pub port: Option<u16>,
+    /// The file of the key.
+    pub key: Option<String>,
+}
+
+impl NodeSettings {
+    /// Applies what is said to a node; its name says it better.
+    pub fn apply(self, node: &mut Node) {
+        if !self.shell.is_empty() {
+            node.shell = self.shell;
+        }
+        if let Place::Ssh { user, port, key, .. } = &mut node.place {
+            *user = user.take().or(self.user);
+            *port = port.or(self.port);
+            *key = self.key.or(key.take());
+        }
+    }
+}
+
+const DAYS: [&str; 7] = ["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"];
+
+impl Config {
+    /// Reads the four kinds of section. [`Config::join`] must follow, once all hubs are known.
+    ///
+    /// # Errors
+    /// Fails if a value is not of its key's kind.
+    pub fn read(sections: &Sections) -> Result<Self> {
+        let values = sections.values(&SECTION);
+        let word = values.word("weekly")?;
+        let originals = match (values.text("scm_monitor")?, values.text("libfab")?) {
+            (Some(scm), Some(libfab)) => Some((scm, libfab)),
+            (None, None) => None,
+            (Some(_), None) => return Err(values.error("scm_monitor", anyhow!("needs libfab beside it"))),
+            (None, Some(_)) => return Err(values.error("libfab", anyhow!("needs scm_monitor beside it"))),
+        };
+        let mut config = Self {
+            deadline_seconds: values.number("deadline_seconds")?,
+            interval_seconds: values.number("interval_seconds")?,
+            hubs: Vec::new(),
+            nodes: BTreeMap::new(),
+            bounds: Bounds {
+                ssh: values.command("ssh")?,
+                connect_seconds: values.number("connect_seconds")?,
+                node_seconds: values.number("node_seconds")?,
+            },
+            parallel: values.number("parallel")? as usize,
+            weekly: DAYS.iter().position(|day| *day == word).map(|day| day as i64),
+            originals,
+            passed_over: Vec::new(),
+            exceptions: Vec::new(),
+            settings: Vec::new(),
+        };
+        for values in sections.family(&HUB) {
+            let hub = config.hub(&values)?;
+            config.hubs.push(hub);
+        }
+        for values in sections.family(&SET) {
+            let (hub, glob) = values.member().split_once(' ').unwrap_or((values.member(), ""));
+            let exception = Exception { glob: respelt(glob.trim()), some: some_rules(&values)? };
+            config.exceptions.push((hub.into(), exception));
+        }
+        for values in sections.family(&NODE) {
+            let mut settings =
+                NodeSettings { user: values.text("user")?, key: values.text("key")?, ..NodeSettings::default() };
+            let is_name = |user: &String| !user.starts_with('-');
+            values.check("user", settings.user.as_ref().is_none_or(is_name), "the name of a user")?;
+            if values.gives("shell") {
+                settings.shell = values.command("shell")?.words;
+            }
+            config.settings.push((values.member().into(), settings));
+        }
+        Ok(config)
+    }
+
+    /// Gives each hub what is said of its sets, and each node what is said of it.
+    ///
+    /// # Errors
+    /// Fails if there is no such hub or node.
+    pub fn join(&mut self) -> Result<()> {
+        for (hub, exception) in std::mem::take(&mut self.exceptions) {
+            ensure!(!exception.glob.is_empty(), "[backup_set {hub}] names no set; call it [backup_set HUB SET]");
+            let named = self.hubs.iter_mut().find(|one| one.name == hub);
+            let named =
+                named.with_context(|| format!("[backup_set {hub} {}]: there is no [hub {hub}]", exception.glob))?;
+            named.exceptions.push(exception);
+        }
+        for (name, settings) in std::mem::take(&mut self.settings) {
+            let node =
+                self.nodes.get_mut(&name).with_context(|| format!("[node {name}]: no hub has a node of that name"))?;
+            settings.apply(node);
+        }
+        Ok(())
+    }
+
+    fn hub(&mut self, values: &Values) -> Result<Hub> {
+        let name = values.member().to_string();
+        let mut nodes = values.list("nodes")?;
+        let mut seen = std::collections::BTreeSet::new();
+        nodes.retain(|node| seen.insert(node.clone()));
+        if nodes.is_empty() {
+            return Err(values.error("nodes", anyhow!("names no node")));
+        }
+        for node in &nodes {
+            let made = Node::new(node).map_err(|error| values.refuse("nodes", error))?;
+            self.nodes.insert(node.clone(), made);
+        }
+        let text = values.needed("pattern")?;
+        let pattern = Pattern::new(&text).map_err(|error| values.refuse("pattern", error))?;
+        let zone = match values.text("timezone")? {
+            Some(zone) => {
+                Zone::named(&zone).map_err(|error| values.refuse("timezone", error.context(format!("{zone:?}"))))?
+            }
+            None if pattern.is_utc => Zone::utc(),
+            None => Zone::Unknown,
+        };
+        let root = values.needed("root")?;
+        values.check("root", root.starts_with(['/', '$', '~']), "a path that begins with /, ~/ or a variable")?;
+        let sets: Vec<_> = values.list("sets")?.iter().map(|set| respelt(set)).collect();
+        let is_below =
+            |set: &String| !set.starts_with('/') && set.split('/').all(|part| !matches!(part, "" | "." | ".."));
+        values.check("sets", sets.iter().all(is_below), "names of sets below the root")?;
+        if !pattern.names_sets() && sets.len() > 1 {
+            return Err(values.error("pattern", anyhow!("has no {{set}}, and sets has {} names", sets.len())));
+        }
+        let mut defaults =
+            Rules { fresh_seconds: 0, shrink_percent: 0, least_bytes: 0, keep: None, check: Check::Size };
+        some_rules(values)?.apply(&mut defaults);
+        Ok(Hub {
+            name,
+            nodes,
+            root: root.trim_end_matches('/').to_string(),
+            pattern,
+            zone,
+            sets,
+            defaults,
+            exceptions: Vec::new(),
+        })
+    }
+}
+
+/// Returns a set's name as the rest of the program spells it.
+fn respelt(name: &str) -> String {
+    shown(&bytes(name))
+}
+
+fn some_rules(values: &Values) -> Result<SomeRules> {
+    let number = |key| if values.text(key)?.is_some() { values.number(key).map(Some) } else { Ok(None) };
+    let hours = if values.text("fresh_hours")?.is_some() { Some(values.decimal("fresh_hours")?) } else { None };
+    let check = if values.text("check")?.is_some() { Some(values.word("check")?) } else { None };
+    Ok(SomeRules {
+        fresh_seconds: hours.map(|hours| (hours * 3600.0).round() as i64),
+        shrink_percent: number("shrink_percent")?,
+        least_bytes: number("least_bytes")?,
+        keep: number("keep")?,
+        check: check.map(|word| if word == "none" { Check::None } else { Check::Size }),
+    })
+}

@@ -1,0 +1,139 @@
+//! What one run leaves to the next: what was known of each set, and what was said.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::alarms::Episode;
+use super::gather::Backup;
+
+/// What all hubs' nodes left, by hub and node.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Memory {
+    /// By hub, then by node.
+    pub hubs: BTreeMap<String, BTreeMap<String, NodeMemory>>,
+    /// When a run last said that all is well, or the first run, in unix seconds.
+    pub well: Option<i64>,
+}
+
+/// What one node left.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct NodeMemory {
+    /// What was said of the node, by the word of its verdict: `unreachable`, `stuck`.
+    pub episodes: BTreeMap<String, Episode>,
+    /// The least free bytes of its disk by day, as days since 1970, oldest first.
+    pub free: Vec<(i64, u64)>,
+    /// Its sets.
+    pub sets: BTreeMap<String, SetMemory>,
+}
+
+/// What was known of one set.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct SetMemory {
+    /// The time of the newest backup that ever counted, in unix seconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub newest: Option<i64>,
+    /// The times and bytes of its last backups, oldest first; those that are gone too.
+    pub sizes: Vec<(i64, u64)>,
+    /// What was said of it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub episode: Option<Episode>,
+}
+
+/// How many sizes are remembered: the seven before the newest, and two that may be arriving.
+const SIZES: usize = 10;
+
+/// How many days of the disk are remembered.
+const DAYS: usize = 30;
+
+const DAY: i64 = 86_400;
+
+impl SetMemory {
+    /// Whether a backup was ever seen.
+    pub fn is_known(&self) -> bool {
+        self.newest.is_some() || !self.sizes.is_empty()
+    }
+
+    /// Takes what lies there now, oldest first; what is later than `until`, in unix seconds, does not count.
+    pub fn learn(&mut self, backups: &[Backup], until: i64) {
+        let counted = backups.iter().filter(|backup| backup.time.max(backup.mtime) <= until);
+        let newest: Vec<_> = counted.rev().take(SIZES).map(|backup| (backup.time, backup.bytes)).collect();
+        self.newest = self.newest.max(newest.first().map(|(time, _)| *time));
+        let mut sizes: BTreeMap<i64, u64> = self.sizes.iter().copied().collect();
+        sizes.extend(newest);
+        let from = sizes.len().saturating_sub(SIZES);
+        self.sizes = sizes.into_iter().skip(from).collect();
+    }
+
+    /// Whether a backup was not there, or not with this size, when the memory was made.
+    pub fn is_new(&self, backup: &Backup) -> bool {
+        let is_older = self.sizes.first().is_some_and(|(oldest, _)| backup.time < *oldest);
+        !is_older && !self.sizes.contains(&(backup.time, backup.bytes))
+    }
+}
+
+impl NodeMemory {
+    /// Takes the free bytes of the disk at `now`, in unix seconds.
+    pub fn learn_disk(&mut self, free: u64, now: i64) {
+        let today = now.div_euclid(DAY);
+        match self.free.last_mut() {
+            Some((day, least)) if *day == today => *least = (*least).min(free),
+            // A clock that was ahead.
+            _ => {
+                self.free.retain(|(day, _)| *day < today);
+                self.free.push((today, free));
+            }
+        }
+        self.free.drain(..self.free.len().saturating_sub(DAYS));
+    }
+
+    /// Returns in how many days the disk will be full: by the median of the slopes between any two of the last two weeks'
+    /// days. `None` if it does not fill, or if fewer than five days are known.
+    pub fn days_until_full(&self) -> Option<f64> {
+        let (today, free) = *self.free.last()?;
+        let recent: Vec<_> = self.free.iter().filter(|(day, _)| today - day < 14).collect();
+        if recent.len() < 5 {
+            return None;
+        }
+        let mut slopes = Vec::new();
+        for (at, (later, less)) in recent.iter().enumerate() {
+            slopes.extend(recent[..at].iter().map(|(day, more)| (*more as f64 - *less as f64) / (later - day) as f64));
+        }
+        slopes.sort_by(f64::total_cmp);
+        let a_day = slopes[slopes.len() / 2];
+        (a_day > 0.0).then(|| free as f64 / a_day)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_disk_that_fills_is_foreseen_and_one_that_breathes_is_not() {
+        let days = |free: &dyn Fn(i64) -> u64, count: i64| {
+            let mut memory = NodeMemory::default();
+            (0..count).for_each(|day| memory.learn_disk(free(day), day * DAY + 7));
+            memory.days_until_full()
+        };
+        assert_eq!(days(&|day| 1000 - 50 * day as u64, 4), None, "too little is known");
+        assert_eq!(days(&|day| 1000 - 50 * day as u64, 11), Some(10.0));
+        assert_eq!(days(&|day| 1000 + day as u64, 40), None);
+        assert_eq!(days(&|_| 1000, 40), None);
+        // A weekly full backup, and its purge.
+        let weekly = |day: i64| 1000 - 100 * (day % 7 == 0) as u64;
+        assert_eq!(days(&weekly, 40), None);
+    }
+
+    #[test]
+    fn the_least_of_a_day_counts() {
+        let mut memory = NodeMemory::default();
+        [(10, 500), (20, 300), (30, 400), (DAY, 100)].into_iter().for_each(|(now, free)| memory.learn_disk(free, now));
+        assert_eq!(memory.free, [(0, 300), (1, 100)]);
+        memory.learn_disk(50, 40);
+        assert_eq!(memory.free, [(0, 50)], "the clock was a day ahead");
+    }
+}

@@ -1,0 +1,25 @@
+//! Backups: what should lie on which node, what does, and what is wrong with it.
+
+pub mod alarms;
+mod arithmetic;
+pub mod config;
+pub mod gather;
+pub mod hub;
+mod measurements;
+pub mod memory;
+pub mod name;
+pub mod node;
+pub mod originals;
+pub mod pattern;
+pub mod seal;
+pub mod verdict;
+pub mod zone;
+
+pub use self::arithmetic::points;
+pub use self::config::Config;
+pub use self::measurements::{BACKUP_NODE, BACKUP_SET, MEASUREMENTS};
+
+#[cfg(test)]
+mod simulation;
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,211 @@
+//! The two files of Daya Bay's scm-backup-monitor, read as they are.
+//!
+//! `.scm_monitor.cnf` has a section for each hub: `srvnode` (the server, whose name the folder has), `select` (the sets,
+//! blanks between) and more. `.libfab.cnf` has `[HUB]` (the nodes of each hub, blanks between), and `[ENV]` and `[NODE]` with
+//! settings of Fabric. Both are in the syntax of Python's RawConfigParser: keys keep their case; `=` or `:`, whichever comes
+//! first; a line that is indented goes on with the one before; `#` and `;` begin a comment, ` ;` one behind a value; quotes
+//! stay; equal sections are one.
+
+use anyhow::{Context, Result, bail, ensure};
+
+use super::config::{Config, NodeSettings};
+use super::hub::Hub;
+use super::name::shown;
+use super::pattern::Pattern;
+use super::verdict::{Check, Rules};
+use super::zone::Zone;
+use crate::sources::ssh::Node;
+use crate::text::quote;
+
+/// A section: its name, and its keys with their values, in order.
+pub type Parsed = Vec<(String, Vec<(String, String)>)>;
+
+/// Parses a text as RawConfigParser does.
+///
+/// # Errors
+/// Fails for a line that it refuses too.
+pub fn parse(text: &str, file: &str) -> Result<Parsed> {
+    let mut sections: Parsed = Vec::new();
+    let mut current: Option<usize> = None;
+    // Whether a line that is indented goes on with a value.
+    let mut goes_on = false;
+    for (at, line) in text.trim_start_matches('\u{feff}').lines().enumerate() {
+        let number = at + 1;
+        let bare = line.trim();
+        let is_remark = line.get(..4).is_some_and(|begin| begin.eq_ignore_ascii_case("rem "));
+        if bare.is_empty() || line.starts_with(['#', ';']) || is_remark {
+            continue;
+        }
+        if line.starts_with(char::is_whitespace)
+            && goes_on
+            && let Some((_, value)) = current.and_then(|at| sections[at].1.last_mut())
+        {
+            value.push('\n');
+            value.push_str(bare);
+            continue;
+        }
+        if let Some((name, _)) = line.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
+            let known = sections.iter().position(|(section, _)| section == name);
+            current = Some(known.unwrap_or(sections.len()));
+            if known.is_none() {
+                sections.push((name.into(), Vec::new()));
+            }
+            goes_on = false;
+            continue;
+        }
+        let section = current.with_context(|| format!("{file} line {number}: stands before any [section]"))?;
+        let Some(end) = line.find(['=', ':']).filter(|end| *end > 0) else {
+            bail!("{file} line {number}: not KEY = VALUE: {}", quote(bare));
+        };
+        let (key, value) = (line[..end].trim(), line[end + 1..].trim());
+        // Only the first one is looked at.
+        let comment = value.find(';').filter(|at| value[..*at].ends_with(char::is_whitespace));
+        let value = comment.map_or(value, |at| value[..at].trim());
+        // Python's own way to write nothing.
+        let value = if value == "\"\"" { "" } else { value };
+        let keys = &mut sections[section].1;
+        keys.retain(|(name, _)| name != key);
+        keys.push((key.into(), value.into()));
+        goes_on = true;
+    }
+    Ok(sections)
+}
+
+/// The pattern of scm-backup's tarballs.
+const PATTERN: &str = "{set}/%Y/%m/%d/%H%M%S/*.tar.gz";
+
+/// How many scm-backup keeps.
+const KEEP: u64 = 4;
+
+/// The keys of a hub that have a meaning here or had none in the original.
+const KNOWN: [&str; 7] = ["srvnode", "dbpath", "jspath", "select", "reporturl", "email", "message"];
+
+/// Fabric's default: a login shell of bash, which knows `$SCM_FOLD`.
+const SHELL: [&str; 3] = ["/bin/bash", "-l", "-s"];
+
+impl Config {
+    /// Adds the hubs of the two files, each the text and the name of a file. A hub that the config has already stays as it is
+    /// there.
+    ///
+    /// # Errors
+    /// Fails if a file cannot be read as the original read it.
+    pub fn add_originals(&mut self, scm_monitor: (&str, &str), libfab: (&str, &str)) -> Result<()> {
+        let hubs = parse(scm_monitor.0, scm_monitor.1)?;
+        let fabric = parse(libfab.0, libfab.1)?;
+        let section = |name: &str| fabric.iter().find(|(section, _)| section == name).map_or(&[][..], |(_, keys)| keys);
+        for (name, keys) in hubs.iter().filter(|(name, _)| name != "DEFAULT") {
+            if self.hubs.iter().any(|hub| hub.name == *name) {
+                self.passed_over.push(format!("{} [{name}]: [hub {name}] of the config stands for it", scm_monitor.1));
+                continue;
+            }
+            let Some((_, nodes)) = section("HUB").iter().find(|(hub, _)| hub == name) else {
+                self.passed_over
+                    .push(format!("{} [{name}]: [HUB] of {} names no nodes of it", scm_monitor.1, libfab.1));
+                continue;
+            };
+            let unknown = keys.iter().filter(|(key, _)| !KNOWN.contains(&key.as_str()));
+            self.passed_over
+                .extend(unknown.map(|(key, _)| format!("{} [{name}] {key}: is no key of it", scm_monitor.1)));
+            let nodes: Vec<String> = nodes.split_whitespace().map(String::from).collect();
+            let hub = hub(name, keys, nodes).with_context(|| format!("{} [{name}]", scm_monitor.1))?;
+            for node in &hub.nodes {
+                if self.nodes.contains_key(node) {
+                    continue;
+                }
+                let mut made = Node::new(node).with_context(|| format!("{} [HUB] {name}", libfab.1))?;
+                for of in [node.as_str(), "ENV"] {
+                    fabric_settings(of, section(of), libfab.1, &mut self.passed_over).apply_below(&mut made);
+                }
+                if made.shell.is_empty() {
+                    made.shell = SHELL.map(String::from).to_vec();
+                }
+                self.nodes.insert(node.clone(), made);
+            }
+            self.hubs.push(hub);
+        }
+        self.passed_over.sort();
+        self.passed_over.dedup();
+        Ok(())
+    }
+}
+
+impl NodeSettings {
+    /// Applies what nothing narrower has said.
+    fn apply_below(mut self, node: &mut Node) {
+        if !node.shell.is_empty() {
+            self.shell.clear();
+        }
+        self.apply(node);
+    }
+}
+
+fn hub(name: &str, keys: &[(String, String)], mut nodes: Vec<String>) -> Result<Hub> {
+    let value = |key: &str| keys.iter().find(|(name, _)| name == key).map(|(_, value)| value.as_str());
+    let server = value("srvnode").filter(|server| !server.is_empty()).context("has no srvnode")?;
+    ensure!(!server.contains('/') && server != "..", "srvnode {} is no name of a folder", quote(server));
+    ensure!(!nodes.is_empty(), "no node");
+    let mut seen = std::collections::BTreeSet::new();
+    nodes.retain(|node| seen.insert(node.clone()));
+    let sets = value("select").unwrap_or_default().split_whitespace().map(|set| shown(set.as_bytes())).collect();
+    Ok(Hub {
+        name: name.into(),
+        nodes,
+        root: format!("$SCM_FOLD/backup/{server}"),
+        pattern: Pattern::new(PATTERN)?,
+        zone: Zone::Unknown,
+        sets,
+        defaults: Rules {
+            fresh_seconds: 26 * 3600,
+            shrink_percent: 50,
+            least_bytes: 200,
+            keep: Some(KEEP),
+            check: Check::Size,
+        },
+        exceptions: Vec::new(),
+    })
+}
+
+/// Reads the settings of Fabric that have a meaning here; names the others.
+fn fabric_settings(of: &str, keys: &[(String, String)], file: &str, passed_over: &mut Vec<String>) -> NodeSettings {
+    let mut settings = NodeSettings::default();
+    for (key, value) in keys {
+        match key.as_str() {
+            // Fabric gives the command behind it.
+            "shell" => {
+                settings.shell =
+                    value.split_whitespace().map(|word| if word == "-c" { "-s" } else { word }.into()).collect();
+            }
+            "user" if !value.starts_with('-') && !value.is_empty() => settings.user = Some(value.clone()),
+            "port" if value.parse::<u16>().is_ok() => settings.port = value.parse().ok(),
+            "key_filename" if !value.is_empty() => settings.key = Some(value.clone()),
+            _ => passed_over.push(format!("{file} [{of}] {key}: means nothing here")),
+        }
+    }
+    settings
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_syntax_is_that_of_rawconfigparser() {
+        let text = "# c\n[ZZ]\nsrvnode = dayabay\nselect: svn/a=b\n   tracs/b ; no\n ; goes on\nKey = a:b ; comment\nMail=x;y\n\
+                    message = \"a b\"\n\n[Y] trailing\nempty =\nrem x = y\n[ZZ]\nKey = later\n";
+        let parsed = parse(text, "f").unwrap();
+        let zz: Vec<_> = parsed[0].1.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect();
+        assert_eq!(
+            zz,
+            [
+                ("srvnode", "dayabay"),
+                ("select", "svn/a=b\ntracs/b ; no\n; goes on"),
+                ("Mail", "x;y"),
+                ("message", "\"a b\""),
+                ("Key", "later"),
+            ]
+        );
+        assert_eq!(parsed[1], ("Y".into(), vec![("empty".into(), String::new())]));
+        assert_eq!(parse("a = b", "f").unwrap_err().to_string(), "f line 1: stands before any [section]");
+        assert_eq!(parse("[a]\nb", "f").unwrap_err().to_string(), "f line 2: not KEY = VALUE: \"b\"");
+    }
+}
