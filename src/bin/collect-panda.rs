@@ -32,11 +32,15 @@ static PROGRAM: Program = Program {
 struct Args {
     #[command(flatten)]
     common: frame::Common,
+    /// Send this run's points into this database of InfluxDB instead of the config's
+    #[arg(long, value_name = "NAME")]
+    database: Option<String>,
 }
 
 fn main() -> ExitCode {
     let args: Args = frame::start(&PROGRAM);
-    frame::cron(&PROGRAM, &args.common, setup::load, collect, check)
+    let load = |path: Option<&_>, program: &_| setup::load_into(path, program, args.database.as_deref());
+    frame::cron(&PROGRAM, &args.common, load, collect, check)
 }
 
 fn collect(run: &Run<Config>) -> Collected {

@@ -58,7 +58,7 @@ pub(super) fn publish(session: &mut Session, collected: Collected, until: Instan
         grid: session.setup.scope.clone(),
         time: session.time / SECOND,
         tier: "raw".into(),
-        database: String::new(),
+        database: session.setup.database.clone(),
         sinks: BTreeSet::new(),
     };
     let limits = session.setup.spool.clone();
@@ -72,7 +72,9 @@ pub(super) fn publish(session: &mut Session, collected: Collected, until: Instan
     };
     let Outcome { accounts, dropped, problems } =
         delivery.publish(Batch { header, points }, rejected, &sinks, until, || {
-            if let Some(series) = series {
+            // The configured database still lacks the zeros that went into another one.
+            let is_usual = session.setup.database.is_empty();
+            if let Some(series) = series.filter(|_| is_usual) {
                 session.remember("series", &series);
             }
         });

@@ -78,6 +78,8 @@ pub struct Setup {
     pub spool: spool::Config,
     /// Every measurement of this build.
     pub catalog: Catalog,
+    /// The database of this run's points, for sinks that have several; empty for the one in the config.
+    pub database: String,
     /// Which role goes where, for `--check`.
     pub roles: String,
     /// Makes the sinks that points go to, given the state directory.

@@ -277,7 +277,7 @@ mod backend {
     use std::io::{self, Read, Write as _};
     use std::sync::Arc;
     use std::sync::atomic::{AtomicUsize, Ordering};
-    use std::time::Duration;
+    use std::time::{Duration, Instant};
 
     use anyhow::{Context, Result, anyhow, ensure};
     use flate2::Compression;
@@ -345,16 +345,16 @@ mod backend {
     }
 
     pub fn get(client: &Client, url: &Url, timeout: Duration) -> Result<Vec<u8>> {
-        fetch(client, client.http.client.get(url.clone()), timeout)
+        fetch(client, client.http.client.get(url.clone()), true, timeout)
     }
 
     pub fn post(client: &Client, url: &Url, kind: &str, body: String, timeout: Duration) -> Result<Vec<u8>> {
         let request = client.http.client.post(url.clone());
-        fetch(client, request.header(CONTENT_TYPE, kind).body(body), timeout)
+        fetch(client, request.header(CONTENT_TYPE, kind).body(body), false, timeout)
     }
 
     pub fn open(client: &Client, url: &Url, timeout: Duration) -> Result<Answer> {
-        exchange(client, client.http.client.get(url.clone()), timeout)
+        exchange(client, client.http.client.get(url.clone()), true, timeout)
     }
 
     /// Text of fewer bytes is not compressed.
@@ -363,14 +363,20 @@ mod backend {
     pub fn send(client: &Client, url: &Url, text: String, timeout: Duration) -> Result<Answer> {
         let request = client.http.client.post(url.clone()).header(CONTENT_TYPE, "text/plain; charset=utf-8");
         if text.len() < COMPRESSED_FROM {
-            return exchange(client, request.body(text), timeout);
+            return exchange(client, request.body(text), false, timeout);
         }
         let mut gzip = GzEncoder::new(Vec::with_capacity(text.len() / 8), Compression::fast());
         let body = gzip.write_all(text.as_bytes()).and_then(|()| gzip.finish()).context("gzip")?;
-        exchange(client, request.header(CONTENT_ENCODING, "gzip").body(body), timeout)
+        exchange(client, request.header(CONTENT_ENCODING, "gzip").body(body), false, timeout)
     }
 
-    fn exchange(client: &Client, request: RequestBuilder, timeout: Duration) -> Result<Answer> {
+    /// Whether the connection broke before an answer came.
+    fn is_broken(error: &reqwest::Error) -> bool {
+        !error.is_timeout() && !error.is_connect()
+    }
+
+    /// Sends a request; one that only reads is sent once more if its connection breaks.
+    fn exchange(client: &Client, request: RequestBuilder, is_read: bool, timeout: Duration) -> Result<Answer> {
         let request = if client.json { request.header(ACCEPT, "application/json") } else { request };
         let request = match &client.login {
             None => request,
@@ -385,13 +391,23 @@ mod backend {
                 request.header(AUTHORIZATION, value)
             }
         };
-        let response = request.timeout(timeout).send().map_err(|error| explain(&client.http, &error, timeout))?;
+        let began = Instant::now();
+        let (again, request) = (request.try_clone().filter(|_| is_read), request.timeout(timeout));
+        let sent = match (request.send(), again) {
+            // A server may end a connection that waits for the next question just when that is on its way. A question
+            // changes nothing and is asked once more, on a new connection.
+            (Err(error), Some(again)) if is_broken(&error) && began.elapsed() < timeout => {
+                again.timeout(timeout - began.elapsed()).send()
+            }
+            (sent, _) => sent,
+        };
+        let response = sent.map_err(|error| explain(&client.http, &error, timeout))?;
         Ok(Answer { status: response.status().as_u16(), is_shown: client.spelling.is_none(), response })
     }
 
-    fn fetch(client: &Client, request: RequestBuilder, timeout: Duration) -> Result<Vec<u8>> {
+    fn fetch(client: &Client, request: RequestBuilder, is_read: bool, timeout: Duration) -> Result<Vec<u8>> {
         let max_bytes = client.max_bytes;
-        let answer = exchange(client, request, timeout)?;
+        let answer = exchange(client, request, is_read, timeout)?;
         let (status, location) = (answer.status, answer.location());
         let mut body = Vec::new();
         let read = answer.take(max_bytes as u64 + 1).read_to_end(&mut body);

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::Result;
+use anyhow::{Context, Result, ensure};
 
 use crate::config::{self, Sections};
 use crate::frame::{Program, Setup, mail, state};
@@ -12,6 +12,7 @@ use crate::sinks::embedded;
 use crate::sinks::graphite::{carbon, render};
 use crate::sinks::influxdb;
 use crate::sources::{cloud_scheduler, cric, elastic, htcondor, panda};
+use crate::text::quote;
 use crate::{dashboard, spool};
 
 pub mod backups;
@@ -35,8 +36,25 @@ pub use self::stores::{influx_reader, reader};
 /// # Errors
 /// As [`Config::load`].
 pub fn load(path: Option<&Path>, program: &Program) -> Result<(Config, Setup)> {
+    load_into(path, program, None)
+}
+
+/// Like [`load`], for a run whose points go into `database`, where a sink has several.
+///
+/// # Errors
+/// As [`Config::load`], and if no sink has databases or the name cannot be one.
+pub fn load_into(path: Option<&Path>, program: &Program, database: Option<&str>) -> Result<(Config, Setup)> {
     let sections = config::open(path, SECTIONS)?;
-    let config = Config::read(&sections)?;
+    let mut config = Config::read(&sections)?;
+    if let Some(database) = database {
+        let influxdb = config.influxdb.as_mut().context("--database: [influxdb] url is not set")?;
+        ensure!(
+            !database.is_empty() && !database.contains(char::is_control),
+            "--database: {} is not the name of a database",
+            quote(database)
+        );
+        influxdb.run_database = Some(database.into());
+    }
     let setup = config.setup(sections::timing(&sections, SECTIONS, program.name)?);
     Ok((config, setup))
 }
@@ -143,6 +161,7 @@ impl Config {
             state_directory: self.state_directory.clone(),
             spool: self.spool.clone(),
             catalog: CATALOG,
+            database: self.influxdb.as_ref().and_then(|one| one.run_database.clone()).unwrap_or_default(),
             roles: roles(self),
             mail: self.mail.clone(),
             sinks: Box::new(move |state| sinks::selected(carbon.as_ref(), influxdb.as_ref(), &embedded, state)),

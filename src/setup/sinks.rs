@@ -30,7 +30,7 @@ pub(super) fn selected(
         }));
     }
     if let Some(config) = influxdb {
-        sinks.push(Box::new(Influxdb::new(config.clone())));
+        sinks.push(Box::new(Influxdb::new(config.clone(), state)));
     }
     if sinks.is_empty() || embedded.path.is_some() {
         sinks.push(Box::new(Embedded { config: embedded.clone(), place: place_of(embedded, state) }));
@@ -51,7 +51,7 @@ fn place_of(embedded: &embedded::Config, state: &Path) -> Place {
 pub fn roles(config: &Config) -> String {
     let mut others = Vec::new();
     others.extend(config.carbon.iter().map(|_| "carbon".to_string()));
-    others.extend(config.influxdb.iter().map(|one| format!("influxdb, database {}", one.database)));
+    others.extend(config.influxdb.iter().map(|one| format!("influxdb, database {}", one.of_run())));
     let points = match (others.join(" and "), &config.embedded.path) {
         (others, _) if others.is_empty() => {
             "points go to the embedded store, since neither [carbon] host nor [influxdb] url is set".into()

@@ -174,6 +174,7 @@ fn setup(folder: &Path) -> Setup {
             replay_points_per_second: 1_000_000,
         },
         catalog: Catalog::new(PROGRAM.measurements),
+        database: String::new(),
         roles: String::new(),
         mail: None,
         sinks: Box::new(move |_| vec![Box::new(FileSink(own.clone()))]),

@@ -320,6 +320,7 @@ fn the_program_itself() {
         state_directory: Some(state.into()),
         spool: crate::SPOOL,
         catalog: Catalog::new(PROGRAM.measurements),
+        database: String::new(),
         roles: String::new(),
         mail: None,
         sinks: Box::new({

@@ -3,6 +3,8 @@
 
 mod answers;
 mod golden;
+mod tls;
+mod topics;
 
 use std::collections::HashMap;
 use std::fs;

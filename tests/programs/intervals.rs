@@ -51,6 +51,7 @@ fn setup(folder: &Path, interval: i64) -> Setup {
         state_directory: Some(folder.join("state")),
         spool: crate::SPOOL,
         catalog: Catalog::new(&MEASUREMENTS),
+        database: String::new(),
         roles: String::new(),
         mail: None,
         sinks: Box::new(move |_| vec![Box::new(Embedded { config: config.clone(), place: store.clone().into() })]),

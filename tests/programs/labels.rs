@@ -57,6 +57,7 @@ fn setup(folder: &Path, port: u16) -> Setup {
         state_directory: Some(folder.join("state")),
         spool: crate::SPOOL,
         catalog,
+        database: String::new(),
         roles: String::new(),
         mail: None,
         sinks: Box::new(move |state| {

@@ -14,6 +14,7 @@
 //! The first five are recorded from InfluxDB 1.6.7, the last two are written after the documentation of 2.x. Only a 204
 //! acknowledges: whatever stands in front of InfluxDB may answer 200 with a page to log in.
 
+use std::fmt;
 use std::io::BufReader;
 use std::time::{Duration, Instant};
 
@@ -48,6 +49,22 @@ pub(super) enum Verdict {
     /// It, or a proxy, takes no body of this size.
     TooLarge(String),
 }
+
+/// The error of an InfluxDB that takes nothing for now, and says for how long.
+#[derive(Debug)]
+pub(super) struct Busy {
+    text: String,
+    /// Its `Retry-After`.
+    pub retry_after: String,
+}
+
+impl fmt::Display for Busy {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(&self.text)
+    }
+}
+
+impl std::error::Error for Busy {}
 
 /// What a request wants, for the way out of a 403.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -161,7 +178,13 @@ impl Connection<'_> {
             _ => return anyhow!("{shown}"),
         };
         let text = if remedy.is_empty() { shown } else { format!("{shown}; {remedy}") };
-        if is_place { ClosedPlace(text).into() } else { anyhow!(text) }
+        match &reply.retry_after {
+            _ if is_place => ClosedPlace(text).into(),
+            Some(retry_after) if matches!(reply.status, 429 | 503) => {
+                Busy { text, retry_after: retry_after.clone() }.into()
+            }
+            _ => anyhow!(text),
+        }
     }
 }
 

@@ -76,6 +76,8 @@ pub struct Config {
     pub spelling: Option<String>,
     /// The database of batches that name none.
     pub database: String,
+    /// The database of this run's points, if it is another one.
+    pub run_database: Option<String>,
     /// The login that it asks for.
     pub login: Option<Login>,
     /// The retention policies of raw, hourly and daily points.
@@ -120,11 +122,17 @@ impl Config {
             url,
             spelling: values.spelling("url"),
             database,
+            run_database: None,
             login,
             policies,
             is_verified,
             timeout_seconds,
         }))
+    }
+
+    /// Returns the database of this run's points.
+    pub fn of_run(&self) -> &str {
+        self.run_database.as_deref().unwrap_or(&self.database)
     }
 
     /// Returns its name for messages.

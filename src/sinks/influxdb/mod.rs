@@ -12,17 +12,20 @@
 mod client;
 pub mod config;
 pub mod influxql;
+mod pause;
 mod read;
 mod setup;
 mod write;
 
+use std::path::Path;
 use std::sync::OnceLock;
 use std::time::Instant;
 
 use anyhow::Result;
 
-use self::client::Connection;
+use self::client::{Busy, Connection};
 pub use self::config::Config;
+use self::pause::Pause;
 pub use self::read::InfluxReader;
 use super::{NeverTaken, Sent, Sink};
 use crate::model::Tier;
@@ -34,12 +37,13 @@ use crate::spool::Batch;
 pub struct Influxdb {
     config: Config,
     client: OnceLock<Client>,
+    pause: Pause,
 }
 
 impl Influxdb {
-    /// Creates the sink; it opens no connection yet.
-    pub fn new(config: Config) -> Self {
-        Self { config, client: OnceLock::new() }
+    /// Creates the sink, which remembers in the directory `state`; it opens no connection yet.
+    pub fn new(config: Config, state: &Path) -> Self {
+        Self { config, client: OnceLock::new(), pause: Pause::new(state) }
     }
 
     fn connection(&self, ends: Instant) -> Result<Connection<'_>> {
@@ -57,7 +61,17 @@ impl Influxdb {
         let tier: Tier = batch.header.tier.parse().map_err(|error| NeverTaken(format!("{error:#}")))?;
         let named = batch.header.database.as_str();
         let database = if named.is_empty() { &self.config.database } else { named };
-        write::write(&self.connection(deadline)?, database, self.config.policy(tier), &batch.points)
+        if batch.points.is_empty() {
+            return Ok(write::Refused::default());
+        }
+        self.pause.ensure_over(self.config.name())?;
+        let written = write::write(&self.connection(deadline)?, database, self.config.policy(tier), &batch.points);
+        if let Some(busy) = written.as_ref().err().and_then(|error| error.downcast_ref::<Busy>()) {
+            self.pause.remember(self.config.name(), &busy.retry_after);
+        } else if written.is_ok() {
+            self.pause.forget();
+        }
+        written
     }
 }
 

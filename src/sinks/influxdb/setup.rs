@@ -19,8 +19,8 @@ use crate::text::quote;
 pub(super) fn check(connection: &Connection) -> Result<String> {
     let (version, config) = (connection.version()?, connection.config);
     let shown = if version.is_empty() { "InfluxDB" } else { &format!("InfluxDB {version}") };
-    let database = &config.database;
-    if !databases(connection)?.contains(database) {
+    let database = config.of_run();
+    if !databases(connection)?.iter().any(|one| one == database) {
         bail!("{shown} at {} has no database {}; {}", config.name(), quote(database), remedy(&version));
     }
     let policies = policies(connection);
@@ -61,12 +61,12 @@ pub(super) fn setup(connection: &Connection) -> Result<String> {
         // Its buckets and mappings are made by its own tools alone.
         return check(connection);
     }
-    let (database, wanted) = (&config.database, policies(connection));
+    let (database, wanted) = (config.of_run(), policies(connection));
     let (mut made, mut there) = (Vec::new(), Vec::new());
     let on = identifier(database);
     // Points are kept for ever: a database that others may use is not ours to forget from.
     let kept = "DURATION INF REPLICATION 1";
-    if !databases(connection)?.contains(database) {
+    if !databases(connection)?.iter().any(|one| one == database) {
         let raw = identifier(config.policy(Tier::Raw));
         create(connection, &format!("CREATE DATABASE {on} WITH {kept} NAME {raw}"))?;
         made.push(format!("database {database}"));
@@ -119,7 +119,7 @@ fn policies<'a>(connection: &Connection<'a>) -> Vec<&'a str> {
 
 /// Asks for a retention policy of the database.
 fn probe(connection: &Connection, policy: &str, version: &str) -> Result<()> {
-    let database = &connection.config.database;
+    let database = connection.config.of_run();
     if is_first(version) {
         return connection.write_nothing(database, policy);
     }

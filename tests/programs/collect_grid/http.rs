@@ -170,3 +170,46 @@ fn a_readback_keeps_to_its_time_and_says_what_happened() {
         assert!(outcome.took < Duration::from_secs(longest), "{words}: {:?}", outcome.took);
     }
 }
+
+/// A server that gives each request on a connection one of these answers, an empty one by closing; and how many requests it
+/// got.
+fn forgetful(answers: &'static [&'static [&'static str]]) -> (String, std::sync::mpsc::Receiver<String>) {
+    use std::io::{BufRead, BufReader, Write};
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}/", listener.local_addr().unwrap());
+    let (seen, requests) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        for of_connection in answers {
+            let mut stream = BufReader::new(listener.accept().unwrap().0);
+            for answer in *of_connection {
+                let mut head = String::new();
+                while !head.ends_with("\r\n\r\n") && stream.read_line(&mut head).is_ok_and(|count| count > 0) {}
+                let _ = seen.send(head.lines().next().unwrap_or_default().to_string());
+                let _ = stream.get_mut().write_all(answer.as_bytes());
+            }
+        }
+    });
+    (url, requests)
+}
+
+#[test]
+fn a_question_on_a_kept_connection_that_ends_is_asked_once_more_and_a_delivery_is_not() {
+    use gridmon::os::http::{Client, Url};
+    const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
+    let limit = Duration::from_secs(20);
+    let (url, requests) = forgetful(&[&[OK, ""], &[OK]]);
+    let (client, url) = (Client::new().unwrap(), Url::parse(&url).unwrap());
+    for _ in 0..2 {
+        assert_eq!(client.get(&url, limit).unwrap(), b"ok");
+    }
+    assert_eq!(requests.try_iter().count(), 3);
+    // Twice is enough.
+    let (url, requests) = forgetful(&[&[""], &[""], &[OK]]);
+    let url = Url::parse(&url).unwrap();
+    assert!(Client::new().unwrap().get(&url, limit).is_err());
+    assert_eq!(requests.try_iter().count(), 2);
+    let (url, requests) = forgetful(&[&[""], &[OK]]);
+    let url = Url::parse(&url).unwrap();
+    assert!(Client::new().unwrap().send(&url, "m v=1".into(), limit).is_err());
+    assert_eq!(requests.try_iter().count(), 1);
+}

@@ -17,7 +17,8 @@ pub(super) fn sink(port: u16, more: &str) -> Sink {
     let login = format!("username = root\npassword = {}", Influxdb::PASSWORD);
     let login = if more.contains("token") { "" } else { &login };
     let text = format!("[influxdb]\nurl = http://127.0.0.1:{port}\ndatabase = d\n{login}\n{more}\n");
-    Sink::new(Config::parse(&text, "c.cfg").unwrap().0.influxdb.unwrap())
+    let state = gridmon_testkit::TempDir::new();
+    Sink::new(Config::parse(&text, "c.cfg").unwrap().0.influxdb.unwrap(), state.path())
 }
 
 pub(super) fn batch(tier: &str, lines: impl Iterator<Item = String>) -> Batch {

@@ -157,17 +157,31 @@ fn whatever_else_answers_acknowledges_nothing_and_blames_no_batch() {
 #[test]
 fn what_a_busy_server_refused_for_now_comes_later_and_once() {
     let calls = Mutex::new(0);
-    // Its third to sixth requests are too many.
+    // Its third request is one too many.
     let (port, requests) = stub(move |_| {
         let mut calls = calls.lock().unwrap();
         *calls += 1;
         let busy =
-            reply("429 Too Many Requests", "Retry-After: 1\r\n", r#"{"code":"too many requests","message":"wait"}"#);
-        if (3..7).contains(&*calls) { busy } else { reply("204 No Content", "", "") }
+            reply("429 Too Many Requests", "Retry-After: 600\r\n", r#"{"code":"too many requests","message":"wait"}"#);
+        if *calls == 3 { busy } else { reply("204 No Content", "", "") }
     });
     let sandbox = sandbox(port, "");
-    let codes: Vec<_> = (0..8).map(|minute| run(&sandbox, minute).code.unwrap()).collect();
-    assert_eq!(codes, [0, 0, 1, 1, 1, 1, 0, 0]);
+    let code_and_words = |minute: i64| {
+        let outcome = run(&sandbox, minute);
+        (outcome.code.unwrap(), outcome.stderr)
+    };
+    assert_eq!((code_and_words(0).0, code_and_words(1).0), (0, 0));
+    let (code, words) = code_and_words(2);
+    assert!(code == 1 && words.contains("HTTP 429 \"wait\", Retry-After \"600\""), "{words}");
+    // The next runs do not even ask.
+    for minute in 3..5 {
+        let (code, words) = code_and_words(minute);
+        assert!(code == 1 && words.contains(" asked to be left alone until "), "{words}");
+    }
+    assert_eq!(requests.lock().unwrap().len(), 3);
+    // Ten minutes pass.
+    std::fs::remove_file(sandbox.path("state/influxdb.pause")).unwrap();
+    assert_eq!((code_and_words(5).0, code_and_words(6).0), (0, 0));
     assert!(
         !sandbox.path("state/spool/bad").exists()
             || std::fs::read_dir(sandbox.path("state/spool/bad")).unwrap().count() == 0
@@ -175,5 +189,5 @@ fn what_a_busy_server_refused_for_now_comes_later_and_once() {
     let bodies: Vec<_> = requests.lock().unwrap().iter().map(|(_, body)| body.clone()).collect();
     let slots: std::collections::BTreeSet<_> =
         bodies.iter().flat_map(|body| body.lines().map(|line| line.rsplit(' ').next().unwrap().to_string())).collect();
-    assert_eq!(slots.len(), 8, "{slots:?}");
+    assert_eq!(slots.len(), 7, "{slots:?}");
 }

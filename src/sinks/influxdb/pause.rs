@@ -1,0 +1,90 @@
+//! How long InfluxDB wants to be left alone: a `Retry-After` holds for later runs too.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+
+use anyhow::{Result, bail};
+use jiff::fmt::rfc2822;
+
+use crate::model::utc;
+use crate::os::files;
+
+/// No run waits longer, whatever the server says or the clock did.
+const LONGEST: i64 = 3600;
+
+/// The file that remembers until when nothing is sent.
+#[derive(Debug)]
+pub(super) struct Pause {
+    path: PathBuf,
+}
+
+impl Pause {
+    pub fn new(state: &Path) -> Self {
+        Self { path: state.join("influxdb.pause") }
+    }
+
+    /// Fails while the server wants to be left alone. What cannot be read is no pause.
+    ///
+    /// # Errors
+    /// Fails with the end of the pause.
+    pub fn ensure_over(&self, name: &str) -> Result<()> {
+        let text = files::read(&self.path, 4096).ok().and_then(|bytes| String::from_utf8(bytes).ok());
+        let Some((until, of)) = text.as_deref().and_then(|text| text.trim_end().split_once(' ')) else { return Ok(()) };
+        let until: i64 = until.parse().unwrap_or_default();
+        // Another server asked for nothing, and a clock that was set back must not make a pause longer.
+        if of == name && (1..=LONGEST).contains(&until.saturating_sub(now())) {
+            bail!("InfluxDB at {name} asked to be left alone until {}", utc(until));
+        }
+        Ok(())
+    }
+
+    /// Remembers a `Retry-After`: seconds, or a date. What cannot be written is asked for again.
+    pub fn remember(&self, name: &str, retry_after: &str) {
+        let date = || rfc2822::parse(retry_after).map(|date| date.timestamp().as_second() - now());
+        let seconds = retry_after.trim().parse().or_else(|_| date()).unwrap_or_default();
+        if seconds > 0 {
+            let until = now().saturating_add(seconds.min(LONGEST));
+            let _ = files::write(&self.path, format!("{until} {name}\n").as_bytes());
+        }
+    }
+
+    /// Forgets the pause: the server takes points again.
+    pub fn forget(&self) {
+        let _ = fs::remove_file(&self.path);
+    }
+}
+
+fn now() -> i64 {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+    since.as_ref().map_or(0, Duration::as_secs).cast_signed()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pause_holds_for_its_server_and_its_time_alone() {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("target").join(format!("pause-{}", std::process::id()));
+        fs::create_dir_all(&folder).unwrap();
+        let pause = Pause::new(&folder);
+        assert!(pause.ensure_over("http://a/").is_ok());
+        pause.remember("http://a/", "30");
+        let error = pause.ensure_over("http://a/").unwrap_err().to_string();
+        assert!(error.starts_with("InfluxDB at http://a/ asked to be left alone until 2"), "{error}");
+        assert!(pause.ensure_over("http://b/").is_ok());
+        pause.remember("http://a/", "999999999");
+        assert!(pause.ensure_over("http://a/").is_err());
+        pause.forget();
+        for ended in ["0", "-5", "soon", "Wed, 21 Oct 2015 07:28:00 GMT"] {
+            pause.remember("http://a/", ended);
+            assert!(pause.ensure_over("http://a/").is_ok(), "{ended}");
+        }
+        pause.remember("http://a/", "Mon, 21 Oct 2250 07:28:00 GMT");
+        assert!(pause.ensure_over("http://a/").is_err());
+        fs::write(folder.join("influxdb.pause"), format!("{} http://a/\n", now() + 2 * LONGEST)).unwrap();
+        assert!(pause.ensure_over("http://a/").is_ok(), "the clock was set back");
+        fs::remove_dir_all(folder).unwrap();
+    }
+}

@@ -1,0 +1,121 @@
+//! Late runs, records of nulls, and more datadisks than a page of Elasticsearch holds.
+
+use super::*;
+
+const DATADISKS: &str = "/_msearch";
+
+fn jobs(lines: &[String]) -> Vec<&String> {
+    lines.iter().filter(|line| line.starts_with("jobs,")).collect()
+}
+
+#[test]
+fn a_late_run_sends_its_slot_and_neither_uses_nor_changes_what_later_ones_know() {
+    let site = Site::golden();
+    site.server.gives(PANDA, &json!({"CERN": {"managed": {"SCORE": {"running": 5, "failed": 1}}}}));
+    assert_eq!(site.at(NOW, &[]).stderr, "");
+    let files = || {
+        let state = fs::read_dir(site.sandbox.path("state")).unwrap().map(|file| file.unwrap().path());
+        let ours = state.filter(|path| {
+            let name = path.file_name().unwrap().to_str().unwrap().to_string();
+            path.is_file() && name.starts_with("collect-panda.") && !name.ends_with(".mark") && !name.ends_with(".lock")
+        });
+        let mut files: Vec<_> = ours.map(|path| (path.clone(), fs::read(path).unwrap())).collect();
+        files.sort();
+        files
+    };
+    let (before, asked) = (files(), |path: &str| site.server.asked(path).len());
+    assert!(before.len() > 5, "reports, series and the copies: {}", before.len());
+    assert_eq!([QUEUES, SITES, ENDPOINTS, FEDERATIONS, BENCHMARKS].map(asked), [1; 5]);
+    // An hour late, and failed jobs are gone: no zero, since only the later run knows of them.
+    site.server.gives(PANDA, &json!({"CERN": {"managed": {"SCORE": {"running": 7}}}}));
+    let (late, slot) = (NOW - 3600, (NOW - 3600) / 600 * 600);
+    let outcome = site.at(late, &["-v"]);
+    assert_eq!(outcome.code, Some(0), "{}", outcome.stderr);
+    assert_eq!([QUEUES, SITES, ENDPOINTS, FEDERATIONS, BENCHMARKS].map(asked), [2; 5], "asked afresh");
+    assert_eq!(files(), before);
+    let (_, lines) = site.lines(late);
+    assert_eq!(jobs(&lines).len(), 1, "{lines:?}");
+    assert!(
+        lines.contains(&format!("coverage,grid=atlas,measurement=jobs slots=1i,step_seconds=600i {slot}000000000"))
+    );
+    let text = Command::new(program("gridmon-status"))
+        .args(["store", "export"])
+        .current_dir(site.sandbox.path(""))
+        .output()
+        .unwrap();
+    let text = String::from_utf8(text.stdout).unwrap();
+    assert!(text.lines().any(|line| line.starts_with("jobs,") && line.contains(&format!(" {slot}"))), "{text}");
+    // One that cannot ask CRIC has no copy either, though there is one: the queues of later are not those of then.
+    site.server.answers(QUEUES, page("500 Internal Server Error", ""));
+    let outcome = site.at(late, &[]);
+    assert!(outcome.stderr.contains("there is no copy yet; without queues there are no points"), "{}", outcome.stderr);
+    assert_eq!(files(), before);
+    // The next one in order is a run like any other: the failed ones are zero now.
+    site.server.gives(QUEUES, &recorded("scraped_cric_pandaqueue.json"));
+    let (_, lines) = site.lines(NOW + 600);
+    assert_eq!(jobs(&lines).len(), 2, "{lines:?}");
+}
+
+#[test]
+fn records_of_a_name_alone_and_of_nulls_are_records() {
+    let site = Site::golden();
+    let mut queues = recorded("scraped_cric_pandaqueue.json");
+    for (name, record) in recorded("pandaqueue_modern_edge.json").as_object().unwrap() {
+        queues[name] = record.clone();
+    }
+    site.server.gives(QUEUES, &queues);
+    let counts = json!({"managed": {"MCORE": {"running": 1}, "SCORE": {"running": 2}}});
+    site.server.gives(PANDA, &json!({"NULLS": counts, "MINIMAL": counts, "AGLT2": counts}));
+    let (outcome, lines) = site.lines(NOW);
+    assert_eq!((outcome.code, outcome.stderr.as_str()), (Some(0), ""));
+    assert_eq!(jobs(&lines).len(), 6);
+    let of = |queue: &str, resource: &str| {
+        let (queue, resource) = (format!("panda_queue={queue},"), format!(",resource={resource},"));
+        lines.iter().find(|line| line.contains(&queue) && line.contains(&resource)).unwrap().clone()
+    };
+    for (queue, resource, parts) in [
+        ("NULLS", "MCORE", ["atlas_site=None,", "federation=None,", "site_state=online,", "resource_factor=8.0,"]),
+        ("NULLS", "SCORE", ["tier=None,", "cloud=None,", "corepower=1.0,", "resource_factor=1.0,"]),
+        ("MINIMAL", "MCORE", ["atlas_site=None,", "country=Germany,", "site_state=offline,", "resource_factor=1.0,"]),
+    ] {
+        let line = of(queue, resource);
+        parts.iter().for_each(|part| assert!(line.contains(part), "{part}: {line}"));
+        // All 21 tags, whatever the record has.
+        assert_eq!(line.split(" HS06").next().unwrap().replace("\\ ", "_").matches('=').count(), 21, "{line}");
+    }
+}
+
+#[test]
+fn a_thousand_endpoints_are_asked_for_and_come_whole_or_not_at_all() {
+    let site = Site::golden();
+    site.config(&format!("[credentials_monit_grafana]\nurl = {}{DATADISKS}\ntoken = {SECRET}", site.server.url));
+    let bucket =
+        |at: usize| json!({"key": format!("SITE{at}_DATADISK"), "3": {"value": 1e15 + at as f64}, "1": {"value": at}});
+    let answer = |count: usize, others: usize| {
+        let endpoints = json!({"sum_other_doc_count": others, "buckets": (0..count).map(bucket).collect::<Vec<_>>()});
+        json!({"responses": [{"status": 200, "aggregations": {"days": {"buckets": [{"key": 1, "4": endpoints}]}}}]})
+    };
+    let kept = || -> Value {
+        serde_json::from_slice(&fs::read(site.sandbox.path("state/collect-panda.atlas.datadisk")).unwrap()).unwrap()
+    };
+    site.server.gives(DATADISKS, &answer(1200, 0));
+    let outcome = site.at(NOW, &[]);
+    assert_eq!((outcome.code, outcome.stderr.as_str()), (Some(0), ""));
+    let records = kept()["records"].as_array().unwrap().clone();
+    assert_eq!(records.len(), 1200);
+    assert_eq!(records[1199], json!({"rse": "SITE1199_DATADISK", "bytes": 1_000_000_000_001_199_i64, "files": 1199}));
+    let request = &site.server.asked(DATADISKS)[0];
+    let body: Value = serde_json::from_str(request.lines().last().unwrap()).unwrap();
+    assert!(body["aggs"]["days"]["aggs"]["4"]["terms"]["size"].as_u64().unwrap() >= 10_000, "{body}");
+    assert!(request.to_lowercase().contains(&format!("authorization: bearer {}", SECRET.to_lowercase())));
+    // Half an answer is none.
+    site.server.gives(DATADISKS, &answer(1100, 7));
+    let outcome = site.at(NOW + 3600, &["-v"]);
+    assert!(
+        outcome.code == Some(1) && outcome.stderr.contains("lacks 7 documents of endpoints beyond its limit"),
+        "{}",
+        outcome.stderr
+    );
+    assert_eq!(kept()["records"].as_array().unwrap().len(), 1200);
+    assert!(!outcome.stderr.contains(SECRET));
+}
