@@ -9,7 +9,7 @@ use gridmon::monitors::backups;
 use gridmon::setup::backups as composed;
 
 static PROGRAM: Program = Program {
-    name: "collect-backups",
+    name: composed::PROGRAM,
     interval_seconds: 3600,
     deadline_seconds: 900,
     sources: &["nodes"],
@@ -19,8 +19,8 @@ static PROGRAM: Program = Program {
 /// Sends the state of backups to its sinks, and says what is wrong with them. Meant for cron, every hour or every night.
 ///
 /// Asks each node once, over ssh, for what lies below the folders of its hubs, and judges each set of backups: none, old,
-/// small, shrunk and more. An alarm is printed at its onset, when it is over, and again after seven days. Prints nothing when
-/// nothing is new. Exit code 0: every node was read and all was sent, with alarms or without; 1: something was not, and a
+/// small, shrunk and more. An alarm is said at its onset, when it is over, and again after seven days: by mail if [mail] names a
+/// server, else on standard error. Prints nothing when nothing is new. Exit code 0: every node was read and all was sent, with alarms or without; 1: something was not, and a
 /// line says what; 2: wrong flags or config.
 #[derive(Parser)]
 #[command(version, max_term_width = 100)]
@@ -35,7 +35,7 @@ struct Args {
 fn main() -> ExitCode {
     let args: Args = frame::start(&PROGRAM);
     let alarmed = Cell::new(false);
-    let collect = |run: &frame::Run<_>| composed::collect(run, PROGRAM.name, &alarmed);
+    let collect = |run: &frame::Run<_>| composed::collect(run, &alarmed);
     let code = frame::cron(&PROGRAM, &args.common, composed::load, collect, composed::check);
     if args.fail_on_alarm && alarmed.get() && code == ExitCode::SUCCESS { ExitCode::FAILURE } else { code }
 }

@@ -72,6 +72,11 @@ impl<'a, C> Run<'a, C> {
         answer.map_or(Asked::Failed, Asked::Answered)
     }
 
+    /// Whether the run delivers its points and keeps what it remembers; else it only shows them.
+    pub fn is_live(&self) -> bool {
+        self.session(|session| session.is_live())
+    }
+
     /// Returns the value that an earlier run stored as `what`, or the default.
     pub fn recall<T: DeserializeOwned + Default>(&self, what: &str) -> T {
         self.session(|session| session.recall(what))

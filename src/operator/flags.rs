@@ -9,6 +9,7 @@ use anyhow::{Result, anyhow};
 use clap::error::ErrorKind as Usage;
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 
+use super::backups;
 use super::spool_commands::{Discard, NAME, complain, flush, look, show};
 use super::status::{Level, Limits, Status, Thresholds, plugin_line};
 use super::store::{self, StoreCommand};
@@ -101,6 +102,14 @@ enum Command {
         #[arg(long)]
         all: bool,
     },
+    /// Print what the last run of collect-backups said of every set of backups
+    Backups {
+        /// Only those of this hub
+        hub: Option<String>,
+        /// A line and an exit code for Nagios and Icinga: CRITICAL for an alarm, WARNING for a warning
+        #[arg(long)]
+        nagios: bool,
+    },
     /// Tell how large the embedded store is; check, export, import and vacuum it
     Store {
         #[command(subcommand)]
@@ -114,7 +123,7 @@ impl Command {
     fn takes_any_time(&self) -> bool {
         match self {
             Self::Flush | Self::Discard(_) | Self::Store { command: Some(_) } => true,
-            Self::Show { .. } | Self::Grid { .. } | Self::Store { command: None } => false,
+            Self::Show { .. } | Self::Grid { .. } | Self::Backups { .. } | Self::Store { command: None } => false,
         }
     }
 }
@@ -123,6 +132,13 @@ impl Command {
 fn run_age(text: &str) -> Result<(String, i64)> {
     let (program, seconds) = text.rsplit_once('=').unwrap_or(("", text));
     Ok((program.into(), seconds.parse().map_err(|_| anyhow!("give SECONDS or PROGRAM=SECONDS"))?))
+}
+
+impl Arguments {
+    /// Whether a monitor reads what is printed.
+    fn is_for_monitor(&self) -> bool {
+        self.monitor.nagios || matches!(self.command, Some(Command::Backups { nagios: true, .. }))
+    }
 }
 
 impl Monitor {
@@ -189,7 +205,7 @@ fn execute(arguments: &Arguments, watchdog: &Watchdog) -> ExitCode {
     watchdog.names(Some("reading the config"));
     let config = match Config::load(arguments.config.as_deref()) {
         Ok(config) => config,
-        Err(error) if arguments.monitor.nagios => return print_unknown(&format!("{error:#}")),
+        Err(error) if arguments.is_for_monitor() => return print_unknown(&format!("{error:#}")),
         Err(error) => {
             complain(&format!("{error:#}"));
             return ExitCode::from(2);
@@ -206,12 +222,13 @@ fn execute(arguments: &Arguments, watchdog: &Watchdog) -> ExitCode {
         Some(Command::Show { batch }) => show(&config, batch.as_deref()),
         Some(Command::Discard(discard)) => discard.run(&config, now),
         Some(Command::Grid { grid, all }) => store::grid(&config, now, grid.as_deref(), *all),
+        Some(Command::Backups { hub, nagios }) => backups::run(&config, now, hub.as_deref(), *nagios),
         Some(Command::Store { command: None }) => store::status(&config, now),
         Some(Command::Store { command: Some(command) }) => command.run(&config, now),
     };
     match done {
         Ok(code) => code,
-        Err(error) if arguments.monitor.nagios => print_unknown(&format!("{error:#}")),
+        Err(error) if arguments.is_for_monitor() => print_unknown(&format!("{error:#}")),
         Err(error) => {
             complain(&format!("{error:#}"));
             ExitCode::FAILURE

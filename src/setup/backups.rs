@@ -1,15 +1,16 @@
 //! Composes collect-backups: asks the nodes, judges their sets, says what is new, and remembers it.
 
 use std::cell::Cell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use jiff::Timestamp;
 
 use super::Config;
 use crate::config::trusted;
+use crate::frame::state::{self, State};
 use crate::frame::{CheckLine, Program, Run, Setup, complain};
 use crate::model::Collected;
 use crate::monitors::backups::alarms::{Notice, is_due};
@@ -19,10 +20,18 @@ use crate::monitors::backups::memory::{Memory, NodeMemory};
 use crate::monitors::backups::name::bytes;
 use crate::monitors::backups::node::{NodeState, Told};
 use crate::monitors::backups::{self};
+use crate::os::files::host_name;
+use crate::os::mail::{Mail, Server, Unsent};
 use crate::os::work::{catch, side_by_side};
-use crate::problem::Problem;
+use crate::problem::{Problem, Subject};
 use crate::sources::ssh::{self, Node, Root, list};
 use crate::text::count;
+
+/// The longest time of a mail.
+const FOR_MAIL: Duration = Duration::from_secs(10);
+
+/// The program.
+pub const PROGRAM: &str = "collect-backups";
 
 /// The name under which what lasts is remembered.
 const MEMORY: &str = "backups";
@@ -53,6 +62,18 @@ fn text_of(file: &str) -> Result<String> {
         None => PathBuf::from(file),
     };
     trusted(&path)
+}
+
+/// Returns what the last run of a grid's collect-backups knew, from the state directory; nothing if there was none.
+///
+/// # Errors
+/// Fails if it cannot be read.
+pub fn known(config: &Config) -> Result<Memory> {
+    let directory = state::directory(config.state_directory.as_deref());
+    if !directory.exists() {
+        return Ok(Memory::default());
+    }
+    State::open(Some(&directory), PROGRAM, &config.grid.name, false)?.recall(MEMORY)
 }
 
 /// What one node told of one hub.
@@ -131,11 +152,16 @@ fn root(hub: &Hub) -> Root {
 }
 
 /// Asks the nodes, says what is new, and returns the points. Sets `alarmed` if a set or node is in alarm.
-pub fn collect(run: &Run<Config>, program: &str, alarmed: &Cell<bool>) -> Collected {
+pub fn collect(run: &Run<Config>, alarmed: &Cell<bool>) -> Collected {
     let config = &run.config.backups;
     let mut memory: Memory = run.recall(MEMORY);
     let asked = run.ask("nodes", || {
-        let heard = ask(config, &memory, run.now, run.until);
+        let for_mail = if run.config.mail.is_some() {
+            FOR_MAIL.min(run.until.saturating_duration_since(Instant::now()) / 4)
+        } else {
+            Duration::ZERO
+        };
+        let heard = ask(config, &memory, run.now, run.until - for_mail);
         let mut problems: Vec<Problem> = Vec::new();
         for Heard { state, .. } in &heard {
             let subject = format!("node {}", state.node);
@@ -149,20 +175,30 @@ pub fn collect(run: &Run<Config>, program: &str, alarmed: &Cell<bool>) -> Collec
         (Some(heard), problems)
     });
     let Some(heard) = asked.answer() else { return Collected::default() };
-    let (mut states, mut lines) = (Vec::new(), Vec::new());
+    let mut states = Vec::new();
     for Heard { hub, state, memory: mut of_node } in heard {
-        lines.extend(state.notices(&mut of_node, run.now).iter().map(line));
-        let nodes = memory.hubs.entry(config.hubs[hub].name.clone()).or_default();
+        let hub = &config.hubs[hub];
+        for notice in state.notices(&mut of_node, run.now) {
+            memory.write(&hub.email, notice.verdict, line(&notice), hub.report_url.as_ref());
+        }
+        state.remember(&mut of_node, run.now);
+        let nodes = memory.hubs.entry(hub.name.clone()).or_default();
         nodes.insert(state.node.clone(), of_node);
         states.push(state);
     }
     alarmed.set(states.iter().any(|state| state.alarms() > 0));
-    lines.extend(all_well(config, &states, &mut memory, run.now));
-    // Said before it is remembered: a run that is killed between the two says it twice, and none is lost.
-    if !lines.is_empty() {
-        complain(program, &lines);
+    if let Some(line) = all_well(config, &states, &mut memory, run.now) {
+        let mut readers: Vec<_> = config.hubs.iter().map(|hub| hub.email.clone()).collect();
+        readers.sort();
+        readers.dedup();
+        readers.iter().for_each(|to| memory.greet(to, line.clone()));
     }
+    // Written down before it is said: what a run that is killed has not said, the next one says.
     run.remember(MEMORY, &memory);
+    if !memory.letters.is_empty() {
+        say(run, &mut memory);
+        run.remember(MEMORY, &memory);
+    }
     backups::points(&states, run.time, run.now)
 }
 
@@ -170,6 +206,40 @@ fn line(notice: &Notice) -> String {
     let Notice { hub, node, set, text, .. } = notice;
     let set = set.as_ref().map(|set| format!(" {set}")).unwrap_or_default();
     format!("{hub} {node}{set}: {text}")
+}
+
+/// Says what is to be said: by mail if the config names a mail server, else on standard error. Keeps what the server did not
+/// take for sure.
+fn say(run: &Run<Config>, memory: &mut Memory) {
+    let Some(server) = run.config.mail.as_ref().filter(|_| run.is_live()) else {
+        // Two hubs' readers may have one line in common: that all is well.
+        let mut lines: Vec<_> = memory.letters.drain(..).flat_map(|letter| letter.lines).collect();
+        let mut seen = BTreeSet::new();
+        lines.retain(|line| seen.insert(line.clone()));
+        return complain(PROGRAM, &lines);
+    };
+    let origin = format!("[gridmon {}] {PROGRAM} on {}", run.config.grid.name, host_name());
+    run.ask("mail", || {
+        let mut problems = Vec::new();
+        memory.letters.retain(|letter| {
+            let server = match letter.to.as_slice() {
+                [] => server.clone(),
+                to => Server { to: to.to_vec(), ..server.clone() },
+            };
+            let limit = FOR_MAIL.min(run.until.saturating_duration_since(Instant::now()));
+            let links = letter.links.iter().map(|link| format!("See {link}"));
+            let text: Vec<_> = letter.lines.iter().cloned().chain(links).collect();
+            let mail = Mail::compose(&format!("{origin}: {}", letter.subject()), text.iter().map(String::as_str));
+            let (kept, said) = match server.send(&mail, limit) {
+                Ok(refusals) => (false, refusals),
+                Err(Unsent::Rejected(why)) => (true, vec![format!("{why}; the next run sends it")]),
+                Err(unsent) => (false, vec![unsent.to_string()]),
+            };
+            problems.extend(said.into_iter().map(|said| Problem::new(Subject::Mail, said)));
+            kept
+        });
+        (Some(()), problems)
+    });
 }
 
 /// Returns the weekly line, if all is well.

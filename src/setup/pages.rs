@@ -1,10 +1,10 @@
 //! The pages of the dashboard.
 
 use super::CATALOG;
-use crate::monitors::grid;
+use crate::monitors::{backups, grid};
 use crate::view::page::Page;
 
 /// Returns the pages in order: the declared ones, then one for each measurement that no declared page shows.
 pub fn pages() -> Vec<Page> {
-    Page::all(&[&grid::page::GRIDS], CATALOG.measurements())
+    Page::all(&[&grid::page::GRIDS, &backups::page::BACKUPS], CATALOG.measurements())
 }

@@ -298,6 +298,7 @@ fn help_is_a_golden_file() {
         "discard --help",
         "flush --help",
         "grid --help",
+        "backups --help",
         "store --help",
         "store export --help",
         "store import --help",

@@ -1,7 +1,8 @@
 //! From the states of nodes and sets to points.
 
 use super::measurements::{
-    AGE, ALARMS, BACKUP_NODE, BACKUP_SET, BACKUPS, BYTES, DISK, FREE, REACHABLE, SETS, SKEW, UNLISTED, VERDICT, WARNING,
+    AGE, ALARMS, BACKUP_NODE, BACKUP_SET, BACKUPS, BYTES, DISK, FREE, REACHABLE, SETS, SKEW, UNLISTED, VERDICT,
+    WARNING, WELL,
 };
 use super::node::NodeState;
 use super::verdict::{SetState, Verdict};
@@ -45,6 +46,7 @@ fn node(state: &NodeState, time: i64) -> Point {
 
 fn set(node: &NodeState, state: &SetState, time: i64, now: i64) -> Point {
     let mut fields = vec![BACKUPS.of(state.backups as i64), VERDICT.of(state.verdict as i64)];
+    fields.push(WELL.of((!state.verdict.is_alarm()).into()));
     if let Some(newest) = &state.newest {
         fields.extend([BYTES.of(clamped(newest.bytes)), AGE.of(now - newest.time)]);
     }

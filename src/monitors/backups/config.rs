@@ -10,6 +10,7 @@ use super::pattern::Pattern;
 use super::verdict::{Check, Rules};
 use super::zone::Zone;
 use crate::config::{Key, Kind, Section, Sections, Unset, Values};
+use crate::os::mail::is_address;
 use crate::sources::ssh::{Bounds, Node, Place};
 
 /// `[backups]`.
@@ -135,6 +136,18 @@ pub const HUB: Section = Section::new(
             Unset::Suggested("svn/dybsvn, tracs/dybsvn"),
             "The sets that must be there; others are named and not watched. %XX stands for a blank, comma, % or other byte. \
              Default: every set that is or was there.",
+        ),
+        Key::new(
+            "email",
+            Kind::List,
+            Unset::Absent("backups@example.org"),
+            "Who is told of its alarms, through the server of [mail]. Default: those of [mail] to.",
+        ),
+        Key::new(
+            "report_url",
+            Kind::Url,
+            Unset::Absent("https://monitor.example.org/backups/"),
+            "Where a report of it can be seen; the mails name it.",
         ),
         FRESH,
         SHRINK,
@@ -333,6 +346,10 @@ impl Config {
         if !pattern.names_sets() && sets.len() > 1 {
             return Err(values.error("pattern", anyhow!("has no {{set}}, and sets has {} names", sets.len())));
         }
+        let email = values.list("email")?;
+        let are_addresses = email.iter().all(|one| is_address(one));
+        values.check("email", are_addresses, "addresses such as backups@example.org, separated by commas")?;
+        let report_url = values.url("report_url")?.map(|url| url.to_string());
         let mut defaults =
             Rules { fresh_seconds: 0, shrink_percent: 0, least_bytes: 0, keep: None, check: Check::Size };
         some_rules(values)?.apply(&mut defaults);
@@ -343,6 +360,8 @@ impl Config {
             pattern,
             zone,
             sets,
+            email,
+            report_url,
             defaults,
             exceptions: Vec::new(),
         })

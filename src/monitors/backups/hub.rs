@@ -20,6 +20,10 @@ pub struct Hub {
     pub zone: Zone,
     /// The sets that must be there, as [`shown`](super::name::shown) spells them; empty for those that are or were there.
     pub sets: Vec<String>,
+    /// Who is told of its alarms; empty for those of `[mail]`.
+    pub email: Vec<String>,
+    /// Where its report can be seen.
+    pub report_url: Option<String>,
     /// What is right for a set of which nothing else is said.
     pub defaults: Rules,
     /// What is said of some sets.
@@ -97,6 +101,8 @@ mod tests {
             pattern: Pattern::new("{set}-%Y%m%d").unwrap(),
             zone: Zone::utc(),
             sets: Vec::new(),
+            email: Vec::new(),
+            report_url: None,
             defaults: Rules {
                 fresh_seconds: 26 * 3600,
                 shrink_percent: 50,

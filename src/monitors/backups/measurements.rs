@@ -10,6 +10,7 @@ pub(super) const BYTES: Field<i64> =
 pub(super) const AGE: Field<i64> =
     Field::gauge("age_seconds", "seconds", Fold::Max, "the age of the newest backup; absent if there is none");
 pub(super) const BACKUPS: Field<i64> = Field::gauge("backups", "backups", Fold::Last, "how many lie there");
+pub(super) const WELL: Field<i64> = Field::gauge("well", "0 or 1", Fold::Mean, "0 while it is in alarm");
 pub(super) const VERDICT: Field<i64> = Field::gauge(
     "verdict",
     "a number",
@@ -22,7 +23,7 @@ pub static BACKUP_SET: Measurement = Measurement::new(Declaration {
     name: "backup_set",
     meaning: "one set of backups on one node; no point if the node was not read",
     tags: &[Tag::key("hub"), Tag::key("node"), Tag::key("set")],
-    fields: &[BYTES.info(), AGE.info(), BACKUPS.info(), VERDICT.info()],
+    fields: &[BYTES.info(), AGE.info(), BACKUPS.info(), WELL.info(), VERDICT.info()],
     carbon: "backups.{hub}.{node}.{set}.{field}",
     every: 3600,
 });

@@ -1,11 +1,13 @@
 //! What one run leaves to the next: what was known of each set, and what was said.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
 use super::alarms::Episode;
 use super::gather::Backup;
+use super::verdict::Verdict;
+use crate::text::count;
 
 /// What all hubs' nodes left, by hub and node.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -15,6 +17,63 @@ pub struct Memory {
     pub hubs: BTreeMap<String, BTreeMap<String, NodeMemory>>,
     /// When a run last said that all is well, or the first run, in unix seconds.
     pub well: Option<i64>,
+    /// What is to be said and was not, for sure.
+    pub letters: Vec<Letter>,
+}
+
+/// What is to be said to some people.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Letter {
+    /// Their addresses; empty for those of `[mail]`.
+    pub to: Vec<String>,
+    /// The number of alarms that began or go on, warnings, and ends of either.
+    pub counts: [usize; 3],
+    /// The lines.
+    pub lines: Vec<String>,
+    /// Where more can be seen.
+    pub links: BTreeSet<String>,
+}
+
+/// The most lines of a letter that waits.
+const LINES: usize = 1000;
+
+impl Memory {
+    /// Adds a line to the letter of these people, with where more can be seen.
+    pub fn write(&mut self, to: &[String], verdict: Verdict, line: String, link: Option<&String>) {
+        let at = self.letters.iter().position(|letter| letter.to == to).unwrap_or_else(|| {
+            self.letters.push(Letter { to: to.to_vec(), ..Letter::default() });
+            self.letters.len() - 1
+        });
+        let letter = &mut self.letters[at];
+        letter.counts[if verdict == Verdict::Ok { 2 } else { usize::from(!verdict.is_alarm()) }] += 1;
+        if letter.lines.len() < LINES {
+            letter.lines.push(line);
+        }
+        letter.links.extend(link.cloned());
+    }
+}
+
+impl Memory {
+    /// Adds a line that is neither alarm nor end to the letter of these people.
+    pub fn greet(&mut self, to: &[String], line: String) {
+        match self.letters.iter_mut().find(|letter| letter.to == to) {
+            Some(letter) => letter.lines.push(line),
+            None => self.letters.push(Letter { to: to.to_vec(), lines: vec![line], ..Letter::default() }),
+        }
+    }
+}
+
+impl Letter {
+    /// Returns what it is about: `2 alarms, 1 well again`.
+    pub fn subject(&self) -> String {
+        let [alarms, warnings, ends] = self.counts;
+        let mut parts = Vec::new();
+        parts.extend((alarms > 0).then(|| count(alarms, "alarm")));
+        parts.extend((warnings > 0).then(|| count(warnings, "warning")));
+        parts.extend((ends > 0).then(|| format!("{ends} well again")));
+        if parts.is_empty() { "all is well".into() } else { parts.join(", ") }
+    }
 }
 
 /// What one node left.
@@ -27,6 +86,42 @@ pub struct NodeMemory {
     pub free: Vec<(i64, u64)>,
     /// Its sets.
     pub sets: BTreeMap<String, SetMemory>,
+    /// What the last run saw of it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub seen: Option<SeenNode>,
+}
+
+/// What a run saw of a node.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct SeenNode {
+    /// When it was asked, in unix seconds.
+    pub asked: i64,
+    /// Why it was not read; `None` if it was.
+    pub unreachable: Option<String>,
+    /// The warnings about it, each with its words.
+    pub notes: Vec<(Verdict, String)>,
+    /// How far its clock was ahead, in seconds.
+    pub skew_seconds: Option<i64>,
+    /// The bytes of its disk, and how many were free.
+    pub disk: Option<(u64, u64)>,
+}
+
+/// What a run saw of a set.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SeenSet {
+    /// When it was read, in unix seconds.
+    pub read: i64,
+    /// What was said of it.
+    pub verdict: Verdict,
+    /// That in words; empty if it was well.
+    pub words: String,
+    /// The time of its newest backup in unix seconds, if it had one.
+    pub newest: Option<i64>,
+    /// The size of that, in bytes.
+    pub bytes: Option<u64>,
+    /// How many there were.
+    pub backups: usize,
 }
 
 /// What was known of one set.
@@ -41,6 +136,9 @@ pub struct SetMemory {
     /// What was said of it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub episode: Option<Episode>,
+    /// What the last run that read its node saw of it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub seen: Option<SeenSet>,
 }
 
 /// How many sizes are remembered: the seven before the newest, and two that may be arriving.

@@ -3,7 +3,7 @@
 use super::alarms::{Notice, follow};
 use super::gather::{Backup, Gathered};
 use super::hub::Hub;
-use super::memory::{NodeMemory, SetMemory};
+use super::memory::{NodeMemory, SeenNode, SeenSet, SetMemory};
 use super::name::bytes;
 use super::verdict::{Contents, Question, SetState, Verdict, closed_folder, judge};
 use crate::text::{ago, count, one_line, size};
@@ -134,6 +134,33 @@ impl NodeState {
             say(Some(&state.set), state.verdict, text);
         }
         notices
+    }
+
+    /// Remembers what a run at `now`, in unix seconds, saw.
+    pub fn remember(&self, memory: &mut NodeMemory, now: i64) {
+        memory.seen = Some(SeenNode {
+            asked: now,
+            unreachable: self.unreachable.clone(),
+            notes: self.notes.clone(),
+            skew_seconds: self.skew_seconds,
+            disk: self.disk,
+        });
+        if self.unreachable.is_some() {
+            return;
+        }
+        // A set that is no longer watched is not shown as if it were.
+        memory.sets.values_mut().for_each(|set| set.seen = None);
+        for SetState { set, verdict, words, newest, backups } in &self.sets {
+            let seen = SeenSet {
+                read: now,
+                verdict: *verdict,
+                words: words.clone(),
+                newest: newest.as_ref().map(|newest| newest.time),
+                bytes: newest.as_ref().map(|newest| newest.bytes),
+                backups: *backups,
+            };
+            memory.sets.entry(set.clone()).or_default().seen = Some(seen);
+        }
     }
 
     /// Returns the number of its alarms; a node that was not read is one.

@@ -14,6 +14,7 @@ use super::name::shown;
 use super::pattern::Pattern;
 use super::verdict::{Check, Rules};
 use super::zone::Zone;
+use crate::os::mail::is_address;
 use crate::sources::ssh::Node;
 use crate::text::quote;
 
@@ -147,6 +148,9 @@ fn hub(name: &str, keys: &[(String, String)], mut nodes: Vec<String>) -> Result<
     let mut seen = std::collections::BTreeSet::new();
     nodes.retain(|node| seen.insert(node.clone()));
     let sets = value("select").unwrap_or_default().split_whitespace().map(|set| shown(set.as_bytes())).collect();
+    let email: Vec<_> = value("email").unwrap_or_default().split_whitespace().map(String::from).collect();
+    let wrong = email.iter().find(|one| !is_address(one));
+    ensure!(wrong.is_none(), "email {} is no address", quote(wrong.map_or("", String::as_str)));
     Ok(Hub {
         name: name.into(),
         nodes,
@@ -154,6 +158,8 @@ fn hub(name: &str, keys: &[(String, String)], mut nodes: Vec<String>) -> Result<
         pattern: Pattern::new(PATTERN)?,
         zone: Zone::Unknown,
         sets,
+        email,
+        report_url: value("reporturl").filter(|url| !url.is_empty()).map(|url| filled(url, name, keys)),
         defaults: Rules {
             fresh_seconds: 26 * 3600,
             shrink_percent: 50,
@@ -163,6 +169,12 @@ fn hub(name: &str, keys: &[(String, String)], mut nodes: Vec<String>) -> Result<
         },
         exceptions: Vec::new(),
     })
+}
+
+/// Puts the keys of a section, and `HUB`, for `%(KEY)s` in a text, as Python does.
+fn filled(text: &str, hub: &str, keys: &[(String, String)]) -> String {
+    let with_hub = text.replace("%(HUB)s", hub);
+    keys.iter().fold(with_hub, |text, (key, value)| text.replace(&format!("%({key})s"), value))
 }
 
 /// Reads the settings of Fabric that have a meaning here; names the others.

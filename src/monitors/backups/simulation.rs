@@ -228,6 +228,8 @@ fn hub(zone: &str) -> Hub {
         pattern: Pattern::new("{set}/%Y/%m/%d/%H%M%S/*.tar.gz").unwrap(),
         zone: Zone::named(zone).unwrap(),
         sets: SETS.iter().map(|(name, _)| name.to_string()).collect(),
+        email: Vec::new(),
+        report_url: None,
         defaults: Rules {
             fresh_seconds: 26 * 3600,
             shrink_percent: 50,

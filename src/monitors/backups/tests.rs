@@ -79,6 +79,8 @@ fn hub(node: &str, zone: &str, night: &Night) -> Hub {
         pattern: Pattern::new("{set}/%Y/%m/%d/%H%M%S/*.tar.gz").unwrap(),
         zone: Zone::named(zone).unwrap(),
         sets: of_node().map(ExpectedSet::set).collect(),
+        email: Vec::new(),
+        report_url: None,
         defaults: Rules {
             fresh_seconds: 26 * 3600,
             shrink_percent: 50,

@@ -234,11 +234,57 @@ fn the_originals_files_are_read_as_they_are() {
     let run = site.hour(0, &[]);
     assert_eq!(run.code, Some(1));
     let nodes: Vec<_> = run.stderr.lines().map(|line| line.split(": ").nth(1).unwrap()).collect();
-    assert_eq!(nodes, ["ZZ SDU", "C2 C", "C2 H1", "G Z9:229", "X SDU"]);
+    assert_eq!(nodes, ["ZZ SDU", "C2 C", "C2 H1", "X SDU", "G Z9:229"], "by the people who are told");
     let asked = fs::read_to_string(site.sandbox.path("asked")).unwrap();
     assert_eq!(asked.lines().count(), 4, "one login a node: {asked}");
     assert!(asked.lines().all(|line| line.ends_with(" /bin/bash -l -s")), "{asked}");
     assert!(asked.lines().any(|line| line.ends_with(" -p 229 -- Z9 /bin/bash -l -s")), "{asked}");
     let check = site.hour(0, &["--check"]);
     assert!(check.stdout.contains("libfab.cnf [ENV] timeout: means nothing here"), "{}", check.stdout);
+}
+
+#[test]
+fn the_status_tells_what_the_last_run_said_and_whether_there_was_one() {
+    let site = lab();
+    let status_at = |arguments: &[&str], now: u64| {
+        let mut command = std::process::Command::new(gridmon_testkit::program("gridmon-status"));
+        let now = now.to_string();
+        command.args(arguments).args(["--now", &now]).current_dir(site.sandbox.path("")).env_clear();
+        gridmon_testkit::sandbox::Outcome::of(&mut command)
+    };
+    let status = |arguments: &[&str]| status_at(arguments, NOW + 600);
+    let none = status(&["backups"]);
+    assert_eq!((none.code, none.stderr.as_str()), (Some(1), "gridmon-status: no hub is known; run collect-backups\n"));
+    let none = status(&["backups", "--nagios"]);
+    assert_eq!((none.code, none.stdout.as_str()), (Some(3), "GRIDMON UNKNOWN - collect-backups has not run yet\n"));
+    site.hour(0, &[]);
+    let text = status(&["backups"]);
+    assert_eq!((text.code, text.stderr.as_str()), (Some(0), ""));
+    // The disk is this machine's.
+    let is_steady = |line: &&str| !line.starts_with("local ") && !line.starts_with("node ");
+    let shown: Vec<_> = text.stdout.lines().filter(is_steady).collect();
+    let block = block("gridmon-status backups");
+    let block: Vec<_> = block.iter().map(String::as_str).filter(is_steady).collect();
+    assert_eq!(shown, block);
+    assert!(text.stdout.contains("local  ok  10 min ago     2       2   +0 s  "), "{}", text.stdout);
+    assert_eq!(status(&["backups", "LAB"]).stdout, text.stdout);
+    assert_eq!(status(&["backups", "X"]).stderr, "gridmon-status: no hub called \"X\" is known; run collect-backups\n");
+    let line = status(&["backups", "--nagios"]);
+    let said = "GRIDMON CRITICAL - LAB local svn/docs old, LAB local tracs/lab shrunk | sets=2 alarms=2;;0 warnings=0;0 age=600s\n";
+    assert_eq!((line.code, line.stdout.as_str()), (Some(2), said));
+    for set in ["svn/docs", "tracs/lab"] {
+        tarball(&site, &format!("{set}/2026/03/30/050000/x.tar.gz"), 800_000, NOW - 3600);
+    }
+    site.at(&(NOW + 300).to_string(), &[]);
+    let line = status(&["backups", "--nagios"]);
+    assert_eq!(
+        (line.code, line.stdout.as_str()),
+        (Some(0), "GRIDMON OK - 2 sets well | sets=2 alarms=0;;0 warnings=0;0 age=300s\n")
+    );
+    // Silence is no health.
+    for (hours, code, word) in [(3, 1, "WARNING"), (6, 2, "CRITICAL")] {
+        let line = status_at(&["backups", "--nagios"], NOW + 300 + hours * 3600);
+        let begin = format!("GRIDMON {word} - collect-backups ran ");
+        assert!(line.code == Some(code) && line.stdout.starts_with(&begin), "{}", line.stdout);
+    }
 }
