@@ -17,6 +17,8 @@ pub enum Subject {
     Sink(String),
     /// The replay of waiting batches to a sink: `replay to carbon`.
     Replay(String),
+    /// A table, by name: `table jobs`.
+    Table(String),
     /// The pruning of a sink's old points: `tidying embedded`.
     Pruning(String),
     /// A sink's account of the points: `account of carbon`.
@@ -46,6 +48,7 @@ impl fmt::Display for Subject {
         match self {
             Self::Source(name) | Self::Sink(name) => out.write_str(name),
             Self::Replay(sink) => write!(out, "replay to {sink}"),
+            Self::Table(name) => write!(out, "table {name}"),
             Self::Pruning(sink) => write!(out, "tidying {sink}"),
             Self::Account(sink) => write!(out, "account of {sink}"),
             Self::Spool => out.write_str("spool"),

@@ -1,17 +1,19 @@
 //! Sends the number of jobs of PanDA's queues to its sinks.
 
+use std::cell::OnceCell;
 use std::process::ExitCode;
 use std::time::Instant;
 
 use clap::Parser;
-use gridmon::frame::{self, CheckLine, Program, Run};
+use gridmon::frame::{self, CheckLine, Program, Published, Run};
 use gridmon::model::Collected;
 use gridmon::monitors::panda::{self, PandaInput};
 use gridmon::os::work::both;
-use gridmon::setup::{self, Config};
+use gridmon::problem::Problem;
+use gridmon::setup::{self, Config, queue_table};
 use gridmon::sources::cric::{self, Topology};
 use gridmon::sources::elastic::{self, Answers};
-use gridmon::sources::panda as server;
+use gridmon::sources::panda::{self as server, Statistics};
 use jiff::Timestamp;
 
 static PROGRAM: Program = Program {
@@ -39,11 +41,17 @@ struct Args {
 
 fn main() -> ExitCode {
     let args: Args = frame::start(&PROGRAM);
-    let load = |path: Option<&_>, program: &_| setup::load_into(path, program, args.database.as_deref());
-    frame::cron(&PROGRAM, &args.common, load, collect, check)
+    let known = OnceCell::new();
+    let collect = |run: &Run<Config>| collect(run, &known);
+    let then = |published: &Published<Config>| known.get().map_or_else(Vec::new, |known| write_table(published, known));
+    let load = setup::load_with(&panda::TABLES, args.database.as_deref());
+    frame::cron_then(&PROGRAM, &args.common, load, collect, then, check)
 }
 
-fn collect(run: &Run<Config>) -> Collected {
+/// What PanDA, CRIC and Elasticsearch answered.
+type Known = (Statistics, Topology, Answers);
+
+fn collect(run: &Run<Config>, known: &OnceCell<Known>) -> Collected {
     let (config, now, until) = (run.config, run.now, run.until);
     let mut topology = Topology {
         pandaqueue: run.recall("pandaqueue"),
@@ -57,7 +65,7 @@ fn collect(run: &Run<Config>) -> Collected {
     let ask_elastic = || run.ask("elastic", || (Some(()), elastic::collect(&config.elastic, &mut answers, now, until)));
     let (jobs, _) = both(ask_panda, || both(ask_cric, ask_elastic));
     remember(run, &topology, &answers);
-    panda::points(&PandaInput {
+    let collected = panda::points(&PandaInput {
         now,
         time: run.time,
         panda: jobs.as_ref().answer(),
@@ -66,7 +74,17 @@ fn collect(run: &Run<Config>) -> Collected {
         endpoints: &topology.ddmendpoint.records,
         federations: &topology.federation.records,
         benchmarks: &answers.benchmark.records,
-    })
+    });
+    // Without points there is no table either.
+    if let (Some(jobs), false) = (jobs.answer(), collected.points.is_empty()) {
+        let _ = known.set((jobs, topology, answers));
+    }
+    collected
+}
+
+fn write_table(published: &Published<Config>, (panda, topology, answers): &Known) -> Vec<Problem> {
+    let queues = &topology.pandaqueue.records;
+    queue_table::write(published, &queue_table::Known { panda, queues, datadisks: &answers.datadisk.records })
 }
 
 /// Stores what this run was answered.

@@ -96,6 +96,27 @@ impl<C> Drop for Run<'_, C> {
     }
 }
 
+/// A run that has published its points, and replayed what waited.
+pub struct Published<'a, C> {
+    /// The config.
+    pub config: &'a C,
+    /// The time of the run's points, in nanoseconds.
+    pub time: i64,
+    /// The time by which everything must have ended.
+    pub until: Instant,
+    /// The state directory.
+    pub directory: &'a Path,
+    /// The sinks that have all points of the run.
+    reached: Vec<String>,
+}
+
+impl<C> Published<'_, C> {
+    /// Whether a sink has all points of the run.
+    pub fn has_reached(&self, sink: &str) -> bool {
+        self.reached.iter().any(|reached| reached == sink)
+    }
+}
+
 /// Runs a cron program: `load` reads the config, `collect` queries the sources and makes the points, `check` contacts
 /// the sources.
 pub fn cron<C: Sync>(
@@ -103,6 +124,19 @@ pub fn cron<C: Sync>(
     common: &Common,
     load: impl FnOnce(Option<&Path>, &Program) -> Result<(C, Setup)>,
     collect: impl FnOnce(&Run<C>) -> Collected,
+    check: impl FnOnce(&C, Instant) -> Vec<CheckLine>,
+) -> ExitCode {
+    cron_then(program, common, load, collect, |_| Vec::new(), check)
+}
+
+/// Runs a cron program as [`cron`] does, and `then` writes what is made of the stored points. A run that neither reads nor
+/// writes the state, and one that sends nothing, ends without it.
+pub fn cron_then<C: Sync>(
+    program: &'static Program,
+    common: &Common,
+    load: impl FnOnce(Option<&Path>, &Program) -> Result<(C, Setup)>,
+    collect: impl FnOnce(&Run<C>) -> Collected,
+    then: impl FnOnce(&Published<C>) -> Vec<Problem>,
     check: impl FnOnce(&C, Instant) -> Vec<CheckLine>,
 ) -> ExitCode {
     if common.list {
@@ -114,7 +148,7 @@ pub fn cron<C: Sync>(
             Ok(started) => started,
             Err(code) => return code,
         };
-        run(program, common, &config, setup, watchdog, collect, check).unwrap_or_else(|error| {
+        run(program, common, &config, setup, watchdog, (collect, then, check)).unwrap_or_else(|error| {
             complain(program.name, &[format!("{error:#}")]);
             ExitCode::FAILURE
         })
@@ -154,8 +188,11 @@ fn run<C: Sync>(
     config: &C,
     setup: Setup,
     watchdog: &Watchdog,
-    collect: impl FnOnce(&Run<C>) -> Collected,
-    check: impl FnOnce(&C, Instant) -> Vec<CheckLine>,
+    (collect, then, check): (
+        impl FnOnce(&Run<C>) -> Collected,
+        impl FnOnce(&Published<C>) -> Vec<Problem>,
+        impl FnOnce(&C, Instant) -> Vec<CheckLine>,
+    ),
 ) -> Result<ExitCode> {
     let now = common.now.unwrap_or_else(|| Timestamp::now().as_second());
     let Some(mut session) = Session::open(program, common, now, Kind::Cron, setup)? else {
@@ -176,9 +213,23 @@ fn run<C: Sync>(
         (print(&text), prepared.rejected.into_iter().chain(unshown).collect())
     } else {
         let until = session.sinks_until();
-        (ExitCode::SUCCESS, publish(&mut session, collected, until))
+        let dropped = publish(&mut session, collected, until);
+        conclude(&mut session, config, then);
+        (ExitCode::SUCCESS, dropped)
     };
     session.note_dropped(&dropped, common.verbose);
     let code = session.finish(common.verbose);
     Ok(if shown == ExitCode::SUCCESS { code } else { shown })
+}
+
+/// Runs the last part of a run, unless it leaves the state alone.
+fn conclude<C>(session: &mut Session, config: &C, then: impl FnOnce(&Published<C>) -> Vec<Problem>) {
+    if session.state.is_none() {
+        return;
+    }
+    let accounts = session.report.sinks.iter().filter(|(_, account)| account.spooled == 0);
+    let reached = accounts.map(|(sink, _)| sink.clone()).collect();
+    let (time, until, directory) = (session.time, session.sinks_until(), session.directory.as_path());
+    let problems = catch(|| then(&Published { config, time, until, directory, reached }));
+    session.problems.extend(problems.unwrap_or_else(|bug| vec![Problem::of_source("run", bug)]));
 }

@@ -17,10 +17,10 @@ mod watchdog;
 pub mod zero_fill;
 
 pub use self::args::Common;
-pub use self::cron::{Run, cron};
+pub use self::cron::{Published, Run, cron, cron_then};
 pub use self::listing::{CheckLine, document, list};
 pub use self::output::{complain, print, print_in_time};
 pub use self::process::{begin, exit_code, parse, start};
 pub use self::service::{Clock, SystemClock, service};
-pub use self::session::{Program, Session, Setup};
+pub use self::session::{DeclaredTables, Program, Session, Setup};
 pub use self::watchdog::{FirstSignal, Watchdog};

@@ -19,12 +19,12 @@ use super::output::complain;
 use super::report::Report;
 use super::state::{self, Lock, State};
 use crate::delivery::Account;
-use crate::model::{Catalog, Dropped, Measurement, SECOND, is_ahead};
+use crate::model::{Catalog, Dropped, Measurement, SECOND, TableInfo, is_ahead};
 use crate::os::files::host_name;
 use crate::os::mail::Server;
 use crate::os::work::catch;
 use crate::problem::{Problem, Repeat, Subject, fold, notify};
-use crate::sinks::{MakeSinks, Sink};
+use crate::sinks::{MakeSinks, MakeTables, Sink, Tables};
 use crate::spool;
 
 /// The frame's description of a program.
@@ -86,6 +86,16 @@ pub struct Setup {
     pub sinks: MakeSinks,
     /// The mail server that is told of lasting failures; `None` for no mail.
     pub mail: Option<Server>,
+    /// The tables that the program uses; `None` if it uses none.
+    pub tables: Option<DeclaredTables>,
+}
+
+/// The tables that a program uses.
+pub struct DeclaredTables {
+    /// Which they are.
+    pub declared: &'static [&'static TableInfo],
+    /// Makes the database that keeps them, given the state directory.
+    pub make: MakeTables,
 }
 
 impl Setup {
@@ -269,12 +279,25 @@ impl Session {
             let left = mail::LONGEST.min(self.mail_until().saturating_duration_since(Instant::now()));
             ("mail".into(), server.check(left).map_err(|error| format!("{error:#}")))
         }));
+        lines.extend(self.ask_tables(|tables, table, until| tables.check(table, until)));
         lines
     }
 
     /// Returns the lines of `--setup`: what each sink needed and has now.
     pub(super) fn set_up(&self) -> Vec<CheckLine> {
-        self.ask_sinks(|sink, until| sink.setup(until))
+        let mut lines = self.ask_sinks(|sink, until| sink.setup(until));
+        lines.extend(self.ask_tables(|tables, table, until| tables.setup(table, until)));
+        lines
+    }
+
+    fn ask_tables(&self, ask: impl Fn(&dyn Tables, &'static TableInfo, Instant) -> Result<String>) -> Vec<CheckLine> {
+        let Some(DeclaredTables { declared, make }) = &self.setup.tables else { return Vec::new() };
+        let tables = make(&self.directory);
+        let line = |table: &&'static TableInfo| {
+            let asked = catch(|| ask(tables.as_ref(), table, self.sinks_until())).flatten();
+            (format!("{}, table {}", tables.name(), table.name), asked.map_err(|error| format!("{error:#}")))
+        };
+        declared.iter().map(line).collect()
     }
 
     fn ask_sinks(&self, ask: impl Fn(&dyn Sink, Instant) -> Result<String>) -> Vec<CheckLine> {

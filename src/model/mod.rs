@@ -12,6 +12,7 @@
 //! | carbon_path.rs | Carbon paths, from points and back to numbers |
 //! | catalog.rs | `Catalog`: all measurements of a build |
 //! | collected.rs | `Collected`: the points of a run, and the measurements that are complete |
+//! | table.rs | `TableInfo`: a table of now, its columns and rows |
 //! | tier.rs | raw, hourly and daily points |
 //! | window.rs | a half-open time range |
 //! | time.rs, graphite_time.rs | parse and format times |
@@ -26,6 +27,7 @@ pub mod measurement;
 pub mod name;
 mod order;
 pub mod point;
+pub mod table;
 pub mod tier;
 pub mod time;
 pub mod value;
@@ -34,10 +36,13 @@ pub mod window;
 pub use self::carbon_path::{Datapoint, Number};
 pub use self::catalog::Catalog;
 pub use self::collected::{COVERAGE, Collected, SCOPE_COVERAGE, Zeros};
-pub use self::measurement::{Declaration, Exact, Field, FieldInfo, FieldType, FieldValue, Fold, Kind, Measurement, Tag};
+pub use self::measurement::{
+    Declaration, Exact, Field, FieldInfo, FieldType, FieldValue, Fold, Kind, Measurement, Tag,
+};
 pub use self::name::{LONGEST_NAME, Name, carbon_component, safe_text};
 pub use self::order::sort_by_name;
 pub use self::point::{Dropped, Point, sort, validate};
+pub use self::table::{Cell, Column, ColumnKind, Rest, Row, TableInfo};
 pub use self::tier::Tier;
 pub use self::time::{AHEAD, SECOND, is_ahead, parse_time, utc};
 pub use self::value::Value;

@@ -16,21 +16,25 @@ pub struct Tls {
     pub is_unverified: bool,
 }
 
+#[cfg(feature = "mysql")]
+pub(crate) use reading::usable_cas;
 #[cfg(feature = "http")]
 pub(super) use reading::{cas, identity};
 
-#[cfg(feature = "http")]
+#[cfg(any(feature = "http", feature = "mysql"))]
 mod reading {
     use std::fs::{self, File};
     use std::io::Read;
     use std::path::{Path, PathBuf};
 
     use anyhow::{Context, Result, ensure};
+    #[cfg(feature = "http")]
     use reqwest::{Certificate, Identity};
     use rustls::RootCertStore;
     use rustls::pki_types::CertificateDer;
     use rustls::pki_types::pem::PemObject;
 
+    #[cfg(feature = "http")]
     use super::Tls;
 
     /// The largest file that is read; a bundle of all CAs has 300 kB.
@@ -41,7 +45,39 @@ mod reading {
     ///
     /// # Errors
     /// Fails if none is left, or if the file or folder cannot be read.
+    #[cfg(feature = "http")]
     pub fn cas(path: &Path) -> Result<Vec<Certificate>> {
+        Ok(usable(path)?.iter().filter_map(|certificate| Certificate::from_der(certificate).ok()).collect())
+    }
+
+    /// Returns the same CAs as one text in PEM.
+    ///
+    /// # Errors
+    /// As [`cas`].
+    #[cfg(feature = "mysql")]
+    pub fn usable_cas(path: &Path) -> Result<String> {
+        Ok(usable(path)?.iter().map(|certificate| pem(certificate)).collect())
+    }
+
+    /// Returns a certificate in PEM.
+    #[cfg(feature = "mysql")]
+    fn pem(certificate: &[u8]) -> String {
+        const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+        let mut text = String::from("-----BEGIN CERTIFICATE-----\n");
+        for (at, part) in certificate.chunks(3).enumerate() {
+            let bits = part.iter().fold(0, |bits, byte| bits << 8 | u32::from(*byte)) << (8 * (3 - part.len()));
+            for digit in 0..4 {
+                let value = DIGITS[(bits >> (18 - 6 * digit)) as usize & 63];
+                text.push(if digit > part.len() { '=' } else { char::from(value) });
+            }
+            if at % 16 == 15 {
+                text.push('\n');
+            }
+        }
+        text + "\n-----END CERTIFICATE-----\n"
+    }
+
+    fn usable(path: &Path) -> Result<Vec<CertificateDer<'static>>> {
         let shown = path.display();
         let files = if fs::metadata(path).with_context(|| format!("ca {shown}"))?.is_dir() {
             in_folder(path).with_context(|| format!("ca {shown}"))?
@@ -57,7 +93,7 @@ mod reading {
             };
             for certificate in CertificateDer::pem_slice_iter(&pem).flatten() {
                 if RootCertStore::empty().add(certificate.clone()).is_ok() {
-                    usable.extend(Certificate::from_der(&certificate));
+                    usable.push(certificate);
                 }
             }
         }
@@ -86,6 +122,7 @@ mod reading {
     ///
     /// # Errors
     /// Fails if one of the two cannot be read, or the TLS library cannot use it.
+    #[cfg(feature = "http")]
     pub fn identity(tls: &Tls) -> Result<Option<Identity>> {
         let Some(certificate) = &tls.certificate else { return Ok(None) };
         let mut pem = read(certificate).with_context(|| format!("certificate {}", certificate.display()))?;

@@ -1,8 +1,9 @@
 //! Queries that every store answers.
 
+mod columns;
 mod folding;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::{Context, Result};
 
@@ -12,6 +13,8 @@ use crate::model::{
 };
 use crate::text::{count, quote};
 
+pub use self::columns::{Column, Step, Total};
+use self::columns::{beginning, each_value, group};
 pub use self::folding::{Detail, Folding, own_step};
 
 /// The newest value of one field of a series.
@@ -312,5 +315,66 @@ pub trait Scan: Read {
             Ok(())
         })?;
         Ok(sums.into_values().collect())
+    }
+
+    /// Returns sum and number of the values of a column by the tags `by`, sorted by group.
+    ///
+    /// # Errors
+    /// Fails if the store does not answer.
+    fn totals(&self, column: Column, by: &[&str]) -> Result<Vec<Total>> {
+        let mut totals = BTreeMap::<Vec<String>, (Value, u64)>::new();
+        each_value(self, column, &mut |point, value| {
+            let (sum, count) = totals.entry(group(point, by)).or_insert((Value::Int(0), 0));
+            (*sum, *count) = (sum.plus(value), *count + 1);
+        })?;
+        Ok(totals.into_iter().map(|(group, (sum, count))| Total { group, sum, count }).collect())
+    }
+
+    /// Returns the groups by the tags `by` that have a value, sorted.
+    ///
+    /// # Errors
+    /// Fails if the store does not answer.
+    fn groups(&self, column: Column, by: &[&str]) -> Result<Vec<Vec<String>>> {
+        Ok(self.totals(column, by)?.into_iter().map(|total| total.group).collect())
+    }
+
+    /// Returns the least and the largest value of a column in each step of so many seconds, by the beginning of the step in
+    /// unix seconds.
+    ///
+    /// # Errors
+    /// Fails if the store does not answer.
+    fn steps(&self, column: Column, seconds: i64) -> Result<BTreeMap<i64, Step>> {
+        let mut steps = BTreeMap::<i64, Step>::new();
+        each_value(self, column, &mut |point, value| {
+            let value = value.as_f64();
+            let step = steps.entry(beginning(point.time(), seconds)).or_insert(Step { least: value, most: value });
+            *step = Step { least: step.least.min(value), most: step.most.max(value) };
+        })?;
+        Ok(steps)
+    }
+
+    /// Returns the time of the first value of a column, in nanoseconds; `None` if it has no value.
+    ///
+    /// # Errors
+    /// Fails if the store does not answer.
+    fn first(&self, column: Column) -> Result<Option<i64>> {
+        let mut first: Option<i64> = None;
+        each_value(self, column, &mut |point, _| {
+            first = Some(first.map_or(point.time(), |first| first.min(point.time())));
+        })?;
+        Ok(first)
+    }
+
+    /// Returns the steps of so many seconds in which a series has more than one value, told by its `keys`: a store that takes
+    /// points with other labels for other series may have several. By the beginning of the step in unix seconds.
+    ///
+    /// # Errors
+    /// Fails if the store does not answer.
+    fn crowded(&self, column: Column, seconds: i64, keys: &[&str]) -> Result<BTreeSet<i64>> {
+        let mut seen = BTreeMap::<(i64, Vec<String>), u64>::new();
+        each_value(self, column, &mut |point, _| {
+            *seen.entry((beginning(point.time(), seconds), group(point, keys))).or_default() += 1;
+        })?;
+        Ok(seen.into_iter().filter(|(_, count)| *count > 1).map(|((time, _), _)| time).collect())
     }
 }

@@ -354,9 +354,7 @@ pub const PARTS: [&str; 4] = ["_sum", "_slots", "_least", "_most"];
 fn parts_of(name: &str, value: Value, field: &HourField) -> Parts {
     let part = |end: &str| field(&format!("{name}{end}")).map(|(part, _)| part);
     match PARTS.map(part) {
-        [Some(sum), Some(slots), Some(least), Some(most)] => {
-            Parts { sum, slots: slots.as_f64() as i64, least, most }
-        }
+        [Some(sum), Some(slots), Some(least), Some(most)] => Parts { sum, slots: slots.as_f64() as i64, least, most },
         _ => Parts { sum: value, slots: 1, least: value, most: value },
     }
 }

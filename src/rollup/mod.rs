@@ -2,6 +2,7 @@
 //!
 //! | file | holds |
 //! |---|---|
+//! | averages.rs | averages up to now, of sums that a store adds up |
 //! | coverage.rs | which slots of a window a collector covered |
 //! | fold.rs | folds the points of one series in one window |
 //! | window.rs | folds the points of all series of a measurement in one window |
@@ -18,6 +19,7 @@
 //! A day's S and N are the sums of its hours': a day folded from hours is the day folded from raw points. So are least and
 //! most. A float sum is added up hour by hour.
 
+pub mod averages;
 mod coverage;
 mod fold;
 mod window;

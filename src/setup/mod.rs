@@ -5,12 +5,13 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, ensure};
 
 use crate::config::{self, Sections};
-use crate::frame::{Program, Setup, mail, state};
+use crate::frame::{DeclaredTables, Program, Setup, mail, state};
+use crate::model::TableInfo;
 use crate::monitors::backups as backup_monitor;
 use crate::os::mail::Server;
 use crate::sinks::embedded;
 use crate::sinks::graphite::{carbon, render};
-use crate::sinks::influxdb;
+use crate::sinks::{credentials, influxdb, mysql};
 use crate::sources::{cloud_scheduler, cric, elastic, htcondor, panda};
 use crate::text::quote;
 use crate::{dashboard, spool};
@@ -19,6 +20,7 @@ pub mod backups;
 mod catalog;
 mod grid;
 mod pages;
+pub mod queue_table;
 mod sections;
 mod sinks;
 mod stores;
@@ -28,7 +30,7 @@ pub use self::grid::Grid;
 pub use self::pages::pages;
 use self::sections::Timing;
 pub use self::sections::{READERS, SECTIONS};
-pub use self::sinks::{roles, sinks, store_place};
+pub use self::sinks::{roles, sinks, store_place, tables};
 pub use self::stores::{influx_reader, reader};
 
 /// Reads the config for a program, and makes what the frame needs of it.
@@ -59,6 +61,23 @@ pub fn load_into(path: Option<&Path>, program: &Program, database: Option<&str>)
     Ok((config, setup))
 }
 
+/// Reads the config as [`load_into`] does, for a program that writes or reads the tables `declared`.
+///
+/// # Errors
+/// As [`load_into`].
+pub fn load_with(
+    declared: &'static [&'static TableInfo],
+    database: Option<&str>,
+) -> impl FnOnce(Option<&Path>, &Program) -> Result<(Config, Setup)> {
+    move |path, program| {
+        let (config, mut setup) = load_into(path, program, database)?;
+        let (mysql, embedded) = (config.mysql.clone(), config.embedded.clone());
+        let make = Box::new(move |state: &Path| sinks::tables_of(mysql.as_ref(), &embedded, state));
+        setup.tables = Some(DeclaredTables { declared, make });
+        Ok((config, setup))
+    }
+}
+
 /// All settings of config.cfg, with defaults for the missing ones.
 #[derive(Debug)]
 pub struct Config {
@@ -86,6 +105,8 @@ pub struct Config {
     pub graphite: Option<render::Config>,
     /// `[influxdb]`, with the login of `[credentials]`; `None` unless it names an address.
     pub influxdb: Option<influxdb::Config>,
+    /// `[mysql]`, with the login of `[credentials]`; `None` unless it names a host.
+    pub mysql: Option<mysql::Config>,
     /// `[embedded]`.
     pub embedded: embedded::Config,
     /// `[spool]`.
@@ -141,7 +162,11 @@ impl Config {
             graphite,
             influxdb: influxdb::Config::read(
                 &sections.values(&influxdb::config::SECTION),
-                &sections.values(&influxdb::config::CREDENTIALS),
+                &sections.values(&credentials::SECTION),
+            )?,
+            mysql: mysql::Config::read(
+                &sections.values(&mysql::config::SECTION),
+                &sections.values(&credentials::SECTION),
             )?,
             embedded: embedded::Config::read(&sections.values(&embedded::SECTION))?,
             spool: spool::Config::read(&sections.values(&spool::SECTION))?,
@@ -164,6 +189,7 @@ impl Config {
             database: self.influxdb.as_ref().and_then(|one| one.run_database.clone()).unwrap_or_default(),
             roles: roles(self),
             mail: self.mail.clone(),
+            tables: None,
             sinks: Box::new(move |state| sinks::selected(carbon.as_ref(), influxdb.as_ref(), &embedded, state)),
         }
     }

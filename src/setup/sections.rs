@@ -8,7 +8,7 @@ use crate::frame::{mail, state};
 use crate::monitors::backups::config as backups;
 use crate::sinks::embedded;
 use crate::sinks::graphite::{carbon, render};
-use crate::sinks::influxdb;
+use crate::sinks::{credentials, influxdb, mysql};
 use crate::sources::{cloud_scheduler, cric, elastic, htcondor, panda};
 use crate::{dashboard, spool};
 
@@ -30,7 +30,8 @@ pub const SECTIONS: &[&Section] = &[
     &carbon::SECTION,
     &render::SECTION,
     &influxdb::config::SECTION,
-    &influxdb::config::CREDENTIALS,
+    &mysql::config::SECTION,
+    &credentials::SECTION,
     &dashboard::config::SECTION,
     &embedded::SECTION,
     &spool::SECTION,
@@ -49,8 +50,8 @@ pub const READERS: &[(&str, &[&[&Section]])] = &[
         "collect-backups",
         &[&[&grid::SECTION, &backups::SECTION, &backups::HUB, &backups::SET, &backups::NODE], DELIVERY, MAIL],
     ),
-    ("collect-panda", &[&[&grid::SECTION, &panda::SECTION], QUEUES, DELIVERY, MAIL]),
-    ("cloud-monitor", &[&[&render::SECTION, &dashboard::config::SECTION, &state::SECTION], STORES]),
+    ("collect-panda", &[&[&grid::SECTION, &panda::SECTION], QUEUES, DELIVERY, TABLES, MAIL]),
+    ("cloud-monitor", &[&[&render::SECTION, &dashboard::config::SECTION, &state::SECTION], STORES, TABLES]),
     ("gridmon-status", &[&[&grid::SECTION], DELIVERY]),
 ];
 
@@ -59,14 +60,17 @@ const DELIVERY: &[&Section] = &[
     &carbon::SECTION,
     &render::SECTION,
     &influxdb::config::SECTION,
-    &influxdb::config::CREDENTIALS,
+    &credentials::SECTION,
     &embedded::SECTION,
     &spool::SECTION,
     &state::SECTION,
 ];
 
 /// The stores that a program reads from.
-const STORES: &[&Section] = &[&influxdb::config::SECTION, &influxdb::config::CREDENTIALS, &embedded::SECTION];
+const STORES: &[&Section] = &[&influxdb::config::SECTION, &credentials::SECTION, &embedded::SECTION];
+
+/// Where tables are kept, if not in the embedded store.
+const TABLES: &[&Section] = &[&mysql::config::SECTION];
 
 /// Where the description of PanDA's queues comes from.
 const QUEUES: &[&Section] = &[&cric::SECTION, &elastic::GRAFANA, &elastic::ELASTICSEARCH];

@@ -3,11 +3,12 @@
 use std::path::Path;
 
 use super::{CATALOG, Config};
-use crate::sinks::Sink;
-use crate::sinks::embedded::{self, Embedded, Place};
+use crate::sinks::embedded::{self, Embedded, EmbeddedTables, Place};
 use crate::sinks::graphite::carbon::{self, Carbon};
 use crate::sinks::graphite::receiver::Receiver;
 use crate::sinks::influxdb::{self, Influxdb};
+use crate::sinks::mysql::{self, Mysql};
+use crate::sinks::{Sink, Tables};
 
 /// Returns the sinks that the config selects; if it selects none, the embedded store, which lies in the `state`
 /// directory unless the config names a path.
@@ -38,6 +39,18 @@ pub(super) fn selected(
     sinks
 }
 
+/// Returns the database that the config selects for tables: MySQL, or else the embedded store.
+pub fn tables(config: &Config, state: &Path) -> Box<dyn Tables> {
+    tables_of(config.mysql.as_ref(), &config.embedded, state)
+}
+
+pub(super) fn tables_of(mysql: Option<&mysql::Config>, embedded: &embedded::Config, state: &Path) -> Box<dyn Tables> {
+    match mysql {
+        Some(config) => Box::new(Mysql::new(config.clone())),
+        None => Box::new(EmbeddedTables { place: place_of(embedded, state) }),
+    }
+}
+
 /// Returns the place of the embedded store, which lies in the `state` directory unless the config names a path.
 pub fn store_place(config: &Config, state: &Path) -> Place {
     place_of(&config.embedded, state)
@@ -61,5 +74,9 @@ pub fn roles(config: &Config) -> String {
             format!("points go to {others} and, since [embedded] names a path, to the embedded store")
         }
     };
-    format!("{points}; a table, which no program of this version keeps, would go to the embedded store")
+    let tables = match &config.mysql {
+        Some(mysql) => format!("mysql, database {}", mysql.database),
+        None => "the embedded store".into(),
+    };
+    format!("{points}; tables go to {tables}")
 }

@@ -1,8 +1,10 @@
 //! The systems that points are written to, one file each. A sink takes points and knows no source.
 
+pub mod credentials;
 pub mod embedded;
 pub mod graphite;
 pub mod influxdb;
+pub mod mysql;
 
 use std::fmt;
 use std::path::Path;
@@ -10,7 +12,7 @@ use std::time::Instant;
 
 use anyhow::Result;
 
-use crate::model::{Dropped, Point};
+use crate::model::{Dropped, Point, Rest, Row, TableInfo};
 use crate::spool::Batch;
 
 /// Makes the sinks that the config selects, given the state directory.
@@ -43,6 +45,36 @@ pub trait Sink: Sync {
     fn prune(&self, _now: i64, _deadline: Instant) -> Result<()> {
         Ok(())
     }
+}
+
+/// Makes the database that the config selects for tables, given the state directory.
+pub type MakeTables = Box<dyn Fn(&Path) -> Box<dyn Tables> + Send + Sync>;
+
+/// Keeps tables. Each is a picture of now: written whole by a run, in one transaction, and never spooled.
+pub trait Tables: Send + Sync {
+    /// Its permanent name, for messages.
+    fn name(&self) -> &str;
+    /// Writes the rows of a table: a row whose key is there is replaced, and `rest` says what becomes of the others. All
+    /// of it or nothing. Returns what it left out, one line each.
+    ///
+    /// # Errors
+    /// Fails unless the database has committed the rows by `deadline`.
+    fn write(&self, table: &'static TableInfo, rows: &[Row], rest: Rest, deadline: Instant) -> Result<Vec<String>>;
+    /// Returns all rows of a table, sorted by key.
+    ///
+    /// # Errors
+    /// Fails if the database does not answer by `deadline`, or has no such table.
+    fn read(&self, table: &'static TableInfo, deadline: Instant) -> Result<Vec<Row>>;
+    /// Looks for a table without writing; returns the text for `--check`.
+    ///
+    /// # Errors
+    /// Fails if a run could not write the table.
+    fn check(&self, table: &'static TableInfo, deadline: Instant) -> Result<String>;
+    /// Creates the table, or what it lacks; changes nothing that exists. Returns the text for `--setup`.
+    ///
+    /// # Errors
+    /// Fails if something is missing and cannot be created.
+    fn setup(&self, table: &'static TableInfo, deadline: Instant) -> Result<String>;
 }
 
 /// The error of a sink that takes other batches, and would never take this one. Every other error may be over at the next

@@ -117,8 +117,8 @@ pub struct Group {
 /// A count that is no whole number from 0.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Odd {
-    /// Queue, production source, resource type and status, joined by `/`.
-    pub name: String,
+    /// Queue, production source, resource type and status.
+    pub key: [String; 4],
     /// What stands there.
     pub what: String,
 }
@@ -149,7 +149,8 @@ fn odd_problems(odd: &[Odd]) -> Vec<Problem> {
     let mut problems: Vec<_> = odd
         .iter()
         .take(MOST_NAMED)
-        .map(|Odd { name, what }| {
+        .map(|Odd { key, what }| {
+            let name = key.join("/");
             let message = format!("is {what}, no number of jobs; it is left out, and the answer is not whole");
             Problem::of_source(format!("count {}", name.replace(char::is_whitespace, "_")), message)
         })
@@ -308,8 +309,8 @@ impl<'de> Visitor<'de> for Level<'_> {
             match map.next_value::<Scalar>()?.count() {
                 Ok(count) => counts.push((status, count)),
                 Err(what) => {
-                    let name = format!("{queue}/{prod_source}/{resource}/{status}");
-                    self.statistics.odd.push(Odd { name, what });
+                    let key = [queue.clone(), prod_source.clone(), resource.clone(), status];
+                    self.statistics.odd.push(Odd { key, what });
                 }
             }
         }

@@ -11,7 +11,8 @@ pub mod sandbox;
 pub mod servers;
 
 pub use servers::{
-    Carbon, Exim4, Front, GraphiteWeb, Influxdb, OddJobs, Pool, Proxy, SCHEDDS, SshHosts, Suite, shared_graphite,
+    Carbon, Exim4, Front, GraphiteWeb, Influxdb, Mariadb, OddJobs, Pool, Proxy, SCHEDDS, SshHosts, Suite,
+    shared_graphite,
 };
 
 use std::{

@@ -9,9 +9,11 @@ mod keeper;
 pub mod monitor;
 pub mod proof;
 pub mod site;
+mod stand_in;
 mod stand_ins;
 pub mod tracer;
 
+pub use stand_in::{Answer, StandIn, page};
 pub use stand_ins::{FakeCarbon, Mood, http};
 
 use std::fs::{self, DirBuilder};

@@ -177,6 +177,7 @@ fn setup(folder: &Path) -> Setup {
         database: String::new(),
         roles: String::new(),
         mail: None,
+        tables: None,
         sinks: Box::new(move |_| vec![Box::new(FileSink(own.clone()))]),
     }
 }

@@ -323,6 +323,7 @@ fn the_program_itself() {
         database: String::new(),
         roles: String::new(),
         mail: None,
+        tables: None,
         sinks: Box::new({
             let is_bad = fault == "sink";
             move |_| vec![Box::new(PrintingSink("one", is_bad)), Box::new(PrintingSink("two", false))]

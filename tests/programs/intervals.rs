@@ -54,6 +54,7 @@ fn setup(folder: &Path, interval: i64) -> Setup {
         database: String::new(),
         roles: String::new(),
         mail: None,
+        tables: None,
         sinks: Box::new(move |_| vec![Box::new(Embedded { config: config.clone(), place: store.clone().into() })]),
     }
 }

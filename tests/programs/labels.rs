@@ -60,6 +60,7 @@ fn setup(folder: &Path, port: u16) -> Setup {
         database: String::new(),
         roles: String::new(),
         mail: None,
+        tables: None,
         sinks: Box::new(move |state| {
             vec![
                 Box::new(Embedded { config: kept.clone(), place: store.clone().into() }),

@@ -77,6 +77,7 @@ fn the_documents_show_each_section_of_the_example_config() {
         ("docs/delivery.md", "[carbon] [graphite] [embedded] [spool] [state]"),
         ("docs/influxdb.md", "[influxdb] [credentials]"),
         ("docs/collect-backups.md", "[backups]"),
+        ("docs/mysql.md", "[mysql]"),
         ("docs/mail.md", "[mail] [credentials_adcmon]"),
         ("docs/collect-panda.md", "[panda] [cric] [credentials_monit_grafana] [credentials_elasticsearch]"),
     ] {

@@ -1,4 +1,4 @@
-//! Real servers: HTCondor, Carbon, graphite-web and InfluxDB. Where one is not installed its tests say so and are skipped.
+//! Real servers: HTCondor, Carbon, graphite-web, InfluxDB and MariaDB. Where one is not installed its tests say so and are skipped.
 
 #![allow(clippy::unwrap_used)]
 
@@ -10,6 +10,7 @@ mod htcondor_ads;
 mod influxdb;
 mod mail;
 mod pools;
+mod queue_table;
 mod real_servers;
 mod receivers;
 mod ssh_hosts;

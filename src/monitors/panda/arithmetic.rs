@@ -84,7 +84,7 @@ const ABSENT: &str = "None";
 const EMPTY: &str = "No value";
 
 /// Returns the tag of a value of CRIC.
-fn tag(value: &Option<String>) -> &str {
+pub(super) fn tag(value: &Option<String>) -> &str {
     value.as_deref().map_or(ABSENT, name)
 }
 
@@ -201,22 +201,32 @@ struct Description<'a> {
     benchmark: f64,
 }
 
+/// Returns a name of PanDA as the points have it.
+pub(super) fn stored(text: &str) -> Cow<'_, str> {
+    safe_text(name(text))
+}
+
+/// Returns the cores of a job with this resource type in a queue.
+pub(super) fn factor(resource: &str, queue: &Queue) -> f64 {
+    match queue.corecount {
+        _ if !resource.contains("MCORE") => 1.0,
+        Some(cores) if cores > 0 => cores as f64,
+        _ => CORES,
+    }
+}
+
 /// The cores of a multi-core job where CRIC has no corecount.
-const CORES: i64 = 8;
+const CORES: f64 = 8.0;
 
 impl Description<'_> {
     fn points(&self, group: &Group, time: i64, sequence: i64, points: &mut Vec<Point>) {
         let queue = self.queue;
         // A name that no store can carry is changed here, so that the offset is that of the series as it is sent.
         let [panda_queue, prod_source, resource] =
-            [&group.queue, &group.prod_source, &group.resource].map(|text| safe_text(name(text)));
-        let factor = match queue.corecount {
-            _ if !group.resource.contains("MCORE") => 1,
-            Some(cores) if cores > 0 => cores,
-            _ => CORES,
-        };
+            [&group.queue, &group.prod_source, &group.resource].map(|text| stored(text));
+        let factor = factor(&group.resource, queue);
         for (status, jobs) in &group.counts {
-            let job_status = safe_text(name(status));
+            let job_status = stored(status);
             let tags: [&str; 21] = [
                 tag(&queue.atlas_site),
                 &panda_queue,
@@ -242,7 +252,7 @@ impl Description<'_> {
             ];
             let fields = [
                 JOB_COUNT.of(*jobs),
-                RESOURCE_FACTOR.of(factor as f64),
+                RESOURCE_FACTOR.of(factor),
                 COREPOWER.of(queue.corepower.unwrap_or(1.0)),
                 BENCHMARK.of(self.benchmark),
                 PLEDGE.of(self.pledge),

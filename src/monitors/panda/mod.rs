@@ -2,6 +2,9 @@
 
 mod arithmetic;
 mod measurements;
+pub mod score;
+pub mod table;
 
 pub use self::arithmetic::{PandaInput, offset, points};
 pub use self::measurements::{JOBS, MEASUREMENTS};
+pub use self::table::{TABLE, TABLES};

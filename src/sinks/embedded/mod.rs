@@ -8,6 +8,7 @@
 //! tier_1d   the same, sum, slots, least, most                 folded over days
 //! points    a view of all this for people: tier, utc, time (unix seconds), series, field, value
 //! identity  id: what tells this store from any other one
+//! jobs      the queues of PanDA as they are now, one row for each
 //! ```
 //!
 //! A bucket holds an hour of raw points, a day of hourly points or 32 days of daily points; `time` is in nanoseconds
@@ -21,12 +22,14 @@
 //! writer do not block each other, and writers wait for each other until their deadline. The file must lie on a local
 //! disk, since SQLite's shared memory does not work over NFS. Readers too need write permission in its directory.
 
+mod columns;
 mod errors;
 mod log;
 mod place;
 mod read;
 mod reader;
 mod schema;
+mod table;
 mod write;
 
 use std::cell::Cell;
@@ -38,7 +41,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use rusqlite::config::DbConfig;
-use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior};
+use rusqlite::{Connection, ErrorCode, OpenFlags, Transaction, TransactionBehavior};
 use rustix::fs::{Access, access};
 
 use self::errors::{explain, explain_io, is_read_only, read_only, remedy};
@@ -49,6 +52,7 @@ use self::place::gone;
 pub use self::read::{Range, Series, TierStatus};
 pub use self::reader::EmbeddedReader;
 use self::schema::{APPLICATION, Difference, MIGRATIONS, compare, make, migrate};
+pub use self::table::EmbeddedTables;
 use self::write::{forget_series, remove_some, write};
 use super::{Sent, Sink};
 use crate::config::{Key, Kind, Section, Unset, Values};
@@ -328,17 +332,30 @@ impl Store {
     }
 
     fn write_all(&mut self, tier: Tier, points: &[(&Point, &[Parts])], until: Instant) -> Result<()> {
-        self.ensure_ours()?;
         // A row changes a page, and some more where pages are split.
         let rows: usize = points.iter().map(|(point, _)| point.fields().count()).sum();
-        self.allocate(2 * rows as u64 + SOME)?;
+        self.in_transaction(2 * rows as u64 + SOME, until, |transaction| write(transaction, tier, points))
+    }
+
+    /// Runs `work`, which changes about so many pages, in one transaction.
+    ///
+    /// # Errors
+    /// Fails unless all that it did is in the file at the store's path.
+    fn in_transaction(
+        &mut self,
+        pages: u64,
+        until: Instant,
+        work: impl FnOnce(&Transaction) -> rusqlite::Result<()>,
+    ) -> Result<()> {
+        self.ensure_ours()?;
+        self.allocate(pages)?;
         let written = self.write_with(until, |store| {
             let transaction = store.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
             let changes = transaction.pragma_query_value(None, "schema_version", |row| row.get(0))?;
             if store.compared.get() != Some(changes) {
                 return Ok(None);
             }
-            write(&transaction, tier, points)?;
+            work(&transaction)?;
             // The log lies beside the path: a commit after the file was replaced would put pages of the old file into
             // the new one.
             let still = is_at(&store.path, store.file);

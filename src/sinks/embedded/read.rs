@@ -499,7 +499,7 @@ fn stored(row: &Row) -> rusqlite::Result<(Group, i64, i64, Value)> {
     Ok(((row.get(0)?, row.get(1)?), row.get(2)?, row.get(3)?, value(row, 4)?))
 }
 
-fn value(row: &Row, at: usize) -> rusqlite::Result<Value> {
+pub(super) fn value(row: &Row, at: usize) -> rusqlite::Result<Value> {
     match row.get_ref(at)? {
         ValueRef::Integer(value) => Ok(Value::Int(value)),
         ValueRef::Real(value) => Ok(Value::Float(value)),
@@ -509,12 +509,12 @@ fn value(row: &Row, at: usize) -> rusqlite::Result<Value> {
 
 /// Returns the time of a row, in nanoseconds. The bucket of a time near the limits of 64 bits overflows; wrapping
 /// restores the original time.
-fn time_of(tier: Tier, bucket: i64, time: i64) -> i64 {
+pub(super) fn time_of(tier: Tier, bucket: i64, time: i64) -> i64 {
     bucket.wrapping_mul(tier.bucket()).wrapping_add(time)
 }
 
 /// Returns a time as one within a bucket, at most its end; in nanoseconds.
-fn time_within(tier: Tier, bucket: i64, time: i64) -> i64 {
+pub(super) fn time_within(tier: Tier, bucket: i64, time: i64) -> i64 {
     // The first possible bucket begins before the smallest time in 64 bits.
     let begin = i128::from(bucket) * i128::from(tier.bucket());
     (i128::from(time) - begin).clamp(0, i128::from(tier.bucket())) as i64

@@ -1,5 +1,6 @@
 //! Implements [`Read`] for the embedded store.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::os::unix::fs::MetadataExt;
@@ -9,7 +10,7 @@ use anyhow::Result;
 
 use super::{Place, Series, Store};
 use crate::model::{Measurement, Point, SECOND, Tier, Value, Window};
-use crate::query::{Detail, Folding, Newest, Part, Read, Scan, Selector, Values, Wanted};
+use crate::query::{Column, Detail, Folding, Newest, Part, Read, Scan, Selector, Step, Total, Values, Wanted};
 use crate::rollup::Parts;
 
 /// The embedded store as a reader.
@@ -136,6 +137,27 @@ impl Scan for EmbeddedReader {
         each: &mut dyn FnMut(Point) -> Result<()>,
     ) -> Result<()> {
         self.ask(|store| store.points(tier, selector, window, each, &|_| {})).map(|_| ())
+    }
+
+    fn totals(&self, column: Column, by: &[&str]) -> Result<Vec<Total>> {
+        Ok(self.ask(|store| store.totals(column, by))?.unwrap_or_default())
+    }
+
+    fn groups(&self, column: Column, by: &[&str]) -> Result<Vec<Vec<String>>> {
+        Ok(self.ask(|store| store.groups(column, by))?.unwrap_or_default())
+    }
+
+    fn steps(&self, column: Column, seconds: i64) -> Result<BTreeMap<i64, Step>> {
+        Ok(self.ask(|store| store.steps(column, seconds))?.unwrap_or_default())
+    }
+
+    fn first(&self, column: Column) -> Result<Option<i64>> {
+        Ok(self.ask(|store| store.first(column))?.flatten())
+    }
+
+    /// A series has one row at a time, whatever its labels.
+    fn crowded(&self, _: Column, _: i64, _: &[&str]) -> Result<BTreeSet<i64>> {
+        Ok(BTreeSet::new())
     }
 }
 

@@ -290,9 +290,9 @@ mod tests {
 
     use super::super::{Store, beside};
     use super::*;
-    use crate::rollup::Folded;
     use crate::model::{Catalog, Declaration, Field, Measurement, SECOND, Tag};
     use crate::query::Selector;
+    use crate::rollup::Folded;
 
     const JOBS: Field<i64> = Field::count("jobs", "jobs", "those in the queue");
 

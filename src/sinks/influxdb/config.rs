@@ -5,6 +5,7 @@ use anyhow::{Context, Result, anyhow};
 use crate::config::{Key, Kind, Section, Unset, Values};
 use crate::model::Tier;
 use crate::os::http::{Client, Login, Url};
+use crate::sinks::credentials::{FROM_CREDENTIALS, either};
 
 /// `[influxdb]`.
 pub const SECTION: Section = Section::new(
@@ -50,22 +51,6 @@ pub const SECTION: Section = Section::new(
         ),
     ],
 );
-
-const FROM_CREDENTIALS: &str = "Database and login; default: those of [credentials].";
-
-/// `[credentials]`.
-pub const CREDENTIALS: Section = Section::new(
-    "credentials",
-    "QMonit's login and database, for InfluxDB unless its own section says otherwise. Alone it selects nothing.",
-    &[
-        Key::new("username", Kind::Text, Unset::Absent("monit"), OF_CREDENTIALS),
-        Key::new("password", Kind::Secret, Unset::Absent("change-me"), OF_CREDENTIALS),
-        Key::new("database", Kind::Text, Unset::Absent("monit_jobs"), OF_CREDENTIALS),
-    ],
-)
-.with_free_keys("Other keys of QMonit's config.cfg may stand here too; nothing uses them.", &[]);
-
-const OF_CREDENTIALS: &str = "Login and database of InfluxDB, where [influxdb] names none.";
 
 /// `[influxdb]`.
 #[derive(Clone, Debug)]
@@ -177,12 +162,6 @@ impl Config {
         address.query_pairs_mut().extend_pairs(parameters);
         Ok(address)
     }
-}
-
-/// Returns the value of a key in `[influxdb]`, else in `[credentials]`, and whether it is the former's.
-fn either(key: &str, values: &Values, credentials: &Values) -> Result<Option<(bool, String)>> {
-    let (own, other) = (values.text(key)?, credentials.text(key)?);
-    Ok(own.map(|own| (true, own)).or(other.map(|other| (false, other))))
 }
 
 /// Reads the login: `token`, or username and password. Without `is_used` nothing is refused but what is no value.

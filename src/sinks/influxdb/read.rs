@@ -2,7 +2,7 @@
 //! take 3.2 s that way, 7.2 s under GROUP BY these tags, and 12.5 s under GROUP BY *.
 
 use std::borrow::Cow;
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::fmt::Write as _;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -16,7 +16,9 @@ use crate::model::{
     AHEAD, COVERAGE, Catalog, Kind, Measurement, Name, Point, SCOPE_COVERAGE, SECOND, Tier, Value, Window,
 };
 use crate::os::http::Client;
-use crate::query::{Ahead, Detail, Folding, Intervals, Latest, Newest, Read, Scan, Selector, Values, Wanted};
+use crate::query::{
+    Ahead, Column, Detail, Folding, Intervals, Latest, Newest, Read, Scan, Selector, Step, Total, Values, Wanted,
+};
 
 /// InfluxDB as a reader.
 #[derive(Debug)]
@@ -24,6 +26,8 @@ pub struct InfluxReader {
     config: Config,
     client: Client,
     catalog: Catalog,
+    /// When all questions must have ended; `None` if only each has its own limit.
+    ends: Option<Instant>,
     /// The newest values, by the names of the requested measurements.
     cache: Mutex<HashMap<Vec<&'static str>, Known>>,
 }
@@ -61,19 +65,27 @@ impl InfluxReader {
     /// # Errors
     /// Fails if no HTTP client can be created.
     pub fn new(config: &Config, catalog: Catalog) -> Result<Self> {
-        Ok(Self { config: config.clone(), client: config.client()?, catalog, cache: Mutex::default() })
+        Ok(Self { config: config.clone(), client: config.client()?, catalog, ends: None, cache: Mutex::default() })
+    }
+
+    /// Ends all questions at `ends`.
+    #[must_use]
+    pub fn until(mut self, ends: Instant) -> Self {
+        self.ends = Some(ends);
+        self
     }
 
     /// Asks a query of the database, in the time of one request.
     fn ask(&self, query: &str, each: impl FnMut(Rows) -> Result<()>) -> Result<()> {
         let ends = Instant::now() + Duration::from_secs(self.config.timeout_seconds);
-        Connection { config: &self.config, client: &self.client, ends }.query(&self.config.database, query, each)
+        let ends = self.ends.map_or(ends, |all| all.min(ends));
+        Connection { config: &self.config, client: &self.client, ends }.query(self.config.of_run(), query, each)
     }
 
     /// Returns the name of a measurement in a tier, for FROM.
     fn from(&self, measurement: &str, tier: Tier) -> String {
         let policy = identifier(self.config.policy(tier));
-        format!("{}.{policy}.{}", identifier(&self.config.database), identifier(measurement))
+        format!("{}.{policy}.{}", identifier(self.config.of_run()), identifier(measurement))
     }
 
     /// Returns the newest values of some measurements up to `until`, and how many are later; both in nanoseconds.
@@ -208,6 +220,33 @@ impl InfluxReader {
         Ok(())
     }
 
+    /// Asks for `what` of a column, `end` being the rest of the query. A folded tier that does not exist is empty.
+    fn ask_column(&self, what: &str, column: Column, end: &str, each: impl FnMut(Rows) -> Result<()>) -> Result<()> {
+        let Some(from) = self.rows_of(column)? else { return Ok(()) };
+        self.ask_tier(column.tier, &format!("SELECT {what} {from}{end}"), each)
+    }
+
+    /// Returns the FROM and WHERE of a column; `None` if InfluxDB has no such tier.
+    fn rows_of(&self, Column { selector, window, tier, .. }: Column) -> Result<Option<String>> {
+        // Where one policy holds all tiers, there are only raw points.
+        if tier != Tier::Raw && self.config.policy(tier) == self.config.policy(Tier::Raw) {
+            return Ok(None);
+        }
+        let measurement = selector.measurement.as_deref().context("a column is one of a measurement")?;
+        let mut rows = format!("FROM {} WHERE {}", self.from(measurement, tier), within(window));
+        for (tag, value) in &selector.tags {
+            let _ = write!(rows, " AND {}::tag = {}", identifier(tag), string(value));
+        }
+        Ok(Some(rows))
+    }
+
+    fn ask_tier(&self, tier: Tier, query: &str, each: impl FnMut(Rows) -> Result<()>) -> Result<()> {
+        match self.ask(query, each) {
+            Err(error) if tier != Tier::Raw && format!("{error:#}").contains("not found") => Ok(()),
+            answer => answer,
+        }
+    }
+
     /// Returns the names in the first column of an answer.
     fn names(&self, query: &str) -> Result<Vec<Vec<String>>> {
         let mut names = Vec::new();
@@ -230,7 +269,7 @@ impl InfluxReader {
     ) -> Result<()> {
         let of = format!(
             "ON {} FROM {}.{}",
-            identifier(&self.config.database),
+            identifier(self.config.of_run()),
             identifier(self.config.policy(tier)),
             identifier(measurement)
         );
@@ -407,7 +446,7 @@ fn bucket(tier: Tier) -> i64 {
 
 impl Read for InfluxReader {
     fn describe(&self) -> String {
-        format!("InfluxDB at {}, database {}", self.config.name(), self.config.database)
+        format!("InfluxDB at {}, database {}", self.config.name(), self.config.of_run())
     }
 
     fn version(&self) -> u64 {
@@ -465,7 +504,7 @@ impl Scan for InfluxReader {
         let mut measurements = match &selector.measurement {
             Some(name) => vec![name.clone()],
             None => {
-                let all = self.names(&format!("SHOW MEASUREMENTS ON {}", identifier(&self.config.database)))?;
+                let all = self.names(&format!("SHOW MEASUREMENTS ON {}", identifier(self.config.of_run())))?;
                 all.into_iter().filter_map(|row| row.into_iter().next()).collect()
             }
         };
@@ -476,4 +515,111 @@ impl Scan for InfluxReader {
         }
         Ok(())
     }
+
+    fn totals(&self, column: Column, by: &[&str]) -> Result<Vec<Total>> {
+        let field = identifier(column.field);
+        let what = format!("sum({field}::field), count({field}::field)");
+        let mut totals = Vec::new();
+        self.ask_column(&what, column, &grouped(by), |rows| {
+            for row in &rows.values {
+                let [_, sum, Cell::Int(count)] = row.as_slice() else { continue };
+                let sum = match sum {
+                    Cell::Int(sum) => Value::Int(*sum),
+                    Cell::Float(sum) => Value::Float(*sum),
+                    _ => continue,
+                };
+                totals.push(Total { group: group_of(&rows, by), sum, count: count.unsigned_abs() });
+            }
+            Ok(())
+        })?;
+        totals.sort_by(|a, b| a.group.cmp(&b.group));
+        Ok(totals)
+    }
+
+    fn groups(&self, column: Column, by: &[&str]) -> Result<Vec<Vec<String>>> {
+        let mut groups = Vec::new();
+        let what = format!("last({}::field)", identifier(column.field));
+        self.ask_column(&what, column, &grouped(by), |rows| {
+            groups.push(group_of(&rows, by));
+            Ok(())
+        })?;
+        groups.sort();
+        groups.dedup();
+        Ok(groups)
+    }
+
+    fn steps(&self, column: Column, seconds: i64) -> Result<BTreeMap<i64, Step>> {
+        let field = identifier(column.field);
+        let what = format!("min({field}::field), max({field}::field)");
+        let mut steps = BTreeMap::new();
+        self.ask_column(&what, column, &format!(" GROUP BY time({seconds}s) fill(none)"), |rows| {
+            for row in &rows.values {
+                let [Cell::Int(time), least, most] = row.as_slice() else { continue };
+                let float = |cell| number(cell, Kind::Float).map(Value::as_f64);
+                if let (Some(least), Some(most)) = (float(least), float(most)) {
+                    steps.insert(time.div_euclid(SECOND), Step { least, most });
+                }
+            }
+            Ok(())
+        })?;
+        Ok(steps)
+    }
+
+    fn first(&self, column: Column) -> Result<Option<i64>> {
+        let mut first = None;
+        let what = format!("{}::field", identifier(column.field));
+        self.ask_column(&what, column, " ORDER BY time ASC LIMIT 1", |rows| {
+            first = rows.values.first().and_then(|row| parts(row, 0)).map(|(time, ..)| time);
+            Ok(())
+        })?;
+        Ok(first)
+    }
+
+    fn crowded(&self, column: Column, seconds: i64, by: &[&str]) -> Result<BTreeSet<i64>> {
+        let mut crowded = BTreeSet::new();
+        // The inner query makes a row for each group and step, so it is asked by the hour or day.
+        let mut next = column.window.from;
+        while next < column.window.to {
+            let bucket = Window::holding(next, bucket(column.tier));
+            let window = Window { from: next, to: bucket.to.min(column.window.to) };
+            let column = Column { window, ..column };
+            self.ask_crowded(column, seconds, by, &mut crowded)?;
+            next = bucket.to;
+        }
+        Ok(crowded)
+    }
+}
+
+impl InfluxReader {
+    /// Asks which steps are crowded. The groups are counted and compared by InfluxDB, which answers the few that are.
+    fn ask_crowded(&self, column: Column, seconds: i64, by: &[&str], crowded: &mut BTreeSet<i64>) -> Result<()> {
+        let Some(rows) = self.rows_of(column)? else { return Ok(()) };
+        let by = by.iter().map(|tag| identifier(tag) + ", ").collect::<String>();
+        let (field, within, time) = (identifier(column.field), within(column.window), format!("time({seconds}s)"));
+        let query = format!(
+            "SELECT count(\"n\") FROM (SELECT count({field}::field) AS \"n\" {rows} GROUP BY {by}{time} fill(none)) \
+             WHERE {within} AND \"n\" > 1 GROUP BY {time} fill(none)"
+        );
+        self.ask_tier(column.tier, &query, |rows| {
+            crowded
+                .extend(rows.values.iter().filter_map(|row| parts(row, 0)).map(|(time, ..)| time.div_euclid(SECOND)));
+            Ok(())
+        })
+    }
+}
+
+/// Returns the condition that a point stands in a window.
+fn within(window: Window) -> String {
+    format!("time >= {} AND time < {}", window.from.max(TIMES.from), window.to.min(TIMES.to))
+}
+
+/// Returns the end of a query that groups by tags.
+fn grouped(by: &[&str]) -> String {
+    let by = by.iter().map(|tag| identifier(tag)).collect::<Vec<_>>().join(", ");
+    if by.is_empty() { by } else { format!(" GROUP BY {by}") }
+}
+
+/// Returns the group of an answer's rows.
+fn group_of(rows: &Rows, by: &[&str]) -> Vec<String> {
+    by.iter().map(|tag| rows.tags.get(*tag).cloned().unwrap_or_default()).collect()
 }

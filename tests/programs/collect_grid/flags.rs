@@ -16,7 +16,7 @@ fn check_names_each_source_and_sink_with_ok_or_the_reason() {
          ok      schedd ce02      40 jobs\n\
          failed  schedd ce01      condor_q ended with exit status: 1 and printed nothing; its jobs and the grid's totals are missing\n\
          ok      cloud_scheduler  3 clouds, 8 virtual machines (Cloud Scheduler 1)\n\
-         ok      roles            points go to carbon; a table, which no program of this version keeps, would go to the embedded store\n\
+         ok      roles            points go to carbon; tables go to the embedded store\n\
          ok      carbon           127.0.0.1:PORT answers\n"
     );
     assert_eq!(carbon.lines(), Vec::<String>::new(), "nothing is written");

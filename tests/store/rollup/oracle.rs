@@ -53,7 +53,8 @@ impl<'a> Oracle<'a> {
     fn covered(&self, series: &Point) -> BTreeSet<i64> {
         let is_own = |coverage: &Point| {
             let scope = coverage.tag("scope").unwrap_or_default();
-            let has = |pair: &str| pair.is_empty() || series.tags().any(|(name, value)| format!("{name}={value}") == pair);
+            let has =
+                |pair: &str| pair.is_empty() || series.tags().any(|(name, value)| format!("{name}={value}") == pair);
             (series.tag("grid").is_none() || series.tag("grid") == coverage.tag("grid")) && scope.split(',').all(has)
         };
         let own = self.coverage.iter().filter(|coverage| is_own(coverage)).map(|coverage| coverage.time());
@@ -107,7 +108,9 @@ impl<'a> Oracle<'a> {
                 if measurement.exact.is_some_and(|exact| exact.order == declared.name) {
                     continue;
                 }
-                let Some((value, parts)) = self.field(&winners, &covered, names, declared.name, hours) else { continue };
+                let Some((value, parts)) = self.field(&winners, &covered, names, declared.name, hours) else {
+                    continue;
+                };
                 let mut add = |field: &str, value: Value, parts: Parts| {
                     rows.insert((series.to_string(), label + offset, field.into()), (value, parts));
                 };
@@ -155,7 +158,8 @@ impl<'a> Oracle<'a> {
         let least = ends.iter().copied().reduce(|a, b| if b.as_f64() < a.as_f64() { b } else { a })?;
         let most = ends.iter().copied().reduce(|a, b| if b.as_f64() > a.as_f64() { b } else { a })?;
         let count = slots.len() as i64;
-        let whole: Option<i64> = values.iter().map(|value| if let Value::Int(v) = value { Some(*v) } else { None }).sum();
+        let whole: Option<i64> =
+            values.iter().map(|value| if let Value::Int(v) = value { Some(*v) } else { None }).sum();
         let float: f64 = hourly.iter().copied().reduce(|sum, hour| sum + hour)?;
         let sum = whole.map_or(Value::Float(float), Value::Int);
         let value = match (measurement.exact, declared.fold) {

@@ -26,7 +26,14 @@ fn point(name: &str, tags: &[(&str, &str)], fields: &[(&str, Value)], time: i64)
 }
 
 /// A point of `jobs` in a slot, without the tags that nothing here needs.
-pub fn jobs(slot: i64, (queue, status): (&str, &str), state: &str, jobs: i64, sequence: Option<i64>, power: f64) -> Point {
+pub fn jobs(
+    slot: i64,
+    (queue, status): (&str, &str),
+    state: &str,
+    jobs: i64,
+    sequence: Option<i64>,
+    power: f64,
+) -> Point {
     let tags = [
         ("panda_queue", queue),
         ("prod_source", "managed"),
@@ -38,14 +45,27 @@ pub fn jobs(slot: i64, (queue, status): (&str, &str), state: &str, jobs: i64, se
     fields.extend(sequence.map(|sequence| ("sequence", Value::Int(sequence))));
     let point = point("jobs", &tags, &fields, slot);
     let offset = measurement("jobs").exact.map(|exact| (exact.offset)(&point)).unwrap();
-    point.at(slot + offset, point.fields().map(|(name, value)| (Cow::Owned(name.to_string()), value)).collect::<Vec<_>>())
+    point.at(
+        slot + offset,
+        point.fields().map(|(name, value)| (Cow::Owned(name.to_string()), value)).collect::<Vec<_>>(),
+    )
 }
 
 /// A point of a grid: its jobs, a count, or its cloud with gauges.
 pub fn grid(slot: i64, grid: &str, which: usize, value: i64) -> Point {
     match which % 3 {
-        0 => point("grid_jobs", &[("grid", grid), ("type", "all"), ("status", "idle")], &[("jobs", Value::Int(value))], slot),
-        1 => point("grid_jobs", &[("grid", grid), ("type", "all"), ("status", "held")], &[("jobs", Value::Int(value))], slot),
+        0 => point(
+            "grid_jobs",
+            &[("grid", grid), ("type", "all"), ("status", "idle")],
+            &[("jobs", Value::Int(value))],
+            slot,
+        ),
+        1 => point(
+            "grid_jobs",
+            &[("grid", grid), ("type", "all"), ("status", "held")],
+            &[("jobs", Value::Int(value))],
+            slot,
+        ),
         _ => {
             let fields = [("enabled", Value::Int(value % 2)), ("quota", Value::Int(value))];
             point("grid_cloud", &[("grid", grid), ("cloud", "c")], &fields[usize::from(value % 5 == 0)..], slot)
@@ -124,7 +144,8 @@ fn hour(all: &[Point], begins: &Begins, measurement: &'static Measurement, from:
         // The labels are those of the newest point that counts.
         let winners = inside.iter().filter(|point| point.series() == folded.point.series());
         let order = |point: &&&Point| {
-            let sequence = point.fields().find(|(name, _)| *name == "sequence").map_or(-1.0, |(_, value)| value.as_f64());
+            let sequence =
+                point.fields().find(|(name, _)| *name == "sequence").map_or(-1.0, |(_, value)| value.as_f64());
             (slot_of(measurement, point.time()), sequence as i64, point.tag_set().into_owned())
         };
         let newest = winners.max_by_key(order).unwrap();
@@ -153,7 +174,8 @@ fn day(hours: &Rows, coverages: &[Point], measurement: &'static Measurement) -> 
     };
     for (time, series) in times {
         let names = names(&series);
-        let field = |field: &str| hours.get(&(series.clone(), time, field.into())).map(|(value, parts)| (*value, Some(*parts)));
+        let field =
+            |field: &str| hours.get(&(series.clone(), time, field.into())).map(|(value, parts)| (*value, Some(*parts)));
         let fold = folds.entry(series.clone()).or_insert_with(|| SeriesFold::new(measurement));
         fold.add_hour(&names, time / HOUR * HOUR, &field, &coverage.of(&names));
     }
@@ -161,7 +183,10 @@ fn day(hours: &Rows, coverages: &[Point], measurement: &'static Measurement) -> 
     for (series, mut fold) in folds {
         let names = names(&series);
         for field in fold.finish(&names, &coverage.of(&names)) {
-            rows.insert((series.clone(), label_time(measurement, &names, D + DAY), field.name.into()), (field.value, field.parts));
+            rows.insert(
+                (series.clone(), label_time(measurement, &names, D + DAY), field.name.into()),
+                (field.value, field.parts),
+            );
         }
     }
     rows
@@ -229,7 +254,10 @@ fn the_examples_of_the_rules_hold() {
     };
     assert_eq!((value("running", "jobs"), value("finished", "jobs")), (Value::Float(100.0), Value::Float(60.0)));
     assert_eq!((value("running", "jobs_sum"), value("running", "slots")), (Value::Int(200), Value::Int(2)));
-    assert_eq!(coverages[0].line(), format!("coverage,grid=a,measurement=jobs slots=2i,step_seconds=600i {}", D + HOUR));
+    assert_eq!(
+        coverages[0].line(),
+        format!("coverage,grid=a,measurement=jobs slots=2i,step_seconds=600i {}", D + HOUR)
+    );
     assert_eq!(COVERAGE.name, coverages[0].measurement());
     // No coverage and no points: nothing.
     let (rows, coverages) = hour(&all, &begins, measurement("jobs"), D + HOUR);

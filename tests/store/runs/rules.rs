@@ -126,7 +126,7 @@ fn a_store_stands_in_where_no_sink_is_and_looking_makes_nothing() {
     let both = format!("{carbon}[embedded]\npath = {path}\n");
     let named = format!("[embedded]\npath = {path}\n");
     let stands_in = "points go to the embedded store, since neither [carbon] host nor [influxdb] url is set";
-    let table = "; a table, which no program of this version keeps, would go to the embedded store";
+    let table = "; tables go to the embedded store";
     let answers = format!("ok      carbon           127.0.0.1:{} answers\n", keeper.port);
     let makes = |path: &str| format!("ok      embedded         {path}; the first run makes it\n");
     let own_path = own.display().to_string();

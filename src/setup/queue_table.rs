@@ -1,0 +1,89 @@
+//! Writes the table of PanDA's queues from what the points' store holds.
+
+use std::path::Path;
+use std::time::Instant;
+
+use anyhow::{Context, Result};
+
+use super::{CATALOG, Config, store_place, tables};
+use crate::frame::Published;
+use crate::model::{Rest, SECOND};
+use crate::monitors::panda::table::{self, AVERAGED, KEYS, SUMMED, TABLE, TableInput};
+use crate::os::http;
+use crate::problem::{Problem, Subject};
+use crate::query::Scan;
+use crate::rollup::averages::{Question, averages, current, rows};
+use crate::sinks::embedded::EmbeddedReader;
+use crate::sinks::influxdb::InfluxReader;
+use crate::sources::cric::Queue;
+use crate::sources::elastic::Datadisk;
+use crate::sources::panda::Statistics;
+
+/// What a run of collect-panda knows beside the stored points.
+pub struct Known<'a> {
+    /// PanDA's answer.
+    pub panda: &'a Statistics,
+    /// CRIC's queues.
+    pub queues: &'a [Queue],
+    /// The sizes of datadisks.
+    pub datadisks: &'a [Datadisk],
+}
+
+/// Writes the table of queues. Returns what is missing.
+pub fn write(published: &Published<Config>, known: &Known) -> Vec<Problem> {
+    let subject = || Subject::Table(TABLE.name.into());
+    match try_write(published, known) {
+        Ok(left_out) => left_out.into_iter().map(|message| Problem::new(subject(), message)).collect(),
+        Err(error) => vec![Problem::new(subject(), format!("{error:#}; it stays as it was"))],
+    }
+}
+
+fn try_write(published: &Published<Config>, known: &Known) -> Result<Vec<String>> {
+    let Published { config, time, until, directory, .. } = published;
+    // The table is of the configured database.
+    if config.influxdb.as_ref().is_some_and(|influxdb| influxdb.run_database.is_some()) {
+        return Ok(Vec::new());
+    }
+    let Some((sink, store)) = points_store(config, directory, *until)? else { return Ok(Vec::new()) };
+    if !published.has_reached(sink) {
+        return Ok(vec![format!(
+            "not written, since the points of this run have not reached {sink}; it stays as it was"
+        )]);
+    }
+    let question = Question {
+        measurement: "jobs",
+        field: "jobs",
+        by: &KEYS,
+        status: "job_status",
+        statuses: &AVERAGED,
+        summed: &SUMMED,
+        sequence: "sequence",
+        slot: time / SECOND,
+    };
+    let store = store.as_ref();
+    let input = TableInput {
+        rows: &rows(store, &question)?,
+        current: &current(store, &question)?,
+        odd: &known.panda.odd,
+        averages: &averages(store, &question)?,
+        queues: known.queues,
+        datadisks: known.datadisks,
+    };
+    let rest = if known.panda.odd.is_empty() { Rest::Removed } else { Rest::Kept };
+    tables(config, directory).write(&TABLE, &table::rows(&input), rest, *until)
+}
+
+/// Returns the store that holds the points and can be asked for sums, with its name as a sink; `None` if they go to Carbon
+/// alone.
+fn points_store(config: &Config, directory: &Path, until: Instant) -> Result<Option<(&'static str, Box<dyn Scan>)>> {
+    match &config.influxdb {
+        Some(influxdb) if http::AVAILABLE => {
+            let reader = InfluxReader::new(influxdb, CATALOG).context("[influxdb]")?.until(until);
+            Ok(Some(("influxdb", Box::new(reader))))
+        }
+        _ if config.carbon.is_none() || config.embedded.path.is_some() => {
+            Ok(Some(("embedded", Box::new(EmbeddedReader::new(store_place(config, directory))))))
+        }
+        _ => Ok(None),
+    }
+}

@@ -1,0 +1,326 @@
+//! Writes and reads tables.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Instant;
+
+use ::mysql::Value;
+use anyhow::{Result, bail, ensure};
+
+use super::Mysql;
+use super::connection::{Connection, ensure_database, identifier, text, within};
+use crate::model::{Cell, Column, ColumnKind, Rest, Row, TableInfo};
+use crate::sinks::Tables;
+use crate::text::{count, quote};
+
+/// The rows of one statement; a prepared one takes 65,535 parameters.
+const ROWS: usize = 500;
+
+impl Tables for Mysql {
+    fn name(&self) -> &str {
+        "mysql"
+    }
+
+    fn write(&self, table: &'static TableInfo, rows: &[Row], rest: Rest, deadline: Instant) -> Result<Vec<String>> {
+        let (rows, mut left_out) = fitting(table, rows);
+        let missing = within(&self.config, deadline, move |connection| {
+            let columns = columns(connection, table)?;
+            ensure_key(connection, table)?;
+            let missing: Vec<_> = table.columns.iter().filter(|column| !columns.contains_key(column.name)).collect();
+            connection.run("START TRANSACTION")?;
+            upsert(connection, table, &|column| columns.contains_key(column.name), &rows)?;
+            if rest == Rest::Removed {
+                remove_others(connection, table, &rows)?;
+            }
+            connection.run("COMMIT")?;
+            Ok(missing.iter().map(|column| column.name).collect::<Vec<_>>())
+        })?;
+        if !missing.is_empty() {
+            left_out.push(format!(
+                "the table {} lacks the {} {}: --setup adds what is missing",
+                table.name,
+                if missing.len() == 1 { "column" } else { "columns" },
+                missing.join(", ")
+            ));
+        }
+        Ok(left_out)
+    }
+
+    fn read(&self, table: &'static TableInfo, deadline: Instant) -> Result<Vec<Row>> {
+        within(&self.config, deadline, move |connection| {
+            let there = columns(connection, table)?;
+            let known = table.columns.iter().map(|column| match there.contains_key(column.name) {
+                true => identifier(column.name),
+                false => "NULL".into(),
+            });
+            let known = known.collect::<Vec<_>>().join(", ");
+            let rows = connection.ask(&format!("SELECT {known} FROM {}", identifier(table.name)), ())?;
+            let mut rows: Vec<Row> =
+                rows.into_iter().map(|row| row.into_iter().zip(table.columns).map(cell).collect()).collect();
+            rows.sort_by_key(|row| key(table, row));
+            Ok(rows)
+        })
+    }
+
+    fn check(&self, table: &'static TableInfo, deadline: Instant) -> Result<String> {
+        let config = self.config.clone();
+        let (version, rows) = within(&config, deadline, move |connection| {
+            let version = connection.version()?;
+            let columns = columns(connection, table)?;
+            ensure_key(connection, table)?;
+            let missing: Vec<_> = table.columns.iter().filter(|column| !columns.contains_key(column.name)).collect();
+            ensure!(missing.is_empty(), "the table {} lacks {}: --setup adds it", table.name, names(&missing));
+            ensure_may_write(connection, table)?;
+            let rows = connection.ask(&format!("SELECT COUNT(*) FROM {}", identifier(table.name)), ())?;
+            Ok((version, rows.into_iter().flatten().next().map(text).unwrap_or_default()))
+        })?;
+        Ok(format!(
+            "MySQL {version} at {} has the table {} in the database {}, {rows} rows",
+            config.describe(),
+            table.name,
+            config.database
+        ))
+    }
+
+    fn setup(&self, table: &'static TableInfo, deadline: Instant) -> Result<String> {
+        let mut made = Vec::new();
+        if self.makes_database(deadline)? {
+            made.push(format!("database {}", self.config.database));
+        }
+        made.extend(within(&self.config, deadline, move |connection| {
+            let mut made = Vec::new();
+            let there = connection.ask(COLUMNS, (table.name,))?;
+            if there.is_empty() {
+                connection.run(&definition(table))?;
+                made.push(format!("table {}", table.name));
+                return Ok(made);
+            }
+            ensure_key(connection, table)?;
+            let there = columns(connection, table)?;
+            for column in table.columns.iter().filter(|column| !there.contains_key(column.name)) {
+                let definition = column_definition(column);
+                connection.run(&format!("ALTER TABLE {} ADD COLUMN {definition}", identifier(table.name)))?;
+                made.push(format!("column {} of table {}", column.name, table.name));
+            }
+            Ok(made)
+        })?);
+        Ok(if made.is_empty() { "has all that it needs".into() } else { format!("created {}", made.join(", ")) })
+    }
+}
+
+impl Mysql {
+    fn makes_database(&self, deadline: Instant) -> Result<bool> {
+        let config = self.config.clone();
+        // Without its database there is no connection to ask with, so this is bounded by the limits of the crate.
+        ensure_database(&config, deadline)
+    }
+}
+
+const COLUMNS: &str = "SELECT COLUMN_NAME, DATA_TYPE, CHARACTER_MAXIMUM_LENGTH FROM information_schema.COLUMNS \
+     WHERE TABLE_SCHEMA = DATABASE() AND TABLE_NAME = ?";
+
+/// Returns the columns that the server's table has, with their types.
+fn columns(connection: &mut Connection, table: &TableInfo) -> Result<BTreeMap<String, String>> {
+    let rows = connection.ask(COLUMNS, (table.name,))?;
+    let columns: BTreeMap<_, _> = rows
+        .into_iter()
+        .filter_map(|row| {
+            let mut row = row.into_iter().map(text);
+            Some((row.next()?, row.next()?))
+        })
+        .collect();
+    if columns.is_empty() {
+        let database = quote(&connection.config().database);
+        bail!("the database {database} has no table {}, or its login may not see it; --setup creates it", table.name);
+    }
+    Ok(columns)
+}
+
+/// Fails unless a unique key of the table is exactly the declared one.
+fn ensure_key(connection: &mut Connection, table: &TableInfo) -> Result<()> {
+    let query = "SELECT INDEX_NAME, COLUMN_NAME FROM information_schema.STATISTICS \
+         WHERE TABLE_SCHEMA = DATABASE() AND TABLE_NAME = ? AND NON_UNIQUE = 0";
+    let mut indices = BTreeMap::<String, BTreeSet<String>>::new();
+    for row in connection.ask(query, (table.name,))? {
+        let mut row = row.into_iter().map(text);
+        if let (Some(index), Some(column)) = (row.next(), row.next()) {
+            indices.entry(index).or_default().insert(column);
+        }
+    }
+    let wanted: BTreeSet<String> = table.key_columns().iter().map(|column| column.name.into()).collect();
+    let columns = wanted.iter().map(String::as_str).collect::<Vec<_>>().join(", ");
+    ensure!(
+        indices.values().any(|columns| *columns == wanted),
+        "the table {} has no unique key of exactly {columns}, so each run would add its rows again: ALTER TABLE {} ADD UNIQUE KEY ({columns})",
+        table.name,
+        table.name
+    );
+    Ok(())
+}
+
+/// Fails unless the login may write rows. Changes none.
+fn ensure_may_write(connection: &mut Connection, table: &TableInfo) -> Result<()> {
+    let (name, column) = (identifier(table.name), identifier(table.columns[0].name));
+    let keys: Vec<_> = table.key_columns().iter().map(|column| identifier(column.name)).collect();
+    let keys = keys.join(", ");
+    connection.run("START TRANSACTION")?;
+    connection.run(&format!("INSERT INTO {name} ({keys}) SELECT {keys} FROM {name} WHERE FALSE"))?;
+    connection.run(&format!("UPDATE {name} SET {column} = {column} WHERE FALSE"))?;
+    connection.run(&format!("DELETE FROM {name} WHERE FALSE"))?;
+    connection.run("ROLLBACK")
+}
+
+/// Writes rows, each over the one with its key.
+fn upsert(
+    connection: &mut Connection,
+    table: &TableInfo,
+    is_there: &dyn Fn(&Column) -> bool,
+    rows: &[Row],
+) -> Result<()> {
+    let there: Vec<usize> = (0..table.columns.len()).filter(|at| is_there(&table.columns[*at])).collect();
+    let name = |at: &usize| identifier(table.columns[*at].name);
+    let columns = there.iter().map(name).collect::<Vec<_>>().join(", ");
+    let updates = there.iter().filter(|at| **at >= table.keys);
+    let updates = updates.map(|at| format!("{0} = VALUES({0})", name(at))).collect::<Vec<_>>().join(", ");
+    let one = format!("({})", vec!["?"; there.len()].join(", "));
+    for part in rows.chunks(ROWS) {
+        let statement = format!(
+            "INSERT INTO {} ({columns}) VALUES {} ON DUPLICATE KEY UPDATE {updates}",
+            identifier(table.name),
+            vec![one.as_str(); part.len()].join(", ")
+        );
+        let values: Vec<Value> = part.iter().flat_map(|row| there.iter().map(|at| value(&row[*at]))).collect();
+        connection.change(&statement, values)?;
+    }
+    Ok(())
+}
+
+/// Removes all rows whose key is not among `rows`.
+fn remove_others(connection: &mut Connection, table: &TableInfo, rows: &[Row]) -> Result<()> {
+    let names: Vec<_> = table.key_columns().iter().map(|column| identifier(column.name)).collect();
+    let names = names.join(", ");
+    let kept: BTreeSet<Vec<String>> = rows.iter().map(|row| key(table, row)).collect();
+    // Locked, so that another run cannot add a row between this look and the end.
+    let there = connection.ask(&format!("SELECT {names} FROM {} FOR UPDATE", identifier(table.name)), ())?;
+    let there = there.into_iter().map(|row| row.into_iter().map(text).collect::<Vec<_>>());
+    let gone: Vec<_> = there.filter(|key| !kept.contains(key)).collect();
+    let one = format!("({})", vec!["?"; table.keys].join(", "));
+    for part in gone.chunks(ROWS) {
+        let keys = vec![one.as_str(); part.len()].join(", ");
+        let statement = format!("DELETE FROM {} WHERE ({names}) IN ({keys})", identifier(table.name));
+        let values: Vec<Value> = part.iter().flatten().map(|text| Value::from(text.as_str())).collect();
+        connection.change(&statement, values)?;
+    }
+    Ok(())
+}
+
+/// Returns the key of a row.
+fn key(table: &TableInfo, row: &[Cell]) -> Vec<String> {
+    row[..table.keys].iter().map(|cell| cell.as_text().unwrap_or_default().into()).collect()
+}
+
+/// Returns the rows as they fit into the columns, and what does not. A text that describes is cut; a key is not, since it
+/// would name another row.
+fn fitting(table: &TableInfo, rows: &[Row]) -> (Vec<Row>, Vec<String>) {
+    let longest = |at: usize| match table.columns[at].kind {
+        ColumnKind::Text(longest) => longest,
+        _ => usize::MAX,
+    };
+    let is_long = |at: usize, cell: &Cell| cell.as_text().is_some_and(|text| text.chars().count() > longest(at));
+    let (mut fitting, mut left_out) = (Vec::with_capacity(rows.len()), Vec::new());
+    for row in rows {
+        if let Some(at) = (0..table.keys).find(|at| is_long(*at, &row[*at])) {
+            left_out.push(row[at].as_text().map(quote).unwrap_or_default());
+            continue;
+        }
+        let cut = |(at, cell): (usize, &Cell)| match cell.as_text() {
+            Some(text) if is_long(at, cell) => Cell::Text(text.chars().take(longest(at)).collect()),
+            _ => cell.clone(),
+        };
+        fitting.push(row.iter().enumerate().map(cut).collect());
+    }
+    let left_out = left_out.first().map(|first| {
+        let rows = count(left_out.len(), "row");
+        format!("{rows} of the table {} left out, since a name is too long for its column: {first}", table.name)
+    });
+    (fitting, left_out.into_iter().collect())
+}
+
+fn value(cell: &Cell) -> Value {
+    match cell {
+        Cell::Null => Value::NULL,
+        Cell::Text(text) => Value::from(text.as_str()),
+        Cell::Real(value) => Value::Double(*value),
+        Cell::Int(value) => Value::Int(*value),
+    }
+}
+
+/// Reads a value as the column declares it, whatever type the server's column has.
+fn cell((value, column): (Value, &Column)) -> Cell {
+    match (column.kind, value) {
+        (_, Value::NULL) => Cell::Null,
+        (ColumnKind::Text(_), value) => Cell::Text(text(value)),
+        (ColumnKind::Integer, Value::Int(value)) => Cell::Int(value),
+        (ColumnKind::Integer, Value::UInt(value)) => i64::try_from(value).ok().into(),
+        (ColumnKind::Integer, value) => text(value).parse::<i64>().ok().into(),
+        (ColumnKind::Real, Value::Double(value)) => Cell::Real(value),
+        (ColumnKind::Real, Value::Float(value)) => Cell::Real(value.into()),
+        (ColumnKind::Real, value) => text(value).parse::<f64>().ok().into(),
+    }
+}
+
+fn names(columns: &[&Column]) -> String {
+    columns.iter().map(|column| column.name).collect::<Vec<_>>().join(", ")
+}
+
+/// Returns the statement that creates a table.
+fn definition(table: &TableInfo) -> String {
+    let columns = table.columns.iter().enumerate();
+    let columns =
+        columns.map(|(at, column)| column_definition(column) + if at < table.keys { " NOT NULL" } else { "" });
+    let keys: Vec<_> = table.key_columns().iter().map(|column| identifier(column.name)).collect();
+    format!(
+        "CREATE TABLE IF NOT EXISTS {} ({}, PRIMARY KEY ({})) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_bin",
+        identifier(table.name),
+        columns.collect::<Vec<_>>().join(", "),
+        keys.join(", ")
+    )
+}
+
+fn column_definition(column: &Column) -> String {
+    let kind = match column.kind {
+        ColumnKind::Text(longest) => format!("VARCHAR({longest})"),
+        ColumnKind::Real => "DOUBLE".into(),
+        ColumnKind::Integer => "BIGINT".into(),
+    };
+    format!("{} {kind}", identifier(column.name))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    static TABLE: TableInfo = TableInfo {
+        name: "jobs",
+        columns: &[Column::text("queue", 5), Column::text("site", 4), Column::real("mean"), Column::integer("n")],
+        keys: 1,
+    };
+
+    #[test]
+    fn the_table_is_defined_with_its_key_and_character_set() {
+        assert_eq!(
+            definition(&TABLE),
+            "CREATE TABLE IF NOT EXISTS `jobs` (`queue` VARCHAR(5) NOT NULL, `site` VARCHAR(4), `mean` DOUBLE, `n` BIGINT, \
+             PRIMARY KEY (`queue`)) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_bin"
+        );
+        assert_eq!(identifier("a`; DROP"), "`a``; DROP`");
+    }
+
+    #[test]
+    fn a_description_is_cut_to_its_column_and_a_key_is_not() {
+        let row =
+            |queue: &str, site: &str| vec![Cell::Text(queue.into()), Cell::Text(site.into()), Cell::Null, Cell::Int(1)];
+        let (rows, left_out) = fitting(&TABLE, &[row("ab", "München"), row("abcdef", "x"), row("ééééé", "x")]);
+        assert_eq!(rows, [row("ab", "Münc"), row("ééééé", "x")]);
+        assert_eq!(left_out, ["1 row of the table jobs left out, since a name is too long for its column: \"abcdef\""]);
+    }
+}

@@ -1,0 +1,164 @@
+//! Faults of MariaDB: a run says what is wrong, ends in time, and leaves the table as it was or writes it whole.
+
+use std::thread;
+use std::time::Duration;
+
+use super::*;
+
+/// A site whose table has the rows of slot 0.
+fn filled(test: &str, options: &[&str]) -> Option<(Influxdb, Mariadb, Site)> {
+    let (Some(influxdb), Some(mariadb)) = (Influxdb::start(), Mariadb::start_with(options)) else {
+        skip(test, "InfluxDB or MariaDB");
+        return None;
+    };
+    let site = Site::new(At::Servers(influxdb.port, mariadb.port));
+    assert_eq!(site.run(&["--setup"]).code, Some(0));
+    let first = run(&site, 0);
+    assert_eq!(first.code, Some(0), "{}", first.stderr);
+    Some((influxdb, mariadb, site))
+}
+
+fn run(site: &Site, slot: i64) -> gridmon_testkit::sandbox::Outcome {
+    site.answer_for(slot);
+    site.cric_at(slot, 0);
+    let outcome = site.run(&["-v", "--now", &(START + SLOT * slot).to_string()]);
+    assert!(!outcome.stderr.contains(Mariadb::PASSWORD) && !outcome.stderr.contains("s3cret"), "{}", outcome.stderr);
+    outcome
+}
+
+/// Runs a slot in which the table cannot be written.
+fn fails(site: &Site, slot: i64, words: &str) {
+    let outcome = run(site, slot);
+    assert_eq!(outcome.code, Some(1), "{}", outcome.stderr);
+    assert!(
+        outcome.stderr.contains("collect-panda: table jobs: ") && outcome.stderr.contains(words),
+        "{}",
+        outcome.stderr
+    );
+    assert!(outcome.took < Duration::from_secs(20), "{:?}", outcome.took);
+}
+
+/// The table, in which `running` of a row tells the slots apart.
+const TABLE_OF_NOW: &str =
+    "SELECT panda_queue, prod_source, resource, running_jobs, avg1h_running_jobs FROM monit_jobs.jobs ORDER BY 1, 2, 3";
+
+#[test]
+fn a_table_that_cannot_be_written_stays_as_it_was_and_the_next_run_writes_it() {
+    let test = "a_table_that_cannot_be_written_stays_as_it_was_and_the_next_run_writes_it";
+    let Some((influxdb, mut mariadb, site)) = filled(test, &[]) else { return };
+    let before = mariadb.query(TABLE_OF_NOW);
+    assert!(before.lines().count() > 8, "{before}");
+    // Another transaction holds a row that the run would change.
+    site.config(At::Servers(influxdb.port, mariadb.port), "timeout_seconds = 2");
+    let lock =
+        "SET autocommit = 0; SELECT * FROM monit_jobs.jobs WHERE panda_queue = 'Q0' FOR UPDATE; SELECT SLEEP(60)";
+    let mut holder = mariadb.client(lock);
+    gridmon_testkit::wait_until("a lock", Duration::from_secs(10), || {
+        let sleeping = "SELECT INFO FROM information_schema.PROCESSLIST WHERE STATE = 'User sleep'";
+        mariadb.query(sleeping).contains("SLEEP(60)").then_some(())
+    });
+    fails(&site, 1, "another transaction holds the rows; nothing was changed; it stays as it was");
+    holder.kill().unwrap();
+    holder.wait().unwrap();
+    // Its server process sleeps on, with the lock.
+    let id = mariadb.query("SELECT ID FROM information_schema.PROCESSLIST WHERE STATE = 'User sleep'");
+    mariadb.query(&format!("KILL {id}"));
+    assert_eq!(mariadb.query(TABLE_OF_NOW), before);
+    // It hangs, it dies in mid-transaction, it is away.
+    mariadb.signal("STOP");
+    fails(&site, 2, "within 2 s");
+    mariadb.signal("CONT");
+    mariadb.query(
+        "CREATE TRIGGER monit_jobs.slow BEFORE INSERT ON monit_jobs.jobs FOR EACH ROW SET NEW.type = SLEEP(0.5)",
+    );
+    site.config(At::Servers(influxdb.port, mariadb.port), "");
+    thread::scope(|scope| {
+        let running = scope.spawn(|| run(&site, 2));
+        gridmon_testkit::wait_until("a transaction", Duration::from_secs(20), || {
+            let writing = "SELECT INFO FROM information_schema.PROCESSLIST WHERE USER = 'monit'";
+            mariadb.query(writing).contains("INSERT INTO `jobs`").then_some(())
+        });
+        mariadb.kill();
+        let outcome = running.join().unwrap();
+        assert_eq!(outcome.code, Some(1), "{}", outcome.stderr);
+    });
+    fails(&site, 3, "no connection");
+    mariadb.restart();
+    assert_eq!(mariadb.query(TABLE_OF_NOW), before);
+    mariadb.query("DROP TRIGGER monit_jobs.slow");
+    let after = run(&site, 4 + 3);
+    assert_eq!(after.code, Some(0), "{}", after.stderr);
+    let now = mariadb.query(TABLE_OF_NOW);
+    assert!(now != before && now.lines().count() > before.lines().count(), "Q4 is new: {now}");
+}
+
+#[test]
+fn a_login_that_may_not_write_and_a_table_of_other_columns_are_named() {
+    let test = "a_login_that_may_not_write_and_a_table_of_other_columns_are_named";
+    // Its tables and databases are latin1 unless they say otherwise.
+    let Some((influxdb, mariadb, site)) = filled(test, &["--character-set-server=latin1", "--sql-mode="]) else {
+        return;
+    };
+    let at = At::Servers(influxdb.port, mariadb.port);
+    let accents = "SELECT DISTINCT panda_queue, country FROM monit_jobs.jobs WHERE panda_queue LIKE 'Q5%'";
+    assert_eq!(mariadb.query(accents), "Q5 é\tCôte d'Ivoire\n");
+
+    // More columns are none of our business, and a missing one costs itself alone, until --setup adds it.
+    mariadb.query(
+        "ALTER TABLE monit_jobs.jobs ADD COLUMN note VARCHAR(9) DEFAULT 'mine', DROP COLUMN score, DROP COLUMN tier",
+    );
+    fails(&site, 1, "the table jobs lacks the columns tier, score: --setup adds what is missing");
+    assert_eq!(mariadb.query("SELECT DISTINCT note FROM monit_jobs.jobs"), "mine\n");
+    assert!(
+        mariadb
+            .query(TABLE_OF_NOW)
+            .contains(&format!("Q0\tmanaged\tMCORE\t{}\t", site::jobs("Q0", "running", 1).unwrap()))
+    );
+    let check = site.run(&["--check"]);
+    assert!(
+        check.code == Some(1) && check.lines_with("mysql, table jobs")[0].contains("lacks tier, score"),
+        "{}",
+        check.stdout
+    );
+    let setup = site.run(&["--setup"]);
+    assert!(setup.stdout.contains("created column tier of table jobs, column score of table jobs"), "{}", setup.stdout);
+    assert_eq!(run(&site, 2).code, Some(0));
+    let check = site.run(&["--check"]);
+    let line = check.lines_with("mysql, table jobs")[0];
+    assert!(line.starts_with("ok ") && line.contains("MySQL 10.") && line.ends_with("rows"), "{}", check.stdout);
+
+    // Without its key each run would add rows.
+    mariadb.query("ALTER TABLE monit_jobs.jobs DROP PRIMARY KEY");
+    fails(&site, 3, "no unique key of exactly panda_queue, prod_source, resource");
+    mariadb.query("ALTER TABLE monit_jobs.jobs ADD PRIMARY KEY (panda_queue, prod_source, resource)");
+
+    // A login that may only read, a wrong one, one without the database, and a server without TLS.
+    mariadb
+        .query("CREATE USER reader@'127.0.0.1' IDENTIFIED BY 'r'; GRANT SELECT ON monit_jobs.* TO reader@'127.0.0.1'");
+    for (more, words) in [
+        (
+            "username = reader\npassword = r",
+            "its login may not do that: GRANT SELECT, INSERT, UPDATE, DELETE ON `monit_jobs`.*",
+        ),
+        ("username = reader\npassword = wrong-s3cret", "it refuses the login"),
+        ("database = other", "the database is missing: --setup creates it"),
+    ] {
+        site.config(at, more);
+        fails(&site, 3, words);
+        let check = site.run(&["--check"]);
+        assert!(
+            check.code == Some(1) && check.lines_with("failed  mysql, table jobs")[0].contains(words),
+            "{}",
+            check.stdout
+        );
+    }
+    site.config(at, "");
+    let text = std::fs::read_to_string(site.sandbox.path("config.cfg")).unwrap().replace("tls = off", "tls = verify");
+    site.sandbox.write("config.cfg", text);
+    fails(&site, 3, "tls = off does without");
+    site.config(at, "database = other");
+    let setup = site.run(&["--setup"]);
+    assert!(setup.stdout.contains("created database other, table jobs"), "{}", setup.stdout);
+    assert_eq!(run(&site, 7).code, Some(0));
+    assert!(mariadb.query("SELECT COUNT(*) FROM other.jobs").trim().parse::<u64>().unwrap() > 8);
+}
