@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::process::{Child, Stdio};
+use std::time::Duration;
 
 use gridmon_testkit::{Influxdb, free_port, skip, wait_until};
 
