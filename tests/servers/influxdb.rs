@@ -122,7 +122,8 @@ fn what_was_collected_is_stored_once_and_read_everywhere() {
         format!("  InfluxDB 1.6.7~rc0 at {url} has the database monit_jobs with the retention policies 10m, 1h, 1d");
     assert!(check.lines_with("ok      influxdb ")[0].ends_with(&there), "{}", check.stdout);
     assert!(
-        check.lines_with("roles")[0].contains("  points go to influxdb, database monit_jobs; a table"),
+        check.lines_with("roles")[0]
+            .contains("  points go to influxdb, database monit_jobs; tables go to the embedded store"),
         "{}",
         check.stdout
     );
