@@ -54,6 +54,26 @@ pub struct Outcome {
     pub problems: Vec<Problem>,
 }
 
+impl Outcome {
+    /// Adds the outcome of another batch of the same run, which was published later.
+    pub fn add(&mut self, later: Self) {
+        for (sink, account) in later.accounts {
+            let sum = self.accounts.entry(sink).or_default();
+            sum.delivered += account.delivered;
+            sum.spooled += account.spooled;
+            sum.dropped += account.dropped;
+            sum.replayed += account.replayed;
+            sum.superseded += account.superseded;
+            sum.backlog = account.backlog;
+        }
+        self.dropped.extend(later.dropped);
+        // A sink that is down is so for both.
+        self.problems.extend(later.problems);
+        let mut seen = BTreeSet::new();
+        self.problems.retain(|problem| seen.insert(problem.subject.clone()));
+    }
+}
+
 /// Sends batches to sinks, for a run or for an operator.
 pub struct Delivery<'a, D: Disk> {
     /// The spool, or why it could not be opened, which the loss message quotes.

@@ -4,7 +4,7 @@
 //! the flags or the config are wrong, in which case no source was queried and no point was sent.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -80,6 +80,11 @@ impl<'a, C> Run<'a, C> {
     /// Returns the value that an earlier run stored as `what`, or the default.
     pub fn recall<T: DeserializeOwned + Default>(&self, what: &str) -> T {
         self.session(|session| session.recall(what))
+    }
+
+    /// Returns the state directory.
+    pub fn directory(&self) -> PathBuf {
+        self.session(|session| session.directory.clone())
     }
 
     /// Stores `value` as `what` for later runs; does nothing under `--dry-run`.
@@ -222,9 +227,9 @@ fn run<C: Sync>(
     Ok(if shown == ExitCode::SUCCESS { code } else { shown })
 }
 
-/// Runs the last part of a run, unless it leaves the state alone.
+/// Runs the last part of a run, unless it leaves the state alone or its points went into a database of their own.
 fn conclude<C>(session: &mut Session, config: &C, then: impl FnOnce(&Published<C>) -> Vec<Problem>) {
-    if session.state.is_none() {
+    if session.state.is_none() || !session.setup.database.is_empty() {
         return;
     }
     let accounts = session.report.sinks.iter().filter(|(_, account)| account.spooled == 0);

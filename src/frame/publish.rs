@@ -3,11 +3,12 @@
 use std::collections::BTreeSet;
 use std::time::Instant;
 
+use super::report::RUN;
 use super::session::Session;
 use super::state::State;
 use super::zero_fill::zero_fill;
 use crate::delivery::{self, Delivery, Outcome};
-use crate::model::{Collected, Dropped, Point, SECOND, sort, validate};
+use crate::model::{COVERAGE, Collected, Dropped, Point, SECOND, Tier, sort, validate};
 use crate::os::files::host_name;
 use crate::os::work::catch;
 use crate::problem::{Problem, Subject};
@@ -47,7 +48,11 @@ pub(super) fn prepare(session: &mut Session, mut collected: Collected) -> Prepar
 /// Spools and sends the points and replays waiting batches, at most until `until`; then prunes the sinks and checks
 /// that every point is accounted for.
 pub(super) fn publish(session: &mut Session, collected: Collected, until: Instant) -> Vec<Dropped> {
+    let are_hourly = collected.are_hourly;
     let Prepared { points, rejected, series } = prepare(session, collected);
+    // What the frame adds is as raw as ever.
+    let is_of_tier = |point: &Point| !are_hourly || ![COVERAGE.name, RUN.name].contains(&point.measurement());
+    let (points, raw): (Vec<_>, Vec<_>) = points.into_iter().partition(is_of_tier);
     if let Some(state) = &session.state {
         state.mark(session.now);
     }
@@ -57,7 +62,7 @@ pub(super) fn publish(session: &mut Session, collected: Collected, until: Instan
         program: session.program.name.into(),
         grid: session.setup.scope.clone(),
         time: session.time / SECOND,
-        tier: "raw".into(),
+        tier: if are_hourly { Tier::Hour } else { Tier::Raw }.name().into(),
         database: session.setup.database.clone(),
         sinks: BTreeSet::new(),
     };
@@ -70,14 +75,18 @@ pub(super) fn publish(session: &mut Session, collected: Collected, until: Instan
         running: steady.running,
         progress: &|_| {},
     };
-    let Outcome { accounts, dropped, problems } =
-        delivery.publish(Batch { header, points }, rejected, &sinks, until, || {
-            // The configured database still lacks the zeros that went into another one.
-            let is_usual = session.setup.database.is_empty();
-            if let Some(series) = series.filter(|_| is_usual) {
-                session.remember("series", &series);
-            }
-        });
+    let raw = Batch { header: Header { tier: Tier::Raw.name().into(), ..header.clone() }, points: raw };
+    let mut outcome = delivery.publish(Batch { header, points }, rejected, &sinks, until, || {
+        // The configured database still lacks the zeros that went into another one.
+        let is_usual = session.setup.database.is_empty();
+        if let Some(series) = series.filter(|_| is_usual) {
+            session.remember("series", &series);
+        }
+    });
+    if !raw.points.is_empty() {
+        outcome.add(delivery.publish(raw, Vec::new(), &sinks, until, || {}));
+    }
+    let Outcome { accounts, dropped, problems } = outcome;
     session.problems.extend(problems);
     let has_all = |sink: &dyn Sink| accounts.get(sink.name()).is_some_and(|account| account.spooled == 0);
     // Not by the run's clock, which `--now` may set, nor by a wall clock that has just jumped.

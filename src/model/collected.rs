@@ -15,6 +15,8 @@ pub struct Collected {
     pub scope: Vec<(&'static str, String)>,
     /// What the zero of a series that vanished has, besides its counts.
     pub zeros: Zeros,
+    /// Whether the points are hourly ones, which are kept with those that are folded over hours.
+    pub are_hourly: bool,
 }
 
 /// What the zeros of a program's series have, besides their counts.

@@ -5,8 +5,13 @@ use crate::model::{COVERAGE, Catalog, Measurement, SCOPE_COVERAGE};
 use crate::monitors::{backups, grid, panda};
 
 /// The measurements by the room that declares them, in the order of docs/measurements.md.
-const GROUPS: &[&[&Measurement]] =
-    &[&grid::MEASUREMENTS, &panda::MEASUREMENTS, &backups::MEASUREMENTS, &[&COVERAGE, &SCOPE_COVERAGE, &report::RUN]];
+const GROUPS: &[&[&Measurement]] = &[
+    &grid::MEASUREMENTS,
+    &panda::MEASUREMENTS,
+    &panda::DATADISK_MEASUREMENTS,
+    &backups::MEASUREMENTS,
+    &[&COVERAGE, &SCOPE_COVERAGE, &report::RUN],
+];
 
 /// Every measurement of this build.
 pub const CATALOG: Catalog = Catalog::new(&ALL);

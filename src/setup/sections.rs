@@ -51,6 +51,7 @@ pub const READERS: &[(&str, &[&[&Section]])] = &[
         &[&[&grid::SECTION, &backups::SECTION, &backups::HUB, &backups::SET, &backups::NODE], DELIVERY, MAIL],
     ),
     ("collect-panda", &[&[&grid::SECTION, &panda::SECTION], QUEUES, DELIVERY, TABLES, MAIL]),
+    ("write-datadisk", &[&[&grid::SECTION, &panda::SECTION], QUEUES, DELIVERY, TABLES, MAIL]),
     ("cloud-monitor", &[&[&render::SECTION, &dashboard::config::SECTION, &state::SECTION], STORES, TABLES]),
     ("gridmon-status", &[&[&grid::SECTION], DELIVERY]),
 ];

@@ -263,6 +263,13 @@ pub fn collect(config: &Config, topology: &mut Topology, now: i64, until: Instan
     [queues, sites, endpoints, federations].into_iter().flatten().collect()
 }
 
+/// Asks CRIC for the queues alone, and renews their copy. Returns what is missing.
+pub fn collect_queues(config: &Config, queues: &mut Kept<Queue>, now: i64, until: Instant) -> Vec<Problem> {
+    let client = Client::trusting(&config.tls).map(Client::accepting_json).map_err(|error| format!("{error:#}"));
+    let asker = Asker { client: client.as_ref(), timeout_seconds: config.timeout_seconds, now, until };
+    asker.renew(&config.pandaqueue_url, queues, true).into_iter().collect()
+}
+
 /// Asks CRIC in one run.
 struct Asker<'a> {
     client: Result<&'a Client, &'a String>,

@@ -188,6 +188,16 @@ pub fn collect(config: &Config, answers: &mut Answers, now: i64, until: Instant)
     [datadisks, benchmarks].into_iter().flatten().collect()
 }
 
+/// Asks for the sizes of datadisks alone, if the config selects them and they are due at `now`, and renews their copy.
+/// Returns what is missing.
+pub fn collect_sizes(config: &Config, kept: &mut Kept<Datadisk>, now: i64, until: Instant) -> Vec<Problem> {
+    let Some(asked) = &config.datadisks else {
+        *kept = Kept::default();
+        return Vec::new();
+    };
+    collect_datadisks(asked, kept, now, until).into_iter().collect()
+}
+
 fn collect_datadisks(
     (url, token): &(Url, Login),
     kept: &mut Kept<Datadisk>,

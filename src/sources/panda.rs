@@ -55,7 +55,7 @@ pub const SECTION: Section = Section::new(
         KEY,
     ],
 )
-.owning(&["collect-panda"]);
+.owning(&["collect-panda", "write-datadisk"]);
 
 /// `[panda]`.
 #[derive(Clone, Debug)]

@@ -239,7 +239,9 @@ fn what_no_page_declares_has_a_page_of_its_own() {
         let answer = site.get(path);
         assert_eq!(answer.status, 404, "{path}");
         assert!(
-            answer.text().contains("; there are grids, grid_live_hosts, jobs, coverage, scope_coverage, run"),
+            answer.text().contains(
+                "; there are grids, backups, grid_live_hosts, jobs, datadisks, coverage, scope_coverage, run"
+            ),
             "{}",
             answer.text()
         );

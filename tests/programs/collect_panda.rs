@@ -9,6 +9,7 @@ mod topics;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
+use std::time::Duration;
 
 use gridmon_testkit::program;
 use gridmon_testkit::sandbox::{Outcome, Sandbox, StandIn, fixture, page};

@@ -27,3 +27,4 @@ const SPOOL: gridmon::spool::Config = gridmon::spool::Config {
     max_disk_percent: 100,
     replay_points_per_second: 1_000_000,
 };
+mod write_datadisk;

@@ -55,6 +55,7 @@ pub fn points(input: &PandaInput) -> Collected {
         complete: if panda.odd.is_empty() { vec![&JOBS] } else { Vec::new() },
         scope: Vec::new(),
         zeros: Zeros { offset: Some(offset_of), fields: vec![SEQUENCE.of(sequence)] },
+        are_hourly: false,
     }
 }
 

@@ -150,11 +150,11 @@ pub fn rows(input: &TableInput) -> Vec<Row> {
 }
 
 /// Returns queues by their name as the points have it; of several with one name the first counts.
-fn by_name(queues: &[Queue]) -> HashMap<Cow<'_, str>, &Queue> {
+pub(super) fn by_name(queues: &[Queue]) -> HashMap<Cow<'_, str>, &Queue> {
     queues.iter().rev().map(|queue| (stored(&queue.panda_resource), queue)).collect()
 }
 
-fn sizes(disks: &[Datadisk]) -> HashMap<&str, &Datadisk> {
+pub(super) fn sizes(disks: &[Datadisk]) -> HashMap<&str, &Datadisk> {
     disks.iter().rev().map(|disk| (disk.rse.as_str(), disk)).collect()
 }
 
@@ -179,17 +179,17 @@ fn describe(queue: Option<&Queue>, resource: &str, disks: &HashMap<&str, &Datadi
 }
 
 /// The storage endpoint whose data a queue reads.
-struct Disk<'a> {
-    name: &'a str,
-    occupied_gb: Option<f64>,
-    files: Option<i64>,
+pub(super) struct Disk<'a> {
+    pub name: &'a str,
+    pub occupied_gb: Option<f64>,
+    pub files: Option<i64>,
 }
 
 /// The name of the datadisk of a queue that has none.
 const NO_DISK: &str = "NONE";
 
 /// Returns the datadisk of a queue: the first in CRIC's order whose size is known, else the first.
-fn datadisk<'a>(queue: &'a Queue, disks: &HashMap<&str, &Datadisk>) -> Disk<'a> {
+pub(super) fn datadisk<'a>(queue: &'a Queue, disks: &HashMap<&str, &Datadisk>) -> Disk<'a> {
     let names = || queue.read_lan.iter().map(String::as_str).filter(|name| name.contains("DATADISK"));
     let known = names().find_map(|name| Some((name, *disks.get(name)?)));
     match (known, names().next()) {

@@ -1,7 +1,5 @@
 //! Answers in every state: what is missing is said, what is there is sent, and no bad answer replaces a good copy.
 
-use std::time::Duration;
-
 use super::*;
 
 /// What a run says, without the time at its end.
