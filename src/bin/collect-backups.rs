@@ -19,9 +19,9 @@ static PROGRAM: Program = Program {
 /// Sends the state of backups to its sinks, and says what is wrong with them. Meant for cron, every hour or every night.
 ///
 /// Asks each node once, over ssh, for what lies below the folders of its hubs, and judges each set of backups: none, old,
-/// small, shrunk and more. An alarm is said at its onset, when it is over, and again after seven days: by mail if [mail] names a
-/// server, else on standard error. Prints nothing when nothing is new. Exit code 0: every node was read and all was sent, with alarms or without; 1: something was not, and a
-/// line says what; 2: wrong flags or config.
+/// small, shrunk and more. An alarm is said at its onset, when it is over, and again after seven days: by mail if the config
+/// names a mail server, else on standard error. Prints nothing when nothing is new. Exit code 0: every node was read and all
+/// was sent, with alarms or without; 1: something was not, and a line says what; 2: wrong flags or config.
 #[derive(Parser)]
 #[command(version, max_term_width = 100)]
 struct Args {

@@ -6,7 +6,7 @@
 //! ```
 //!
 //! All of a table is written in one transaction, with bound parameters. connection.rs knows nothing of tables: what else
-//! is kept there one day goes through [`within`](connection::within) too.
+//! is kept there one day goes through `within` too.
 //!
 //! - Without a unique key of exactly the table's key, each run would add its rows again: such a table is not written.
 //! - A server's default character set may be latin1. The table says its own, and the connection is utf8mb4.
