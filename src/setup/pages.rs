@@ -1,10 +1,14 @@
 //! The pages of the dashboard.
 
 use super::CATALOG;
+use crate::monitors::panda::page::{DATADISK_PAGE, PANDA, SUSPICIOUS};
 use crate::monitors::{backups, grid};
 use crate::view::page::Page;
 
 /// Returns the pages in order: the declared ones, then one for each measurement that no declared page shows.
 pub fn pages() -> Vec<Page> {
-    Page::all(&[&grid::page::GRIDS, &backups::page::BACKUPS], CATALOG.measurements())
+    Page::all(
+        &[&grid::page::GRIDS, &backups::page::BACKUPS, &PANDA, &SUSPICIOUS, &DATADISK_PAGE],
+        CATALOG.measurements(),
+    )
 }

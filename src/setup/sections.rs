@@ -52,7 +52,10 @@ pub const READERS: &[(&str, &[&[&Section]])] = &[
     ),
     ("collect-panda", &[&[&grid::SECTION, &panda::SECTION], QUEUES, DELIVERY, TABLES, MAIL]),
     ("write-datadisk", &[&[&grid::SECTION, &panda::SECTION], QUEUES, DELIVERY, TABLES, MAIL]),
-    ("cloud-monitor", &[&[&render::SECTION, &dashboard::config::SECTION, &state::SECTION], STORES, TABLES]),
+    (
+        "cloud-monitor",
+        &[&[&render::SECTION, &dashboard::config::SECTION, &state::SECTION, &panda::SECTION], STORES, TABLES],
+    ),
     ("gridmon-status", &[&[&grid::SECTION], DELIVERY]),
 ];
 

@@ -50,6 +50,12 @@ pub const SECTION: Section = Section::new(
             Unset::Default("60"),
             "How long the answer may take, in seconds.",
         ),
+        Key::new(
+            "suspicious_score",
+            Kind::Decimal { least: 0.5, most: 1000.0, unit: "deviations" },
+            Unset::Default("4"),
+            "The score from which on the dashboard calls a queue or site suspicious.",
+        ),
         CA,
         CERTIFICATE,
         KEY,
@@ -66,6 +72,8 @@ pub struct Config {
     pub timeout_seconds: u64,
     /// The deadline of a run, in seconds; 240 by default.
     pub deadline_seconds: u64,
+    /// The score from which on a queue or site is suspicious; 4 by default.
+    pub suspicious_score: f64,
     /// Whom the connection trusts.
     pub tls: Tls,
 }
@@ -87,6 +95,7 @@ impl Config {
             url,
             timeout_seconds: values.number("timeout_seconds")?,
             deadline_seconds: values.number("deadline_seconds")?,
+            suspicious_score: values.decimal("suspicious_score")?,
             tls: read_tls(values)?,
         })
     }

@@ -3,6 +3,7 @@
 mod arithmetic;
 mod datadisks;
 mod measurements;
+pub mod page;
 pub mod score;
 pub mod table;
 

@@ -1,0 +1,249 @@
+//! The pages of PanDA, made of the table of queues: jobs by cloud, site and queue; suspicious queues and sites; datadisks.
+//!
+//! Their measurements are never sent: the dashboard makes their values of the table's rows.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
+use super::score::{Load, Loads, score};
+use super::table::{TABLE, loads};
+use crate::model::{Cell, Declaration, Field, FieldInfo, Fold, Measurement, Point, Row, SECOND, Tag, Value};
+use crate::query::Latest;
+use crate::view::page::{Column, Page, Placement, Table, field, health, key, pivot};
+
+const fn gauge(name: &'static str, unit: &'static str, meaning: &'static str) -> Field<f64> {
+    Field::gauge(name, unit, Fold::Last, meaning)
+}
+
+const USUAL: Field<i64> =
+    Field::gauge("usual", "ratio", Fold::Last, "1 if the score is below [panda] suspicious_score");
+const SCORE: Field<f64> = gauge("score", "deviations", "how far the jobs are beyond what is usual");
+
+/// The numbers beside a score: now, and the averages of 6 and of 24 hours.
+const NUMBERS: [[Field<f64>; 3]; 3] = [
+    [
+        gauge("running", "jobs", "now"),
+        gauge("running_6h", "jobs", "mean of six hours"),
+        gauge("running_24h", "jobs", "mean of a day"),
+    ],
+    [
+        gauge("failed", "jobs", "in ten minutes"),
+        gauge("failed_6h", "jobs", "mean of six hours"),
+        gauge("failed_24h", "jobs", "mean of a day"),
+    ],
+    [
+        gauge("activated", "jobs", "now"),
+        gauge("activated_6h", "jobs", "mean of six hours"),
+        gauge("activated_24h", "jobs", "mean of a day"),
+    ],
+];
+
+const SCORED: [FieldInfo; 11] = [
+    USUAL.info(),
+    SCORE.info(),
+    NUMBERS[0][0].info(),
+    NUMBERS[0][1].info(),
+    NUMBERS[0][2].info(),
+    NUMBERS[1][0].info(),
+    NUMBERS[1][1].info(),
+    NUMBERS[1][2].info(),
+    NUMBERS[2][0].info(),
+    NUMBERS[2][1].info(),
+    NUMBERS[2][2].info(),
+];
+
+static SUSPICIOUS_QUEUES: Measurement = Measurement::new(Declaration {
+    name: "suspicious_queues",
+    meaning: "the queues with the highest scores",
+    tags: &[Tag::key("rank"), Tag::key("queue"), Tag::key("reason")],
+    fields: &SCORED,
+    carbon: "suspicious_queues.{rank}.{queue}.{reason}.{field}",
+    every: 600,
+});
+
+static SUSPICIOUS_SITES: Measurement = Measurement::new(Declaration {
+    name: "suspicious_sites",
+    meaning: "the sites with the highest scores",
+    tags: &[Tag::key("rank"), Tag::key("site"), Tag::key("reason")],
+    fields: &SCORED,
+    carbon: "suspicious_sites.{rank}.{site}.{reason}.{field}",
+    every: 600,
+});
+
+const COUNT: Field<i64> = Field::gauge("jobs", "jobs", Fold::Last, "in this slot");
+
+static QUEUE_JOBS: Measurement = Measurement::new(Declaration {
+    name: "queue_jobs",
+    meaning: "jobs by cloud, site, queue, production source, resource type and status",
+    tags: &[
+        Tag::label("cloud"),
+        Tag::label("site"),
+        Tag::key("queue"),
+        Tag::key("source"),
+        Tag::key("resource"),
+        Tag::key("status"),
+    ],
+    fields: &[COUNT.info()],
+    // The path of the points, so that each number leads to its plot.
+    carbon: "panda.{queue}.{source}.{resource}.{status}.jobs",
+    every: 600,
+});
+
+const FILES: Field<i64> = Field::gauge("files", "files", Fold::Last, "on the datadisk");
+const OCCUPIED: Field<f64> = gauge("occupied_gb", "gigabytes", "on the datadisk");
+const ANALYSIS: Field<f64> =
+    gauge("analysis_jobs", "jobs", "running analysis jobs of the queues that read it, mean of six hours");
+
+static DAOD: Measurement = Measurement::new(Declaration {
+    name: "daod",
+    meaning: "running analysis jobs against files and bytes on each datadisk",
+    tags: &[Tag::key("datadisk")],
+    fields: &[ANALYSIS.info(), FILES.info(), OCCUPIED.info()],
+    carbon: "daod.{datadisk}.{field}",
+    every: 600,
+});
+
+/// The measurements that the table of queues gives.
+pub static OF_TABLE: [&Measurement; 4] = [&SUSPICIOUS_QUEUES, &SUSPICIOUS_SITES, &QUEUE_JOBS, &DAOD];
+
+/// The production sources of analysis jobs.
+const ANALYSIS_SOURCES: [&str; 2] = ["user", "panda"];
+
+/// How many queues and sites the ranking has.
+const RANKED: usize = 30;
+
+/// Declares the columns of a ranking.
+const fn scored(of: &'static Measurement, name: &'static str) -> [Column; 14] {
+    [
+        key("rank"),
+        key(name),
+        key("reason"),
+        health(of, "usual"),
+        field(of, "score"),
+        field(of, "running").group("running"),
+        field(of, "running_6h").head("6 h").group("running"),
+        field(of, "running_24h").head("24 h").group("running"),
+        field(of, "failed").group("failed"),
+        field(of, "failed_6h").head("6 h").group("failed"),
+        field(of, "failed_24h").head("24 h").group("failed"),
+        field(of, "activated").group("activated"),
+        field(of, "activated_6h").head("6 h").group("activated"),
+        field(of, "activated_24h").head("24 h").group("activated"),
+    ]
+}
+
+static SITES: [Column; 14] = scored(&SUSPICIOUS_SITES, "site");
+static QUEUES: [Column; 14] = scored(&SUSPICIOUS_QUEUES, "queue");
+
+static JOBS: &[Column] = &[
+    key("cloud"),
+    key("site"),
+    key("queue"),
+    key("source"),
+    key("resource"),
+    pivot(&QUEUE_JOBS, "status", &["assigned", "activated", "running", "finished", "failed"], None),
+];
+
+static DISKS: &[Column] = &[
+    key("datadisk"),
+    field(&DAOD, "analysis_jobs").head("running analysis jobs"),
+    field(&DAOD, "files"),
+    field(&DAOD, "occupied_gb").head("GB"),
+];
+
+const fn page(name: &'static str, title: &'static str, tables: &'static [Table]) -> Page {
+    Page { name, title, section: None, program: "collect-panda", every: 600, tables, text: &[], json: &[] }
+}
+
+/// Suspicious sites and queues, ranked.
+pub static SUSPICIOUS: Page = page(
+    "suspicious",
+    "Suspicious queues",
+    &[
+        Table::new("sites", "Sites, the most suspicious first", &SITES).placement(Placement::Below).noun("site"),
+        Table::new("queues", "Queues, the most suspicious first", &QUEUES).noun("queue"),
+    ],
+);
+
+/// Jobs by cloud, site, queue, production source, resource type and status.
+pub static PANDA: Page =
+    page("panda", "PanDA", &[Table::new("jobs", "Jobs by cloud, site and queue", JOBS).noun("cloud").sums()]);
+
+/// The distribution of analysis jobs over datadisks.
+pub static DATADISK_PAGE: Page =
+    page("daod", "DAOD distribution", &[Table::new("datadisks", "Datadisks and the jobs that read them", DISKS)]);
+
+/// Returns the numbers of [`OF_TABLE`], all at `time` in unix seconds. From `suspicious` on a score is not usual.
+pub fn latest(rows: &[Row], suspicious: f64, time: i64) -> Vec<Latest> {
+    let mut latest = Latests { time: time.saturating_mul(SECOND), all: Vec::new() };
+    let (mut sites, mut queues, mut disks) = (BTreeMap::<String, Loads>::new(), Vec::new(), BTreeMap::new());
+    for row in rows {
+        let text = |column| TABLE.cell(row, column).as_text().unwrap_or("None").to_string();
+        let [queue, source, resource, site, cloud] =
+            ["panda_queue", "prod_source", "resource", "atlas_site", "cloud"].map(text);
+        let loads = loads(row);
+        queues.push((format!("{queue} {source} {resource}"), loads));
+        let of_site = sites.entry(site.clone()).or_default();
+        *of_site = of_site.plus(loads);
+        for column in TABLE.columns {
+            let status = column.name.strip_suffix("_jobs").filter(|_| !column.name.starts_with("avg"));
+            if let (Some(status), Cell::Int(jobs)) = (status, TABLE.cell(row, column.name)) {
+                let tags = [&cloud, &site, &queue, &source, &resource, status];
+                latest.push(&QUEUE_JOBS, &tags, &COUNT.info(), Value::Int(*jobs));
+            }
+        }
+        let running =
+            TABLE.cell(row, "avg6h_running_jobs").as_f64().filter(|_| ANALYSIS_SOURCES.contains(&source.as_str()));
+        let disk: &mut (f64, Option<f64>, Option<f64>) = disks.entry(text("datadisk_name")).or_default();
+        disk.0 += running.unwrap_or(0.0);
+        disk.1 = TABLE.cell(row, "datadisk_files").as_f64().or(disk.1);
+        disk.2 = TABLE.cell(row, "datadisk_occupied_gb").as_f64().or(disk.2);
+    }
+    for (name, (running, files, occupied)) in
+        disks.iter().filter(|(name, _)| !["None", "NONE"].contains(&name.as_str()))
+    {
+        latest.push(&DAOD, &[name], &ANALYSIS.info(), Value::Float((running * 100.0).round() / 100.0));
+        files.iter().for_each(|files| latest.push(&DAOD, &[name], &FILES.info(), Value::Int(*files as i64)));
+        occupied.iter().for_each(|gb| latest.push(&DAOD, &[name], &OCCUPIED.info(), Value::Float(*gb)));
+    }
+    latest.rank(&SUSPICIOUS_QUEUES, queues, suspicious);
+    sites.remove("None");
+    latest.rank(&SUSPICIOUS_SITES, sites.into_iter().collect(), suspicious);
+    latest.all
+}
+
+struct Latests {
+    time: i64,
+    all: Vec<Latest>,
+}
+
+impl Latests {
+    fn push(&mut self, measurement: &'static Measurement, tags: &[&str], field: &FieldInfo, value: Value) {
+        let names = measurement.tags.iter().zip(tags).map(|(tag, value)| (Cow::Borrowed(tag.name), *value));
+        let series = Point::new(Cow::Borrowed(measurement.name), names, [], 0);
+        if let Some(field) = measurement.field(field.name) {
+            self.all.push(Latest { series, field, time: self.time, value, every: measurement.every });
+        }
+    }
+
+    /// Adds those with the highest scores.
+    fn rank(&mut self, measurement: &'static Measurement, all: Vec<(String, Loads)>, suspicious: f64) {
+        let mut scored: Vec<_> =
+            all.into_iter().filter_map(|(name, loads)| Some((score(&loads)?, name, loads))).collect();
+        scored.retain(|(score, ..)| score.value() > 0.0);
+        scored.sort_by(|a, b| b.0.value().total_cmp(&a.0.value()).then_with(|| a.1.cmp(&b.1)));
+        for (at, (score, name, loads)) in scored.into_iter().take(RANKED).enumerate() {
+            let (rank, reason) = (format!("{:02}", at + 1), score.reason());
+            let tags = [rank.as_str(), &name, &reason];
+            let usual = i64::from(score.value() < suspicious);
+            self.push(measurement, &tags, &USUAL.info(), Value::Int(usual));
+            self.push(measurement, &tags, &SCORE.info(), Value::Float(score.value()));
+            for (fields, load) in NUMBERS.iter().zip([loads.running, loads.failed, loads.activated]) {
+                let Load { now, avg6h, avg24h, .. } = load;
+                for (field, value) in fields.iter().zip([now, avg6h, avg24h]) {
+                    value.iter().for_each(|value| self.push(measurement, &tags, &field.info(), Value::Float(*value)));
+                }
+            }
+        }
+    }
+}
