@@ -49,7 +49,7 @@ impl Read for WithTables {
 
     fn latest(&self, measurements: &[&'static Measurement], now: i64) -> Result<Newest> {
         let is_of_table = |one: &&&'static Measurement| OF_TABLE.iter().any(|of_table| of_table.name == one.name);
-        let (of_table, of_points): (Vec<_>, Vec<_>) = measurements.iter().partition(|one| is_of_table(&one));
+        let (of_table, of_points): (Vec<_>, Vec<_>) = measurements.iter().partition(|one| is_of_table(one));
         if of_table.is_empty() {
             return self.points.latest(measurements, now);
         }
