@@ -89,6 +89,24 @@ static QUEUE_JOBS: Measurement = Measurement::new(Declaration {
     every: 600,
 });
 
+static CLOUD_JOBS: Measurement = Measurement::new(Declaration {
+    name: "cloud_jobs",
+    meaning: "jobs by cloud and status",
+    tags: &[Tag::key("cloud"), Tag::key("status")],
+    fields: &[COUNT.info()],
+    carbon: "cloud_jobs.{cloud}.{status}",
+    every: 600,
+});
+
+static SITE_JOBS: Measurement = Measurement::new(Declaration {
+    name: "site_jobs",
+    meaning: "jobs by site and status",
+    tags: &[Tag::key("site"), Tag::key("status")],
+    fields: &[COUNT.info()],
+    carbon: "site_jobs.{site}.{status}",
+    every: 600,
+});
+
 const FILES: Field<i64> = Field::gauge("files", "files", Fold::Last, "on the datadisk");
 const OCCUPIED: Field<f64> = gauge("occupied_gb", "gigabytes", "on the datadisk");
 const ANALYSIS: Field<f64> =
@@ -104,7 +122,8 @@ static DAOD: Measurement = Measurement::new(Declaration {
 });
 
 /// The measurements that the table of queues gives.
-pub static OF_TABLE: [&Measurement; 4] = [&SUSPICIOUS_QUEUES, &SUSPICIOUS_SITES, &QUEUE_JOBS, &DAOD];
+pub static OF_TABLE: [&Measurement; 6] =
+    [&SUSPICIOUS_QUEUES, &SUSPICIOUS_SITES, &CLOUD_JOBS, &SITE_JOBS, &QUEUE_JOBS, &DAOD];
 
 /// The production sources of analysis jobs.
 const ANALYSIS_SOURCES: [&str; 2] = ["user", "panda"];
@@ -141,8 +160,14 @@ static JOBS: &[Column] = &[
     key("queue"),
     key("source"),
     key("resource"),
-    pivot(&QUEUE_JOBS, "status", &["assigned", "activated", "running", "finished", "failed"], None),
+    pivot(&QUEUE_JOBS, "status", STATUSES, None),
 ];
+
+/// The statuses that PanDA always counts.
+const STATUSES: &[&str] = &["assigned", "activated", "running", "finished", "failed"];
+
+static CLOUDS: &[Column] = &[key("cloud"), pivot(&CLOUD_JOBS, "status", STATUSES, None)];
+static SITES_OF_JOBS: &[Column] = &[key("site"), pivot(&SITE_JOBS, "status", STATUSES, None)];
 
 static DISKS: &[Column] = &[
     key("datadisk"),
@@ -166,8 +191,15 @@ pub static SUSPICIOUS: Page = page(
 );
 
 /// Jobs by cloud, site, queue, production source, resource type and status.
-pub static PANDA: Page =
-    page("panda", "PanDA", &[Table::new("jobs", "Jobs by cloud, site and queue", JOBS).noun("cloud").sums()]);
+pub static PANDA: Page = page(
+    "panda",
+    "PanDA",
+    &[
+        Table::new("clouds", "Jobs by cloud", CLOUDS).placement(Placement::Beside).noun("cloud").sums(),
+        Table::new("sites", "Jobs by site", SITES_OF_JOBS).placement(Placement::Beside).noun("site"),
+        Table::new("queues", "Jobs by cloud, site and queue", JOBS).noun("cloud"),
+    ],
+);
 
 /// The distribution of analysis jobs over datadisks.
 pub static DATADISK_PAGE: Page =
@@ -177,6 +209,7 @@ pub static DATADISK_PAGE: Page =
 pub fn latest(rows: &[Row], suspicious: f64, time: i64) -> Vec<Latest> {
     let mut latest = Latests { time: time.saturating_mul(SECOND), all: Vec::new() };
     let (mut sites, mut queues, mut disks) = (BTreeMap::<String, Loads>::new(), Vec::new(), BTreeMap::new());
+    let (mut of_clouds, mut of_sites) = (BTreeMap::new(), BTreeMap::new());
     for row in rows {
         let text = |column| TABLE.cell(row, column).as_text().unwrap_or("None").to_string();
         let [queue, source, resource, site, cloud] =
@@ -190,6 +223,10 @@ pub fn latest(rows: &[Row], suspicious: f64, time: i64) -> Vec<Latest> {
             if let (Some(status), Cell::Int(jobs)) = (status, TABLE.cell(row, column.name)) {
                 let tags = [&cloud, &site, &queue, &source, &resource, status];
                 latest.push(&QUEUE_JOBS, &tags, &COUNT.info(), Value::Int(*jobs));
+                for (name, sums) in [(&cloud, &mut of_clouds), (&site, &mut of_sites)] {
+                    let sum: &mut i64 = sums.entry((name.clone(), status)).or_default();
+                    *sum = sum.saturating_add(*jobs);
+                }
             }
         }
         let running =
@@ -205,6 +242,11 @@ pub fn latest(rows: &[Row], suspicious: f64, time: i64) -> Vec<Latest> {
         latest.push(&DAOD, &[name], &ANALYSIS.info(), Value::Float((running * 100.0).round() / 100.0));
         files.iter().for_each(|files| latest.push(&DAOD, &[name], &FILES.info(), Value::Int(*files as i64)));
         occupied.iter().for_each(|gb| latest.push(&DAOD, &[name], &OCCUPIED.info(), Value::Float(*gb)));
+    }
+    for (measurement, sums) in [(&CLOUD_JOBS, of_clouds), (&SITE_JOBS, of_sites)] {
+        for ((name, status), jobs) in sums {
+            latest.push(measurement, &[&name, status], &COUNT.info(), Value::Int(jobs));
+        }
     }
     latest.rank(&SUSPICIOUS_QUEUES, queues, suspicious);
     sites.remove("None");

@@ -128,7 +128,9 @@ impl Score {
         let mut words = Vec::new();
         for (status, part) in [("running", self.running), ("failed", self.failed), ("activated", self.activated)] {
             if let Some(Part { now, average, window, .. }) = part.filter(|part| part.deviations > 0.0) {
-                words.push(format!("{now} {status}, {average} on average in {window}"));
+                // Nobody needs the hundredths of a large average.
+                let average = if average < 100.0 { average } else { average.round() };
+                words.push(format!("{now} {status}, {average} in {window}"));
             }
         }
         words.join("; ")

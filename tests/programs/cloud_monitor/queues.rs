@@ -43,7 +43,7 @@ fn suspicious_queues_and_sites_come_first_with_the_reason_in_words() {
     let site = Site::start(&sandbox);
     let page = site.get("/pages/suspicious/").text();
     // (0.8·400 − 20)/√320 = 16.77, and of LOW (320 − 290)/√320 = 1.68.
-    let reason = "20 running, 400 on average in 1 h";
+    let reason = "20 running, 400 in 1 h";
     for text in ["DRAINED user MCORE", "SITE-B", "16.77", reason, "LOW managed MCORE", "1.68"] {
         assert!(page.contains(text), "{text}: {page}");
     }
@@ -54,9 +54,11 @@ fn suspicious_queues_and_sites_come_first_with_the_reason_in_words() {
         ranked["suspicious"][0]["suspicious_queues"][rank][name][reason][field]["value"].clone()
     };
     assert_eq!(of("01", "DRAINED user MCORE", reason, "usual"), json!(0), "{ranked}");
-    assert_eq!(of("02", "LOW managed MCORE", "290 running, 400 on average in 1 h", "usual"), json!(1), "{ranked}");
+    assert_eq!(of("02", "LOW managed MCORE", "290 running, 400 in 1 h", "usual"), json!(1), "{ranked}");
 
     let jobs = site.get("/pages/panda/").text();
+    // All of the cloud, of the site, and of the queue.
+    assert!(jobs.contains(">700<") && jobs.matches(">390<").count() == 2, "{jobs}");
     for text in ["US", "SITE-A", "GOOD", "?plot=panda.GOOD.managed.MCORE.running.jobs\">390<", "activated"] {
         assert!(jobs.contains(text), "{text}: {jobs}");
     }
