@@ -1,6 +1,7 @@
 //! Sends the state of backups on other machines to its sinks, and says what is wrong with them.
 
 use std::cell::Cell;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -30,12 +31,18 @@ struct Args {
     /// Exit with 1 also while a set or node is in alarm
     #[arg(long)]
     fail_on_alarm: bool,
+    /// Read the database of scm-backup-monitor into the history, and ask no node
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["dry_run", "check", "list", "setup"])]
+    import: Option<PathBuf>,
 }
 
 fn main() -> ExitCode {
     let args: Args = frame::start(&PROGRAM);
     let alarmed = Cell::new(false);
-    let collect = |run: &frame::Run<_>| composed::collect(run, &alarmed);
+    let collect = |run: &frame::Run<_>| match &args.import {
+        Some(file) => composed::import(run, file),
+        None => composed::collect(run, &alarmed),
+    };
     let code = frame::cron(&PROGRAM, &args.common, composed::load, collect, composed::check);
     if args.fail_on_alarm && alarmed.get() && code == ExitCode::SUCCESS { ExitCode::FAILURE } else { code }
 }

@@ -2,29 +2,33 @@
 
 use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use jiff::Timestamp;
 
-use super::Config;
+use super::{Config, store_place};
 use crate::config::trusted;
 use crate::frame::state::{self, State};
-use crate::frame::{CheckLine, Program, Run, Setup, complain};
+use crate::frame::{CheckLine, Program, Run, Setup, complain, print_in_time};
 use crate::model::Collected;
 use crate::monitors::backups::alarms::{Notice, is_due};
-use crate::monitors::backups::gather::Gatherer;
+use crate::monitors::backups::chart;
+use crate::monitors::backups::gather::{Backup, Gatherer};
 use crate::monitors::backups::hub::Hub;
 use crate::monitors::backups::memory::{Memory, NodeMemory};
-use crate::monitors::backups::name::bytes;
-use crate::monitors::backups::node::{NodeState, Told};
+use crate::monitors::backups::name::{bytes, shown};
+use crate::monitors::backups::node::{NodeState, Told, new_ones};
 use crate::monitors::backups::{self};
-use crate::os::files::host_name;
+use crate::os::files::{self, host_name};
 use crate::os::mail::{Mail, Server, Unsent};
 use crate::os::work::{catch, side_by_side};
 use crate::problem::{Problem, Subject};
+use crate::sinks::embedded::history::Kept;
 use crate::sources::ssh::{self, Node, Root, list};
+use crate::sources::tgzs::{self, Tarball};
 use crate::text::count;
 
 /// The longest time of a mail.
@@ -46,11 +50,12 @@ pub fn load(path: Option<&Path>, program: &Program) -> Result<(Config, Setup)> {
     if let Some((scm_monitor, libfab)) = backups.originals.clone() {
         let [scm_monitor, libfab] = [scm_monitor, libfab].map(|file| text_of(&file).map(|text| (text, file)));
         let ((scm, scm_name), (fab, fab_name)) = (scm_monitor?, libfab?);
-        backups.add_originals((&scm, &scm_name), (&fab, &fab_name))?;
+        let variable = |name: &str| std::env::var(name).ok();
+        backups.add_originals((&scm, &scm_name), (&fab, &fab_name), &variable)?;
     }
     backups.join()?;
     let none = "no hub is configured: add a [hub NAME] with its nodes and root, or [backups] scm_monitor and libfab";
-    anyhow::ensure!(!backups.hubs.is_empty(), "{none}");
+    ensure!(!backups.hubs.is_empty(), "{none}");
     Ok((config, setup))
 }
 
@@ -81,6 +86,8 @@ struct Heard {
     hub: usize,
     state: NodeState,
     memory: NodeMemory,
+    /// The backups that no run before knew.
+    news: Vec<Kept>,
 }
 
 /// Asks every node once, for all hubs that it serves; returns the states in the order of the hubs and their nodes.
@@ -109,7 +116,7 @@ fn memory_of(memory: &Memory, hub: &Hub, node: &str) -> NodeMemory {
 
 fn unheard(config: &backups::Config, hub: usize, node: &str, why: String, memory: &Memory) -> Heard {
     let of = &config.hubs[hub];
-    Heard { hub, state: NodeState::unreachable(of, node, why), memory: memory_of(memory, of, node) }
+    Heard { hub, state: NodeState::unreachable(of, node, why), memory: memory_of(memory, of, node), news: Vec::new() }
 }
 
 /// Asks one node, in one login.
@@ -139,8 +146,11 @@ fn ask_node(
         let (hub, gathered) = (&config.hubs[at], gatherer.finish());
         let told =
             Told { gathered: &gathered, said: &answer.said, skew_seconds: answer.skew_seconds, contents: &|_| None };
-        let (state, memory) = NodeState::judge(hub, &node.name, &told, &memory_of(memory, hub, &node.name), now);
-        Heard { hub: at, state, memory }
+        let before = memory_of(memory, hub, &node.name);
+        let news = new_ones(&gathered, &before).into_iter().map(|(set, backup)| kept(hub, &node.name, set, backup));
+        let news = news.collect();
+        let (state, memory) = NodeState::judge(hub, &node.name, &told, &before, now);
+        Heard { hub: at, state, memory, news }
     });
     heard.collect()
 }
@@ -176,7 +186,9 @@ pub fn collect(run: &Run<Config>, alarmed: &Cell<bool>) -> Collected {
     });
     let Some(heard) = asked.answer() else { return Collected::default() };
     let mut states = Vec::new();
-    for Heard { hub, state, memory: mut of_node } in heard {
+    let mut news = Vec::new();
+    for Heard { hub, state, memory: mut of_node, news: mut of_hub } in heard {
+        news.append(&mut of_hub);
         let hub = &config.hubs[hub];
         for notice in state.notices(&mut of_node, run.now) {
             memory.write(&hub.email, notice.verdict, line(&notice), hub.report_url.as_ref());
@@ -193,13 +205,135 @@ pub fn collect(run: &Run<Config>, alarmed: &Cell<bool>) -> Collected {
         readers.dedup();
         readers.iter().for_each(|to| memory.greet(to, line.clone()));
     }
+    // First: a run that is killed before it remembers writes the same rows again.
+    keep(run, news);
     // Written down before it is said: what a run that is killed has not said, the next one says.
     run.remember(MEMORY, &memory);
     if !memory.letters.is_empty() {
         say(run, &mut memory);
         run.remember(MEMORY, &memory);
     }
+    write_charts(run);
     backups::points(&states, run.time, run.now)
+}
+
+/// The name under which backups are remembered that could not be put into the history.
+const UNKEPT: &str = "history";
+
+/// How long the history may wait for another writer.
+const FOR_HISTORY: Duration = Duration::from_secs(5);
+
+/// Returns a backup as the history has it.
+fn kept(hub: &Hub, node: &str, set: &str, backup: &Backup) -> Kept {
+    let seal = match backup.seal.map(|seal| seal.bytes) {
+        None => "unsealed",
+        Some(Some(bytes)) if bytes != backup.bytes => "truncated",
+        Some(_) => "sealed",
+    };
+    Kept {
+        hub: hub.name.clone(),
+        node: node.into(),
+        set: set.into(),
+        time: backup.time,
+        path: shown(&backup.path),
+        bytes: backup.bytes,
+        seal: seal.into(),
+    }
+}
+
+/// Puts backups into the history; those that could not be put there are remembered for the next run.
+fn keep(run: &Run<Config>, news: Vec<Kept>) {
+    let waiting: Vec<Kept> = run.recall(UNKEPT);
+    let waited = !waiting.is_empty();
+    let all: Vec<Kept> = waiting.into_iter().chain(news).collect();
+    if all.is_empty() || !run.is_live() {
+        return;
+    }
+    let place = store_place(run.config, &run.directory());
+    let until = run.until.min(Instant::now() + FOR_HISTORY);
+    match catch(|| place.keep_backups(&all, until)).flatten() {
+        Ok(()) if waited => run.remember(UNKEPT, &Vec::<Kept>::new()),
+        Ok(()) => {}
+        Err(error) => {
+            run.remember(UNKEPT, &all);
+            complain_of(run, "history", format!("{error:#}; the next run writes {}", count(all.len(), "backup")));
+        }
+    }
+}
+
+/// Adds a problem to the run.
+fn complain_of(run: &Run<Config>, source: &str, message: String) {
+    run.ask(source, || (None::<()>, vec![Problem::of_source(source, message)]));
+}
+
+/// Writes the JSON of the nodes' plots, for the hubs that have a path for it.
+fn write_charts(run: &Run<Config>) {
+    if !run.is_live() {
+        return;
+    }
+    let place = store_place(run.config, &run.directory());
+    for hub in &run.config.backups.hubs {
+        let Some(path) = &hub.json_path else { continue };
+        for node in &hub.nodes {
+            let path = PathBuf::from(path.replace("%(node)s", node));
+            let written = place.kept_backups(&hub.name, node).and_then(|history| {
+                ensure!(path.is_absolute(), "is no path that begins with /; is a variable in it not set?");
+                let sets = if hub.sets.is_empty() { history.keys().cloned().collect() } else { hub.sets.clone() };
+                let json = chart::json(node, &hub.root, &sets, &history, run.now).to_string();
+                files::replace(&path, 0o644, |file| Ok(file.write_all(json.as_bytes())?))
+            });
+            if let Err(error) = written {
+                complain_of(run, "charts", format!("{}: {error:#}; it stays as it was", path.display()));
+            }
+        }
+    }
+}
+
+/// Reads the database of the original into the history.
+pub fn import(run: &Run<Config>, file: &Path) -> Collected {
+    let done = tgzs::read(file).and_then(|tarballs| {
+        let mut memory: Memory = run.recall(MEMORY);
+        let (mut rows, mut foreign) = (Vec::new(), 0);
+        for tarball in &tarballs {
+            let found = run.config.backups.hubs.iter().filter_map(|hub| imported(hub, tarball)).collect::<Vec<_>>();
+            foreign += usize::from(found.is_empty());
+            for kept in &found {
+                let nodes = memory.hubs.entry(kept.hub.clone()).or_default();
+                let set = nodes.entry(kept.node.clone()).or_default().sets.entry(kept.set.clone()).or_default();
+                set.newest = set.newest.max(Some(kept.time));
+            }
+            rows.extend(found);
+        }
+        store_place(run.config, &run.directory()).keep_backups(&rows, run.until)?;
+        run.remember(MEMORY, &memory);
+        let sets: BTreeSet<_> = rows.iter().map(|kept| (&kept.hub, &kept.node, &kept.set)).collect();
+        let (rows, sets) = (count(rows.len(), "backup"), count(sets.len(), "set"));
+        Ok(format!("{}: {rows} of {sets}; {} of no hub, or no backup\n", file.display(), count(foreign, "row")))
+    });
+    match done {
+        Ok(text) => drop(print_in_time(&text)),
+        Err(error) => complain_of(run, "import", format!("{error:#}; nothing was imported")),
+    }
+    Collected::default()
+}
+
+/// Returns a tarball of the original as the history of a hub has it; `None` if it is not one of its backups.
+fn imported(hub: &Hub, tarball: &Tarball) -> Option<Kept> {
+    hub.nodes.contains(&tarball.node).then_some(())?;
+    // What stands behind the last variable of the root.
+    let known = hub
+        .root
+        .rsplit_once('$')
+        .map_or(hub.root.as_str(), |(_, rest)| rest.split_once('/').map_or("", |(_, rest)| rest));
+    let tail = format!("/{}/", known.trim_matches('/'));
+    let (_, below) = tarball.path.split_once(&tail)?;
+    let (set, stamp) = hub.pattern.read(below.as_bytes(), &mut hub.pattern.scratch())?;
+    // The original did not keep the times of files.
+    let (time, of_stamp) = hub.zone.time(stamp, i64::MIN / 4);
+    of_stamp?;
+    let set = if set.is_empty() { hub.only_set().to_string() } else { shown(set) };
+    let (hub, node, path) = (hub.name.clone(), tarball.node.clone(), shown(below.as_bytes()));
+    Some(Kept { hub, node, set, time, path, bytes: tarball.bytes, seal: "imported".into() })
 }
 
 fn line(notice: &Notice) -> String {

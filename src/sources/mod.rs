@@ -6,6 +6,7 @@ pub mod elastic;
 pub mod htcondor;
 pub mod panda;
 pub mod ssh;
+pub mod tgzs;
 
 pub mod kept;
 mod lenient;

@@ -1,5 +1,6 @@
 //! collect-backups from end to end, on this machine and over stand-ins for ssh. Real ssh servers are in tests/servers.
 
+mod history;
 mod runs;
 mod tree;
 
@@ -38,6 +39,8 @@ impl Site {
         let mut command = Command::new(program("collect-backups"));
         let path = format!("{}:/usr/bin:/bin", self.sandbox.path("bin").display());
         command.args(arguments).current_dir(self.sandbox.path("")).env_clear().env("PATH", path);
+        // What the files of the original name.
+        command.env("APACHE_HTDOCS", self.sandbox.path("htdocs"));
         Outcome::of(&mut command)
     }
 

@@ -149,6 +149,13 @@ pub const HUB: Section = Section::new(
             Unset::Absent("https://monitor.example.org/backups/"),
             "Where a report of it can be seen; the mails name it.",
         ),
+        Key::new(
+            "json_path",
+            Kind::Path,
+            Unset::Absent("/var/www/html/data/scm_backup_monitor_%(node)s.json"),
+            "Where each run writes the JSON of a node's plots, in the shape that the pages of scm-backup-monitor read; %(node)s \
+             stands for the node.",
+        ),
         FRESH,
         SHRINK,
         LEAST,
@@ -350,6 +357,9 @@ impl Config {
         let are_addresses = email.iter().all(|one| is_address(one));
         values.check("email", are_addresses, "addresses such as backups@example.org, separated by commas")?;
         let report_url = values.url("report_url")?.map(|url| url.to_string());
+        let json_path = values.text("json_path")?;
+        let is_each = json_path.as_ref().is_none_or(|path| path.contains("%(node)s") || nodes.len() == 1);
+        values.check("json_path", is_each, "a path with %(node)s, and there are several nodes")?;
         let mut defaults =
             Rules { fresh_seconds: 0, shrink_percent: 0, least_bytes: 0, keep: None, check: Check::Size };
         some_rules(values)?.apply(&mut defaults);
@@ -362,6 +372,7 @@ impl Config {
             sets,
             email,
             report_url,
+            json_path,
             defaults,
             exceptions: Vec::new(),
         })

@@ -24,6 +24,8 @@ pub struct Hub {
     pub email: Vec<String>,
     /// Where its report can be seen.
     pub report_url: Option<String>,
+    /// Where the JSON of each node's plots is written, with `%(node)s` for the node.
+    pub json_path: Option<String>,
     /// What is right for a set of which nothing else is said.
     pub defaults: Rules,
     /// What is said of some sets.
@@ -103,6 +105,7 @@ mod tests {
             sets: Vec::new(),
             email: Vec::new(),
             report_url: None,
+            json_path: None,
             defaults: Rules {
                 fresh_seconds: 26 * 3600,
                 shrink_percent: 50,

@@ -2,6 +2,7 @@
 
 pub mod alarms;
 mod arithmetic;
+pub mod chart;
 pub mod config;
 pub mod gather;
 pub mod hub;

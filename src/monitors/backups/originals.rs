@@ -85,12 +85,17 @@ const KNOWN: [&str; 7] = ["srvnode", "dbpath", "jspath", "select", "reporturl", 
 const SHELL: [&str; 3] = ["/bin/bash", "-l", "-s"];
 
 impl Config {
-    /// Adds the hubs of the two files, each the text and the name of a file. A hub that the config has already stays as it is
+    /// Adds the hubs of the two files, each the text and the name of a file; `variable` looks into the environment. A hub that the config has already stays as it is
     /// there.
     ///
     /// # Errors
     /// Fails if a file cannot be read as the original read it.
-    pub fn add_originals(&mut self, scm_monitor: (&str, &str), libfab: (&str, &str)) -> Result<()> {
+    pub fn add_originals(
+        &mut self,
+        scm_monitor: (&str, &str),
+        libfab: (&str, &str),
+        variable: &dyn Fn(&str) -> Option<String>,
+    ) -> Result<()> {
         let hubs = parse(scm_monitor.0, scm_monitor.1)?;
         let fabric = parse(libfab.0, libfab.1)?;
         let section = |name: &str| fabric.iter().find(|(section, _)| section == name).map_or(&[][..], |(_, keys)| keys);
@@ -108,7 +113,7 @@ impl Config {
             self.passed_over
                 .extend(unknown.map(|(key, _)| format!("{} [{name}] {key}: is no key of it", scm_monitor.1)));
             let nodes: Vec<String> = nodes.split_whitespace().map(String::from).collect();
-            let hub = hub(name, keys, nodes).with_context(|| format!("{} [{name}]", scm_monitor.1))?;
+            let hub = hub(name, keys, nodes, variable).with_context(|| format!("{} [{name}]", scm_monitor.1))?;
             for node in &hub.nodes {
                 if self.nodes.contains_key(node) {
                     continue;
@@ -140,7 +145,12 @@ impl NodeSettings {
     }
 }
 
-fn hub(name: &str, keys: &[(String, String)], mut nodes: Vec<String>) -> Result<Hub> {
+fn hub(
+    name: &str,
+    keys: &[(String, String)],
+    mut nodes: Vec<String>,
+    variable: &dyn Fn(&str) -> Option<String>,
+) -> Result<Hub> {
     let value = |key: &str| keys.iter().find(|(name, _)| name == key).map(|(_, value)| value.as_str());
     let server = value("srvnode").filter(|server| !server.is_empty()).context("has no srvnode")?;
     ensure!(!server.contains('/') && server != "..", "srvnode {} is no name of a folder", quote(server));
@@ -160,6 +170,7 @@ fn hub(name: &str, keys: &[(String, String)], mut nodes: Vec<String>) -> Result<
         sets,
         email,
         report_url: value("reporturl").filter(|url| !url.is_empty()).map(|url| filled(url, name, keys)),
+        json_path: value("jspath").filter(|path| !path.is_empty()).map(|path| expanded(path, variable)),
         defaults: Rules {
             fresh_seconds: 26 * 3600,
             shrink_percent: 50,
@@ -169,6 +180,29 @@ fn hub(name: &str, keys: &[(String, String)], mut nodes: Vec<String>) -> Result<
         },
         exceptions: Vec::new(),
     })
+}
+
+/// Puts the variables of the environment for `$NAME` and `${NAME}` in a text, as Python does: one that is not set stays.
+fn expanded(text: &str, variable: &dyn Fn(&str) -> Option<String>) -> String {
+    let mut made = String::new();
+    let mut rest = text;
+    while let Some((before, after)) = rest.split_once('$') {
+        made.push_str(before);
+        let braced = after.strip_prefix('{').and_then(|inner| inner.split_once('}'));
+        let end = after.find(|c: char| !c.is_ascii_alphanumeric() && c != '_').unwrap_or(after.len());
+        let (name, behind) = braced.unwrap_or(after.split_at(end));
+        match variable(name).filter(|_| !name.is_empty()) {
+            Some(value) => {
+                made.push_str(&value);
+                rest = behind;
+            }
+            None => {
+                made.push('$');
+                rest = after;
+            }
+        }
+    }
+    made + rest
 }
 
 /// Puts the keys of a section, and `HUB`, for `%(KEY)s` in a text, as Python does.

@@ -230,6 +230,7 @@ fn hub(zone: &str) -> Hub {
         sets: SETS.iter().map(|(name, _)| name.to_string()).collect(),
         email: Vec::new(),
         report_url: None,
+        json_path: None,
         defaults: Rules {
             fresh_seconds: 26 * 3600,
             shrink_percent: 50,

@@ -81,6 +81,7 @@ fn hub(node: &str, zone: &str, night: &Night) -> Hub {
         sets: of_node().map(ExpectedSet::set).collect(),
         email: Vec::new(),
         report_url: None,
+        json_path: None,
         defaults: Rules {
             fresh_seconds: 26 * 3600,
             shrink_percent: 50,

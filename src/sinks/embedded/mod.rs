@@ -24,6 +24,7 @@
 
 mod columns;
 mod errors;
+pub mod history;
 mod log;
 mod place;
 mod read;

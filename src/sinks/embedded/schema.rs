@@ -18,8 +18,8 @@ use crate::text::quote;
 pub(super) const APPLICATION: i64 = 0x676d_6f6e;
 
 /// Each migrates a store from one schema version to the next. `PRAGMA user_version` counts the applied ones.
-pub(super) const MIGRATIONS: [&str; 4] =
-    [include_str!("1.sql"), include_str!("2.sql"), include_str!("3.sql"), include_str!("4.sql")];
+pub(super) const MIGRATIONS: [&str; 5] =
+    [include_str!("1.sql"), include_str!("2.sql"), include_str!("3.sql"), include_str!("4.sql"), include_str!("5.sql")];
 
 /// Creates an empty store under another name, checks it, and moves it to `path`, unless another process just did so. A
 /// half-made store at `path` could not be told from a truncated one. If it fails, it leaves nothing.
@@ -218,11 +218,12 @@ mod tests {
     use crate::query::Selector;
 
     /// The real migrations and a possible next one, which changes every row.
-    const NEXT: [&str; 5] = [
+    const NEXT: [&str; 6] = [
         MIGRATIONS[0],
         MIGRATIONS[1],
         MIGRATIONS[2],
         MIGRATIONS[3],
+        MIGRATIONS[4],
         "ALTER TABLE series ADD COLUMN seen INTEGER; UPDATE series SET seen = 1; UPDATE tier_raw SET value = value + 1;",
     ];
 
@@ -235,6 +236,9 @@ mod tests {
              WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT count(*) FROM n;"
         ),
     ];
+
+    /// The schema of this version.
+    const NEWEST: i64 = MIGRATIONS.len() as i64;
 
     const AT: &str = "GRIDMON_TEST_MIGRATION_AT";
     const ROWS: i64 = 20_000;
@@ -334,15 +338,16 @@ mod tests {
         });
         assert!(processes.iter_mut().all(|process| process.wait().unwrap().success()));
         // A migration that ran twice would change the sum.
-        assert_eq!(look(&path), (5, BEFORE + ROWS));
+        assert_eq!(look(&path), (NEWEST + 1, BEFORE + ROWS));
         migrate(&mut connection(&path), &NEXT).unwrap();
-        assert_eq!(look(&path), (5, BEFORE + ROWS));
+        assert_eq!(look(&path), (NEWEST + 1, BEFORE + ROWS));
         // To the previous version this store is newer.
         let error = Store::open(&path, later()).unwrap_err().to_string();
         assert!(
-            error.ends_with(
-                "has schema 5, which a newer gridmon made; this one knows schemas up to 4: run the newer one again"
-            ),
+            error.ends_with(&format!(
+                "has schema {}, which a newer gridmon made; this one knows schemas up to {NEWEST}: run the newer one again",
+                NEWEST + 1
+            )),
             "{error}"
         );
         clear(&path);
@@ -361,7 +366,7 @@ mod tests {
         endless.wait().unwrap();
         assert_eq!(look(&path), (1, BEFORE));
         Store::open(&path, later()).unwrap();
-        assert_eq!(look(&path), (4, BEFORE));
+        assert_eq!(look(&path), (NEWEST, BEFORE));
         clear(&path);
     }
 
@@ -383,7 +388,7 @@ mod tests {
         let labelled = Point::of_series_with("m", "state=on").unwrap();
         let point = labelled.at((ROWS - 1) * SECOND, [("v".into(), Value::Int(7))]);
         Store::open(&path, later()).unwrap().write(Tier::Raw, &[point], later()).unwrap();
-        assert_eq!(look(&path).0, 4);
+        assert_eq!(look(&path).0, NEWEST);
         assert_eq!(all(&reader), (vec!["state=on".to_string()], vec![last(7)]));
         let mut points = Vec::new();
         let mut each = |point: Point| {

@@ -6,9 +6,9 @@ use std::time::{Duration, SystemTime};
 use super::Site;
 
 /// 2026-03-30 06:00:00 UTC.
-const NOW: u64 = 1_774_850_400;
+pub const NOW: u64 = 1_774_850_400;
 
-const DAY: u64 = 86_400;
+pub const DAY: u64 = 86_400;
 
 /// A tarball of this size, written at this time.
 fn tarball(site: &Site, path: &str, bytes: u64, mtime: u64) {
@@ -20,7 +20,7 @@ fn tarball(site: &Site, path: &str, bytes: u64, mtime: u64) {
 }
 
 /// Two sets on this machine: one old, one shrunk.
-fn lab() -> Site {
+pub fn lab() -> Site {
     let site = Site::new("");
     for day in 27..=30 {
         let mtime = NOW - (30 - day) * DAY - 3 * 3600;
@@ -40,7 +40,7 @@ fn lab() -> Site {
 
 impl Site {
     /// A hub LAB on this machine, with more keys.
-    fn hub(&self, more: &str) {
+    pub fn hub(&self, more: &str) {
         let root = self.sandbox.path("backup");
         self.config(&format!(
             "[hub LAB]\nnodes = local\nroot = {}\ntimezone = UTC\nsets = svn/docs, tracs/lab\n{more}",
@@ -48,7 +48,7 @@ impl Site {
         ));
     }
 
-    fn hour(&self, hour: u64, more: &[&str]) -> gridmon_testkit::sandbox::Outcome {
+    pub fn hour(&self, hour: u64, more: &[&str]) -> gridmon_testkit::sandbox::Outcome {
         self.at(&(NOW + hour * 3600).to_string(), more)
     }
 }
@@ -229,6 +229,7 @@ fn the_originals_files_are_read_as_they_are() {
         "[backups]\nscm_monitor = {0}/scm_monitor.cnf\nlibfab = {0}/libfab.cnf\n[backup_set ZZ svn/*]\nfresh_hours = 30\n",
         site.sandbox.path("").display()
     ));
+    fs::create_dir_all(site.sandbox.path("htdocs/data")).unwrap();
     // What ssh is asked, node by node.
     site.sandbox.program("ssh", &format!("echo \"$@\" >> {}/asked; exit 255", site.sandbox.path("").display()));
     let run = site.hour(0, &[]);
@@ -239,6 +240,7 @@ fn the_originals_files_are_read_as_they_are() {
     assert_eq!(asked.lines().count(), 4, "one login a node: {asked}");
     assert!(asked.lines().all(|line| line.ends_with(" /bin/bash -l -s")), "{asked}");
     assert!(asked.lines().any(|line| line.ends_with(" -p 229 -- Z9 /bin/bash -l -s")), "{asked}");
+    assert!(site.sandbox.path("htdocs/data/scm_backup_monitor_Z9:229.json").exists());
     let check = site.hour(0, &["--check"]);
     assert!(check.stdout.contains("libfab.cnf [ENV] timeout: means nothing here"), "{}", check.stdout);
 }
