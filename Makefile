@@ -65,7 +65,7 @@ style:
 
 # The long proofs of delivery and store, all or one by one. All take at most two hours. GRIDMON_SEED repeats the faults of a
 # seed.
-SOAKS = soak-kills soak-outage soak-faults soak-model soak-store soak-writers soak-clients soak-nights
+SOAKS = soak-kills soak-outage soak-faults soak-model soak-store soak-writers soak-rollup soak-clients soak-nights
 .PHONY: $(SOAKS)
 SOAK = GRIDMON_SOAK=1 cargo test --release --locked
 soak: $(SOAKS)
@@ -93,6 +93,10 @@ soak-store:
 # 20,000 runs into the embedded store.
 soak-writers: test-deps
 	$(SOAK) --test store runs:: -- --nocapture
+
+# The roll-ups: a million folds of random points, and 20,000 histories on the embedded store.
+soak-rollup:
+	$(SOAK) --test store rollup:: -- --nocapture
 
 # 200 clients of cloud-monitor for a minute.
 soak-clients: test-deps

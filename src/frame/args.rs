@@ -11,33 +11,34 @@ use crate::model::parse_time;
 pub struct Common {
     /// Read this config instead of ./config.cfg or /etc/gridmon/config.cfg
     #[arg(short, long, value_name = "FILE")]
-    pub(super) config: Option<PathBuf>,
+    pub config: Option<PathBuf>,
     /// Do everything but the last step: print the points, sorted, instead of sending them
     #[arg(short = 'n', long, conflicts_with_all = ["check", "list", "setup"])]
-    pub(super) dry_run: bool,
+    pub dry_run: bool,
     /// How --dry-run prints them: "path value timestamp", line protocol, or a JSON object a line
     #[arg(long, value_enum, value_name = "FORMAT", default_value = "carbon", requires = "dry_run")]
-    pub(super) format: Format,
+    pub format: Format,
     /// The run's clock: unix seconds, RFC 3339, or "YYYY-mm-dd HH:MM:SS" in UTC
     #[arg(long, value_name = "TIME", value_parser = parse_time, allow_hyphen_values = true)]
-    pub(super) now: Option<i64>,
+    pub now: Option<i64>,
     /// Validate the config and reach every source and sink, without writing
     #[arg(long, conflicts_with_all = ["list", "setup"])]
-    pub(super) check: bool,
+    pub check: bool,
     /// Create what the sinks need and lack, such as InfluxDB's database and retention policies; change nothing that exists
     #[arg(long, conflicts_with = "list")]
-    pub(super) setup: bool,
+    pub setup: bool,
     /// Print the measurements that this program sends
     #[arg(long)]
-    pub(super) list: bool,
+    pub list: bool,
     /// Tell on stderr what happens
     #[arg(short, long)]
-    pub(super) verbose: bool,
+    pub verbose: bool,
 }
 
 /// How `--dry-run` prints points. Its variants carry no documentation, since `--help` would show it.
 #[derive(Clone, Copy, Debug, ValueEnum)]
-pub(crate) enum Format {
+#[allow(missing_docs)]
+pub enum Format {
     Carbon,
     Influx,
     Json,

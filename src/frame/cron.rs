@@ -77,14 +77,14 @@ impl<'a, C> Run<'a, C> {
         self.session(|session| session.is_live())
     }
 
-    /// Returns the value that an earlier run stored as `what`, or the default.
-    pub fn recall<T: DeserializeOwned + Default>(&self, what: &str) -> T {
-        self.session(|session| session.recall(what))
-    }
-
     /// Returns the state directory.
     pub fn directory(&self) -> PathBuf {
         self.session(|session| session.directory.clone())
+    }
+
+    /// Returns the value that an earlier run stored as `what`, or the default.
+    pub fn recall<T: DeserializeOwned + Default>(&self, what: &str) -> T {
+        self.session(|session| session.recall(what))
     }
 
     /// Stores `value` as `what` for later runs; does nothing under `--dry-run`.
@@ -145,8 +145,7 @@ pub fn cron_then<C: Sync>(
     check: impl FnOnce(&C, Instant) -> Vec<CheckLine>,
 ) -> ExitCode {
     if common.list {
-        let measurements: Vec<_> = program.measurements.iter().copied().chain([&COVERAGE, &RUN]).collect();
-        return print(&list(&measurements));
+        return print_list(program);
     }
     exit_code(program.name, || {
         let (config, setup, watchdog) = match open(program, common, load) {
@@ -158,6 +157,58 @@ pub fn cron_then<C: Sync>(
             ExitCode::FAILURE
         })
     })
+}
+
+/// Runs a cron program that works on what is stored: delivers the report of its last run and what waits in the spool, then
+/// does `work` with most of the time.
+pub fn cron_last<C: Sync>(
+    program: &'static Program,
+    common: &Common,
+    load: impl FnOnce(Option<&Path>, &Program) -> Result<(C, Setup)>,
+    work: impl FnOnce(&Run<C>),
+    check: impl FnOnce(&C, Instant) -> Vec<CheckLine>,
+) -> ExitCode {
+    if common.list {
+        return print_list(program);
+    }
+    let run = |config: &C, setup: Setup, watchdog: &Watchdog| -> Result<ExitCode> {
+        let now = common.now.unwrap_or_else(|| Timestamp::now().as_second());
+        let Some(mut session) = Session::open(program, common, now, Kind::Cron, setup)? else {
+            return Ok(ExitCode::SUCCESS);
+        };
+        session.began = watchdog.began();
+        watchdog.names(None);
+        match session.mode {
+            Mode::Check => return Ok(print_checks(&session.check(check(config, session.sources_until())))),
+            Mode::Setup => return Ok(print_checks(&session.set_up())),
+            Mode::Live | Mode::DryRun => {}
+        }
+        let until = session.began + session.allowed / 4;
+        let dropped = publish(&mut session, Collected::default(), until);
+        if let Err(bug) = catch(|| work(&Run::new(config, &mut session))) {
+            session.problems.push(Problem::of_source("run", bug));
+        }
+        session.note_dropped(&dropped, common.verbose);
+        Ok(session.finish(common.verbose))
+    };
+    exit_code(program.name, || {
+        let (config, setup, watchdog) = match open(program, common, load) {
+            Ok(started) => started,
+            Err(code) => return code,
+        };
+        run(&config, setup, watchdog).unwrap_or_else(|error| {
+            complain(program.name, &[format!("{error:#}")]);
+            ExitCode::FAILURE
+        })
+    })
+}
+
+/// Prints the measurements of a program, and those of the frame.
+fn print_list(program: &Program) -> ExitCode {
+    let of_frame = [&COVERAGE, &RUN].into_iter();
+    let of_frame = of_frame.filter(|one| program.measurements.iter().all(|own| own.name != one.name));
+    let measurements: Vec<_> = program.measurements.iter().copied().chain(of_frame).collect();
+    print(&list(&measurements))
 }
 
 /// Returns the points that `collect` makes: none, and a problem of the run, if it panics.

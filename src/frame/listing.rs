@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::process::ExitCode;
 
 use super::output::print;
-use crate::model::{Catalog, FieldInfo, Measurement};
+use crate::model::{Catalog, Exact, FieldInfo, Measurement};
 use crate::text::one_line;
 
 /// A line of `--check`: the name of a source or sink, and its description or the error.
@@ -56,6 +56,14 @@ pub fn document(catalog: Catalog) -> String {
             let _ = writeln!(text, "- Labels: {}", names(false));
         }
         let _ = writeln!(text, "- Carbon: `{}`", measurement.carbon);
+        if let Some(Exact { field, sum, slots, events, order, .. }) = measurement.exact {
+            let _ = writeln!(
+                text,
+                "- Hourly and daily points: `{field}` is the sum where `{}` is {}, else the mean in hundredths; `{sum}` is the\n  exact sum, `{slots}` the number of slots, 0 where another point replaced this one; `{order}` is left out",
+                events.0,
+                events.1.join(", ")
+            );
+        }
         let _ = writeln!(text, "- Interval: {} s by default\n", measurement.every);
         text.push_str("| field | type | unit | fold | meaning |\n|---|---|---|---|---|\n");
         for field in measurement.fields {

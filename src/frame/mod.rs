@@ -3,6 +3,7 @@
 pub mod args;
 pub mod clock;
 pub mod cron;
+pub mod downsample;
 mod dry_run;
 mod listing;
 pub mod mail;
@@ -16,8 +17,10 @@ pub mod state;
 mod watchdog;
 pub mod zero_fill;
 
-pub use self::args::Common;
-pub use self::cron::{Published, Run, cron, cron_then};
+pub use self::args::{Common, Format};
+pub use self::cron::{Published, Run, cron, cron_last, cron_then};
+pub use self::downsample::{Downsampler, Folds};
+pub use self::dry_run::show;
 pub use self::listing::{CheckLine, document, list};
 pub use self::output::{complain, print, print_in_time};
 pub use self::process::{begin, exit_code, parse, start};

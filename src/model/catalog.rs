@@ -12,6 +12,11 @@ impl Catalog {
         Self(measurements)
     }
 
+    /// Returns all measurements as a list.
+    pub const fn all(self) -> &'static [&'static Measurement] {
+        self.0
+    }
+
     /// Returns every measurement, in the order of declaration.
     pub fn measurements(self) -> impl Iterator<Item = &'static Measurement> {
         self.0.iter().copied()

@@ -5,6 +5,8 @@ use std::str::FromStr;
 
 use anyhow::{Context, Result};
 
+use super::SECOND;
+
 /// A tier of points.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Tier {
@@ -27,6 +29,11 @@ impl Tier {
             Self::Hour => "1h",
             Self::Day => "1d",
         }
+    }
+
+    /// Returns how long before a point the window begins that it is folded from, in nanoseconds; 0 for raw points.
+    pub fn window(self) -> i64 {
+        if self == Self::Raw { 0 } else { self.step_seconds() * SECOND }
     }
 
     /// Returns the time between two of its points, in seconds; for raw points the shortest interval of any program.

@@ -1,6 +1,8 @@
 //! `gridmon-status`: shows the backlog, the last runs and the failures; the operator's commands for spool and store.
 
 mod backups;
+pub mod downsample;
+mod explain;
 pub mod flags;
 mod sheet;
 pub mod spool_commands;

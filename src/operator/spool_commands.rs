@@ -361,7 +361,7 @@ fn escape_controls(text: &str) -> String {
 }
 
 /// Asks a question on the terminal and returns the answer; with `--yes`, returns true at once.
-fn confirm(question: &str, yes: bool) -> Result<bool> {
+pub(super) fn confirm(question: &str, yes: bool) -> Result<bool> {
     if yes {
         return Ok(true);
     }

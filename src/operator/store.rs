@@ -22,6 +22,7 @@ use crate::os::files;
 use crate::query::{Read as _, Selector};
 use crate::setup::{self, Config};
 use crate::sinks::embedded::{Place, Store, TierStatus};
+use crate::sinks::windows::Windows;
 use crate::text::{Table, count, size};
 use crate::view::table::sections;
 use crate::view::text;
@@ -360,7 +361,7 @@ impl Drop for Bar {
     }
 }
 
-fn bar(length: u64, template: &str) -> ProgressBar {
+pub(super) fn bar(length: u64, template: &str) -> ProgressBar {
     let style = ProgressStyle::with_template(template).expect("the template is sound");
     ProgressBar::with_draw_target(Some(length), ProgressDrawTarget::stderr()).with_style(style)
 }
@@ -400,6 +401,7 @@ impl Import {
             .then(|| Bar { bar: bar(length, "{wide_bar} {bytes} of {total_bytes}, {eta} left"), first: 0 });
         let mut reader = Importing {
             store: place.open(Instant::now() + TIMEOUT)?,
+            state: state_of(config)?,
             config,
             now,
             tier: self.tier.unwrap_or(Tier::Raw),
@@ -440,6 +442,7 @@ impl Import {
 /// An import in progress.
 struct Importing<'a> {
     store: Store,
+    state: PathBuf,
     config: &'a Config,
     now: i64,
     /// The tier of the points that are being read.
@@ -536,6 +539,9 @@ impl Importing<'_> {
             return Ok(());
         }
         self.store.write(self.tier, &self.points, Instant::now() + TIMEOUT)?;
+        // What is folded already is folded again.
+        let windows = Windows::above(&self.state, "embedded", self.tier);
+        windows.map_or(Ok(()), |windows| windows.mark_points(&self.points))?;
         let oldest = self.config.embedded.oldest_kept(self.tier, self.now).unwrap_or(i64::MIN);
         // In a CSV each field of a point has a row.
         let of = |point: &Point| (point.series().to_string(), point.time());

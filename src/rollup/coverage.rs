@@ -70,6 +70,11 @@ impl Begins {
         self.0.get(measurement).copied()
     }
 
+    /// Returns when the coverage of each covered measurement begins, in nanoseconds.
+    pub fn all(&self) -> impl Iterator<Item = (&str, i64)> {
+        self.0.iter().map(|(measurement, begin)| (measurement.as_str(), *begin))
+    }
+
     /// Returns when the first coverage begins, in nanoseconds.
     pub fn first(&self) -> Option<i64> {
         self.0.values().min().copied()
@@ -127,6 +132,11 @@ impl<'a> Coverage<'a> {
         if step.is_some_and(|(time, _)| own.step.is_none_or(|(last, _)| time >= last)) {
             own.step = step;
         }
+    }
+
+    /// Whether a measurement is covered in some slot of the window.
+    pub fn has(&self, measurement: &str) -> bool {
+        self.own.contains_key(measurement)
     }
 
     /// Whether points of a measurement in a window from `from` on, in nanoseconds, cover their slots themselves, because the

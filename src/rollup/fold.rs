@@ -291,10 +291,12 @@ impl SeriesFold {
             let value = match exact {
                 Some(exact) if exact.field == field.name => {
                     let only = |value| Parts { sum: value, least: value, most: value, ..parts };
-                    let (sum, slots) = (parts.sum, Value::Int(tally.slots));
+                    // Older systems may have had fractions; the sum stays an integer.
+                    let sum = Sum::Int(tally.sum.whole()).value();
+                    let slots = Value::Int(tally.slots);
                     folded.push(FoldedField { name: exact.sum, value: sum, parts: only(sum) });
                     folded.push(FoldedField { name: exact.slots, value: slots, parts: only(slots) });
-                    Value::Float(exact_value(&exact, series, tally.sum.whole(), tally.slots))
+                    Value::Float(exact_value(&exact, series, tally.sum, tally.slots))
                 }
                 Some(_) => Value::Float((tally.sum.as_f64() / tally.slots as f64 * 100.0).round() / 100.0),
                 None => value(field.fold, &tally),
@@ -317,10 +319,12 @@ fn value(fold: Fold, tally: &Tally) -> Value {
     }
 }
 
-fn exact_value(exact: &Exact, series: &Point, sum: i128, slots: i64) -> f64 {
-    match is_event(exact, series) {
-        true => sum as f64,
-        false => hundredths(sum, slots).unwrap_or_default(),
+/// Returns the value of the exact count: its sum for events, else its mean.
+fn exact_value(exact: &Exact, series: &Point, sum: Sum, slots: i64) -> f64 {
+    match (is_event(exact, series), sum) {
+        (true, sum) => sum.as_f64(),
+        (false, Sum::Int(sum)) => hundredths(sum, slots).unwrap_or_default(),
+        (false, Sum::Float(sum)) => (sum / slots as f64 * 100.0 + 0.5).floor() / 100.0,
     }
 }
 

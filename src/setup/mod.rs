@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, ensure};
 
 use crate::config::{self, Sections};
-use crate::frame::{DeclaredTables, Program, Setup, mail, state};
+use crate::frame::{DeclaredTables, Program, Setup, downsample, mail, state};
 use crate::model::TableInfo;
 use crate::monitors::backups as backup_monitor;
 use crate::os::mail::Server;
@@ -31,7 +31,7 @@ pub use self::pages::pages;
 use self::sections::Timing;
 pub use self::sections::{READERS, SECTIONS};
 pub use self::sinks::{roles, sinks, store_place, tables};
-pub use self::stores::{influx_reader, reader};
+pub use self::stores::{influx_reader, reader, tiers};
 
 /// Reads the config for a program, and makes what the frame needs of it.
 ///
@@ -109,6 +109,8 @@ pub struct Config {
     pub mysql: Option<mysql::Config>,
     /// `[embedded]`.
     pub embedded: embedded::Config,
+    /// `[downsample] settle_seconds`.
+    pub settle_seconds: i64,
     /// `[spool]`.
     pub spool: spool::Config,
     /// `[mail]`, with the login of `[credentials_adcmon]`; `None` unless it names a host.
@@ -169,6 +171,7 @@ impl Config {
                 &sections.values(&credentials::SECTION),
             )?,
             embedded: embedded::Config::read(&sections.values(&embedded::SECTION))?,
+            settle_seconds: downsample::read(&sections.values(&downsample::SECTION))?,
             spool: spool::Config::read(&sections.values(&spool::SECTION))?,
             mail: mail::read(&sections.values(&mail::SECTION), &sections.values(&mail::CREDENTIALS))?,
             state_directory: state::read(&sections.values(&state::SECTION))?,

@@ -4,7 +4,7 @@ use anyhow::Result;
 
 use super::grid;
 use crate::config::{Section, Sections};
-use crate::frame::{mail, state};
+use crate::frame::{downsample, mail, state};
 use crate::monitors::backups::config as backups;
 use crate::sinks::embedded;
 use crate::sinks::graphite::{carbon, render};
@@ -34,6 +34,7 @@ pub const SECTIONS: &[&Section] = &[
     &credentials::SECTION,
     &dashboard::config::SECTION,
     &embedded::SECTION,
+    &downsample::SECTION,
     &spool::SECTION,
     &state::SECTION,
     &mail::SECTION,
@@ -52,6 +53,8 @@ pub const READERS: &[(&str, &[&[&Section]])] = &[
     ),
     ("collect-panda", &[&[&grid::SECTION, &panda::SECTION], QUEUES, DELIVERY, TABLES, MAIL]),
     ("write-datadisk", &[&[&grid::SECTION, &panda::SECTION], QUEUES, DELIVERY, TABLES, MAIL]),
+    ("downsample-1h", &[&[&grid::SECTION, &panda::SECTION, &downsample::SECTION], DELIVERY, MAIL]),
+    ("downsample-1d", &[&[&grid::SECTION, &panda::SECTION, &downsample::SECTION], DELIVERY, MAIL]),
     (
         "cloud-monitor",
         &[&[&render::SECTION, &dashboard::config::SECTION, &state::SECTION, &panda::SECTION], STORES, TABLES],

@@ -8,6 +8,7 @@ use crate::sinks::graphite::carbon::{self, Carbon};
 use crate::sinks::graphite::receiver::Receiver;
 use crate::sinks::influxdb::{self, Influxdb};
 use crate::sinks::mysql::{self, Mysql};
+use crate::sinks::windows::Marking;
 use crate::sinks::{Sink, Tables};
 
 /// Returns the sinks that the config selects; if it selects none, the embedded store, which lies in the `state`
@@ -31,10 +32,10 @@ pub(super) fn selected(
         }));
     }
     if let Some(config) = influxdb {
-        sinks.push(Box::new(Influxdb::new(config.clone(), state)));
+        sinks.push(marking(Box::new(Influxdb::new(config.clone(), state)), state));
     }
     if sinks.is_empty() || embedded.path.is_some() {
-        sinks.push(Box::new(Embedded { config: embedded.clone(), place: place_of(embedded, state) }));
+        sinks.push(marking(Box::new(Embedded { config: embedded.clone(), place: place_of(embedded, state) }), state));
     }
     sinks
 }
@@ -49,6 +50,11 @@ pub(super) fn tables_of(mysql: Option<&mysql::Config>, embedded: &embedded::Conf
         Some(config) => Box::new(Mysql::new(config.clone())),
         None => Box::new(EmbeddedTables { place: place_of(embedded, state) }),
     }
+}
+
+/// Returns a sink whose late batches mark the windows of its store.
+fn marking(sink: Box<dyn Sink>, state: &Path) -> Box<dyn Sink> {
+    Box::new(Marking { sink, state: state.to_path_buf() })
 }
 
 /// Returns the place of the embedded store, which lies in the `state` directory unless the config names a path.

@@ -1,5 +1,6 @@
 //! The store that the config selects for readers.
 
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
@@ -13,9 +14,10 @@ use crate::monitors::panda::{JOBS, TABLE};
 use crate::os::http;
 use crate::query::{Detail, Latest, Newest, Read, Values, Wanted};
 use crate::sinks::Tables;
-use crate::sinks::embedded::EmbeddedReader;
+use crate::sinks::embedded::{EmbeddedReader, EmbeddedTiers};
 use crate::sinks::graphite::read::GraphiteReader;
-use crate::sinks::influxdb::InfluxReader;
+use crate::sinks::influxdb::{InfluxReader, InfluxTiers};
+use crate::sinks::tiers::Tiers;
 
 /// Returns the dashboard's store: graphite-web if the config names its address, else InfluxDB if it names that one's, else
 /// the embedded store.
@@ -85,6 +87,21 @@ fn points_reader(config: &Config) -> Result<Box<dyn Read>> {
             Ok(Box::new(EmbeddedReader::new(store_place(config, &directory))))
         }
     }
+}
+
+/// Returns the stores that points go to and that are folded.
+///
+/// # Errors
+/// Fails if this build has no client for one of them, or if tiers of InfluxDB share a retention policy.
+pub fn tiers(config: &Config, state: &Path) -> Result<Vec<Box<dyn Tiers>>> {
+    let mut tiers: Vec<Box<dyn Tiers>> = Vec::new();
+    if config.embedded.path.is_some() || config.carbon.is_none() && config.influxdb.is_none() {
+        tiers.push(Box::new(EmbeddedTiers::new(config.embedded.clone(), store_place(config, state), CATALOG)));
+    }
+    if let Some(influxdb) = &config.influxdb {
+        tiers.push(Box::new(InfluxTiers::new(influxdb, CATALOG)?));
+    }
+    Ok(tiers)
 }
 
 /// Returns the reader of the InfluxDB that points go to.

@@ -5,6 +5,8 @@ pub mod embedded;
 pub mod graphite;
 pub mod influxdb;
 pub mod mysql;
+pub mod tiers;
+pub mod windows;
 
 use std::fmt;
 use std::path::Path;

@@ -61,7 +61,7 @@ pub const SECTION: Section = Section::new(
         KEY,
     ],
 )
-.owning(&["collect-panda", "write-datadisk"]);
+.owning(&["collect-panda", "write-datadisk", "downsample-1h", "downsample-1d"]);
 
 /// `[panda]`.
 #[derive(Clone, Debug)]

@@ -11,6 +11,7 @@ mod collect_grid;
 mod collect_panda;
 #[cfg(feature = "demo")]
 mod demo;
+mod downsample;
 mod golden;
 mod gridmon_status;
 mod gridmon_store;

@@ -79,6 +79,7 @@ fn the_documents_show_each_section_of_the_example_config() {
         ("docs/collect-backups.md", "[backups]"),
         ("docs/mysql.md", "[mysql]"),
         ("docs/mail.md", "[mail] [credentials_adcmon]"),
+        ("docs/downsample-1h.md", "[downsample]"),
         ("docs/collect-panda.md", "[panda] [cric] [credentials_monit_grafana] [credentials_elasticsearch]"),
     ] {
         let names: Vec<_> = names.split(' ').collect();
@@ -145,7 +146,16 @@ fn the_troubleshooting_quotes_messages_that_the_programs_have() {
     let found = Command::new("find").args(["src", "-name", "*.rs"]).current_dir(root("")).output().unwrap();
     let source: String = String::from_utf8(found.stdout).unwrap().lines().map(text).collect();
     let mut quoted = 0;
-    for page in ["collect-grid", "collect-backups", "cloud-monitor", "gridmon-status", "delivery", "influxdb", "mail"] {
+    for page in [
+        "collect-grid",
+        "collect-backups",
+        "cloud-monitor",
+        "gridmon-status",
+        "delivery",
+        "influxdb",
+        "mail",
+        "downsample-1h",
+    ] {
         let page = &format!("docs/{page}.md");
         let document = text(page);
         let (_, troubleshooting) = document.split_once("\n## Troubleshooting\n").unwrap();
@@ -267,6 +277,35 @@ fn the_documents_show_what_gridmon_status_prints() {
 }
 
 #[test]
+fn the_documents_show_what_downsample_explains() {
+    let sandbox = Sandbox::new("small");
+    let (hour, label) = (NOW / 3600 * 3600, NOW / 3600 * 3600 + 3600);
+    let mut lines = String::new();
+    for (slot, jobs) in [(0, 17), (1, 18), (3, 0)] {
+        let time = (hour + 600 * slot) * SECOND;
+        lines += &format!("coverage,grid=heprc,measurement=jobs slots=1i,step_seconds=600i {time}\n");
+        if jobs > 0 {
+            let tags = "job_status=running,panda_queue=AGLT2,prod_source=managed,resource=MCORE";
+            lines += &format!("jobs,{tags} corepower=14.54,jobs={jobs}i,sequence=42i {}\n", time + 311_356_388);
+        }
+    }
+    sandbox.write("raw.txt", lines);
+    let ended = gridmon_status(&sandbox, &["store", "import", "raw.txt", "--tier", "raw"]);
+    assert_eq!(ended.0, Some(0));
+    let run = |arguments: &[&str]| {
+        let mut command = Command::new(gridmon_testkit::program("downsample-1h"));
+        let output = command.args(arguments).current_dir(sandbox.path("")).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap().replace(sandbox.path("state").to_str().unwrap(), "/var/lib/gridmon")
+    };
+    run(&["--now", &(label + 300).to_string()]);
+    let series = "panda.AGLT2.managed.MCORE.running.jobs";
+    let text = run(&["--explain", series, &label.to_string()]);
+    let shown = format!("$ downsample-1h --explain {series} {label}\n{text}");
+    expect_block("docs/downsample-1h.md", "downsample-1h --explain", &shown);
+}
+
+#[test]
 fn the_documents_show_what_the_store_tells() {
     let sandbox = Sandbox::new("small");
     for minute in 0..3 {
@@ -286,7 +325,7 @@ fn help_is_a_golden_file() {
     let help = Sandbox::new("small").run(&["--help"]);
     assert_eq!((help.code, help.stderr.as_str()), (Some(0), ""));
     expect(&root("tests/fixtures/collect-grid.help"), &help.stdout);
-    for program in ["collect-backups", "collect-panda"] {
+    for program in ["collect-backups", "collect-panda", "downsample-1h", "downsample-1d"] {
         let help = Command::new(gridmon_testkit::program(program)).arg("--help").output().unwrap();
         expect(&root(&format!("tests/fixtures/{program}.help")), &String::from_utf8(help.stdout).unwrap());
     }

@@ -1,6 +1,7 @@
 //! collect-grid into a real InfluxDB 1.6 with login on: set up, checked, written, read back by a query, by the dashboard and
 //! by gridmon-status; killed, hanging, and away for two hours. At the end everything is there once.
 
+mod folds;
 mod places;
 mod reading;
 mod refusals;

@@ -24,6 +24,7 @@
 
 mod columns;
 mod errors;
+mod fold;
 pub mod history;
 mod log;
 mod place;
@@ -46,6 +47,7 @@ use rusqlite::{Connection, ErrorCode, OpenFlags, Transaction, TransactionBehavio
 use rustix::fs::{Access, access};
 
 use self::errors::{explain, explain_io, is_read_only, read_only, remedy};
+pub use self::fold::EmbeddedTiers;
 pub use self::log::LARGE;
 use self::log::{LENGTH_KEPT, Release, allocate, ensure_room, log_bytes, readers};
 pub use self::place::Place;
@@ -342,12 +344,12 @@ impl Store {
     ///
     /// # Errors
     /// Fails unless all that it did is in the file at the store's path.
-    fn in_transaction(
+    fn in_transaction<T>(
         &mut self,
         pages: u64,
         until: Instant,
-        work: impl FnOnce(&Transaction) -> rusqlite::Result<()>,
-    ) -> Result<()> {
+        work: impl FnOnce(&Transaction) -> rusqlite::Result<T>,
+    ) -> Result<T> {
         self.ensure_ours()?;
         self.allocate(pages)?;
         let written = self.write_with(until, |store| {
@@ -356,16 +358,17 @@ impl Store {
             if store.compared.get() != Some(changes) {
                 return Ok(None);
             }
-            work(&transaction)?;
+            let done = work(&transaction)?;
             // The log lies beside the path: a commit after the file was replaced would put pages of the old file into
             // the new one.
             let still = is_at(&store.path, store.file);
             if still {
                 transaction.commit()?;
             }
-            Ok(Some(still))
+            Ok(Some((still, done)))
         })?;
-        let written = written.with_context(|| format!("{} got another schema meanwhile", self.path.display()))?;
+        let (written, done) =
+            written.with_context(|| format!("{} got another schema meanwhile", self.path.display()))?;
         let still = written && is_at(&self.path, self.file);
         if written && !still {
             // Pages that reached the log anyway must go into their own file before a process takes them for the new
@@ -373,7 +376,7 @@ impl Store {
             let _ = self.connection.execute_batch("PRAGMA wal_checkpoint(TRUNCATE)");
         }
         ensure!(still, "{} was replaced or removed while it was written", self.path.display());
-        Ok(())
+        Ok(done)
     }
 
     /// Removes points that are older than `config` keeps; `now` is in unix seconds.

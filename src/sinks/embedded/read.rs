@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 use std::collections::hash_map::Entry;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use anyhow::{Result, ensure};
 use rusqlite::types::ValueRef;
@@ -11,7 +11,7 @@ use rusqlite::{Connection, OptionalExtension, Row, Statement, params};
 use super::Store;
 use super::errors::remedy;
 use super::schema::{has_parts, labels};
-use crate::model::{AHEAD, COVERAGE, Measurement, Point, SCOPE_COVERAGE, SECOND, Tier, Value, Window};
+use crate::model::{AHEAD, COVERAGE, Measurement, Name, Point, SCOPE_COVERAGE, SECOND, Tier, Value, Window};
 use crate::query::{Ahead, Intervals, Latest, Newest, Selector};
 use crate::rollup::Parts;
 use crate::text;
@@ -222,13 +222,13 @@ impl Store {
                 parts.push(part);
             }
         };
-        let (tier, found) = self.range_into(wanted, (from, to), points, |_, _| Default::default(), take)?;
+        let (tier, found) = self.range_into(wanted, (from, to), points, |_| 0, |_, _| Default::default(), take)?;
         let (values, parts) = found.into_iter().unzip();
         Ok(Range { tier, values, parts })
     }
 
     /// Does the same with what `make` makes for each series of a tier, which `take` gives each value; so that nobody needs to
-    /// hold them all.
+    /// hold them all. The values of a tier count as that much earlier than they stand as `later` says.
     ///
     /// # Errors
     /// Fails if the store cannot be read.
@@ -237,6 +237,7 @@ impl Store {
         wanted: &[(&Series, &str)],
         (from, to): (i64, i64),
         points: usize,
+        later: impl Fn(Tier) -> i64,
         make: impl Fn(Tier, usize) -> T,
         take: impl Fn(&mut T, Tier, i64, Value, Option<Parts>),
     ) -> Result<(Tier, Vec<T>)> {
@@ -248,9 +249,11 @@ impl Store {
             // is no guide: a series may be younger than the tier, and its newest bucket is usually incomplete.
             for tier in Tier::ALL.into_iter().rev() {
                 let (mut found, mut counts) = (all(tier), vec![0_usize; wanted.len()]);
-                each_value(&snapshot, tier, wanted, (from, to), &mut |at, time, value, parts| {
+                let later = later(tier);
+                let range = (from.saturating_add(later), to.saturating_add(later));
+                each_value(&snapshot, tier, wanted, range, &mut |at, time, value, parts| {
                     counts[at] += 1;
-                    take(&mut found[at], tier, time, value, parts);
+                    take(&mut found[at], tier, time - later, value, parts);
                 })?;
                 let count = counts.into_iter().max().unwrap_or_default();
                 if count > most {
@@ -308,6 +311,84 @@ impl Store {
             after = last;
         }
         Ok(())
+    }
+
+    /// Calls `each` with the points of one series in a tier, by time.
+    ///
+    /// # Errors
+    /// Fails if the store cannot be read, or if `each` fails.
+    pub(super) fn points_of(
+        &self,
+        tier: Tier,
+        series: &Series,
+        window: Window,
+        each: &mut dyn FnMut(Point) -> Result<()>,
+    ) -> Result<()> {
+        let names = series.names()?;
+        let mut points = BTreeMap::<i64, Vec<(Name, Value)>>::new();
+        self.read_with(|store| {
+            let query = "SELECT time, value, name FROM {} AS rows JOIN field ON field.id = rows.field
+                 WHERE bucket = ?1 AND series = ?2";
+            let mut query = store.connection.prepare(&query.replace("{}", &tier.table()))?;
+            for bucket in window.from.div_euclid(tier.bucket())..=(window.to - 1).div_euclid(tier.bucket()) {
+                let mut rows = query.query(params![bucket, series.id])?;
+                while let Some(row) = rows.next()? {
+                    let time = time_of(tier, bucket, row.get(0)?);
+                    if window.contains(time) {
+                        points.entry(time).or_default().push((Cow::Owned(row.get(2)?), value(row, 1)?));
+                    }
+                }
+            }
+            Ok(())
+        })?;
+        points.into_iter().try_for_each(|(time, fields)| each(names.at(time, fields)))
+    }
+
+    /// Returns the times of the values of a series in a tier, in nanoseconds.
+    ///
+    /// # Errors
+    /// Fails if the store cannot be read.
+    pub(super) fn times_of(&self, tier: Tier, series: i64, window: Window) -> Result<BTreeSet<i64>> {
+        self.read_with(|store| {
+            let mut times = BTreeSet::new();
+            let query = format!("SELECT time FROM {} WHERE bucket = ?1 AND series = ?2", tier.table());
+            let mut query = store.connection.prepare(&query)?;
+            for bucket in window.from.div_euclid(tier.bucket())..=(window.to - 1).div_euclid(tier.bucket()) {
+                let mut rows = query.query(params![bucket, series])?;
+                while let Some(row) = rows.next()? {
+                    times.insert(time_of(tier, bucket, row.get(0)?));
+                }
+            }
+            Ok(times.into_iter().filter(|time| window.contains(*time)).collect())
+        })
+    }
+
+    /// Calls `each` with the points of the first bucket of a tier in which a series has some.
+    ///
+    /// # Errors
+    /// Fails if the store cannot be read.
+    pub(super) fn first_point_of(&self, tier: Tier, series: &Series, each: &mut dyn FnMut(&Point)) -> Result<()> {
+        let first = self.read_with(|store| {
+            let table = tier.table();
+            let mut next = store.connection.prepare(&format!("SELECT min(bucket) FROM {table} WHERE bucket >= ?1"))?;
+            let is_there = format!("SELECT EXISTS (SELECT 1 FROM {table} WHERE bucket = ?1 AND series = ?2)");
+            let mut is_there = store.connection.prepare(&is_there)?;
+            let mut bucket: Option<i64> = next.query_row([i64::MIN], |row| row.get(0))?;
+            while let Some(found) = bucket {
+                if is_there.query_row([found, series.id], |row| row.get(0))? {
+                    break;
+                }
+                bucket = next.query_row([found + 1], |row| row.get(0))?;
+            }
+            Ok(bucket)
+        })?;
+        let Some(bucket) = first else { return Ok(()) };
+        let from = bucket.saturating_mul(tier.bucket());
+        let window = Window { from, to: from.saturating_add(tier.bucket()) };
+        self.points_of(tier, series, window, &mut |point| {
+            each(&point);
+            Ok(())
+        })
     }
 
     /// Returns the selected points of a piece of a tier: of the series and buckets after `after`, some thousand rows. Also
@@ -534,7 +615,7 @@ fn ages(connection: &Connection, tier: Tier) -> rusqlite::Result<Option<(i64, i6
 }
 
 /// Reads what a folded value was folded from, in the columns after its own.
-fn parts(row: &Row) -> rusqlite::Result<Option<Parts>> {
+pub(super) fn parts(row: &Row) -> rusqlite::Result<Option<Parts>> {
     let is_null = |at| Ok::<_, rusqlite::Error>(matches!(row.get_ref(at)?, ValueRef::Null));
     for at in 2..6 {
         if is_null(at)? {

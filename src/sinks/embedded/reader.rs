@@ -27,7 +27,7 @@ impl EmbeddedReader {
         Self { place: place.into(), idle: Mutex::default() }
     }
 
-    fn ask<T>(&self, question: impl FnOnce(&Store) -> Result<T>) -> Result<Option<T>> {
+    pub(super) fn ask<T>(&self, question: impl FnOnce(&Store) -> Result<T>) -> Result<Option<T>> {
         // A replaced store counts as changed.
         let inode = fs::metadata(self.place.path()).map(|file| file.ino()).unwrap_or_default();
         let taken = {
@@ -114,7 +114,8 @@ impl Read for EmbeddedReader {
                 folding.push(time.div_euclid(SECOND), value, part);
             };
             let range = (from.saturating_mul(SECOND), to.saturating_mul(SECOND));
-            let (tier, foldings) = store.range_into(&numbers, range, detail.points(span), make, take)?;
+            // A folded value stands at the end of its window, and is shown at its beginning.
+            let (tier, foldings) = store.range_into(&numbers, range, detail.points(span), Tier::window, make, take)?;
             let mut foldings = foldings.into_iter();
             let found = wanted.iter().zip(&found).map(|(wanted, series)| {
                 let folding = series.as_ref().and_then(|_| foldings.next());

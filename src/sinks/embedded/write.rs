@@ -10,13 +10,13 @@ use crate::rollup::Parts;
 
 /// One row of a tier, in the order of its key.
 #[derive(Clone, Copy)]
-struct Row {
-    bucket: i64,
-    series: i64,
-    field: i64,
-    time: i64,
-    value: Value,
-    parts: Option<Parts>,
+pub(super) struct Row {
+    pub bucket: i64,
+    pub series: i64,
+    pub field: i64,
+    pub time: i64,
+    pub value: Value,
+    pub parts: Option<Parts>,
 }
 
 impl ToSql for Value {
@@ -69,7 +69,8 @@ pub(super) fn write(transaction: &Transaction, tier: Tier, points: &[(&Point, &[
     insert(transaction, tier, &rows)
 }
 
-fn insert(transaction: &Transaction, tier: Tier, rows: &[Row]) -> rusqlite::Result<()> {
+/// Writes rows, sorted by their key.
+pub(super) fn insert(transaction: &Transaction, tier: Tier, rows: &[Row]) -> rusqlite::Result<()> {
     let table = tier.table();
     if tier == Tier::Raw {
         let mut insert = transaction.prepare(&format!(
@@ -97,7 +98,7 @@ fn insert(transaction: &Transaction, tier: Tier, rows: &[Row]) -> rusqlite::Resu
 }
 
 /// The ids of the fields that a transaction writes.
-struct Fields<'a> {
+pub(super) struct Fields<'a> {
     known: HashMap<&'a str, i64>,
     find: Statement<'a>,
     add: Statement<'a>,
@@ -106,7 +107,7 @@ struct Fields<'a> {
 }
 
 impl<'a> Fields<'a> {
-    fn new(transaction: &'a Transaction) -> rusqlite::Result<Self> {
+    pub fn new(transaction: &'a Transaction) -> rusqlite::Result<Self> {
         Ok(Self {
             known: HashMap::new(),
             find: transaction.prepare("SELECT id FROM field WHERE name = ?1")?,
@@ -116,7 +117,7 @@ impl<'a> Fields<'a> {
     }
 
     /// Returns the id of a field; inserts the field if it is new.
-    fn id(&mut self, name: &'a str) -> rusqlite::Result<i64> {
+    pub fn id(&mut self, name: &'a str) -> rusqlite::Result<i64> {
         if let Some(id) = self.known.get(name) {
             return Ok(*id);
         }

@@ -37,6 +37,12 @@ pub const SECTION: Section = Section::new(
         Key::new("retention_1h", Kind::Text, Unset::Default("1h"), "The retention policy of hourly ones."),
         Key::new("retention_1d", Kind::Text, Unset::Default("1d"), "The retention policy of daily ones."),
         Key::new(
+            "fold",
+            Kind::List,
+            Unset::Default("jobs"),
+            "The measurements that downsample-1h and downsample-1d fold there.",
+        ),
+        Key::new(
             "tls",
             Kind::Word(&["verify", "skip"]),
             Unset::Default("verify"),
@@ -67,6 +73,8 @@ pub struct Config {
     pub login: Option<Login>,
     /// The retention policies of raw, hourly and daily points.
     pub policies: [String; 3],
+    /// The measurements that are folded.
+    pub fold: Vec<String>,
     /// Whether its certificate is verified.
     pub is_verified: bool,
     /// The time limit of a request, in seconds; 20 by default.
@@ -94,6 +102,7 @@ impl Config {
             Ok(name)
         };
         let policies = [policy("retention_raw")?, policy("retention_1h")?, policy("retention_1d")?];
+        let fold = values.list("fold")?;
         let is_verified = values.word("tls")? == "verify";
         let timeout_seconds = values.number("timeout_seconds")?;
         let Some(url) = url else { return Ok(None) };
@@ -110,6 +119,7 @@ impl Config {
             run_database: None,
             login,
             policies,
+            fold,
             is_verified,
             timeout_seconds,
         }))

@@ -11,6 +11,7 @@
 
 mod client;
 pub mod config;
+mod fold;
 pub mod influxql;
 mod pause;
 mod read;
@@ -25,6 +26,7 @@ use anyhow::Result;
 
 use self::client::{Busy, Connection};
 pub use self::config::Config;
+pub use self::fold::InfluxTiers;
 use self::pause::Pause;
 pub use self::read::InfluxReader;
 use super::{NeverTaken, Sent, Sink};

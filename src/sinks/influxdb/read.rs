@@ -17,8 +17,9 @@ use crate::model::{
 };
 use crate::os::http::Client;
 use crate::query::{
-    Ahead, Column, Detail, Folding, Intervals, Latest, Newest, Read, Scan, Selector, Step, Total, Values, Wanted,
+    Ahead, Column, Detail, Folding, Intervals, Latest, Newest, Part, Read, Scan, Selector, Step, Total, Values, Wanted,
 };
+use crate::rollup::PARTS;
 
 /// InfluxDB as a reader.
 #[derive(Debug)]
@@ -76,14 +77,14 @@ impl InfluxReader {
     }
 
     /// Asks a query of the database, in the time of one request.
-    fn ask(&self, query: &str, each: impl FnMut(Rows) -> Result<()>) -> Result<()> {
+    pub(super) fn ask(&self, query: &str, each: impl FnMut(Rows) -> Result<()>) -> Result<()> {
         let ends = Instant::now() + Duration::from_secs(self.config.timeout_seconds);
         let ends = self.ends.map_or(ends, |all| all.min(ends));
         Connection { config: &self.config, client: &self.client, ends }.query(self.config.of_run(), query, each)
     }
 
     /// Returns the name of a measurement in a tier, for FROM.
-    fn from(&self, measurement: &str, tier: Tier) -> String {
+    pub(super) fn from(&self, measurement: &str, tier: Tier) -> String {
         let policy = identifier(self.config.policy(tier));
         format!("{}.{policy}.{}", identifier(self.config.of_run()), identifier(measurement))
     }
@@ -169,43 +170,51 @@ impl InfluxReader {
         })
     }
 
-    /// Gives the values of a number in a tier to `folding`, one for each second.
+    /// Gives the values of a number in a tier to `folding`, one for each second. A folded value has the time at which its window
+    /// begins.
     fn values(&self, wanted: &Wanted, tier: Tier, (from, to): (i64, i64), folding: &mut Folding) -> Result<()> {
-        let measurement = wanted.number.measurement;
+        let (measurement, field) = (wanted.number.measurement, wanted.number.field);
         let tags: Vec<_> = measurement.tags.iter().map(|tag| tag.name).collect();
+        let of_folded = if tier == Tier::Raw { Vec::new() } else { FoldedColumns::names(measurement, field.name) };
+        let fields: Vec<_> = [field.name].into_iter().chain(of_folded.iter().map(String::as_str)).collect();
+        let time_of =
+            |seconds: i64| seconds.saturating_mul(SECOND).saturating_add(tier.window()).clamp(TIMES.from, TIMES.to);
         let mut query = format!(
             "SELECT {} FROM {} WHERE time >= {} AND time < {}",
-            columns(&tags, &[wanted.number.field.name, SLOTS]),
+            columns(&tags, &fields),
             self.from(measurement.name, tier),
-            from.saturating_mul(SECOND).clamp(TIMES.from, TIMES.to),
-            to.saturating_mul(SECOND).clamp(TIMES.from, TIMES.to)
+            time_of(from),
+            time_of(to)
         );
         for (tag, component) in &wanted.number.tags {
             let _ = write!(query, " AND {}::tag {}", identifier(tag), matches(component));
         }
         // They come by time, with one series after another at the same time.
-        let mut last: Option<(i64, f64)> = None;
+        let mut last: Option<(i64, f64, Option<Part>)> = None;
+        let push = |folding: &mut Folding, (time, value, part)| folding.push(time, value, part);
         self.ask(&query, |rows| {
             for row in &rows.values {
-                let Some((time, given, [value, slots])) = parts(row, tags.len()) else { continue };
+                let Some((time, given, [value, rest @ ..])) = parts(row, tags.len()) else { continue };
                 let series = point(measurement.name, pairs(&tags, given), self.catalog);
-                let is_it =
-                    || measurement.carbon_path(&series, wanted.number.field.name).as_ref() == Some(&wanted.path);
-                // A folded point of no slot was replaced by one with other tags.
-                if tier != Tier::Raw && *slots == Cell::Int(0) {
-                    continue;
+                let is_it = || measurement.carbon_path(&series, field.name).as_ref() == Some(&wanted.path);
+                let Some(value) = number(value, Kind::Float).filter(|_| is_it()) else { continue };
+                let next = match FoldedColumns::read(rest) {
+                    // A folded point of no slot was replaced by one with other tags.
+                    Some(columns) if columns.slots == 0.0 => continue,
+                    Some(columns) => columns.part(measurement, field.name, tier, value.as_f64()),
+                    None => (value.as_f64(), None),
+                };
+                let next = ((time - tier.window()).div_euclid(SECOND), next.0, next.1);
+                if let Some(last) = last.filter(|last| last.0 < next.0) {
+                    push(folding, last);
                 }
-                if let Some(value) = number(value, Kind::Float).filter(|_| is_it()) {
-                    let next = (time.div_euclid(SECOND), value.as_f64());
-                    last.filter(|(time, _)| *time < next.0)
-                        .iter()
-                        .for_each(|(time, value)| folding.push(*time, *value, None));
-                    last = Some(next);
-                }
+                last = Some(next);
             }
             Ok(())
         })?;
-        last.iter().for_each(|(time, value)| folding.push(*time, *value, None));
+        if let Some(last) = last {
+            push(folding, last);
+        }
         Ok(())
     }
 
@@ -248,7 +257,7 @@ impl InfluxReader {
     }
 
     /// Returns the names in the first column of an answer.
-    fn names(&self, query: &str) -> Result<Vec<Vec<String>>> {
+    pub(super) fn names(&self, query: &str) -> Result<Vec<Vec<String>>> {
         let mut names = Vec::new();
         self.ask(query, |rows| {
             let text = |cell: &Cell| if let Cell::Text(text) = cell { text.to_string() } else { String::new() };
@@ -320,8 +329,37 @@ impl InfluxReader {
     }
 }
 
-/// The field of a folded point that says how many slots it stands for.
-const SLOTS: &str = "slots";
+/// What a folded point tells of a value beside it.
+struct FoldedColumns {
+    sum: f64,
+    slots: f64,
+    ends: Option<(f64, f64)>,
+}
+
+impl FoldedColumns {
+    /// Returns the names of the fields that tell it.
+    fn names(measurement: &Measurement, field: &str) -> Vec<String> {
+        match measurement.exact {
+            Some(exact) => vec![exact.sum.into(), exact.slots.into()],
+            None => PARTS.map(|end| format!("{field}{end}")).into(),
+        }
+    }
+
+    /// Reads their cells: sum, slots, and least and most where there are such fields; `None` where nothing is told.
+    fn read(cells: &[Cell]) -> Option<Self> {
+        let float = |at: usize| Some(number(cells.get(at)?, Kind::Float)?.as_f64());
+        Some(Self { sum: float(0).unwrap_or_default(), slots: float(1)?, ends: float(2).zip(float(3)) })
+    }
+
+    /// Returns the mean over the slots, and what it was made of.
+    fn part(&self, measurement: &Measurement, field: &str, tier: Tier, value: f64) -> (f64, Option<Part>) {
+        let is_mean = measurement.exact.is_some_and(|exact| exact.field != field);
+        let mean = if is_mean { value } else { self.sum / self.slots };
+        let (least, most) = self.ends.unwrap_or((mean, mean));
+        let coverage = (self.slots * measurement.every as f64 / tier.step_seconds() as f64).clamp(0.0, 1.0);
+        (mean, Some(Part { least, most, count: self.slots as u64, coverage }))
+    }
+}
 
 /// Later values than asked for.
 #[derive(Default)]
@@ -373,21 +411,21 @@ impl Known {
 }
 
 /// Returns the columns of a SELECT.
-fn columns(tags: &[&str], fields: &[&str]) -> String {
+pub(super) fn columns(tags: &[&str], fields: &[&str]) -> String {
     let tags = tags.iter().map(|tag| format!("{}::tag", identifier(tag)));
     let fields = fields.iter().map(|field| format!("{}::field", identifier(field)));
     tags.chain(fields).collect::<Vec<_>>().join(", ")
 }
 
 /// Returns the time of a row in nanoseconds, the cells of its tags, and those of its fields.
-fn parts<'a, 'b>(row: &'a [Cell<'b>], tags: usize) -> Option<(i64, &'a [Cell<'b>], &'a [Cell<'b>])> {
+pub(super) fn parts<'a, 'b>(row: &'a [Cell<'b>], tags: usize) -> Option<(i64, &'a [Cell<'b>], &'a [Cell<'b>])> {
     let (Cell::Int(time), rest) = row.split_first()? else { return None };
     let (tags, fields) = rest.split_at_checked(tags)?;
     Some((*time, tags, fields))
 }
 
 /// Returns the tags that a row has.
-fn pairs<'a>(names: &'a [&'a str], cells: &'a [Cell]) -> impl Iterator<Item = (&'a str, &'a str)> {
+pub(super) fn pairs<'a>(names: &'a [&'a str], cells: &'a [Cell]) -> impl Iterator<Item = (&'a str, &'a str)> {
     names.iter().zip(cells).filter_map(|(name, cell)| match cell {
         Cell::Text(value) => Some((*name, value.as_ref())),
         _ => None,
@@ -395,7 +433,7 @@ fn pairs<'a>(names: &'a [&'a str], cells: &'a [Cell]) -> impl Iterator<Item = (&
 }
 
 /// Returns a series as a point without fields; empty tags are absent ones.
-fn point<'a>(measurement: &str, tags: impl Iterator<Item = (&'a str, &'a str)>, catalog: Catalog) -> Point {
+pub(super) fn point<'a>(measurement: &str, tags: impl Iterator<Item = (&'a str, &'a str)>, catalog: Catalog) -> Point {
     let tags = tags.filter(|(_, value)| !value.is_empty()).map(|(name, value)| (Cow::Owned(name.into()), value));
     let mut point = Point::new(Cow::Owned(measurement.into()), tags, [], 0);
     catalog.declare(&mut point);
@@ -403,7 +441,7 @@ fn point<'a>(measurement: &str, tags: impl Iterator<Item = (&'a str, &'a str)>, 
 }
 
 /// Returns the number of a cell as a value of this kind.
-fn number(cell: &Cell, kind: Kind) -> Option<Value> {
+pub(super) fn number(cell: &Cell, kind: Kind) -> Option<Value> {
     match (cell, kind) {
         (Cell::Int(value), Kind::Int) => Some(Value::Int(*value)),
         (Cell::Int(value), Kind::Float) => Some(Value::Float(*value as f64)),

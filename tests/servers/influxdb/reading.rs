@@ -65,8 +65,10 @@ fn a_range_comes_from_the_coarsest_tier_that_has_enough() {
     let others = cloud("x+y", "1i", NOW) + &cloud("xay", "2i", NOW);
     influxdb.write("d", "10m", &(raw + &others));
     let folded = |hour: i64, slots: i64| {
-        let fields = format!("{}.5,slots={slots}i", hour + 7);
-        cloud(r#"x\ y\,"'/z"#, &fields, NOW + 3600 * hour)
+        let (value, sum) = (hour as f64 + 7.5, (hour as f64 + 7.5) * slots as f64);
+        let fields = format!("{value:?},quota_sum={sum:?},quota_slots={slots}i,quota_least=1i,quota_most=99i");
+        // It stands at the end of its hour.
+        cloud(r#"x\ y\,"'/z"#, &fields, NOW + 3600 * (hour + 1))
     };
     influxdb.write("d", "1h", &(folded(0, 60) + &folded(1, 60) + &folded(2, 0)));
     let reader = reader(influxdb.port, "");

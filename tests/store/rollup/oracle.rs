@@ -42,6 +42,11 @@ impl<'a> Oracle<'a> {
         self.coverage.iter().map(|point| point.time()).min()
     }
 
+    /// From when on it is folded: `jobs` from its first coverage on, since what is before is QMonit's.
+    pub fn folded_from(&self) -> i64 {
+        if self.measurement.exact.is_some() { self.begin().unwrap_or(i64::MAX) } else { i64::MIN }
+    }
+
     fn slot(&self, time: i64) -> i64 {
         match self.measurement.exact {
             Some(_) => time - time.rem_euclid(self.measurement.every * SECOND),
@@ -180,6 +185,7 @@ impl<'a> Oracle<'a> {
     }
 
     /// The number of covered slots of a series in the hour from `from` on.
+    #[allow(dead_code)]
     pub fn slots(&self, series: &Point, from: i64) -> i64 {
         self.covered(series).range(from..from + HOUR).count() as i64
     }

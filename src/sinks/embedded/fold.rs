@@ -1,0 +1,477 @@
+//! Folds the store's points into its coarser tiers, some thousand series in each transaction.
+//!
+//! The rows of a window lie together, series by series: an hour of raw points is one bucket; a day of hourly points is one
+//! bucket, but for its first label, which is that of the day before, and the last one, which is in the next bucket.
+
+use std::cell::RefCell;
+use std::collections::hash_map::Entry;
+use std::collections::{BTreeMap, HashMap};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+use rusqlite::{Connection, Rows, Statement, Transaction, params};
+
+use super::read::{parts, time_of, value};
+use super::schema::labels;
+use super::write::{Fields, Row, insert};
+use super::{Config, EmbeddedReader, Place, SOME, Series, Store};
+use crate::model::{COVERAGE, Catalog, Measurement, Point, SCOPE_COVERAGE, Tier, Value, Window};
+use crate::query::{Scan, Selector};
+use crate::rollup::{Begins, Coverage, Folded, FoldedField, HOUR, Parts, SeriesFold, label_time, length, source};
+use crate::sinks::tiers::{Task, Tiers};
+
+/// The most series of one transaction.
+const SERIES: usize = 10_000;
+
+/// How long a transaction waits for other writers.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// The embedded store as one that is folded.
+pub struct EmbeddedTiers {
+    config: Config,
+    place: Place,
+    catalog: Catalog,
+    reader: EmbeddedReader,
+    /// The open store, for writing.
+    store: RefCell<Option<Store>>,
+    known: RefCell<Known>,
+}
+
+/// What every window asks of the table of series; it is right while no series is new.
+#[derive(Clone, Default)]
+struct Known {
+    /// The newest id of a series.
+    newest: Option<i64>,
+    coverage: Vec<Series>,
+    /// The measurements with counts that the store has.
+    counted: Vec<&'static Measurement>,
+}
+
+impl EmbeddedTiers {
+    /// Returns the store at `place`.
+    pub fn new(config: Config, place: Place, catalog: Catalog) -> Self {
+        let reader = EmbeddedReader::new(place.clone());
+        Self { config, place, catalog, reader, store: RefCell::default(), known: RefCell::default() }
+    }
+
+    /// Does `work` with the store, open for writing.
+    fn write<T>(&self, work: impl FnOnce(&mut Store) -> Result<T>) -> Result<T> {
+        let mut store = self.store.borrow_mut();
+        if store.is_none() {
+            *store = Some(self.place.open(Instant::now() + PATIENCE)?);
+        }
+        work(store.as_mut().context("the store is open")?)
+    }
+
+    /// Does `work` with the store, open for reading; returns the default if it does not exist.
+    fn read<T: Default>(&self, work: impl FnOnce(&Store) -> Result<T>) -> Result<T> {
+        match &*self.store.borrow() {
+            Some(store) => work(store),
+            None => Ok(self.reader.ask(work)?.unwrap_or_default()),
+        }
+    }
+
+    /// Returns what is known of the table of series now.
+    fn known(&self, store: &Store) -> Result<Known> {
+        let newest: Option<i64> =
+            store.read_with(|store| store.connection.query_row("SELECT max(id) FROM series", [], |row| row.get(0)))?;
+        let mut known = self.known.borrow_mut();
+        if newest.is_none() || known.newest != newest {
+            let mut fresh = Known { newest, ..Known::default() };
+            for name in [COVERAGE.name, SCOPE_COVERAGE.name] {
+                fresh.coverage.extend(store.find(&Selector::measurement(name))?);
+            }
+            for measurement in self.catalog.measurements().filter(|measurement| measurement.has_counts()) {
+                if !store.find(&Selector::measurement(measurement.name))?.is_empty() {
+                    fresh.counted.push(measurement);
+                }
+            }
+            *known = fresh;
+        }
+        Ok(known.clone())
+    }
+
+    /// Returns the coverage of a window. Where a measurement was not covered yet, its points cover their slots.
+    fn coverage<'a>(&self, tier: Tier, window: Window, task: &Task<'a>) -> Result<Coverage<'a>> {
+        let (finer, times) = source(tier, window);
+        let mut coverage = Coverage::new(task.begins);
+        self.read(|store| {
+            let Known { coverage: series, counted, .. } = self.known(store)?;
+            let mut each = |point: Point| {
+                coverage.add(finer, &point, self.catalog);
+                Ok(())
+            };
+            series.iter().try_for_each(|series| store.points_of(finer, series, times, &mut each))?;
+            for measurement in counted {
+                let is_old = finer == Tier::Raw || measurement.exact.is_some();
+                if !is_old || !coverage.may_assume(measurement, times.from) {
+                    continue;
+                }
+                for series in store.find(&Selector::measurement(measurement.name))? {
+                    let names = series.names()?;
+                    for time in store.times_of(finer, series.id, times)? {
+                        match finer {
+                            Tier::Raw => coverage.assume(measurement, &names, time, task.grid),
+                            _ => coverage.assume_hour(measurement, &names, time, task.grid),
+                        }
+                    }
+                }
+            }
+            Ok(())
+        })?;
+        Ok(coverage)
+    }
+}
+
+impl Tiers for EmbeddedTiers {
+    fn name(&self) -> &'static str {
+        "embedded"
+    }
+
+    fn reader(&self) -> &dyn Scan {
+        &self.reader
+    }
+
+    fn measurements(&self) -> Option<Vec<String>> {
+        None
+    }
+
+    fn begins(&self, tier: Tier) -> Result<Begins> {
+        let mut begins = Begins::default();
+        self.read(|store| {
+            let series = self.known(store)?.coverage;
+            series.iter().try_for_each(|series| store.first_point_of(tier, series, &mut |point| begins.add(point)))
+        })?;
+        Ok(begins)
+    }
+
+    fn next(&self, tier: Tier, from: i64) -> Result<Option<i64>> {
+        let bucket = from.div_euclid(tier.bucket());
+        let next = self.read(|store| store.read_with(|store| next_bucket(&store.connection, tier, bucket)))?;
+        Ok(next.map(|next| next.saturating_mul(tier.bucket())))
+    }
+
+    fn oldest_kept(&self, tier: Tier, now: i64) -> Result<Option<i64>> {
+        Ok(self.config.oldest_kept(tier, now))
+    }
+
+    fn fold(&self, tier: Tier, window: Window, task: &mut Task) -> Result<usize> {
+        let (begins, is_refold) = (task.begins, task.is_refold);
+        let coverage = self.coverage(tier, window, task)?;
+        let removes = |name: &str| coverage.has(name) || begins.of(name).is_none();
+        let mut folding = Folding {
+            tier,
+            window,
+            shows: task.show.is_some(),
+            catalog: self.catalog,
+            coverage: &coverage,
+            folds: HashMap::new(),
+            names: HashMap::new(),
+            is_folded: &|measurement: &Measurement| task.folds(tier, measurement, window),
+            removes: if is_refold { Some(&removes) } else { None },
+        };
+        let (mut after, mut count) = (Some(i64::MIN), 0);
+        let mut shown = Vec::new();
+        while let Some(from) = after {
+            (task.go_on)()?;
+            let piece = match task.show.is_some() {
+                true => self.read(|store| {
+                    store.read_with(|store| {
+                        let snapshot = store.connection.unchecked_transaction()?;
+                        let mut piece = folding.read(&snapshot, from)?;
+                        shown.append(&mut piece.shown);
+                        Ok(piece)
+                    })
+                })?,
+                false => self.write(|store| {
+                    let until = Instant::now() + PATIENCE;
+                    store.in_transaction(2 * SERIES as u64 * 8 + SOME, until, |transaction| {
+                        let piece = folding.read(transaction, from)?;
+                        folding.write(transaction, &piece, from)?;
+                        Ok(piece)
+                    })
+                })?,
+            };
+            count += piece.points;
+            after = piece.last;
+        }
+        let is_folded = |coverage: &Point| {
+            let measurement = coverage.tag("measurement").and_then(|name| self.catalog.measurement(name));
+            measurement.is_none_or(|measurement| task.folds(tier, measurement, window))
+        };
+        let own: Vec<_> = coverage.points(window.to).into_iter().filter(|point| is_folded(point)).collect();
+        match &mut task.show {
+            Some(show) => shown.into_iter().chain(own).try_for_each(show)?,
+            None if own.is_empty() => {}
+            None => self.write(|store| store.write(tier, &own, Instant::now() + PATIENCE))?,
+        }
+        Ok(count)
+    }
+
+    fn has(&self, tier: Tier, label: i64) -> Result<bool> {
+        self.read(|store| store.read_with(|store| Ok(!at_label(&store.connection, tier, label, 1)?.is_empty())))
+    }
+
+    fn delete(&self, tier: Tier, label: i64) -> Result<usize> {
+        self.write(|store| {
+            store.in_transaction(2 * SERIES as u64 + SOME, Instant::now() + PATIENCE, |transaction| {
+                let all = at_label(transaction, tier, label, usize::MAX)?;
+                let mut delete = deletion(transaction, tier)?;
+                let (bucket, from) = place_of(tier, label);
+                for series in &all {
+                    delete.execute(params![bucket, series, from, from + length(tier)])?;
+                }
+                Ok(all.len())
+            })
+        })
+    }
+}
+
+/// Returns the first bucket of a tier from `bucket` on that has rows.
+fn next_bucket(connection: &Connection, tier: Tier, bucket: i64) -> rusqlite::Result<Option<i64>> {
+    let query = format!("SELECT min(bucket) FROM {} WHERE bucket >= ?1", tier.table());
+    connection.query_row(&query, [bucket], |row| row.get(0))
+}
+
+/// Returns the bucket of a time, and the time in it.
+fn place_of(tier: Tier, time: i64) -> (i64, i64) {
+    (time.div_euclid(tier.bucket()), time.rem_euclid(tier.bucket()))
+}
+
+/// Returns up to `most` series that have a point at a label.
+fn at_label(connection: &Connection, tier: Tier, label: i64, most: usize) -> rusqlite::Result<Vec<i64>> {
+    let (bucket, from) = place_of(tier, label);
+    let query = "SELECT DISTINCT series FROM {} WHERE bucket = ?1 AND time >= ?2 AND time < ?3 LIMIT ?4";
+    let mut query = connection.prepare(&query.replace("{}", &tier.table()))?;
+    let most = i64::try_from(most).unwrap_or(i64::MAX);
+    query.query_map(params![bucket, from, from + length(tier), most], |row| row.get(0))?.collect()
+}
+
+fn deletion<'a>(transaction: &'a Transaction, tier: Tier) -> rusqlite::Result<Statement<'a>> {
+    let delete = "DELETE FROM {} WHERE bucket = ?1 AND series = ?2 AND time >= ?3 AND time < ?4";
+    transaction.prepare(&delete.replace("{}", &tier.table()))
+}
+
+/// The fold of a window, of which some thousand series are read and written at a time.
+struct Folding<'a> {
+    tier: Tier,
+    window: Window,
+    /// Whether the points are only shown.
+    shows: bool,
+    catalog: Catalog,
+    coverage: &'a Coverage<'a>,
+    /// One fold for each measurement, used for one series after another.
+    folds: HashMap<&'static str, SeriesFold>,
+    /// The names of fields by their ids.
+    names: HashMap<i64, String>,
+    is_folded: &'a dyn Fn(&Measurement) -> bool,
+    /// Whether points of a measurement that the window has no more are removed; `None` if there can be none.
+    removes: Option<&'a dyn Fn(&str) -> bool>,
+}
+
+/// What some thousand series are folded into.
+#[derive(Default)]
+struct Piece {
+    /// Per series with its id: the time in nanoseconds, and the fields.
+    series: Vec<(i64, i64, Vec<FoldedField>)>,
+    /// The same as points, if they are only shown.
+    shown: Vec<Point>,
+    points: usize,
+    /// The last series that was read; `None` at the end.
+    last: Option<i64>,
+}
+
+/// A row of the finer tier.
+#[derive(Clone, Copy)]
+struct Stored {
+    series: i64,
+    field: i64,
+    /// In nanoseconds.
+    time: i64,
+    value: Value,
+    parts: Option<Parts>,
+}
+
+impl Folding<'_> {
+    /// Reads and folds the series after `after`.
+    fn read(&mut self, connection: &Connection, after: i64) -> rusqlite::Result<Piece> {
+        let (finer, times) = source(self.tier, self.window);
+        let mut statements = Vec::new();
+        let columns = if finer == Tier::Raw { "" } else { ", sum, slots, least, most" };
+        for bucket in times.from.div_euclid(finer.bucket())..=(times.to - 1).div_euclid(finer.bucket()) {
+            let query = format!(
+                "SELECT time, value{columns}, series, field FROM {}
+                 WHERE bucket = ?1 AND series > ?2 AND time >= ?3 AND time < ?4 ORDER BY series, field, time",
+                finer.table()
+            );
+            statements.push((bucket, connection.prepare(&query)?));
+        }
+        let mut cursors = Vec::new();
+        for (bucket, statement) in &mut statements {
+            let begin = bucket.saturating_mul(finer.bucket());
+            let (from, to) = ((times.from - begin).max(0), (times.to - begin).min(finer.bucket()));
+            cursors.push(Cursor::new(finer, *bucket, statement.query(params![*bucket, after, from, to])?)?);
+        }
+        // Labels stay where they are; only who looks at a point wants them.
+        let labels = if self.shows { labels(connection)? } else { "''" };
+        let mut key_of = connection.prepare(&format!("SELECT key, {labels} FROM series WHERE id = ?1"))?;
+        let mut piece = Piece::default();
+        let mut rows = Vec::new();
+        while let Some(series) = cursors.iter().filter_map(Cursor::series).min() {
+            rows.clear();
+            for cursor in &mut cursors {
+                cursor.take(series, &mut rows)?;
+            }
+            let key = key_of.query_row([series], |row| Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?)))?;
+            self.fold_series(connection, series, &key, &rows, &mut piece)?;
+            if piece.series.len() >= SERIES {
+                piece.last = Some(series);
+                return Ok(piece);
+            }
+        }
+        Ok(piece)
+    }
+
+    /// Folds the rows of one series.
+    fn fold_series(
+        &mut self,
+        connection: &Connection,
+        series: i64,
+        (key, labels): &(String, String),
+        rows: &[Stored],
+        piece: &mut Piece,
+    ) -> rusqlite::Result<()> {
+        let Ok(mut names) = Point::of_series_with(key, labels) else { return Ok(()) };
+        self.catalog.declare(&mut names);
+        let is_coverage = [COVERAGE.name, SCOPE_COVERAGE.name].contains(&names.measurement());
+        let measurement = names.declaration().filter(|measurement| !is_coverage && (self.is_folded)(measurement));
+        let Some(measurement) = measurement else { return Ok(()) };
+        for row in rows {
+            if let Entry::Vacant(unknown) = self.names.entry(row.field) {
+                let name = "SELECT name FROM field WHERE id = ?1";
+                unknown.insert(connection.query_row(name, [row.field], |row| row.get(0))?);
+            }
+        }
+        let fold = self.folds.entry(measurement.name).or_insert_with(|| SeriesFold::new(measurement));
+        fold.clear();
+        let covered = self.coverage.of(&names);
+        // The rows come field by field.
+        let mut points = BTreeMap::<i64, Vec<(&str, Value, Option<Parts>)>>::new();
+        for row in rows {
+            points.entry(row.time).or_default().push((&self.names[&row.field], row.value, row.parts));
+        }
+        let mut values = vec![None; measurement.fields.len()];
+        for (time, fields) in &points {
+            let field =
+                |name: &str| fields.iter().find(|field| field.0 == name).map(|(_, value, parts)| (*value, *parts));
+            if self.tier == Tier::Day {
+                fold.add_hour(&names, time.div_euclid(HOUR) * HOUR, &field, &covered);
+                continue;
+            }
+            for (value, declared) in values.iter_mut().zip(measurement.fields) {
+                *value = field(declared.name).map(|(value, _)| value);
+            }
+            fold.add_raw(*time, "", &values, &covered);
+        }
+        let fields = fold.finish(&names, &covered);
+        if !fields.is_empty() {
+            let time = label_time(measurement, &names, self.window.to);
+            piece.points += 1;
+            if self.shows {
+                piece.shown.push(Folded::new(&names, time, &fields).point);
+            }
+            piece.series.push((series, time, fields));
+        }
+        Ok(())
+    }
+
+    /// Writes a piece of which the series come after `after`; removes what these series have no more.
+    fn write(&self, transaction: &Transaction, piece: &Piece, after: i64) -> rusqlite::Result<()> {
+        self.remove(transaction, after, piece.last.unwrap_or(i64::MAX))?;
+        let (bucket, _) = place_of(self.tier, self.window.to);
+        let mut fields = Fields::new(transaction)?;
+        let mut rows = Vec::new();
+        for (series, time, folded) in &piece.series {
+            for FoldedField { name, value, parts } in folded {
+                let (field, time) = (fields.id(name)?, time.rem_euclid(self.tier.bucket()));
+                rows.push(Row { bucket, series: *series, field, time, value: *value, parts: Some(*parts) });
+            }
+        }
+        drop(fields);
+        rows.sort_by_key(|row| (row.series, row.field));
+        insert(transaction, self.tier, &rows)?;
+        let newest = self.tier.newest();
+        let query = format!("UPDATE series SET {newest} = ?1 WHERE id = ?2 AND ({newest} IS NULL OR {newest} < ?1)");
+        let mut raise = transaction.prepare(&query)?;
+        piece.series.iter().try_for_each(|(series, ..)| raise.execute([bucket, *series]).map(drop))
+    }
+
+    /// Removes the points at the label of the series after `after`, up to `last`, that are folded again.
+    fn remove(&self, transaction: &Transaction, after: i64, last: i64) -> rusqlite::Result<()> {
+        let Some(removes) = self.removes else { return Ok(()) };
+        let (bucket, from) = place_of(self.tier, self.window.to);
+        let query = "SELECT DISTINCT series, key FROM {} AS rows JOIN series ON series.id = rows.series
+             WHERE bucket = ?1 AND series > ?2 AND series <= ?3 AND time >= ?4 AND time < ?5";
+        let mut query = transaction.prepare(&query.replace("{}", &self.tier.table()))?;
+        let to = from + length(self.tier);
+        let mut found = query.query(params![bucket, after, last, from, to])?;
+        let mut gone = Vec::new();
+        while let Some(row) = found.next()? {
+            let key: String = row.get(1)?;
+            let name = key.split(',').next().unwrap_or_default();
+            let measurement = self.catalog.measurement(name);
+            if measurement.is_some_and(|measurement| (self.is_folded)(measurement) && removes(name)) {
+                gone.push(row.get::<_, i64>(0)?);
+            }
+        }
+        drop(found);
+        let mut delete = deletion(transaction, self.tier)?;
+        gone.iter().try_for_each(|series| delete.execute(params![bucket, series, from, to]).map(drop))
+    }
+}
+
+/// The rows of one bucket, series by series.
+struct Cursor<'a> {
+    tier: Tier,
+    bucket: i64,
+    rows: Rows<'a>,
+    next: Option<Stored>,
+}
+
+impl<'a> Cursor<'a> {
+    fn new(tier: Tier, bucket: i64, rows: Rows<'a>) -> rusqlite::Result<Self> {
+        let mut cursor = Self { tier, bucket, rows, next: None };
+        cursor.advance()?;
+        Ok(cursor)
+    }
+
+    /// Returns the series of the next row.
+    fn series(&self) -> Option<i64> {
+        self.next.map(|row| row.series)
+    }
+
+    /// Appends the rows of a series, if it is the next one.
+    fn take(&mut self, series: i64, to: &mut Vec<Stored>) -> rusqlite::Result<()> {
+        while let Some(row) = self.next.filter(|row| row.series == series) {
+            to.push(row);
+            self.advance()?;
+        }
+        Ok(())
+    }
+
+    fn advance(&mut self) -> rusqlite::Result<()> {
+        let is_raw = self.tier == Tier::Raw;
+        let after = if is_raw { 2 } else { 6 };
+        self.next = match self.rows.next()? {
+            None => None,
+            Some(row) => Some(Stored {
+                series: row.get(after)?,
+                field: row.get(after + 1)?,
+                time: time_of(self.tier, self.bucket, row.get(0)?),
+                value: value(row, 1)?,
+                parts: if is_raw { None } else { parts(row)? },
+            }),
+        };
+        Ok(())
+    }
+}

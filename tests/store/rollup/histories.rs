@@ -1,0 +1,302 @@
+//! Random histories on the embedded store: collectors that run, fail and come late, down-samplers that run at any minute and
+//! are killed between any two writes. At the end the folded tiers are what the plain reference makes of all raw points.
+
+use std::cell::{Cell, RefCell};
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, ensure};
+use gridmon::frame::Downsampler;
+use gridmon::model::{Point, SECOND, Tier, Value};
+use gridmon::rollup::{DAY, HOUR, Parts};
+use gridmon::setup::CATALOG;
+use gridmon::sinks::embedded::{Config, EmbeddedTiers, Place, Store};
+use gridmon::sinks::windows::Windows;
+use gridmon_testkit::sandbox::proof::{Random, seed, soak};
+use rusqlite::Connection;
+use rusqlite::types::Value as Cell_;
+
+use super::oracle::{Oracle, Rows};
+use super::points::{D, coverage, grid, jobs, measurement, schedd};
+
+const MINUTE: i64 = 60;
+
+pub const MEASUREMENTS: [&str; 4] = ["jobs", "grid_jobs", "grid_cloud", "grid_schedd"];
+
+/// A folder in memory, where there is one: each commit is synced.
+pub fn folder(name: &str) -> PathBuf {
+    let memory = Path::new("/dev/shm");
+    let parent = if memory.is_dir() { memory } else { Path::new(env!("CARGO_TARGET_TMPDIR")) };
+    let folder = parent.join(format!("gridmon-{}-{name}", std::process::id()));
+    let _ = fs::remove_dir_all(&folder);
+    fs::create_dir_all(&folder).unwrap();
+    folder
+}
+
+pub fn later() -> Instant {
+    Instant::now() + Duration::from_secs(60)
+}
+
+/// A state directory with a store.
+pub struct World {
+    pub folder: PathBuf,
+    pub config: Config,
+    /// What the store holds: the raw points by series, time and field.
+    pub raw: RefCell<BTreeMap<(String, i64), BTreeMap<String, Value>>>,
+    store: RefCell<Option<Store>>,
+}
+
+impl World {
+    pub fn new(name: &str) -> Self {
+        let config = Config { path: None, keep_raw_days: Some(40), keep_1h_days: None, keep_1d_days: None };
+        Self { folder: folder(name), config, raw: RefCell::default(), store: RefCell::default() }
+    }
+
+    pub fn place(&self) -> Place {
+        Place::new(self.path(), &self.folder)
+    }
+
+    pub fn path(&self) -> PathBuf {
+        self.folder.join("gridmon.db")
+    }
+
+    /// Stores a batch and marks its windows, as a sink does that is folded.
+    pub fn deliver(&self, points: &[Point]) {
+        let mut store = self.store.borrow_mut();
+        let store = store.get_or_insert_with(|| self.place().open(later()).unwrap());
+        store.write(Tier::Raw, points, later()).unwrap();
+        Windows::new(&self.folder, "embedded", Tier::Hour).mark_points(points).unwrap();
+        let mut raw = self.raw.borrow_mut();
+        for point in points {
+            let row = raw.entry((point.series().into(), point.time())).or_default();
+            row.extend(point.fields().map(|(name, value)| (name.to_string(), value)));
+        }
+    }
+
+    /// A run of a down-sampler by the clock `now`, killed after so many writes.
+    pub fn fold(&self, tier: Tier, now: i64, killed_after: usize) -> Result<()> {
+        let store = EmbeddedTiers::new(self.config.clone(), self.place(), CATALOG);
+        let left = Cell::new(killed_after);
+        let go_on = || {
+            ensure!(left.get() > 0, "killed");
+            left.set(left.get() - 1);
+            Ok(())
+        };
+        let downsampler = Downsampler {
+            store: &store,
+            state: &self.folder,
+            grid: "a",
+            now,
+            settle_seconds: 300,
+            until: later(),
+            go_on: &go_on,
+        };
+        downsampler.run(tier).map(drop)
+    }
+
+    pub fn points(&self) -> Vec<Point> {
+        let raw = self.raw.borrow();
+        let point = |((series, time), fields): (&(String, i64), &BTreeMap<String, Value>)| {
+            let mut names = Point::of_series(series).unwrap();
+            CATALOG.declare(&mut names);
+            names.at(*time, fields.iter().map(|(name, value)| (name.clone().into(), *value)))
+        };
+        raw.iter().map(point).collect()
+    }
+
+    /// The folded rows of a tier of one measurement.
+    pub fn stored(&self, tier: Tier, name: &str) -> Rows {
+        let connection = Connection::open(self.path()).unwrap();
+        let (table, bucket) = if tier == Tier::Hour { ("tier_1h", DAY) } else { ("tier_1d", 32 * DAY) };
+        let query = format!(
+            "SELECT key, bucket, time, name, value, sum, slots, least, most FROM {table} AS rows
+             JOIN series ON series.id = rows.series JOIN field ON field.id = rows.field WHERE key GLOB '{name},*'"
+        );
+        let value = |cell: Cell_| match cell {
+            Cell_::Integer(value) => Value::Int(value),
+            Cell_::Real(value) => Value::Float(value),
+            other => panic!("{other:?}"),
+        };
+        let mut query = connection.prepare(&query).unwrap();
+        let rows = query.query_map([], |row| {
+            let time = row.get::<_, i64>(1)? * bucket + row.get::<_, i64>(2)?;
+            let parts = match row.get::<_, Option<i64>>(6)? {
+                None => Parts { sum: Value::Int(0), slots: -1, least: Value::Int(0), most: Value::Int(0) },
+                Some(slots) => {
+                    Parts { sum: value(row.get(5)?), slots, least: value(row.get(7)?), most: value(row.get(8)?) }
+                }
+            };
+            Ok(((row.get(0)?, time, row.get(3)?), (value(row.get(4)?), parts)))
+        });
+        rows.unwrap().map(Result::unwrap).collect()
+    }
+
+    /// Compares both folded tiers with the plain reference. `end` is the clock of the last run, in unix seconds.
+    pub fn check(&self, end: i64, what: &str) {
+        let all = self.points();
+        let closed = |length: i64| (end - 300) * SECOND / length * length;
+        for name in MEASUREMENTS {
+            let measurement = measurement(name);
+            let oracle = Oracle::new(&all, measurement);
+            let begin = oracle.folded_from();
+            let hours: BTreeSet<_> = all.iter().map(|point| point.time().div_euclid(HOUR) * HOUR).collect();
+            let mut expected = Rows::new();
+            for from in hours.iter().filter(|from| **from + HOUR > begin && **from + HOUR <= closed(HOUR)) {
+                expected.extend(oracle.hour(*from));
+            }
+            assert_rows(&self.stored(Tier::Hour, name), &expected, &format!("{what} {name} 1h"));
+
+            let mut expected = Rows::new();
+            let days: BTreeSet<_> = hours.iter().map(|from| from.div_euclid(DAY) * DAY).collect();
+            for from in days.iter().filter(|from| **from + DAY > begin && **from + DAY <= closed(DAY)) {
+                expected.extend(oracle.day(*from, |hour| hour + HOUR > begin));
+            }
+            assert_rows(&self.stored(Tier::Day, name), &expected, &format!("{what} {name} 1d"));
+        }
+    }
+}
+
+impl Drop for World {
+    fn drop(&mut self) {
+        if !thread::panicking() {
+            let _ = fs::remove_dir_all(&self.folder);
+        }
+    }
+}
+
+pub fn assert_rows(stored: &Rows, expected: &Rows, what: &str) {
+    for (row, value) in expected {
+        assert_eq!(format!("{:?}", stored.get(row)), format!("{:?}", Some(value)), "{what}: {row:?}");
+    }
+    let more: Vec<_> = stored.keys().filter(|row| !expected.contains_key(*row)).collect();
+    assert!(more.is_empty(), "{what}: nobody expects {more:?}");
+}
+
+/// What a run of one of the collectors sends at a slot.
+fn batch(random: &mut Random, which: usize, slot: i64, offset: usize) -> Vec<Point> {
+    let mut points = Vec::new();
+    let is_whole = random.below(6) > 0;
+    if which == 0 {
+        points.extend(is_whole.then(|| coverage(slot, "a", "jobs")));
+        for status in ["running", "finished"] {
+            for queue in ["P", "Q", "R"] {
+                if random.below(4) > 0 {
+                    let count = random.below(1000) as i64;
+                    let power = random.below(3) as f64 * 0.25;
+                    points.push(jobs(slot, (queue, status), "online", count, Some(offset as i64), power));
+                }
+            }
+        }
+        return points;
+    }
+    let name = ["a", "b"][which - 1];
+    points.extend(is_whole.then(|| coverage(slot, name, "grid_jobs")));
+    for which in 0..3 {
+        if random.below(3) > 0 {
+            points.push(grid(slot, name, which, random.below(100) as i64));
+        }
+    }
+    points.extend((name == "a").then(|| schedd(slot, random.below(1000) as f64 / 1000.0)));
+    points
+}
+
+fn history(case: u64, seed: u64) {
+    let mut random = Random(seed.wrapping_add(case.wrapping_mul(0x0123_4567_89ab_cdef)));
+    let what = format!("seed {seed} case {case}");
+    let world = World::new(&format!("history-{case}"));
+    let first = D / SECOND + 600 * random.below(144) as i64;
+    let most = if random.below(8) == 0 { 90 } else { 18 };
+    let slots = 2 + random.below(most) as i64;
+    let (mut waiting, mut dark): (Vec<(i64, Vec<Point>)>, i64) = (Vec::new(), 0);
+    let mut last_run = 0;
+    for slot in 0..slots {
+        let time = first + 600 * slot;
+        // An outage of all collectors.
+        if random.below(15) == 0 {
+            dark = random.below(12) as i64;
+        }
+        dark -= 1;
+        for which in (0..3).filter(|_| dark < 0) {
+            if random.below(8) == 0 {
+                continue;
+            }
+            let points = batch(&mut random, which, time * SECOND, slot as usize % 599);
+            match random.below(10) {
+                // It waits in the spool, for minutes, hours or days.
+                0 | 1 => waiting.push((time + [600, 7200, 86_400, 30 * 86_400][random.below(4)], points)),
+                2 => {
+                    world.deliver(&points);
+                    waiting.push((time + 3000, points));
+                }
+                _ => world.deliver(&points),
+            }
+        }
+        while let Some(at) = waiting.iter().position(|(until, _)| *until <= time) {
+            let (_, points) = waiting.swap_remove(at);
+            world.deliver(&points);
+        }
+        // A run at any minute, by a clock that may be set back.
+        if random.below(6) == 0 {
+            let tier = [Tier::Hour, Tier::Hour, Tier::Day][random.below(3)];
+            let now = time + random.below(10) as i64 * MINUTE - [0, 0, 7200][random.below(3)];
+            let killed_after = if random.below(2) == 0 { random.below(12) } else { usize::MAX };
+            last_run = last_run.max(now);
+            let _ = world.fold(tier, now, killed_after);
+        }
+    }
+    // The rest comes, in any order, some of it after a run.
+    let end = (first + 600 * slots).max(last_run) + [3600, 90_000, 30 * 86_400][random.below(3)];
+    while !waiting.is_empty() {
+        let (_, points) = waiting.swap_remove(random.below(waiting.len()));
+        world.deliver(&points);
+        if random.below(5) == 0 {
+            let _ = world.fold([Tier::Hour, Tier::Day][random.below(2)], end, random.below(40));
+        }
+    }
+    if world.raw.borrow().is_empty() {
+        return;
+    }
+    if random.below(2) == 0 {
+        world.fold(Tier::Hour, end, usize::MAX).unwrap();
+    }
+    world.fold(Tier::Day, end, usize::MAX).unwrap();
+    world.check(end, &what);
+    // Once more changes nothing.
+    world.fold(Tier::Day, end, usize::MAX).unwrap();
+    world.check(end, &what);
+    assert_eq!(
+        fs::read_dir(world.folder.join("windows"))
+            .unwrap()
+            .filter(|file| {
+                let name = file.as_ref().unwrap().file_name().into_string().unwrap();
+                name.ends_with(".taken") || name.ends_with(".dirty")
+            })
+            .count(),
+        0,
+        "{what}"
+    );
+}
+
+#[test]
+fn after_any_history_the_folded_tiers_are_those_of_the_plain_reference() {
+    let seed = seed();
+    let count = if soak() { 20_000 } else { 500 };
+    let next = AtomicU64::new(0);
+    thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| {
+                loop {
+                    let case = next.fetch_add(1, Ordering::Relaxed);
+                    if case >= count {
+                        return;
+                    }
+                    history(case, seed);
+                }
+            });
+        }
+    });
+}
