@@ -187,7 +187,25 @@ disk() { rec D "$(df -Pk . 2>/dev/null | tail -n 1)"; }
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::ffi::OsStrExt;
+    use std::process::Command;
+
+    use proptest::prelude::*;
+
     use super::*;
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+        /// The shell gets every name as it is, and as one word: none is code.
+        #[test]
+        fn a_quoted_name_is_itself_to_a_shell(name in proptest::collection::vec(1u8.., 0..40)) {
+            let mut script = b"printf '%s|' ".to_vec();
+            script.extend(quoted(&name));
+            let output = Command::new("sh").arg("-c").arg(std::ffi::OsStr::from_bytes(&script)).output().unwrap();
+            prop_assert!(output.status.success() && output.stderr.is_empty());
+            prop_assert_eq!(output.stdout, [name.as_slice(), b"|"].concat());
+        }
+    }
 
     #[test]
     fn a_path_is_split_into_texts_and_variables_of_the_login() {
