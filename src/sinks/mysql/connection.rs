@@ -224,7 +224,8 @@ fn explain(error: Error, config: &Config) -> anyhow::Error {
         Error::DriverError(DriverError::CouldNotConnect(Some((_, why, kind)))) => {
             anyhow!("no connection: {} ({kind})", one_line(&why))
         }
-        Error::TlsError(error) => anyhow!(
+        // The crate hides what kind of error it was, when it comes while the first bytes are read.
+        error if matches!(error, Error::TlsError(_)) || error.to_string().contains("peer certificate") => anyhow!(
             "no TLS connection: {}; [mysql] ca names the CA that its certificate is from",
             quote_ends(&one_line(&error.to_string()))
         ),

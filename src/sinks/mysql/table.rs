@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
 
 use ::mysql::Value;
-use anyhow::{Result, bail, ensure};
+use anyhow::{Context, Result, bail, ensure};
 
 use super::Mysql;
 use super::connection::{Connection, ensure_database, identifier, text, within};
@@ -111,7 +111,7 @@ impl Mysql {
     fn makes_database(&self, deadline: Instant) -> Result<bool> {
         let config = self.config.clone();
         // Without its database there is no connection to ask with, so this is bounded by the limits of the crate.
-        ensure_database(&config, deadline)
+        ensure_database(&config, deadline).with_context(|| format!("MySQL at {}", config.name()))
     }
 }
 

@@ -167,3 +167,57 @@ fn a_login_that_may_not_write_and_a_table_of_other_columns_are_named() {
     assert_eq!(run(&site, 7).code, Some(0));
     assert!(mariadb.query("SELECT COUNT(*) FROM other.jobs").trim().parse::<u64>().unwrap() > 8);
 }
+
+/// Runs openssl in a folder.
+fn openssl(folder: &std::path::Path, arguments: &str) {
+    let mut command = std::process::Command::new("openssl");
+    let output = command.args(arguments.split(' ')).current_dir(folder).output().unwrap();
+    assert!(output.status.success(), "openssl {arguments}: {}", String::from_utf8_lossy(&output.stderr));
+}
+
+#[test]
+fn a_certificate_is_verified_against_the_ca_and_the_name() {
+    let folder = gridmon_testkit::TempDir::new();
+    let at = folder.path();
+    let key = "-newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2";
+    openssl(at, &format!("req -x509 {key} -subj /CN=ca -keyout ca.key -out ca.pem"));
+    for (name, of) in [("good", "IP:127.0.0.1"), ("other", "DNS:other.example.org")] {
+        let signed = format!("-CA ca.pem -CAkey ca.key -keyout {name}.key -out {name}.pem");
+        openssl(
+            at,
+            &format!(
+                "req -x509 {key} -subj /CN={name} -addext subjectAltName={of} -addext basicConstraints=critical,CA:FALSE {signed}"
+            ),
+        );
+    }
+    for name in ["good", "other"] {
+        let [certificate, key] = ["pem", "key"].map(|end| at.join(format!("{name}.{end}")).display().to_string());
+        let options = [format!("--ssl-cert={certificate}"), format!("--ssl-key={key}")];
+        let Some(mariadb) = Mariadb::start_with(&[&options[0], &options[1], "--require-secure-transport=ON"]) else {
+            return skip("a_certificate_is_verified_against_the_ca_and_the_name", "MariaDB");
+        };
+        let site = Site::new(At::Embedded);
+        let run = |ca: &str| {
+            let text = format!(
+                "[credentials]\nusername = monit\npassword = {}\ndatabase = monit_jobs\n[mysql]\nhost = 127.0.0.1\nport = {}\n{ca}",
+                Mariadb::PASSWORD,
+                mariadb.port
+            );
+            site.config(At::Embedded, "");
+            let path = site.sandbox.path("config.cfg");
+            let config = std::fs::read_to_string(&path).unwrap();
+            std::fs::write(&path, config + &text).unwrap();
+            site.run(&["--setup"])
+        };
+        let unknown = run("");
+        assert!(unknown.code == Some(1) && unknown.stdout.contains("[mysql] ca names the CA"), "{}", unknown.stdout);
+        let known = run(&format!("ca = {}\n", at.join("ca.pem").display()));
+        if name == "good" {
+            assert_eq!(known.code, Some(0), "{}", known.stdout);
+            let ciphers = mariadb.query("SHOW GLOBAL STATUS LIKE 'Ssl_finished_accepts'");
+            assert!(!ciphers.trim().ends_with("\t0"), "{ciphers}");
+        } else {
+            assert!(known.code == Some(1) && known.stdout.contains("no TLS connection"), "{}", known.stdout);
+        }
+    }
+}
