@@ -105,7 +105,7 @@ impl<'a> Stage<'a> {
     /// A normal run: everything `published` must be in Carbon afterwards, nothing else but this run's own and what came
     /// whole before it, and nothing be left.
     pub(super) fn recover(&self, published: &BTreeSet<i64>, what: &str) {
-        let Self { scene, sandbox, keeper } = self;
+        let Self { scene, sandbox, keeper, .. } = self;
         let spool = sandbox.path("state/spool");
         // What was never published is swept two hours later.
         for name in names(&spool).iter().filter(|name| name.ends_with(".new")) {
