@@ -173,6 +173,8 @@ pub fn read(mut answer: impl BufRead, mut each: impl FnMut(Rows) -> Result<()>) 
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn rows(answer: &str) -> Result<Vec<String>> {
@@ -198,6 +200,17 @@ mod tests {
         // Without line feeds, as after a proxy that reformats.
         assert_eq!(rows(&answer.replace('\n', "")).unwrap(), expected);
         assert!(rows(r#"{"results":[{"statement_id":0}]}"#).unwrap().is_empty());
+    }
+
+    proptest! {
+        /// serde_json's usual way to read a float may miss the nearest one.
+        #[test]
+        fn a_float_is_read_to_its_last_digit(value in any::<f64>().prop_filter("finite", |value| value.is_finite()), thirds in 0..10_000_u32) {
+            for value in [value, f64::from(thirds) / 3.0] {
+                let answer = format!(r#"{{"results":[{{"series":[{{"name":"m","columns":["time","v"],"values":[[5,{value:?}]]}}]}}]}}"#);
+                prop_assert_eq!(rows(&answer).unwrap(), [format!("m {{}} [Int(5), Float({value:?})]")]);
+            }
+        }
     }
 
     #[test]
