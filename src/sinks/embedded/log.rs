@@ -4,6 +4,7 @@
 //! a quota, a later write through the map would then end the process with SIGBUS when the disk is full. So all of it is
 //! allocated before it is used.
 
+use std::collections::BTreeSet;
 use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
@@ -104,11 +105,14 @@ pub(super) fn readers(store: &Path) -> Vec<String> {
     // SQLite's five locks of readers; the bytes are part of its file format.
     const LOCKS: std::ops::RangeInclusive<u64> = 123..=127;
     let Ok(there) = fs::metadata(beside(store, "-shm")) else { return Vec::new() };
-    let locks = fs::read_to_string("/proc/locks").unwrap_or_default();
-    let mut processes: Vec<u32> = locks.lines().filter_map(|line| reader(line, there.ino(), &LOCKS)).collect();
-    processes.sort_unstable();
-    processes.dedup();
-    processes.retain(|process| *process != std::process::id());
+    // The kernel gives its list piece by piece: while locks come and go elsewhere, a look may pass one over.
+    const LOOKS: usize = 3;
+    let look = |_| {
+        let locks = fs::read_to_string("/proc/locks").unwrap_or_default();
+        let found = locks.lines().filter_map(|line| reader(line, there.ino(), &LOCKS));
+        found.filter(|process| *process != std::process::id()).collect::<BTreeSet<u32>>()
+    };
+    let processes = (0..LOOKS).map(look).find(|found| !found.is_empty()).unwrap_or_default();
     let named = |process: &u32| {
         let name = fs::read_to_string(format!("/proc/{process}/comm")).unwrap_or_default();
         format!("process {process} ({})", crate::text::one_line(&name))
