@@ -40,10 +40,6 @@ pub fn write(published: &Published<Config>, known: &Known) -> Vec<Problem> {
 
 fn try_write(published: &Published<Config>, known: &Known) -> Result<Vec<String>> {
     let Published { config, time, until, directory, .. } = published;
-    // The table is of the configured database.
-    if config.influxdb.as_ref().is_some_and(|influxdb| influxdb.run_database.is_some()) {
-        return Ok(Vec::new());
-    }
     let Some((sink, store)) = points_store(config, directory, *until)? else { return Ok(Vec::new()) };
     if !published.has_reached(sink) {
         return Ok(vec![format!(

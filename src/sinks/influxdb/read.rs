@@ -80,13 +80,13 @@ impl InfluxReader {
     pub(super) fn ask(&self, query: &str, each: impl FnMut(Rows) -> Result<()>) -> Result<()> {
         let ends = Instant::now() + Duration::from_secs(self.config.timeout_seconds);
         let ends = self.ends.map_or(ends, |all| all.min(ends));
-        Connection { config: &self.config, client: &self.client, ends }.query(self.config.of_run(), query, each)
+        Connection { config: &self.config, client: &self.client, ends }.query(&self.config.database, query, each)
     }
 
     /// Returns the name of a measurement in a tier, for FROM.
     pub(super) fn from(&self, measurement: &str, tier: Tier) -> String {
         let policy = identifier(self.config.policy(tier));
-        format!("{}.{policy}.{}", identifier(self.config.of_run()), identifier(measurement))
+        format!("{}.{policy}.{}", identifier(&self.config.database), identifier(measurement))
     }
 
     /// Returns the newest values of some measurements up to `until`, and how many are later; both in nanoseconds.
@@ -278,7 +278,7 @@ impl InfluxReader {
     ) -> Result<()> {
         let of = format!(
             "ON {} FROM {}.{}",
-            identifier(self.config.of_run()),
+            identifier(&self.config.database),
             identifier(self.config.policy(tier)),
             identifier(measurement)
         );
@@ -484,7 +484,7 @@ fn bucket(tier: Tier) -> i64 {
 
 impl Read for InfluxReader {
     fn describe(&self) -> String {
-        format!("InfluxDB at {}, database {}", self.config.name(), self.config.of_run())
+        format!("InfluxDB at {}, database {}", self.config.name(), self.config.database)
     }
 
     fn version(&self) -> u64 {
@@ -542,7 +542,7 @@ impl Scan for InfluxReader {
         let mut measurements = match &selector.measurement {
             Some(name) => vec![name.clone()],
             None => {
-                let all = self.names(&format!("SHOW MEASUREMENTS ON {}", identifier(self.config.of_run())))?;
+                let all = self.names(&format!("SHOW MEASUREMENTS ON {}", identifier(&self.config.database)))?;
                 all.into_iter().filter_map(|row| row.into_iter().next()).collect()
             }
         };
