@@ -64,9 +64,16 @@ struct Open {
     first: i64,
     /// The number of stored values in it.
     stored: usize,
+    tally: Tally,
+}
+
+/// Several values as one.
+#[derive(Clone, Copy, Debug)]
+pub struct Tally {
     sum: f64,
     scaled: f64,
-    part: Part,
+    /// What they were folded from; the coverage is the sum of theirs.
+    pub part: Part,
 }
 
 impl Folding {
@@ -96,10 +103,13 @@ impl Folding {
         };
         let begin = time.div_euclid(length) * length;
         match &mut self.open {
-            Some(open) if open.begin == begin => open.take(value, part),
+            Some(open) if open.begin == begin => {
+                open.stored += 1;
+                open.tally.take(value, part);
+            }
             _ => {
                 self.close();
-                self.open = Some(Open::new(begin, time, value, part));
+                self.open = Some(Open { begin, first: time, stored: 1, tally: Tally::new(value, part) });
             }
         }
     }
@@ -111,8 +121,8 @@ impl Folding {
 
     fn close(&mut self) {
         let Some(open) = self.open.take() else { return };
-        self.values.push((if open.stored == 1 { open.first } else { open.begin }, open.mean()));
-        self.parts.push(open.part);
+        self.values.push((if open.stored == 1 { open.first } else { open.begin }, open.tally.mean()));
+        self.parts.push(open.tally.part);
     }
 
     /// Returns the values under this path, of which the stored ones are `step` seconds apart as far as the store knows.
@@ -133,15 +143,16 @@ impl Folding {
     }
 }
 
-impl Open {
-    fn new(begin: i64, first: i64, value: f64, part: Part) -> Self {
+impl Tally {
+    /// Begins with a value and what it was folded from.
+    pub fn new(value: f64, part: Part) -> Self {
         let weight = part.count as f64;
-        Self { begin, first, stored: 1, sum: value * weight, scaled: value * SCALE * weight, part }
+        Self { sum: value * weight, scaled: value * SCALE * weight, part }
     }
 
-    fn take(&mut self, value: f64, part: Part) {
+    /// Takes one more value.
+    pub fn take(&mut self, value: f64, part: Part) {
         let weight = part.count as f64;
-        self.stored += 1;
         self.sum += value * weight;
         self.scaled += value * SCALE * weight;
         self.part.least = self.part.least.min(part.least);
@@ -150,9 +161,10 @@ impl Open {
         self.part.coverage += part.coverage;
     }
 
-    fn mean(&self) -> f64 {
+    /// Returns the mean of all that the values were folded from.
+    pub fn mean(&self) -> f64 {
         let count = self.part.count.max(1) as f64;
-        // The sum of very large numbers overflows.
+        // The sum of very large numbers overflows to infinity, which JSON cannot hold.
         let mean = if self.sum.is_finite() { self.sum / count } else { self.scaled / count / SCALE };
         mean.clamp(self.part.least, self.part.most.max(self.part.least))
     }

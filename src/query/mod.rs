@@ -15,7 +15,7 @@ use crate::text::{count, quote};
 
 pub use self::columns::{Column, Step, Total};
 use self::columns::{beginning, each_value, group};
-pub use self::folding::{Detail, Folding, own_step};
+pub use self::folding::{Detail, Folding, Tally, own_step};
 
 /// The newest value of one field of a series.
 #[derive(Clone, Debug)]

@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 
 use serde::Serialize;
 
-use crate::query::{Part, Values, own_step, width};
+use crate::query::{Part, Tally, Values, own_step, width};
 
 /// A bucket of which less than this part was collected is a gap in the line.
 pub const GAP_COVERAGE: f64 = 0.9;
@@ -84,20 +84,17 @@ struct Bucket {
 impl Bucket {
     /// Folds some values with their parts; `None` if there are none.
     fn of(step: i64, values: &[(i64, f64)], parts: &[Part]) -> Option<Self> {
-        let part = |at: usize| parts.get(at).copied().unwrap_or(Part::of(values[at].1));
-        let count = (0..values.len()).map(|at| part(at).count).fold(0, u64::saturating_add);
-        if count == 0 {
-            return None;
+        let mut tally: Option<Tally> = None;
+        for (at, (_, value)) in values.iter().enumerate() {
+            let part = parts.get(at).copied().unwrap_or(Part::of(*value));
+            match &mut tally {
+                Some(tally) => tally.take(*value, part),
+                None => tally = Some(Tally::new(*value, part)),
+            }
         }
-        let least = (0..values.len()).map(|at| part(at).least).reduce(f64::min)?;
-        let most = (0..values.len()).map(|at| part(at).most).reduce(f64::max)?;
-        let weighted = |at: usize| values[at].1 * part(at).count as f64;
-        let sum = (0..values.len()).map(weighted).sum::<f64>();
-        // The sum of very large numbers overflows to infinity, which JSON cannot hold; the sum of their shares does not.
-        let share = |at: usize| values[at].1 * (part(at).count as f64 / count as f64);
-        let mean = if sum.is_finite() { sum / count as f64 } else { (0..values.len()).map(share).sum() };
-        let covered = (0..values.len()).map(|at| part(at).coverage * step as f64).sum();
-        Some(Self { count, least, most, mean: mean.clamp(least, most), covered })
+        let tally = tally.filter(|tally| tally.part.count > 0)?;
+        let Part { least, most, count, coverage } = tally.part;
+        Some(Self { count, least, most, mean: tally.mean(), covered: coverage * step as f64 })
     }
 
     /// Returns the part of `width` seconds that is covered, by values that are `step` seconds apart.
