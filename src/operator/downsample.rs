@@ -261,7 +261,7 @@ impl Hand<'_> {
             return Ok(ExitCode::SUCCESS);
         }
         let question = format!("Delete the {} points that stand at {} from {of}?", self.tier, utc(label));
-        if !confirm(&question, self.by_hand.yes)? {
+        if !confirm(self.program.name, &question, self.by_hand.yes)? {
             return Ok(ExitCode::FAILURE);
         }
         let points = downsampler.delete(self.tier, label)?;

@@ -360,8 +360,8 @@ fn escape_controls(text: &str) -> String {
     out
 }
 
-/// Asks a question on the terminal and returns the answer; with `--yes`, returns true at once.
-pub(super) fn confirm(question: &str, yes: bool) -> Result<bool> {
+/// Asks a question of `program` on the terminal and returns the answer; with `--yes`, returns true at once.
+pub(super) fn confirm(program: &str, question: &str, yes: bool) -> Result<bool> {
     if yes {
         return Ok(true);
     }
@@ -371,7 +371,7 @@ pub(super) fn confirm(question: &str, yes: bool) -> Result<bool> {
     io::stdin().read_line(&mut answer).context("the answer")?;
     let is_yes = matches!(answer.trim().to_lowercase().as_str(), "y" | "yes");
     if !is_yes {
-        complain("nothing is changed");
+        frame::complain(program, &["nothing is changed".into()]);
     }
     Ok(is_yes)
 }
@@ -451,7 +451,7 @@ impl Discard {
             |entries: &[&Entry]| format!("{} with {}", count(entries.len(), "batch"), count(points(entries), "point"));
         let everything: Vec<_> = entries.iter().collect();
         let question = format!("Put {} aside into {BAD}/, so that they never reach {sinks}?", what(&everything));
-        if !confirm(&question, self.yes)? {
+        if !confirm(NAME, &question, self.yes)? {
             return Ok(ExitCode::FAILURE);
         }
         let clock = utc(jiff::Timestamp::now().as_second());
@@ -489,7 +489,7 @@ impl Discard {
         }
         let bytes = size(files.iter().map(|file| file.bytes).sum());
         let question = format!("Delete {} of {BAD}/, {bytes}, for good?", count(files.len(), "file"));
-        if !confirm(&question, self.yes)? {
+        if !confirm(NAME, &question, self.yes)? {
             return Ok(ExitCode::FAILURE);
         }
         let mut deleted = 0;
