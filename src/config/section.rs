@@ -76,6 +76,18 @@ impl Key {
         Self { name, aliases: &[], kind, unset, help }
     }
 
+    /// Declares the deadline of the runs of the programs that the section owns.
+    pub const fn deadline(default: &'static str) -> Self {
+        let help = "A run ends after this many seconds at the latest, its sources 15 s earlier. Shorter than the interval in the crontab.";
+        Self::new("deadline_seconds", Kind::Seconds(2, 3600), Unset::Default(default), help)
+    }
+
+    /// Declares the interval of the programs that the section owns, at most `most` seconds.
+    pub const fn interval(default: &'static str, most: u64) -> Self {
+        let help = "The seconds between two runs; times of points are rounded down to it. Change it together with the crontab.";
+        Self::new("interval_seconds", Kind::Seconds(10, most), Unset::Default(default), help)
+    }
+
     /// Adds old spellings that remain valid.
     #[must_use]
     pub const fn or(self, aliases: &'static [&'static str]) -> Self {

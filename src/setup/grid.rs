@@ -16,19 +16,8 @@ pub const SECTION: Section = Section::new(
             Unset::Suggested("heprc"),
             "What the points are filed under: the G of grids.G.… Default: the first label of this host's name.",
         ),
-        Key::new(
-            "deadline_seconds",
-            Kind::Seconds(2, 3600),
-            Unset::Default("50"),
-            "A run ends after this many seconds at the latest, its sources 15 s earlier. Shorter than the interval in the \
-             crontab.",
-        ),
-        Key::new(
-            "interval_seconds",
-            Kind::Seconds(10, 3600),
-            Unset::Default("60"),
-            "The seconds between two runs; times of points are rounded down to it. Change it together with the crontab.",
-        ),
+        Key::deadline("50"),
+        Key::interval("60", 3600),
         Key::new(
             "live_hosts",
             Kind::Word(&["skip", "send"]),

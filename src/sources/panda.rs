@@ -28,13 +28,7 @@ pub const SECTION: Section = Section::new(
     "panda",
     "Asks PanDA how many jobs each of its queues has, and says how long a run of a PanDA program may take.",
     &[
-        Key::new(
-            "deadline_seconds",
-            Kind::Seconds(2, 3600),
-            Unset::Default("240"),
-            "A run of a PanDA program ends after this many seconds at the latest, its sources 15 s earlier. Shorter than \
-             the interval in the crontab.",
-        ),
+        Key::deadline("240"),
         Key::new(
             "url",
             Kind::Url,

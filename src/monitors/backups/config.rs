@@ -18,19 +18,8 @@ pub const SECTION: Section = Section::new(
     "backups",
     "Says how collect-backups asks the nodes that hold backups, and how long it may take.",
     &[
-        Key::new(
-            "deadline_seconds",
-            Kind::Seconds(2, 3600),
-            Unset::Default("900"),
-            "A run ends after this many seconds at the latest, its sources 15 s earlier. Shorter than the interval in the \
-             crontab.",
-        ),
-        Key::new(
-            "interval_seconds",
-            Kind::Seconds(10, 86_400),
-            Unset::Default("3600"),
-            "The seconds between two runs; times of points are rounded down to it. Change it together with the crontab.",
-        ),
+        Key::deadline("900"),
+        Key::interval("3600", 86_400),
         Key::new(
             "scm_monitor",
             Kind::Text,

@@ -106,13 +106,7 @@ mod tests {
             email: Vec::new(),
             report_url: None,
             json_path: None,
-            defaults: Rules {
-                fresh_seconds: 26 * 3600,
-                shrink_percent: 50,
-                least_bytes: 200,
-                keep: Some(4),
-                check: Check::Size,
-            },
+            defaults: Rules::USUAL,
             exceptions: vec![of("svn/weekly", 170, None), of("svn/*", 30, Some(9)), of("*", 28, Some(7))],
         };
         let rules = |set| (hub.rules(set).fresh_seconds / 3600, hub.rules(set).keep);

@@ -12,7 +12,7 @@ use super::hub::Hub;
 use super::memory::NodeMemory;
 use super::node::{NodeState, Told};
 use super::pattern::Pattern;
-use super::verdict::{Check, Rules, Verdict};
+use super::verdict::{Rules, Verdict};
 use super::zone::Zone;
 use crate::sources::ssh::{Entry, Seen};
 
@@ -231,13 +231,7 @@ fn hub(zone: &str) -> Hub {
         email: Vec::new(),
         report_url: None,
         json_path: None,
-        defaults: Rules {
-            fresh_seconds: 26 * 3600,
-            shrink_percent: 50,
-            least_bytes: 200,
-            keep: Some(4),
-            check: Check::Size,
-        },
+        defaults: Rules::USUAL,
         exceptions: Vec::new(),
     }
 }

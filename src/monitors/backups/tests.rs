@@ -10,7 +10,7 @@ use super::memory::NodeMemory;
 use super::name::{bytes, shown};
 use super::node::{NodeState, Told};
 use super::pattern::Pattern;
-use super::verdict::{Check, Rules, Verdict};
+use super::verdict::{Rules, Verdict};
 use super::zone::Zone;
 use crate::model::parse_time;
 use crate::sources::ssh::Listing;
@@ -82,13 +82,7 @@ fn hub(node: &str, zone: &str, night: &Night) -> Hub {
         email: Vec::new(),
         report_url: None,
         json_path: None,
-        defaults: Rules {
-            fresh_seconds: 26 * 3600,
-            shrink_percent: 50,
-            least_bytes: 200,
-            keep: Some(4),
-            check: Check::Size,
-        },
+        defaults: Rules::USUAL,
         // No name has a star of its own but one, which fits itself.
         exceptions: exceptions.collect(),
     }

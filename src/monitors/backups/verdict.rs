@@ -100,6 +100,13 @@ pub struct Rules {
     pub check: Check,
 }
 
+#[cfg(test)]
+impl Rules {
+    /// The rules of a hub whose config says only that four are kept.
+    pub const USUAL: Self =
+        Self { fresh_seconds: 26 * 3600, shrink_percent: 50, least_bytes: 200, keep: Some(4), check: Check::Size };
+}
+
 /// What of a backup is checked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Check {
