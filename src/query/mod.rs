@@ -192,7 +192,8 @@ pub const WIDTHS: [(i64, &str); 17] = [
 ];
 
 /// Returns the length of the buckets of `span` seconds on about `points` times, for values that are `step` seconds apart:
-/// the step itself if that is long enough, else one of [`WIDTHS`] that holds whole steps.
+/// the step itself if that is long enough, else one of [`WIDTHS`], if possible one that holds whole steps. Wherever the span
+/// begins, at least one whole bucket lies in it, unless it is shorter than two steps.
 pub fn width(span: i64, points: usize, step: i64) -> i64 {
     let points = i64::try_from(points.max(1)).unwrap_or(i64::MAX);
     let (span, step) = (span.max(0), step.max(1));
@@ -200,8 +201,13 @@ pub fn width(span: i64, points: usize, step: i64) -> i64 {
     if step >= needed {
         return step;
     }
-    let mut wide = WIDTHS.iter().map(|(width, _)| *width).filter(|width| *width >= needed.max(step));
-    let Some(first) = wide.clone().next() else { return step.max(7 * DAY) };
+    let fits = |width: &i64| *width >= step && *width <= span / 2;
+    let mut fitting = WIDTHS.iter().map(|(width, _)| *width).filter(fits);
+    let mut wide = fitting.clone().filter(|width| *width >= needed);
+    let Some(first) = wide.clone().next() else {
+        let widest = fitting.clone().next_back().unwrap_or(step);
+        return fitting.rfind(|width| width % step == 0).unwrap_or(widest);
+    };
     wide.find(|width| width % step == 0 && *width <= first.saturating_mul(4)).unwrap_or(first)
 }
 

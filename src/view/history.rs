@@ -341,7 +341,7 @@ mod tests {
 
     use super::*;
     use crate::model::{Field, FieldInfo, Fold};
-    use crate::query::{Detail, Folding, WIDTHS};
+    use crate::query::{Detail, Folding, WIDTHS, width};
 
     static MEAN: FieldInfo = JOBS.info();
     static MOST: FieldInfo = JOBS.folded(Fold::Max).info();
@@ -486,6 +486,15 @@ mod tests {
 
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(64))]
+
+        /// A range of eight days on two points was once asked for in weeks, and no whole week lay in it.
+        #[test]
+        fn a_whole_bucket_lies_in_every_range(from in 0..2_000_000_000_i64, span in 1..400_000_000_i64, points in 1..3000_usize, step in 1..100_000_i64) {
+            let bucket = width(span, points, step);
+            let first = (from + bucket - 1).div_euclid(bucket) * bucket;
+            prop_assert!(bucket >= step);
+            prop_assert!(bucket == step || first + bucket <= from + span, "{bucket}");
+        }
 
         #[test]
         fn buckets_are_those_of_a_plain_fold(
