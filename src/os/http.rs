@@ -317,8 +317,21 @@ mod backend {
         if let Some(identity) = tls::identity(tls)? {
             builder = builder.identity(identity);
         }
-        let client = builder.build().context("HTTP client")?;
+        let client = builder.build().map_err(|error| not_made(error, tls))?;
         Ok(Http { client, looking_up })
+    }
+
+    /// Says why no client could be made.
+    fn not_made(error: reqwest::Error, tls: &Tls) -> anyhow::Error {
+        let error = anyhow::Error::new(error);
+        let is_of_other_key = |cause: &rustls::Error| matches!(cause, rustls::Error::InconsistentKeys(_));
+        match &tls.certificate {
+            Some(certificate) if error.chain().filter_map(|cause| cause.downcast_ref()).any(is_of_other_key) => {
+                let key = tls.key.as_ref().unwrap_or(certificate).display();
+                anyhow!("certificate {}: the key in {key} is not its key", certificate.display())
+            }
+            _ => error.context("HTTP client"),
+        }
     }
 
     /// Looks names up without reqwest's own threads: a client waits for these when it is dropped, and with them for a name

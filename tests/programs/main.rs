@@ -20,6 +20,8 @@ mod intervals;
 mod labels;
 mod pages;
 mod state;
+mod tls;
+mod write_datadisk;
 
 /// Limits of a spool that no test reaches.
 const SPOOL: gridmon::spool::Config = gridmon::spool::Config {
@@ -28,4 +30,3 @@ const SPOOL: gridmon::spool::Config = gridmon::spool::Config {
     max_disk_percent: 100,
     replay_points_per_second: 1_000_000,
 };
-mod write_datadisk;

@@ -12,9 +12,9 @@ use serde::de::IgnoredAny;
 
 use crate::config::{Key, Kind, Program, Section, Unset, Values};
 use crate::os::command;
-use crate::os::http::{self, Login, Url};
+use crate::os::http::{self, Login, Tls, Url};
 use crate::problem::Problem;
-use crate::sources::not_json;
+use crate::sources::{CA, CERTIFICATE, KEY, not_json, read_tls};
 use crate::text::quote;
 
 /// `[cloud_scheduler]`.
@@ -38,6 +38,9 @@ pub const SECTION: Section = Section::new(
         ),
         Key::new("username", Kind::Text, Unset::Absent("mon"), "The user of Cloud Scheduler 2 who asks."),
         Key::new("password", Kind::Secret, Unset::Absent("file:/etc/gridmon/csv2.password"), "That user's password."),
+        CA,
+        CERTIFICATE,
+        KEY,
         Key::new(
             "timeout_seconds",
             Kind::Seconds(1, 3600),
@@ -58,6 +61,8 @@ pub struct Config {
     pub spelling: Option<String>,
     /// The user and the password for the address.
     pub login: Option<Login>,
+    /// Whom the connection trusts, and the certificate that it shows instead of a password or beside it.
+    pub tls: Tls,
     /// The time limit of a request, in seconds; 20 by default.
     pub timeout_seconds: u64,
 }
@@ -74,8 +79,13 @@ impl Config {
         if login.is_some() && url.is_none() {
             return Err(values.error("username", anyhow!("needs url beside it; the command takes no login")));
         }
+        let tls = read_tls(values)?;
+        let named = [("ca", &tls.ca), ("certificate", &tls.certificate)].into_iter().find(|(_, path)| path.is_some());
+        if let (Some((key, _)), None) = (named, &url) {
+            return Err(values.error(key, anyhow!("needs url beside it; the command opens its own connection")));
+        }
         let (command, spelling) = (values.command("command")?, values.spelling("url"));
-        Ok(Self { command, url, spelling, login, timeout_seconds: values.number("timeout_seconds")? })
+        Ok(Self { command, url, spelling, login, tls, timeout_seconds: values.number("timeout_seconds")? })
     }
 }
 
@@ -122,9 +132,9 @@ const LONGEST_ANSWER: usize = 256 << 20;
 fn fetch(config: &Config, until: Instant) -> Result<Vec<u8>> {
     let timeout = super::timeout(config.timeout_seconds, until);
     if let Some(url) = &config.url {
-        let client = http::Client::new()?.accepting_json().with_login(config.login.clone());
+        let client = http::Client::trusting(&config.tls)?.accepting_json().with_login(config.login.clone());
         let client = client.shown_as(config.spelling.clone());
-        return client.get(url, timeout).map_err(|error| explain(error, config.login.is_some()));
+        return client.get(url, timeout).map_err(|error| explain(error, config));
     }
     let mut answer = Vec::new();
     let what = &config.command.shown;
@@ -143,14 +153,22 @@ fn fetch(config: &Config, until: Instant) -> Result<Vec<u8>> {
 }
 
 /// Adds what to do about an HTTP status.
-fn explain(error: anyhow::Error, has_login: bool) -> anyhow::Error {
+fn explain(error: anyhow::Error, config: &Config) -> anyhow::Error {
+    let (login, certificate) = (config.login.is_some(), config.tls.certificate.is_some());
     let remedy = match error.downcast_ref::<http::BadStatus>().map(|answer| answer.status) {
         Some(301..=308) => {
             "no redirect is followed: set [cloud_scheduler] url to the page itself, for Cloud Scheduler 2 \
              https://HOST/cloud/status/ with the slash at its end"
         }
-        Some(401) if has_login => "it does not take the [cloud_scheduler] username and password",
-        Some(401) => "it wants a login: set [cloud_scheduler] username and password",
+        Some(401) if login => "it does not take the [cloud_scheduler] username and password",
+        Some(401) if certificate => {
+            "it knows no user with the [cloud_scheduler] certificate: enter the certificate's common name at the user in \
+             Cloud Scheduler 2, or set username and password"
+        }
+        Some(401) => "it wants a login: set [cloud_scheduler] username and password, or certificate",
+        Some(403) if certificate && !login => {
+            "no user of Cloud Scheduler 2 has the common name of the [cloud_scheduler] certificate, or that user may not ask"
+        }
         Some(403) => "its [cloud_scheduler] username is no user of Cloud Scheduler 2, or may not ask",
         _ => return error,
     };

@@ -1,8 +1,17 @@
 //! Cloud Scheduler 2 in place of Cloud Scheduler 1.
 
-use super::*;
 use std::io::Write;
 use std::net::TcpListener;
+
+use super::*;
+use crate::tls::{certificates, openssl, relay, tools};
+
+/// The user mon with the password S3cr3t.
+const LOGIN: &str = "bW9uOlMzY3IzdA==";
+
+fn status() -> String {
+    fs::read_to_string(fixture("cloud_monitor/csv2/cloud_status.json")).unwrap()
+}
 
 /// The value of one path.
 fn value(lines: &str, path: &str) -> Option<i64> {
@@ -129,8 +138,8 @@ fn an_answer_without_clouds_sends_no_zeros_since_a_failing_database_gives_it_too
 }
 
 /// A server that answers as csv2 does: a login is needed, JSON comes only to who accepts nothing else, and the address
-/// has a slash at its end.
-fn csv2(body: String) -> String {
+/// has a slash at its end. Without `login` the server before it has checked who asks.
+fn csv2(body: String, login: Option<&'static str>) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
     std::thread::spawn(move || {
@@ -147,7 +156,9 @@ fn csv2(body: String) -> String {
             let request = String::from_utf8_lossy(&request).to_lowercase();
             let (status, body) = if request.starts_with("get /cloud/status ") {
                 ("301 Moved Permanently", "")
-            } else if !request.contains(&format!("authorization: basic {}", "bW9uOlMzY3IzdA==".to_lowercase())) {
+            } else if login
+                .is_some_and(|login| !request.contains(&format!("authorization: basic {login}").to_lowercase()))
+            {
                 ("401 Unauthorized", "<html>Unauthorized</html>")
             } else if request.contains("\r\naccept: application/json\r\n") {
                 ("200 OK", body.as_str())
@@ -167,7 +178,7 @@ fn its_status_is_read_over_http_with_a_login() {
     let sandbox = Sandbox::new("csv2");
     let shown = sandbox.dry_run().stdout;
     sandbox.program("cloud_status", "exit 1");
-    let url = csv2(fs::read_to_string(fixture("cloud_monitor/csv2/cloud_status.json")).unwrap());
+    let url = csv2(status(), Some(LOGIN));
     let run = |config: &str, arguments: &[&str]| {
         sandbox.config(&format!("[cloud_scheduler]\n{}", config.replace("URL", &url)));
         fs::set_permissions(sandbox.path("config.cfg"), fs::Permissions::from_mode(0o600)).unwrap();
@@ -183,7 +194,11 @@ fn its_status_is_read_over_http_with_a_login() {
     assert!(outcome.lines_with("ok      cloud_scheduler")[0].ends_with(line), "{}", outcome.stdout);
 
     for (config, code, words) in [
-        ("url = URL/cloud/status/", 1, "it wants a login: set [cloud_scheduler] username and password; clouds"),
+        (
+            "url = URL/cloud/status/",
+            1,
+            "it wants a login: set [cloud_scheduler] username and password, or certificate; clouds",
+        ),
         (
             "url = URL/cloud/status/\nusername = mon\npassword = S3cr3t2",
             1,
@@ -197,6 +212,10 @@ fn its_status_is_read_over_http_with_a_login() {
         ("url = URL/cloud/status/\nusername = mon", 2, "[cloud_scheduler] username: needs password beside it"),
         ("url = URL/cloud/status/\npassword = S3cr3t", 2, "[cloud_scheduler] password: needs username beside it"),
         (login, 2, "[cloud_scheduler] username: needs url beside it; the command takes no login"),
+        ("ca = /ca.pem", 2, "[cloud_scheduler] ca: needs url beside it; the command opens its own connection"),
+        ("certificate = /mon.pem", 2, "[cloud_scheduler] certificate: needs url beside it; the command"),
+        ("url = URL/cloud/status/\nkey = /mon.key", 2, "[cloud_scheduler] key: needs certificate beside it"),
+        ("url = URL/cloud/status/\ncertificate = /mon.pem", 1, "/mon.pem: No such file"),
         (
             "url = URL/cloud/status/\nusername = a:b\npassword = S3cr3t",
             2,
@@ -206,5 +225,50 @@ fn its_status_is_read_over_http_with_a_login() {
         let outcome = run(config, &["-n"]);
         assert_eq!((outcome.code, outcome.stderr.lines().count()), (Some(code), 1), "{}", outcome.stderr);
         assert!(outcome.stderr.contains(words), "{words}: {}", outcome.stderr);
+    }
+}
+
+#[test]
+fn a_certificate_takes_the_place_of_the_login() {
+    if !tools("a_certificate_takes_the_place_of_the_login") {
+        return;
+    }
+    let sandbox = Sandbox::new("csv2");
+    let shown = sandbox.dry_run().stdout;
+    sandbox.program("cloud_status", "exit 1");
+    certificates(&sandbox);
+    let path = |name: &str| sandbox.path(name).display().to_string();
+    // A proxy's file holds its key.
+    let both = ["client.pem", "client.key"].map(|name| fs::read_to_string(sandbox.path(name)).unwrap()).concat();
+    let proxy = sandbox.write("proxy.pem", both);
+    fs::set_permissions(proxy, fs::Permissions::from_mode(0o600)).unwrap();
+    openssl(&sandbox, "genpkey -algorithm ec -pkeyopt ec_paramgen_curve:P-256 -out other.key");
+    let run = |login: Option<&'static str>, certificate: &str| {
+        let (port, relay, ports) = relay(&sandbox, csv2(status(), login).strip_prefix("http://").unwrap(), true);
+        let url = format!("url = https://localhost:{port}/cloud/status/\nca = {}\n", path("ca.pem"));
+        sandbox.config(&format!("[cloud_scheduler]\n{url}{certificate}"));
+        let outcome = sandbox.run(&["-n", "--now", &NOW.to_string()]);
+        drop((relay, ports));
+        outcome
+    };
+    let with_key = format!("certificate = {}\nkey = {}", path("client.pem"), path("client.key"));
+    for certificate in [with_key.clone(), format!("certificate = {}", path("proxy.pem"))] {
+        let outcome = run(None, &certificate);
+        assert_eq!((outcome.code, &outcome.stdout, outcome.stderr.as_str()), (Some(0), &shown, ""));
+    }
+    for (login, certificate, expected) in [
+        (None, String::new(), "cloud_scheduler: GET https://localhost:"),
+        (Some(LOGIN), with_key, "HTTP 401; it knows no user with the [cloud_scheduler] certificate: enter"),
+        (Some(LOGIN), format!("certificate = {}", path("proxy.pem")), "common name at the user in Cloud Scheduler 2"),
+        (None, format!("certificate = {}", path("client.pem")), "client.pem"),
+        (
+            None,
+            format!("certificate = {}\nkey = {}", path("client.pem"), path("other.key")),
+            "other.key is not its key",
+        ),
+    ] {
+        let outcome = run(login, &certificate);
+        assert_eq!((outcome.code, outcome.stderr.lines().count()), (Some(1), 1), "{certificate}: {}", outcome.stderr);
+        assert!(outcome.stderr.contains(expected), "{certificate}: {}", outcome.stderr);
     }
 }

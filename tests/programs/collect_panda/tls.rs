@@ -1,66 +1,9 @@
 //! A server behind a grid's CA: OpenSSL's, which asks for a client certificate. It stands before the stand-in.
 
-use std::path::PathBuf;
-use std::process::{Child, Stdio};
-use std::time::Duration;
-
-use gridmon_testkit::{Influxdb, free_port, skip, wait_until};
+use gridmon_testkit::{Influxdb, skip};
 
 use super::*;
-
-/// A relay that speaks TLS, ended on drop.
-struct Relay(Child);
-
-impl Drop for Relay {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
-fn openssl(site: &Site, arguments: &str) {
-    let mut command = Command::new("openssl");
-    let output = command.args(arguments.split(' ')).current_dir(site.sandbox.path("")).output().unwrap();
-    assert!(output.status.success(), "openssl {arguments}: {}", String::from_utf8_lossy(&output.stderr));
-}
-
-/// Makes `CA.pem`, and certificates of it for localhost (`server`) and a client (`client`), in the sandbox.
-fn certificates(site: &Site) {
-    let key = "-newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes";
-    openssl(site, &format!("req -x509 {key} -subj /CN=grid-CA -keyout ca.key -out ca.pem -days 9"));
-    for name in ["server", "client"] {
-        let alternative = "-addext subjectAltName=DNS:localhost";
-        openssl(site, &format!("req {key} -subj /CN={name} {alternative} -keyout {name}.key -out {name}.csr"));
-        openssl(
-            site,
-            &format!("x509 -req -in {name}.csr -CA ca.pem -CAkey ca.key -days 9 -copy_extensions copy -out {name}.pem"),
-        );
-    }
-}
-
-/// Starts the relay to a port; `asks` whether it wants a client certificate.
-fn relay(site: &Site, to: &str, asks: bool) -> (u16, Relay, gridmon_testkit::Ports) {
-    let (port, ports) = free_port();
-    let path = |name: &str| site.sandbox.path(name).display().to_string();
-    let listen = format!(
-        "OPENSSL-LISTEN:{port},bind=127.0.0.1,reuseaddr,fork,cert={},key={},cafile={},verify={}",
-        path("server.pem"),
-        path("server.key"),
-        path("ca.pem"),
-        u8::from(asks)
-    );
-    let child = Command::new("socat").args([&listen, &format!("TCP:{to}")]).stderr(Stdio::null()).spawn().unwrap();
-    let relay = Relay(child);
-    wait_until("the relay to listen", Duration::from_secs(20), || {
-        std::net::TcpStream::connect(("127.0.0.1", port)).ok()
-    });
-    (port, relay, ports)
-}
-
-fn tools(test: &str) -> bool {
-    let missing = ["openssl", "socat"].iter().find(|tool| !PathBuf::from(format!("/usr/bin/{tool}")).exists());
-    missing.inspect(|tool| skip(test, tool)).is_none()
-}
+use crate::tls::{certificates, openssl, relay, tools};
 
 #[test]
 fn a_hashed_folder_of_cas_is_trusted_and_a_client_certificate_is_shown() {
@@ -68,16 +11,16 @@ fn a_hashed_folder_of_cas_is_trusted_and_a_client_certificate_is_shown() {
         return;
     }
     let site = Site::golden();
-    certificates(&site);
+    certificates(&site.sandbox);
     fs::create_dir(site.sandbox.path("cas")).unwrap();
     fs::copy(site.sandbox.path("ca.pem"), site.sandbox.path("cas/grid-CA.pem")).unwrap();
-    openssl(&site, "rehash cas");
+    openssl(&site.sandbox, "rehash cas");
     // What else lies in such a folder.
     for (name, text) in [("grid-CA.namespaces", "TO Issuer"), ("0badcafe.0", "not a certificate"), ("a.r0", "a CRL")] {
         site.sandbox.write(&format!("cas/{name}"), text);
     }
     std::os::unix::fs::symlink("nowhere.pem", site.sandbox.path("cas/deadbeef.0")).unwrap();
-    let (port, _relay, _ports) = relay(&site, site.server.url.strip_prefix("http://").unwrap(), true);
+    let (port, _relay, _ports) = relay(&site.sandbox, site.server.url.strip_prefix("http://").unwrap(), true);
     let path = |name: &str| site.sandbox.path(name).display().to_string();
     let all = |section: &str| {
         let text = fs::read_to_string(site.sandbox.path("config.cfg")).unwrap();
@@ -120,8 +63,8 @@ fn influxdb_behind_an_unknown_certificate_is_written_with_tls_skip_alone_and_int
         return skip(test, "InfluxDB");
     };
     let site = Site::golden();
-    certificates(&site);
-    let (port, _relay, _ports) = relay(&site, &format!("127.0.0.1:{}", influxdb.port), false);
+    certificates(&site.sandbox);
+    let (port, _relay, _ports) = relay(&site.sandbox, &format!("127.0.0.1:{}", influxdb.port), false);
     let section = |more: &str| {
         let password = Influxdb::PASSWORD;
         site.config(&format!(
