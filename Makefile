@@ -34,6 +34,8 @@ test: test-deps
 	cargo test --locked --no-fail-fast --features demo $(TIMED) --lib --bins --tests \
 		-- -Zunstable-options --report-time $(TESTS) 2>&1 | tee target/test.log || status=$$?; \
 	cargo test --locked --features demo --doc 2>&1 | tee -a target/test.log || status=$$?; \
+	cargo test --locked --features demo,elasticsearch $(TIMED) --lib elastic:: \
+		-- -Zunstable-options --report-time 2>&1 | tee -a target/test.log || status=$$?; \
 	testkit/summary.sh target/test.log $(GRIDMON_SKIPPED); exit $$status
 
 # Makes libtest print how long each test took. Stable Rust needs this variable for it; only the test programs see it, not
@@ -48,7 +50,7 @@ test-all: test
 # Checks format, lints, every set of features and documentation; runs no test and installs nothing. One profile for all, so
 # that a dependency is compiled once for all sets of features that agree on it.
 CLIPPY = cargo clippy --quiet --locked
-SINGLE_FEATURES = dashboard demo http mail mysql
+SINGLE_FEATURES = dashboard demo elasticsearch http mail mysql
 style:
 	@cargo fmt --version >/dev/null 2>&1 && cargo clippy --version >/dev/null 2>&1 || \
 		{ echo 'make: rustfmt and clippy are missing: rustup component add rustfmt clippy' >&2; exit 1; }
@@ -118,6 +120,7 @@ picture: test-deps
 # Checks licences, versions and sources of the dependencies, and what the gate checks without running a test.
 lint: lint-deps style
 	cargo deny --offline check licenses bans sources
+	cargo deny --offline --all-features check --allow duplicate licenses bans sources
 
 lint-deps:
 	@cargo deny --version >/dev/null 2>&1 || cargo install --locked cargo-deny

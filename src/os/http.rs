@@ -258,6 +258,14 @@ pub struct BadStatus {
     body: String,
 }
 
+#[cfg(feature = "elasticsearch")]
+impl BadStatus {
+    /// What another client got.
+    pub fn new(status: u16, body: &str) -> Self {
+        Self { status, location: None, body: body.chars().take(1000).collect() }
+    }
+}
+
 impl fmt::Display for BadStatus {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match (self.status, &self.location) {

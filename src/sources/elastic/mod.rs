@@ -13,8 +13,11 @@
 //!
 //! Benchmarks: `POST …/benchmarks-*/_search`, at most 50 per queue, newest first. None has come since 2020.
 
+#[cfg(feature = "elasticsearch")]
+mod official;
+
 use std::collections::BTreeMap;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use jiff::Timestamp;
@@ -90,7 +93,7 @@ const TIMEOUT_SECONDS: u64 = 60;
 pub struct Config {
     /// The address of the `_msearch` for datadisks, and its login.
     pub datadisks: Option<(Url, Login)>,
-    /// The address of the search for benchmarks, and its login.
+    /// The address of the Elasticsearch with the benchmarks, with a slash at its end, and its login.
     pub benchmarks: Option<(Url, Option<Login>)>,
 }
 
@@ -111,15 +114,18 @@ impl Config {
         let login = elasticsearch.login()?.map(|(username, password)| Login::basic(&username, &password.0));
         let login = login.transpose().map_err(|error| elasticsearch.error("password", error))?;
         let benchmarks = match host {
-            Some(host) => Some((search_address(elasticsearch, &host)?, login)),
+            Some(host) => Some((base_address(elasticsearch, &host)?, login)),
             None => None,
         };
         Ok(Self { datadisks, benchmarks })
     }
 }
 
-/// Returns the address of the search at a host or an address.
-fn search_address(values: &Values, host: &str) -> Result<Url> {
+/// Where the benchmarks are.
+const INDEX: &str = "benchmarks-*";
+
+/// Returns the address of a host, or the address itself, with a slash at its end.
+fn base_address(values: &Values, host: &str) -> Result<Url> {
     let base = if host.contains("://") {
         values.url("host")?.with_context(|| "it is there")?.to_string()
     } else {
@@ -131,7 +137,7 @@ fn search_address(values: &Values, host: &str) -> Result<Url> {
             values.error("host", anyhow!("is not the name of a host, nor an http:// or https:// address"))
         })?
     };
-    let address = Url::parse(&format!("{}/benchmarks-*/_search", base.trim_end_matches('/')));
+    let address = Url::parse(&format!("{}/", base.trim_end_matches('/')));
     address.map_err(|_| values.error("host", anyhow!("is not the name of a host, nor an http:// or https:// address")))
 }
 
@@ -225,9 +231,18 @@ fn collect_benchmarks(
 }
 
 fn ask_benchmarks(url: &Url, login: &Option<Login>, now: i64, until: Instant) -> Result<Vec<Benchmark>> {
-    let client = Client::new()?.accepting_json().with_login(login.clone());
-    let answer = client.post_as("application/json", url, search().to_string(), timeout(TIMEOUT_SECONDS, until));
+    let answer = post_search(url, login.as_ref(), search(), timeout(TIMEOUT_SECONDS, until));
     benchmarks(&answer.map_err(|error| explain(error, "[credentials_elasticsearch] username and password"))?, now)
+}
+
+#[cfg(feature = "elasticsearch")]
+use official::search as post_search;
+
+#[cfg(not(feature = "elasticsearch"))]
+fn post_search(base: &Url, login: Option<&Login>, body: Value, timeout: Duration) -> Result<Vec<u8>> {
+    let client = Client::new()?.accepting_json().with_login(login.cloned());
+    let address = base.join(&format!("{INDEX}/_search")).context("address of the search")?;
+    client.post_as("application/json", &address, body.to_string(), timeout)
 }
 
 /// Adds what to do about an HTTP status.
