@@ -212,6 +212,9 @@ pub struct Export {
     /// Only this tier: raw, 1h or 1d [default: all]
     #[arg(long, value_name = "TIER")]
     tier: Option<Tier>,
+    /// Also what each value of 1h and 1d was folded from: sum, slots, least and most, as fields NAME_sum, NAME_slots, …
+    #[arg(long)]
+    parts: bool,
     /// Line protocol as `influx -import` reads it, or CSV with a column for each tag, safe in a spreadsheet
     #[arg(long, value_enum, value_name = "FORMAT", default_value = "influx")]
     format: Format,
@@ -281,7 +284,12 @@ impl Export {
                     each(*tier, Some(point))
                 };
                 let progress = |time| bar.iter().for_each(|bar| bar.at(time));
-                store.points(*tier, &selector, Window { from, to }, &mut one, &progress)?;
+                let window = Window { from, to };
+                if self.parts {
+                    store.points_with_parts(*tier, &selector, window, &mut one, &progress)?;
+                } else {
+                    store.points(*tier, &selector, window, &mut one, &progress)?;
+                }
             }
             Ok(())
         };

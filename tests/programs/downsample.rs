@@ -171,6 +171,13 @@ fn a_batch_that_comes_late_has_its_hour_and_day_folded_again() {
     assert_eq!(marks(), [format!("1d.embedded.{}.dirty", (NOW / DAY + 1) * DAY)]);
     queues.fold("downsample-1d", NOW + 2 * DAY);
     assert_eq!((covered("1h"), covered("1d"), marks().len()), (3, 3, 0));
+    for (tier, expected) in [("1h", true), ("1d", true), ("raw", false)] {
+        let more = ["store", "export", "-m", "grid_jobs", "--tier", tier, "--parts"];
+        let exported = queues.run("gridmon-status", &more, NOW).stdout;
+        let lines: Vec<_> = exported.lines().filter(|line| line.starts_with("grid_jobs,")).collect();
+        let parts = "type=DPHEP jobs=1.0,jobs_least=1i,jobs_most=1i,jobs_slots=3i,jobs_sum=3i";
+        assert_eq!(lines.iter().any(|line| line.contains(parts)), expected, "{exported}");
+    }
 }
 
 #[test]

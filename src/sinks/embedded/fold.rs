@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 use rusqlite::{Connection, Rows, Statement, Transaction, params};
 
-use super::read::{parts, time_of, value};
+use super::read::{PARTS, parts, time_of, value};
 use super::schema::labels;
 use super::write::{Fields, Row, insert};
 use super::{Config, EmbeddedReader, Place, SOME, Series, Store};
@@ -297,7 +297,7 @@ impl Folding<'_> {
     fn read(&mut self, connection: &Connection, after: i64) -> rusqlite::Result<Piece> {
         let (finer, times) = source(self.tier, self.window);
         let mut statements = Vec::new();
-        let columns = if finer == Tier::Raw { "" } else { ", sum, slots, least, most" };
+        let columns = if finer == Tier::Raw { "" } else { PARTS };
         for bucket in times.from.div_euclid(finer.bucket())..=(times.to - 1).div_euclid(finer.bucket()) {
             let query = format!(
                 "SELECT time, value{columns}, series, field FROM {}
@@ -469,7 +469,7 @@ impl<'a> Cursor<'a> {
                 field: row.get(after + 1)?,
                 time: time_of(self.tier, self.bucket, row.get(0)?),
                 value: value(row, 1)?,
-                parts: if is_raw { None } else { parts(row)? },
+                parts: if is_raw { None } else { parts(row, 2)? },
             }),
         };
         Ok(())

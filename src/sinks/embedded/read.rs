@@ -69,6 +69,19 @@ pub struct TierStatus {
 /// A bucket and a series of it, whose rows are adjacent.
 type Group = (i64, i64);
 
+/// The columns of a folded tier that hold what a value was folded from.
+pub(super) const PARTS: &str = ", sum, slots, least, most";
+
+/// Which points of a tier are asked for.
+#[derive(Clone, Copy)]
+struct Asked<'a> {
+    tier: Tier,
+    selector: &'a Selector,
+    window: Window,
+    /// Whether each value comes with what it was folded from.
+    with_parts: bool,
+}
+
 impl Store {
     /// Returns the series that `filter` selects, sorted by key.
     ///
@@ -302,10 +315,31 @@ impl Store {
         each: &mut dyn FnMut(Point) -> Result<()>,
         progress: &dyn Fn(i64),
     ) -> Result<()> {
-        let mut after = Some((window.from.div_euclid(tier.bucket()), i64::MIN));
+        self.pieces(Asked { tier, selector, window, with_parts: false }, each, progress)
+    }
+
+    /// Does what [`Store::points`] does, with four more fields beside each folded value: `NAME_sum`, `NAME_slots`,
+    /// `NAME_least` and `NAME_most`, unless the point has a field of that name.
+    ///
+    /// # Errors
+    /// As [`Store::points`].
+    pub fn points_with_parts(
+        &self,
+        tier: Tier,
+        selector: &Selector,
+        window: Window,
+        each: &mut dyn FnMut(Point) -> Result<()>,
+        progress: &dyn Fn(i64),
+    ) -> Result<()> {
+        self.pieces(Asked { tier, selector, window, with_parts: tier != Tier::Raw }, each, progress)
+    }
+
+    fn pieces(&self, asked: Asked, each: &mut dyn FnMut(Point) -> Result<()>, progress: &dyn Fn(i64)) -> Result<()> {
+        let tier = asked.tier;
+        let mut after = Some((asked.window.from.div_euclid(tier.bucket()), i64::MIN));
         let mut fields = HashMap::new();
         while let Some(from) = after {
-            let (points, last) = self.read_with(|store| store.piece(tier, selector, window, from, &mut fields))?;
+            let (points, last) = self.read_with(|store| store.piece(asked, from, &mut fields))?;
             points.into_iter().try_for_each(&mut *each)?;
             last.iter().for_each(|(bucket, _)| progress(bucket.saturating_mul(tier.bucket())));
             after = last;
@@ -395,9 +429,7 @@ impl Store {
     /// returns the last series and bucket; `None` at the end of the tier.
     fn piece(
         &self,
-        tier: Tier,
-        selector: &Selector,
-        window: Window,
+        Asked { tier, selector, window, with_parts }: Asked,
         after: Group,
         fields: &mut HashMap<i64, String>,
     ) -> rusqlite::Result<(Vec<Point>, Option<Group>)> {
@@ -406,34 +438,40 @@ impl Store {
         let mut key_of =
             snapshot.prepare(&format!("SELECT key, id, {} FROM series WHERE id = ?1", labels(&snapshot)?))?;
         let mut name_of = snapshot.prepare("SELECT name FROM field WHERE id = ?1")?;
-        let rows =
-            "SELECT bucket, series, field, time, value FROM {} WHERE (bucket, series) > (?1, ?2) AND bucket <= ?3
-                    ORDER BY 1, 2, 3, 4";
-        let mut rows = snapshot.prepare(&rows.replace("{}", &tier.table()))?;
+        let columns = if with_parts && has_parts(&snapshot)? { PARTS } else { "" };
+        let rows = format!(
+            "SELECT bucket, series, field, time, value{columns} FROM {} WHERE (bucket, series) > (?1, ?2) AND bucket <= ?3
+                    ORDER BY 1, 2, 3, 4",
+            tier.table()
+        );
+        let stored = |row: &Row| {
+            Ok::<_, rusqlite::Error>((stored(row)?, if columns.is_empty() { None } else { parts(row, 5)? }))
+        };
+        let mut rows = snapshot.prepare(&rows)?;
         let mut rows = rows.query(params![after.0, after.1, window.to.div_euclid(tier.bucket())])?;
         let mut next = rows.next()?.map(stored).transpose()?;
         let (mut found, mut count) = (Vec::new(), 0);
         // The rows of one series in one bucket are adjacent, field by field.
-        while let Some((of @ (in_bucket, series), ..)) = next {
+        while let Some(((of @ (in_bucket, series), ..), _)) = next {
             let names = key_of.query_row([series], self::series)?.names().ok().filter(|names| selector.selects(names));
-            let mut points = BTreeMap::<i64, Vec<(i64, Value)>>::new();
-            while let Some((_, field, time, value)) = next.filter(|row| row.0 == of) {
+            let mut points = BTreeMap::<i64, Vec<(i64, Value, Option<Parts>)>>::new();
+            while let Some(((_, field, time, value), parts)) = next.filter(|row| row.0.0 == of) {
                 let time = time_of(tier, in_bucket, time);
                 if names.is_some() && window.contains(time) {
-                    points.entry(time).or_default().push((field, value));
+                    points.entry(time).or_default().push((field, value, parts));
                 }
                 count += 1;
                 next = rows.next()?.map(stored).transpose()?;
             }
             for (time, values) in points {
                 let mut named = Vec::with_capacity(values.len());
-                for (field, value) in values {
+                for (field, value, parts) in values {
                     if let Entry::Vacant(unknown) = fields.entry(field) {
                         unknown.insert(name_of.query_row([field], |row| row.get(0))?);
                     }
-                    named.push((Cow::Owned(fields[&field].clone()), value));
+                    named.push((fields[&field].clone(), value, parts));
                 }
-                found.extend(names.iter().map(|names| names.at(time, named.clone())));
+                found.extend(names.iter().map(|names| names.at(time, with_parts_beside(&named))));
             }
             if count >= ROWS && next.is_some() {
                 return Ok((found, Some(of)));
@@ -615,14 +653,31 @@ fn ages(connection: &Connection, tier: Tier) -> rusqlite::Result<Option<(i64, i6
 }
 
 /// Reads what a folded value was folded from, in the columns after its own.
-pub(super) fn parts(row: &Row) -> rusqlite::Result<Option<Parts>> {
+pub(super) fn parts(row: &Row, first: usize) -> rusqlite::Result<Option<Parts>> {
     let is_null = |at| Ok::<_, rusqlite::Error>(matches!(row.get_ref(at)?, ValueRef::Null));
-    for at in 2..6 {
+    for at in first..first + 4 {
         if is_null(at)? {
             return Ok(None);
         }
     }
-    Ok(Some(Parts { sum: value(row, 2)?, slots: row.get(3)?, least: value(row, 4)?, most: value(row, 5)? }))
+    let (sum, slots) = (value(row, first)?, row.get(first + 1)?);
+    Ok(Some(Parts { sum, slots, least: value(row, first + 2)?, most: value(row, first + 3)? }))
+}
+
+/// Returns the fields of a point, with what each was folded from as further fields.
+fn with_parts_beside(values: &[(String, Value, Option<Parts>)]) -> Vec<(Name, Value)> {
+    let mut fields: Vec<(Name, Value)> =
+        values.iter().map(|(name, value, _)| (Cow::Owned(name.clone()), *value)).collect();
+    for (name, _, parts) in values {
+        let Some(Parts { sum, slots, least, most }) = parts else { continue };
+        for (part, value) in [("sum", *sum), ("slots", Value::Int(*slots)), ("least", *least), ("most", *most)] {
+            let beside = format!("{name}_{part}");
+            if values.iter().all(|(own, ..)| *own != beside) {
+                fields.push((Cow::Owned(beside), value));
+            }
+        }
+    }
+    fields
 }
 
 /// Gives each value of a tier from `from` to before `to`, in nanoseconds, by its number among the `wanted`, with what it was
@@ -637,7 +692,7 @@ fn each_value(
     if from >= to {
         return Ok(());
     }
-    let columns = if tier == Tier::Raw || !has_parts(connection)? { "" } else { ", sum, slots, least, most" };
+    let columns = if tier == Tier::Raw || !has_parts(connection)? { "" } else { PARTS };
     let (table, bucket) = (tier.table(), tier.bucket());
     let fields = field_ids(connection, wanted)?;
     let ids: Vec<_> = wanted.iter().map(|(series, field)| Some((series.id, fields[field]?))).collect();
@@ -658,7 +713,7 @@ fn each_value(
             let Some((series, field)) = ids[*at] else { continue };
             let mut rows = query.query(params![in_bucket, series, field, first, end])?;
             while let Some(row) = rows.next()? {
-                let parts = if columns.is_empty() { None } else { parts(row)? };
+                let parts = if columns.is_empty() { None } else { parts(row, 2)? };
                 take(*at, time_of(tier, in_bucket, row.get(0)?), value(row, 1)?, parts);
             }
         }
