@@ -9,7 +9,7 @@ use clap::Parser;
 use gridmon::dashboard::{Dashboard, serve};
 use gridmon::frame::{self, FirstSignal, Watchdog};
 use gridmon::query::Read;
-use gridmon::setup::{self, CATALOG, Config};
+use gridmon::setup::{self, Config, PLOTTED};
 
 /// Serves the dashboard: every grid at a glance, any number one click from its plot. A service; it reads and never writes.
 ///
@@ -61,7 +61,7 @@ fn run(arguments: &Arguments, config: &Config, reader: Box<dyn Read>, watchdog: 
     let listen = arguments.listen.map_or_else(|| config.dashboard.listen.clone(), |listen| listen.to_string());
     let reads = reader.describe();
     let now = Box::new(|| jiff::Timestamp::now().as_second());
-    let dashboard = Dashboard::new(config.dashboard.clone(), setup::pages(), reader, CATALOG, now);
+    let dashboard = Dashboard::new(config.dashboard.clone(), setup::pages(), reader, PLOTTED, now);
     serve(&dashboard, &listen, |address| {
         frame::complain(NAME, &[format!("http://{address}/ shows {reads}")]);
         watchdog.expect_end(None);

@@ -37,6 +37,8 @@ struct Args {
     /// Send this run's points into this database of InfluxDB instead of the config's
     #[arg(long, value_name = "NAME")]
     database: Option<String>,
+    #[command(flatten)]
+    compare: frame::Compare,
 }
 
 fn main() -> ExitCode {
@@ -45,6 +47,10 @@ fn main() -> ExitCode {
     let collect = |run: &Run<Config>| collect(run, &known);
     let then = |published: &Published<Config>| known.get().map_or_else(Vec::new, |known| write_table(published, known));
     let load = setup::load_with(&panda::TABLES, args.database.as_deref());
+    if let Some(source) = &args.compare.compare {
+        let older = |config: &Config, wanted: frame::Wanted| setup::older(config, source, wanted);
+        return frame::cron_compare(&PROGRAM, &args.common, load, collect, older, (source, panda::CAUSES));
+    }
     frame::cron_then(&PROGRAM, &args.common, load, collect, then, check)
 }
 

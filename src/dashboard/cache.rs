@@ -13,11 +13,11 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 
 use super::Dashboard;
-use super::question::TooMany;
 use super::room::Room;
 use super::routes::{Failure, bad_request, panicked};
 use super::turns::Turn;
 use crate::os::work::catch;
+use crate::query::TooMuch;
 
 /// The most bytes that are kept, before compression.
 const MAX_BYTES: usize = 6 << 20;
@@ -150,7 +150,7 @@ impl Dashboard {
                 return Ok(rendered);
             }
             let (content_type, body) =
-                catch(render).map_err(|bug| panicked(&bug))?.map_err(|error| match error.is::<TooMany>() {
+                catch(render).map_err(|bug| panicked(&bug))?.map_err(|error| match error.is::<TooMuch>() {
                     true => bad_request(error),
                     false => Failure(StatusCode::BAD_GATEWAY, format!("{}: {error:#}", this.backend.describe())),
                 })?;

@@ -13,7 +13,7 @@ use axum::response::Response;
 use super::Dashboard;
 use super::routes::{Failure, bad_request};
 use crate::model::{Catalog, graphite_time};
-use crate::query::{Detail, Values, WIDTHS, Wanted};
+use crate::query::{Detail, TooMuch, Values, WIDTHS, Wanted};
 use crate::text::quote;
 use crate::view::history::History;
 use crate::view::html::MAX_PLOTS;
@@ -267,7 +267,9 @@ impl Dashboard {
             }
             let count: usize = all.iter().map(|one| one.values.len()).sum();
             if count > MAX_STORED {
-                return Err(anyhow::Error::new(TooMany));
+                return Err(anyhow::Error::new(TooMuch(format!(
+                    "over {MAX_STORED} stored values are too many: give a shorter range, fewer paths, or step=1h"
+                ))));
             }
             begin = end;
         }
@@ -275,15 +277,3 @@ impl Dashboard {
         Ok(all)
     }
 }
-
-/// An export of too many stored values.
-#[derive(Debug)]
-pub(super) struct TooMany;
-
-impl std::fmt::Display for TooMany {
-    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(out, "over {MAX_STORED} stored values are too many: give a shorter range, fewer paths, or step=1h")
-    }
-}
-
-impl std::error::Error for TooMany {}

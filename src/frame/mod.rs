@@ -2,6 +2,7 @@
 
 pub mod args;
 pub mod clock;
+mod compare;
 pub mod cron;
 pub mod downsample;
 mod dry_run;
@@ -18,6 +19,7 @@ mod watchdog;
 pub mod zero_fill;
 
 pub use self::args::{Common, Format};
+pub use self::compare::{Compare, Older, Wanted, cron_compare};
 pub use self::cron::{Published, Run, cron, cron_last, cron_then};
 pub use self::downsample::{Downsampler, Folds};
 pub use self::dry_run::show;

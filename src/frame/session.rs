@@ -159,9 +159,20 @@ impl Session {
         kind: Kind,
         setup: Setup,
     ) -> Result<Option<Self>> {
+        Self::open_as(common.mode(), program, common, now, kind, setup)
+    }
+
+    /// Opens it as [`Session::open`] does, in another mode than the flags ask for.
+    pub(super) fn open_as(
+        mode: Mode,
+        program: &'static Program,
+        common: &Common,
+        now: i64,
+        kind: Kind,
+        setup: Setup,
+    ) -> Result<Option<Self>> {
         let began = Instant::now();
         let allowed = setup.allowed(program);
-        let mode = common.mode();
         let configured = setup.state_directory.as_deref();
         let state = State::open(configured, program.name, &setup.scope, mode == Mode::Live);
         // --dry-run and --check work without a state.

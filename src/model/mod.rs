@@ -21,6 +21,7 @@ pub mod carbon_path;
 pub mod catalog;
 pub mod collected;
 mod declaration;
+pub mod difference;
 pub mod graphite_time;
 pub mod line;
 pub mod measurement;
@@ -36,6 +37,7 @@ pub mod window;
 pub use self::carbon_path::{Datapoint, Number};
 pub use self::catalog::Catalog;
 pub use self::collected::{COVERAGE, Collected, SCOPE_COVERAGE, Zeros};
+pub use self::difference::{Cause, Compared, Difference, compare};
 pub use self::measurement::{
     Declaration, Exact, Field, FieldInfo, FieldType, FieldValue, Fold, Kind, Measurement, Tag,
 };

@@ -2,6 +2,7 @@
 
 mod columns;
 mod folding;
+mod joining;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -16,6 +17,7 @@ use crate::text::{count, quote};
 pub use self::columns::{Column, Step, Total};
 use self::columns::{beginning, each_value, group};
 pub use self::folding::{Detail, Folding, Tally, own_step};
+pub use self::joining::{Join, TooMuch};
 
 /// The newest value of one field of a series.
 #[derive(Clone, Debug)]

@@ -2,6 +2,7 @@
 
 use crate::frame::report;
 use crate::model::{COVERAGE, Catalog, Measurement, SCOPE_COVERAGE};
+use crate::monitors::panda::sums::MADE;
 use crate::monitors::{backups, grid, panda};
 
 /// The measurements by the room that declares them, in the order of docs/measurements.md.
@@ -26,6 +27,19 @@ const ALL: [&Measurement; count()] = {
             (member, at) = (member + 1, at + 1);
         }
         group += 1;
+    }
+    all
+};
+
+/// Every number that has a plot: those of [`CATALOG`], and those that pages make of them.
+pub const PLOTTED: Catalog = Catalog::new(&WITH_MADE);
+
+const WITH_MADE: [&Measurement; ALL.len() + MADE.len()] = {
+    let mut all = [&COVERAGE; ALL.len() + MADE.len()];
+    let mut at = 0;
+    while at < all.len() {
+        all[at] = if at < ALL.len() { ALL[at] } else { MADE[at - ALL.len()] };
+        at += 1;
     }
     all
 };

@@ -19,14 +19,17 @@ use crate::{dashboard, spool};
 pub mod backups;
 mod catalog;
 mod grid;
+mod older;
 mod pages;
 pub mod queue_table;
 mod sections;
 mod sinks;
 mod stores;
+mod with_tables;
 
-pub use self::catalog::CATALOG;
+pub use self::catalog::{CATALOG, PLOTTED};
 pub use self::grid::Grid;
+pub use self::older::older;
 pub use self::pages::pages;
 use self::sections::Timing;
 pub use self::sections::{READERS, SECTIONS};

@@ -1,19 +1,15 @@
 //! The store that the config selects for readers.
 
 use std::path::Path;
-use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 
+use super::with_tables::WithTables;
 use super::{CATALOG, Config, store_place, tables};
 use crate::dashboard::config::Source;
 use crate::frame::state;
-use crate::model::{COVERAGE, Measurement, SECOND};
-use crate::monitors::panda::page::{OF_TABLE, latest};
-use crate::monitors::panda::{JOBS, TABLE};
 use crate::os::http;
-use crate::query::{Detail, Latest, Newest, Read, Values, Wanted};
-use crate::sinks::Tables;
+use crate::query::Read;
 use crate::sinks::embedded::{EmbeddedReader, EmbeddedTiers};
 use crate::sinks::graphite::read::GraphiteReader;
 use crate::sinks::influxdb::{InfluxReader, InfluxTiers};
@@ -27,48 +23,8 @@ use crate::sinks::tiers::Tiers;
 pub fn reader(config: &Config) -> Result<Box<dyn Read>> {
     let directory = state::directory(config.state_directory.as_deref());
     let tables = tables(config, &directory);
-    Ok(Box::new(WithTables { points: points_reader(config)?, tables, suspicious: config.panda.suspicious_score }))
-}
-
-/// A store of points, and the table of queues beside it.
-struct WithTables {
-    points: Box<dyn Read>,
-    tables: Box<dyn Tables>,
-    suspicious: f64,
-}
-
-/// How long the table may take to be read.
-const TABLE_SECONDS: Duration = Duration::from_secs(20);
-
-impl Read for WithTables {
-    fn describe(&self) -> String {
-        self.points.describe()
-    }
-
-    fn version(&self) -> u64 {
-        self.points.version()
-    }
-
-    fn latest(&self, measurements: &[&'static Measurement], now: i64) -> Result<Newest> {
-        let is_of_table = |one: &&&'static Measurement| OF_TABLE.iter().any(|of_table| of_table.name == one.name);
-        let (of_table, of_points): (Vec<_>, Vec<_>) = measurements.iter().partition(|one| is_of_table(one));
-        if of_table.is_empty() {
-            return self.points.latest(measurements, now);
-        }
-        let mut newest = if of_points.is_empty() { Newest::default() } else { self.points.latest(&of_points, now)? };
-        let rows = self.tables.read(&TABLE, Instant::now() + TABLE_SECONDS)?;
-        // The table is as old as the newest slot that was seen whole; it says no time itself.
-        let covered = self.points.latest(&[&COVERAGE], now)?.values.into_iter();
-        let covered = covered.filter(|one| one.series.tag("measurement") == Some(JOBS.name));
-        let time = covered.map(|one| one.time / SECOND).max().unwrap_or(now);
-        let wanted = |one: &Latest| of_table.iter().any(|measurement| measurement.name == one.series.measurement());
-        newest.values.extend(latest(&rows, self.suspicious, time).into_iter().filter(wanted));
-        Ok(newest)
-    }
-
-    fn range(&self, wanted: &[Wanted], from: i64, to: i64, detail: Detail) -> Result<Vec<Values>> {
-        self.points.range(wanted, from, to, detail)
-    }
+    let (suspicious, grid) = (config.panda.suspicious_score, config.grid.name.clone());
+    Ok(Box::new(WithTables { points: points_reader(config)?, tables, suspicious, grid }))
 }
 
 fn points_reader(config: &Config) -> Result<Box<dyn Read>> {

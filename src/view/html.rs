@@ -514,10 +514,14 @@ impl<'a> SectionView<'a> {
         self.link(html, cell, class, &text);
     }
 
-    /// Writes `text`, which is HTML, as a link to the plot of a cell's number.
+    /// Writes `text`, which is HTML, as a link to the plot of a cell's number, if it has one.
     fn link(&self, html: &mut String, cell: Option<&Cell>, class: &str, text: &str) {
         let Some(cell) = cell else { return html.push_str(text) };
-        let _ = write!(html, "<a href=\"?plot={}{}\"", encoded(cell.path), self.tail);
+        let element = if cell.path.is_empty() { "span" } else { "a" };
+        let _ = match element {
+            "a" => write!(html, "<a href=\"?plot={}{}\"", encoded(cell.path), self.tail),
+            _ => write!(html, "<span"),
+        };
         let is_old = self.is_old(cell);
         let class = match (is_old, class) {
             (true, "bad") => "old bad",
@@ -531,10 +535,10 @@ impl<'a> SectionView<'a> {
             let age = ago(self.age(cell.time));
             let _ = write!(html, " title=\"{age} old: of {}\"", utc(cell.time));
         }
-        if self.view.options.plots.iter().any(|path| path == cell.path) {
+        if element == "a" && self.view.options.plots.iter().any(|path| path == cell.path) {
             html.push_str(" aria-current=\"true\"");
         }
-        let _ = write!(html, ">{text}</a>");
+        let _ = write!(html, ">{text}</{element}>");
     }
 }
 

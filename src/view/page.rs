@@ -3,7 +3,7 @@
 //! A declaration is data, written with the functions below in a `static`. A measurement without a declared page gets
 //! [`Page::of`]: its key tags make the rows, its fields the columns.
 
-use crate::model::{Kind as Type, Measurement};
+use crate::model::{Kind as Type, Measurement, Point, carbon_component};
 
 /// One page.
 #[derive(Clone, Copy, Debug)]
@@ -24,6 +24,8 @@ pub struct Page {
     pub text: &'static [Text],
     /// The paths of the numbers in the JSON, in its order; a measurement without one is at `MEASUREMENT.{tag}.….{field}`.
     pub json: &'static [JsonPlace],
+    /// The numbers whose plot is that of another one; all others have their own.
+    pub plots: &'static [PlotPlace],
 }
 
 /// One table.
@@ -151,6 +153,38 @@ pub struct JsonPlace {
     /// The names down to the number, as in a Carbon path: `clouds.{cloud}.facts.{field}`. A name in braces is the value of a
     /// tag, `{field}` the field's name. A name without braces always exists; without numbers it is `{}` or `null`.
     pub path: &'static str,
+}
+
+/// The plot of a field's numbers, where it is that of another number.
+#[derive(Clone, Copy, Debug)]
+pub struct PlotPlace {
+    /// The measurement.
+    pub measurement: &'static Measurement,
+    /// The field.
+    pub field: &'static str,
+    /// The Carbon path of the other number: `site_jobs.{site}.running`. A name in braces is the value of a tag. Empty if the
+    /// numbers have no plot; so has a series that lacks one of the tags.
+    pub path: &'static str,
+}
+
+/// Declares the plot of a field's numbers.
+///
+/// # Panics
+/// As [`field`].
+pub const fn plotted(measurement: &'static Measurement, name: &'static str, path: &'static str) -> PlotPlace {
+    assert_field(measurement, name);
+    PlotPlace { measurement, field: name, path }
+}
+
+impl PlotPlace {
+    /// Returns the path for a series; empty if it has no plot.
+    fn path(&self, series: &Point) -> String {
+        let component = |name: &str| match name.strip_prefix('{').and_then(|name| name.strip_suffix('}')) {
+            Some(tag) => series.tag(tag).map(|value| carbon_component(value).into_owned()),
+            None => Some(name.into()),
+        };
+        self.path.split('.').map(component).collect::<Option<Vec<_>>>().unwrap_or_default().join(".")
+    }
 }
 
 /// Declares the path of a measurement's numbers in the JSON.
@@ -375,6 +409,7 @@ impl Page {
             tables: vec![table].leak(),
             text: &[],
             json: &[],
+            plots: &[],
         }
     }
 
@@ -398,6 +433,16 @@ impl Page {
             }
         }
         measurements
+    }
+
+    /// Returns the Carbon path by which the plot of a number is asked for: its own unless the page declares another; empty if
+    /// it has no plot. `None` for a number that has no path at all.
+    pub fn plot_path(&self, measurement: &'static Measurement, series: &Point, field: &str) -> Option<String> {
+        let is_it = |place: &&PlotPlace| std::ptr::eq(place.measurement, measurement) && place.field == field;
+        match self.plots.iter().find(is_it) {
+            Some(place) => Some(place.path(series)),
+            None => measurement.carbon_path(series, field),
+        }
     }
 
     /// Returns how long a series of the default interval may be silent before its row is left out, in seconds.

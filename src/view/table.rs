@@ -15,7 +15,8 @@ pub struct Number {
     pub value: Value,
     /// Its time, in unix seconds.
     pub time: i64,
-    /// The Carbon path that it has or would have; a plot is asked for by it.
+    /// The Carbon path by which its plot is asked for; empty if it has none.
+    #[serde(skip_serializing_if = "String::is_empty")]
     pub path: String,
     /// The interval of its series, in seconds.
     #[serde(skip)]
@@ -92,7 +93,7 @@ pub struct Cell<'a> {
     pub value: Value,
     /// Its time, in unix seconds.
     pub time: i64,
-    /// The Carbon path of its number.
+    /// The Carbon path of its plot; empty if it has none.
     pub path: &'a str,
     /// The interval of its series, in seconds.
     pub every: i64,
@@ -156,7 +157,7 @@ pub fn sections(page: &Page, latest: Vec<Latest>) -> Vec<Section> {
             continue;
         };
         let name = page.section.map_or(Some(page.title), |tag| series.tag(tag));
-        let (Some(name), Some(path)) = (name, measurements[of].carbon_path(&series, field.name)) else { continue };
+        let (Some(name), Some(path)) = (name, page.plot_path(measurements[of], &series, field.name)) else { continue };
         if !sections.contains_key(name) {
             let numbers = vec![Vec::new(); measurements.len()];
             sections.insert(name.into(), Section { name: name.into(), time: i64::MIN, every: i64::MAX, numbers });

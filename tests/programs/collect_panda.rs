@@ -2,6 +2,7 @@
 //! those that they give when they fail.
 
 mod answers;
+mod compare;
 mod days;
 mod golden;
 mod tls;

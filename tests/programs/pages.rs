@@ -80,6 +80,7 @@ static FARM: Page = Page {
     .sums()],
     text: &[],
     json: &[page::place(&HOST, "hosts.{host}.facts.{field}")],
+    plots: &[],
 };
 
 const fn int(name: &'static str, unit: &'static str, meaning: &'static str) -> FieldInfo {

@@ -1,8 +1,11 @@
 //! The table of PanDA's queues in a real MariaDB, from the points in a real InfluxDB, and the same in the embedded store: each
 //! cell is what a plain computation over the stored points gives.
 
+mod compare;
 mod faults;
+mod grafana;
 mod plain;
+mod plots;
 mod site;
 
 use std::time::{Duration, Instant};

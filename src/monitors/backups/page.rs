@@ -37,4 +37,5 @@ pub static BACKUPS: Page = Page {
     ],
     text: &[],
     json: &[],
+    plots: &[],
 };

@@ -89,4 +89,5 @@ pub static GRIDS: Page = Page {
         place(&IDLE_VMS, "clouds.{cloud}.types.{vmtype}.idle"),
         place(&JOBS, "jobs.{type}.{status}"),
     ],
+    plots: &[],
 };

@@ -3,11 +3,14 @@
 mod arithmetic;
 mod datadisks;
 mod measurements;
+mod original;
 pub mod page;
 pub mod score;
+pub mod sums;
 pub mod table;
 
 pub use self::arithmetic::{PandaInput, offset, points};
 pub use self::datadisks::{DATADISK_MEASUREMENTS, DATADISKS, datadisks};
 pub use self::measurements::{JOBS, MEASUREMENTS};
+pub use self::original::CAUSES;
 pub use self::table::{TABLE, TABLES};

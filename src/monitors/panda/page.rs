@@ -9,7 +9,7 @@ use super::score::{Load, Loads, score};
 use super::table::{TABLE, loads};
 use crate::model::{Cell, Declaration, Field, FieldInfo, Fold, Measurement, Point, Row, SECOND, Tag, Value};
 use crate::query::Latest;
-use crate::view::page::{Column, Page, Placement, Table, field, health, key, pivot};
+use crate::view::page::{Column, Page, Placement, PlotPlace, Table, field, health, key, pivot, plotted};
 
 const fn gauge(name: &'static str, unit: &'static str, meaning: &'static str) -> Field<f64> {
     Field::gauge(name, unit, Fold::Last, meaning)
@@ -55,7 +55,14 @@ const SCORED: [FieldInfo; 11] = [
 static SUSPICIOUS_QUEUES: Measurement = Measurement::new(Declaration {
     name: "suspicious_queues",
     meaning: "the queues with the highest scores",
-    tags: &[Tag::key("rank"), Tag::key("queue"), Tag::key("reason")],
+    tags: &[
+        Tag::key("rank"),
+        Tag::key("queue"),
+        Tag::key("reason"),
+        Tag::label("panda_queue"),
+        Tag::label("prod_source"),
+        Tag::label("resource"),
+    ],
     fields: &SCORED,
     carbon: "suspicious_queues.{rank}.{queue}.{reason}.{field}",
     every: 600,
@@ -89,7 +96,7 @@ static QUEUE_JOBS: Measurement = Measurement::new(Declaration {
     every: 600,
 });
 
-static CLOUD_JOBS: Measurement = Measurement::new(Declaration {
+pub(super) static CLOUD_JOBS: Measurement = Measurement::new(Declaration {
     name: "cloud_jobs",
     meaning: "jobs by cloud and status",
     tags: &[Tag::key("cloud"), Tag::key("status")],
@@ -98,7 +105,7 @@ static CLOUD_JOBS: Measurement = Measurement::new(Declaration {
     every: 600,
 });
 
-static SITE_JOBS: Measurement = Measurement::new(Declaration {
+pub(super) static SITE_JOBS: Measurement = Measurement::new(Declaration {
     name: "site_jobs",
     meaning: "jobs by site and status",
     tags: &[Tag::key("site"), Tag::key("status")],
@@ -112,10 +119,10 @@ const OCCUPIED: Field<f64> = gauge("occupied_gb", "gigabytes", "on the datadisk"
 const ANALYSIS: Field<f64> =
     gauge("analysis_jobs", "jobs", "running analysis jobs of the queues that read it, mean of six hours");
 
-static DAOD: Measurement = Measurement::new(Declaration {
+pub(super) static DAOD: Measurement = Measurement::new(Declaration {
     name: "daod",
     meaning: "running analysis jobs against files and bytes on each datadisk",
-    tags: &[Tag::key("datadisk")],
+    tags: &[Tag::key("datadisk"), Tag::label("stored")],
     fields: &[ANALYSIS.info(), FILES.info(), OCCUPIED.info()],
     carbon: "daod.{datadisk}.{field}",
     every: 600,
@@ -126,7 +133,7 @@ pub static OF_TABLE: [&Measurement; 6] =
     [&SUSPICIOUS_QUEUES, &SUSPICIOUS_SITES, &CLOUD_JOBS, &SITE_JOBS, &QUEUE_JOBS, &DAOD];
 
 /// The production sources of analysis jobs.
-const ANALYSIS_SOURCES: [&str; 2] = ["user", "panda"];
+pub(super) const ANALYSIS_SOURCES: [&str; 2] = ["user", "panda"];
 
 /// How many queues and sites the ranking has.
 const RANKED: usize = 30;
@@ -176,9 +183,49 @@ static DISKS: &[Column] = &[
     field(&DAOD, "occupied_gb").head("GB"),
 ];
 
-const fn page(name: &'static str, title: &'static str, tables: &'static [Table]) -> Page {
-    Page { name, title, section: None, program: "collect-panda", every: 600, tables, text: &[], json: &[] }
+const fn page(name: &'static str, title: &'static str, tables: &'static [Table], plots: &'static [PlotPlace]) -> Page {
+    Page { name, title, section: None, program: "collect-panda", every: 600, tables, text: &[], json: &[], plots }
 }
+
+/// The plots of a ranking: a count and its averages are of one number. A score is not stored.
+const fn plots_of(of: &'static Measurement, paths: [&'static str; 3]) -> [PlotPlace; 11] {
+    let [running, failed, activated] = paths;
+    [
+        plotted(of, "usual", ""),
+        plotted(of, "score", ""),
+        plotted(of, "running", running),
+        plotted(of, "running_6h", running),
+        plotted(of, "running_24h", running),
+        plotted(of, "failed", failed),
+        plotted(of, "failed_6h", failed),
+        plotted(of, "failed_24h", failed),
+        plotted(of, "activated", activated),
+        plotted(of, "activated_6h", activated),
+        plotted(of, "activated_24h", activated),
+    ]
+}
+
+static RANKING_PLOTS: [PlotPlace; 22] = {
+    let queues = plots_of(
+        &SUSPICIOUS_QUEUES,
+        [
+            "panda.{panda_queue}.{prod_source}.{resource}.running.jobs",
+            "panda.{panda_queue}.{prod_source}.{resource}.failed.jobs",
+            "panda.{panda_queue}.{prod_source}.{resource}.activated.jobs",
+        ],
+    );
+    let sites = plots_of(
+        &SUSPICIOUS_SITES,
+        ["site_jobs.{site}.running", "site_jobs.{site}.failed", "site_jobs.{site}.activated"],
+    );
+    let mut all = [queues[0]; 22];
+    let mut at = 0;
+    while at < queues.len() {
+        (all[at], all[queues.len() + at]) = (queues[at], sites[at]);
+        at += 1;
+    }
+    all
+};
 
 /// Suspicious sites and queues, ranked.
 pub static SUSPICIOUS: Page = page(
@@ -188,6 +235,7 @@ pub static SUSPICIOUS: Page = page(
         Table::new("sites", "Sites, the most suspicious first", &SITES).placement(Placement::Below).noun("site"),
         Table::new("queues", "Queues, the most suspicious first", &QUEUES).noun("queue"),
     ],
+    &RANKING_PLOTS,
 );
 
 /// Jobs by cloud, site, queue, production source, resource type and status.
@@ -199,14 +247,20 @@ pub static PANDA: Page = page(
         Table::new("sites", "Jobs by site", SITES_OF_JOBS).placement(Placement::Beside).noun("site"),
         Table::new("queues", "Jobs by cloud, site and queue", JOBS).noun("cloud"),
     ],
+    &[],
 );
 
 /// The distribution of analysis jobs over datadisks.
-pub static DATADISK_PAGE: Page =
-    page("daod", "DAOD distribution", &[Table::new("datadisks", "Datadisks and the jobs that read them", DISKS)]);
+pub static DATADISK_PAGE: Page = page(
+    "daod",
+    "DAOD distribution",
+    &[Table::new("datadisks", "Datadisks and the jobs that read them", DISKS)],
+    &[plotted(&DAOD, "files", "daod.{stored}.files"), plotted(&DAOD, "occupied_gb", "daod.{stored}.occupied_gb")],
+);
 
-/// Returns the numbers of [`OF_TABLE`], all at `time` in unix seconds. From `suspicious` on a score is not usual.
-pub fn latest(rows: &[Row], suspicious: f64, time: i64) -> Vec<Latest> {
+/// Returns the numbers of [`OF_TABLE`], all at `time` in unix seconds. From `suspicious` on a score is not usual. The sizes of
+/// datadisks have plots if `has_sizes`.
+pub fn latest(rows: &[Row], suspicious: f64, time: i64, has_sizes: bool) -> Vec<Latest> {
     let mut latest = Latests { time: time.saturating_mul(SECOND), all: Vec::new() };
     let (mut sites, mut queues, mut disks) = (BTreeMap::<String, Loads>::new(), Vec::new(), BTreeMap::new());
     let (mut of_clouds, mut of_sites) = (BTreeMap::new(), BTreeMap::new());
@@ -215,7 +269,11 @@ pub fn latest(rows: &[Row], suspicious: f64, time: i64) -> Vec<Latest> {
         let [queue, source, resource, site, cloud] =
             ["panda_queue", "prod_source", "resource", "atlas_site", "cloud"].map(text);
         let loads = loads(row);
-        queues.push((format!("{queue} {source} {resource}"), loads));
+        queues.push((
+            format!("{queue} {source} {resource}"),
+            vec![queue.clone(), source.clone(), resource.clone()],
+            loads,
+        ));
         let of_site = sites.entry(site.clone()).or_default();
         *of_site = of_site.plus(loads);
         for column in TABLE.columns {
@@ -239,9 +297,10 @@ pub fn latest(rows: &[Row], suspicious: f64, time: i64) -> Vec<Latest> {
     for (name, (running, files, occupied)) in
         disks.iter().filter(|(name, _)| !["None", "NONE"].contains(&name.as_str()))
     {
-        latest.push(&DAOD, &[name], &ANALYSIS.info(), Value::Float((running * 100.0).round() / 100.0));
-        files.iter().for_each(|files| latest.push(&DAOD, &[name], &FILES.info(), Value::Int(*files as i64)));
-        occupied.iter().for_each(|gb| latest.push(&DAOD, &[name], &OCCUPIED.info(), Value::Float(*gb)));
+        let name: &[&str] = if has_sizes { &[name, name] } else { &[name] };
+        latest.push(&DAOD, name, &ANALYSIS.info(), Value::Float((running * 100.0).round() / 100.0));
+        files.iter().for_each(|files| latest.push(&DAOD, name, &FILES.info(), Value::Int(*files as i64)));
+        occupied.iter().for_each(|gb| latest.push(&DAOD, name, &OCCUPIED.info(), Value::Float(*gb)));
     }
     for (measurement, sums) in [(&CLOUD_JOBS, of_clouds), (&SITE_JOBS, of_sites)] {
         for ((name, status), jobs) in sums {
@@ -250,7 +309,8 @@ pub fn latest(rows: &[Row], suspicious: f64, time: i64) -> Vec<Latest> {
     }
     latest.rank(&SUSPICIOUS_QUEUES, queues, suspicious);
     sites.remove("None");
-    latest.rank(&SUSPICIOUS_SITES, sites.into_iter().collect(), suspicious);
+    let sites = sites.into_iter().map(|(site, loads)| (site, Vec::new(), loads)).collect();
+    latest.rank(&SUSPICIOUS_SITES, sites, suspicious);
     latest.all
 }
 
@@ -268,15 +328,16 @@ impl Latests {
         }
     }
 
-    /// Adds those with the highest scores.
-    fn rank(&mut self, measurement: &'static Measurement, all: Vec<(String, Loads)>, suspicious: f64) {
-        let mut scored: Vec<_> =
-            all.into_iter().filter_map(|(name, loads)| Some((score(&loads)?, name, loads))).collect();
+    /// Adds those with the highest scores, each with its name, its labels and its loads.
+    fn rank(&mut self, measurement: &'static Measurement, all: Vec<(String, Vec<String>, Loads)>, suspicious: f64) {
+        let scored = all.into_iter().filter_map(|(name, labels, loads)| Some((score(&loads)?, name, labels, loads)));
+        let mut scored: Vec<_> = scored.collect();
         scored.retain(|(score, ..)| score.value() > 0.0);
         scored.sort_by(|a, b| b.0.value().total_cmp(&a.0.value()).then_with(|| a.1.cmp(&b.1)));
-        for (at, (score, name, loads)) in scored.into_iter().take(RANKED).enumerate() {
+        for (at, (score, name, labels, loads)) in scored.into_iter().take(RANKED).enumerate() {
             let (rank, reason) = (format!("{:02}", at + 1), score.reason());
-            let tags = [rank.as_str(), &name, &reason];
+            let labels = labels.iter().map(String::as_str);
+            let tags: Vec<&str> = [rank.as_str(), &name, &reason].into_iter().chain(labels).collect();
             let usual = i64::from(score.value() < suspicious);
             self.push(measurement, &tags, &USUAL.info(), Value::Int(usual));
             self.push(measurement, &tags, &SCORE.info(), Value::Float(score.value()));

@@ -49,20 +49,35 @@ impl EmbeddedReader {
         self.idle.lock().expect("nothing panics while it is held").push((inode, store));
         Ok(Some(answer))
     }
+}
 
-    fn find(&self, store: &Store, wanted: &Wanted) -> Result<Option<Series>> {
-        let series = wanted.series();
-        if let Some(series) = store.series(series.series())? {
-            return Ok(Some(series));
-        }
-        // Carbon paths replace some characters, so the key cannot be computed from the path: compare all series.
-        let all = store.find(&Selector::measurement(wanted.number.measurement.name))?;
-        Ok(all.into_iter().find(|series| {
-            let names = series.names().ok();
-            names.and_then(|names| wanted.number.measurement.carbon_path(&names, wanted.number.field.name)).as_deref()
-                == Some(&wanted.path)
-        }))
+/// Returns the series of each number.
+fn find(store: &Store, all: &[Wanted]) -> Result<Vec<Option<Series>>> {
+    let mut found = Vec::with_capacity(all.len());
+    for wanted in all {
+        found.push(store.series(wanted.series().series())?);
     }
+    // Carbon paths replace some characters, so the key cannot be computed from the path: compare all series, once.
+    let mut missing: BTreeMap<&str, (&Wanted, Vec<usize>)> = BTreeMap::new();
+    for (at, wanted) in all.iter().enumerate().filter(|(at, _)| found[*at].is_none()) {
+        let name = wanted.number.measurement.name;
+        missing.entry(name).or_insert((wanted, Vec::new())).1.push(at);
+    }
+    for (name, (Wanted { number, .. }, of)) in missing {
+        let mut places: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
+        of.into_iter().for_each(|at| places.entry(&all[at].path).or_default().push(at));
+        let fields: BTreeSet<_> = places.values().flatten().map(|at| all[*at].number.field.name).collect();
+        for series in store.find(&Selector::measurement(name))? {
+            let Ok(names) = series.names() else { continue };
+            for field in &fields {
+                let path = number.measurement.carbon_path(&names, field);
+                for at in path.and_then(|path| places.get(path.as_str())).into_iter().flatten() {
+                    found[*at] = Some(series.clone());
+                }
+            }
+        }
+    }
+    Ok(found)
 }
 
 /// Returns what a folded value was folded from, and makes the value their mean.
@@ -100,7 +115,7 @@ impl Read for EmbeddedReader {
         let span = to.saturating_sub(from);
         let answer = self.ask(|store| {
             let intervals = store.intervals(to)?;
-            let found = wanted.iter().map(|wanted| self.find(store, wanted)).collect::<Result<Vec<_>>>()?;
+            let found = find(store, wanted)?;
             let every = |wanted: &Wanted| intervals.of(&wanted.series(), wanted.number.measurement.every);
             let asked: Vec<_> =
                 wanted.iter().zip(&found).filter_map(|(wanted, series)| Some((wanted, series.as_ref()?))).collect();

@@ -125,6 +125,26 @@ impl Config {
         }))
     }
 
+    /// Returns the config of another InfluxDB, or of another database of this one: `policy` is the retention policy of all its
+    /// points; the rest, as the login, is as in `like`.
+    pub fn elsewhere(like: Option<&Self>, url: Url, database: String, policy: Option<String>) -> Self {
+        let policies = match policy {
+            Some(policy) => [policy.clone(), policy.clone(), policy],
+            None => like.map_or_else(|| ["10m", "1h", "1d"].map(String::from), |like| like.policies.clone()),
+        };
+        Self {
+            url,
+            spelling: None,
+            database,
+            run_database: None,
+            login: like.and_then(|like| like.login.clone()),
+            policies,
+            fold: Vec::new(),
+            is_verified: like.is_none_or(|like| like.is_verified),
+            timeout_seconds: like.map_or(20, |like| like.timeout_seconds),
+        }
+    }
+
     /// Returns the database of this run's points.
     pub fn of_run(&self) -> &str {
         self.run_database.as_deref().unwrap_or(&self.database)

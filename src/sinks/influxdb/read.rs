@@ -170,10 +170,11 @@ impl InfluxReader {
         })
     }
 
-    /// Gives the values of a number in a tier to `folding`, one for each second. A folded value has the time at which its window
-    /// begins.
-    fn values(&self, wanted: &Wanted, tier: Tier, (from, to): (i64, i64), folding: &mut Folding) -> Result<()> {
-        let (measurement, field) = (wanted.number.measurement, wanted.number.field);
+    /// Gives the values of numbers of one field in a tier, each to its own folding, one for each second. A folded value has
+    /// the time at which its window begins.
+    fn values(&self, all: &[Wanted], tier: Tier, (from, to): (i64, i64), foldings: &mut [Folding]) -> Result<()> {
+        let Some(first) = all.first() else { return Ok(()) };
+        let (measurement, field) = (first.number.measurement, first.number.field);
         let tags: Vec<_> = measurement.tags.iter().map(|tag| tag.name).collect();
         let of_folded = if tier == Tier::Raw { Vec::new() } else { FoldedColumns::names(measurement, field.name) };
         let fields: Vec<_> = [field.name].into_iter().chain(of_folded.iter().map(String::as_str)).collect();
@@ -186,18 +187,24 @@ impl InfluxReader {
             time_of(from),
             time_of(to)
         );
-        for (tag, component) in &wanted.number.tags {
-            let _ = write!(query, " AND {}::tag {}", identifier(tag), matches(component));
+        for (at, (tag, _)) in first.number.tags.iter().enumerate() {
+            let components: BTreeSet<_> =
+                all.iter().filter_map(|one| Some(one.number.tags.get(at)?.1.as_str())).collect();
+            if let Some(condition) = matches(&components) {
+                let _ = write!(query, " AND {}::tag {condition}", identifier(tag));
+            }
         }
+        let mut places = HashMap::<&str, Vec<usize>>::new();
+        all.iter().enumerate().for_each(|(at, one)| places.entry(&one.path).or_default().push(at));
         // They come by time, with one series after another at the same time.
-        let mut last: Option<(i64, f64, Option<Part>)> = None;
-        let push = |folding: &mut Folding, (time, value, part)| folding.push(time, value, part);
+        let mut last: Vec<Option<(i64, f64, Option<Part>)>> = vec![None; all.len()];
         self.ask(&query, |rows| {
             for row in &rows.values {
                 let Some((time, given, [value, rest @ ..])) = parts(row, tags.len()) else { continue };
+                let Some(value) = number(value, Kind::Float) else { continue };
                 let series = point(measurement.name, pairs(&tags, given), self.catalog);
-                let is_it = || measurement.carbon_path(&series, field.name).as_ref() == Some(&wanted.path);
-                let Some(value) = number(value, Kind::Float).filter(|_| is_it()) else { continue };
+                let path = measurement.carbon_path(&series, field.name);
+                let Some(of) = path.and_then(|path| places.get(path.as_str())) else { continue };
                 let next = match FoldedColumns::read(rest) {
                     // A folded point of no slot was replaced by one with other tags.
                     Some(columns) if columns.slots == 0.0 => continue,
@@ -205,23 +212,31 @@ impl InfluxReader {
                     None => (value.as_f64(), None),
                 };
                 let next = ((time - tier.window()).div_euclid(SECOND), next.0, next.1);
-                if let Some(last) = last.filter(|last| last.0 < next.0) {
-                    push(folding, last);
+                for at in of {
+                    if let Some((time, value, part)) = last[*at].filter(|last| last.0 < next.0) {
+                        foldings[*at].push(time, value, part);
+                    }
+                    last[*at] = Some(next);
                 }
-                last = Some(next);
             }
             Ok(())
         })?;
-        if let Some(last) = last {
-            push(folding, last);
+        for (folding, last) in foldings.iter_mut().zip(last) {
+            last.into_iter().for_each(|(time, value, part)| folding.push(time, value, part));
         }
         Ok(())
     }
 
     /// Gives the values of some numbers in a tier, each to its own; none if a folded tier does not exist.
-    fn values_of(&self, wanted: &[Wanted], tier: Tier, range: (i64, i64), foldings: &mut [Folding]) -> Result<()> {
-        for (wanted, folding) in wanted.iter().zip(foldings) {
-            match self.values(wanted, tier, range, folding) {
+    fn values_of(&self, wanted: &[Wanted], tier: Tier, range: (i64, i64), mut foldings: &mut [Folding]) -> Result<()> {
+        let is_of_one_field = |one: &Wanted, other: &Wanted| {
+            std::ptr::eq(one.number.measurement, other.number.measurement)
+                && one.number.field.name == other.number.field.name
+        };
+        for wanted in wanted.chunk_by(is_of_one_field) {
+            let (these, rest) = foldings.split_at_mut(wanted.len());
+            foldings = rest;
+            match self.values(wanted, tier, range, these) {
                 Err(error) if tier != Tier::Raw && format!("{error:#}").contains("not found") => return Ok(()),
                 result => result?,
             }
@@ -459,17 +474,30 @@ fn kind(name: &str) -> Option<Kind> {
     }
 }
 
-/// Returns the condition that a tag is shown as this component of a Carbon path: each `_` there may be any character.
-fn matches(component: &str) -> String {
-    if !component.contains('_') {
-        return format!("= {}", string(component));
+/// The most names that a question spells out; of more, all rows are read.
+const MOST_NAMES: usize = 1000;
+
+/// Returns the condition that a tag is shown as one of these components of a Carbon path: each `_` there may be any character.
+/// `None` if they are too many.
+fn matches(components: &BTreeSet<&str>) -> Option<String> {
+    let mut all = components.iter();
+    if let (Some(component), None) = (all.next(), all.next())
+        && !component.contains('_')
+    {
+        return Some(format!("= {}", string(component)));
     }
-    let pattern = component.chars().fold(String::new(), |pattern, c| match c {
-        '_' => pattern + ".",
-        '+' => pattern + r"\+",
-        c => pattern + c.encode_utf8(&mut [0; 4]),
-    });
-    format!("=~ /^{pattern}$/")
+    if components.len() > MOST_NAMES {
+        return None;
+    }
+    let pattern = |component: &&str| {
+        component.chars().fold(String::new(), |pattern, c| match c {
+            '_' => pattern + ".",
+            '+' => pattern + r"\+",
+            c => pattern + c.encode_utf8(&mut [0; 4]),
+        })
+    };
+    let patterns: Vec<_> = components.iter().map(pattern).collect();
+    Some(format!("=~ /^({})$/", patterns.join("|")))
 }
 
 /// Returns the length of the time that is asked for at once, in nanoseconds.

@@ -1,11 +1,12 @@
 //! The pages of PanDA, made of the table of queues: what is wrong comes first, with the reason in words.
 
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
-use gridmon::model::{Cell, Rest, Row};
-use gridmon::monitors::panda::TABLE;
+use gridmon::model::{Cell, Point, Rest, Row, Tier};
+use gridmon::monitors::panda::{TABLE, offset};
 use gridmon::sinks::Tables;
-use gridmon::sinks::embedded::EmbeddedTables;
+use gridmon::sinks::embedded::{EmbeddedTables, Store};
 use gridmon_testkit::sandbox::Sandbox;
 use gridmon_testkit::sandbox::site::Site;
 use serde_json::json;
@@ -24,7 +25,8 @@ fn row(queue: &str, source: &str, site: &str, running: i64, disk: &str) -> Row {
         "running_jobs" => Cell::Int(running),
         name if name.starts_with("avg") && name.ends_with("running_jobs") => Cell::Real(400.0),
         name if name.starts_with("avg") => Cell::Real(3.0),
-        name if name.ends_with("_jobs") => Cell::Int(3),
+        "assigned_jobs" | "activated_jobs" | "finished_jobs" | "failed_jobs" => Cell::Int(3),
+        name if name.ends_with("_jobs") => Cell::Int(0),
         _ => Cell::Null,
     };
     TABLE.columns.iter().map(|column| cell(column.name)).collect()
@@ -76,4 +78,131 @@ fn without_a_table_the_pages_are_empty_and_the_others_work() {
     for path in ["/", "/pages/panda/", "/pages/suspicious/", "/pages/daod/"] {
         assert_eq!(site.get(path).status, 200, "{path}");
     }
+}
+
+/// The slots of these numbers of running jobs that a queue had, up to now.
+fn slots() -> [i64; 6] {
+    let now = jiff::Timestamp::now().as_second() / 600;
+    [5, 4, 3, 2, 1, 0].map(|ago| (now - ago) * 600)
+}
+
+fn line(queue: &str, source: &str, status: &str, jobs: usize, slot: i64) -> String {
+    let time = slot * 1_000_000_000 + offset(queue, source, "MCORE", status);
+    let queue = queue.replace(' ', "\\ ");
+    format!(
+        "jobs,cloud=US,job_status={status},panda_queue={queue},prod_source={source},resource=MCORE jobs={jobs}i,sequence=1i {time}"
+    )
+}
+
+fn write(sandbox: &Sandbox, tier: Tier, lines: &[String]) {
+    let until = Instant::now() + Duration::from_secs(30);
+    let declared = |line: &String| {
+        let mut point = Point::from_line(line).unwrap();
+        gridmon::setup::CATALOG.declare(&mut point);
+        point
+    };
+    let points: Vec<_> = lines.iter().map(declared).collect();
+    Store::open(&sandbox.path("state/gridmon.db"), until).unwrap().write(tier, &points, until).unwrap();
+}
+
+/// The plots that the links of a page ask for.
+fn links(page: &str) -> BTreeSet<String> {
+    let parts = page.split("<a href=\"?plot=").skip(1);
+    parts.filter_map(|part| Some(part.split_once(['"', '&'])?.0.to_string())).collect()
+}
+
+#[test]
+fn every_number_of_the_queues_leads_to_a_plot_or_to_nothing() {
+    let sandbox = Sandbox::new("small");
+    let rows = [
+        row("GOOD", "managed", "SITE-A", 390, "A_DATADISK"),
+        row("DRAINED", "user", "SITE B", 20, "B_DATADISK"),
+        row("LOW é", "managed", "SITE-C", 290, "NONE"),
+    ];
+    let tables = EmbeddedTables { place: sandbox.path("state/gridmon.db").into() };
+    tables.write(&TABLE, &rows, Rest::Removed, Instant::now() + Duration::from_secs(30)).unwrap();
+    let slots = slots();
+    let mut lines = Vec::new();
+    for (at, slot) in slots.into_iter().enumerate() {
+        lines.push(format!("coverage,grid=heprc,measurement=jobs slots=1i,step_seconds=600i {slot}000000000"));
+        for (queue, source) in [("GOOD", "managed"), ("DRAINED", "user"), ("LOW é", "managed")] {
+            for status in ["assigned", "activated", "running", "finished", "failed"] {
+                // One of them is absent in every second slot, which was collected all the same.
+                if queue != "GOOD" || at % 2 == 0 {
+                    lines.push(line(queue, source, status, at + 1, slot));
+                }
+            }
+        }
+    }
+    write(&sandbox, Tier::Raw, &lines);
+    let site = Site::start(&sandbox);
+    let daod = site.get("/pages/daod/").text();
+    assert!(daod.contains("<span>2.50</span>") && daod.contains("<span>7</span>"), "no size is stored: {daod}");
+    let hour = slots[0] / 3600 * 3600;
+    let size = |queue: &str, source: &str, disk: &str| {
+        format!(
+            "datadisks,datadisk_name={disk},panda_queue={queue},prod_source={source},resource=MCORE \
+             datadisk_files=7i,datadisk_occupied_gb=2.5 {hour}100000000"
+        )
+    };
+    write(&sandbox, Tier::Hour, &[size("GOOD", "managed", "A_DATADISK"), size("DRAINED", "user", "B_DATADISK")]);
+
+    let mut found = BTreeSet::new();
+    for page in ["panda", "suspicious", "daod"] {
+        let html = site.get(&format!("/pages/{page}/")).text();
+        for path in links(&html) {
+            let history = site.json(&format!("/pages/{page}/api/v1/history?path={path}&from=-1d"));
+            let values = history["series"][0]["values"].as_array().unwrap();
+            assert!(values.iter().any(serde_json::Value::is_number), "{page}: {path}: {history}");
+            assert_eq!(site.get(&format!("/pages/{page}/plot.svg?path={path}")).status, 200, "{path}");
+            found.insert(path);
+        }
+    }
+    for path in [
+        "cloud_jobs.US.running",
+        "site_jobs.SITE_B.failed",
+        "panda.DRAINED.user.MCORE.running.jobs",
+        "daod.B_DATADISK.analysis_jobs",
+        "daod.A_DATADISK.files",
+    ] {
+        assert!(found.contains(path), "{path}: {found:?}");
+    }
+    assert!(!found.iter().any(|path| path.starts_with("suspicious")), "{found:?}");
+
+    let values = |path: &str, more: &str| {
+        let history = site.json(&format!("/api/v1/history?path={path}{more}"));
+        history["series"][0]["values"].clone()
+    };
+    // In each second slot the sum lacks one of three.
+    assert_eq!(values("cloud_jobs.US.running", "&from=-2h"), json!([3.0, 4.0, 9.0, 8.0, 15.0, 12.0]));
+    assert_eq!(values("site_jobs.SITE-A.running", "&from=-2h"), json!([1.0, 0.0, 3.0, 0.0, 5.0, 0.0]));
+    // A status that nobody ever had is zero wherever the jobs were collected.
+    assert_eq!(values("cloud_jobs.US.merging", "&from=-2h"), json!([0.0, 0.0, 0.0, 0.0, 0.0, 0.0]));
+    assert_eq!(values("daod.A_DATADISK.files", "&from=-1d"), json!([7.0]));
+    let day =
+        site.json("/api/v1/history?path=cloud_jobs.US.running&path=panda.GOOD.managed.MCORE.running.jobs&from=-1mon");
+    let whole = day["series"][0]["whole"].clone();
+    assert_eq!((&whole["count"], &whole["mean"], &whole["last"]), (&json!(6), &json!(8.5), &json!(12.0)), "{day}");
+    let export = site.get("/export?path=cloud_jobs.US.running&from=-2h&format=csv").text();
+    assert!(export.starts_with("UTC,cloud_jobs.US.running (jobs; ") && export.ends_with(",12\n"), "{export}");
+    let unknown = site.get("/api/v1/history?path=cloud_jobs.US.running.jobs");
+    assert_eq!(unknown.status, 400);
+}
+
+#[test]
+fn a_sum_of_too_many_numbers_is_refused_with_the_reason() {
+    let sandbox = Sandbox::new("small");
+    let rows: Vec<_> = (0..5001).map(|at| row(&format!("Q{at}"), "managed", "S", 1, "NONE")).collect();
+    let tables = EmbeddedTables { place: sandbox.path("state/gridmon.db").into() };
+    tables.write(&TABLE, &rows, Rest::Removed, Instant::now() + Duration::from_secs(30)).unwrap();
+    let site = Site::start(&sandbox);
+    let answer = site.get("/api/v1/history?path=cloud_jobs.US.running");
+    assert_eq!(answer.status, 400, "{}", answer.text());
+    assert!(answer.text().contains("cloud_jobs.US.running is the sum of 5001 numbers, of more than 5000"));
+    let few: Vec<_> = rows.into_iter().take(1000).collect();
+    tables.write(&TABLE, &few, Rest::Removed, Instant::now() + Duration::from_secs(30)).unwrap();
+    let answer = site.get("/api/v1/history?path=cloud_jobs.US.running&points=20000&from=-1y");
+    assert_eq!(answer.status, 400, "{}", answer.text());
+    assert!(answer.text().contains("ask for fewer points or a longer step"), "{}", answer.text());
+    assert_eq!(site.get("/api/v1/history?path=cloud_jobs.US.running&from=-1y").status, 200);
 }

@@ -1,0 +1,156 @@
+//! A store of points with the tables beside it, as one store: the numbers of pages that are made of the table of queues, and
+//! the plots of what is a sum of stored numbers.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Error, Result};
+
+use crate::model::{COVERAGE, Measurement, Point, Row, SECOND};
+use crate::monitors::panda::page::{OF_TABLE, latest};
+use crate::monitors::panda::sums::{MADE, MadeOf, made_of};
+use crate::monitors::panda::{DATADISKS, JOBS, TABLE};
+use crate::query::{Detail, Join, Latest, Newest, Read, TooMuch, Values, Wanted};
+use crate::sinks::Tables;
+
+/// How long the table may take to be read.
+const TABLE_SECONDS: Duration = Duration::from_secs(20);
+
+/// The most numbers that one sum has.
+const MOST_MEMBERS: usize = 5000;
+
+/// The most values that are held for one sum.
+const MOST_VALUES: usize = 6_000_000;
+
+/// How far back the size of a datadisk is looked for, in seconds.
+const SIZES_SECONDS: i64 = 3 * 86_400;
+
+/// A store of points, and the table of queues beside it.
+pub(super) struct WithTables {
+    pub points: Box<dyn Read>,
+    pub tables: Box<dyn Tables>,
+    /// From which score on a queue is not usual.
+    pub suspicious: f64,
+    /// The grid whose runs cover the points.
+    pub grid: String,
+}
+
+impl WithTables {
+    fn rows(&self) -> Result<Vec<Row>> {
+        self.tables.read(&TABLE, Instant::now() + TABLE_SECONDS)
+    }
+
+    /// Whether sizes of datadisks are stored, of the last days before `now`: that of one tells, since they come together.
+    fn has_sizes(&self, rows: &[Row], now: i64) -> Result<bool> {
+        let Some(disk) =
+            rows.iter().find(|row| TABLE.cell(row, "datadisk_files").as_f64().is_some_and(|files| files > 0.0))
+        else {
+            return Ok(false);
+        };
+        let tag = |name: &str| TABLE.cell(disk, name).as_text().unwrap_or_default();
+        let keys = ["panda_queue", "prod_source", "resource"].map(|name| (name.into(), tag(name)));
+        let path = DATADISKS.carbon_path(&Point::new(DATADISKS.name.into(), keys, [], 0), "datadisk_files");
+        let Some((path, number)) = path.and_then(|path| Some((path.clone(), DATADISKS.read_path(&path)?))) else {
+            return Ok(false);
+        };
+        let values = self.points.range(&[Wanted { path, number }], now - SIZES_SECONDS, now, Detail::Stored)?;
+        Ok(values.iter().any(|one| !one.values.is_empty()))
+    }
+
+    /// Returns the coverage of PanDA's jobs as a number.
+    fn coverage(&self) -> Option<Wanted> {
+        let series = COVERAGE.point(0, [self.grid.as_str(), JOBS.name], &[]);
+        let path = COVERAGE.carbon_path(&series, "slots")?;
+        let number = COVERAGE.read_path(&path)?;
+        Some(Wanted { path, number })
+    }
+
+    /// Returns the values of a number that is made of stored ones.
+    fn made(&self, wanted: &Wanted, made: MadeOf, (from, to): (i64, i64), detail: Detail) -> Result<Values> {
+        let MadeOf { join, mut members } = made;
+        let count = members.len();
+        let too_much = |message: String| Error::new(TooMuch(message));
+        if count > MOST_MEMBERS {
+            return Err(too_much(format!(
+                "{} is the sum of {count} numbers, of more than {MOST_MEMBERS}",
+                wanted.path
+            )));
+        }
+        let every = members.first().map_or(JOBS.every, |member| member.number.measurement.every).max(1);
+        let span = to.saturating_sub(from);
+        let values = detail.points(span).min(usize::try_from(span / every).unwrap_or(usize::MAX)).saturating_add(1);
+        if detail != Detail::Stored && values.saturating_mul(count) > MOST_VALUES {
+            return Err(too_much(format!(
+                "{} is the sum of {count} numbers: ask for fewer points or a longer step",
+                wanted.path
+            )));
+        }
+        members.extend(if join == Join::Sum { self.coverage() } else { None });
+        // As they are stored, they are read piece by piece, so that no more of them are held either.
+        let piece = match detail {
+            Detail::Stored => every.saturating_mul((MOST_VALUES / 4 / members.len().max(1)).max(1) as i64),
+            _ => span.max(1),
+        };
+        let mut all: Option<Values> = None;
+        let mut begin = from;
+        while begin < to || all.is_none() {
+            let end = begin.saturating_add(piece).min(to);
+            let mut values = self.points.range(&members, begin, end, detail)?;
+            let covering = values.split_off(count.min(values.len()));
+            let part = join.of(&wanted.path, wanted.number.field, every, &values, covering.first());
+            match &mut all {
+                Some(all) => {
+                    all.values.extend(part.values);
+                    all.newest = part.newest.or(all.newest);
+                }
+                None => all = Some(part),
+            }
+            begin = end;
+        }
+        all.context("nothing was asked for")
+    }
+}
+
+impl Read for WithTables {
+    fn describe(&self) -> String {
+        self.points.describe()
+    }
+
+    fn version(&self) -> u64 {
+        self.points.version()
+    }
+
+    fn latest(&self, measurements: &[&'static Measurement], now: i64) -> Result<Newest> {
+        let is_of_table = |one: &&&'static Measurement| OF_TABLE.iter().any(|of_table| of_table.name == one.name);
+        let (of_table, of_points): (Vec<_>, Vec<_>) = measurements.iter().partition(|one| is_of_table(one));
+        if of_table.is_empty() {
+            return self.points.latest(measurements, now);
+        }
+        let mut newest = if of_points.is_empty() { Newest::default() } else { self.points.latest(&of_points, now)? };
+        let rows = self.rows()?;
+        // The table is as old as the newest slot that was seen whole; it says no time itself.
+        let covered = self.points.latest(&[&COVERAGE], now)?.values.into_iter();
+        let covered = covered.filter(|one| one.series.tag("measurement") == Some(JOBS.name));
+        let time = covered.map(|one| one.time / SECOND).max().unwrap_or(now);
+        let shows_sizes = of_table.iter().any(|one| one.name == "daod");
+        let has_sizes = shows_sizes && self.has_sizes(&rows, now)?;
+        let wanted = |one: &Latest| of_table.iter().any(|measurement| measurement.name == one.series.measurement());
+        newest.values.extend(latest(&rows, self.suspicious, time, has_sizes).into_iter().filter(wanted));
+        Ok(newest)
+    }
+
+    fn range(&self, wanted: &[Wanted], from: i64, to: i64, detail: Detail) -> Result<Vec<Values>> {
+        let is_made = |one: &Wanted| MADE.iter().any(|made| made.name == one.number.measurement.name);
+        let stored: Vec<_> = wanted.iter().filter(|one| !is_made(one)).cloned().collect();
+        if stored.len() == wanted.len() {
+            return self.points.range(wanted, from, to, detail);
+        }
+        let rows = self.rows()?;
+        let stored = if stored.is_empty() { Vec::new() } else { self.points.range(&stored, from, to, detail)? };
+        let mut stored = stored.into_iter();
+        let each = |one: &Wanted| match made_of(&rows, &one.number) {
+            Some(made) => self.made(one, made, (from, to), detail),
+            None => stored.next().with_context(|| format!("{}: the store gave no answer", one.path)),
+        };
+        wanted.iter().map(each).collect()
+    }
+}
