@@ -1,6 +1,7 @@
 //! collect-backups from end to end, on this machine and over stand-ins for ssh. Real ssh servers are in tests/servers.
 
 mod history;
+mod report;
 mod runs;
 mod tree;
 

@@ -1,6 +1,7 @@
 //! `[backups]`, `[hub …]`, `[backup_set …]` and `[node …]`.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 use anyhow::{Context, Result, anyhow, ensure};
 
@@ -44,6 +45,12 @@ pub const SECTION: Section = Section::new(
             Kind::Seconds(1, 3600),
             Unset::Default("120"),
             "How long the whole answer of a node may take, in seconds.",
+        ),
+        Key::new(
+            "report_directory",
+            Kind::Path,
+            Unset::Absent("/var/www/html/backups"),
+            "Where each run writes its report, for any web server: pages without a script, plots and data. The folder must be there.",
         ),
         Key::new("ssh", Kind::Command, Unset::Default("ssh"), "The ssh client, with arguments if need be."),
         Key::new(
@@ -198,6 +205,8 @@ pub struct Config {
     pub bounds: Bounds,
     /// How many nodes are asked at once.
     pub parallel: usize,
+    /// Where the report is written.
+    pub report_directory: Option<PathBuf>,
     /// The day on which it is said that all is well, Monday being 0; `None` for never.
     pub weekly: Option<i64>,
     /// The two files of the original.
@@ -264,6 +273,7 @@ impl Config {
                 node_seconds: values.number("node_seconds")?,
             },
             parallel: values.number("parallel")? as usize,
+            report_directory: values.path("report_directory")?,
             weekly: DAYS.iter().position(|day| *day == word).map(|day| day as i64),
             originals,
             passed_over: Vec::new(),

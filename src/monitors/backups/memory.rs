@@ -33,6 +33,8 @@ pub struct Letter {
     pub lines: Vec<String>,
     /// Where more can be seen.
     pub links: BTreeSet<String>,
+    /// Whether a run began to send it. If the run did not end well, the mail server may have it.
+    pub is_handed: bool,
 }
 
 /// The most lines of a letter that waits.
@@ -41,26 +43,26 @@ const LINES: usize = 1000;
 impl Memory {
     /// Adds a line to the letter of these people, with where more can be seen.
     pub fn write(&mut self, to: &[String], verdict: Verdict, line: String, link: Option<&String>) {
-        let at = self.letters.iter().position(|letter| letter.to == to).unwrap_or_else(|| {
-            self.letters.push(Letter { to: to.to_vec(), ..Letter::default() });
-            self.letters.len() - 1
-        });
-        let letter = &mut self.letters[at];
+        let letter = self.letter(to);
         letter.counts[if verdict == Verdict::Ok { 2 } else { usize::from(!verdict.is_alarm()) }] += 1;
         if letter.lines.len() < LINES {
             letter.lines.push(line);
         }
         letter.links.extend(link.cloned());
     }
-}
 
-impl Memory {
+    /// Returns the letter to these people that nobody began to send.
+    fn letter(&mut self, to: &[String]) -> &mut Letter {
+        let at = self.letters.iter().position(|letter| letter.to == to && !letter.is_handed).unwrap_or_else(|| {
+            self.letters.push(Letter { to: to.to_vec(), ..Letter::default() });
+            self.letters.len() - 1
+        });
+        &mut self.letters[at]
+    }
+
     /// Adds a line that is neither alarm nor end to the letter of these people.
     pub fn greet(&mut self, to: &[String], line: String) {
-        match self.letters.iter_mut().find(|letter| letter.to == to) {
-            Some(letter) => letter.lines.push(line),
-            None => self.letters.push(Letter { to: to.to_vec(), lines: vec![line], ..Letter::default() }),
-        }
+        self.letter(to).lines.push(line);
     }
 }
 
@@ -174,6 +176,9 @@ impl SetMemory {
 }
 
 impl NodeMemory {
+    /// That of a node that was never asked.
+    pub const NOTHING: Self = Self { episodes: BTreeMap::new(), free: Vec::new(), sets: BTreeMap::new(), seen: None };
+
     /// Takes the free bytes of the disk at `now`, in unix seconds.
     pub fn learn_disk(&mut self, free: u64, now: i64) {
         let today = now.div_euclid(DAY);

@@ -15,6 +15,7 @@ pub mod page;
 pub mod pattern;
 pub mod report;
 pub mod seal;
+pub mod site;
 pub mod verdict;
 pub mod zone;
 

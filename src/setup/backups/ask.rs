@@ -1,0 +1,100 @@
+//! Asks every node once, for all hubs that it serves.
+
+use std::collections::BTreeMap;
+use std::time::Instant;
+
+use jiff::Timestamp;
+
+use super::history::kept;
+use crate::monitors::backups;
+use crate::monitors::backups::gather::Gatherer;
+use crate::monitors::backups::hub::Hub;
+use crate::monitors::backups::memory::{Memory, NodeMemory};
+use crate::monitors::backups::name::bytes;
+use crate::monitors::backups::node::{NodeState, Told, new_ones};
+use crate::os::work::{catch, side_by_side};
+use crate::sinks::embedded::history::Kept;
+use crate::sources::ssh::{Node, Root, list};
+
+/// What one node told of one hub.
+pub struct Heard {
+    /// The number of the hub.
+    pub hub: usize,
+    /// The node's state.
+    pub state: NodeState,
+    /// What is to be remembered of it.
+    pub memory: NodeMemory,
+    /// The backups that no run before knew.
+    pub news: Vec<Kept>,
+}
+
+/// Asks every node once, for all hubs that it serves; returns the states in the order of the hubs and their nodes.
+pub fn ask(config: &backups::Config, memory: &Memory, now: i64, until: Instant) -> Vec<Heard> {
+    let mut served: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
+    for (at, hub) in config.hubs.iter().enumerate() {
+        hub.nodes.iter().for_each(|node| served.entry(node).or_default().push(at));
+    }
+    let served: Vec<_> = served.into_iter().collect();
+    let heard = side_by_side(served.len(), config.parallel, |at| {
+        let (name, hubs) = &served[at];
+        catch(|| ask_node(config, &config.nodes[*name], hubs, memory, now, until)).unwrap_or_else(|bug| {
+            let unheard = |&hub: &usize| unheard(config, hub, name, bug.to_string(), memory);
+            hubs.iter().map(unheard).collect()
+        })
+    });
+    let mut heard: Vec<Heard> = heard.into_iter().flatten().collect();
+    let place = |one: &Heard| config.hubs[one.hub].nodes.iter().position(|node| *node == one.state.node);
+    heard.sort_by_key(|one| (one.hub, place(one)));
+    heard
+}
+
+fn memory_of(memory: &Memory, hub: &Hub, node: &str) -> NodeMemory {
+    memory.hubs.get(&hub.name).and_then(|nodes| nodes.get(node)).cloned().unwrap_or_default()
+}
+
+fn unheard(config: &backups::Config, hub: usize, node: &str, why: String, memory: &Memory) -> Heard {
+    let of = &config.hubs[hub];
+    Heard { hub, state: NodeState::unreachable(of, node, why), memory: memory_of(memory, of, node), news: Vec::new() }
+}
+
+/// Asks one node, in one login.
+fn ask_node(
+    config: &backups::Config,
+    node: &Node,
+    hubs: &[usize],
+    memory: &Memory,
+    now: i64,
+    until: Instant,
+) -> Vec<Heard> {
+    let of = |at: &usize| &config.hubs[*at];
+    let roots: Vec<_> = hubs.iter().map(|at| root(of(at))).collect();
+    let mut gatherers: Vec<_> =
+        hubs.iter().map(of).map(|hub| Gatherer::new(&hub.pattern, &hub.zone, hub.only_set())).collect();
+    let clock = || Timestamp::now().as_second();
+    let answer = list(node, &roots, &config.bounds, until, clock, |root, seen| {
+        if let Some(gatherer) = gatherers.get_mut(root) {
+            gatherer.take(seen);
+        }
+    });
+    let answer = match answer {
+        Ok(answer) => answer,
+        Err(why) => return hubs.iter().map(|&hub| unheard(config, hub, &node.name, why.clone(), memory)).collect(),
+    };
+    let heard = gatherers.into_iter().zip(hubs).map(|(gatherer, &at)| {
+        let (hub, gathered) = (&config.hubs[at], gatherer.finish());
+        let told =
+            Told { gathered: &gathered, said: &answer.said, skew_seconds: answer.skew_seconds, contents: &|_| None };
+        let before = memory_of(memory, hub, &node.name);
+        let news = new_ones(&gathered, &before).into_iter().map(|(set, backup)| kept(hub, &node.name, set, backup));
+        let news = news.collect();
+        let (state, memory) = NodeState::judge(hub, &node.name, &told, &before, now);
+        Heard { hub: at, state, memory, news }
+    });
+    heard.collect()
+}
+
+/// Returns what is listed of a hub. A set that is a link is followed, if the config names it and it has a folder.
+fn root(hub: &Hub) -> Root {
+    let linked = hub.sets.iter().filter_map(|set| hub.pattern.folder_of(&bytes(set))).collect();
+    Root { path: hub.root.clone(), linked }
+}

@@ -1,0 +1,169 @@
+//! Composes collect-backups: asks the nodes, judges their sets, says what is new, and remembers it.
+
+mod ask;
+mod history;
+mod publish;
+mod say;
+
+use std::cell::Cell;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, ensure};
+use jiff::Timestamp;
+
+use self::ask::{Heard, ask};
+pub use self::history::import;
+use super::Config;
+use crate::config::trusted;
+use crate::frame::state::{self, State};
+use crate::frame::{CheckLine, Program, Run, Setup};
+use crate::model::Collected;
+use crate::monitors::backups;
+use crate::monitors::backups::memory::Memory;
+use crate::monitors::backups::node::NodeState;
+use crate::problem::Problem;
+use crate::sources::ssh;
+use crate::text::count;
+
+/// The longest time of a mail.
+const FOR_MAIL: Duration = Duration::from_secs(10);
+
+/// The program.
+pub const PROGRAM: &str = "collect-backups";
+
+/// The name under which what lasts is remembered.
+const MEMORY: &str = "backups";
+
+/// Reads the config as [`super::load`] does, with the files of the original if it names them.
+///
+/// # Errors
+/// Fails as [`super::load`] does, if there is no hub, and if one of these files cannot be read.
+pub fn load(path: Option<&Path>, program: &Program) -> Result<(Config, Setup)> {
+    let (mut config, setup) = super::load(path, program)?;
+    let backups = &mut config.backups;
+    if let Some((scm_monitor, libfab)) = backups.originals.clone() {
+        let [scm_monitor, libfab] = [scm_monitor, libfab].map(|file| text_of(&file).map(|text| (text, file)));
+        let ((scm, scm_name), (fab, fab_name)) = (scm_monitor?, libfab?);
+        let variable = |name: &str| std::env::var(name).ok();
+        backups.add_originals((&scm, &scm_name), (&fab, &fab_name), &variable)?;
+    }
+    backups.join()?;
+    let none = "no hub is configured: add a [hub NAME] with its nodes and root, or [backups] scm_monitor and libfab";
+    ensure!(!backups.hubs.is_empty(), "{none}");
+    Ok((config, setup))
+}
+
+fn text_of(file: &str) -> Result<String> {
+    let path = match file.strip_prefix("~/") {
+        Some(below) => {
+            PathBuf::from(std::env::var_os("HOME").context("HOME is not set, which ~ stands for")?).join(below)
+        }
+        None => PathBuf::from(file),
+    };
+    trusted(&path)
+}
+
+/// Returns what the last run of a grid's collect-backups knew, from the state directory; nothing if there was none.
+///
+/// # Errors
+/// Fails if it cannot be read.
+pub fn known(config: &Config) -> Result<Memory> {
+    let directory = state::directory(config.state_directory.as_deref());
+    if !directory.exists() {
+        return Ok(Memory::default());
+    }
+    State::open(Some(&directory), PROGRAM, &config.grid.name, false)?.recall(MEMORY)
+}
+
+/// Adds a problem to the run.
+fn complain_of(run: &Run<Config>, source: &str, message: String) {
+    run.ask(source, || (None::<()>, vec![Problem::of_source(source, message)]));
+}
+
+/// Asks the nodes, says what is new, and returns the points. Sets `alarmed` if a set or node is in alarm.
+pub fn collect(run: &Run<Config>, alarmed: &Cell<bool>) -> Collected {
+    let config = &run.config.backups;
+    let mut memory: Memory = run.recall(MEMORY);
+    let asked = run.ask("nodes", || {
+        let for_mail = if run.config.mail.is_some() {
+            FOR_MAIL.min(run.until.saturating_duration_since(Instant::now()) / 4)
+        } else {
+            Duration::ZERO
+        };
+        let heard = ask(config, &memory, run.now, run.until - for_mail);
+        let mut problems: Vec<Problem> = Vec::new();
+        for Heard { state, .. } in &heard {
+            let subject = format!("node {}", state.node);
+            if let Some(why) = &state.unreachable
+                && !problems.iter().any(|problem| problem.subject.to_string() == subject)
+            {
+                // What is said below, once.
+                problems.push(Problem::of_source(subject, format!("{why}; its sets stay as they were")).quiet());
+            }
+        }
+        (Some(heard), problems)
+    });
+    let Some(heard) = asked.answer() else { return Collected::default() };
+    let mut states = Vec::new();
+    let mut news = Vec::new();
+    for Heard { hub, state, memory: mut of_node, news: mut of_hub } in heard {
+        news.append(&mut of_hub);
+        let hub = &config.hubs[hub];
+        for notice in state.notices(&mut of_node, run.now) {
+            memory.write(&hub.email, notice.verdict, say::line(&notice), hub.report_url.as_ref());
+        }
+        state.remember(&mut of_node, run.now);
+        let nodes = memory.hubs.entry(hub.name.clone()).or_default();
+        nodes.insert(state.node.clone(), of_node);
+        states.push(state);
+    }
+    alarmed.set(states.iter().any(|state| state.alarms() > 0));
+    if let Some(line) = say::all_well(config, &states, &mut memory, run.now) {
+        let mut readers: Vec<_> = config.hubs.iter().map(|hub| hub.email.clone()).collect();
+        readers.sort();
+        readers.dedup();
+        readers.iter().for_each(|to| memory.greet(to, line.clone()));
+    }
+    // First: a run that is killed before it remembers writes the same rows again.
+    history::keep(run, news);
+    // Written down before it is said: what a run that is killed has not said, the next one says.
+    run.remember(MEMORY, &memory);
+    if !memory.letters.is_empty() {
+        say::say(run, &mut memory);
+        run.remember(MEMORY, &memory);
+    }
+    publish::publish(run, &memory);
+    backups::points(&states, run.time, run.now)
+}
+
+/// Asks every node, for `--check`.
+pub fn check(config: &Config, until: Instant) -> Vec<CheckLine> {
+    let config = &config.backups;
+    let now = Timestamp::now().as_second();
+    let passed_over = config.passed_over.iter().map(|what| ("passed over".to_string(), Ok(what.clone())));
+    let nodes = ask(config, &Memory::default(), now, until).into_iter().map(|Heard { state, .. }| {
+        let name = format!("node {} of hub {}", state.node, state.hub);
+        match &state.unreachable {
+            Some(why) => (name, Err(why.clone())),
+            None => (name, Ok(found(&state))),
+        }
+    });
+    passed_over.chain(nodes).collect()
+}
+
+fn found(state: &NodeState) -> String {
+    let missing: Vec<_> = state.sets.iter().filter(|set| set.backups == 0).map(|set| set.set.as_str()).collect();
+    let backups = state.sets.iter().map(|set| set.backups).sum();
+    let mut text = format!("{}, {}", count(state.sets.len(), "set"), count(backups, "backup"));
+    if !missing.is_empty() {
+        text += &format!("; none of {}", missing.join(", "));
+    }
+    for (_, words) in &state.notes {
+        text += &format!("; {words}");
+    }
+    match state.skew_seconds {
+        Some(skew) if skew.abs() > ssh::SKEW => format!("{text}; its clock is {skew} s ahead of ours"),
+        _ => text,
+    }
+}

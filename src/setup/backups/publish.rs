@@ -1,0 +1,114 @@
+//! Writes the files for other people's eyes: the JSON of each node's plots, and the report.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, ensure};
+
+use super::super::{Config, store_place};
+use super::complain_of;
+use crate::frame::Run;
+use crate::monitors::backups::chart;
+use crate::monitors::backups::hub::Hub;
+use crate::monitors::backups::memory::Memory;
+use crate::monitors::backups::site::{self, HubFacts};
+use crate::os::files;
+use crate::sinks::embedded::history::Sizes;
+
+/// The history of a node, by set.
+type History = BTreeMap<String, Sizes>;
+
+/// Writes the JSON of the nodes' plots for the hubs that have a path for it, and the report if the config names its folder.
+pub fn publish(run: &Run<Config>, memory: &Memory) {
+    let config = &run.config.backups;
+    if !run.is_live() {
+        return;
+    }
+    let mut facts = Vec::new();
+    for hub in &config.hubs {
+        let hub_facts = HubFacts::new(&hub.name, hub.report_url.as_deref(), &hub.nodes, memory);
+        if let Err(error) = publish_hub(run, hub, &hub_facts) {
+            complain_of(run, "report", format!("hub {}: {error:#}; it stays as it was", hub.name));
+        }
+        facts.push(hub_facts);
+    }
+    if let Some(folder) = &config.report_directory {
+        let written = site::index(&facts, run.now).iter().try_for_each(|(name, text)| put(folder, name, text));
+        if let Err(error) = written {
+            complain_of(run, "report", format!("{error:#}; it stays as it was"));
+        }
+    }
+}
+
+fn publish_hub(run: &Run<Config>, hub: &Hub, facts: &HubFacts) -> Result<()> {
+    let report = run.config.backups.report_directory.as_deref();
+    let folder = report.map(|report| report.join(site::file_name(&hub.name)));
+    if let (Some(report), Some(folder)) = (report, &folder) {
+        ensure!(
+            report.is_dir(),
+            "{}: no such folder; make it, so that an unmounted disk is not written beside",
+            report.display()
+        );
+        files::create_dir(folder).with_context(|| folder.display().to_string())?;
+        files::sweep(folder);
+    }
+    let mut names = BTreeSet::new();
+    for node in facts.nodes.iter().filter(|_| folder.is_some() || hub.json_path.is_some()) {
+        let history = store_place(run.config, &run.directory()).kept_backups(&hub.name, node.node)?;
+        let json = chart_of(hub, node.node, &history, run.now);
+        if let Some(path) = &hub.json_path {
+            let path = PathBuf::from(path.replace("%(node)s", node.node));
+            if let Err(error) = write_chart(&path, &json) {
+                complain_of(run, "charts", format!("{}: {error:#}; it stays as it was", path.display()));
+            }
+        }
+        let Some(folder) = &folder else { continue };
+        for row in &node.sets {
+            let sizes = history.get(row.set).map(Vec::as_slice).unwrap_or_default();
+            let svg = site::svg(node.node, row.set, sizes, hub.rules(row.set).fresh_seconds, run.now);
+            put(folder, &site::plot_name(node.node, row.set), &svg)?;
+            names.insert(site::plot_name(node.node, row.set));
+        }
+        put(folder, &site::chart_name(node.node), &json)?;
+        names.insert(site::chart_name(node.node));
+    }
+    let Some((report, folder)) = report.zip(folder) else { return Ok(()) };
+    // The pages come last: what they show is there.
+    site::hub(facts, run.now).iter().try_for_each(|(name, text)| put(report, name, text))?;
+    remove_others(&folder, &names);
+    Ok(())
+}
+
+fn chart_of(hub: &Hub, node: &str, history: &History, now: i64) -> String {
+    let sets = if hub.sets.is_empty() { history.keys().cloned().collect() } else { hub.sets.clone() };
+    chart::json(node, &hub.root, &sets, history, now).to_string()
+}
+
+fn write_chart(path: &Path, json: &str) -> Result<()> {
+    ensure!(path.is_absolute(), "is no path that begins with /; is a variable in it not set?");
+    files::replace(path, 0o644, |file| Ok(file.write_all(json.as_bytes())?))
+}
+
+/// Writes a file of the report, unless it is there with the same text: most plots change once a day.
+fn put(folder: &Path, name: &str, text: &str) -> Result<()> {
+    let path = folder.join(name);
+    if files::read(&path, 2 * text.len() as u64).is_ok_and(|there| there == text.as_bytes()) {
+        return Ok(());
+    }
+    let written = files::replace(&path, 0o644, |file| Ok(file.write_all(text.as_bytes())?));
+    written.with_context(|| path.display().to_string())
+}
+
+/// Removes the plots of sets and nodes that are no longer shown. A file of another's has no `~` in its name, or stays all the same.
+fn remove_others(folder: &Path, names: &BTreeSet<String>) {
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        let name = entry.file_name();
+        let Some(name) = name.to_str().filter(|name| name.contains('~')) else { continue };
+        let is_plot = name.ends_with(".svg") || name.starts_with("plots~") && name.ends_with(".json");
+        if is_plot && !names.contains(name) {
+            let _ = fs::remove_file(entry.path());
+        }
+    }
+}

@@ -1,0 +1,93 @@
+//! Says what is new: by mail, or on standard error.
+
+use std::collections::BTreeSet;
+use std::time::Instant;
+
+use super::super::Config;
+use super::{FOR_MAIL, MEMORY, PROGRAM};
+use crate::frame::{Run, complain};
+use crate::monitors::backups;
+use crate::monitors::backups::alarms::{Notice, is_due};
+use crate::monitors::backups::memory::{Letter, Memory};
+use crate::monitors::backups::node::NodeState;
+use crate::os::files::host_name;
+use crate::os::mail::{Mail, Server, Unsent};
+use crate::problem::{Problem, Subject};
+use crate::text::count;
+
+/// Returns the line that says a notice.
+pub fn line(notice: &Notice) -> String {
+    let Notice { hub, node, set, text, .. } = notice;
+    let set = set.as_ref().map(|set| format!(" {set}")).unwrap_or_default();
+    format!("{hub} {node}{set}: {text}")
+}
+
+/// Says what is to be said: by mail if the config names a mail server, else on standard error. Keeps what the server did not
+/// take for sure.
+///
+/// That a letter is handed over is written down before it is: one that a killed run was sending is not mailed again, because the
+/// server may have it, and stands on standard error, because it may not.
+pub fn say(run: &Run<Config>, memory: &mut Memory) {
+    let server = run.config.mail.as_ref().filter(|_| run.is_live());
+    let (unsure, letters): (Vec<_>, Vec<_>) =
+        std::mem::take(&mut memory.letters).into_iter().partition(|letter| letter.is_handed);
+    let unsure = unsure.into_iter().flat_map(|letter| letter.lines);
+    let mut lines: Vec<_> = unsure.map(|line| format!("{line}; a run was killed while it mailed this")).collect();
+    if server.is_none() {
+        // Two hubs' readers may have one line in common: that all is well.
+        let mut seen = BTreeSet::new();
+        lines.extend(letters.into_iter().flat_map(|letter| letter.lines));
+        lines.retain(|line| seen.insert(line.clone()));
+        return complain(PROGRAM, &lines);
+    }
+    complain(PROGRAM, &lines);
+    memory.letters = letters;
+    let Some(server) = server else { return };
+    run.ask("mail", || {
+        let mut problems = Vec::new();
+        let mut at = 0;
+        while at < memory.letters.len() {
+            memory.letters[at].is_handed = true;
+            run.remember(MEMORY, memory);
+            let (kept, said) = post(run, server, &memory.letters[at]);
+            problems.extend(said.into_iter().map(|said| Problem::new(Subject::Mail, said)));
+            if kept {
+                memory.letters[at].is_handed = false;
+                at += 1;
+            } else {
+                memory.letters.remove(at);
+            }
+        }
+        (Some(()), problems)
+    });
+}
+
+/// Mails a letter. Returns whether it must be sent again, and what is to be said about it.
+fn post(run: &Run<Config>, server: &Server, letter: &Letter) -> (bool, Vec<String>) {
+    let server = match letter.to.as_slice() {
+        [] => server.clone(),
+        to => Server { to: to.to_vec(), ..server.clone() },
+    };
+    let origin = format!("[gridmon {}] {PROGRAM} on {}", run.config.grid.name, host_name());
+    let limit = FOR_MAIL.min(run.until.saturating_duration_since(Instant::now()));
+    let links = letter.links.iter().map(|link| format!("See {link}"));
+    let text: Vec<_> = letter.lines.iter().cloned().chain(links).collect();
+    let mail = Mail::compose(&format!("{origin}: {}", letter.subject()), text.iter().map(String::as_str));
+    match server.send(&mail, limit) {
+        Ok(refusals) => (false, refusals),
+        Err(Unsent::Rejected(why)) => (true, vec![format!("{why}; the next run sends it")]),
+        Err(unsent) => (false, vec![unsent.to_string()]),
+    }
+}
+
+/// Returns the weekly line, if all is well.
+pub fn all_well(config: &backups::Config, states: &[NodeState], memory: &mut Memory, now: i64) -> Option<String> {
+    // The first run begins the first week.
+    let last = *memory.well.get_or_insert(now);
+    let is_well = |state: &NodeState| state.alarms() == 0 && state.notes.is_empty();
+    config.weekly.filter(|day| is_due(last.min(now), *day, now) && states.iter().all(is_well))?;
+    memory.well = Some(now);
+    let sets = states.iter().map(|state| state.sets.len()).sum();
+    let hubs = count(config.hubs.len(), "hub");
+    Some(format!("all is well: {} on {} of {hubs}", count(sets, "set"), count(states.len(), "node")))
+}
