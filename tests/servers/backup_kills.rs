@@ -106,9 +106,14 @@ fn a_run_that_is_killed_anywhere_says_each_alarm_once_and_loses_none() {
         for hub in ["A", "B"] {
             let set = format!("{hub}{name}");
             let mailed = mails.iter().filter(|mail| mail.replace("=\n", "").contains(&set)).count();
-            let printed = stderr.lines().filter(|line| line.contains(&set) && line.contains("a run was killed while it mailed this"));
+            let printed = stderr
+                .lines()
+                .filter(|line| line.contains(&set) && line.contains("a run was killed while it mailed this"));
             let printed = printed.count();
-            assert!(mailed <= 1 && printed <= 1 && mailed + printed >= 1, "{set} after {kill}: {mailed} mails, {printed} lines");
+            assert!(
+                mailed <= 1 && printed <= 1 && mailed + printed >= 1,
+                "{set} after {kill}: {mailed} mails, {printed} lines"
+            );
             unsure += printed;
         }
     }

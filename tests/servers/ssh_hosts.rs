@@ -115,6 +115,31 @@ fn each_odd_host_is_told_apart_in_words_and_in_time_beside_healthy_ones() {
     }
 }
 
+#[test]
+#[ignore = "200 sshd; make test-all runs it"]
+fn two_hundred_hosts_are_read_side_by_side() {
+    let Some(hosts) = SshHosts::start(200) else {
+        return skip("two_hundred_hosts_are_read_side_by_side", "openssh-server");
+    };
+    let sandbox = Sandbox::new("small");
+    let names: Vec<_> = hosts.names().into_iter().filter(|name| !ODD.iter().any(|(odd, _)| odd == name)).collect();
+    assert_eq!(names.len(), 200);
+    for name in &names {
+        tarball(&hosts, name, "2026/03/30/023000/db.tar.gz", 5000, NOW - 10_000);
+    }
+    let config = format!(
+        "connect_seconds = 60\nnode_seconds = 240\nparallel = 16\n[hub L]\nnodes = {}\nroot = $SCM_FOLD/backup/lab\n\
+         pattern = %Y/%m/%d/%H%M%S/*.tar.gz\ntimezone = UTC\nsets = db\n",
+        names.join(", ")
+    );
+    let outcome = run(&sandbox, &hosts, &config, &["--dry-run", "--format", "json"]);
+    assert_eq!((outcome.code, outcome.stderr.as_str()), (Some(0), ""));
+    let points: Vec<Value> = outcome.stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let of_sets = points.iter().filter(|point| point["measurement"] == "backup_set");
+    let read: std::collections::BTreeSet<_> = of_sets.map(|point| point["tags"]["node"].as_str().unwrap()).collect();
+    assert_eq!(read.len(), 200);
+}
+
 /// Names with all that shells, terminals and parsers trip over; what they would do if a shell ran them.
 const NAMES: [&[u8]; 14] = [
     b"new\nline",

@@ -52,6 +52,12 @@ pub const SECTION: Section = Section::new(
             Unset::Absent("/var/www/html/backups"),
             "Where each run writes its report, for any web server: pages without a script, plots and data. The folder must be there.",
         ),
+        Key::new(
+            "check_seconds",
+            Kind::Seconds(1, 3600),
+            Unset::Default("300"),
+            "How long a node may read new files, where check is digest or gzip, in seconds; what is left is for the next run.",
+        ),
         Key::new("ssh", Kind::Command, Unset::Default("ssh"), "The ssh client, with arguments if need be."),
         Key::new(
             "weekly",
@@ -89,9 +95,10 @@ const KEEP: Key = Key::new(
 );
 const CHECK: Key = Key::new(
     "check",
-    Kind::Word(&["size", "none"]),
+    Kind::Word(&["size", "digest", "gzip", "none"]),
     Unset::Default("size"),
-    "size: a backup must have the size that its sidecar FILE.dna says, if it has one. none: its size is not compared.",
+    "size: a backup must have the size that its sidecar FILE.dna says, if it has one. digest: and the MD5 sum. gzip: size, and it \
+     can be unpacked to its end. The node reads each new file once for these two. none: no size is compared.",
 );
 
 /// `[hub NAME]`.
@@ -203,6 +210,8 @@ pub struct Config {
     pub nodes: BTreeMap<String, Node>,
     /// The bounds of a question.
     pub bounds: Bounds,
+    /// The seconds for what is read of a node's files.
+    pub check_seconds: u64,
     /// How many nodes are asked at once.
     pub parallel: usize,
     /// Where the report is written.
@@ -272,6 +281,7 @@ impl Config {
                 connect_seconds: values.number("connect_seconds")?,
                 node_seconds: values.number("node_seconds")?,
             },
+            check_seconds: values.number("check_seconds")?,
             parallel: values.number("parallel")? as usize,
             report_directory: values.path("report_directory")?,
             weekly: DAYS.iter().position(|day| *day == word).map(|day| day as i64),
@@ -392,6 +402,11 @@ fn some_rules(values: &Values) -> Result<SomeRules> {
         shrink_percent: number("shrink_percent")?,
         least_bytes: number("least_bytes")?,
         keep: number("keep")?,
-        check: check.map(|word| if word == "none" { Check::None } else { Check::Size }),
+        check: check.map(|word| match word {
+            "none" => Check::None,
+            "digest" => Check::Digest,
+            "gzip" => Check::Gzip,
+            _ => Check::Size,
+        }),
     })
 }

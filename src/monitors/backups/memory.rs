@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 use super::alarms::Episode;
+use super::content::Checked;
 use super::gather::Backup;
 use super::verdict::Verdict;
 use crate::text::count;
@@ -135,6 +136,9 @@ pub struct SetMemory {
     pub newest: Option<i64>,
     /// The times and bytes of its last backups, oldest first; those that are gone too.
     pub sizes: Vec<(i64, u64)>,
+    /// What was found in those that lie there.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub checked: Vec<Checked>,
     /// What was said of it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub episode: Option<Episode>,

@@ -4,6 +4,7 @@ pub mod alarms;
 mod arithmetic;
 pub mod chart;
 pub mod config;
+pub mod content;
 pub mod gather;
 pub mod hub;
 mod measurements;

@@ -116,7 +116,7 @@ pub enum Check {
     Size,
     /// Also the digest that its sidecar says, by reading the whole file on its node.
     Digest,
-    /// Also the whole of the compressed file, by reading it on its node.
+    /// The size, and the whole of the compressed file, by reading it on its node.
     Gzip,
 }
 

@@ -7,13 +7,15 @@ use jiff::Timestamp;
 
 use super::history::kept;
 use crate::monitors::backups;
-use crate::monitors::backups::gather::Gatherer;
+use crate::monitors::backups::content::{self, Checked, Content, Contents, Wanted};
+use crate::monitors::backups::gather::{Gathered, Gatherer};
 use crate::monitors::backups::hub::Hub;
 use crate::monitors::backups::memory::{Memory, NodeMemory};
-use crate::monitors::backups::name::bytes;
+use crate::monitors::backups::name::{bytes, shown};
 use crate::monitors::backups::node::{NodeState, Told, new_ones};
 use crate::os::work::{catch, side_by_side};
 use crate::sinks::embedded::history::Kept;
+use crate::sources::ssh::content::{Found, Question, contents};
 use crate::sources::ssh::{Node, Root, list};
 
 /// What one node told of one hub.
@@ -26,6 +28,8 @@ pub struct Heard {
     pub memory: NodeMemory,
     /// The backups that no run before knew.
     pub news: Vec<Kept>,
+    /// Why files could not be checked, in words.
+    pub unchecked: Option<String>,
 }
 
 /// Asks every node once, for all hubs that it serves; returns the states in the order of the hubs and their nodes.
@@ -54,7 +58,13 @@ fn memory_of(memory: &Memory, hub: &Hub, node: &str) -> NodeMemory {
 
 fn unheard(config: &backups::Config, hub: usize, node: &str, why: String, memory: &Memory) -> Heard {
     let of = &config.hubs[hub];
-    Heard { hub, state: NodeState::unreachable(of, node, why), memory: memory_of(memory, of, node), news: Vec::new() }
+    Heard {
+        hub,
+        state: NodeState::unreachable(of, node, why),
+        memory: memory_of(memory, of, node),
+        news: Vec::new(),
+        unchecked: None,
+    }
 }
 
 /// Asks one node, in one login.
@@ -82,15 +92,60 @@ fn ask_node(
     };
     let heard = gatherers.into_iter().zip(hubs).map(|(gatherer, &at)| {
         let (hub, gathered) = (&config.hubs[at], gatherer.finish());
-        let told =
-            Told { gathered: &gathered, said: &answer.said, skew_seconds: answer.skew_seconds, contents: &|_| None };
         let before = memory_of(memory, hub, &node.name);
-        let news = new_ones(&gathered, &before).into_iter().map(|(set, backup)| kept(hub, &node.name, set, backup));
-        let news = news.collect();
-        let (state, memory) = NodeState::judge(hub, &node.name, &told, &before, now);
-        Heard { hub: at, state, memory, news }
+        let (wanted, found, why) = contents_of(config, node, hub, &gathered, &before, now, until);
+        let contents = Contents::new(hub, &gathered, &before, &wanted, &found);
+        let told = Told {
+            gathered: &gathered,
+            said: &answer.said,
+            skew_seconds: answer.skew_seconds,
+            contents: &|backup| contents.of(backup),
+        };
+        let new =
+            new_ones(&gathered, &before).into_iter().map(|(set, backup)| kept(hub, &node.name, set, backup, None));
+        let mut news: Vec<_> = new.collect();
+        let (state, mut memory) = NodeState::judge(hub, &node.name, &told, &before, now);
+        // A file that is checked later than it came gets its new word in the history.
+        let mut checked = BTreeMap::<&str, Vec<Checked>>::new();
+        for (Wanted { set, backup, .. }, content) in results(&wanted, &found) {
+            news.push(kept(hub, &node.name, set, backup, Some(content)));
+            let (path, bytes, mtime) = (shown(&backup.path), backup.bytes, backup.mtime);
+            checked.entry(set).or_default().push(Checked { path, bytes, mtime, content });
+        }
+        for (set, backups) in &gathered.sets {
+            if let Some(known) = memory.sets.get_mut(set) {
+                known.learn_contents(backups, checked.remove(set.as_str()).unwrap_or_default().into_iter());
+            }
+        }
+        let unchecked = content::unchecked(&wanted, &found, why.as_deref());
+        Heard { hub: at, state, memory, news, unchecked }
     });
     heard.collect()
+}
+
+/// Has the node read what is new, if the config wants that.
+fn contents_of(
+    config: &backups::Config,
+    node: &Node,
+    hub: &Hub,
+    gathered: &Gathered,
+    before: &NodeMemory,
+    now: i64,
+    until: Instant,
+) -> (Vec<Wanted>, Vec<Option<Found>>, Option<String>) {
+    let wanted = content::wanted(hub, gathered, before, now);
+    if wanted.is_empty() {
+        return (wanted, Vec::new(), None);
+    }
+    let question = |one: &Wanted| Question { root: 0, path: one.backup.path.clone(), tool: one.tool };
+    let questions: Vec<_> = wanted.iter().map(question).collect();
+    let (found, why) = contents(node, &[root(hub)], &questions, &config.bounds, config.check_seconds, until);
+    (wanted, found, why)
+}
+
+/// Returns the files of which something was found.
+fn results<'a>(wanted: &'a [Wanted], found: &'a [Option<Found>]) -> impl Iterator<Item = (&'a Wanted, Content)> {
+    wanted.iter().zip(found).filter_map(|(one, found)| Some((one, content::content(one, found.as_ref()?)?)))
 }
 
 /// Returns what is listed of a hub. A set that is a link is followed, if the config names it and it has a folder.

@@ -8,6 +8,7 @@ use super::super::{Config, store_place};
 use super::{MEMORY, complain_of};
 use crate::frame::{Run, print_in_time};
 use crate::model::Collected;
+use crate::monitors::backups::content::Content;
 use crate::monitors::backups::gather::Backup;
 use crate::monitors::backups::hub::Hub;
 use crate::monitors::backups::memory::Memory;
@@ -23,9 +24,9 @@ const UNKEPT: &str = "history";
 /// How long the history may wait for another writer.
 const FOR_HISTORY: Duration = Duration::from_secs(5);
 
-/// Returns a backup as the history has it.
-pub fn kept(hub: &Hub, node: &str, set: &str, backup: &Backup) -> Kept {
-    let seal = match backup.seal.map(|seal| seal.bytes) {
+/// Returns a backup as the history has it, with what a check of its content found.
+pub fn kept(hub: &Hub, node: &str, set: &str, backup: &Backup, content: Option<Content>) -> Kept {
+    let of_sidecar = match backup.seal.map(|seal| seal.bytes) {
         None => "unsealed",
         Some(Some(bytes)) if bytes != backup.bytes => "truncated",
         Some(_) => "sealed",
@@ -37,7 +38,7 @@ pub fn kept(hub: &Hub, node: &str, set: &str, backup: &Backup) -> Kept {
         time: backup.time,
         path: shown(&backup.path),
         bytes: backup.bytes,
-        seal: seal.into(),
+        seal: content.map_or(of_sidecar, Content::word).into(),
     }
 }
 

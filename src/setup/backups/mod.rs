@@ -93,7 +93,11 @@ pub fn collect(run: &Run<Config>, alarmed: &Cell<bool>) -> Collected {
         };
         let heard = ask(config, &memory, run.now, run.until - for_mail);
         let mut problems: Vec<Problem> = Vec::new();
-        for Heard { state, .. } in &heard {
+        for Heard { state, unchecked, .. } in &heard {
+            if let Some(why) = unchecked {
+                let of = format!("contents of {} on {}", state.hub, state.node);
+                problems.push(Problem::of_source(of, why.clone()));
+            }
             let subject = format!("node {}", state.node);
             if let Some(why) = &state.unreachable
                 && !problems.iter().any(|problem| problem.subject.to_string() == subject)
@@ -107,7 +111,7 @@ pub fn collect(run: &Run<Config>, alarmed: &Cell<bool>) -> Collected {
     let Some(heard) = asked.answer() else { return Collected::default() };
     let mut states = Vec::new();
     let mut news = Vec::new();
-    for Heard { hub, state, memory: mut of_node, news: mut of_hub } in heard {
+    for Heard { hub, state, memory: mut of_node, news: mut of_hub, .. } in heard {
         news.append(&mut of_hub);
         let hub = &config.hubs[hub];
         for notice in state.notices(&mut of_node, run.now) {

@@ -24,7 +24,7 @@ pub struct Kept {
     pub path: String,
     /// Its size, in bytes.
     pub bytes: u64,
-    /// What was known of its content: sealed, unsealed, truncated, digest, imported.
+    /// What was known of its content: sealed, unsealed, truncated; checked or digest, if it was read; imported.
     pub seal: String,
 }
 

@@ -7,8 +7,11 @@
 //! Three bounds are needed. `ConnectTimeout` covers TCP and the banner; `ServerAliveInterval` the key exchange and the
 //! session; and only a deadline of our own ends a remote command that hangs.
 //!
+//! [content] asks about what is in some of the files, by a second script.
+//!
 //! A node with nothing below its folder prints the folder alone; one without the folder says that it is not there.
 
+pub mod content;
 pub mod listing;
 pub mod script;
 

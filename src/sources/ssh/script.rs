@@ -93,23 +93,28 @@ pub fn quoted(text: &[u8]) -> Vec<u8> {
     quoted
 }
 
+/// Returns the path of a root as one word of a shell, and the variables of the login that it needs.
+pub fn word(path: &str) -> (Vec<u8>, Vec<&str>) {
+    let (mut word, mut needed) = (Vec::new(), Vec::new());
+    for part in parts(path) {
+        match part {
+            Part::Text(text) => word.extend(quoted(text.as_bytes())),
+            Part::Variable(name) => {
+                word.extend(format!("\"${{{name}}}\"").into_bytes());
+                needed.push(name);
+            }
+        }
+    }
+    (word, needed)
+}
+
 /// Returns the script that lists `roots`. `seconds` bounds each find.
 pub fn listing(roots: &[Root], nonce: &str, seconds: u64) -> Vec<u8> {
     let mut script = head(nonce, seconds).into_bytes();
     script.extend_from_slice(WALK.as_bytes());
     script.extend_from_slice(b"run() {\nbegin\n");
     for (at, root) in roots.iter().enumerate() {
-        let mut word = Vec::new();
-        let mut needed = Vec::new();
-        for part in parts(&root.path) {
-            match part {
-                Part::Text(text) => word.extend(quoted(text.as_bytes())),
-                Part::Variable(name) => {
-                    word.extend(format!("\"${{{name}}}\"").into_bytes());
-                    needed.push(name);
-                }
-            }
-        }
+        let (word, needed) = word(&root.path);
         let mut line = String::new();
         for name in &needed {
             let _ = write!(line, "if [ -z \"${{{name}}}\" ]; then rec R {at}; rec V {name}; el");

@@ -1,0 +1,220 @@
+//! Asks a node what is in some of its files: the digest, or whether a compressed file can be read to its end.
+//!
+//! ```text
+//! BEGIN NONCE               a line
+//! C 0 0 0829f71740aab1ab98b33eae21dee122      file 0: the code of md5sum, and what it printed
+//! C 1 1                                       file 1: gzip -t failed
+//! END NONCE
+//! ```
+//!
+//! Each line stands for itself: what a node told before it was cut off is known. No name comes back, only numbers.
+
+use std::time::{Duration, Instant};
+
+use super::script::{self, quoted};
+use super::{Bounds, Node, Root, command, nonce, one_text};
+use crate::os::command::{Failure, exchange};
+use crate::text::quote_ends;
+
+/// A file, and what is to be found out about it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Question {
+    /// The number of its root.
+    pub root: usize,
+    /// Its path below the root.
+    pub path: Box<[u8]>,
+    /// What reads it.
+    pub tool: Tool,
+}
+
+/// What reads a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Tool {
+    /// `md5sum`, or `md5` of BSD.
+    Md5,
+    /// `gzip -t`.
+    Gzip,
+}
+
+impl Tool {
+    /// Its name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Md5 => "md5sum",
+            Self::Gzip => "gzip",
+        }
+    }
+}
+
+/// What was found out about a file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Found {
+    /// Its digest, as hexadecimal digits.
+    Sum(String),
+    /// It was read to its end.
+    Whole,
+    /// It is no whole compressed file.
+    Broken,
+    /// The login may not read it, or the disk does not give it.
+    Unreadable,
+    /// It took too long.
+    Late,
+    /// The node does not have the tool.
+    NoTool,
+    /// It is gone.
+    Gone,
+}
+
+/// Asks about some files of a node, for `seconds` in all and until `until` at the latest. Returns what was found out of each, and
+/// why some are not known.
+pub fn contents(
+    node: &Node,
+    roots: &[Root],
+    questions: &[Question],
+    bounds: &Bounds,
+    seconds: u64,
+    until: Instant,
+) -> (Vec<Option<Found>>, Option<String>) {
+    let mut found = vec![None; questions.len()];
+    let nonce = nonce();
+    let script = script(roots, questions, &nonce, seconds);
+    let needs_login = roots.iter().any(|root| script::needs_login(&root.path));
+    // The node's own `timeout` comes first, so that nothing goes on there.
+    let grace = Duration::from_secs(bounds.connect_seconds + 1);
+    let deadline = until.min(Instant::now() + Duration::from_secs(seconds) + grace);
+    let mut reader = Reader { nonce: &nonce, rest: Vec::new(), has_begun: false, has_ended: false };
+    let ended = exchange(&mut command(node, bounds, needs_login), &script, deadline, |piece| {
+        reader.read(piece, questions, &mut found);
+        Ok(())
+    });
+    let why = match ended {
+        _ if reader.has_ended => None,
+        Ok(ended) => Some(match one_text(&ended.stderr).as_str() {
+            "" => format!("it ended with {}", ended.status),
+            said => quote_ends(said),
+        }),
+        Err(Failure::TimedOut(_)) => Some(format!("no answer in time: [backups] check_seconds is {seconds}")),
+        Err(failure) => Some(failure.to_string()),
+    };
+    (found, why)
+}
+
+/// What is read of an answer.
+struct Reader<'a> {
+    nonce: &'a str,
+    rest: Vec<u8>,
+    has_begun: bool,
+    has_ended: bool,
+}
+
+/// The longest line that is looked at, in bytes.
+const LONGEST: usize = 4096;
+
+impl Reader<'_> {
+    fn read(&mut self, piece: &[u8], questions: &[Question], found: &mut [Option<Found>]) {
+        self.rest.extend_from_slice(piece);
+        while let Some(end) = self.rest.iter().position(|byte| *byte == b'\n') {
+            let line: Vec<u8> = self.rest.drain(..=end).collect();
+            let line = String::from_utf8_lossy(&line);
+            let words: Vec<_> = line.split_whitespace().collect();
+            match words[..] {
+                ["BEGIN", nonce] if nonce == self.nonce => self.has_begun = true,
+                ["END", nonce] if nonce == self.nonce && self.has_begun => self.has_ended = true,
+                ["C", at, code, ref rest @ ..] if self.has_begun && !self.has_ended => {
+                    let answer = at.parse::<usize>().ok().zip(code.parse::<i32>().ok());
+                    if let Some((at, code)) = answer.filter(|(at, _)| *at < found.len()) {
+                        found[at] = Some(meaning(questions[at].tool, code, rest.first().copied().unwrap_or_default()));
+                    }
+                }
+                _ => {}
+            }
+        }
+        if self.rest.len() > LONGEST {
+            self.rest.clear();
+        }
+    }
+}
+
+/// Returns what a code means: of `timeout`, of the shell, of the script, and of the tools.
+fn meaning(tool: Tool, code: i32, printed: &str) -> Found {
+    let is_sum = printed.len() == 32 && printed.bytes().all(|byte| byte.is_ascii_hexdigit());
+    match (code, tool) {
+        (124 | 137 | 143, _) => Found::Late,
+        (125..=127, _) => Found::NoTool,
+        (200, _) => Found::Gone,
+        (201, _) => Found::Unreadable,
+        (0, Tool::Md5) if is_sum => Found::Sum(printed.to_ascii_lowercase()),
+        (_, Tool::Md5) => Found::Unreadable,
+        // 2 is a warning: zeros behind the end, as tapes have them.
+        (0 | 2, Tool::Gzip) => Found::Whole,
+        (_, Tool::Gzip) => Found::Broken,
+    }
+}
+
+/// Returns the script.
+fn script(roots: &[Root], questions: &[Question], nonce: &str, seconds: u64) -> Vec<u8> {
+    let mut script = format!(
+        "\
+LC_ALL=C; export LC_ALL; unset CDPATH
+bounded=
+if timeout 1 true >/dev/null 2>&1; then bounded='timeout {seconds}'; fi
+"
+    )
+    .into_bytes();
+    script.extend_from_slice(FUNCTIONS.as_bytes());
+    script.extend(format!("run() {{\necho; echo BEGIN {nonce}\n").into_bytes());
+    for (at, Question { root, path, tool }) in questions.iter().enumerate() {
+        let Some(root) = roots.get(*root) else { continue };
+        let (word, _) = script::word(&root.path);
+        script.extend(format!("{} {at} ", if *tool == Tool::Md5 { "sum" } else { "unzip" }).into_bytes());
+        script.extend(word);
+        script.push(b'/');
+        script.extend(quoted(path));
+        script.push(b'\n');
+    }
+    script.extend(format!("echo END {nonce}\n}}\nrun </dev/null\n").into_bytes());
+    script
+}
+
+/// The functions: each gets the number and the path of a file.
+const FUNCTIONS: &str = r#"there() {
+[ -f "$2" ] || { echo C "$1" 200; return 1; }
+[ -r "$2" ] || { echo C "$1" 201; return 1; }
+}
+sum() {
+there "$1" "$2" || return 0
+if command -v md5sum >/dev/null 2>&1; then s=$($bounded md5sum <"$2" 2>/dev/null)
+elif command -v md5 >/dev/null 2>&1; then s=$($bounded md5 -q <"$2" 2>/dev/null)
+else echo C "$1" 127; return 0; fi
+echo C "$1" $? ${s%% *}
+}
+unzip() {
+there "$1" "$2" || return 0
+command -v gzip >/dev/null 2>&1 || { echo C "$1" 127; return 0; }
+$bounded gzip -t <"$2" >/dev/null 2>&1
+echo C "$1" $?
+}
+"#;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_came_before_a_cut_is_known_and_noise_is_not() {
+        let question = |tool| Question { root: 0, path: b"x".as_slice().into(), tool };
+        let questions = [question(Tool::Md5), question(Tool::Gzip), question(Tool::Gzip), question(Tool::Md5)];
+        let sum = "0829F71740AAB1AB98B33EAE21DEE122";
+        let text =
+            format!("motd\nC 1 1\nBEGIN other\nC 1 1\n\nBEGIN n\nC 0 0 {sum}\nC 1 0\nC 9 0\nC 2 124\nC 3 0 {sum}");
+        for size in [1, 7, 4096] {
+            let mut found = vec![None; 4];
+            let mut reader = Reader { nonce: "n", rest: Vec::new(), has_begun: false, has_ended: false };
+            text.as_bytes().chunks(size).for_each(|piece| reader.read(piece, &questions, &mut found));
+            let expected = [Some(Found::Sum(sum.to_lowercase())), Some(Found::Whole), Some(Found::Late), None];
+            assert_eq!((found, reader.has_ended), (expected.to_vec(), false), "the last line was cut");
+        }
+        assert_eq!(meaning(Tool::Gzip, 1, ""), Found::Broken);
+        assert_eq!(meaning(Tool::Md5, 0, "d41d8"), Found::Unreadable);
+    }
+}
