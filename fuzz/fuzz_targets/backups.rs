@@ -1,0 +1,82 @@
+//! Reads what collect-backups reads from outside: the listing of a node, patterns and the paths that they read, the two config files
+//! of scm-backup-monitor, and sidecars. They may be refused; a listing is read the same in pieces of any size.
+
+#![no_main]
+
+use gridmon::monitors::backups::gather::Gatherer;
+use gridmon::monitors::backups::name::{bytes, shown};
+use gridmon::monitors::backups::originals;
+use gridmon::monitors::backups::pattern::Pattern;
+use gridmon::monitors::backups::seal::Seal;
+use gridmon::monitors::backups::site::file_name;
+use gridmon::monitors::backups::zone::Zone;
+use gridmon::sources::ssh::Listing;
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|data: &[u8]| {
+    // The first byte says which reader; the first line is a pattern where one is needed.
+    let Some((&which, data)) = data.split_first() else { return };
+    match which % 4 {
+        0 => listing(data),
+        1 => pattern(data),
+        2 => drop(originals::parse(&String::from_utf8_lossy(data), "f")),
+        _ => sidecar(data),
+    }
+});
+
+fn listing(data: &[u8]) {
+    let whole = read(data, data.len().max(1));
+    for size in [1, 3, 64] {
+        let in_pieces = read(data, size);
+        // What comes before an error may have been handed on.
+        assert_eq!(whole.0, in_pieces.0);
+        if whole.0.is_some() {
+            assert_eq!(whole.1, in_pieces.1);
+        }
+    }
+}
+
+/// Whether the listing was whole, `None` if it was refused, and what it said.
+fn read(data: &[u8], size: usize) -> (Option<bool>, Vec<String>) {
+    let pattern = Pattern::new("{set}/%Y/%m/%d/%H%M%S/*.tar.gz").expect("a good one");
+    let zone = Zone::utc();
+    let mut gatherer = Gatherer::new(&pattern, &zone, "only");
+    let mut listing = Listing::new("n");
+    let mut seen = Vec::new();
+    for piece in data.chunks(size) {
+        let read = listing.read(piece, |root, record| {
+            seen.push(format!("{root} {record:?}"));
+            gatherer.take(record);
+        });
+        if read.is_err() {
+            return (None, seen);
+        }
+    }
+    let gathered = gatherer.finish();
+    for backups in gathered.sets.values() {
+        assert!(backups.is_sorted_by_key(|backup| (backup.time, backup.path.clone())));
+    }
+    (Some(listing.is_whole()), seen)
+}
+
+fn pattern(data: &[u8]) {
+    let (text, paths) = data.iter().position(|byte| *byte == b'\n').map_or((data, &[][..]), |at| data.split_at(at));
+    let Ok(pattern) = Pattern::new(&String::from_utf8_lossy(text)) else { return };
+    let mut scratch = pattern.scratch();
+    for path in paths.split(|byte| *byte == b'\n') {
+        let Some((set, stamp)) = pattern.read(path, &mut scratch) else { continue };
+        let name = shown(set);
+        assert_eq!(bytes(&name), set);
+        let file = file_name(&name);
+        assert!(!file.contains(['/', '~']) && !file.starts_with('.') && file.len() <= 100);
+        for zone in [Zone::utc(), Zone::Unknown, Zone::named("Europe/Zurich").expect("a zone")] {
+            let _ = zone.time(stamp, 1_774_850_400);
+        }
+    }
+}
+
+fn sidecar(data: &[u8]) {
+    if let Some(seal) = Seal::parse(data) {
+        assert!(seal.bytes.is_some() || seal.digest.is_some());
+    }
+}
