@@ -194,7 +194,8 @@ const fn is_placeholder_of(placeholder: &str, name: &str) -> bool {
     true
 }
 
-const fn is_equal(a: &str, b: &str) -> bool {
+/// Whether two texts are equal; `==` is not `const`.
+pub(super) const fn is_equal(a: &str, b: &str) -> bool {
     !is_less(a, b) && !is_less(b, a)
 }
 

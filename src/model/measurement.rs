@@ -7,7 +7,7 @@ use std::fmt;
 use std::marker::PhantomData;
 
 use super::declaration::{self, MAX_TAGS, Template};
-use super::{Point, Value};
+use super::{Point, RrdFile, Value};
 
 /// The argument of [`Measurement::new`].
 #[derive(Debug)]
@@ -44,6 +44,8 @@ pub struct Measurement {
     pub every: i64,
     /// The rules of its hourly and daily points beyond the folds of its fields.
     pub exact: Option<Exact>,
+    /// The files in rrdtool's format that hold its fields, if `[rrd]` names a directory.
+    pub rrd: &'static [RrdFile],
     /// The parsed Carbon path.
     pub(super) template: Template,
     /// The indices of the tags, sorted by name.
@@ -329,13 +331,29 @@ impl Measurement {
         let sorted = declaration::sorted(tags);
         let template = Template::new(carbon, tags, &sorted);
         declaration::check_path(&template, tags, fields);
-        Self { name, meaning, tags, fields, carbon, every, exact: None, template, sorted }
+        Self { name, meaning, tags, fields, carbon, every, exact: None, rrd: &[], template, sorted }
     }
 
     /// Declares the rules of its hourly and daily points.
     #[must_use]
     pub const fn exactly(mut self, exact: Exact) -> Self {
         self.exact = Some(exact);
+        self
+    }
+
+    /// Declares files in rrdtool's format for each of its series.
+    ///
+    /// # Panics
+    /// Panics if a folder is not a key tag, if a field is unknown, or if a name does not fit into a file. In a `static` or a
+    /// `const` a panic fails the build.
+    #[must_use]
+    pub const fn in_rrd(mut self, files: &'static [RrdFile]) -> Self {
+        let mut at = 0;
+        while at < files.len() {
+            assert!(files[at].fits(self.tags, self.fields), "a file in rrdtool's format does not fit the measurement");
+            at += 1;
+        }
+        self.rrd = files;
         self
     }
 

@@ -11,7 +11,7 @@ use crate::monitors::backups as backup_monitor;
 use crate::os::mail::Server;
 use crate::sinks::embedded;
 use crate::sinks::graphite::{carbon, render};
-use crate::sinks::{credentials, influxdb, mysql};
+use crate::sinks::{credentials, influxdb, mysql, rrd};
 use crate::sources::{cloud_scheduler, cric, elastic, htcondor, panda};
 use crate::text::quote;
 use crate::{dashboard, spool};
@@ -60,7 +60,7 @@ pub fn load_into(path: Option<&Path>, program: &Program, database: Option<&str>)
         );
         influxdb.run_database = Some(database.into());
     }
-    let setup = config.setup(sections::timing(&sections, SECTIONS, program.name)?);
+    let setup = config.setup(program, sections::timing(&sections, SECTIONS, program.name)?);
     Ok((config, setup))
 }
 
@@ -110,6 +110,8 @@ pub struct Config {
     pub influxdb: Option<influxdb::Config>,
     /// `[mysql]`, with the login of `[credentials]`; `None` unless it names a host.
     pub mysql: Option<mysql::Config>,
+    /// `[rrd]`; `None` unless it names a directory.
+    pub rrd: Option<rrd::Config>,
     /// `[embedded]`.
     pub embedded: embedded::Config,
     /// `[downsample] settle_seconds`.
@@ -173,6 +175,7 @@ impl Config {
                 &sections.values(&mysql::config::SECTION),
                 &sections.values(&credentials::SECTION),
             )?,
+            rrd: rrd::Config::read(&sections.values(&rrd::config::SECTION))?,
             embedded: embedded::Config::read(&sections.values(&embedded::SECTION))?,
             settle_seconds: downsample::read(&sections.values(&downsample::SECTION))?,
             spool: spool::Config::read(&sections.values(&spool::SECTION))?,
@@ -182,7 +185,10 @@ impl Config {
     }
 
     /// Returns the parts that a program's frame needs.
-    fn setup(&self, timing: Timing) -> Setup {
+    fn setup(&self, program: &Program, timing: Timing) -> Setup {
+        // A program without such a measurement has nothing for these files.
+        let has_files = program.measurements.iter().any(|measurement| !measurement.rrd.is_empty());
+        let rrd = self.rrd.clone().filter(|_| has_files);
         let (carbon, influxdb, embedded) = (self.carbon.clone(), self.influxdb.clone(), self.embedded.clone());
         Setup {
             config_path: self.path.clone(),
@@ -196,7 +202,11 @@ impl Config {
             roles: roles(self),
             mail: self.mail.clone(),
             tables: None,
-            sinks: Box::new(move |state| sinks::selected(carbon.as_ref(), influxdb.as_ref(), &embedded, state)),
+            sinks: Box::new(move |state| {
+                let mut all = sinks::selected(carbon.as_ref(), influxdb.as_ref(), &embedded, state);
+                all.extend(rrd.as_ref().map(sinks::files));
+                all
+            }),
         }
     }
 }

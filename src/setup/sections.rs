@@ -8,7 +8,7 @@ use crate::frame::{downsample, mail, state};
 use crate::monitors::backups::config as backups;
 use crate::sinks::embedded;
 use crate::sinks::graphite::{carbon, render};
-use crate::sinks::{credentials, influxdb, mysql};
+use crate::sinks::{credentials, influxdb, mysql, rrd};
 use crate::sources::{cloud_scheduler, cric, elastic, htcondor, panda};
 use crate::{dashboard, spool};
 
@@ -31,6 +31,7 @@ pub const SECTIONS: &[&Section] = &[
     &render::SECTION,
     &influxdb::config::SECTION,
     &mysql::config::SECTION,
+    &rrd::config::SECTION,
     &credentials::SECTION,
     &dashboard::config::SECTION,
     &embedded::SECTION,
@@ -59,7 +60,7 @@ pub const READERS: &[(&str, &[&[&Section]])] = &[
         "cloud-monitor",
         &[&[&render::SECTION, &dashboard::config::SECTION, &state::SECTION, &panda::SECTION], STORES, TABLES],
     ),
-    ("gridmon-status", &[&[&grid::SECTION], DELIVERY]),
+    ("gridmon-status", &[&[&grid::SECTION], DELIVERY, FILES]),
 ];
 
 /// What every program that sends points uses: the sinks, the spool and the state directory.
@@ -78,6 +79,9 @@ const STORES: &[&Section] = &[&influxdb::config::SECTION, &credentials::SECTION,
 
 /// Where tables are kept, if not in the embedded store.
 const TABLES: &[&Section] = &[&mysql::config::SECTION];
+
+/// Files of what declares them.
+const FILES: &[&Section] = &[&rrd::config::SECTION];
 
 /// Where the description of PanDA's queues comes from.
 const QUEUES: &[&Section] = &[&cric::SECTION, &elastic::GRAFANA, &elastic::ELASTICSEARCH];

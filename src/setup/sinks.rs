@@ -8,13 +8,21 @@ use crate::sinks::graphite::carbon::{self, Carbon};
 use crate::sinks::graphite::receiver::Receiver;
 use crate::sinks::influxdb::{self, Influxdb};
 use crate::sinks::mysql::{self, Mysql};
+use crate::sinks::rrd::{self, RrdFiles};
 use crate::sinks::windows::Marking;
 use crate::sinks::{Sink, Tables};
 
 /// Returns the sinks that the config selects; if it selects none, the embedded store, which lies in the `state`
 /// directory unless the config names a path.
 pub fn sinks(config: &Config, state: &Path) -> Vec<Box<dyn Sink>> {
-    selected(config.carbon.as_ref(), config.influxdb.as_ref(), &config.embedded, state)
+    let mut sinks = selected(config.carbon.as_ref(), config.influxdb.as_ref(), &config.embedded, state);
+    sinks.extend(config.rrd.as_ref().map(files));
+    sinks
+}
+
+/// Returns the sink of files in rrdtool's format.
+pub(super) fn files(config: &rrd::Config) -> Box<dyn Sink> {
+    Box::new(RrdFiles { config: config.clone(), catalog: CATALOG })
 }
 
 pub(super) fn selected(
@@ -84,5 +92,6 @@ pub fn roles(config: &Config) -> String {
         Some(mysql) => format!("mysql, database {}", mysql.database),
         None => "the embedded store".into(),
     };
-    format!("{points}; tables go to {tables}")
+    let files = config.rrd.as_ref().map(|rrd| format!("; files in rrdtool's format go to {}", rrd.directory.display()));
+    format!("{points}; tables go to {tables}{}", files.unwrap_or_default())
 }

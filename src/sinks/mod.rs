@@ -5,6 +5,7 @@ pub mod embedded;
 pub mod graphite;
 pub mod influxdb;
 pub mod mysql;
+pub mod rrd;
 pub mod tiers;
 pub mod windows;
 

@@ -78,6 +78,7 @@ fn the_documents_show_each_section_of_the_example_config() {
         ("docs/influxdb.md", "[influxdb] [credentials]"),
         ("docs/collect-backups.md", "[backups]"),
         ("docs/mysql.md", "[mysql]"),
+        ("docs/rrd.md", "[rrd]"),
         ("docs/mail.md", "[mail] [credentials_adcmon]"),
         ("docs/downsample-1h.md", "[downsample]"),
         ("docs/collect-panda.md", "[panda] [cric] [credentials_monit_grafana] [credentials_elasticsearch]"),

@@ -5,5 +5,6 @@
 mod embedded;
 mod power_cuts;
 mod rollup;
+mod rrd;
 mod runs;
 mod scan;
