@@ -6,6 +6,7 @@
 //! --now` for one minute after the other. Under one of those names it stands in for that command.
 
 mod grid;
+mod libvirt;
 mod player;
 mod stand_in;
 

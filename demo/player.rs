@@ -21,6 +21,7 @@ use jiff::Timestamp;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
 use crate::grid::{CLOUDS, Grid, Minute, POOL, SCHEDDS, news};
+use crate::libvirt::Player;
 use crate::{Arguments, TIME, stand_in};
 
 /// The last minutes, which even the slowest machine plays one by one.
@@ -69,6 +70,7 @@ pub fn play(arguments: &Arguments) -> Result<ExitCode> {
     }
     bar.end();
     let took = began.elapsed().as_secs_f64();
+    stage.instances(first, last(), &interrupted)?;
     print(&format!("{runs} runs of collect-grid in {took:.0} s, {:.0} ms each\n\n", 1000.0 * took / f64::from(runs)));
     stage.show(arguments.until)?;
     print(&stage.next_commands());
@@ -84,7 +86,10 @@ fn announcement(first: Minute, end: Minute, stage: &Stage) -> String {
   generated  the grid: {} clouds with their machines, {} schedds with their jobs, and what goes wrong there; a function
              of the time, so that it is the same whoever asks
   recorded   the form of the answers and the words of failure, from HTCondor 23.9 and Cloud Scheduler 1.13
-  real       collect-grid, started once for each minute as cron would start it, its spool and its embedded store
+  played     {INSTANCES} instances in the last two hours, generated too: a stand-in for libvirtd tells their counters in its own
+             protocol
+  real       collect-grid, started once for each minute as cron would start it, collect-instances every five minutes, their
+             spool and their embedded store
 
 ",
         hours(end - first + 1),
@@ -121,7 +126,11 @@ struct Stage {
 const MARK: &str = "made-by-gridmon-demo";
 
 /// The programs of gridmon that are linked beside the stand-ins.
-const REAL: [&str; 3] = ["collect-grid", "gridmon-status", "cloud-monitor"];
+const REAL: [&str; 4] = ["collect-grid", "gridmon-status", "cloud-monitor", "collect-instances"];
+
+/// The instances of the stand-in for libvirtd, and the time between two runs that ask it.
+const INSTANCES: usize = 20;
+const SLOT: Minute = 5;
 
 impl Stage {
     /// Creates the folder, or removes the files of an earlier demo from it.
@@ -191,6 +200,31 @@ impl Stage {
             );
         }
         Ok(words.lines().map(String::from).collect())
+    }
+
+    /// Plays the instances of the last two hours, from `first` on at most, through `collect-instances`.
+    ///
+    /// # Errors
+    /// Fails if a run does not end with 0.
+    fn instances(&self, first: Minute, last: Minute, interrupted: &AtomicBool) -> Result<()> {
+        let player = Player::start(&socket(&self.folder), INSTANCES).context("the stand-in for libvirtd")?;
+        let program = self.programs.join(REAL[3]);
+        let slots = (first.max(last - RECENT)..=last).filter(|minute| minute % SLOT == 0);
+        for minute in slots.take_while(|_| !interrupted.load(Ordering::SeqCst)) {
+            let now = 60 * minute;
+            player.at(now);
+            let mut command = Command::new(&program);
+            command.arg("--config").arg(self.folder.join("config.cfg")).args(["--now", &now.to_string()]);
+            let output =
+                command.env_clear().stdin(Stdio::null()).output().with_context(|| program.display().to_string())?;
+            ensure!(
+                output.status.success() || interrupted.load(Ordering::SeqCst),
+                "collect-instances --now {now} ended with {}: {}",
+                output.status,
+                String::from_utf8_lossy(&output.stderr).trim_end()
+            );
+        }
+        Ok(())
     }
 
     /// Prints the grid's state from the store.
@@ -312,10 +346,21 @@ pool = {POOL}
 
 [cloud_scheduler]
 
+[libvirt]
+socket = {}
+
 [state]
 directory = {folder}/state
-"
+",
+        socket(Path::new(folder)).display()
     )
+}
+
+/// Returns the place of the stand-in's socket; a socket's path has at most 107 bytes.
+fn socket(folder: &Path) -> PathBuf {
+    let inside = folder.join("libvirt-sock-ro");
+    let is_long = inside.as_os_str().len() > 100;
+    if is_long { env::temp_dir().join(format!("gridmon-demo-{}", std::process::id())) } else { inside }
 }
 
 /// Treats a missing file as a removed one.

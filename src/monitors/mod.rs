@@ -2,4 +2,5 @@
 
 pub mod backups;
 pub mod grid;
+pub mod instances;
 pub mod panda;

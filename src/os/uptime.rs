@@ -24,6 +24,12 @@ impl Uptime {
         Self { boot: BOOT.get_or_init(read).clone(), seconds: clock_gettime(ClockId::Boottime).tv_sec }
     }
 
+    /// Returns the present moment to the nanosecond, in ns since the machine was started.
+    pub fn nanoseconds() -> i64 {
+        let now = clock_gettime(ClockId::Boottime);
+        now.tv_sec.saturating_mul(1_000_000_000).saturating_add(now.tv_nsec)
+    }
+
     /// Returns the seconds since an earlier moment of the same start; `None` if it was of another one.
     pub fn since(&self, earlier: &Self) -> Option<i64> {
         let passed = self.seconds - earlier.seconds;

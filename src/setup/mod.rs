@@ -12,13 +12,14 @@ use crate::os::mail::Server;
 use crate::sinks::embedded;
 use crate::sinks::graphite::{carbon, render};
 use crate::sinks::{credentials, influxdb, mysql, rrd};
-use crate::sources::{cloud_scheduler, cric, elastic, htcondor, panda};
+use crate::sources::{cloud_scheduler, cric, elastic, htcondor, libvirt, panda};
 use crate::text::quote;
 use crate::{dashboard, spool};
 
 pub mod backups;
 mod catalog;
 mod grid;
+pub mod instances;
 mod older;
 mod pages;
 pub mod queue_table;
@@ -100,6 +101,8 @@ pub struct Config {
     pub elastic: elastic::Config,
     /// `[backups]`, `[hub …]`, `[backup_set …]` and `[node …]`.
     pub backups: backup_monitor::Config,
+    /// `[libvirt]`.
+    pub libvirt: libvirt::Config,
     /// `[carbon]`; `None` unless it names a host.
     pub carbon: Option<carbon::Config>,
     /// `[dashboard]`.
@@ -164,6 +167,7 @@ impl Config {
                 &sections.values(&elastic::ELASTICSEARCH),
             )?,
             backups: backup_monitor::Config::read(sections)?,
+            libvirt: libvirt::Config::read(&sections.values(&libvirt::SECTION))?,
             carbon: carbon::Config::read(&sections.values(&carbon::SECTION), graphite.clone())?,
             dashboard: dashboard::Config::read(&sections.values(&dashboard::config::SECTION))?,
             graphite,

@@ -2,13 +2,20 @@
 
 use super::CATALOG;
 use crate::monitors::panda::page::{DATADISK_PAGE, PANDA, SUSPICIOUS};
-use crate::monitors::{backups, grid};
+use crate::monitors::{backups, grid, instances};
 use crate::view::page::Page;
 
 /// Returns the pages in order: the declared ones, then one for each measurement that no declared page shows.
 pub fn pages() -> Vec<Page> {
     Page::all(
-        &[&grid::page::GRIDS, &backups::page::BACKUPS, &PANDA, &SUSPICIOUS, &DATADISK_PAGE],
+        &[
+            &grid::page::GRIDS,
+            &backups::page::BACKUPS,
+            &instances::page::INSTANCES_PAGE,
+            &PANDA,
+            &SUSPICIOUS,
+            &DATADISK_PAGE,
+        ],
         CATALOG.measurements(),
     )
 }

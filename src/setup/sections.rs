@@ -9,7 +9,7 @@ use crate::monitors::backups::config as backups;
 use crate::sinks::embedded;
 use crate::sinks::graphite::{carbon, render};
 use crate::sinks::{credentials, influxdb, mysql, rrd};
-use crate::sources::{cloud_scheduler, cric, elastic, htcondor, panda};
+use crate::sources::{cloud_scheduler, cric, elastic, htcondor, libvirt, panda};
 use crate::{dashboard, spool};
 
 /// Every section, in the order of config.cfg.example. Declarations are data without dependencies, so a build accepts
@@ -27,6 +27,7 @@ pub const SECTIONS: &[&Section] = &[
     &backups::HUB,
     &backups::SET,
     &backups::NODE,
+    &libvirt::SECTION,
     &carbon::SECTION,
     &render::SECTION,
     &influxdb::config::SECTION,
@@ -52,6 +53,7 @@ pub const READERS: &[(&str, &[&[&Section]])] = &[
         "collect-backups",
         &[&[&grid::SECTION, &backups::SECTION, &backups::HUB, &backups::SET, &backups::NODE], DELIVERY, MAIL],
     ),
+    ("collect-instances", &[&[&grid::SECTION, &libvirt::SECTION], DELIVERY, MAIL]),
     ("collect-panda", &[&[&grid::SECTION, &panda::SECTION], QUEUES, DELIVERY, TABLES, MAIL]),
     ("write-datadisk", &[&[&grid::SECTION, &panda::SECTION], QUEUES, DELIVERY, TABLES, MAIL]),
     ("downsample-1h", &[&[&grid::SECTION, &panda::SECTION, &downsample::SECTION], DELIVERY, MAIL]),

@@ -4,6 +4,7 @@ pub mod cloud_scheduler;
 pub mod cric;
 pub mod elastic;
 pub mod htcondor;
+pub mod libvirt;
 pub mod panda;
 pub mod ssh;
 pub mod tgzs;

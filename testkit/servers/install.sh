@@ -1,7 +1,7 @@
 #!/bin/bash
 # install.sh [SUITE…]: brings what the tests talk to onto a Debian 12 machine: Apache, Carbon, carbon-c-relay, graphite-web,
-# BusyBox, Chromium, exim4, faketime, haproxy, InfluxDB, MariaDB, nginx, npm, openssh-server, openssl, python3, rrdtool, socat, sqlite3, strace and
-# tcsh as packages, HTCondor of each SUITE (trixie when none is named; sid as well if wanted) unpacked below
+# BusyBox, Chromium, exim4, faketime, haproxy, InfluxDB, iproute2, libvirt with QEMU, MariaDB, nginx, npm, openssh-server, openssl, python3, rrdtool, socat,
+# sqlite3, strace, tcsh and tini as packages, HTCondor of each SUITE (trixie when none is named; sid as well if wanted) unpacked below
 # ${GRIDMON_SERVERS:-target/servers}. Does and prints nothing when all is there. Without root it says so and exits 0: the
 # tests that miss a server skip themselves.
 set -euo pipefail
@@ -14,7 +14,8 @@ fi
 
 missing=()
 for package in apache2-bin busybox carbon-c-relay chromium chromium-driver exim4-daemon-light faketime graphite-carbon graphite-web haproxy \
-  influxdb mariadb-server nginx openssh-server openssl python3 socat rrdtool sqlite3 strace tcsh tzdata; do
+  influxdb iproute2 libvirt-clients libvirt-daemon libvirt-daemon-driver-qemu mariadb-server nginx openssh-server openssl python3 \
+  qemu-system-x86 qemu-utils rrdtool socat sqlite3 strace tcsh tini tzdata; do
   [ "$(dpkg-query -W -f '${db:Status-Status}' $package 2>/dev/null || true)" = installed ] || missing+=("$package")
 done
 # It brings axe-core, by which the page's accessibility is tested; any npm will do.

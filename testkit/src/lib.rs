@@ -11,7 +11,7 @@ pub mod sandbox;
 pub mod servers;
 
 pub use servers::{
-    Carbon, Exim4, Front, GraphiteWeb, Influxdb, Mariadb, OddJobs, Pool, Proxy, SCHEDDS, SshHosts, Suite,
+    Carbon, Exim4, Front, GraphiteWeb, Influxdb, Libvirt, Mariadb, OddJobs, Pool, Proxy, SCHEDDS, SshHosts, Suite,
     shared_graphite,
 };
 

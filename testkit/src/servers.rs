@@ -1,5 +1,5 @@
 //! Real servers: Carbon, graphite-web, InfluxDB, MariaDB, exim4, what stands in front of them, HTCondor pools, Apache and
-//! nginx, ssh.
+//! nginx, ssh, libvirt.
 //!
 //! `testkit/servers/install.sh` brings them onto a machine. A `start` answers `None` where its server is not installed,
 //! and the test then says so through [`skip`](crate::skip); a server that is installed and does not come up fails the
@@ -10,6 +10,7 @@ mod exim4;
 mod front;
 mod graphite;
 mod influxdb;
+mod libvirt;
 mod mariadb;
 mod pool;
 mod proxy;
@@ -20,6 +21,7 @@ pub use front::Front;
 use graphite::encode;
 pub use graphite::{Carbon, GraphiteWeb, shared_graphite};
 pub use influxdb::Influxdb;
+pub use libvirt::Libvirt;
 pub use mariadb::Mariadb;
 pub use pool::{OddJobs, Pool, SCHEDDS, Suite};
 pub use proxy::Proxy;

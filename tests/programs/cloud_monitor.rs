@@ -241,7 +241,7 @@ fn what_no_page_declares_has_a_page_of_its_own() {
         assert_eq!(answer.status, 404, "{path}");
         assert!(
             answer.text().contains(
-                "; there are grids, backups, panda, suspicious, daod, grid_live_hosts, jobs, datadisks, coverage, scope_coverage, run"
+                "; there are grids, backups, instances, panda, suspicious, daod, grid_live_hosts, jobs, datadisks, coverage, scope_coverage, run"
             ),
             "{}",
             answer.text()

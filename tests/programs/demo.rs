@@ -51,7 +51,8 @@ fn compare(folder: &Path, minutes: impl Iterator<Item = i64>) {
     let config = folder.join("config.cfg");
     let values = |text: &str| -> BTreeSet<(i64, String)> {
         // The export begins with comments and statements for `influx -import`.
-        let lines = text.lines().filter(|line| line.contains("grid=demo"));
+        let is_of_grid = |line: &&str| line.contains("grid=demo") && !line.contains("instance");
+        let lines = text.lines().filter(is_of_grid);
         let points = lines.map(|line| Point::from_line(line).unwrap_or_else(|error| panic!("{line}: {error:#}")));
         let values = points.flat_map(|point| {
             let of = |(field, value): (&str, _)| (point.time() / SECOND, format!("{} {field} {value}", point.series()));
@@ -166,6 +167,7 @@ fn a_run_that_fails_for_no_reason_of_the_grids_ends_the_demo() {
     fs::copy(DEMO, place.join("gridmon-demo")).unwrap();
     symlink(GRIDMON_STATUS, place.join("gridmon-status")).unwrap();
     symlink(env!("CARGO_BIN_EXE_cloud-monitor"), place.join("cloud-monitor")).unwrap();
+    symlink(env!("CARGO_BIN_EXE_collect-instances"), place.join("collect-instances")).unwrap();
     symlink("/bin/false", place.join("collect-grid")).unwrap();
     let stage = folder.path().join("stage");
     let mut command = bare(place.join("gridmon-demo"));

@@ -77,6 +77,7 @@ fn the_documents_show_each_section_of_the_example_config() {
         ("docs/delivery.md", "[carbon] [graphite] [embedded] [spool] [state]"),
         ("docs/influxdb.md", "[influxdb] [credentials]"),
         ("docs/collect-backups.md", "[backups]"),
+        ("docs/collect-instances.md", "[libvirt]"),
         ("docs/mysql.md", "[mysql]"),
         ("docs/rrd.md", "[rrd]"),
         ("docs/mail.md", "[mail] [credentials_adcmon]"),
@@ -326,7 +327,7 @@ fn help_is_a_golden_file() {
     let help = Sandbox::new("small").run(&["--help"]);
     assert_eq!((help.code, help.stderr.as_str()), (Some(0), ""));
     expect(&root("tests/fixtures/collect-grid.help"), &help.stdout);
-    for program in ["collect-backups", "collect-panda", "downsample-1h", "downsample-1d"] {
+    for program in ["collect-backups", "collect-instances", "collect-panda", "downsample-1h", "downsample-1d"] {
         let help = Command::new(gridmon_testkit::program(program)).arg("--help").output().unwrap();
         expect(&root(&format!("tests/fixtures/{program}.help")), &String::from_utf8(help.stdout).unwrap());
     }

@@ -1,4 +1,4 @@
-//! Real servers: HTCondor, Carbon, graphite-web, InfluxDB and MariaDB. Where one is not installed its tests say so and are skipped.
+//! Real servers: HTCondor, Carbon, graphite-web, InfluxDB, MariaDB, libvirt. Where one is not installed its tests say so and are skipped.
 
 #![allow(clippy::unwrap_used)]
 
@@ -10,6 +10,7 @@ mod carbon_moods;
 mod cloud_monitor;
 mod htcondor_ads;
 mod influxdb;
+mod libvirt;
 mod mail;
 mod pools;
 mod queue_table;

@@ -1,0 +1,36 @@
+//! Sends what the instances of this host use to its sinks.
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use gridmon::frame::{self, Program};
+use gridmon::monitors::instances;
+use gridmon::setup::{self, instances as composed};
+use gridmon::sources::libvirt;
+
+static PROGRAM: Program = Program {
+    name: composed::PROGRAM,
+    interval_seconds: 300,
+    deadline_seconds: 240,
+    sources: &["libvirt"],
+    measurements: &instances::MEASUREMENTS,
+};
+
+/// Sends what the instances of this host use to its sinks: processors, memory, network, disks. Meant for cron, every five
+/// minutes, on each host of instances.
+///
+/// Asks libvirtd on its read-only socket, and makes rates of the counters of this run and the last one. A QEMU that hangs
+/// costs its own instance only. Prints nothing when all is well. Exit code 0: every instance told everything and all was
+/// sent; 1: something is missing, and a line says what; 2: wrong flags or config.
+#[derive(Parser)]
+#[command(version, max_term_width = 100)]
+struct Args {
+    #[command(flatten)]
+    common: frame::Common,
+}
+
+fn main() -> ExitCode {
+    let args: Args = frame::start(&PROGRAM);
+    let check = |config: &setup::Config, until| libvirt::check(&config.libvirt, until);
+    frame::cron(&PROGRAM, &args.common, setup::load, composed::collect, check)
+}

@@ -1,0 +1,12 @@
+//! Instances: from libvirt's counters to rates. Pure.
+
+mod arithmetic;
+mod base;
+mod measurements;
+pub mod page;
+#[cfg(test)]
+mod tests;
+
+pub use self::arithmetic::{InstancesInput, points};
+pub use self::base::{Bases, Moment};
+pub use self::measurements::{INSTANCE, INSTANCE_BLOCK, INSTANCE_HOST, INSTANCE_NET, MEASUREMENTS};

@@ -1,0 +1,74 @@
+//! The page of the instances: a section for each host, with its instances and their devices.
+
+use super::measurements::{INSTANCE, INSTANCE_BLOCK, INSTANCE_HOST, INSTANCE_NET};
+use crate::view::page::{Column, Page, Table, field, health, key};
+
+static HOSTS: &[Column] = &[
+    key("grid"),
+    health(&INSTANCE_HOST, "heartbeat").head("libvirt"),
+    field(&INSTANCE_HOST, "instances"),
+    field(&INSTANCE_HOST, "running"),
+    field(&INSTANCE_HOST, "unanswered").alarm(&["unanswered"]),
+];
+
+static INSTANCES: &[Column] = &[
+    key("instance"),
+    field(&INSTANCE, "state"),
+    field(&INSTANCE, "cpu_ratio").head("CPU").group("CPU"),
+    field(&INSTANCE, "cpu_cores").head("cores").group("CPU"),
+    field(&INSTANCE, "vcpus").group("CPU"),
+    field(&INSTANCE, "cpu_steal_cores").head("steal").group("CPU").unless_zero(),
+    field(&INSTANCE, "memory_bytes").head("memory").group("memory"),
+    field(&INSTANCE, "memory_rss_bytes").head("on the host").group("memory"),
+    field(&INSTANCE, "memory_usable_bytes").head("usable").group("memory"),
+    field(&INSTANCE, "net_rx_bytes_per_second").head("received B/s").group("network"),
+    field(&INSTANCE, "net_tx_bytes_per_second").head("sent B/s").group("network"),
+    field(&INSTANCE, "disk_rd_bytes_per_second").head("read B/s").group("disks"),
+    field(&INSTANCE, "disk_wr_bytes_per_second").head("written B/s").group("disks"),
+];
+
+static NET: &[Column] = &[
+    key("instance"),
+    key("device"),
+    field(&INSTANCE_NET, "rx_bytes_per_second").head("B/s").group("received"),
+    field(&INSTANCE_NET, "rx_packets_per_second").head("packets/s").group("received"),
+    field(&INSTANCE_NET, "rx_drops_per_second").head("dropped/s").group("received"),
+    field(&INSTANCE_NET, "rx_errors_per_second").head("broken/s").group("received"),
+    field(&INSTANCE_NET, "tx_bytes_per_second").head("B/s").group("sent"),
+    field(&INSTANCE_NET, "tx_packets_per_second").head("packets/s").group("sent"),
+    field(&INSTANCE_NET, "tx_drops_per_second").head("dropped/s").group("sent"),
+    field(&INSTANCE_NET, "tx_errors_per_second").head("broken/s").group("sent"),
+];
+
+static BLOCK: &[Column] = &[
+    key("instance"),
+    key("device"),
+    field(&INSTANCE_BLOCK, "rd_bytes_per_second").head("B/s").group("read"),
+    field(&INSTANCE_BLOCK, "rd_requests_per_second").head("requests/s").group("read"),
+    field(&INSTANCE_BLOCK, "rd_busy_ratio").head("busy").group("read"),
+    field(&INSTANCE_BLOCK, "wr_bytes_per_second").head("B/s").group("written"),
+    field(&INSTANCE_BLOCK, "wr_requests_per_second").head("requests/s").group("written"),
+    field(&INSTANCE_BLOCK, "wr_busy_ratio").head("busy").group("written"),
+    field(&INSTANCE_BLOCK, "fl_requests_per_second").head("requests/s").group("flushed"),
+    field(&INSTANCE_BLOCK, "fl_busy_ratio").head("busy").group("flushed"),
+    field(&INSTANCE_BLOCK, "capacity_bytes").head("capacity").group("size"),
+    field(&INSTANCE_BLOCK, "allocation_bytes").head("written up to").group("size"),
+    field(&INSTANCE_BLOCK, "physical_bytes").head("on the host").group("size"),
+];
+
+/// The page of the instances.
+pub static INSTANCES_PAGE: Page = Page {
+    name: "instances",
+    title: "Instances",
+    section: Some("host"),
+    program: "collect-instances",
+    every: 300,
+    tables: &[
+        Table::new("hosts", "Host", HOSTS),
+        Table::new("instances", "Instances", INSTANCES).noun("instance"),
+        Table::new("interfaces", "Network interfaces", NET).noun("interface"),
+        Table::new("disks", "Disks", BLOCK).noun("disk"),
+    ],
+    text: &[],
+    json: &[],
+};

@@ -1,0 +1,364 @@
+//! In which order libvirtd is asked for what, so that few calls are lost.
+//!
+//! - Domains are asked for in lists, with NOWAIT: a domain whose job somebody holds is passed by.
+//! - A QEMU that hangs anew holds up the call, which is given up and holds the domain's job from then on. Of such lists those
+//!   whose guests send a packet within a second are asked once more in lists, since their QEMUs work; the others one by one.
+//! - State and interface never ask QEMU: what is not asked for all has these two.
+//! - When the lock of a domain is held (a storage that hangs), even the list of domains does not come. Then the last list is
+//!   asked for in parts, which are halved where a call is lost.
+//! - At most 3 calls are lost in a run, and at most 5 wait for an answer over all runs ([`memory`](super::memory)).
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::os::unix::fs::MetadataExt;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use super::Config;
+use super::answer::Answer;
+use super::client::{Client, Failure};
+use super::domain::{Domain, parse};
+use super::memory::Memory;
+use super::message::{self, DomainRef, Groups, Procedure, Uuid};
+use super::nova::{self, NAMESPACES, Nova};
+use crate::problem::Problem;
+
+/// The domains of one list.
+const LIST: usize = 100;
+
+/// How long guests are given to send a packet.
+const SIGN_OF_LIFE: Duration = Duration::from_secs(1);
+
+/// How many calls are spared for better candidates: none by those whose guests just sent a packet, one by those that answered in the
+/// last run, two by those of which one hangs.
+const FOR_ALIVE: usize = 0;
+const FOR_TRUSTED: usize = 1;
+const FOR_UNSURE: usize = 2;
+
+/// How many runs share the questions for nova's metadata, which seldom change.
+const METADATA_EVERY: i64 = 12;
+
+/// libvirt's numbers of errors.
+const NO_DOMAIN: i32 = 42;
+const NO_METADATA: i32 = 80;
+
+/// Queries libvirtd, at most until `until`; `now` is the run's clock in unix seconds. Returns its answer, unless it does not
+/// answer, and what is missing.
+pub fn collect(config: &Config, memory: &mut Memory, now: i64, until: Instant) -> (Option<Answer>, Vec<Problem>) {
+    if let Ok(socket) = std::fs::metadata(&config.socket) {
+        memory.meet((socket.dev(), socket.ino()));
+    }
+    let mut asker = Asker {
+        config,
+        memory,
+        now,
+        until,
+        began: Instant::now(),
+        client: None,
+        lost: 0,
+        domains: BTreeMap::new(),
+        asked: BTreeSet::new(),
+        problems: Vec::new(),
+    };
+    let ended = asker.run();
+    if let Some(client) = asker.client.take() {
+        client.close();
+    }
+    asker.answer(ended.err())
+}
+
+/// Why a call brought nothing.
+enum Trouble {
+    /// It was given up.
+    Lost,
+    /// libvirtd refused it.
+    Refused(Failure),
+    /// There is nobody to ask, or no time.
+    Over(String),
+}
+
+/// A run's questions and what came of them.
+pub(super) struct Asker<'a> {
+    config: &'a Config,
+    pub(super) memory: &'a mut Memory,
+    pub(super) now: i64,
+    until: Instant,
+    began: Instant,
+    client: Option<Client>,
+    /// The calls that this run gave up.
+    lost: usize,
+    pub(super) domains: BTreeMap<Uuid, Domain>,
+    /// The domains of answered calls: one that is not in the answer is gone.
+    pub(super) asked: BTreeSet<Uuid>,
+    pub(super) problems: Vec<Problem>,
+}
+
+impl Asker<'_> {
+    /// Asks for everything. Fails if nobody can be asked any more.
+    fn run(&mut self) -> Result<(), String> {
+        self.connect()?;
+        if !self.list()? {
+            return self.around_the_lock();
+        }
+        let all: Vec<DomainRef> = self.memory.domains.iter().map(|known| known.of.clone()).collect();
+        let (suspects, trusted): (Vec<_>, Vec<_>) = all.iter().partition(|domain| self.memory.suspects(domain));
+        let (held, unsure): (Vec<_>, Vec<_>) =
+            suspects.into_iter().partition(|domain| self.memory.held.contains_key(&domain.uuid));
+        let mut open = Vec::new();
+        for list in trusted.chunks(LIST).chain(held.chunks(LIST)) {
+            if !self.bulk(list)? {
+                open.extend_from_slice(list);
+            }
+        }
+        open.extend(unsure);
+        self.explore(&open)?;
+        self.metadata()
+    }
+
+    fn connect(&mut self) -> Result<(), String> {
+        if self.client.is_none() {
+            let client = Client::open(&self.config.socket, self.config.timeout, self.until);
+            self.client = Some(client.map_err(|failure| match failure {
+                Failure::TimedOut(_) => format!(
+                    "libvirtd took the connection and gave {failure}; is it stopped, or are all its workers busy?"
+                ),
+                other => other.to_string(),
+            })?);
+        }
+        Ok(())
+    }
+
+    fn call(&mut self, procedure: Procedure, body: &[u8]) -> Result<Vec<u8>, Trouble> {
+        if self.until.saturating_duration_since(Instant::now()) < Duration::from_millis(100) {
+            return Err(Trouble::Over("the run has no time left".into()));
+        }
+        self.connect().map_err(Trouble::Over)?;
+        let Some(mut client) = self.client.take() else { return Err(Trouble::Over("no connection".into())) };
+        match client.call(procedure, body, self.until) {
+            Ok(body) => {
+                self.client = Some(client);
+                Ok(body)
+            }
+            Err(failure @ Failure::Refused(_)) => {
+                self.client = Some(client);
+                Err(Trouble::Refused(failure))
+            }
+            Err(Failure::TimedOut(_)) => {
+                // Who takes no new connection is stopped as a whole: it has lost nothing, and nothing is to be had.
+                drop(client);
+                self.connect().map_err(Trouble::Over)?;
+                self.lost += 1;
+                Err(Trouble::Lost)
+            }
+            Err(Failure::Gone(error)) => Err(Trouble::Over(format!("{error:#}"))),
+        }
+    }
+
+    /// Asks for the list of domains; returns whether it came. Without it the last one serves.
+    fn list(&mut self) -> Result<bool, String> {
+        if !self.memory.may_list(self.now) {
+            return Ok(false);
+        }
+        match self.call(Procedure::List, &message::list()) {
+            Ok(body) => {
+                let mut domains = message::read_list(&body).map_err(|error| format!("list of domains: {error:#}"))?;
+                // The order is random; runs must not differ by it.
+                domains.sort_by_key(|domain| domain.uuid);
+                self.memory.listed(&domains);
+                Ok(true)
+            }
+            Err(Trouble::Lost) => {
+                self.memory.list_lost(self.now);
+                Ok(false)
+            }
+            Err(Trouble::Refused(failure)) => Err(format!("list of domains: {failure}")),
+            Err(Trouble::Over(why)) => Err(why),
+        }
+    }
+
+    /// Asks for counters of domains; returns whether the answer came.
+    fn stats(&mut self, list: &[&DomainRef], groups: Groups) -> Result<bool, String> {
+        if list.is_empty() {
+            return Ok(true);
+        }
+        let body = match self.call(Procedure::Stats, &message::stats(list, groups)) {
+            Ok(body) => body,
+            Err(Trouble::Lost) => return Ok(false),
+            Err(Trouble::Refused(failure)) => return Err(format!("counters: {failure}")),
+            Err(Trouble::Over(why)) => return Err(why),
+        };
+        let domains = parse(&body, self.began.elapsed()).map_err(|error| format!("counters: {error:#}"))?;
+        self.asked.extend(list.iter().map(|domain| domain.uuid));
+        for domain in domains {
+            let is_partial = domain.stats.is_passed_by();
+            match (groups, is_partial) {
+                (_, false) => self.memory.answered(&domain.of),
+                (Groups::All, true) => self.memory.passed_by(&domain.of),
+                (Groups::Quiet, true) => {}
+            }
+            let is_better = self.domains.get(&domain.of.uuid).is_none_or(|known| known.stats.is_passed_by());
+            if is_better {
+                self.domains.insert(domain.of.uuid, domain);
+            }
+        }
+        Ok(true)
+    }
+
+    /// Asks for all counters of domains in one call; returns whether the answer came.
+    fn bulk(&mut self, list: &[&DomainRef]) -> Result<bool, String> {
+        // A domain that holds up a call already is passed by, so a list of them is safe.
+        let are_held = list.iter().all(|domain| self.memory.held.contains_key(&domain.uuid));
+        if !are_held && self.memory.budget(self.lost, FOR_TRUSTED) == 0 {
+            return Ok(false);
+        }
+        let came = self.stats(list, Groups::All)?;
+        if !came {
+            self.memory.lost(list);
+        }
+        Ok(came)
+    }
+
+    /// Asks for the counters of domains of which some hang.
+    fn explore(&mut self, open: &[&DomainRef]) -> Result<(), String> {
+        let mut before = Vec::new();
+        for list in open.chunks(LIST) {
+            if !self.quiet(list)? {
+                return Ok(());
+            }
+            before.extend(list.iter().map(|domain| self.sent(domain)));
+        }
+        if open.is_empty() {
+            return Ok(());
+        }
+        sleep(SIGN_OF_LIFE.min(self.until.saturating_duration_since(Instant::now())));
+        for list in open.chunks(LIST) {
+            if !self.quiet(list)? {
+                return Ok(());
+            }
+        }
+        let (alive, rest): (Vec<_>, Vec<_>) =
+            open.iter().zip(before).partition(|(one, before)| self.sent(one) > *before);
+        let alive: Vec<_> = alive.into_iter().map(|(one, _)| *one).collect();
+        for list in alive.chunks(LIST) {
+            if self.memory.budget(self.lost, FOR_ALIVE) > 0 && !self.stats(list, Groups::All)? {
+                self.memory.lost(list);
+            }
+        }
+        for (one, _) in rest {
+            let is_told = self.domains.get(&one.uuid).is_some_and(|told| !told.stats.is_passed_by());
+            let is_safe = self.memory.held.contains_key(&one.uuid) || self.memory.budget(self.lost, FOR_UNSURE) > 0;
+            if !is_told && is_safe && !self.stats(&[one], Groups::All)? {
+                self.memory.lost(&[one]);
+            }
+        }
+        Ok(())
+    }
+
+    /// Returns the packets that a domain's guest has sent.
+    fn sent(&self, domain: &DomainRef) -> Option<u64> {
+        self.domains.get(&domain.uuid).map(|told| told.stats.sent())
+    }
+
+    /// Asks for what never asks QEMU; returns whether the answer came.
+    fn quiet(&mut self, list: &[&DomainRef]) -> Result<bool, String> {
+        let came = self.stats(list, Groups::Quiet)?;
+        if !came {
+            self.memory.stuck += 1;
+            self.memory.suspect(list, true);
+        }
+        Ok(came)
+    }
+
+    /// Asks for the domains of the last list, while the lock of one of them holds up every list: first those that no lost call
+    /// was for.
+    fn around_the_lock(&mut self) -> Result<(), String> {
+        let all: Vec<DomainRef> = self.memory.domains.iter().map(|known| known.of.clone()).collect();
+        let mut parts = std::mem::take(&mut self.memory.locked);
+        let is_trusted = |domain: &&DomainRef| {
+            !self.memory.unsure.contains_key(&domain.uuid)
+                && !parts.iter().any(|part| part.domains.contains(&domain.uuid))
+        };
+        let trusted: Vec<_> = all.iter().filter(is_trusted).collect();
+        for list in trusted.chunks(LIST) {
+            self.part(list, false, 0)?;
+        }
+        parts.sort_by_key(|part| part.is_certain);
+        for part in parts {
+            let list: Vec<_> = all.iter().filter(|domain| part.domains.contains(&domain.uuid)).collect();
+            self.part(&list, part.is_certain, 1)?;
+        }
+        Ok(())
+    }
+
+    /// Asks for domains of which one may hold a lock, or surely does (`is_certain`); halves them to find it. Notes what it
+    /// cannot find out without losing one call more.
+    fn part(&mut self, list: &[&DomainRef], is_certain: bool, spare: usize) -> Result<(), String> {
+        if list.is_empty() {
+            return Ok(());
+        }
+        let is_alone = is_certain && list.len() == 1;
+        if is_alone || self.memory.budget(self.lost, spare) == 0 {
+            self.memory.suspect(list, is_certain);
+            return Ok(());
+        }
+        if !is_certain {
+            if self.stats(list, Groups::All)? {
+                return Ok(());
+            }
+            self.memory.stuck += 1;
+            return self.part(list, true, spare);
+        }
+        let (first, second) = list.split_at(list.len() / 2);
+        if self.stats(first, Groups::All)? {
+            return self.part(second, true, spare);
+        }
+        self.memory.stuck += 1;
+        self.part(first, true, spare)?;
+        self.part(second, false, spare)
+    }
+
+    /// Asks for nova's metadata, of new domains and of some others.
+    fn metadata(&mut self) -> Result<(), String> {
+        let turn = self.now.div_euclid(300).rem_euclid(METADATA_EVERY);
+        for at in 0..self.memory.domains.len() {
+            let known = &self.memory.domains[at];
+            let is_due = known.nova.is_none() || i64::from(known.of.uuid.0[15]) % METADATA_EVERY == turn;
+            if !is_due || !self.domains.contains_key(&known.of.uuid) {
+                continue;
+            }
+            let of = known.of.clone();
+            if let Some(nova) = self.nova(&of)? {
+                self.memory.domains[at].nova = Some(nova);
+            }
+        }
+        Ok(())
+    }
+
+    /// Asks for the metadata of one domain. `None` if it is unknown now.
+    fn nova(&mut self, of: &DomainRef) -> Result<Option<Option<Nova>>, String> {
+        for namespace in NAMESPACES {
+            match self.call(Procedure::Metadata, &message::metadata(of, namespace)) {
+                Ok(body) => {
+                    let read = message::read_metadata(&body).and_then(|xml| nova::parse(&xml));
+                    return Ok(match read {
+                        Ok(nova) => Some(Some(nova)),
+                        Err(error) => {
+                            let message = format!("{error:#}; it has no project and flavor");
+                            self.problems.push(Problem::of_source(format!("instance {}", of.name), message));
+                            Some(None)
+                        }
+                    });
+                }
+                Err(Trouble::Refused(Failure::Refused(refusal))) if refusal.code == NO_METADATA => {}
+                Err(Trouble::Refused(Failure::Refused(refusal))) if refusal.code == NO_DOMAIN => return Ok(None),
+                Err(Trouble::Refused(failure)) => return Err(format!("metadata of {}: {failure}", of.name)),
+                Err(Trouble::Lost) => {
+                    self.memory.stuck += 1;
+                    self.memory.suspect(&[of], true);
+                    return Err(format!("metadata of {} did not come", of.name));
+                }
+                Err(Trouble::Over(why)) => return Err(why),
+            }
+        }
+        Ok(Some(None))
+    }
+}
