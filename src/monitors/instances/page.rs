@@ -69,6 +69,7 @@ pub static INSTANCES_PAGE: Page = Page {
         Table::new("interfaces", "Network interfaces", NET).noun("interface"),
         Table::new("disks", "Disks", BLOCK).noun("disk"),
     ],
+    plots: &[],
     text: &[],
     json: &[],
 };
