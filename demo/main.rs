@@ -1,5 +1,5 @@
 //! `make demo`: sends a day of a simulated grid, ending now, minute by minute through the real `collect-grid` into the
-//! embedded store.
+//! embedded store; then three times as long of PanDA.
 //!
 //! The program has two roles. Under its own name it is the player: it creates a folder with a config, a state directory
 //! and a `bin` with links to itself called `condor_q`, `condor_status` and `cloud_status`, and runs `collect-grid
@@ -7,6 +7,7 @@
 
 mod grid;
 mod libvirt;
+mod panda;
 mod player;
 mod stand_in;
 

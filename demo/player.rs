@@ -22,7 +22,7 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
 use crate::grid::{CLOUDS, Grid, Minute, POOL, SCHEDDS, news};
 use crate::libvirt::Player;
-use crate::{Arguments, TIME, stand_in};
+use crate::{Arguments, TIME, panda, stand_in};
 
 /// The last minutes, which even the slowest machine plays one by one.
 const RECENT: Minute = 120;
@@ -72,6 +72,7 @@ pub fn play(arguments: &Arguments) -> Result<ExitCode> {
     let took = began.elapsed().as_secs_f64();
     stage.instances(first, last(), &interrupted)?;
     print(&format!("{runs} runs of collect-grid in {took:.0} s, {:.0} ms each\n\n", 1000.0 * took / f64::from(runs)));
+    stage.play_panda(60 * last(), 3 * i64::from(arguments.hours))?;
     stage.show(arguments.until)?;
     print(&stage.next_commands());
     stage.dashboard(&interrupted)?;
@@ -121,6 +122,9 @@ struct Stage {
     /// Marks the folder as a demo's; locked while the demo plays.
     _mark: File,
 }
+
+/// The most hours of PanDA that are played.
+const MOST_OF_PANDA: i64 = 72;
 
 /// The file that marks a folder as a demo's.
 const MARK: &str = "made-by-gridmon-demo";
@@ -224,6 +228,29 @@ impl Stage {
                 String::from_utf8_lossy(&output.stderr).trim_end()
             );
         }
+        Ok(())
+    }
+
+    /// Plays the last hours of PanDA, and says what is real of them.
+    ///
+    /// # Errors
+    /// Fails if the store or a down-sampler does.
+    fn play_panda(&self, end: i64, hours: i64) -> Result<()> {
+        let began = Instant::now();
+        let hours = hours.min(MOST_OF_PANDA);
+        let played = panda::play(&self.folder, &self.programs, end, hours).context("the days of PanDA")?;
+        let panda::Played { queues, slots, points, incidents: [queue, site] } = played;
+        print(&format!(
+            "{hours} hours of PanDA, {slots} slots of {queues} queues, {points} points, in {:.0} s
+
+  generated  the counts; queue {queue} is drained, and the jobs of {site} fail
+  recorded   the queues, sites and datadisks, from CRIC in 2019
+  real       the arithmetic of collect-panda, its table with averages and scores, the roll-ups; the dashboard shows
+             them at pages/suspicious/, pages/panda/ and pages/daod/
+
+",
+            began.elapsed().as_secs_f64()
+        ));
         Ok(())
     }
 

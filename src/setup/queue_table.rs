@@ -7,7 +7,7 @@ use anyhow::{Context, Result};
 
 use super::{CATALOG, Config, store_place, tables};
 use crate::frame::Published;
-use crate::model::{Rest, SECOND};
+use crate::model::{Rest, Row, SECOND};
 use crate::monitors::panda::table::{self, AVERAGED, KEYS, SUMMED, TABLE, TableInput};
 use crate::os::http;
 use crate::problem::{Problem, Subject};
@@ -46,6 +46,16 @@ fn try_write(published: &Published<Config>, known: &Known) -> Result<Vec<String>
             "not written, since the points of this run have not reached {sink}; it stays as it was"
         )]);
     }
+    let rows = rows_at(store.as_ref(), time / SECOND, known)?;
+    let rest = if known.panda.odd.is_empty() { Rest::Removed } else { Rest::Kept };
+    tables(config, directory).write(&TABLE, &rows, rest, *until)
+}
+
+/// Returns the rows of the table at a slot, given in unix seconds, from what a store holds.
+///
+/// # Errors
+/// Fails if the store does not answer.
+pub fn rows_at(store: &dyn Scan, slot: i64, known: &Known) -> Result<Vec<Row>> {
     let question = Question {
         measurement: "jobs",
         field: "jobs",
@@ -54,9 +64,8 @@ fn try_write(published: &Published<Config>, known: &Known) -> Result<Vec<String>
         statuses: &AVERAGED,
         summed: &SUMMED,
         sequence: "sequence",
-        slot: time / SECOND,
+        slot,
     };
-    let store = store.as_ref();
     let input = TableInput {
         rows: &rows(store, &question)?,
         current: &current(store, &question)?,
@@ -65,8 +74,7 @@ fn try_write(published: &Published<Config>, known: &Known) -> Result<Vec<String>
         queues: known.queues,
         datadisks: known.datadisks,
     };
-    let rest = if known.panda.odd.is_empty() { Rest::Removed } else { Rest::Kept };
-    tables(config, directory).write(&TABLE, &table::rows(&input), rest, *until)
+    Ok(table::rows(&input))
 }
 
 /// Returns the store that holds the points and can be asked for sums, with its name as a sink; `None` if they go to Carbon

@@ -6,9 +6,12 @@ use std::os::unix::fs::symlink;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use gridmon::model::{Point, SECOND};
+use gridmon::monitors::panda::TABLE;
+use gridmon::sinks::Tables;
+use gridmon::sinks::embedded::EmbeddedTables;
 use gridmon_testkit::{TempDir, skip, wait_until};
 
 const DEMO: &str = env!("CARGO_BIN_EXE_gridmon-demo");
@@ -51,7 +54,8 @@ fn compare(folder: &Path, minutes: impl Iterator<Item = i64>) {
     let config = folder.join("config.cfg");
     let values = |text: &str| -> BTreeSet<(i64, String)> {
         // The export begins with comments and statements for `influx -import`.
-        let is_of_grid = |line: &&str| line.contains("grid=demo") && !line.contains("instance");
+        let is_of_another = |line: &str| line.contains("instance") || line.contains(",measurement=jobs ");
+        let is_of_grid = |line: &&str| line.contains("grid=demo") && !is_of_another(line);
         let lines = text.lines().filter(is_of_grid);
         let points = lines.map(|line| Point::from_line(line).unwrap_or_else(|error| panic!("{line}: {error:#}")));
         let values = points.flat_map(|point| {
@@ -79,6 +83,21 @@ fn compare(folder: &Path, minutes: impl Iterator<Item = i64>) {
     }
 }
 
+/// Holds the table of PanDA's queues to what the play says of them.
+fn incidents_are_found(folder: &Path, stdout: &str) {
+    let between = |begin: &str, end: &str| stdout.split_once(begin).unwrap().1.split_once(end).unwrap().0;
+    let (queue, site) = (between("; queue ", " is drained"), between("and the jobs of ", " fail\n"));
+    let tables = EmbeddedTables { place: folder.join("state/gridmon.db").into() };
+    let rows = tables.read(&TABLE, Instant::now() + Duration::from_secs(20)).unwrap();
+    let found = |column: &str, name: &str| {
+        let of = rows.iter().filter(|row| TABLE.cell(row, column).as_text() == Some(name));
+        of.filter(|row| TABLE.cell(row, "score").as_f64() >= Some(4.0)).count()
+    };
+    assert!(found("panda_queue", queue) > 0 && found("atlas_site", site) > 0, "{queue}, {site}: {rows:?}");
+    let quiet = rows.iter().filter(|row| TABLE.cell(row, "score").as_f64() < Some(4.0)).count();
+    assert!(quiet > 40 && rows.len() < quiet + 10, "{quiet} of {}", rows.len());
+}
+
 /// The processes whose command line names this folder.
 fn processes(folder: &Path) -> Vec<String> {
     let folder = folder.to_str().unwrap();
@@ -100,6 +119,8 @@ fn two_hours_are_played_told_and_stored() {
         assert!(stdout.contains(words), "{words:?}: {stdout}");
     }
     assert!(stdout.contains("\n120 runs of collect-grid in "), "{stdout}");
+    assert!(stdout.contains("6 hours of PanDA, 36 slots of "), "{stdout}");
+    incidents_are_found(&folder, &stdout);
     assert!(stdout.contains("gridmon-status' grid -c ") && stdout.contains("cern-preservation"), "{stdout}");
     let told: Vec<_> = stderr.lines().filter(|line| !line.ends_with(" minutes played")).collect();
     let begins = [
@@ -167,7 +188,6 @@ fn a_run_that_fails_for_no_reason_of_the_grids_ends_the_demo() {
     fs::copy(DEMO, place.join("gridmon-demo")).unwrap();
     symlink(GRIDMON_STATUS, place.join("gridmon-status")).unwrap();
     symlink(env!("CARGO_BIN_EXE_cloud-monitor"), place.join("cloud-monitor")).unwrap();
-    symlink(env!("CARGO_BIN_EXE_collect-instances"), place.join("collect-instances")).unwrap();
     symlink("/bin/false", place.join("collect-grid")).unwrap();
     let stage = folder.path().join("stage");
     let mut command = bare(place.join("gridmon-demo"));
