@@ -135,12 +135,12 @@ impl Dashboard {
 
     /// Renders a response in a thread of its own, which holds `turn`, and keeps it in the cache under `key`, which holds
     /// everything that it depends on: `render` returns content type and body.
-    pub(super) async fn render(
+    pub(super) async fn render<B: Into<Vec<u8>>>(
         self: &Arc<Self>,
         key: String,
         turn: Turn,
         headers: &HeaderMap,
-        render: impl FnOnce() -> Result<(&'static str, String)> + Send + 'static,
+        render: impl FnOnce() -> Result<(&'static str, B)> + Send + 'static,
     ) -> Result<Arc<Rendered>, Failure> {
         let (this, is_compressed) = (self.clone(), accepts_gzip(headers));
         let work = tokio::task::spawn_blocking(move || {
@@ -154,7 +154,7 @@ impl Dashboard {
                     true => bad_request(error),
                     false => Failure(StatusCode::BAD_GATEWAY, format!("{}: {error:#}", this.backend.describe())),
                 })?;
-            let rendered = Arc::new(Rendered::new(content_type, this.hold(body.into_bytes())?));
+            let rendered = Arc::new(Rendered::new(content_type, this.hold(body.into())?));
             if is_compressed {
                 rendered.compressed(&this.room);
             }

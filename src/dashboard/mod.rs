@@ -9,7 +9,7 @@
 //! | `/json`, `/api/v1/summary` | the newest numbers of every grid |
 //! | `/json?paths[]=…`, `/api/v1/history?path=…` | numbers over a range of time |
 //! | `/export` | the same as TSV, or as `format=csv`, `json`, `svg` |
-//! | `/plot.svg` | the same as a plot |
+//! | `/plot.svg`, `/plot.png` | the same as a plot |
 //! | `/healthz`, `/metrics` | `ok` or the problem; counts for Prometheus |
 //! | `/static/…` | the scripts and styles of the page |
 //!

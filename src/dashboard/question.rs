@@ -18,6 +18,7 @@ use crate::text::quote;
 use crate::view::history::History;
 use crate::view::html::MAX_PLOTS;
 use crate::view::plot::{self, PlotStyle};
+use crate::view::png;
 
 /// The most values of each series.
 const MAX_POINTS: usize = 20_000;
@@ -61,6 +62,7 @@ pub(super) enum Format {
     Tsv,
     Csv,
     Svg,
+    Png,
 }
 
 /// A question about the past.
@@ -197,11 +199,16 @@ impl Dashboard {
         headers: &HeaderMap,
     ) -> Result<Response, Failure> {
         let style = PlotStyle::new(pairs).map_err(bad_request)?;
+        if format == Format::Png && !png::AVAILABLE {
+            let message = "this build of cloud-monitor has no PNG (feature png): ask for plot.svg";
+            return Err(Failure(StatusCode::NOT_IMPLEMENTED, message.into()));
+        }
         let format_key = match format {
             Format::Json => "json".into(),
             Format::Tsv => "tsv".into(),
             Format::Csv => "csv".into(),
             Format::Svg => format!("svg {style:?}"),
+            Format::Png => format!("png {style:?}"),
         };
         let key = format!("{format_key} {} {}", self.backend.version(), question.key());
         if let Some(rendered) = self.cached(&key) {
@@ -213,10 +220,11 @@ impl Dashboard {
             let render = move || {
                 let history = this.read_history(&question)?;
                 Ok(match format {
-                    Format::Json => ("application/json", serde_json::to_string(&history).unwrap_or_default()),
-                    Format::Tsv => ("text/tab-separated-values; charset=utf-8", history.table('\t')),
-                    Format::Csv => ("text/csv; charset=utf-8", history.table(',')),
-                    Format::Svg => ("image/svg+xml", plot::svg(&history, &style)),
+                    Format::Json => ("application/json", serde_json::to_vec(&history).unwrap_or_default()),
+                    Format::Tsv => ("text/tab-separated-values; charset=utf-8", history.table('\t').into()),
+                    Format::Csv => ("text/csv; charset=utf-8", history.table(',').into()),
+                    Format::Svg => ("image/svg+xml", plot::svg(&history, &style).into()),
+                    Format::Png => ("image/png", plot::png(&history, &style)?),
                 })
             };
             self.render(key, turn, headers, render).await

@@ -114,6 +114,7 @@ impl Dashboard {
                 .route(&format!("{at}/json"), get(json).post(json_form))
                 .route(&format!("{at}/export"), get(export))
                 .route(&format!("{at}/plot.svg"), get(plot_svg))
+                .route(&format!("{at}/plot.png"), get(plot_png))
                 .route(&format!("{at}/api/v1/summary"), get(summary_json))
                 .route(&format!("{at}/api/v1/history"), get(history_json))
                 .route(&format!("{at}/static/{{name}}"), get(asset))
@@ -288,6 +289,15 @@ async fn plot_svg(
     app.history(pairs(query.as_deref()), Format::Svg, address(&guest), &headers).await
 }
 
+async fn plot_png(
+    State(app): App,
+    RawQuery(query): RawQuery,
+    guest: Client,
+    headers: HeaderMap,
+) -> Result<Response, Failure> {
+    app.history(pairs(query.as_deref()), Format::Png, address(&guest), &headers).await
+}
+
 async fn export(
     State(app): App,
     RawQuery(query): RawQuery,
@@ -376,6 +386,7 @@ fn route_of(path: &str) -> &'static str {
         "/json" => "/json",
         "/export" => "/export",
         "/plot.svg" => "/plot.svg",
+        "/plot.png" => "/plot.png",
         "/api/v1/summary" => "/api/v1/summary",
         "/api/v1/history" => "/api/v1/history",
         "/healthz" => "/healthz",

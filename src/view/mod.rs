@@ -7,10 +7,14 @@
 //!
 //! All of it is pure, and names no measurement: the declarations stand beside the measurements, in `monitors`.
 
+#[cfg(feature = "png")]
+pub mod font;
 pub mod history;
 pub mod html;
 pub mod json;
 pub mod page;
 pub mod plot;
+pub mod png;
+pub mod scene;
 pub mod table;
 pub mod text;

@@ -1,4 +1,4 @@
-//! A plot as SVG: for mail, wikis and browsers without JavaScript. Pure: the same history gives the same bytes.
+//! A plot as SVG or PNG: for mail, wikis and browsers without JavaScript. Pure: the same history gives the same bytes.
 
 use std::fmt::Write as _;
 
@@ -6,7 +6,7 @@ use anyhow::{Context, Result};
 use jiff::Timestamp;
 
 use super::history::{History, Series};
-use super::html::escaped;
+use super::scene::{Anchor, Scene, Shape, Stroke, Text};
 use crate::text::ago;
 
 /// Size and colours of a plot.
@@ -95,8 +95,21 @@ struct Strip<'a> {
     step: f64,
 }
 
-/// Returns the plot: a strip per unit under one another, then a legend line per series.
+/// Returns the plot as SVG: a strip per unit under one another, then a legend line per series.
 pub fn svg(history: &History, style: &PlotStyle) -> String {
+    scene(history, style).svg()
+}
+
+/// Returns the plot as PNG.
+///
+/// # Errors
+/// Fails if this build has no PNG.
+pub fn png(history: &History, style: &PlotStyle) -> Result<Vec<u8>> {
+    super::png::draw(&scene(history, style))
+}
+
+/// Returns the plot as shapes.
+fn scene(history: &History, style: &PlotStyle) -> Scene {
     let ground = match style.dark {
         true => Ground { ground: "#12161a", ink: "#e3e7eb", faint: "#353d46", quiet: "#9aa5b1" },
         false => Ground { ground: "#ffffff", ink: "#171b20", faint: "#d8dee4", quiet: "#57616c" },
@@ -108,47 +121,49 @@ pub fn svg(history: &History, style: &PlotStyle) -> String {
     let names: Vec<_> = history.series.iter().map(|series| series.path.as_str()).collect();
     let range = format!("{} to {} UTC", clock(history.from, "%Y-%m-%d %H:%M"), clock(history.to, "%Y-%m-%d %H:%M"));
     let Ground { ground: behind, ink, faint, quiet } = ground;
-    let mut svg = format!(
-        "<svg xmlns=\"http://www.w3.org/2000/svg\" role=\"img\" width=\"{width}\" height=\"{height}\" viewBox=\"0 0 {width} {height}\" \
-         font-family=\"sans-serif\" font-size=\"11\" fill=\"{ink}\">\n<title>{}</title>\n<desc>{range}</desc>\n\
-         <defs><pattern id=\"gap\" width=\"6\" height=\"6\" patternUnits=\"userSpaceOnUse\"><path d=\"M0 6L6 0\" \
-         stroke=\"{quiet}\" stroke-width=\"0.8\"/></pattern></defs>\n\
-         <rect width=\"100%\" height=\"100%\" fill=\"{behind}\"/>\n",
-        escaped(&names.join(", "))
-    );
+    let mut scene = Scene {
+        width,
+        height,
+        title: names.join(", "),
+        description: range.clone(),
+        ground: behind,
+        ink,
+        quiet,
+        lines: Vec::new(),
+    };
     let right = width - RIGHT;
     let (times, format) = ticks(history.from, history.to, ((right - LEFT) / 90.0) as i64);
     for time in times {
         let at = LEFT + (right - LEFT) * share(history, time);
-        let _ = writeln!(
-            svg,
-            "<path d=\"M{at:.1} {TOP}V{bottom:.1}\" stroke=\"{faint}\"/><text x=\"{at:.1}\" y=\"{:.1}\" text-anchor=\"middle\">{}</text>",
-            bottom + 15.0,
-            clock(time, format)
-        );
+        let label = Text { anchor: Anchor::Middle, ..Text::new(tenth(at), tenth(bottom + 15.0), clock(time, format)) };
+        scene.lines.push(vec![Shape::thin(format!("M{at:.1} {TOP}V{bottom:.1}"), faint), Shape::Text(label)]);
     }
-    let foot = field_height - 2.0;
-    let _ = writeln!(svg, "<text x=\"{right}\" y=\"{foot:.1}\" text-anchor=\"end\">{range}</text>");
+    let foot = tenth(field_height - 2.0);
+    let below = Text { anchor: Anchor::End, ..Text::new(right.to_string(), foot.clone(), range) };
+    scene.lines.push(vec![Shape::Text(below)]);
     if history.is_folded() {
-        let every = ago(history.step_seconds);
-        let _ = writeln!(
-            svg,
-            "<text x=\"{LEFT}\" y=\"{foot:.1}\" fill=\"{quiet}\">one value is {every}: line mean, band least to most</text>"
-        );
+        let text = format!("one value is {}: line mean, band least to most", ago(history.step_seconds));
+        let text = Text { colour: Some(quiet), ..Text::new(LEFT.to_string(), foot, text) };
+        scene.lines.push(vec![Shape::Text(text)]);
     }
     for strip in &strips {
-        strip.draw(&mut svg, faint, style.dark);
+        strip.draw(&mut scene, faint, style.dark);
     }
     if history.series.iter().all(|series| series.values.iter().all(Option::is_none)) {
-        let (x, y) = ((LEFT + right) / 2.0, (TOP + bottom) / 2.0);
-        let text = "nothing was stored in this time";
-        let _ = writeln!(svg, "<text x=\"{x:.1}\" y=\"{y:.1}\" text-anchor=\"middle\">{text}</text>");
+        let (x, y) = (tenth((LEFT + right) / 2.0), tenth((TOP + bottom) / 2.0));
+        let text = Text { anchor: Anchor::Middle, ..Text::new(x, y, "nothing was stored in this time".into()) };
+        scene.lines.push(vec![Shape::Text(text)]);
     }
     for (at, series) in history.series.iter().enumerate() {
-        legend(&mut svg, series, &stroke(at, style.dark), field_height + LINE * at as f64 + 12.0);
+        let stroke = Stroke { width: Some("2"), ..stroke(at, style.dark) };
+        scene.lines.push(legend(series, stroke, field_height + LINE * at as f64 + 12.0));
     }
-    svg.push_str("</svg>\n");
-    svg
+    scene
+}
+
+/// Returns a length as the scene has it.
+fn tenth(length: f64) -> String {
+    format!("{length:.1}")
 }
 
 /// Returns where a time stands in the range, 0 to 1.
@@ -201,39 +216,29 @@ impl Strip<'_> {
         self.bottom - (self.bottom - self.top) * share.clamp(-1.0, 2.0)
     }
 
-    fn draw(&self, svg: &mut String, faint: &str, dark: bool) {
+    fn draw(&self, scene: &mut Scene, faint: &'static str, dark: bool) {
         let Self { left, right, top, low, high, step, .. } = *self;
         let digits = if step.fract() == 0.0 { 0 } else { (-step.log10().floor()).clamp(0.0, 12.0) as usize };
         for line in 0..=((high / step - low / step).round().clamp(0.0, 100.0) as u32) {
             // Counted in steps, because a sum of very large numbers overflows.
             let value = (low / step + f64::from(line)) * step;
             let at = self.y(value);
-            let _ = writeln!(
-                svg,
-                "<path d=\"M{left} {at:.1}H{right}\" stroke=\"{faint}\"/><text x=\"{}\" y=\"{:.1}\" text-anchor=\"end\">{}</text>",
-                left - 6.0,
-                at + 4.0,
-                short(value, digits)
-            );
+            let label = Text::new((left - 6.0).to_string(), tenth(at + 4.0), short(value, digits));
+            let label = Text { anchor: Anchor::End, ..label };
+            scene.lines.push(vec![Shape::thin(format!("M{left} {at:.1}H{right}"), faint), Shape::Text(label)]);
         }
-        let (unit, y) = (escaped(self.unit), (top + self.bottom) / 2.0);
-        let _ = writeln!(
-            svg,
-            "<text class=\"unit\" x=\"10\" y=\"{y:.1}\" text-anchor=\"middle\" transform=\"rotate(-90 10 {y:.1})\">{unit}</text>"
-        );
-        self.gaps(svg);
+        let unit = Text::new("10".into(), tenth((top + self.bottom) / 2.0), self.unit.into());
+        let unit = Text { class: Some("unit"), anchor: Anchor::Middle, is_turned: true, ..unit };
+        scene.lines.push(vec![Shape::Text(unit)]);
+        self.gaps(scene);
         for (at, series) in &self.series {
             let colour = COLOURS[at % COLOURS.len()][usize::from(dark)];
-            let band = self.band(series);
-            if !band.is_empty() {
-                let _ = writeln!(svg, "<path class=\"band\" d=\"{band}\" fill=\"{colour}\" fill-opacity=\"0.2\"/>");
+            let path = self.band(series);
+            if !path.is_empty() {
+                scene.lines.push(vec![Shape::Area { class: "band", path, colour, opacity: "0.2" }]);
             }
-            let _ = writeln!(
-                svg,
-                "<path class=\"mean\" d=\"{}\" fill=\"none\" stroke-width=\"1.6\" stroke-linejoin=\"round\" stroke-linecap=\"round\" {}/>",
-                self.line(series),
-                stroke(*at, dark)
-            );
+            let stroke = Stroke { width: Some("1.6"), is_round: true, ..stroke(*at, dark) };
+            scene.lines.push(vec![Shape::Line { class: Some("mean"), path: self.line(series), stroke }]);
         }
     }
 
@@ -244,7 +249,7 @@ impl Strip<'_> {
     }
 
     /// Hatches the times in which too little was collected, and marks those in which not all was.
-    fn gaps(&self, svg: &mut String) {
+    fn gaps(&self, scene: &mut Scene) {
         let times = &self.history.times;
         for at in 0..times.len() {
             let known: Vec<_> = self.series.iter().map(|(_, series)| *series).collect();
@@ -254,11 +259,8 @@ impl Strip<'_> {
             let (from, to) = (self.x(times[at]).max(self.left), self.x(end).min(self.right));
             let height = if is_gap { self.bottom - self.top } else { 4.0 };
             if (is_gap || is_part) && to > from {
-                let (y, width) = (self.bottom - height, (to - from).max(1.0));
-                let _ = writeln!(
-                    svg,
-                    "<rect class=\"gap\" x=\"{from:.1}\" y=\"{y:.1}\" width=\"{width:.1}\" height=\"{height:.1}\" fill=\"url(#gap)\"/>"
-                );
+                let [x, y, width] = [from, self.bottom - height, (to - from).max(1.0)].map(tenth);
+                scene.lines.push(vec![Shape::Gap { x, y, width, height: tenth(height) }]);
             }
         }
     }
@@ -325,20 +327,16 @@ impl Strip<'_> {
     }
 }
 
-/// Draws the legend line of a series at the height `below`: its newest value, and what the range holds.
-fn legend(svg: &mut String, series: &Series, stroke: &str, below: f64) {
+/// Returns the legend line of a series at the height `below`: its newest value, and what the range holds.
+fn legend(series: &Series, stroke: Stroke, below: f64) -> Vec<Shape> {
     let numbers = series.whole.map_or("no value".into(), |whole| {
         let [last, least, mean, most] = [whole.last, whole.least, whole.mean, whole.most].map(number);
         let unit = if series.unit == SWITCH { String::new() } else { format!(" {}", series.unit) };
         format!("{last}{unit} (least {least}, mean {mean}, most {most})")
     });
-    let _ = writeln!(
-        svg,
-        "<path d=\"M8 {:.1}h26\" stroke-width=\"2\" {stroke}/><text x=\"42\" y=\"{below:.1}\">{}: {}</text>",
-        below - 4.0,
-        escaped(&series.path),
-        escaped(&numbers)
-    );
+    let text = Text::new("42".into(), tenth(below), format!("{}: {numbers}", series.path));
+    let path = format!("M8 {:.1}h26", below - 4.0);
+    vec![Shape::Line { class: None, path, stroke }, Shape::Text(text)]
 }
 
 /// Returns a number with four digits or more, as the legend of the page shows it: whole numbers whole.
@@ -355,12 +353,9 @@ pub fn number(value: f64) -> String {
     if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.').into() } else { text }
 }
 
-fn stroke(at: usize, dark: bool) -> String {
+fn stroke(at: usize, dark: bool) -> Stroke {
     let colour = COLOURS[at % COLOURS.len()][usize::from(dark)];
-    match DASHES[at / COLOURS.len() % DASHES.len()] {
-        "" => format!("stroke=\"{colour}\""),
-        dashes => format!("stroke=\"{colour}\" stroke-dasharray=\"{dashes}\""),
-    }
+    Stroke { colour, dashes: DASHES[at / COLOURS.len() % DASHES.len()], width: None, is_round: false }
 }
 
 /// Returns the least and largest value of the axis and the distance of its lines, of which there are about `lines`. The axis
@@ -496,6 +491,22 @@ mod tests {
             assert_eq!(drawn, std::fs::read_to_string(folder.join(name)).unwrap(), "{name}");
         }
         assert!(!svg(&history(), &light).contains("<b>"));
+    }
+
+    #[cfg(feature = "png")]
+    #[test]
+    fn a_plot_as_png_is_a_golden_file() {
+        let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/dashboard");
+        let light = PlotStyle { width: 900, height: 300, dark: false };
+        let dark = PlotStyle { width: 400, height: 150, dark: true };
+        for (name, style) in [("light.png", &light), ("dark.png", &dark)] {
+            let drawn = png(&history(), style).unwrap();
+            if std::env::var_os("UPDATE_EXPECT").is_some_and(|value| value == "1") {
+                std::fs::write(folder.join(name), &drawn).unwrap();
+            }
+            assert!(drawn == std::fs::read(folder.join(name)).unwrap(), "{name} is drawn in another way");
+            assert!(drawn.len() < 16_000, "{name} has {} bytes", drawn.len());
+        }
     }
 
     #[test]

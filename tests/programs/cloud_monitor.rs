@@ -105,6 +105,11 @@ fn every_route_gives_what_the_store_holds() {
         svg.head.contains("content-type: image/svg+xml")
             && svg.text().contains("<title>grids.heprc.jobs.all.idle</title>")
     );
+    let png = site.get(&format!("/plot.png?path={idle}&from=-1h&width=640&height=200"));
+    assert!(png.head.contains("content-type: image/png"), "{}", png.head);
+    // Its width stands in the header of the file.
+    assert!(png.body.starts_with(b"\x89PNG\r\n\x1a\n") && png.body[16..20] == 640_u32.to_be_bytes());
+    assert_eq!(site.get(&format!("/plot.png?path={idle}&width=9")).status, 400);
 
     assert_eq!((site.get("/healthz").status, site.get("/healthz").text()), (200, "ok\n".into()));
     let metrics = site.get("/metrics").text();
