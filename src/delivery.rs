@@ -1,7 +1,8 @@
 //! Delivers the points of a run to its sinks: spools, sends and acknowledges them, and accounts for every point.
 //!
 //! The run's own batch goes first, to all sinks in parallel. Each sink that acknowledged it then gets its backlog: the
-//! oldest batch first, from one program at a time, at most at the configured speed, until the deadline.
+//! oldest batch first, from one program at a time, at most at the configured speed, until the deadline. A sink that keeps
+//! no value older than one it has gets its backlog first.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -183,6 +184,7 @@ impl<D: Disk<Claim: Send + Sync>> Delivery<'_, D> {
     ) -> (Account, Vec<Dropped>, Vec<Problem>) {
         let mut account = Account::default();
         let mut problems = Vec::new();
+        let before = sink.is_in_order().then(|| self.replayed(sink, deadline, false, superseded));
         let Sent { mut dropped, refused, result } = send(sink, batch, deadline);
         account.dropped = dropped.len() + refused.len();
         let sent = batch.points.len() - account.dropped;
@@ -203,19 +205,17 @@ impl<D: Disk<Claim: Send + Sync>> Delivery<'_, D> {
                         None => superseded = None,
                     },
                 }
-                let replayed = catch(|| match superseded {
-                    Some(superseded) => self.replay_waiting(sink, deadline, true, superseded),
-                    None => Replay::default(),
-                });
-                let replay = replayed.unwrap_or_else(|bug| Replay {
-                    problems: vec![Problem::new(Subject::Replay(sink.name().into()), bug)],
-                    ..Replay::default()
-                });
+                let replay = before.unwrap_or_else(|| self.replayed(sink, deadline, true, superseded));
                 account.replayed = replay.points;
                 problems.extend(replay.problems);
                 dropped.extend(replay.dropped);
             }
             (Err(error), own) => {
+                // What kept the older batches from the sink keeps this one too, and is said once.
+                if let Some(replay) = before {
+                    account.replayed = replay.points;
+                    dropped.extend(replay.dropped);
+                }
                 let (of_rest, lost, problem) = unsent(sink, &error, sent, own.is_some());
                 account.spooled = of_rest.spooled;
                 account.dropped += of_rest.dropped;
@@ -225,6 +225,24 @@ impl<D: Disk<Claim: Send + Sync>> Delivery<'_, D> {
         }
         dropped.extend(refused_by_name(&refused, sink));
         (account, dropped, problems)
+    }
+
+    /// Sends what waits for a sink, unless nobody knows what of it is superseded.
+    fn replayed(
+        &self,
+        sink: &dyn Sink,
+        deadline: Instant,
+        newer_passed: bool,
+        superseded: Option<&Superseded>,
+    ) -> Replay {
+        let replayed = catch(|| match superseded {
+            Some(superseded) => self.replay_waiting(sink, deadline, newer_passed, superseded),
+            None => Replay::default(),
+        });
+        replayed.unwrap_or_else(|bug| Replay {
+            problems: vec![Problem::new(Subject::Replay(sink.name().into()), bug)],
+            ..Replay::default()
+        })
     }
 
     /// Takes what a sink has of a batch that could not be spooled from the sink's waiting ones. Returns the number of points;

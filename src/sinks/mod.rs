@@ -28,6 +28,10 @@ pub trait Sink: Sync {
     /// Sends the points of a batch and waits for the acknowledgement, at most until `deadline`. Sending the same points
     /// twice gives the same rows.
     fn send(&self, batch: &Batch, deadline: Instant) -> Sent;
+    /// Whether it keeps no value that is older than one it has. Then what waits is sent before the run's own batch.
+    fn is_in_order(&self) -> bool {
+        false
+    }
     /// Contacts the sink without writing; returns the text for `--check`.
     ///
     /// # Errors

@@ -44,7 +44,7 @@ impl Host {
         let state = self.sandbox.path("state");
         let text = format!(
             "[grid]\nname = lab\n[libvirt]\nsocket = {}\ntimeout_seconds = {TIMEOUT}\n[embedded]\npath = {1}/{2}.db\n\
-             [state]\ndirectory = {1}\n",
+             [state]\ndirectory = {1}\n[rrd]\ndirectory = {1}/rrd\n",
             self.libvirt.socket().display(),
             state.display(),
             self.stores.get(),
@@ -155,6 +155,14 @@ fn healthy(host: &Host) {
         assert!(of("disk_rd_bytes_per_second") > of("disk_wr_bytes_per_second"));
         assert_eq!(run.device(domain, "vda", "capacity_bytes"), Some(1_048_576.0));
         assert!(run.device(domain, &format!("tap{domain:08x}"), "tx_packets_per_second").unwrap() > 0.0);
+    }
+    // The files of nova's instance monitor.
+    for (file, heads) in [("cpu", " cpu"), ("net", " rx tx"), ("disk", " rd wr")] {
+        let path = host.sandbox.path(&format!("state/rrd/{}/{file}.rrd", Libvirt::uuid(1)));
+        let told = Command::new("rrdtool").arg("lastupdate").arg(&path).output().unwrap();
+        let told = String::from_utf8_lossy(&told.stdout).into_owned();
+        let mut numbers = told.lines().last().unwrap().split(' ').skip(1).map(|number| number.parse::<f64>());
+        assert!(told.starts_with(heads) && numbers.all(|number| number.is_ok_and(|number| number >= 0.0)), "{told}");
     }
     // Labels come from nova's metadata.
     let dry = host.command("collect-instances", &["--dry-run", "--format", "influx"]);

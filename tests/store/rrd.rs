@@ -9,12 +9,13 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+use gridmon::delivery::{self, Delivery};
 use gridmon::model::{
     Catalog, Declaration, Field, FieldValue, Fold, Measurement, Point, RrdFile, RrdScale, RrdSource, SECOND, Tag,
 };
 use gridmon::sinks::rrd::{Config, Rrd, RrdFiles};
 use gridmon::sinks::{Sent, Sink};
-use gridmon::spool::{Batch, Header};
+use gridmon::spool::{self, Batch, Header};
 use gridmon_testkit::{TempDir, skip};
 
 const RATIO: Field<f64> = Field::gauge("cpu_ratio", "ratio", Fold::Mean, "how busy it is");
@@ -82,15 +83,19 @@ fn point(machine: &str, seconds: i64, fields: &[FieldValue]) -> Point {
     MACHINE.point(seconds * SECOND, [machine], fields)
 }
 
-fn send(sink: &RrdFiles, points: Vec<Point>) -> Sent {
-    let header = Header {
+fn header(time: i64) -> Header {
+    Header {
         program: "test".into(),
         grid: "g".into(),
-        time: points.first().map_or(START, |point| point.time() / SECOND),
+        time,
         tier: "raw".into(),
         database: String::new(),
         sinks: BTreeSet::new(),
-    };
+    }
+}
+
+fn send(sink: &RrdFiles, points: Vec<Point>) -> Sent {
+    let header = header(points.first().map_or(START, |point| point.time() / SECOND));
     sink.send(&Batch { header, points }, Instant::now() + Duration::from_secs(20))
 }
 
@@ -260,4 +265,39 @@ fn has_rrdtool(test: &str) -> bool {
 
 fn path_of(folder: &TempDir, machine: &str, name: &str) -> PathBuf {
     folder.path().join(machine).join(format!("{name}.rrd"))
+}
+
+#[test]
+fn what_waited_while_the_folder_could_not_be_written_stands_in_the_files_afterwards() {
+    let folder = TempDir::new();
+    let sinks: Vec<Box<dyn Sink>> = vec![Box::new(sink(&folder.path().join("rrd")))];
+    let spool = delivery::open(&folder.path().join("spool"), CATALOG).unwrap();
+    let limits = spool::Config {
+        max_bytes: 1 << 30,
+        max_age_days: 36_500,
+        max_disk_percent: 100,
+        replay_points_per_second: 1_000_000,
+    };
+    let run = |slot: i64| {
+        let time = START + 300 * slot;
+        let header = header(time);
+        let points = vec![point(UUID, time, &[RATIO.of(slot as f64 / 100.0)])];
+        let delivery = Delivery { spool: Ok(&spool), config: &limits, running: 300 * slot, progress: &|_| {} };
+        let outcome = delivery.publish(Batch { header, points }, Vec::new(), &sinks, soon(), || {});
+        (outcome.accounts["rrd"].clone(), outcome.problems.len())
+    };
+    assert_eq!(run(1).0.delivered, 1);
+    // The folder is not there for a while, and something else lies at its place.
+    fs::rename(folder.path().join("rrd"), folder.path().join("away")).unwrap();
+    fs::write(folder.path().join("rrd"), "").unwrap();
+    for slot in [2, 3, 4] {
+        let (account, problems) = run(slot);
+        assert_eq!((account.delivered, account.spooled, problems), (0, 1, 1), "{slot}");
+    }
+    fs::remove_file(folder.path().join("rrd")).unwrap();
+    fs::rename(folder.path().join("away"), folder.path().join("rrd")).unwrap();
+    let (account, problems) = run(5);
+    assert_eq!((account.delivered, account.replayed, account.backlog.batches, problems), (1, 3, 0, 0));
+    let path = folder.path().join("rrd").join(UUID).join("cpu.rrd");
+    assert_eq!(newest(&path, 5), [[1.0], [2.0], [3.0], [4.0], [5.0]]);
 }

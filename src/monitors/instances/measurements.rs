@@ -1,5 +1,6 @@
 //! What collect-instances measures.
 
+use super::files::FILES;
 use crate::model::{Declaration, Field, Fold, Measurement, Tag};
 
 /// What collect-instances sends.
@@ -137,7 +138,8 @@ pub static INSTANCE: Measurement = Measurement::new(Declaration {
     ],
     carbon: "instances.{grid}.{host}.{instance}.{field}",
     every: 300,
-});
+})
+.in_rrd(&FILES);
 
 const RECEIVED: &str = "what the guest received";
 const SENT: &str = "what the guest sent";

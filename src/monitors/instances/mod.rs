@@ -2,6 +2,7 @@
 
 mod arithmetic;
 mod base;
+mod files;
 mod measurements;
 pub mod page;
 #[cfg(test)]

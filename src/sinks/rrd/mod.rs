@@ -63,6 +63,10 @@ impl Sink for RrdFiles {
         "rrd"
     }
 
+    fn is_in_order(&self) -> bool {
+        true
+    }
+
     fn send(&self, batch: &Batch, deadline: Instant) -> Sent {
         let mut sent = Sent { dropped: Vec::new(), refused: Vec::new(), result: Ok(()) };
         let mut points: Vec<_> = batch.points.iter().filter(|point| !files_of(point).is_empty()).collect();
