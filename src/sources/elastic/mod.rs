@@ -17,7 +17,7 @@
 mod official;
 
 use std::collections::BTreeMap;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use jiff::Timestamp;
@@ -239,7 +239,7 @@ fn ask_benchmarks(url: &Url, login: &Option<Login>, now: i64, until: Instant) ->
 use official::search as post_search;
 
 #[cfg(not(feature = "elasticsearch"))]
-fn post_search(base: &Url, login: Option<&Login>, body: Value, timeout: Duration) -> Result<Vec<u8>> {
+fn post_search(base: &Url, login: Option<&Login>, body: Value, timeout: std::time::Duration) -> Result<Vec<u8>> {
     let client = Client::new()?.accepting_json().with_login(login.cloned());
     let address = base.join(&format!("{INDEX}/_search")).context("address of the search")?;
     client.post_as("application/json", &address, body.to_string(), timeout)

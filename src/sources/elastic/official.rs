@@ -70,6 +70,7 @@ mod tests {
     use std::thread::{self, JoinHandle};
 
     use super::super::*;
+    use super::Duration;
 
     /// A server that gives one answer; it returns the question.
     fn answering(answer: &'static str) -> (String, JoinHandle<String>) {
