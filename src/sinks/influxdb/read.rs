@@ -40,6 +40,8 @@ struct Known {
     widely: Option<(Instant, i64)>,
     /// By series.
     newest: BTreeMap<String, Numbers>,
+    /// The measurements that are not in the raw tier, such as those that are written hourly.
+    hourly: BTreeSet<&'static str>,
 }
 
 /// The newest values of a series.
@@ -103,6 +105,11 @@ impl InfluxReader {
         for measurement in measurements {
             if is_wide {
                 self.ask_widely(measurement, now, until, &mut known)?;
+                let is_found = known.newest.values().any(|numbers| numbers.measurement.name == measurement.name);
+                if !is_found && self.config.policy(Tier::Hour) != self.config.policy(Tier::Raw) {
+                    known.hourly.insert(measurement.name);
+                    self.ask_widely(measurement, now, until, &mut known)?;
+                }
             }
             self.ask_recent(measurement, now, until, &mut known, &mut later)?;
         }
@@ -121,11 +128,11 @@ impl InfluxReader {
             let query = format!(
                 "SELECT last({}::field) FROM {} WHERE time > {} AND time <= {until} GROUP BY {}",
                 identifier(field.name),
-                self.from(measurement.name, Tier::Raw),
+                self.from(measurement.name, known.tier(measurement)),
                 now.saturating_sub(86_400).saturating_mul(SECOND),
                 tags.join(", ")
             );
-            self.ask(&query, |rows| {
+            self.ask_tier(known.tier(measurement), &query, |rows| {
                 let series = point(
                     measurement.name,
                     rows.tags.iter().map(|(name, value)| (name.as_str(), value.as_str())),
@@ -153,8 +160,9 @@ impl InfluxReader {
         let tags: Vec<_> = measurement.tags.iter().map(|tag| tag.name).collect();
         let fields: Vec<_> = measurement.fields.iter().map(|field| field.name).collect();
         let since = now.saturating_sub(RECENTLY.max(3 * measurement.every)).saturating_mul(SECOND);
-        let from = self.from(measurement.name, Tier::Raw);
-        self.ask(&format!("SELECT {} FROM {from} WHERE time > {since}", columns(&tags, &fields)), |rows| {
+        let tier = known.tier(measurement);
+        let from = self.from(measurement.name, tier);
+        self.ask_tier(tier, &format!("SELECT {} FROM {from} WHERE time > {since}", columns(&tags, &fields)), |rows| {
             for row in &rows.values {
                 let Some((time, given, values)) = parts(row, tags.len()) else { continue };
                 let series = point(measurement.name, pairs(&tags, given), self.catalog);
@@ -393,6 +401,11 @@ impl Later {
 }
 
 impl Known {
+    /// Returns the tier that holds the points of a measurement as they were collected.
+    fn tier(&self, measurement: &'static Measurement) -> Tier {
+        if self.hourly.contains(measurement.name) { Tier::Hour } else { Tier::Raw }
+    }
+
     /// Takes a value of a field if it is the newest.
     fn take(&mut self, measurement: &'static Measurement, series: &Point, field: usize, time: i64, cell: &Cell) {
         let Some(value) = number(cell, measurement.fields[field].kind) else { return };

@@ -55,6 +55,36 @@ fn the_newest_values_are_those_before_the_readers_clock() {
 }
 
 #[test]
+fn what_is_written_hourly_is_read_from_the_hourly_policy() {
+    let Some(influxdb) = server("what_is_written_hourly_is_read_from_the_hourly_policy", &[]) else { return };
+    sink(influxdb.port, "").setup(soon()).unwrap();
+    let at = |seconds: i64| (NOW + seconds) * SECOND;
+    let tags = "datadisks,panda_queue=Q,prod_source=analysis,resource=SCORE";
+    influxdb.write(
+        "d",
+        "1h",
+        &format!("{tags} datadisk_files=3i {}\n{tags} datadisk_files=4i {}\n", at(-7200), at(-3600)),
+    );
+    // A folded hour of what is collected is not what was collected.
+    let cloud = |quota: i64, time: i64| format!("grid_cloud,cloud=a,grid=g quota={quota}i {time}\n");
+    influxdb.write("d", "1h", &cloud(1, at(-60)));
+    influxdb.write("d", "10m", &cloud(2, at(-120)));
+    let reader = reader(influxdb.port, "");
+    let newest = |name: &str| {
+        let newest = reader.latest(&[CATALOG.measurement(name).unwrap()], NOW).unwrap().values;
+        newest.iter().map(|one| (one.field.name, one.value.as_f64(), one.time / SECOND - NOW)).collect::<Vec<_>>()
+    };
+    assert_eq!(newest("datadisks"), [("datadisk_files", 4.0, -3600)]);
+    influxdb.write("d", "1h", &format!("{tags} datadisk_files=5i {}\n", at(-1)));
+    assert_eq!(newest("datadisks"), [("datadisk_files", 5.0, -1)], "also when only the last minutes are asked for");
+    assert_eq!(newest("grid_cloud"), [("quota", 2.0, -120)]);
+    assert_eq!(newest("grid_heartbeat"), []);
+    // A policy that does not exist is empty.
+    influxdb.query("DROP RETENTION POLICY \"1h\" ON d");
+    assert_eq!(newest("grid_slots"), []);
+}
+
+#[test]
 fn a_range_comes_from_the_coarsest_tier_that_has_enough() {
     let Some(influxdb) = server("a_range_comes_from_the_coarsest_tier_that_has_enough", &[]) else { return };
     sink(influxdb.port, "").setup(soon()).unwrap();
