@@ -89,7 +89,12 @@ impl<'a, C> Run<'a, C> {
 
     /// Stores `value` as `what` for later runs; does nothing under `--dry-run`.
     pub fn remember<T: Serialize>(&self, what: &str, value: &T) {
-        self.session(|session| session.remember(what, value));
+        self.is_remembered(what, value);
+    }
+
+    /// Stores `value` as [`Run::remember`] does, and returns whether it is stored.
+    pub fn is_remembered<T: Serialize>(&self, what: &str, value: &T) -> bool {
+        self.session(|session| session.remember(what, value))
     }
 }
 

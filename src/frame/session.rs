@@ -332,13 +332,16 @@ impl Session {
         })
     }
 
-    /// Stores `value` as `what` for later runs; does nothing under `--dry-run`.
-    pub fn remember<T: Serialize>(&mut self, what: &str, value: &T) {
+    /// Stores `value` as `what` for later runs; does nothing under `--dry-run`. Returns whether
+    /// it is stored.
+    pub fn remember<T: Serialize>(&mut self, what: &str, value: &T) -> bool {
         let state = self.state.as_ref().filter(|_| self.is_live());
-        if let Some(Err(error)) = state.map(|state| state.remember(what, value)) {
+        let kept = state.map(|state| state.remember(what, value));
+        if let Some(Err(error)) = &kept {
             self.problems
                 .push(Problem::new(Subject::Memory(what.into()), format!("{error:#}; the next run starts without it")));
         }
+        matches!(kept, Some(Ok(())))
     }
 
     /// Returns the clock by which what is kept grows old; keeps it for the next run.

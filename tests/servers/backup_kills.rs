@@ -46,12 +46,13 @@ fn site(exim4: &Exim4, name: &str) -> Sandbox {
     sandbox
 }
 
-fn command(sandbox: &Sandbox, exim4: &Exim4, hour: u64, strace: Option<(&str, usize)>) -> Command {
+/// A run, with a fault at a call.
+fn command(sandbox: &Sandbox, exim4: &Exim4, hour: u64, fault: Option<(&str, String)>) -> Command {
     let mut command = Command::new("strace");
-    if let Some((call, count)) = strace {
+    if let Some((call, fault)) = fault {
         // What it starts is let go: the calls of find are none of ours.
         command.args(["-f", "-b", "execve", "-o", "/dev/null", "-e", &format!("trace={call}")]);
-        command.args(["-e", &format!("inject={call}:signal=KILL:when={count}")]).arg(program("collect-backups"));
+        command.args(["-e", &format!("inject={call}:{fault}")]).arg(program("collect-backups"));
     } else {
         command = Command::new(program("collect-backups"));
     }
@@ -81,7 +82,7 @@ fn a_run_that_is_killed_anywhere_says_each_alarm_once_and_loses_none() {
         loop {
             let name = format!("{call}x{count}x");
             let sandbox = site(&exim4, &name);
-            let mut killed = command(&sandbox, &exim4, 0, Some((call, count)));
+            let mut killed = command(&sandbox, &exim4, 0, Some((call, format!("signal=KILL:when={count}"))));
             let status = killed.stdout(Stdio::null()).stderr(Stdio::null()).status().unwrap();
             let was_killed = status.signal() == Some(9) || status.code() == Some(137);
             let [next, last] = [1, 2].map(|hour| Outcome::of(&mut command(&sandbox, &exim4, hour, None)));
@@ -119,4 +120,24 @@ fn a_run_that_is_killed_anywhere_says_each_alarm_once_and_loses_none() {
     }
     // Only a kill within a session with the mail server leaves that open.
     assert!((1..said.len()).contains(&unsure), "{unsure} of {}", said.len());
+}
+
+#[test]
+fn a_state_that_cannot_be_written_has_nothing_mailed_and_the_next_run_mails_it() {
+    let test = "a_state_that_cannot_be_written_has_nothing_mailed_and_the_next_run_mails_it";
+    let Some(exim4) = Exim4::start() else { return skip(test, "exim4") };
+    if !may_trace(test) {
+        return;
+    }
+    let sandbox = site(&exim4, "full");
+    for hour in 0..2 {
+        let run = Outcome::of(&mut command(&sandbox, &exim4, hour, Some(("rename", "error=ENOSPC".into()))));
+        let said = ["A local Afull: ", "B local Bfull: "].map(|line| run.stderr.matches(line).count());
+        assert_eq!((run.code, said), (Some(1), [1, 1]), "{}", run.stderr);
+    }
+    assert_eq!(exim4.log().matches(" <= ").count(), 0);
+    let next = Outcome::of(&mut command(&sandbox, &exim4, 2, None));
+    assert_eq!(next.code, Some(0), "{}", next.stderr);
+    let mails = exim4.mails(2);
+    assert!(mails.iter().any(|mail| mail.contains("Afull")) && mails.iter().any(|mail| mail.contains("Bfull")));
 }

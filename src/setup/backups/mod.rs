@@ -132,9 +132,9 @@ pub fn collect(run: &Run<Config>, alarmed: &Cell<bool>) -> Collected {
     // First: a run that is killed before it remembers writes the same rows again.
     history::keep(run, news);
     // Written down before it is said: what a run that is killed has not said, the next one says.
-    run.remember(MEMORY, &memory);
+    let is_kept = run.is_remembered(MEMORY, &memory);
     if !memory.letters.is_empty() {
-        say::say(run, &mut memory);
+        say::say(run, &mut memory, is_kept);
         run.remember(MEMORY, &memory);
     }
     publish::publish(run, &memory);

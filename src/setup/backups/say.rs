@@ -26,9 +26,10 @@ pub fn line(notice: &Notice) -> String {
 /// take for sure.
 ///
 /// That a letter is handed over is written down before it is: one that a killed run was sending is not mailed again, because the
-/// server may have it, and stands on standard error, because it may not.
-pub fn say(run: &Run<Config>, memory: &mut Memory) {
-    let server = run.config.mail.as_ref().filter(|_| run.is_live());
+/// server may have it, and stands on standard error, because it may not. So nothing is mailed while nothing can be written down:
+/// `is_kept` is whether `memory` stands in the state directory.
+pub fn say(run: &Run<Config>, memory: &mut Memory, is_kept: bool) {
+    let server = run.config.mail.as_ref().filter(|_| is_kept && run.is_live());
     let (unsure, letters): (Vec<_>, Vec<_>) =
         std::mem::take(&mut memory.letters).into_iter().partition(|letter| letter.is_handed);
     let unsure = unsure.into_iter().flat_map(|letter| letter.lines);
@@ -48,7 +49,10 @@ pub fn say(run: &Run<Config>, memory: &mut Memory) {
         let mut at = 0;
         while at < memory.letters.len() {
             memory.letters[at].is_handed = true;
-            run.remember(MEMORY, memory);
+            if !run.is_remembered(MEMORY, memory) {
+                memory.letters[at].is_handed = false;
+                break;
+            }
             let (kept, said) = post(run, server, &memory.letters[at]);
             problems.extend(said.into_iter().map(|said| Problem::new(Subject::Mail, said)));
             if kept {
