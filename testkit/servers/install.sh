@@ -15,7 +15,7 @@ fi
 missing=()
 for package in apache2-bin busybox carbon-c-relay chromium chromium-driver exim4-daemon-light faketime graphite-carbon graphite-web haproxy \
   influxdb iproute2 libvirt-clients libvirt-daemon libvirt-daemon-driver-qemu mariadb-server nginx openssh-server openssl python3 \
-  qemu-system-x86 qemu-utils rrdtool socat sqlite3 strace tcsh tini tzdata; do
+  qemu-system-x86 rrdtool socat sqlite3 strace tcsh tini tzdata; do
   [ "$(dpkg-query -W -f '${db:Status-Status}' $package 2>/dev/null || true)" = installed ] || missing+=("$package")
 done
 # It brings axe-core, by which the page's accessibility is tested; any npm will do.
