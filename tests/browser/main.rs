@@ -5,3 +5,4 @@
 mod driver;
 mod page;
 mod proofs;
+mod queues;

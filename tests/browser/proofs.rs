@@ -71,7 +71,8 @@ pub fn link(path: &str) -> String {
     format!("main a[href^=\"?plot={path}\"]:not([data-look])")
 }
 
-fn settled(browser: &Browser, lines: usize) {
+/// Waits until the plot of so many lines is drawn.
+pub fn settled(browser: &Browser, lines: usize) {
     browser.wait(&format!(
         "document.querySelectorAll('#legend tbody tr').length === {lines} && !document.querySelector('#chart[aria-busy]') \
          && document.querySelector('#chart canvas')"
