@@ -144,7 +144,8 @@ impl Together {
             }
         };
         let is_finite = [value, least, most].iter().all(|value| value.is_finite());
-        is_finite.then(|| (value.clamp(least, most), Part { least, most, count: times, coverage }))
+        // What others wrote into the store may have a least beyond its most.
+        is_finite.then(|| (value.clamp(least, most.max(least)), Part { least, most, count: times, coverage }))
     }
 }
 
@@ -194,6 +195,9 @@ mod tests {
     fn nothing_makes_nothing() {
         assert!(Join::Sum.of("a", &JOBS, 600, &[read(&[], None)], None).values.is_empty());
         assert!(Join::Mean.of("a", &JOBS, 600, &[], None).values.is_empty());
+        let mut odd = read(&[(0, 1.0), (600, 2.0)], Detail::Step(3600).bucket(3600, 600));
+        odd.parts[0] = Part { least: 9.0, most: 1.0, ..odd.parts[0] };
+        assert_eq!(Join::Sum.of("a", &JOBS, 600, &[odd], None).values.len(), 1);
         let huge = read(&[(0, f64::MAX)], None);
         assert!(Join::Sum.of("a", &JOBS, 600, &[huge.clone(), huge], None).values.is_empty());
     }
