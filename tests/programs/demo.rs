@@ -187,7 +187,9 @@ fn a_run_that_fails_for_no_reason_of_the_grids_ends_the_demo() {
     fs::create_dir(&place).unwrap();
     fs::copy(DEMO, place.join("gridmon-demo")).unwrap();
     symlink(GRIDMON_STATUS, place.join("gridmon-status")).unwrap();
-    symlink(env!("CARGO_BIN_EXE_cloud-monitor"), place.join("cloud-monitor")).unwrap();
+    for name in ["cloud-monitor", "collect-instances"] {
+        symlink(gridmon_testkit::program(name), place.join(name)).unwrap();
+    }
     symlink("/bin/false", place.join("collect-grid")).unwrap();
     let stage = folder.path().join("stage");
     let mut command = bare(place.join("gridmon-demo"));
