@@ -77,6 +77,11 @@ impl<'a, C> Run<'a, C> {
         self.session(|session| session.is_live())
     }
 
+    /// Whether the clock was given with `--now`.
+    pub fn is_replayed(&self) -> bool {
+        self.session(|session| session.is_replayed)
+    }
+
     /// Returns the state directory.
     pub fn directory(&self) -> PathBuf {
         self.session(|session| session.directory.clone())

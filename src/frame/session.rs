@@ -332,8 +332,7 @@ impl Session {
         })
     }
 
-    /// Stores `value` as `what` for later runs; does nothing under `--dry-run`. Returns whether
-    /// it is stored.
+    /// Stores `value` as `what` for later runs; does nothing under `--dry-run`. Returns whether it is stored.
     pub fn remember<T: Serialize>(&mut self, what: &str, value: &T) -> bool {
         let state = self.state.as_ref().filter(|_| self.is_live());
         let kept = state.map(|state| state.remember(what, value));

@@ -1,7 +1,5 @@
 //! Composes collect-instances: asks libvirtd, makes rates of what it tells, and remembers its counters.
 
-use jiff::Timestamp;
-
 use super::Config;
 use crate::frame::Run;
 use crate::model::{Collected, SECOND};
@@ -17,15 +15,11 @@ pub const PROGRAM: &str = "collect-instances";
 const MEMORY: &str = "libvirt";
 const COUNTERS: &str = "counters";
 
-/// How far a run's clock may be from the wall clock before it counts as given by `--now`, in seconds.
-const GIVEN: u64 = 30;
-
 /// Asks libvirtd, and returns the points.
 pub fn collect(run: &Run<Config>) -> Collected {
     let mut memory: Memory = run.recall(MEMORY);
     let mut bases: Bases = run.recall(COUNTERS);
-    let is_given = run.now.abs_diff(Timestamp::now().as_second()) > GIVEN;
-    let running = (!is_given).then(Uptime::nanoseconds);
+    let running = (!run.is_replayed()).then(Uptime::nanoseconds);
     let began = Moment { wall: run.now.saturating_mul(SECOND), running };
     let asked = run.ask("libvirt", || libvirt::collect(&run.config.libvirt, &mut memory, run.now, run.until));
     // Also of a run that was not answered: what it lost is lost.
