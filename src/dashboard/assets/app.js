@@ -68,10 +68,10 @@
   };
 
   let view = read(location.search);
+  let shown = view; // What the tables on the page were asked for, which their links change.
   if (location.search.length < 2) {
     const { all, hide } = kept();
-    view.all = all === true;
-    view.hide = Array.isArray(hide) ? hide.filter((name) => typeof name === "string") : [];
+    view = { ...view, all: all === true, hide: Array.isArray(hide) ? hide.filter((name) => typeof name === "string") : [] };
   }
 
   /** Shows another view; `how` is "push", "replace" or "none" for the browser's history. */
@@ -115,6 +115,14 @@
       link.href = `export?format=${link.dataset.export}&${asked}`;
     }
     byId("close").href = written({ ...view, plots: [] });
+  };
+
+  /** What a link of the tables changes. They may be older than the last choice, which stays then. */
+  const changed = ({ all, hide }) => {
+    const back = shown.hide.filter((name) => !hide.includes(name));
+    const added = hide.filter((name) => !shown.hide.includes(name));
+    const hidden = new Set([...view.hide.filter((name) => !back.includes(name)), ...added]);
+    return { all: all === shown.all ? view.all : all, hide: [...hidden] };
   };
 
   const question = () => {
@@ -220,10 +228,11 @@
   const refresh = async () => {
     asking?.abort();
     const mine = (asking = new AbortController());
+    const asked = view;
     due = Date.now() + REFRESH;
     const limit = setTimeout(() => mine.abort(), 20_000);
     try {
-      const answer = await fetch("tables" + written(view, ["from", "to", "all", "hide", "density", "theme"]), {
+      const answer = await fetch("tables" + written(asked, ["from", "to", "all", "hide", "density", "theme"]), {
         signal: mine.signal,
         cache: "no-store",
       });
@@ -234,6 +243,7 @@
       fresh.append(...new DOMParser().parseFromString(html, "text/html").body.childNodes);
       fresh.className = main.className;
       morph(main, fresh);
+      shown = asked;
       marks();
       widths();
       heard = Date.now();
@@ -312,7 +322,7 @@
       if (plots.length === view.plots.length) plots.push(clicked);
       go({ plots: plots.slice(-50) });
     } else if (link.dataset.look !== undefined) {
-      const { all, hide } = read(link.getAttribute("href"));
+      const { all, hide } = changed(read(link.getAttribute("href")));
       go({ all, hide });
       keep({ ...view, ...kept(), all, hide });
     } else if (link.dataset.from !== undefined) {
