@@ -13,7 +13,8 @@ use crate::text::quote;
 /// Default maximum size of a response, in bytes.
 const MAX_BYTES: usize = 256 << 20;
 
-/// An HTTP client. Use one for many requests: it keeps connections open and reads the certificates only once.
+/// An HTTP client. Use one for many requests: it keeps connections open and reads the CAs only once, before
+/// its first request with TLS.
 #[derive(Debug)]
 #[cfg_attr(not(feature = "http"), expect(dead_code, reason = "without HTTP no client is ever made"))]
 pub struct Client {
@@ -30,7 +31,7 @@ impl Client {
     /// Creates a client; it opens no connection yet.
     ///
     /// # Errors
-    /// Fails if the machine's certificates cannot be read, or the program was built without HTTP.
+    /// Fails if the program was built without HTTP. Where the machine's CAs cannot be read, each request with TLS fails.
     pub fn new() -> Result<Self> {
         Self::trusting(&Tls::default())
     }
@@ -46,7 +47,7 @@ impl Client {
     /// Creates a client with its own CAs and certificate; it opens no connection yet.
     ///
     /// # Errors
-    /// Fails if these or the machine's certificates cannot be read, or the program was built without HTTP.
+    /// Fails if these cannot be read, or the program was built without HTTP.
     pub fn trusting(tls: &Tls) -> Result<Self> {
         Ok(Self { http: backend::new(tls)?, login: None, max_bytes: MAX_BYTES, json: false, spelling: None })
     }
@@ -283,8 +284,8 @@ impl std::error::Error for BadStatus {}
 mod backend {
     use std::error::Error;
     use std::io::{self, Read, Write as _};
-    use std::sync::Arc;
     use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::sync::{Arc, OnceLock};
     use std::time::{Duration, Instant};
 
     use anyhow::{Context, Result, anyhow, ensure};
@@ -303,7 +304,11 @@ mod backend {
 
     #[derive(Debug)]
     pub struct Http {
-        client: blocking::Client,
+        tls: Tls,
+        /// What asks without TLS. It knows no CA: to read the machine's takes longer than most requests.
+        plain: OnceLock<blocking::Client>,
+        /// What asks with TLS.
+        secured: OnceLock<blocking::Client>,
         /// The number of names that are being looked up.
         looking_up: Arc<AtomicUsize>,
     }
@@ -311,22 +316,58 @@ mod backend {
     pub fn new(tls: &Tls) -> Result<Http> {
         // It fails only if a provider is installed already.
         let _ = rustls::crypto::ring::default_provider().install_default();
-        let looking_up = Arc::<AtomicUsize>::default();
-        let mut builder = blocking::Client::builder()
-            .user_agent(concat!("gridmon/", env!("CARGO_PKG_VERSION")))
-            .redirect(reqwest::redirect::Policy::none())
-            // What the environment names must not see a login, and cron has another environment than a person.
-            .no_proxy()
-            .tls_danger_accept_invalid_certs(tls.is_unverified)
-            .dns_resolver(Arc::new(Resolver { looking_up: looking_up.clone() }));
-        if let Some(path) = &tls.ca {
-            builder = builder.tls_certs_only(tls::cas(path)?);
+        let http =
+            Http { tls: tls.clone(), plain: OnceLock::new(), secured: OnceLock::new(), looking_up: Arc::default() };
+        // A file that the config names is read at once, so that a wrong one is said before anything is asked.
+        if tls.ca.is_some() || tls.certificate.is_some() {
+            http.secured()?;
         }
-        if let Some(identity) = tls::identity(tls)? {
-            builder = builder.identity(identity);
+        Ok(http)
+    }
+
+    impl Http {
+        /// Returns what asks a URL; no redirect leads it to another one.
+        fn to(&self, url: &Url) -> Result<&blocking::Client> {
+            if url.scheme() == "https" { self.secured() } else { self.plain() }
         }
-        let client = builder.build().map_err(|error| not_made(error, tls))?;
-        Ok(Http { client, looking_up })
+
+        fn plain(&self) -> Result<&blocking::Client> {
+            if let Some(client) = self.plain.get() {
+                return Ok(client);
+            }
+            // Without a CA it would refuse to be made, were it to verify any.
+            let client = self
+                .builder()
+                .tls_danger_accept_invalid_certs(true)
+                .tls_certs_only([])
+                .build()
+                .context("HTTP client")?;
+            Ok(self.plain.get_or_init(|| client))
+        }
+
+        fn secured(&self) -> Result<&blocking::Client> {
+            if let Some(client) = self.secured.get() {
+                return Ok(client);
+            }
+            let mut builder = self.builder().tls_danger_accept_invalid_certs(self.tls.is_unverified);
+            if let Some(path) = &self.tls.ca {
+                builder = builder.tls_certs_only(tls::cas(path)?);
+            }
+            if let Some(identity) = tls::identity(&self.tls)? {
+                builder = builder.identity(identity);
+            }
+            let client = builder.build().map_err(|error| not_made(error, &self.tls))?;
+            Ok(self.secured.get_or_init(|| client))
+        }
+
+        fn builder(&self) -> blocking::ClientBuilder {
+            blocking::Client::builder()
+                .user_agent(concat!("gridmon/", env!("CARGO_PKG_VERSION")))
+                .redirect(reqwest::redirect::Policy::none())
+                // What the environment names must not see a login, and cron has another environment than a person.
+                .no_proxy()
+                .dns_resolver(Arc::new(Resolver { looking_up: self.looking_up.clone() }))
+        }
     }
 
     /// Says why no client could be made.
@@ -366,23 +407,23 @@ mod backend {
     }
 
     pub fn get(client: &Client, url: &Url, timeout: Duration) -> Result<Vec<u8>> {
-        fetch(client, client.http.client.get(url.clone()), true, timeout)
+        fetch(client, client.http.to(url)?.get(url.clone()), true, timeout)
     }
 
     pub fn post(client: &Client, url: &Url, kind: &str, body: String, timeout: Duration) -> Result<Vec<u8>> {
-        let request = client.http.client.post(url.clone());
+        let request = client.http.to(url)?.post(url.clone());
         fetch(client, request.header(CONTENT_TYPE, kind).body(body), false, timeout)
     }
 
     pub fn open(client: &Client, url: &Url, timeout: Duration) -> Result<Answer> {
-        exchange(client, client.http.client.get(url.clone()), true, timeout)
+        exchange(client, client.http.to(url)?.get(url.clone()), true, timeout)
     }
 
     /// Text of fewer bytes is not compressed.
     const COMPRESSED_FROM: usize = 1 << 10;
 
     pub fn send(client: &Client, url: &Url, text: String, timeout: Duration) -> Result<Answer> {
-        let request = client.http.client.post(url.clone()).header(CONTENT_TYPE, "text/plain; charset=utf-8");
+        let request = client.http.to(url)?.post(url.clone()).header(CONTENT_TYPE, "text/plain; charset=utf-8");
         if text.len() < COMPRESSED_FROM {
             return exchange(client, request.body(text), false, timeout);
         }

@@ -17,10 +17,8 @@ pub fn options(browser: &Browser, site: &Site) {
     choose("theme", "dark");
     choose("density", "compact");
     // The tables come late: what is chosen meanwhile adds to what was chosen before.
-    browser.js(
-        "const real = window.fetch; window.fetch = (...asked) => \
-         new Promise((done) => { window.answer = () => { window.fetch = real; done(real(...asked)); }; })",
-    );
+    browser.js("const real = window.fetch; window.fetch = (...asked) => \
+         new Promise((done) => { window.answer = () => { window.fetch = real; done(real(...asked)); }; })");
     browser.click("#options [name=all]");
     browser.wait("location.search === '?all=1&density=compact&theme=dark'");
     assert_eq!(ground(browser), "rgb(20, 23, 26)");
