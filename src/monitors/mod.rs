@@ -3,4 +3,5 @@
 pub mod backups;
 pub mod grid;
 pub mod instances;
+pub mod nodes;
 pub mod panda;

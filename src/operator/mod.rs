@@ -4,6 +4,7 @@ mod backups;
 pub mod downsample;
 mod explain;
 pub mod flags;
+pub mod sensors;
 mod sheet;
 pub mod spool_commands;
 pub mod status;

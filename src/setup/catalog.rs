@@ -3,7 +3,7 @@
 use crate::frame::report;
 use crate::model::{COVERAGE, Catalog, Measurement, SCOPE_COVERAGE};
 use crate::monitors::panda::sums::MADE;
-use crate::monitors::{backups, grid, instances, panda};
+use crate::monitors::{backups, grid, instances, nodes, panda};
 
 /// The measurements by the room that declares them, in the order of docs/measurements.md.
 const GROUPS: &[&[&Measurement]] = &[
@@ -12,6 +12,7 @@ const GROUPS: &[&[&Measurement]] = &[
     &panda::DATADISK_MEASUREMENTS,
     &backups::MEASUREMENTS,
     &instances::MEASUREMENTS,
+    nodes::MEASUREMENTS,
     &[&COVERAGE, &SCOPE_COVERAGE, &report::RUN],
 ];
 

@@ -7,7 +7,7 @@ use anyhow::{Context, Result, ensure};
 use crate::config::{self, Sections};
 use crate::frame::{DeclaredTables, Program, Setup, downsample, mail, state};
 use crate::model::TableInfo;
-use crate::monitors::backups as backup_monitor;
+use crate::monitors::{backups as backup_monitor, nodes as node_monitor};
 use crate::os::mail::Server;
 use crate::sinks::embedded;
 use crate::sinks::graphite::{carbon, render};
@@ -20,6 +20,7 @@ pub mod backups;
 mod catalog;
 mod grid;
 pub mod instances;
+pub mod nodes;
 mod older;
 mod pages;
 pub mod queue_table;
@@ -103,6 +104,8 @@ pub struct Config {
     pub backups: backup_monitor::Config,
     /// `[libvirt]`.
     pub libvirt: libvirt::Config,
+    /// `[sensor:…]`: the sensors that qagent reads.
+    pub sensors: Vec<node_monitor::Chosen>,
     /// `[carbon]`; `None` unless it names a host.
     pub carbon: Option<carbon::Config>,
     /// `[dashboard]`.
@@ -168,6 +171,7 @@ impl Config {
             )?,
             backups: backup_monitor::Config::read(sections)?,
             libvirt: libvirt::Config::read(&sections.values(&libvirt::SECTION))?,
+            sensors: node_monitor::chosen(sections)?,
             carbon: carbon::Config::read(&sections.values(&carbon::SECTION), graphite.clone())?,
             dashboard: dashboard::Config::read(&sections.values(&dashboard::config::SECTION))?,
             graphite,

@@ -6,6 +6,7 @@ use super::grid;
 use crate::config::{Section, Sections};
 use crate::frame::{downsample, mail, state};
 use crate::monitors::backups::config as backups;
+use crate::monitors::nodes;
 use crate::sinks::embedded;
 use crate::sinks::graphite::{carbon, render};
 use crate::sinks::{credentials, influxdb, mysql, rrd};
@@ -14,7 +15,12 @@ use crate::{dashboard, spool};
 
 /// Every section, in the order of config.cfg.example. Declarations are data without dependencies, so a build accepts
 /// every valid file, whatever its features.
-pub const SECTIONS: &[&Section] = &[
+pub const SECTIONS: &[&Section] = &joined::<COUNT>(&[BEFORE, nodes::SECTIONS, AFTER]);
+
+const COUNT: usize = BEFORE.len() + nodes::SECTIONS.len() + AFTER.len();
+
+/// Those of the programs that cron starts.
+const BEFORE: &[&Section] = &[
     &grid::SECTION,
     &htcondor::SECTION,
     &cloud_scheduler::SECTION,
@@ -28,6 +34,10 @@ pub const SECTIONS: &[&Section] = &[
     &backups::SET,
     &backups::NODE,
     &libvirt::SECTION,
+];
+
+/// Those of sinks, stores and the frame.
+const AFTER: &[&Section] = &[
     &carbon::SECTION,
     &render::SECTION,
     &influxdb::config::SECTION,
@@ -43,6 +53,22 @@ pub const SECTIONS: &[&Section] = &[
     &mail::CREDENTIALS,
 ];
 
+/// Puts lists of sections together.
+const fn joined<const N: usize>(parts: &[&[&'static Section]]) -> [&'static Section; N] {
+    let mut all = [parts[0][0]; N];
+    let (mut part, mut at) = (0, 0);
+    while part < parts.len() {
+        let mut member = 0;
+        while member < parts[part].len() {
+            all[at] = parts[part][member];
+            (member, at) = (member + 1, at + 1);
+        }
+        part += 1;
+    }
+    assert!(at == N, "a list has another length");
+    all
+}
+
 /// Every program, with the sections that it uses, in groups.
 pub const READERS: &[(&str, &[&[&Section]])] = &[
     (
@@ -54,6 +80,7 @@ pub const READERS: &[(&str, &[&[&Section]])] = &[
         &[&[&grid::SECTION, &backups::SECTION, &backups::HUB, &backups::SET, &backups::NODE], DELIVERY, MAIL],
     ),
     ("collect-instances", &[&[&grid::SECTION, &libvirt::SECTION], DELIVERY, MAIL]),
+    ("qagent", &[&[&grid::SECTION], nodes::SECTIONS, DELIVERY, MAIL]),
     ("collect-panda", &[&[&grid::SECTION, &panda::SECTION], QUEUES, DELIVERY, TABLES, MAIL]),
     ("write-datadisk", &[&[&grid::SECTION, &panda::SECTION], QUEUES, DELIVERY, TABLES, MAIL]),
     ("downsample-1h", &[&[&grid::SECTION, &panda::SECTION, &downsample::SECTION], DELIVERY, MAIL]),

@@ -5,6 +5,7 @@ pub mod cric;
 pub mod elastic;
 pub mod htcondor;
 pub mod libvirt;
+pub mod node;
 pub mod panda;
 pub mod ssh;
 pub mod tgzs;

@@ -78,6 +78,7 @@ fn the_documents_show_each_section_of_the_example_config() {
         ("docs/influxdb.md", "[influxdb] [credentials]"),
         ("docs/collect-backups.md", "[backups]"),
         ("docs/collect-instances.md", "[libvirt]"),
+        ("docs/qagent.md", "[sensor:VirtualMemory] [sensor:LoadAverage]"),
         ("docs/mysql.md", "[mysql]"),
         ("docs/rrd.md", "[rrd]"),
         ("docs/mail.md", "[mail] [credentials_adcmon]"),
@@ -90,7 +91,10 @@ fn the_documents_show_each_section_of_the_example_config() {
         expect_block(file, &format!("config.cfg.example {}", names.join(" ")), &format!("{}\n", actual.trim_end()));
         shown.extend(names.into_iter().map(String::from));
     }
-    assert_eq!(shown, sections.into_iter().map(|(name, _)| name).collect());
+    // The sensors' sections have most keys in common: docs/qagent.md shows some.
+    let is_sensor = |name: &String| name.starts_with("[sensor:");
+    shown.retain(|name| !is_sensor(name));
+    assert_eq!(shown, sections.into_iter().map(|(name, _)| name).filter(|name| !is_sensor(name)).collect());
 }
 
 #[test]
@@ -354,7 +358,7 @@ fn help_is_a_golden_file() {
 }
 
 /// The programs that neither cron nor systemd starts.
-const BY_HAND: [&str; 1] = ["gridmon-status"];
+const BY_HAND: [&str; 2] = ["gridmon-status", "qagent"];
 
 /// The programs that run all the time.
 const SERVICES: [&str; 1] = ["cloud-monitor"];

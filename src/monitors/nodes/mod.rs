@@ -1,0 +1,70 @@
+//! Nodes: the sensors of qagent, a file each. A file declares the sensor's options and measurements; its `read` asks the
+//! source, and all else in it is pure.
+
+mod load;
+mod sensor;
+mod virtual_memory;
+
+use anyhow::Result;
+
+pub use self::sensor::{Chosen, Moment, Node, Open, PREFIX, Reading, Sensor, TIME_INTERVAL, Taken};
+use crate::config::{Section, Sections};
+use crate::model::Measurement;
+
+/// Every sensor, in the order in which they are listed and read.
+pub static SENSORS: &[&Sensor] = &[&virtual_memory::SENSOR, &load::SENSOR];
+
+/// Their sections.
+pub const SECTIONS: &[&Section] = &{
+    let mut all = [&SENSORS[0].section; SENSORS.len()];
+    let mut at = 0;
+    while at < all.len() {
+        all[at] = &SENSORS[at].section;
+        at += 1;
+    }
+    all
+};
+
+/// What they measure.
+pub const MEASUREMENTS: &[&Measurement] = &{
+    let mut all = [SENSORS[0].measurements[0]; count()];
+    let (mut sensor, mut at) = (0, 0);
+    while sensor < SENSORS.len() {
+        let mut member = 0;
+        while member < SENSORS[sensor].measurements.len() {
+            all[at] = SENSORS[sensor].measurements[member];
+            (member, at) = (member + 1, at + 1);
+        }
+        sensor += 1;
+    }
+    all
+};
+
+const fn count() -> usize {
+    let (mut count, mut sensor) = (0, 0);
+    while sensor < SENSORS.len() {
+        count += SENSORS[sensor].measurements.len();
+        sensor += 1;
+    }
+    count
+}
+
+/// Returns the sensor `name`.
+pub fn sensor(name: &str) -> Option<&'static Sensor> {
+    SENSORS.iter().copied().find(|sensor| sensor.name == name)
+}
+
+/// Reads the sections of the sensors. Returns those that run: all that need not be named, and those that are.
+///
+/// # Errors
+/// Fails if a value is not of its key's kind.
+pub fn chosen(sections: &Sections) -> Result<Vec<Chosen>> {
+    let read = |sensor: &&'static Sensor| Chosen::read(sensor, &sections.values(&sensor.section));
+    let all: Vec<_> = SENSORS.iter().map(read).collect::<Result<_>>()?;
+    Ok(all.into_iter().filter(|one| one.sensor.is_default || sections.contains(&one.sensor.section)).collect())
+}
+
+/// Returns `part` of `whole` in percent, to a tenth, as psutil does; 0 of nothing.
+fn percent(part: f64, whole: f64) -> f64 {
+    if whole > 0.0 { (part / whole * 1000.0).round() / 10.0 } else { 0.0 }
+}

@@ -1,0 +1,128 @@
+//! `qagent sensors` and `qagent once`: which sensors there are, and what they tell now.
+
+use std::fmt::Write as _;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::Args;
+use jiff::Timestamp;
+
+use crate::config::{Key, Unset};
+use crate::frame::args::Format;
+use crate::frame::{complain, print, show};
+use crate::model::{FieldInfo, SECOND, validate};
+use crate::monitors::nodes::{SENSORS, Sensor};
+use crate::setup::nodes::{once, running};
+use crate::setup::{CATALOG, Config};
+use crate::sources::node::Root;
+use crate::text::quote;
+
+/// The name in messages.
+const NAME: &str = "qagent";
+
+/// The time between the two readings of `qagent once`.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// The flags of `qagent once`.
+#[derive(Args, Debug)]
+pub struct Once {
+    /// Read this config instead of ./config.cfg or /etc/gridmon/config.cfg
+    #[arg(short, long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// How points are printed: "path value timestamp", line protocol, or a JSON object a line
+    #[arg(long, value_enum, value_name = "FORMAT", default_value = "carbon")]
+    format: Format,
+    /// Read the files below this folder instead of /
+    #[arg(long, value_name = "FOLDER", hide = true)]
+    root: Option<PathBuf>,
+    /// Only these sensors [default: those of the config]
+    #[arg(value_name = "SENSOR")]
+    sensors: Vec<String>,
+}
+
+/// Prints the sensors as a list, or all about one.
+pub fn sensors(name: Option<&str>) -> ExitCode {
+    match name {
+        None => print(&list()),
+        Some(name) => match found(name) {
+            Ok(sensor) => print(&describe(sensor)),
+            Err(code) => code,
+        },
+    }
+}
+
+/// Reads the sensors twice, a second apart, and prints the second reading.
+pub fn print_once(flags: &Once) -> ExitCode {
+    let mut config = match Config::load(flags.config.as_deref()) {
+        Ok(config) => config,
+        Err(error) => {
+            complain(NAME, &[format!("{error:#}")]);
+            return ExitCode::from(2);
+        }
+    };
+    for name in &flags.sensors {
+        if let Err(code) = found(name) {
+            return code;
+        }
+    }
+    if !flags.sensors.is_empty() {
+        config.sensors.retain(|chosen| flags.sensors.iter().any(|name| name == chosen.sensor.name));
+    }
+    let root = flags.root.as_deref().map_or_else(Root::default, Root::at);
+    let time = || Timestamp::now().as_second().saturating_mul(SECOND);
+    let (points, problems) = once(running(&config, &root), PAUSE, time);
+    let (points, mut dropped) = validate(points);
+    let (text, hidden) = show(&points, flags.format, CATALOG);
+    dropped.extend(hidden);
+    let mut lines: Vec<_> = problems.iter().map(|one| format!("{}: {}", one.subject, one.message)).collect();
+    lines.extend(dropped.iter().map(|one| format!("dropped {}: {}", one.name, one.why)));
+    complain(NAME, &lines);
+    let printed = print(&text);
+    if lines.is_empty() { printed } else { ExitCode::FAILURE }
+}
+
+/// Returns the sensor `name`; says which there are if it is none.
+fn found(name: &str) -> Result<&'static Sensor, ExitCode> {
+    crate::monitors::nodes::sensor(name).ok_or_else(|| {
+        let all: Vec<_> = SENSORS.iter().map(|sensor| sensor.name).collect();
+        complain(NAME, &[format!("there is no sensor {}; there are {}", quote(name), all.join(", "))]);
+        ExitCode::from(2)
+    })
+}
+
+/// A line for each sensor.
+fn list() -> String {
+    let width = SENSORS.iter().map(|sensor| sensor.name.len()).max().unwrap_or_default();
+    let mut text = String::new();
+    for sensor in SENSORS {
+        let off = if sensor.is_default { "" } else { " Off unless the config names it." };
+        let _ = writeln!(text, "{:<width$}  {}{off}", sensor.name, sensor.section.help);
+    }
+    text
+}
+
+/// All about a sensor: its help, source, options, measurements and fields.
+fn describe(sensor: &Sensor) -> String {
+    let mut text = format!("{}: {}\n", sensor.name, sensor.section.help);
+    let _ = writeln!(text, "    source    {}", sensor.source);
+    let thread = if sensor.is_slow { "in a thread of its own, as it may take long" } else { "with the others" };
+    let _ = writeln!(text, "    read      {thread}");
+    let _ = writeln!(text, "    runs      {}", if sensor.is_default { "by default" } else { "if the config names it" });
+    let _ = writeln!(text, "\n[{}]", sensor.section.name);
+    for Key { name, unset, help, .. } in sensor.section.keys {
+        let value = match unset {
+            Unset::Default(value) => format!(" [{value}]"),
+            _ => String::new(),
+        };
+        let _ = writeln!(text, "    {name}{value}: {help}");
+    }
+    for measurement in sensor.measurements {
+        let _ = writeln!(text, "\n{}: {}\n    carbon  {}", measurement.name, measurement.meaning, measurement.carbon);
+        let width = measurement.fields.iter().map(|field| field.name.len()).max().unwrap_or_default();
+        for FieldInfo { name, kind, unit, meaning, .. } in measurement.fields {
+            let _ = writeln!(text, "    {name:<width$}  {kind:<5}  {unit:<16}  {meaning}");
+        }
+    }
+    text
+}

@@ -1,0 +1,59 @@
+//! Composes the sensors of a node: which run, of which machine, and what one reading of them tells.
+
+use std::thread;
+use std::time::{Duration, Instant};
+
+use super::Config;
+use crate::model::Point;
+use crate::monitors::nodes::{Chosen, Moment, Reading, Taken};
+use crate::os::work::{catch, side_by_side};
+use crate::problem::Problem;
+use crate::sources::node::Root;
+
+/// A sensor that is read.
+pub struct Running {
+    /// The sensor and its options.
+    pub chosen: Chosen,
+    reading: Box<dyn Reading>,
+}
+
+impl Running {
+    /// Reads the sensor. One that fails, or meets a bug of ours, is a problem, and the next tick tries again.
+    pub fn read(&mut self, at: Moment) -> Taken {
+        let read = catch(|| self.reading.read(at)).flatten();
+        read.unwrap_or_else(|error| {
+            let problem = Problem::of_source(format!("sensor {}", self.chosen.sensor.name), format!("{error:#}"));
+            Taken { points: Vec::new(), problems: vec![problem] }
+        })
+    }
+}
+
+/// Makes the readings of the config's sensors, of the machine at `root`.
+pub fn running(config: &Config, root: &Root) -> Vec<Running> {
+    let name = rustix::system::uname().nodename().to_string_lossy().into_owned();
+    let open = |chosen: &Chosen| {
+        // A name that ends with a dot is a whole one: in a Carbon path its dots begin folders.
+        let host = if chosen.is_original && name.contains('.') { format!("{name}.") } else { name.clone() };
+        Running { reading: chosen.open(root, &host), chosen: chosen.clone() }
+    };
+    config.sensors.iter().map(open).collect()
+}
+
+/// Reads each sensor twice, `pause` apart, since rates and percentages are made of two readings; returns the second one.
+/// `clock` tells the wall clock in unix nanoseconds.
+pub fn once(sensors: Vec<Running>, pause: Duration, clock: impl Fn() -> i64 + Sync) -> (Vec<Point>, Vec<Problem>) {
+    let began = Instant::now();
+    let sensors: Vec<_> = sensors.into_iter().map(std::sync::Mutex::new).collect();
+    let read = |at: usize| {
+        let mut sensor = sensors[at].lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        sensor.read(Moment { time: clock(), running: began.elapsed() })
+    };
+    side_by_side(sensors.len(), sensors.len(), read);
+    thread::sleep(pause);
+    let mut all = Taken::default();
+    for taken in side_by_side(sensors.len(), sensors.len(), read) {
+        all.points.extend(taken.points);
+        all.problems.extend(taken.problems);
+    }
+    (all.points, all.problems)
+}
