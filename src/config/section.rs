@@ -15,6 +15,8 @@ pub struct Section {
     pub keys: &'static [Key],
     /// The keys that the operator may name; `None` rejects them.
     pub free_keys: Option<FreeKeys>,
+    /// Whether its keys may be spelt in upper or lower case, as in the files of QULo.
+    pub ignores_case: bool,
 }
 
 /// Keys that the operator names.
@@ -98,7 +100,7 @@ impl Key {
 impl Section {
     /// Declares a section that owns no program and has only its declared keys.
     pub const fn new(name: &'static str, help: &'static str, keys: &'static [Key]) -> Self {
-        Self { name, help, programs: &[], keys, free_keys: None }
+        Self { name, help, programs: &[], keys, free_keys: None, ignores_case: false }
     }
 
     /// Adds the programs that the section owns.
@@ -113,10 +115,17 @@ impl Section {
         Self { free_keys: Some(FreeKeys { help, examples }), ..self }
     }
 
+    /// Accepts its keys in upper and lower case.
+    #[must_use]
+    pub const fn in_any_case(self) -> Self {
+        Self { ignores_case: true, ..self }
+    }
+
     /// Returns the key with this name or old spelling.
     pub fn key(&self, spelling: &str) -> Option<&'static Key> {
         let is_old = |key: &&Key| key.aliases.iter().any(|alias| alias.eq_ignore_ascii_case(spelling));
-        self.keys.iter().find(|key| key.name == spelling).or_else(|| self.keys.iter().find(is_old))
+        let is_name = |key: &&Key| key.name == spelling || self.ignores_case && key.name.eq_ignore_ascii_case(spelling);
+        self.keys.iter().find(is_name).or_else(|| self.keys.iter().find(is_old))
     }
 
     /// Returns the part of a family's name before the `*`; `None` for a single section.

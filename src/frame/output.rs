@@ -6,6 +6,7 @@ use std::process::ExitCode;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
+use super::log::{self, Level};
 use super::watchdog::Watchdog;
 use crate::text::one_line;
 
@@ -27,9 +28,15 @@ pub fn print_in_time(text: &str) -> ExitCode {
     }
 }
 
-/// Prints messages on standard error, each on a line that begins with the program's name. All in one write, so that the
-/// output of 50 concurrent programs stays readable.
+/// Prints messages on standard error, each on a line that begins with the program's name, and logs them as warnings. All
+/// in one write, so that the output of 50 concurrent programs stays readable.
 pub fn complain(program: &str, messages: &[String]) {
+    say(Level::Warning, program, messages);
+}
+
+/// Prints messages as [`complain`] does, and logs them as `level`.
+pub(super) fn say(level: Level, program: &str, messages: &[String]) {
+    messages.iter().for_each(|message| log::write(level, program, message));
     let text = messages.iter().fold(String::new(), |text, line| format!("{text}{program}: {}\n", one_line(line)));
     // If standard error is closed, there is no other place to report that.
     let _ = io::stderr().write_all(text.as_bytes());

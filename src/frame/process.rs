@@ -7,6 +7,7 @@ use std::time::Duration;
 use clap::Parser;
 use rustix::process::{DumpableBehavior, set_dumpable_behavior};
 
+use super::log;
 use super::output::{complain, say_at_once};
 use super::session::Program;
 use super::watchdog::{FirstSignal, Watchdog};
@@ -21,6 +22,7 @@ pub fn begin(program: &'static str, first_signal: FirstSignal, allowed: Duration
     panic::set_hook(Box::new(move |panic| {
         if let Some(bug) = work::uncaught(panic) {
             say_at_once(&format!("{program}: {bug}\n"));
+            log::write_last(program, &bug);
         }
     }));
     // It fails only in a kernel without it.

@@ -4,13 +4,15 @@ use std::fs::File;
 use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
-use std::sync::{Condvar, Mutex, MutexGuard, OnceLock, PoisonError, mpsc};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
+use super::log;
 use super::output::say_at_once;
 use crate::os::command;
 
@@ -24,6 +26,8 @@ pub struct Watchdog {
     began: Instant,
     state: Mutex<State>,
     told_to_end: Condvar,
+    /// Set by SIGHUP.
+    hang_up: Arc<AtomicBool>,
     /// Wakes the thread when the deadline changes.
     wake: UnixStream,
 }
@@ -40,6 +44,17 @@ pub enum FirstSignal {
     Default,
 }
 
+/// What a service has been told by a signal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Told {
+    /// Nothing.
+    Nothing,
+    /// To read its config again.
+    Reload,
+    /// To end.
+    End,
+}
+
 /// Makes the line of a plugin, with the exit code that goes with it.
 type Plugin = (fn(&str) -> String, u8);
 
@@ -51,6 +66,9 @@ struct State {
     /// The work at hand, for the last line; `None` for a run's own work.
     work: Option<&'static str>,
     is_told_to_end: bool,
+    /// Whether SIGHUP asks for the config to be read again, instead of being a signal like the others.
+    reloads: bool,
+    is_told_to_reload: bool,
     /// How the last line is printed on standard output, and the exit code with it; `None` for standard error and 1.
     plugin: Option<Plugin>,
     /// The lock file's note, which tells the next run that this one ended without a word.
@@ -76,7 +94,8 @@ impl Watchdog {
         let watchdog = WATCHDOG.get_or_init(|| {
             let (reader, wake) = started(program, UnixStream::pair().context("socket pair"));
             events = Some(reader);
-            Self { program, began, state: Mutex::new(state), told_to_end: Condvar::new(), wake }
+            let (state, told_to_end) = (Mutex::new(state), Condvar::new());
+            Self { program, began, state, told_to_end, hang_up: Arc::default(), wake }
         });
         if let Some(events) = events {
             started(program, watchdog.listen(first_signal, events));
@@ -92,6 +111,10 @@ impl Watchdog {
     /// Receives the signals, and starts the two threads.
     fn listen(&'static self, first_signal: FirstSignal, mut events: UnixStream) -> Result<()> {
         let signals: &[i32] = if first_signal == FirstSignal::Default { &[] } else { &[SIGTERM, SIGINT, SIGHUP] };
+        if !signals.is_empty() {
+            // Before the pipe, so that whoever is woken knows which signal it was.
+            signal_hook::flag::register(SIGHUP, Arc::clone(&self.hang_up)).context("signal handler")?;
+        }
         for number in signals {
             signal_hook::low_level::pipe::register(*number, self.wake.try_clone().context("socket pair")?)
                 .context("signal handler")?;
@@ -111,6 +134,7 @@ impl Watchdog {
             let code = plugin.map_or(1, |(_, code)| code);
             let _ = exit_soon.send(code);
             command::end_all();
+            log::write_last(self.program, &message);
             let (stdout, stderr) = (io::stdout(), io::stderr());
             let (line, fd) = match plugin {
                 Some((line, _)) => (line(&message), stdout.as_fd()),
@@ -155,6 +179,11 @@ impl Watchdog {
         self.state().first_signal = first_signal;
     }
 
+    /// Lets SIGHUP ask for the config to be read again.
+    pub fn reloads_on_hang_up(&self) {
+        self.state().reloads = true;
+    }
+
     /// Makes the last line that of a monitor's plugin: `line` renders it for standard output, `code` is the exit code.
     pub fn speaks_as_plugin(&self, line: fn(&str) -> String, code: u8) {
         self.state().plugin = Some((line, code));
@@ -170,6 +199,19 @@ impl Watchdog {
         let told = |state: &mut State| !state.is_told_to_end;
         let waited = self.told_to_end.wait_timeout_while(self.state(), limit, told);
         waited.unwrap_or_else(PoisonError::into_inner).0.is_told_to_end
+    }
+
+    /// Waits at most `limit` for a signal. Returns what it asks for, now or earlier; it asks once for the config to be read
+    /// again.
+    pub fn told_within(&self, limit: Duration) -> Told {
+        let is_quiet = |state: &mut State| !state.is_told_to_end && !state.is_told_to_reload;
+        let waited = self.told_to_end.wait_timeout_while(self.state(), limit, is_quiet);
+        let mut state = waited.unwrap_or_else(PoisonError::into_inner).0;
+        match std::mem::take(&mut state.is_told_to_reload) {
+            _ if state.is_told_to_end => Told::End,
+            true => Told::Reload,
+            false => Told::Nothing,
+        }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -194,6 +236,11 @@ impl Watchdog {
                 continue;
             }
             let mut state = self.state();
+            if state.reloads && self.hang_up.swap(false, Ordering::SeqCst) {
+                state.is_told_to_reload = true;
+                self.told_to_end.notify_all();
+                continue;
+            }
             if state.first_signal != FirstSignal::Asks || state.is_told_to_end {
                 return "interrupted; nothing more is sent".into();
             }

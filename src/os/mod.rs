@@ -1,4 +1,4 @@
-//! Access to the operating system: child processes, threads, HTTP, mail, names of hosts, files and their owners, the uptime.
+//! Access to the operating system: child processes, threads, HTTP, mail, names of hosts, files and their owners, processes, the uptime.
 
 pub mod command;
 pub mod files;
@@ -7,6 +7,8 @@ pub mod http;
 pub mod mail;
 pub mod names;
 pub mod owner;
+pub mod pid_file;
+pub mod process;
 pub mod tls;
 pub mod uptime;
 pub mod work;

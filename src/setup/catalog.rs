@@ -1,6 +1,6 @@
 //! Every measurement of this build.
 
-use crate::frame::report;
+use crate::frame::{own, report};
 use crate::model::{COVERAGE, Catalog, Measurement, SCOPE_COVERAGE};
 use crate::monitors::panda::sums::MADE;
 use crate::monitors::{backups, grid, instances, nodes, panda};
@@ -13,7 +13,7 @@ const GROUPS: &[&[&Measurement]] = &[
     &backups::MEASUREMENTS,
     &instances::MEASUREMENTS,
     nodes::MEASUREMENTS,
-    &[&COVERAGE, &SCOPE_COVERAGE, &report::RUN],
+    &[&COVERAGE, &SCOPE_COVERAGE, &report::RUN, &own::SERVICE, &own::SERVICE_SENSOR],
 ];
 
 /// Every measurement of this build.

@@ -4,6 +4,7 @@
 
 mod engine;
 mod faults;
+mod gather;
 mod kills;
 mod outage;
 mod service;

@@ -116,7 +116,7 @@ impl Drop for Bench {
     }
 }
 
-fn append(path: &Path, text: &str) {
+pub(crate) fn append(path: &Path, text: &str) {
     OpenOptions::new().create(true).append(true).open(path).unwrap().write_all(text.as_bytes()).unwrap();
 }
 
@@ -134,7 +134,7 @@ impl Clock for FileClock {
 }
 
 /// A sink that keeps its rows in a file and is down while a file says so.
-struct FileSink(PathBuf);
+pub(crate) struct FileSink(pub PathBuf);
 
 impl Sink for FileSink {
     fn name(&self) -> &str {
@@ -142,7 +142,7 @@ impl Sink for FileSink {
     }
 
     fn send(&self, batch: &Batch, _: Instant) -> Sent {
-        let rows = batch.points.iter().filter(|point| point.measurement() == "tiny");
+        let rows = batch.points.iter().filter(|point| point.measurement().starts_with("tiny"));
         let rows: String = rows.map(|point| point.line() + "\n").collect();
         let result = if self.0.join("down").exists() {
             Err(anyhow!("it is down"))
@@ -159,7 +159,7 @@ impl Sink for FileSink {
     }
 }
 
-fn setup(folder: &Path) -> Setup {
+pub(crate) fn setup(folder: &Path) -> Setup {
     let own = folder.to_path_buf();
     Setup {
         config_path: None,
@@ -208,7 +208,7 @@ fn the_service_itself() {
     std::process::exit(if code == ExitCode::SUCCESS { 0 } else { 1 });
 }
 
-fn signal(child: &Child, name: &str) {
+pub(crate) fn signal(child: &Child, name: &str) {
     assert!(Command::new("kill").args([&format!("-{name}"), &child.id().to_string()]).status().unwrap().success());
 }
 

@@ -1,0 +1,482 @@
+//! Runs a service whose sensors have intervals of their own, and publishes what they tell in batches.
+//!
+//! One thread looks at the clock and reads the sensors that are due; a sensor that may take long has a thread of its own,
+//! and a tick that finds it busy is left out and counted. Another thread publishes, every `publish_seconds`, all that has
+//! been gathered: one batch, in the spool before any sink is tried. So a sink that hangs keeps no sensor waiting, and a kill
+//! loses at most what was gathered since the last batch. A signal publishes what is gathered before the service ends.
+//!
+//! SIGHUP reads the config again. A config that is wrong is named, and the old one stays.
+
+use std::cell::Cell;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{self, SyncSender};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, anyhow, bail};
+use jiff::Timestamp;
+
+use super::args::{Common, Format};
+use super::log::{self, Level};
+use super::output::{complain, say};
+use super::own::{self, Effort};
+use super::process::exit_code;
+use super::publish::publish;
+use super::schedule::Schedule;
+use super::service::SystemClock;
+use super::session::{Kind, Program, Session, Setup};
+use super::watchdog::{FirstSignal, Told, Watchdog};
+use crate::model::{Collected, Point, SECOND};
+use crate::os::files::host_name;
+use crate::os::work::catch;
+use crate::problem::{Problem, Repeat, Subject};
+use crate::text::count;
+
+/// A clock that tells fractions of a second, which tests replace.
+pub trait FineClock {
+    /// Returns the wall clock in unix nanoseconds.
+    fn now(&self) -> i64;
+
+    /// Waits for so many nanoseconds by a clock that nobody sets, or until `is_told`, which waits at most for the given
+    /// duration, returns true.
+    fn wait(&self, nanoseconds: i64, is_told: &dyn Fn(Duration) -> bool);
+
+    /// Whether its time passes only in [`FineClock::wait`]. Then nothing is waited for while something is being published.
+    fn is_simulated(&self) -> bool {
+        false
+    }
+}
+
+impl FineClock for SystemClock {
+    fn now(&self) -> i64 {
+        i64::try_from(Timestamp::now().as_nanosecond()).unwrap_or(i64::MAX)
+    }
+
+    fn wait(&self, nanoseconds: i64, is_told: &dyn Fn(Duration) -> bool) {
+        is_told(Duration::from_nanos(nanoseconds.try_into().unwrap_or_default()));
+    }
+}
+
+/// A tick of a sensor.
+#[derive(Clone, Copy, Debug)]
+pub struct Tick {
+    /// The time of its points: a multiple of the interval, in unix nanoseconds.
+    pub time: i64,
+    /// The wall clock, in unix nanoseconds.
+    pub now: i64,
+}
+
+/// Reads a sensor: the points, and what is missing.
+pub type ReadSensor = Box<dyn FnMut(Tick) -> (Vec<Point>, Vec<Problem>) + Send>;
+
+/// A sensor of the service.
+pub struct GatheredSensor {
+    /// Its name.
+    pub name: String,
+    /// The time between two ticks.
+    pub interval: Duration,
+    /// Whether reading it may take long: then it has a thread of its own.
+    pub is_slow: bool,
+    /// Reads it.
+    pub read: ReadSensor,
+}
+
+/// What a config asks of the service.
+pub struct Plan {
+    /// The parts that the frame needs.
+    pub setup: Setup,
+    /// The sensors, in the order in which those of one moment are read.
+    pub sensors: Vec<GatheredSensor>,
+    /// The time between two batches, in seconds.
+    pub publish_seconds: u64,
+    /// Where the service logs.
+    pub logging: log::Config,
+    /// What of the config is left out; each is said once.
+    pub warnings: Vec<String>,
+}
+
+/// The least time that the sinks have for a batch. Meanwhile the next ticks are gathered in memory.
+const FOR_SINKS: Duration = Duration::from_secs(5);
+
+/// The most points that are gathered in memory, while the disk hangs.
+const MOST_POINTS: usize = 500_000;
+
+/// How long a batch may take in all, beyond the time of the sinks: a disk that hangs longer ends the service.
+const FOR_DISK: Duration = Duration::from_secs(120);
+
+/// Runs the service until it is told to end: `load` reads the config, `ready` is called once the service gathers.
+pub fn gather(
+    program: &'static Program,
+    config: Option<&Path>,
+    clock: &dyn FineClock,
+    load: impl Fn(Option<&Path>) -> Result<Plan>,
+    ready: impl FnOnce(),
+) -> ExitCode {
+    exit_code(program.name, || {
+        let watchdog = Watchdog::start(program.name, FirstSignal::Ends, Duration::from_secs(program.deadline_seconds));
+        watchdog.names(Some("reading the config"));
+        let plan = match load(config) {
+            Ok(plan) => plan,
+            Err(error) => {
+                say(Level::Error, program.name, &[format!("{error:#}")]);
+                return ExitCode::from(2);
+            }
+        };
+        watchdog.names(Some("opening the state"));
+        match serve(program, config, clock, (plan, &load), watchdog, ready) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => {
+                say(Level::Error, program.name, &[format!("{error:#}")]);
+                ExitCode::FAILURE
+            }
+        }
+    })
+}
+
+fn serve(
+    program: &'static Program,
+    config: Option<&Path>,
+    clock: &dyn FineClock,
+    (plan, load): (Plan, &dyn Fn(Option<&Path>) -> Result<Plan>),
+    watchdog: &'static Watchdog,
+    ready: impl FnOnce(),
+) -> Result<()> {
+    watchdog.on_first_signal(FirstSignal::Asks);
+    watchdog.reloads_on_hang_up();
+    begin_logging(program, &plan);
+    let Plan { mut setup, sensors, publish_seconds, .. } = plan;
+    setup.interval_seconds = Some(publish_seconds as i64);
+    let (scope, state) = (setup.scope.clone(), setup.state_directory.clone());
+    let now = clock.now();
+    let Some(session) = Session::open(program, &common(config), now.div_euclid(SECOND), Kind::Service, setup)? else {
+        bail!("another {} runs for {scope} already; end it first", program.name);
+    };
+    let shared = Arc::new(Shared::default());
+    let mut gatherer = Gatherer { program, shared: Arc::clone(&shared), sensors: Vec::new(), schedule: Schedule::default() };
+    gatherer.replace(sensors, publish_seconds, now);
+    let publisher = Publisher { session, shared: Arc::clone(&shared) };
+    let publisher = thread::Builder::new().name("publisher".into()).spawn(move || publisher.work())?;
+    watchdog.names(None);
+    say(Level::Info, program.name, &[gatherer.describe(publish_seconds)]);
+    ready();
+    let mut is_due_by = Duration::from_secs(publish_seconds).max(FOR_SINKS) + FOR_DISK;
+    loop {
+        watchdog.expect_end(Some((Instant::now() + is_due_by, is_due_by)));
+        gatherer.tick(clock.now())?;
+        if clock.is_simulated() {
+            gatherer.settle();
+        }
+        let told = Cell::new(Told::Nothing);
+        let left = gatherer.schedule.next().saturating_sub(clock.now());
+        clock.wait(left, &|limit| {
+            told.set(watchdog.told_within(limit));
+            told.get() != Told::Nothing
+        });
+        match told.get() {
+            Told::Nothing => {}
+            Told::End => break,
+            Told::Reload => {
+                if let Some(plan) = reload(program, || load(config), (&scope, state.as_ref())) {
+                    is_due_by = Duration::from_secs(plan.publish_seconds).max(FOR_SINKS) + FOR_DISK;
+                    gatherer.adopt(plan, clock.now());
+                }
+            }
+        }
+    }
+    shared.ask(clock.now(), true);
+    publisher.join().map_err(|_| anyhow!("what was gathered last could not be published"))?;
+    say(Level::Info, program.name, &["was told to end, and has published what it held".into()]);
+    Ok(())
+}
+
+/// Returns the flags of a service, which has none but the config.
+fn common(config: Option<&Path>) -> Common {
+    let config = config.map(Path::to_path_buf);
+    let (dry_run, now, check, setup, list, verbose) = (false, None, false, false, false, false);
+    Common { config, dry_run, format: Format::Carbon, now, check, setup, list, verbose }
+}
+
+/// Opens the log file of a config, and says what of the config is left out.
+fn begin_logging(program: &Program, plan: &Plan) {
+    // A service that measures and cannot log is better than one that does neither.
+    if let Err(error) = log::open(&plan.logging) {
+        complain(program.name, &[format!("{error:#}; nothing is logged there")]);
+    }
+    complain(program.name, &plan.warnings);
+}
+
+/// Reads the config again. Returns `None`, and says why, if the old one stays.
+fn reload(
+    program: &Program,
+    load: impl FnOnce() -> Result<Plan>,
+    (scope, state): (&str, Option<&PathBuf>),
+) -> Option<Plan> {
+    let plan = catch(load).flatten().and_then(|plan| {
+        let is_same = plan.setup.scope == scope && plan.setup.state_directory.as_ref() == state;
+        if is_same { Ok(plan) } else { Err(anyhow!("[grid] name and [state] directory change with a restart alone")) }
+    });
+    match plan {
+        Ok(plan) => {
+            begin_logging(program, &plan);
+            Some(plan)
+        }
+        Err(error) => {
+            say(Level::Error, program.name, &[format!("the new config is not used, the old one stays: {error:#}")]);
+            None
+        }
+    }
+}
+
+/// What the threads share.
+#[derive(Default)]
+struct Shared {
+    state: Mutex<Gathered>,
+    changed: Condvar,
+}
+
+/// What has been gathered since the last batch.
+#[derive(Default)]
+struct Gathered {
+    points: Vec<Point>,
+    /// The names of the sensors.
+    known: BTreeSet<String>,
+    /// The points for which there was no room.
+    dropped: usize,
+    /// What is missing of the last tick of each sensor, by name.
+    problems: BTreeMap<String, Vec<Problem>>,
+    efforts: BTreeMap<String, Effort>,
+    /// The parts of a new config.
+    setup: Option<Setup>,
+    /// When a batch is to be published, in unix nanoseconds.
+    asked: Option<i64>,
+    is_ending: bool,
+    /// Since when a batch is being published.
+    publishing: Option<Instant>,
+    /// How many slow sensors are being read.
+    reading: usize,
+}
+
+impl Shared {
+    fn state(&self) -> MutexGuard<'_, Gathered> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn wait_while(&self, is_so: impl FnMut(&mut Gathered) -> bool) -> MutexGuard<'_, Gathered> {
+        self.changed.wait_while(self.state(), is_so).unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Asks for a batch.
+    fn ask(&self, now: i64, is_ending: bool) {
+        let mut state = self.state();
+        (state.asked, state.is_ending) = (Some(now), is_ending);
+        drop(state);
+        self.changed.notify_all();
+    }
+
+    /// Reads a sensor, and keeps what it tells.
+    fn read(&self, name: &str, read: &mut ReadSensor, tick: Tick) {
+        let began = Instant::now();
+        let (points, problems) =
+            catch(|| read(tick)).unwrap_or_else(|bug| (Vec::new(), vec![Problem::of_source(format!("sensor {name}"), bug)]));
+        let seconds = began.elapsed().as_secs_f64();
+        let mut state = self.state();
+        let room = MOST_POINTS.saturating_sub(state.points.len());
+        state.dropped += points.len().saturating_sub(room);
+        state.points.extend(points.into_iter().take(room));
+        // A new config may have left the sensor out meanwhile.
+        if state.known.contains(name) {
+            state.efforts.entry(name.into()).or_default().add(seconds);
+            state.problems.insert(name.into(), problems);
+        }
+    }
+}
+
+/// Reads the sensors when they are due.
+struct Gatherer {
+    program: &'static Program,
+    shared: Arc<Shared>,
+    sensors: Vec<Reader>,
+    /// The ticks of the sensors, then those of the batches.
+    schedule: Schedule,
+}
+
+/// A sensor, and who reads it.
+struct Reader {
+    name: String,
+    by: ReadBy,
+}
+
+enum ReadBy {
+    /// The thread that looks at the clock.
+    This(ReadSensor),
+    /// A thread of its own.
+    Own(Busy, SyncSender<Tick>),
+}
+
+/// Whether a thread has a tick that it has not done.
+type Busy = Arc<AtomicBool>;
+
+impl Reader {
+    fn is_busy(&self) -> bool {
+        matches!(&self.by, ReadBy::Own(busy, _) if busy.load(Ordering::SeqCst))
+    }
+}
+
+impl Gatherer {
+    /// Reads these sensors from now on.
+    fn replace(&mut self, sensors: Vec<GatheredSensor>, publish_seconds: u64, now: i64) {
+        self.schedule = Schedule::default();
+        let mut before = std::mem::take(&mut self.sensors);
+        self.shared.state().known = sensors.iter().map(|sensor| sensor.name.clone()).collect();
+        for sensor in sensors {
+            self.schedule.add(i64::try_from(sensor.interval.as_nanos()).unwrap_or(i64::MAX), 0, now);
+            // What hangs is not asked a second time.
+            let hung = before.iter().position(|one| one.name == sensor.name && one.is_busy());
+            let reader = hung.map(|at| before.swap_remove(at)).unwrap_or_else(|| self.reader(sensor));
+            self.sensors.push(reader);
+        }
+        // Not all nodes at the same moment.
+        let interval = publish_seconds as i64 * SECOND;
+        let host = u64::from(crc32fast::hash(host_name().as_bytes())).cast_signed();
+        self.schedule.add(interval, (host * 1_000_003).rem_euclid(interval), now);
+    }
+
+    /// Reads the sensors of a new config, and hands its other parts to the publisher.
+    fn adopt(&mut self, plan: Plan, now: i64) {
+        let Plan { mut setup, sensors, publish_seconds, .. } = plan;
+        setup.interval_seconds = Some(publish_seconds as i64);
+        let mut state = self.shared.state();
+        state.setup = Some(setup);
+        state.problems.clear();
+        drop(state);
+        self.replace(sensors, publish_seconds, now);
+        say(Level::Info, self.program.name, &[format!("has read its config again: {}", self.describe(publish_seconds))]);
+    }
+
+    fn describe(&self, publish_seconds: u64) -> String {
+        format!("{} are read, and published every {publish_seconds} s", count(self.sensors.len(), "sensor"))
+    }
+
+    fn reader(&self, sensor: GatheredSensor) -> Reader {
+        let GatheredSensor { name, is_slow, mut read, .. } = sensor;
+        if !is_slow {
+            return Reader { name, by: ReadBy::This(read) };
+        }
+        let (sender, ticks) = mpsc::sync_channel::<Tick>(1);
+        let busy = Busy::default();
+        let (shared, own, is_busy) = (Arc::clone(&self.shared), name.clone(), Arc::clone(&busy));
+        let spawned = thread::Builder::new().name(name.clone()).spawn(move || {
+            while let Ok(tick) = ticks.recv() {
+                shared.read(&own, &mut read, tick);
+                is_busy.store(false, Ordering::SeqCst);
+                shared.state().reading -= 1;
+                shared.changed.notify_all();
+            }
+        });
+        if let Err(error) = spawned {
+            complain(self.program.name, &[format!("sensor {name}: no thread can be started: {error}; it is not read")]);
+        }
+        Reader { name, by: ReadBy::Own(busy, sender) }
+    }
+
+    /// Reads what is due at `now`, in unix nanoseconds.
+    ///
+    /// # Errors
+    /// Fails if a batch has been on its way to the disk for too long.
+    fn tick(&mut self, now: i64) -> Result<()> {
+        for (at, time) in self.schedule.due(now) {
+            let Some(sensor) = self.sensors.get_mut(at) else {
+                let allowed = FOR_DISK + FOR_SINKS;
+                let publishing = self.shared.state().publishing.map(|since| since.elapsed());
+                if let Some(for_long) = publishing.filter(|for_long| *for_long > allowed) {
+                    bail!("a batch has been on its way for {} s; is the disk of the state directory there?", for_long.as_secs());
+                }
+                self.shared.ask(now, false);
+                continue;
+            };
+            match &mut sensor.by {
+                ReadBy::This(read) => self.shared.read(&sensor.name, read, Tick { time, now }),
+                ReadBy::Own(busy, ticks) => send(&self.shared, &sensor.name, (busy, ticks), Tick { time, now }),
+            }
+        }
+        Ok(())
+    }
+
+    /// Waits until all that was begun is done.
+    fn settle(&self) {
+        drop(self.shared.wait_while(|state| state.asked.is_some() || state.publishing.is_some() || state.reading > 0));
+    }
+}
+
+/// Hands a tick to the thread of a slow sensor; counts it as left out if that is busy.
+fn send(shared: &Shared, name: &str, (busy, ticks): (&Busy, &SyncSender<Tick>), tick: Tick) {
+    let mut state = shared.state();
+    if !busy.swap(true, Ordering::SeqCst) && ticks.try_send(tick).is_ok() {
+        state.reading += 1;
+        return;
+    }
+    state.efforts.entry(name.into()).or_default().missed += 1;
+    let problem = Problem::of_source(format!("sensor {name}"), "is still being read; its ticks are left out");
+    state.problems.insert(name.into(), vec![problem]);
+}
+
+/// Publishes what is gathered.
+struct Publisher {
+    session: Session,
+    shared: Arc<Shared>,
+}
+
+impl Publisher {
+    /// Publishes a batch whenever one is asked for, until the service ends.
+    fn work(mut self) {
+        loop {
+            let mut state = self.shared.wait_while(|state| state.asked.is_none());
+            let (now, is_ending) = (state.asked.take().unwrap_or_default(), state.is_ending);
+            state.publishing = Some(Instant::now());
+            let gathered = Gathered {
+                points: std::mem::take(&mut state.points),
+                dropped: std::mem::take(&mut state.dropped),
+                problems: state.problems.clone(),
+                efforts: std::mem::take(&mut state.efforts),
+                setup: state.setup.take(),
+                ..Gathered::default()
+            };
+            drop(state);
+            let program = self.session.program.name;
+            if let Err(bug) = catch(|| self.publish(now, gathered)) {
+                complain(program, &[bug.to_string()]);
+            }
+            self.shared.state().publishing = None;
+            self.shared.changed.notify_all();
+            if is_ending {
+                return;
+            }
+        }
+    }
+
+    fn publish(&mut self, now: i64, gathered: Gathered) {
+        let Self { session, .. } = self;
+        if let Some(setup) = gathered.setup {
+            session.setup = setup;
+        }
+        session.begin(now.div_euclid(SECOND), Instant::now());
+        session.problems.extend(gathered.problems.into_values().flatten());
+        if gathered.dropped > 0 {
+            let message = format!("{}, for which there was no room in memory", count(gathered.dropped, "point"));
+            session.problems.push(Problem::new(Subject::DroppedPoints, message));
+        }
+        let mut points = gathered.points;
+        let scope = session.setup.scope.clone();
+        points.extend(own::points(session.time, (&scope, &host_name(), session.program.name), &gathered.efforts));
+        // Meanwhile the next batch is gathered.
+        let for_sinks = Duration::from_secs(session.interval_seconds() as u64).max(FOR_SINKS);
+        let dropped = publish(session, Collected { points, ..Collected::default() }, Instant::now() + for_sinks);
+        session.note_dropped(&dropped, false);
+        let (_, lines) = session.conclude(false, Repeat::Never);
+        complain(session.program.name, &lines);
+    }
+}

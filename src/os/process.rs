@@ -1,0 +1,156 @@
+//! A process that is named by its number and its start, since another process may get the number later.
+
+use std::fs;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::time::{Duration, Instant};
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
+use rustix::process::{Pid, PidfdFlags, Signal, getpid, pidfd_open, pidfd_send_signal};
+
+use super::uptime::Uptime;
+
+/// Names a process for ever.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Identity {
+    /// Its number.
+    pub pid: i32,
+    /// When it was started, in clock ticks since the start of the machine: field 22 of `/proc/PID/stat`.
+    started: u64,
+    /// Names the start of the machine.
+    boot: String,
+}
+
+impl Identity {
+    /// Returns the name of this process.
+    ///
+    /// # Errors
+    /// Fails without `/proc`.
+    pub fn own() -> io::Result<Self> {
+        let pid = getpid().as_raw_nonzero().get();
+        Ok(Self { pid, started: started(pid)?, boot: Uptime::now().boot })
+    }
+
+    /// Reads what [`Identity::text`] returns.
+    pub fn parse(text: &str) -> Option<Self> {
+        let mut words = text.split_whitespace();
+        let (pid, started) = (words.next()?.parse().ok()?, words.next()?.parse().ok()?);
+        Some(Self { pid, started, boot: words.next()?.into() }).filter(|identity| identity.pid > 0)
+    }
+
+    /// Returns it as the text of a pid file: the number in a line of its own, as every reader of such files expects it.
+    pub fn text(&self) -> String {
+        format!("{}\n{} {}\n", self.pid, self.started, self.boot)
+    }
+
+    /// Returns the process; `None` if it has ended.
+    ///
+    /// # Errors
+    /// Fails if the kernel cannot tell.
+    pub fn find(&self) -> io::Result<Option<Process>> {
+        let Some(pid) = Pid::from_raw(self.pid).filter(|_| self.boot == Uptime::now().boot) else { return Ok(None) };
+        let handle = match pidfd_open(pid, PidfdFlags::empty()) {
+            Err(Errno::SRCH) => return Ok(None),
+            opened => opened?,
+        };
+        // Another process may have got the number before it was opened, but none can afterwards.
+        match started(self.pid) {
+            Ok(started) if started == self.started => {}
+            Err(error) if !is_gone(&error) => return Err(error),
+            _ => return Ok(None),
+        }
+        let process = Process(handle);
+        // One that has ended keeps its number until its parent has taken note.
+        Ok((!process.ends_within(Duration::ZERO)?).then_some(process))
+    }
+}
+
+/// A process, whatever becomes of its number.
+#[derive(Debug)]
+pub struct Process(OwnedFd);
+
+impl Process {
+    /// Asks it to end.
+    ///
+    /// # Errors
+    /// Fails if this user may not; not if it has ended already.
+    pub fn ask_to_end(&self) -> io::Result<()> {
+        match pidfd_send_signal(&self.0, Signal::TERM) {
+            Err(Errno::SRCH) => Ok(()),
+            sent => Ok(sent?),
+        }
+    }
+
+    /// Waits at most `limit` for its end. Returns whether it has ended.
+    ///
+    /// # Errors
+    /// Fails if the kernel cannot tell.
+    pub fn ends_within(&self, limit: Duration) -> io::Result<bool> {
+        let until = Instant::now() + limit;
+        loop {
+            let left = until.saturating_duration_since(Instant::now());
+            let mut fds = [PollFd::new(&self.0, PollFlags::IN)];
+            match poll(&mut fds, Some(&Timespec::try_from(left).unwrap_or_default())) {
+                Err(Errno::INTR) => {}
+                polled => return Ok(polled? > 0),
+            }
+        }
+    }
+}
+
+/// Returns when a process was started.
+fn started(pid: i32) -> io::Result<u64> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat"))?;
+    // The name of the program stands in brackets, and may hold blanks and brackets.
+    let rest = stat.rsplit_once(") ").map_or("", |(_, rest)| rest);
+    // The third field is the first one of the rest.
+    let field = rest.split(' ').nth(22 - 3).and_then(|field| field.parse().ok());
+    field.ok_or_else(|| io::Error::other(format!("/proc/{pid}/stat has no start time")))
+}
+
+/// Whether an error of `/proc/PID` says that the process has ended.
+fn is_gone(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::NotFound || error.raw_os_error() == Some(Errno::SRCH.raw_os_error())
+}
+
+/// Returns the command line of a process, its arguments separated by blanks; empty if it has ended.
+pub fn command_line(pid: i32) -> String {
+    let bytes = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+    let words: Vec<_> = bytes.split(|byte| *byte == 0).map(String::from_utf8_lossy).collect();
+    words.join(" ").trim_end().to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::process::{Command, Stdio};
+
+    use super::*;
+
+    #[test]
+    fn a_process_is_found_by_number_and_start_and_waited_for() {
+        let own = Identity::own().unwrap();
+        assert_eq!(Identity::parse(&own.text()), Some(own.clone()));
+        assert!(own.find().unwrap().is_some());
+        for other in [Identity { started: own.started + 1, ..own.clone() }, Identity { boot: "x".into(), ..own }] {
+            assert!(other.find().unwrap().is_none(), "{other:?}");
+        }
+        for text in ["", "12", "12\n", "12\nx boot", "-1\n5 boot", "0\n5 boot", "x\n5 boot"] {
+            assert_eq!(Identity::parse(text), None, "{text:?}");
+        }
+
+        let mut child = Command::new("cat").stdin(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
+        let pid = child.id() as i32;
+        let identity = Identity { pid, started: started(pid).unwrap(), boot: Uptime::now().boot };
+        assert_eq!(command_line(pid), "cat");
+        let process = identity.find().unwrap().unwrap();
+        assert!(!process.ends_within(Duration::from_millis(1)).unwrap());
+        process.ask_to_end().unwrap();
+        assert!(process.ends_within(Duration::from_secs(60)).unwrap());
+        // Nobody has waited for it yet: its number is still taken.
+        assert!(identity.find().unwrap().is_none());
+        child.wait().unwrap();
+        assert!(identity.find().unwrap().is_none());
+        process.ask_to_end().unwrap();
+    }
+}
