@@ -18,6 +18,17 @@ pub struct Sections {
     name: String,
     /// In file order.
     sections: Vec<(&'static Section, Lines)>,
+    /// The sections that nobody declares, if they are allowed: a sentence for each.
+    unknown: Vec<String>,
+}
+
+/// What a section that nobody declares is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unknown {
+    /// An error.
+    Refused,
+    /// Left out and named, as in the files of QULo, which has no rule for them.
+    Named,
 }
 
 /// One section of the file.
@@ -50,18 +61,34 @@ impl Sections {
     /// Fails for every line that is not a section, a key with a value, or a comment; for every duplicate section or
     /// key; and for an undeclared section or key, with the nearest declared name.
     pub fn read(text: &str, file: &str, declared: &[&'static Section]) -> Result<Self> {
+        Self::read_with(text, file, declared, Unknown::Refused)
+    }
+
+    /// Parses a text as [`Sections::read`] does; `unknown` says what an undeclared section is.
+    ///
+    /// # Errors
+    /// As [`Sections::read`].
+    pub fn read_with(text: &str, file: &str, declared: &[&'static Section], unknown: Unknown) -> Result<Self> {
         let (mut sections, plain) = scan(text, file)?;
         fill(&mut sections, &plain, file)?;
-        let mut known = Vec::new();
+        let mut read = Self { path: None, name: file.into(), sections: Vec::new(), unknown: Vec::new() };
         for lines in sections {
             let Lines { name, number, .. } = &lines;
-            let declaration = declaration(name, declared).with_context(|| {
-                format!("{file} line {number}: unknown section [{name}]{}", nearest_section(name, declared))
-            })?;
+            let Some(declaration) = declaration(name, declared) else {
+                let text = format!("{file} line {number}: unknown section [{name}]");
+                ensure!(unknown == Unknown::Named, "{text}{}", nearest_section(name, declared));
+                read.unknown.push(format!("{text} is left out"));
+                continue;
+            };
             check_keys(declaration, &lines, file)?;
-            known.push((declaration, lines));
+            read.sections.push((declaration, lines));
         }
-        Ok(Self { path: None, name: file.into(), sections: known })
+        Ok(read)
+    }
+
+    /// Returns a sentence for each section that was left out.
+    pub fn left_out(&self) -> &[String] {
+        &self.unknown
     }
 
     /// Returns the file; `None` if there is no file and every key has its default.

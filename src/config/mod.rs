@@ -16,8 +16,8 @@ mod section;
 mod values;
 
 pub use self::document::{documentation, example};
-pub use self::file::{SEARCHED, open, trusted};
-pub use self::ini::Sections;
+pub use self::file::{SEARCHED, open, open_among, trusted};
+pub use self::ini::{Sections, Unknown};
 pub use self::kind::Kind;
 pub use self::section::{FreeKeys, Key, Section, Unset};
 pub use self::values::{Program, Secret, Values};

@@ -99,6 +99,9 @@ pub struct Plan {
     pub warnings: Vec<String>,
 }
 
+/// Reads the config.
+type Load<'a> = dyn Fn(Option<&Path>) -> Result<Plan> + 'a;
+
 /// The least time that the sinks have for a batch. Meanwhile the next ticks are gathered in memory.
 const FOR_SINKS: Duration = Duration::from_secs(5);
 
@@ -141,7 +144,7 @@ fn serve(
     program: &'static Program,
     config: Option<&Path>,
     clock: &dyn FineClock,
-    (plan, load): (Plan, &dyn Fn(Option<&Path>) -> Result<Plan>),
+    (plan, load): (Plan, &Load<'_>),
     watchdog: &'static Watchdog,
     ready: impl FnOnce(),
 ) -> Result<()> {
@@ -156,13 +159,14 @@ fn serve(
         bail!("another {} runs for {scope} already; end it first", program.name);
     };
     let shared = Arc::new(Shared::default());
-    let mut gatherer = Gatherer { program, shared: Arc::clone(&shared), sensors: Vec::new(), schedule: Schedule::default() };
+    let mut gatherer =
+        Gatherer { program, shared: Arc::clone(&shared), sensors: Vec::new(), schedule: Schedule::default() };
     gatherer.replace(sensors, publish_seconds, now);
     let publisher = Publisher { session, shared: Arc::clone(&shared) };
     let publisher = thread::Builder::new().name("publisher".into()).spawn(move || publisher.work())?;
     watchdog.names(None);
-    say(Level::Info, program.name, &[gatherer.describe(publish_seconds)]);
     ready();
+    say(Level::Info, program.name, &[gatherer.describe(publish_seconds)]);
     let mut is_due_by = Duration::from_secs(publish_seconds).max(FOR_SINKS) + FOR_DISK;
     loop {
         watchdog.expect_end(Some((Instant::now() + is_due_by, is_due_by)));
@@ -280,8 +284,8 @@ impl Shared {
     /// Reads a sensor, and keeps what it tells.
     fn read(&self, name: &str, read: &mut ReadSensor, tick: Tick) {
         let began = Instant::now();
-        let (points, problems) =
-            catch(|| read(tick)).unwrap_or_else(|bug| (Vec::new(), vec![Problem::of_source(format!("sensor {name}"), bug)]));
+        let (points, problems) = catch(|| read(tick))
+            .unwrap_or_else(|bug| (Vec::new(), vec![Problem::of_source(format!("sensor {name}"), bug)]));
         let seconds = began.elapsed().as_secs_f64();
         let mut state = self.state();
         let room = MOST_POINTS.saturating_sub(state.points.len());
@@ -354,7 +358,11 @@ impl Gatherer {
         state.problems.clear();
         drop(state);
         self.replace(sensors, publish_seconds, now);
-        say(Level::Info, self.program.name, &[format!("has read its config again: {}", self.describe(publish_seconds))]);
+        say(
+            Level::Info,
+            self.program.name,
+            &[format!("has read its config again: {}", self.describe(publish_seconds))],
+        );
     }
 
     fn describe(&self, publish_seconds: u64) -> String {
@@ -393,7 +401,10 @@ impl Gatherer {
                 let allowed = FOR_DISK + FOR_SINKS;
                 let publishing = self.shared.state().publishing.map(|since| since.elapsed());
                 if let Some(for_long) = publishing.filter(|for_long| *for_long > allowed) {
-                    bail!("a batch has been on its way for {} s; is the disk of the state directory there?", for_long.as_secs());
+                    bail!(
+                        "a batch has been on its way for {} s; is the disk of the state directory there?",
+                        for_long.as_secs()
+                    );
                 }
                 self.shared.ask(now, false);
                 continue;

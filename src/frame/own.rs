@@ -10,14 +10,16 @@ use crate::model::{Declaration, Field, Fold, Measurement, Point, Tag};
 const RSS: Field<i64> = Field::gauge("rss_bytes", "bytes", Fold::Max, "its resident memory");
 const CPU: Field<f64> =
     Field::gauge("cpu_seconds", "seconds", Fold::Last, "the CPU time that it has used since it was started");
-const TICKS: Field<i64> = Field::gauge("ticks", "ticks", Fold::Sum, "how often its sensors were read since the last point");
+const TICKS: Field<i64> =
+    Field::gauge("ticks", "ticks", Fold::Sum, "how often its sensors were read since the last point");
 const MISSED: Field<i64> = Field::gauge(
     "missed",
     "ticks",
     Fold::Sum,
     "how many ticks were left out since the last point, because a sensor was still being read",
 );
-const MEAN: Field<f64> = Field::gauge("duration_seconds", "seconds", Fold::Mean, "how long reading it took, on average");
+const MEAN: Field<f64> =
+    Field::gauge("duration_seconds", "seconds", Fold::Mean, "how long reading it took, on average");
 const SLOWEST: Field<f64> = Field::gauge("slowest_seconds", "seconds", Fold::Max, "how long the slowest reading took");
 
 /// A service's own memory and CPU time, with each batch that it publishes.

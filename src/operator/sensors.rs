@@ -1,7 +1,7 @@
 //! `qagent sensors` and `qagent once`: which sensors there are, and what they tell now.
 
 use std::fmt::Write as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use crate::frame::{complain, print, show};
 use crate::model::{FieldInfo, SECOND, validate};
 use crate::monitors::nodes::{SENSORS, Sensor};
 use crate::setup::nodes::{once, running};
-use crate::setup::{CATALOG, Config};
+use crate::setup::{CATALOG, qagent};
 use crate::sources::node::Root;
 use crate::text::quote;
 
@@ -27,9 +27,6 @@ const PAUSE: Duration = Duration::from_secs(1);
 /// The flags of `qagent once`.
 #[derive(Args, Debug)]
 pub struct Once {
-    /// Read this config instead of ./config.cfg or /etc/gridmon/config.cfg
-    #[arg(short, long, value_name = "FILE")]
-    config: Option<PathBuf>,
     /// How points are printed: "path value timestamp", line protocol, or a JSON object a line
     #[arg(long, value_enum, value_name = "FORMAT", default_value = "carbon")]
     format: Format,
@@ -53,9 +50,9 @@ pub fn sensors(name: Option<&str>) -> ExitCode {
 }
 
 /// Reads the sensors twice, a second apart, and prints the second reading.
-pub fn print_once(flags: &Once) -> ExitCode {
-    let mut config = match Config::load(flags.config.as_deref()) {
-        Ok(config) => config,
+pub fn print_once(flags: &Once, config: Option<&Path>) -> ExitCode {
+    let mut config = match qagent::load(config) {
+        Ok((config, _)) => config,
         Err(error) => {
             complain(NAME, &[format!("{error:#}")]);
             return ExitCode::from(2);

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, ensure};
 
 use crate::config::{self, Sections};
-use crate::frame::{DeclaredTables, Program, Setup, downsample, mail, state};
+use crate::frame::{DeclaredTables, Program, Setup, downsample, log, mail, state};
 use crate::model::TableInfo;
 use crate::monitors::{backups as backup_monitor, nodes as node_monitor};
 use crate::os::mail::Server;
@@ -23,6 +23,7 @@ pub mod instances;
 pub mod nodes;
 mod older;
 mod pages;
+pub mod qagent;
 pub mod queue_table;
 mod sections;
 mod sinks;
@@ -124,6 +125,10 @@ pub struct Config {
     pub settle_seconds: i64,
     /// `[spool]`.
     pub spool: spool::Config,
+    /// `[spool] publish_seconds`.
+    pub publish_seconds: u64,
+    /// `[logging]`.
+    pub logging: log::Config,
     /// `[mail]`, with the login of `[credentials_adcmon]`; `None` unless it names a host.
     pub mail: Option<Server>,
     /// `[state] directory`.
@@ -187,6 +192,8 @@ impl Config {
             embedded: embedded::Config::read(&sections.values(&embedded::SECTION))?,
             settle_seconds: downsample::read(&sections.values(&downsample::SECTION))?,
             spool: spool::Config::read(&sections.values(&spool::SECTION))?,
+            publish_seconds: sections.values(&spool::SECTION).number("publish_seconds")?,
+            logging: log::Config::read(&sections.values(&log::SECTION))?,
             mail: mail::read(&sections.values(&mail::SECTION), &sections.values(&mail::CREDENTIALS))?,
             state_directory: state::read(&sections.values(&state::SECTION))?,
         })

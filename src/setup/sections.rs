@@ -4,7 +4,7 @@ use anyhow::Result;
 
 use super::grid;
 use crate::config::{Section, Sections};
-use crate::frame::{downsample, mail, state};
+use crate::frame::{downsample, log, mail, state};
 use crate::monitors::backups::config as backups;
 use crate::monitors::nodes;
 use crate::sinks::embedded;
@@ -49,6 +49,7 @@ const AFTER: &[&Section] = &[
     &downsample::SECTION,
     &spool::SECTION,
     &state::SECTION,
+    &log::SECTION,
     &mail::SECTION,
     &mail::CREDENTIALS,
 ];
@@ -80,7 +81,7 @@ pub const READERS: &[(&str, &[&[&Section]])] = &[
         &[&[&grid::SECTION, &backups::SECTION, &backups::HUB, &backups::SET, &backups::NODE], DELIVERY, MAIL],
     ),
     ("collect-instances", &[&[&grid::SECTION, &libvirt::SECTION], DELIVERY, MAIL]),
-    ("qagent", &[&[&grid::SECTION], nodes::SECTIONS, DELIVERY, MAIL]),
+    ("qagent", &[&[&grid::SECTION], nodes::SECTIONS, &[&log::SECTION], DELIVERY, MAIL]),
     ("collect-panda", &[&[&grid::SECTION, &panda::SECTION], QUEUES, DELIVERY, TABLES, MAIL]),
     ("write-datadisk", &[&[&grid::SECTION, &panda::SECTION], QUEUES, DELIVERY, TABLES, MAIL]),
     ("downsample-1h", &[&[&grid::SECTION, &panda::SECTION, &downsample::SECTION], DELIVERY, MAIL]),

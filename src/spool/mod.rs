@@ -67,6 +67,13 @@ pub const SECTION: Section = Section::new(
             "How fast waiting points are sent when a sink is back; this run's own points go first, and never wait for \
              them.",
         ),
+        Key::new(
+            "publish_seconds",
+            Kind::Seconds(1, 600),
+            Unset::Default("10"),
+            "How often qagent puts what its sensors told into the spool, as one batch. A kill or a power failure loses what \
+             was told since. A sink has as long to take a batch, but 5 s at least.",
+        ),
     ],
 );
 

@@ -19,6 +19,7 @@ mod gridmon_store;
 mod intervals;
 mod labels;
 mod pages;
+mod qagent;
 mod state;
 mod tls;
 mod write_datadisk;

@@ -79,6 +79,7 @@ fn the_documents_show_each_section_of_the_example_config() {
         ("docs/collect-backups.md", "[backups]"),
         ("docs/collect-instances.md", "[libvirt]"),
         ("docs/qagent.md", "[sensor:VirtualMemory] [sensor:LoadAverage]"),
+        ("docs/qagent.md", "[logging]"),
         ("docs/mysql.md", "[mysql]"),
         ("docs/rrd.md", "[rrd]"),
         ("docs/mail.md", "[mail] [credentials_adcmon]"),
@@ -331,7 +332,8 @@ fn help_is_a_golden_file() {
     let help = Sandbox::new("small").run(&["--help"]);
     assert_eq!((help.code, help.stderr.as_str()), (Some(0), ""));
     expect(&root("tests/fixtures/collect-grid.help"), &help.stdout);
-    for program in ["collect-backups", "collect-instances", "collect-panda", "downsample-1h", "downsample-1d"] {
+    for program in ["collect-backups", "collect-instances", "collect-panda", "downsample-1h", "downsample-1d", "qagent"]
+    {
         let help = Command::new(gridmon_testkit::program(program)).arg("--help").output().unwrap();
         expect(&root(&format!("tests/fixtures/{program}.help")), &String::from_utf8(help.stdout).unwrap());
     }
@@ -358,10 +360,10 @@ fn help_is_a_golden_file() {
 }
 
 /// The programs that neither cron nor systemd starts.
-const BY_HAND: [&str; 2] = ["gridmon-status", "qagent"];
+const BY_HAND: [&str; 1] = ["gridmon-status"];
 
 /// The programs that run all the time.
-const SERVICES: [&str; 1] = ["cloud-monitor"];
+const SERVICES: [&str; 2] = ["cloud-monitor", "qagent"];
 
 fn programs() -> Vec<String> {
     let files = fs::read_dir(root("src/bin")).unwrap();
