@@ -5,3 +5,4 @@ pub mod grid;
 pub mod instances;
 pub mod nodes;
 pub mod panda;
+pub mod slurm;

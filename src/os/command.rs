@@ -26,8 +26,8 @@ use crate::text::quote_ends;
 pub enum Failure {
     /// It could not be started: the program is missing or not executable.
     Start(io::Error),
-    /// It ran for this long and was killed.
-    TimedOut(Duration),
+    /// It ran for this long and was killed; until then it had printed this text on standard error.
+    TimedOut(Duration, String),
     /// It exited with this status, not 0, and printed this text. Its output is discarded: a truncated stream can be
     /// well-formed.
     Exit(ExitStatus, String),
@@ -42,8 +42,10 @@ impl fmt::Display for Failure {
         match self {
             Self::Start(error) if error.kind() == io::ErrorKind::NotFound => write!(out, "was not found on PATH"),
             Self::Start(error) => write!(out, "cannot be started: {error}"),
-            Self::TimedOut(limit) if limit.as_millis() < 50 => write!(out, "had no time left in this run"),
-            Self::TimedOut(limit) => write!(out, "gave no answer in {} s", (limit.as_secs_f64() * 10.0).round() / 10.0),
+            Self::TimedOut(limit, _) if limit.as_millis() < 50 => write!(out, "had no time left in this run"),
+            Self::TimedOut(limit, _) => {
+                write!(out, "gave no answer in {} s", (limit.as_secs_f64() * 10.0).round() / 10.0)
+            }
             Self::Exit(status, printed) if printed.is_empty() => write!(out, "ended with {status} and printed nothing"),
             Self::Exit(status, printed) => write!(out, "ended with {status}: {}", quote_ends(&without_routes(printed))),
             Self::Output(error) => write!(out, "{error:#}"),
@@ -141,8 +143,13 @@ impl Ended {
     /// Returns what it printed on standard error or, if that is nothing, on standard output.
     fn printed(&self) -> String {
         let printed = [&self.stderr, &self.stdout].into_iter().find(|printed| !printed.trim_ascii().is_empty());
-        String::from_utf8_lossy(printed.map_or(&[], |printed| printed.trim_ascii())).into_owned()
+        printed.map_or(String::new(), |printed| text_of(printed))
     }
+}
+
+/// Returns what a child printed as text, without white space around it. Invalid UTF-8 becomes U+FFFD.
+fn text_of(printed: &[u8]) -> String {
+    String::from_utf8_lossy(printed.trim_ascii()).into_owned()
 }
 
 /// Runs a child to its end, or until `read` refuses its output.
@@ -170,7 +177,7 @@ fn follow(
             return Err(Failure::Interrupted);
         }
         if ended_at.is_none() && now >= deadline {
-            return Err(Failure::TimedOut(now - started));
+            return Err(Failure::TimedOut(now - started, text_of(&stderr)));
         }
         if ended_at.is_some_and(|at| now >= at + GRACE) {
             break;
@@ -196,7 +203,7 @@ fn follow(
             child.kill();
         }
     }
-    wait_for_end(&child, started, deadline)?;
+    wait_for_end(&child, started, deadline, &stderr)?;
     let status = child.reap().map_err(Failure::Start)?;
     Ok(Ended { status, stdout, stderr })
 }
@@ -212,14 +219,14 @@ fn start(command: &mut Command, input: Stdio) -> Result<Group, Failure> {
 
 /// Waits for the end of a child whose pipes are closed. Usually it has ended; one that closed them and runs on is given
 /// until the deadline.
-fn wait_for_end(child: &Group, started: Instant, deadline: Instant) -> Result<(), Failure> {
+fn wait_for_end(child: &Group, started: Instant, deadline: Instant, stderr: &[u8]) -> Result<(), Failure> {
     let mut pause = Duration::from_micros(50);
     while !child.has_ended() {
         if ENDING.load(Ordering::SeqCst) {
             return Err(Failure::Interrupted);
         }
         if Instant::now() >= deadline {
-            return Err(Failure::TimedOut(started.elapsed()));
+            return Err(Failure::TimedOut(started.elapsed(), text_of(stderr)));
         }
         std::thread::sleep(pause);
         pause = (pause * 2).min(TICK);

@@ -12,7 +12,7 @@ use crate::os::mail::Server;
 use crate::sinks::embedded;
 use crate::sinks::graphite::{carbon, render};
 use crate::sinks::{credentials, influxdb, mysql, rrd};
-use crate::sources::{cloud_scheduler, cric, elastic, htcondor, libvirt, panda};
+use crate::sources::{cloud_scheduler, cric, elastic, htcondor, libvirt, panda, slurm as slurm_source};
 use crate::text::quote;
 use crate::{dashboard, spool};
 
@@ -27,6 +27,7 @@ pub mod qagent;
 pub mod queue_table;
 mod sections;
 mod sinks;
+pub mod slurm;
 mod stores;
 mod with_tables;
 
@@ -107,6 +108,10 @@ pub struct Config {
     pub libvirt: libvirt::Config,
     /// `[sensor:…]`: the sensors that qagent reads.
     pub sensors: Vec<node_monitor::Chosen>,
+    /// `[slurm]`.
+    pub slurm: slurm_source::Config,
+    /// The times in `[slurm]`.
+    pub slurm_times: slurm_source::Times,
     /// `[carbon]`; `None` unless it names a host.
     pub carbon: Option<carbon::Config>,
     /// `[dashboard]`.
@@ -177,6 +182,8 @@ impl Config {
             backups: backup_monitor::Config::read(sections)?,
             libvirt: libvirt::Config::read(&sections.values(&libvirt::SECTION))?,
             sensors: node_monitor::chosen(sections)?,
+            slurm: slurm_source::Config::read(&sections.values(&slurm_source::SECTION))?,
+            slurm_times: slurm_source::Times::read(&sections.values(&slurm_source::SECTION))?,
             carbon: carbon::Config::read(&sections.values(&carbon::SECTION), graphite.clone())?,
             dashboard: dashboard::Config::read(&sections.values(&dashboard::config::SECTION))?,
             graphite,

@@ -2,7 +2,7 @@
 
 use super::CATALOG;
 use crate::monitors::panda::page::{DATADISK_PAGE, PANDA, SUSPICIOUS};
-use crate::monitors::{backups, grid, instances};
+use crate::monitors::{backups, grid, instances, slurm};
 use crate::view::page::Page;
 
 /// Returns the pages in order: the declared ones, then one for each measurement that no declared page shows.
@@ -12,6 +12,7 @@ pub fn pages() -> Vec<Page> {
             &grid::page::GRIDS,
             &backups::page::BACKUPS,
             &instances::page::INSTANCES_PAGE,
+            &slurm::page::SLURM_PAGE,
             &PANDA,
             &SUSPICIOUS,
             &DATADISK_PAGE,

@@ -10,7 +10,7 @@ use crate::monitors::nodes;
 use crate::sinks::embedded;
 use crate::sinks::graphite::{carbon, render};
 use crate::sinks::{credentials, influxdb, mysql, rrd};
-use crate::sources::{cloud_scheduler, cric, elastic, htcondor, libvirt, panda};
+use crate::sources::{cloud_scheduler, cric, elastic, htcondor, libvirt, panda, slurm};
 use crate::{dashboard, spool};
 
 /// Every section, in the order of config.cfg.example. Declarations are data without dependencies, so a build accepts
@@ -34,6 +34,7 @@ const BEFORE: &[&Section] = &[
     &backups::SET,
     &backups::NODE,
     &libvirt::SECTION,
+    &slurm::SECTION,
 ];
 
 /// Those of sinks, stores and the frame.
@@ -82,6 +83,7 @@ pub const READERS: &[(&str, &[&[&Section]])] = &[
     ),
     ("collect-instances", &[&[&grid::SECTION, &libvirt::SECTION], DELIVERY, MAIL]),
     ("qagent", &[&[&grid::SECTION], nodes::SECTIONS, &[&log::SECTION], DELIVERY, MAIL]),
+    ("collect-slurm", &[&[&grid::SECTION, &slurm::SECTION], DELIVERY, MAIL]),
     ("collect-panda", &[&[&grid::SECTION, &panda::SECTION], QUEUES, DELIVERY, TABLES, MAIL]),
     ("write-datadisk", &[&[&grid::SECTION, &panda::SECTION], QUEUES, DELIVERY, TABLES, MAIL]),
     ("downsample-1h", &[&[&grid::SECTION, &panda::SECTION, &downsample::SECTION], DELIVERY, MAIL]),

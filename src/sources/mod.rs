@@ -7,6 +7,7 @@ pub mod htcondor;
 pub mod libvirt;
 pub mod node;
 pub mod panda;
+pub mod slurm;
 pub mod ssh;
 pub mod tgzs;
 

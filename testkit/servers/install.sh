@@ -1,7 +1,7 @@
 #!/bin/bash
 # install.sh [SUITE…]: brings what the tests talk to onto a Debian 12 machine: Apache, Carbon, carbon-c-relay, graphite-web,
 # BusyBox, Chromium, exim4, faketime, haproxy, InfluxDB, iproute2, libvirt with QEMU, MariaDB, nginx, npm, openssh-server, openssl, python3, rrdtool, socat,
-# sqlite3, strace, tcsh and tini as packages, HTCondor of each SUITE (trixie when none is named; sid as well if wanted) unpacked below
+# sqlite3, strace, tcsh and tini as packages, HTCondor of each SUITE (trixie when none is named; sid as well if wanted) and Slurm 22.05 unpacked below
 # ${GRIDMON_SERVERS:-target/servers}. Does and prints nothing when all is there. Without root it says so and exits 0: the
 # tests that miss a server skip themselves.
 set -euo pipefail
@@ -38,3 +38,4 @@ fi
 servers=${GRIDMON_SERVERS:-target/servers}
 [ $# -gt 0 ] || set -- trixie
 for suite; do "$here/htcondor-unpack.sh" "$servers/htcondor-$suite" "$suite"; done
+"$here/slurm-unpack.sh" "$servers/slurm-bookworm" bookworm

@@ -11,8 +11,8 @@ pub mod sandbox;
 pub mod servers;
 
 pub use servers::{
-    Carbon, Exim4, Front, GraphiteWeb, Influxdb, Libvirt, Mariadb, OddJobs, Pool, Proxy, SCHEDDS, SshHosts, Suite,
-    shared_graphite,
+    Carbon, Exim4, Front, GraphiteWeb, Influxdb, Libvirt, Mariadb, OddJobs, Pool, Proxy, SCHEDDS, Slurm, SshHosts,
+    Suite, shared_graphite,
 };
 
 use std::{

@@ -9,6 +9,7 @@ mod cloud_monitor;
 mod collect_backups;
 mod collect_grid;
 mod collect_panda;
+mod collect_slurm;
 #[cfg(feature = "demo")]
 mod demo;
 mod downsample;

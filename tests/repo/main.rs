@@ -78,6 +78,7 @@ fn the_documents_show_each_section_of_the_example_config() {
         ("docs/influxdb.md", "[influxdb] [credentials]"),
         ("docs/collect-backups.md", "[backups]"),
         ("docs/collect-instances.md", "[libvirt]"),
+        ("docs/collect-slurm.md", "[slurm]"),
         ("docs/qagent.md", "[sensor:VirtualMemory] [sensor:LoadAverage]"),
         ("docs/qagent.md", "[logging]"),
         ("docs/mysql.md", "[mysql]"),
@@ -332,8 +333,15 @@ fn help_is_a_golden_file() {
     let help = Sandbox::new("small").run(&["--help"]);
     assert_eq!((help.code, help.stderr.as_str()), (Some(0), ""));
     expect(&root("tests/fixtures/collect-grid.help"), &help.stdout);
-    for program in ["collect-backups", "collect-instances", "collect-panda", "downsample-1h", "downsample-1d", "qagent"]
-    {
+    for program in [
+        "collect-backups",
+        "collect-instances",
+        "collect-slurm",
+        "collect-panda",
+        "downsample-1h",
+        "downsample-1d",
+        "qagent",
+    ] {
         let help = Command::new(gridmon_testkit::program(program)).arg("--help").output().unwrap();
         expect(&root(&format!("tests/fixtures/{program}.help")), &String::from_utf8(help.stdout).unwrap());
     }

@@ -1,4 +1,4 @@
-//! Real servers: HTCondor, Carbon, graphite-web, InfluxDB, MariaDB, libvirt. Where one is not installed its tests say so and are skipped.
+//! Real servers: HTCondor, Carbon, graphite-web, InfluxDB, MariaDB, libvirt, Slurm. Where one is not installed its tests say so and are skipped.
 
 #![allow(clippy::unwrap_used)]
 
@@ -16,4 +16,5 @@ mod pools;
 mod queue_table;
 mod real_servers;
 mod receivers;
+mod slurm;
 mod ssh_hosts;

@@ -51,7 +51,7 @@ impl Client<'_> {
             }
             match count(|| self.jobs(&targets[at], limit)) {
                 Ok(jobs) => Turn::Counted(jobs),
-                Err(Failure::TimedOut(_)) if left < limit / 2 => Turn::Missed,
+                Err(Failure::TimedOut(..)) if left < limit / 2 => Turn::Missed,
                 Err(failure) => Turn::Failed(failure),
             }
         };
@@ -98,7 +98,7 @@ impl Turns {
             let was_silent = before.silent.contains(name);
             let missed = before.missed.get(name).copied().unwrap_or_default();
             let is_silent = match turn {
-                Turn::Failed(Failure::TimedOut(_)) => true,
+                Turn::Failed(Failure::TimedOut(..)) => true,
                 Turn::Missed => {
                     self.missed.insert(name.into(), missed.saturating_add(1));
                     was_silent

@@ -93,7 +93,7 @@ pub fn contents(
             "" => format!("it ended with {}", ended.status),
             said => quote_ends(said),
         }),
-        Err(Failure::TimedOut(_)) => Some(format!("no answer in time: [backups] check_seconds is {seconds}")),
+        Err(Failure::TimedOut(..)) => Some(format!("no answer in time: [backups] check_seconds is {seconds}")),
         Err(failure) => Some(failure.to_string()),
     };
     (found, why)

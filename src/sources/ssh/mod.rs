@@ -206,13 +206,13 @@ fn cut(listing: &Listing, ended: &Ended) -> String {
 
 fn explain(listing: &Listing, failure: &Failure, bounds: &Bounds) -> String {
     match failure {
-        Failure::TimedOut(_) if listing.has_begun() => {
+        Failure::TimedOut(..) if listing.has_begun() => {
             format!(
                 "the listing did not end in time, after {} entries: [backups] node_seconds is {}",
                 listing.entries, bounds.node_seconds
             )
         }
-        Failure::TimedOut(_) => format!("{failure}: nothing came after the login, or the name could not be looked up"),
+        Failure::TimedOut(..) => format!("{failure}: nothing came after the login, or the name could not be looked up"),
         Failure::Start(_) => format!("{} {failure}", bounds.ssh.shown),
         _ => failure.to_string(),
     }
