@@ -9,7 +9,7 @@ use std::fs::File;
 use std::io::{self, Read, Seek, Write};
 use std::os::fd::AsFd;
 use std::os::unix::process::CommandExt;
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, ChildStderr, ChildStdout, Command, ExitStatus, Stdio};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -206,6 +206,70 @@ fn follow(
     wait_for_end(&child, started, deadline, &stderr)?;
     let status = child.reap().map_err(Failure::Start)?;
     Ok(Ended { status, stdout, stderr })
+}
+
+/// A child that runs until it is dropped, which kills its group.
+pub struct Running {
+    group: Group,
+    out: ChildStdout,
+    err: ChildStderr,
+    stderr: Vec<u8>,
+    is_open: [bool; 2],
+}
+
+impl Running {
+    /// Starts a child without standard input.
+    ///
+    /// # Errors
+    /// Fails if it cannot be started, or if the run was told to end.
+    pub fn start(command: &mut Command) -> Result<Self, Failure> {
+        if ENDING.load(Ordering::SeqCst) {
+            return Err(Failure::Interrupted);
+        }
+        let mut group = start(command, Stdio::null())?;
+        let out = group.child.stdout.take().expect("stdout was asked to be a pipe");
+        let err = group.child.stderr.take().expect("stderr was asked to be a pipe");
+        Ok(Self { group, out, err, stderr: Vec::new(), is_open: [true, true] })
+    }
+
+    /// Waits at most `limit` for output, and appends what there is to `printed`. Returns whether more may come: `false` once it has
+    /// closed its standard output.
+    pub fn read(&mut self, limit: Duration, printed: &mut Vec<u8>) -> bool {
+        let until = Instant::now() + limit;
+        let mut buffer = vec![0; 64 * 1024];
+        while self.is_open[0] && !ENDING.load(Ordering::SeqCst) {
+            let left = until.saturating_duration_since(Instant::now());
+            let [out, err] = self.is_open;
+            let ready = wait_readable(out.then_some(&self.out), err.then_some(&self.err), left.min(TICK));
+            if ready.1 {
+                let count = read_some(&mut self.err, &mut buffer);
+                self.is_open[1] = count > 0;
+                append_both_ends(&mut self.stderr, &buffer[..count]);
+            }
+            if ready.0 {
+                let count = read_some(&mut self.out, &mut buffer);
+                self.is_open[0] = count > 0;
+                printed.extend_from_slice(&buffer[..count]);
+                break;
+            }
+            // A grandchild may hold the pipe open.
+            if left.is_zero() || self.group.has_ended() && !ready.1 {
+                break;
+            }
+        }
+        self.is_open[0] && !self.group.has_ended()
+    }
+
+    /// Returns what it printed on standard error.
+    pub fn complaint(&self) -> String {
+        text_of(&self.stderr)
+    }
+}
+
+impl fmt::Debug for Running {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "process {}", self.group.pid.as_raw_nonzero())
+    }
 }
 
 /// Starts a child that leads its own process group, with pipes for its output.

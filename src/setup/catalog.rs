@@ -3,7 +3,7 @@
 use crate::frame::{own, report};
 use crate::model::{COVERAGE, Catalog, Measurement, SCOPE_COVERAGE};
 use crate::monitors::panda::sums::MADE;
-use crate::monitors::{backups, grid, instances, nodes, panda, slurm};
+use crate::monitors::{backups, grid, instances, nodes, panda};
 
 /// The measurements by the room that declares them, in the order of docs/measurements.md.
 const GROUPS: &[&[&Measurement]] = &[
@@ -13,7 +13,6 @@ const GROUPS: &[&[&Measurement]] = &[
     &backups::MEASUREMENTS,
     &instances::MEASUREMENTS,
     nodes::MEASUREMENTS,
-    &slurm::MEASUREMENTS,
     &[&COVERAGE, &SCOPE_COVERAGE, &report::RUN, &own::SERVICE, &own::SERVICE_SENSOR],
 ];
 

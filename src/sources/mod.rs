@@ -3,6 +3,7 @@
 pub mod cloud_scheduler;
 pub mod cric;
 pub mod elastic;
+pub mod gpu;
 pub mod htcondor;
 pub mod libvirt;
 pub mod node;

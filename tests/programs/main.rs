@@ -14,6 +14,7 @@ mod collect_slurm;
 mod demo;
 mod downsample;
 mod golden;
+mod gpu;
 mod gridmon_status;
 mod gridmon_store;
 #[cfg(feature = "dashboard")]

@@ -79,7 +79,7 @@ fn the_documents_show_each_section_of_the_example_config() {
         ("docs/collect-backups.md", "[backups]"),
         ("docs/collect-instances.md", "[libvirt]"),
         ("docs/collect-slurm.md", "[slurm]"),
-        ("docs/qagent.md", "[sensor:VirtualMemory] [sensor:LoadAverage]"),
+        ("docs/qagent.md", "[sensor:VirtualMemory] [sensor:LoadAverage] [sensor:GPU]"),
         ("docs/qagent.md", "[logging]"),
         ("docs/mysql.md", "[mysql]"),
         ("docs/rrd.md", "[rrd]"),

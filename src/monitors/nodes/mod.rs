@@ -1,18 +1,21 @@
 //! Nodes: the sensors of qagent, a file each. A file declares the sensor's options and measurements; its `read` asks the
 //! source, and all else in it is pure.
 
+mod gpu;
 mod load;
 mod sensor;
+mod slurm;
 mod virtual_memory;
 
 use anyhow::Result;
 
+pub use self::gpu::points as gpu_points;
 pub use self::sensor::{Chosen, Moment, Node, Open, PREFIX, Reading, Sensor, TIME_INTERVAL, Taken};
 use crate::config::{Section, Sections};
 use crate::model::Measurement;
 
 /// Every sensor, in the order in which they are listed and read.
-pub static SENSORS: &[&Sensor] = &[&virtual_memory::SENSOR, &load::SENSOR];
+pub static SENSORS: &[&Sensor] = &[&virtual_memory::SENSOR, &load::SENSOR, &gpu::SENSOR, &slurm::SENSOR];
 
 /// Their sections.
 pub const SECTIONS: &[&Section] = &{

@@ -67,8 +67,8 @@ pub const SECTION: Section = Section::new(
 )
 .owning(&["collect-slurm"]);
 
-/// What collect-slurm and the agent's sensor have in common.
-const CLUSTER: Key = Key::new(
+/// The cluster's name. It and the following are keys of collect-slurm and of the agent's sensor.
+pub const CLUSTER: Key = Key::new(
     "cluster",
     Kind::Text,
     Unset::Absent("lab"),
@@ -76,32 +76,38 @@ const CLUSTER: Key = Key::new(
      cluster that has never answered.",
 );
 
-const JOBS_INTERVAL: Key = Key::new(
+/// The time between two questions for the jobs.
+pub const JOBS_INTERVAL: Key = Key::new(
     "jobs_interval",
     Kind::Number { least: 10, most: 86_400, unit: "seconds" },
     Unset::Default("60"),
     "The seconds between two questions for the jobs. Where squeue is slow they are further apart: 20 times as long as it took.",
 );
 
-const ACCOUNTS: Key = Key::new(
+/// How many accounts are counted apart.
+pub const ACCOUNTS: Key = Key::new(
     "accounts",
     Kind::Number { least: 1, most: 100_000, unit: "accounts" },
     Unset::Default("100"),
     "The most accounts whose jobs are counted apart; those of all others are counted as the account other.",
 );
 
-const TIMEOUT: Key = Key::new(
+/// The time of one command.
+pub const TIMEOUT: Key = Key::new(
     "timeout_seconds",
     Kind::Seconds(1, 600),
     Unset::Default("5"),
     "How long one command may take, in seconds.",
 );
 
-const SCONTROL: Key = Key::new("scontrol", Kind::Command, Unset::Default("scontrol"), PROGRAMS);
+/// The command that tells of nodes and partitions.
+pub const SCONTROL: Key = Key::new("scontrol", Kind::Command, Unset::Default("scontrol"), PROGRAMS);
 
-const SDIAG: Key = Key::new("sdiag", Kind::Command, Unset::Default("sdiag"), PROGRAMS);
+/// The command that tells of the scheduler.
+pub const SDIAG: Key = Key::new("sdiag", Kind::Command, Unset::Default("sdiag"), PROGRAMS);
 
-const SQUEUE: Key = Key::new("squeue", Kind::Command, Unset::Default("squeue"), PROGRAMS);
+/// The command that tells of the jobs.
+pub const SQUEUE: Key = Key::new("squeue", Kind::Command, Unset::Default("squeue"), PROGRAMS);
 
 const PROGRAMS: &str = "The programs, with first arguments; found on PATH unless a path is given.";
 
