@@ -6,8 +6,9 @@ set -eu
 folder=${2:?"usage: gpu-real.sh build|run FOLDER"}
 case ${1:-} in
 build)
-    cd "$(dirname "$0")/.."
     mkdir -p "$folder"
+    folder=$(cd "$folder" && pwd)
+    cd "$(dirname "$0")/.."
     cargo build --locked --bin qagent
     # The path of the library's tests stands in the last line that names an executable.
     tests=$(cargo test --locked --lib --no-run --message-format short 2>&1 | sed -n 's/.*Executable .*(\(.*\))$/\1/p' | tail -1)
