@@ -1,4 +1,4 @@
-//! The commands of a service: `start`, `stop`, `restart`, `status`, `run`.
+//! The commands of a service: `start`, `stop`, `restart`, `reload`, `status`, `run`.
 //!
 //! `start` runs the program once more, with `run --detached`, as a process of its own session. That process writes its pid
 //! file, tells `start` when the service is ready, and from then on speaks to its logs alone. Until then its standard error
@@ -48,6 +48,8 @@ pub enum Order {
     Stop,
     /// Check the config, then stop and start
     Restart,
+    /// Check the config, then let the service read it again
+    Reload,
     /// Say whether the service runs: exit code 0 if so, 1 if it died and left its pid file, 3 if not
     Status,
     /// Run in the foreground, as systemd and containers want it
@@ -99,6 +101,7 @@ impl Daemon {
             Order::Start => self.start(&path, config),
             Order::Stop => self.stop(&path).map(|()| ExitCode::SUCCESS),
             Order::Status => self.status(&path),
+            Order::Reload => check().and_then(|()| self.reload(&path)),
             // A service that runs is not ended for a config with which it could not start.
             Order::Restart => check().and_then(|()| self.stop(&path)).and_then(|()| self.start(&path, config)),
         };
@@ -154,6 +157,17 @@ impl Daemon {
         ensure!(has_ended, "process {pid} has not ended after {} s; end it at once: kill -9 {pid}", STOP.as_secs());
         self.tell(&format!("process {pid} has ended"));
         Ok(())
+    }
+
+    fn reload(&self, path: &Path) -> Result<ExitCode> {
+        match pid_file::look(path, self.program)? {
+            Told::Runs(pid, process) => {
+                process.ask_to_reload().with_context(|| format!("process {pid} cannot be told to read its config"))?;
+                Ok(self.tell(&format!("process {pid} reads its config again")))
+            }
+            Told::Unproved(pid) => bail!("{}", self.unproved(pid, path)),
+            Told::Nothing | Told::Ended(_) => bail!("does not run"),
+        }
     }
 
     fn status(&self, path: &Path) -> Result<ExitCode> {

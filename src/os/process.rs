@@ -76,7 +76,19 @@ impl Process {
     /// # Errors
     /// Fails if this user may not; not if it has ended already.
     pub fn ask_to_end(&self) -> io::Result<()> {
-        match pidfd_send_signal(&self.0, Signal::TERM) {
+        self.send(Signal::TERM)
+    }
+
+    /// Asks it to read its config again.
+    ///
+    /// # Errors
+    /// Fails if this user may not; not if it has ended already.
+    pub fn ask_to_reload(&self) -> io::Result<()> {
+        self.send(Signal::HUP)
+    }
+
+    fn send(&self, signal: Signal) -> io::Result<()> {
+        match pidfd_send_signal(&self.0, signal) {
             Err(Errno::SRCH) => Ok(()),
             sent => Ok(sent?),
         }

@@ -11,7 +11,7 @@ use crate::monitors::{backups as backup_monitor, nodes as node_monitor};
 use crate::os::mail::Server;
 use crate::sinks::embedded;
 use crate::sinks::graphite::{carbon, render};
-use crate::sinks::{credentials, influxdb, mysql, rrd};
+use crate::sinks::{credentials, influxdb, mysql, qmaster, rrd};
 use crate::sources::{cloud_scheduler, cric, elastic, htcondor, libvirt, panda, slurm as slurm_source};
 use crate::text::quote;
 use crate::{dashboard, spool};
@@ -37,6 +37,7 @@ pub use self::older::older;
 pub use self::pages::pages;
 use self::sections::Timing;
 pub use self::sections::{READERS, SECTIONS};
+use self::sinks::Selected;
 pub use self::sinks::{roles, sinks, store_place, tables};
 pub use self::stores::{influx_reader, reader, tiers};
 
@@ -120,6 +121,8 @@ pub struct Config {
     pub graphite: Option<render::Config>,
     /// `[influxdb]`, with the login of `[credentials]`; `None` unless it names an address.
     pub influxdb: Option<influxdb::Config>,
+    /// `[qmaster]`; `None` unless it names a host.
+    pub qmaster: Option<qmaster::Config>,
     /// `[mysql]`, with the login of `[credentials]`; `None` unless it names a host.
     pub mysql: Option<mysql::Config>,
     /// `[rrd]`; `None` unless it names a directory.
@@ -191,6 +194,7 @@ impl Config {
                 &sections.values(&influxdb::config::SECTION),
                 &sections.values(&credentials::SECTION),
             )?,
+            qmaster: qmaster::Config::read(&sections.values(&qmaster::config::SECTION), None)?,
             mysql: mysql::Config::read(
                 &sections.values(&mysql::config::SECTION),
                 &sections.values(&credentials::SECTION),
@@ -211,7 +215,7 @@ impl Config {
         // A program without such a measurement has nothing for these files.
         let has_files = program.measurements.iter().any(|measurement| !measurement.rrd.is_empty());
         let rrd = self.rrd.clone().filter(|_| has_files);
-        let (carbon, influxdb, embedded) = (self.carbon.clone(), self.influxdb.clone(), self.embedded.clone());
+        let selected = Selected::of(self);
         Setup {
             config_path: self.path.clone(),
             scope: self.grid.name.clone(),
@@ -225,7 +229,7 @@ impl Config {
             mail: self.mail.clone(),
             tables: None,
             sinks: Box::new(move |state| {
-                let mut all = sinks::selected(carbon.as_ref(), influxdb.as_ref(), &embedded, state);
+                let mut all = sinks::selected(&selected, state);
                 all.extend(rrd.as_ref().map(sinks::files));
                 all
             }),

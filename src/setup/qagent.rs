@@ -10,6 +10,8 @@ use crate::config::{self, Sections, Unknown};
 use crate::frame::{Daemon, GatheredSensor, Plan, Program, Tick};
 use crate::monitors::nodes::{self, Moment};
 use crate::os::uptime::Uptime;
+use crate::sinks::qmaster;
+use crate::sinks::qmaster::config::Protocol;
 use crate::sources::node::Root;
 
 /// The program.
@@ -53,6 +55,11 @@ pub fn load(path: Option<&Path>) -> Result<(Config, Sections)> {
         if config.sensors.iter().any(is_named) {
             config.sensors.retain(is_named);
         }
+        // QULo's agent has one sink, and a default for it.
+        if config.carbon.is_none() && config.influxdb.is_none() && config.embedded.path.is_none() {
+            let values = sections.values(&qmaster::config::SECTION);
+            config.qmaster = qmaster::Config::read(&values, Some("127.0.0.1"))?;
+        }
         for chosen in &mut config.sensors {
             chosen.is_original |= !sections.values(&chosen.sensor.section).gives("prefix");
         }
@@ -66,13 +73,18 @@ pub fn load(path: Option<&Path>) -> Result<(Config, Sections)> {
 /// As [`load`].
 pub fn plan(path: Option<&Path>) -> Result<Plan> {
     let (config, sections) = load(path)?;
+    let mut warnings = sections.left_out().to_vec();
+    if let Some(master) = config.qmaster.as_ref().filter(|master| master.protocol == Protocol::Qulo) {
+        let name = master.name();
+        warnings.push(format!("{name} gets QULo's pickles, which nobody acknowledges: what it does not store is lost"));
+    }
     let setup = config.setup(&PROGRAM, sections::timing(&sections, SECTIONS, PROGRAM.name)?);
     Ok(Plan {
         setup,
         sensors: running(&config, &Root::default()).into_iter().map(gathered).collect(),
         publish_seconds: config.publish_seconds,
         logging: config.logging,
-        warnings: sections.left_out().to_vec(),
+        warnings,
     })
 }
 

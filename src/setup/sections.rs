@@ -9,7 +9,7 @@ use crate::monitors::backups::config as backups;
 use crate::monitors::nodes;
 use crate::sinks::embedded;
 use crate::sinks::graphite::{carbon, render};
-use crate::sinks::{credentials, influxdb, mysql, rrd};
+use crate::sinks::{credentials, influxdb, mysql, qmaster, rrd};
 use crate::sources::{cloud_scheduler, cric, elastic, htcondor, libvirt, panda, slurm};
 use crate::{dashboard, spool};
 
@@ -42,6 +42,7 @@ const AFTER: &[&Section] = &[
     &carbon::SECTION,
     &render::SECTION,
     &influxdb::config::SECTION,
+    &qmaster::config::SECTION,
     &mysql::config::SECTION,
     &rrd::config::SECTION,
     &credentials::SECTION,
@@ -100,6 +101,7 @@ const DELIVERY: &[&Section] = &[
     &carbon::SECTION,
     &render::SECTION,
     &influxdb::config::SECTION,
+    &qmaster::config::SECTION,
     &credentials::SECTION,
     &embedded::SECTION,
     &spool::SECTION,

@@ -8,6 +8,7 @@ use crate::sinks::graphite::carbon::{self, Carbon};
 use crate::sinks::graphite::receiver::Receiver;
 use crate::sinks::influxdb::{self, Influxdb};
 use crate::sinks::mysql::{self, Mysql};
+use crate::sinks::qmaster::{self, Qmaster};
 use crate::sinks::rrd::{self, RrdFiles};
 use crate::sinks::windows::Marking;
 use crate::sinks::{Sink, Tables};
@@ -15,7 +16,7 @@ use crate::sinks::{Sink, Tables};
 /// Returns the sinks that the config selects; if it selects none, the embedded store, which lies in the `state`
 /// directory unless the config names a path.
 pub fn sinks(config: &Config, state: &Path) -> Vec<Box<dyn Sink>> {
-    let mut sinks = selected(config.carbon.as_ref(), config.influxdb.as_ref(), &config.embedded, state);
+    let mut sinks = selected(&Selected::of(config), state);
     sinks.extend(config.rrd.as_ref().map(files));
     sinks
 }
@@ -25,10 +26,24 @@ pub(super) fn files(config: &rrd::Config) -> Box<dyn Sink> {
     Box::new(RrdFiles { config: config.clone(), catalog: CATALOG })
 }
 
+/// The sections that select sinks of points.
+#[derive(Clone)]
+pub(super) struct Selected {
+    carbon: Option<carbon::Config>,
+    influxdb: Option<influxdb::Config>,
+    qmaster: Option<qmaster::Config>,
+    embedded: embedded::Config,
+}
+
+impl Selected {
+    pub fn of(config: &Config) -> Self {
+        let (carbon, influxdb, qmaster) = (config.carbon.clone(), config.influxdb.clone(), config.qmaster.clone());
+        Self { carbon, influxdb, qmaster, embedded: config.embedded.clone() }
+    }
+}
+
 pub(super) fn selected(
-    carbon: Option<&carbon::Config>,
-    influxdb: Option<&influxdb::Config>,
-    embedded: &embedded::Config,
+    Selected { carbon, influxdb, qmaster, embedded }: &Selected,
     state: &Path,
 ) -> Vec<Box<dyn Sink>> {
     let mut sinks: Vec<Box<dyn Sink>> = Vec::new();
@@ -41,6 +56,9 @@ pub(super) fn selected(
     }
     if let Some(config) = influxdb {
         sinks.push(marking(Box::new(Influxdb::new(config.clone(), state)), state));
+    }
+    if let Some(config) = qmaster {
+        sinks.push(Box::new(Qmaster::new(config.clone(), CATALOG, state)));
     }
     if sinks.is_empty() || embedded.path.is_some() {
         sinks.push(marking(Box::new(Embedded { config: embedded.clone(), place: place_of(embedded, state) }), state));
@@ -79,9 +97,11 @@ pub fn roles(config: &Config) -> String {
     let mut others = Vec::new();
     others.extend(config.carbon.iter().map(|_| "carbon".to_string()));
     others.extend(config.influxdb.iter().map(|one| format!("influxdb, database {}", one.of_run())));
+    others.extend(config.qmaster.iter().map(|one| format!("qmaster at {}", one.name())));
     let points = match (others.join(" and "), &config.embedded.path) {
         (others, _) if others.is_empty() => {
-            "points go to the embedded store, since neither [carbon] host nor [influxdb] url is set".into()
+            "points go to the embedded store, since none of [carbon] host, [influxdb] url and [qmaster] host is set"
+                .into()
         }
         (others, None) => format!("points go to {others}"),
         (others, Some(_)) => {

@@ -5,7 +5,10 @@ pub mod embedded;
 pub mod graphite;
 pub mod influxdb;
 pub mod mysql;
+mod pickle;
+pub mod qmaster;
 pub mod rrd;
+mod tcp;
 pub mod tiers;
 pub mod windows;
 

@@ -1,6 +1,6 @@
 #!/bin/bash
 # install.sh [SUITE…]: brings what the tests talk to onto a Debian 12 machine: Apache, Carbon, carbon-c-relay, graphite-web,
-# BusyBox, Chromium, exim4, faketime, haproxy, InfluxDB, iproute2, libvirt with QEMU, MariaDB, nginx, npm, openssh-server, openssl, python3, rrdtool, socat,
+# BusyBox, Chromium, exim4, faketime, haproxy, InfluxDB, iproute2, libvirt with QEMU, MariaDB, nginx, npm, OpenRC, openssh-server, openssl, python3, rrdtool, socat,
 # sqlite3, strace, tcsh and tini as packages, HTCondor of each SUITE (trixie when none is named; sid as well if wanted) and Slurm 22.05 unpacked below
 # ${GRIDMON_SERVERS:-target/servers}. Does and prints nothing when all is there. Without root it says so and exits 0: the
 # tests that miss a server skip themselves.
@@ -14,7 +14,7 @@ fi
 
 missing=()
 for package in apache2-bin busybox carbon-c-relay chromium chromium-driver exim4-daemon-light faketime graphite-carbon graphite-web haproxy \
-  influxdb iproute2 libvirt-clients libvirt-daemon libvirt-daemon-driver-qemu mariadb-server nginx openssh-server openssl python3 \
+  influxdb iproute2 libvirt-clients libvirt-daemon libvirt-daemon-driver-qemu mariadb-server nginx openrc openssh-server openssl python3 \
   qemu-system-x86 rrdtool socat sqlite3 strace tcsh tini tzdata; do
   [ "$(dpkg-query -W -f '${db:Status-Status}' $package 2>/dev/null || true)" = installed ] || missing+=("$package")
 done

@@ -1,5 +1,8 @@
 //! qagent as a daemon: `start`, `stop`, `restart`, `status`, SIGHUP, its pid file and its logs, with real processes.
 
+mod masters;
+mod system;
+
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::PathBuf;
@@ -233,9 +236,8 @@ fn one_that_was_killed_is_told_from_one_that_was_ended() {
     let node = Node::new();
     let pid = node.start();
     signal(pid, "KILL");
-    wait_until("its end", LIMIT, || (!runs(pid)).then_some(()));
-    let (code, text) = node.status();
-    assert_eq!(code, Some(1), "{text}");
+    // Its threads end one after the other.
+    let text = wait_until("its end", LIMIT, || Some(node.status()).filter(|status| status.0 == Some(1))).1;
     assert!(text.starts_with(&format!("process {pid} has died and left ")), "{text}");
     let pid = node.start();
     node.stop(pid);
@@ -254,12 +256,19 @@ fn hang_up_reads_the_config_again_and_a_wrong_one_leaves_the_old_one_at_work() {
         log.contains("the new config is not used, the old one stays: ") && log.contains("[carbon] has no key"),
         "{log}"
     );
-    let restart = node.tell("restart");
-    assert_eq!(restart.code, Some(1));
-    assert_eq!(node.status(), (Some(0), format!("runs as process {pid}")), "a wrong config ends nothing");
+    for order in ["restart", "reload"] {
+        assert_eq!(node.tell(order).code, Some(1), "{order}");
+        assert_eq!(node.status(), (Some(0), format!("runs as process {pid}")), "a wrong config ends nothing");
+    }
 
     node.config("[sensor:VirtualMemory]\ntime_interval = 0.5\n");
-    signal(pid, "HUP");
+    let reload = node.tell("reload");
+    assert_eq!(
+        (reload.code, reload.stdout),
+        (Some(0), format!("qagent: process {pid} reads its config again\n")),
+        "{}",
+        reload.stderr
+    );
     node.wait_for_log("has read its config again");
     let restart = node.tell("restart");
     assert_eq!(restart.code, Some(0), "{}", restart.stderr);

@@ -81,6 +81,7 @@ fn the_documents_show_each_section_of_the_example_config() {
         ("docs/collect-slurm.md", "[slurm]"),
         ("docs/qagent.md", "[sensor:VirtualMemory] [sensor:LoadAverage] [sensor:GPU]"),
         ("docs/qagent.md", "[logging]"),
+        ("docs/qagent.md", "[qmaster]"),
         ("docs/mysql.md", "[mysql]"),
         ("docs/rrd.md", "[rrd]"),
         ("docs/mail.md", "[mail] [credentials_adcmon]"),

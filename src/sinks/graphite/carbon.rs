@@ -16,10 +16,12 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, anyhow};
 
-use super::receiver::{self, Receiver, Timeout};
+use super::receiver::{self, Receiver};
 use super::render::{self, Missing};
 use crate::config::{Key, Kind, Section, Unset, Values};
 use crate::model::{Catalog, Datapoint, Dropped, Point, SECOND, Value, sort_by_name};
+use crate::sinks::pickle;
+use crate::sinks::tcp::Timeout;
 use crate::sinks::{Sent, Sink};
 use crate::spool::Batch;
 
@@ -266,39 +268,18 @@ impl<'a> Frames<'a> {
 const AROUND_PATH: usize = 5 + 10 + 9 + 2;
 
 fn put(Datapoint { path, time, value }: &Datapoint, frame: &mut Vec<u8>) {
-    let [a, b, c, d] = (path.len() as u32).to_le_bytes();
-    frame.extend_from_slice(&[b'X', a, b, c, d]);
-    frame.extend_from_slice(path.as_bytes());
-    match i32::try_from(*time) {
-        Ok(time) => int(time, frame),
-        // LONG1 with eight bytes, for times after 2038.
-        Err(_) => {
-            frame.extend_from_slice(b"\x8a\x08");
-            frame.extend_from_slice(&time.to_le_bytes());
-        }
-    }
+    pickle::text(path, frame);
+    pickle::whole(*time, frame);
     match value {
         Value::Int(value) => match i32::try_from(*value) {
-            Ok(value) => int(value, frame),
+            Ok(_) => pickle::whole(*value, frame),
             // carbon-relay-ng before March 2024 drops a LONG1 in silence. Carbon makes every value a float, which is exact up
             // to 2^53.
-            Err(_) => float(*value as f64, frame),
+            Err(_) => pickle::float(*value as f64, frame),
         },
-        Value::Float(value) => float(*value, frame),
+        Value::Float(value) => pickle::float(*value, frame),
     }
     frame.extend_from_slice(b"\x86\x86");
-}
-
-/// Appends a BININT.
-fn int(value: i32, out: &mut Vec<u8>) {
-    let [a, b, c, d] = value.to_le_bytes();
-    out.extend_from_slice(&[b'J', a, b, c, d]);
-}
-
-/// Appends a BINFLOAT.
-fn float(value: f64, out: &mut Vec<u8>) {
-    out.push(b'G');
-    out.extend_from_slice(&value.to_be_bytes());
 }
 
 /// Sends `datapoints` and waits for the acknowledgement, at most until `deadline`. Acknowledges all of them or none; an
@@ -311,7 +292,7 @@ fn send(config: &Config, receiver: &Receiver, datapoints: &[Datapoint], deadline
     if datapoints.is_empty() {
         return Ok(());
     }
-    let timeout = Timeout::of(config, deadline);
+    let timeout = Timeout::new(config.timeout_seconds, deadline);
     match (config.acknowledge, &config.graphite) {
         (Acknowledge::Readback, Some(graphite)) => read_back(config, graphite, datapoints, &timeout),
         (Acknowledge::None, _) => receiver::exchange(config, datapoints, Duration::ZERO, &timeout).map(drop),
@@ -357,7 +338,7 @@ fn not_back(missing: &Missing, all: usize, graphite: &render::Config, timeout: &
 /// # Errors
 /// As [`send`].
 fn check(config: &Config, deadline: Instant) -> Result<String> {
-    let timeout = Timeout::of(config, deadline);
+    let timeout = Timeout::new(config.timeout_seconds, deadline);
     receiver::exchange(config, &[], receiver::OPEN, &timeout)?;
     receiver::prove(config, 2, &timeout)?;
     let answers = format!("{} answers", receiver::name(config));

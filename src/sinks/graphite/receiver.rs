@@ -19,19 +19,20 @@
 
 use std::fmt;
 use std::io::{ErrorKind, Read, Write};
-use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::net::{Shutdown, TcpStream};
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError, mpsc};
+use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, anyhow, bail, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use super::carbon::{Acknowledge, Config, Frames};
 use crate::model::Datapoint;
-use crate::os::{files, names};
+use crate::os::files;
 use crate::sinks::NeverTaken;
+use crate::sinks::tcp::{self, Timeout};
 
 /// For how long a connection must stay open before our end.
 pub(super) const OPEN: Duration = Duration::from_millis(50);
@@ -252,64 +253,11 @@ pub(super) fn name(config: &Config) -> String {
     if host.contains(':') && !host.starts_with("file:") { format!("[{host}]:{port}") } else { format!("{host}:{port}") }
 }
 
-/// The time limit of a delivery.
-pub(super) struct Timeout {
-    began: Instant,
-    pub ends: Instant,
-}
-
-impl Timeout {
-    pub(super) fn of(config: &Config, deadline: Instant) -> Self {
-        let began = Instant::now();
-        Self { began, ends: deadline.min(began + Duration::from_secs(config.timeout_seconds)) }
-    }
-
-    /// Returns the time left, never zero, which sockets take for "for ever".
-    fn left(&self) -> Duration {
-        self.ends.saturating_duration_since(Instant::now()).max(Duration::from_millis(1))
-    }
-
-    /// Returns the whole time limit for messages, in seconds.
-    pub(super) fn shown(&self) -> String {
-        format!("{} s", (self.ends.saturating_duration_since(self.began).as_secs_f64() * 10.0).round() / 10.0)
-    }
-
-    pub(super) fn has_passed(&self) -> bool {
-        Instant::now() >= self.ends
-    }
-
-    fn ensure_acknowledged(&self) -> Result<()> {
-        ensure!(!self.has_passed(), "it did not acknowledge within {}", self.shown());
-        Ok(())
-    }
-}
-
 /// Connects; also returns how long what the other side does may take to be seen here.
 fn connect(config: &Config, timeout: &Timeout) -> Result<(TcpStream, Duration)> {
-    let (found, addresses) = mpsc::channel();
-    names::look_up(config.host.clone(), config.port, move |addresses| drop(found.send(addresses)));
-    let addresses: Vec<SocketAddr> = match addresses.recv_timeout(timeout.left()) {
-        Ok(addresses) => addresses.context("its name cannot be looked up")?,
-        Err(_) => bail!("its name was not looked up within {}", timeout.shown()),
-    };
-    let mut failure = anyhow!("its name has no address");
-    for (at, address) in addresses.iter().enumerate() {
-        // An address that drops packets must not use up the time of the others.
-        let share = timeout.left() / (addresses.len() - at) as u32;
-        let began = Instant::now();
-        match TcpStream::connect_timeout(address, share.max(Duration::from_millis(1))) {
-            Ok(stream) => {
-                let way = (2 * began.elapsed()).min(LONGEST_WAY);
-                stream.set_nodelay(true).and_then(|()| stream.set_nonblocking(true)).context("socket")?;
-                return Ok((stream, way));
-            }
-            Err(error) if error.kind() == ErrorKind::TimedOut => {
-                failure = anyhow!("no connection within {}", timeout.shown())
-            }
-            Err(error) => failure = anyhow!("no connection: {error}"),
-        }
-    }
-    Err(failure)
+    let (stream, took) = tcp::connect(&config.host, config.port, timeout)?;
+    stream.set_nonblocking(true).context("socket")?;
+    Ok((stream, (2 * took).min(LONGEST_WAY)))
 }
 
 fn write(stream: &mut TcpStream, mut rest: &[u8], timeout: &Timeout) -> Result<()> {
@@ -489,7 +437,7 @@ mod tests {
         /// Sends a datapoint; returns the failure.
         fn send(&self, config: &Config) -> String {
             let datapoints = [Datapoint { path: "a.b".into(), time: 60, value: Value::Int(1) }];
-            let timeout = Timeout::of(config, Instant::now() + Duration::from_secs(20));
+            let timeout = Timeout::new(config.timeout_seconds, Instant::now() + Duration::from_secs(20));
             let failure = self.1.send(config, &datapoints, &timeout).err();
             failure.map(|error| format!("{error:#}")).unwrap_or_default()
         }
@@ -619,7 +567,7 @@ mod tests {
             let config = poisoned(flaps);
             let state = State::new(&config, true);
             assert_eq!(state.send(&config), "");
-            let timeout = Timeout::of(&config, Instant::now() + Duration::from_secs(20));
+            let timeout = Timeout::new(config.timeout_seconds, Instant::now() + Duration::from_secs(20));
             let error = state.1.send(&config, &long, &timeout).unwrap_err();
             assert_eq!(error.is::<NeverTaken>(), !flaps, "{error:#}");
         }

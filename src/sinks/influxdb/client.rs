@@ -21,7 +21,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, anyhow, bail};
 use serde::Deserialize;
 
-use super::config::Config;
+use super::config::{Config, Peer};
 use super::influxql::{self, Rows};
 use crate::os::http::{Answer, Client, Failure, Login, NoAnswer};
 use crate::sinks::ClosedPlace;
@@ -94,7 +94,9 @@ impl Connection<'_> {
         // No precision: without it all versions read nanoseconds, and no word for them is known to all.
         let address = self.config.address("write", &[("db", database), ("rp", policy)])?;
         match self.client.send(&address, body, self.left()?) {
-            Ok(answer) => self.verdict(answer).with_context(|| format!("InfluxDB at {}", self.config.name())),
+            Ok(answer) => {
+                self.verdict(answer).with_context(|| format!("{} at {}", self.config.peer.title, self.config.name()))
+            }
             Err(error) => match error.downcast_ref::<NoAnswer>().map(|answer| answer.kind) {
                 Some(Failure::Broken) if is_large => Ok(Verdict::TooLarge(format!("{error:#}"))),
                 _ => Err(error),
@@ -132,7 +134,7 @@ impl Connection<'_> {
         } else {
             Err(self.explain(&Reply::of(answer), Right::Read))
         };
-        read.with_context(|| format!("InfluxDB at {}", self.config.name()))
+        read.with_context(|| format!("{} at {}", self.config.peer.title, self.config.name()))
     }
 
     /// Asks whether it would write: a body without points.
@@ -159,9 +161,16 @@ impl Connection<'_> {
     fn explain(&self, reply: &Reply, right: Right) -> anyhow::Error {
         let shown = reply.shown();
         let message = reply.message.as_deref().unwrap_or_default();
+        let Peer { title, section, login, .. } = self.config.peer;
+        let (asks, refuses) = (
+            format!("it asks for a login: set [{section}] {login}"),
+            format!("it refuses the login: check [{section}] token"),
+        );
+        let (is_it, is_address) =
+            (format!("is that an {title}?"), format!("is [{section}] url the address of an {title}?"));
         let (is_place, remedy) = match (reply.status, &self.config.login) {
-            (401, None) => (false, "it asks for a login: set [influxdb] username and password, or token"),
-            (401, Some(Login::Token(_) | Login::Bearer(_))) => (false, "it refuses the login: check [influxdb] token"),
+            (401, None) => (false, asks.as_str()),
+            (401, Some(Login::Token(_) | Login::Bearer(_))) => (false, refuses.as_str()),
             (401, _) => (false, "it refuses the login: check username and password of [influxdb] or [credentials]"),
             (403, _) if right == Right::Write => (true, "its login may not write there: GRANT WRITE ON it"),
             (403, _) => (
@@ -170,10 +179,10 @@ impl Connection<'_> {
             ),
             (404, _) if is_missing(message) => (true, "the database is missing: --setup creates it"),
             (500, _) if is_missing(message) => (true, "the retention policy is missing: --setup creates it"),
-            (404, _) => (false, "is [influxdb] url the address of an InfluxDB?"),
+            (404, _) => (false, is_address.as_str()),
             (429, _) => (false, "it takes no more for now"),
             (300..=399 | 502..=504, _) => (false, ""),
-            (200..=299 | 400..=499, _) => (false, "is that an InfluxDB?"),
+            (200..=299 | 400..=499, _) => (false, is_it.as_str()),
             // An overloaded server, or a batch that it cannot digest.
             _ => return anyhow!("{shown}"),
         };

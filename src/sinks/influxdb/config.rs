@@ -4,7 +4,7 @@ use anyhow::{Context, Result, anyhow};
 
 use crate::config::{Key, Kind, Section, Unset, Values};
 use crate::model::Tier;
-use crate::os::http::{Client, Login, Url};
+use crate::os::http::{Client, Login, Tls, Url};
 use crate::sinks::credentials::{FROM_CREDENTIALS, either};
 
 /// `[influxdb]`.
@@ -58,9 +58,28 @@ pub const SECTION: Section = Section::new(
     ],
 );
 
+/// Who speaks InfluxDB's protocol, for messages.
+#[derive(Debug)]
+pub struct Peer {
+    /// The permanent name of the sink.
+    pub sink: &'static str,
+    /// Its name in sentences.
+    pub title: &'static str,
+    /// Its section of the config.
+    pub section: &'static str,
+    /// The keys of its login, in words.
+    pub login: &'static str,
+}
+
+/// InfluxDB itself.
+pub static INFLUXDB: Peer =
+    Peer { sink: "influxdb", title: "InfluxDB", section: "influxdb", login: "username and password, or token" };
+
 /// `[influxdb]`.
 #[derive(Clone, Debug)]
 pub struct Config {
+    /// Who is asked.
+    pub peer: &'static Peer,
     /// The address of InfluxDB: `http://HOST:PORT/`, with a path if it is served under a prefix.
     pub url: Url,
     /// How the config spells the address, if messages show that instead.
@@ -77,6 +96,8 @@ pub struct Config {
     pub fold: Vec<String>,
     /// Whether its certificate is verified.
     pub is_verified: bool,
+    /// CAs and certificate of this client, if they are not the machine's.
+    pub tls: Tls,
     /// The time limit of a request, in seconds; 20 by default.
     pub timeout_seconds: u64,
 }
@@ -113,6 +134,7 @@ impl Config {
         let owner = if owner { values } else { credentials };
         owner.check("database", !database.contains(char::is_control), "the name of a database")?;
         Ok(Some(Self {
+            peer: &INFLUXDB,
             url,
             spelling: values.spelling("url"),
             database,
@@ -121,6 +143,7 @@ impl Config {
             policies,
             fold,
             is_verified,
+            tls: Tls::default(),
             timeout_seconds,
         }))
     }
@@ -133,6 +156,7 @@ impl Config {
             None => like.map_or_else(|| ["10m", "1h", "1d"].map(String::from), |like| like.policies.clone()),
         };
         Self {
+            peer: &INFLUXDB,
             url,
             spelling: None,
             database,
@@ -141,6 +165,7 @@ impl Config {
             policies,
             fold: Vec::new(),
             is_verified: like.is_none_or(|like| like.is_verified),
+            tls: Tls::default(),
             timeout_seconds: like.map_or(20, |like| like.timeout_seconds),
         }
     }
@@ -177,7 +202,7 @@ impl Config {
 
     /// Returns a client that knows the login.
     pub(super) fn client(&self) -> Result<Client> {
-        let client = if self.is_verified { Client::new()? } else { Client::unverified()? };
+        let client = Client::trusting(&Tls { is_unverified: !self.is_verified, ..self.tls.clone() })?;
         Ok(client.with_login(self.login.clone()).shown_as(self.spelling.clone()))
     }
 
@@ -188,7 +213,7 @@ impl Config {
         if !base.path().ends_with('/') {
             base.set_path(&format!("{}/", base.path()));
         }
-        let mut address = base.join(service).context("[influxdb] url")?;
+        let mut address = base.join(service).with_context(|| format!("[{}]", self.peer.section))?;
         address.query_pairs_mut().extend_pairs(parameters);
         Ok(address)
     }

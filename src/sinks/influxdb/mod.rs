@@ -31,7 +31,7 @@ use self::pause::Pause;
 pub use self::read::InfluxReader;
 use super::{NeverTaken, Sent, Sink};
 use crate::model::Tier;
-use crate::os::http::Client;
+use crate::os::http::{Client, NoAnswer};
 use crate::spool::Batch;
 
 /// InfluxDB as a sink.
@@ -45,7 +45,8 @@ pub struct Influxdb {
 impl Influxdb {
     /// Creates the sink, which remembers in the directory `state`; it opens no connection yet.
     pub fn new(config: Config, state: &Path) -> Self {
-        Self { config, client: OnceLock::new(), pause: Pause::new(state) }
+        let pause = Pause::new(config.peer, state);
+        Self { config, client: OnceLock::new(), pause }
     }
 
     fn connection(&self, ends: Instant) -> Result<Connection<'_>> {
@@ -77,9 +78,22 @@ impl Influxdb {
     }
 }
 
+impl Influxdb {
+    /// Asks whether it would write, with a request that carries nothing. Returns whether somebody spoke HTTP.
+    ///
+    /// # Errors
+    /// Fails if nobody answers.
+    pub(super) fn answers(&self, deadline: Instant) -> Result<bool> {
+        match self.connection(deadline)?.write_nothing(&self.config.database, self.config.policy(Tier::Raw)) {
+            Err(error) if error.downcast_ref::<NoAnswer>().is_some() => Err(error),
+            written => Ok(written.is_ok()),
+        }
+    }
+}
+
 impl Sink for Influxdb {
     fn name(&self) -> &str {
-        "influxdb"
+        self.config.peer.sink
     }
 
     fn send(&self, batch: &Batch, deadline: Instant) -> Sent {

@@ -7,6 +7,7 @@ use std::time::{Duration, SystemTime};
 use anyhow::{Result, bail};
 use jiff::fmt::rfc2822;
 
+use super::config::Peer;
 use crate::model::utc;
 use crate::os::files;
 
@@ -17,11 +18,12 @@ const LONGEST: i64 = 3600;
 #[derive(Debug)]
 pub(super) struct Pause {
     path: PathBuf,
+    peer: &'static Peer,
 }
 
 impl Pause {
-    pub fn new(state: &Path) -> Self {
-        Self { path: state.join("influxdb.pause") }
+    pub fn new(peer: &'static Peer, state: &Path) -> Self {
+        Self { path: state.join(format!("{}.pause", peer.sink)), peer }
     }
 
     /// Fails while the server wants to be left alone. What cannot be read is no pause.
@@ -34,7 +36,7 @@ impl Pause {
         let until: i64 = until.parse().unwrap_or_default();
         // Another server asked for nothing, and a clock that was set back must not make a pause longer.
         if of == name && (1..=LONGEST).contains(&until.saturating_sub(now())) {
-            bail!("InfluxDB at {name} asked to be left alone until {}", utc(until));
+            bail!("{} at {name} asked to be left alone until {}", self.peer.title, utc(until));
         }
         Ok(())
     }
@@ -63,12 +65,13 @@ fn now() -> i64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sinks::influxdb::config::INFLUXDB;
 
     #[test]
     fn a_pause_holds_for_its_server_and_its_time_alone() {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("target").join(format!("pause-{}", std::process::id()));
         fs::create_dir_all(&folder).unwrap();
-        let pause = Pause::new(&folder);
+        let pause = Pause::new(&INFLUXDB, &folder);
         assert!(pause.ensure_over("http://a/").is_ok());
         pause.remember("http://a/", "30");
         let error = pause.ensure_over("http://a/").unwrap_err().to_string();

@@ -125,7 +125,8 @@ fn a_store_stands_in_where_no_sink_is_and_looking_makes_nothing() {
     let carbon = format!("[carbon]\nhost = 127.0.0.1\nport = {}\n", keeper.port);
     let both = format!("{carbon}[embedded]\npath = {path}\n");
     let named = format!("[embedded]\npath = {path}\n");
-    let stands_in = "points go to the embedded store, since neither [carbon] host nor [influxdb] url is set";
+    let stands_in =
+        "points go to the embedded store, since none of [carbon] host, [influxdb] url and [qmaster] host is set";
     let table = "; tables go to the embedded store";
     let answers = format!("ok      carbon           127.0.0.1:{} answers\n", keeper.port);
     let makes = |path: &str| format!("ok      embedded         {path}; the first run makes it\n");

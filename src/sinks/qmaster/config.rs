@@ -1,0 +1,149 @@
+//! `[qmaster]`, as an agent reads it.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use anyhow::{Context, Result, anyhow};
+
+use super::qulo::Line;
+use crate::config::{Key, Kind, Section, Unset, Values};
+use crate::os::http::{Login, Tls, Url};
+use crate::sinks::influxdb;
+use crate::sinks::influxdb::config::Peer;
+
+/// `[qmaster]`.
+pub const SECTION: Section = Section::new(
+    "qmaster",
+    "Sends points to a qmaster, which keeps them until they are stored.",
+    &[
+        Key::new(
+            "host",
+            Kind::Host,
+            Unset::Absent("qmaster.example.org"),
+            "The host of the master. Without it nothing is sent there; but in QULo's qagent.conf it is 127.0.0.1.",
+        ),
+        Key::new("port", Kind::Port, Unset::Default("7888"), "Its port.").or(&["incoming data port"]),
+        Key::new(
+            "protocol",
+            Kind::Word(&["auto", "http", "qulo"]),
+            Unset::Default("auto"),
+            "http for a qmaster of this toolkit, which acknowledges what is safe. qulo for QULo's own: it acknowledges \
+             nothing, and what it or its Graphite loses is lost. auto finds out; a master that hangs at the very first \
+             contact may be taken for QULo's, so write http once none is left.",
+        ),
+        Key::new(
+            "tls",
+            Kind::Word(&["off", "verify", "skip"]),
+            Unset::Default("off"),
+            "verify for a master that speaks TLS. skip does not verify its certificate: then whoever is on the way can read \
+             and change everything.",
+        ),
+        Key::new("ca", Kind::Path, Unset::Absent("/etc/gridmon/ca.pem"), FILES),
+        Key::new("certificate", Kind::Path, Unset::Absent("/etc/gridmon/node.pem"), FILES),
+        Key::new("key", Kind::Path, Unset::Absent("/etc/gridmon/node.key"), FILES),
+        Key::new(
+            "token",
+            Kind::Secret,
+            Unset::Absent("change-me"),
+            "The token that the master asks for; without TLS it can be read on the way.",
+        ),
+        Key::new(
+            "timeout_seconds",
+            Kind::Seconds(1, 600),
+            Unset::Default("20"),
+            "How long one request may take, in seconds.",
+        ),
+    ],
+)
+.in_any_case();
+
+const FILES: &str = "With tls: the CAs that are trusted instead of the machine's, and the certificate and key of this host, if \
+                     the master asks for one.";
+
+/// A qmaster, for messages.
+static QMASTER: Peer = Peer { sink: "qmaster", title: "qmaster", section: "qmaster", login: "token" };
+
+/// `[qmaster] protocol`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Protocol {
+    /// `auto`.
+    Auto,
+    /// `http`: InfluxDB's protocol.
+    Http,
+    /// `qulo`: pickles, which nobody acknowledges.
+    Qulo,
+}
+
+/// `[qmaster]`.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// The host of the master.
+    pub host: String,
+    /// Its port.
+    pub port: u16,
+    /// What it speaks.
+    pub protocol: Protocol,
+    /// How it is asked by HTTP.
+    pub http: influxdb::Config,
+    /// The connection to QULo's master, which is kept open from batch to batch.
+    pub line: Arc<Line>,
+}
+
+impl Config {
+    /// Reads `[qmaster]`; returns `None` unless it names a host or there is a default one.
+    ///
+    /// # Errors
+    /// Fails if a value is not of its key's kind, or does not fit the others.
+    pub fn read(values: &Values, default_host: Option<&str>) -> Result<Option<Self>> {
+        let host = values.text("host")?.or(default_host.map(String::from));
+        let port = values.port("port")?;
+        let protocol = match values.word("protocol")? {
+            "http" => Protocol::Http,
+            "qulo" => Protocol::Qulo,
+            _ => Protocol::Auto,
+        };
+        let scheme = values.word("tls")?;
+        let file = |key| -> Result<Option<PathBuf>> {
+            let path = values.path(key)?;
+            values.check(key, path.is_none() || scheme != "off", "used without tls = verify; set that too")?;
+            Ok(path)
+        };
+        let tls = Tls { ca: file("ca")?, certificate: file("certificate")?, key: file("key")?, is_unverified: false };
+        let token = values.secret("token")?;
+        let login =
+            token.map(|token| Login::token(&token.0)).transpose().map_err(|error| values.error("token", error))?;
+        let timeout_seconds = values.number("timeout_seconds")?;
+        let is_plain = scheme == "off";
+        if !is_plain && protocol == Protocol::Qulo {
+            return Err(values.error("protocol", anyhow!("qulo knows no TLS; leave tls out")));
+        }
+        let Some(host) = host else { return Ok(None) };
+        let shown = values.spelling("host");
+        let (start, end) = if host.contains(':') { ("[", "]") } else { ("", "") };
+        let address = format!("http{}://{start}{host}{end}:{port}/", if is_plain { "" } else { "s" });
+        let url = Url::parse(&address).context("it is no address").map_err(|error| values.error("host", error))?;
+        let http = influxdb::Config {
+            peer: &QMASTER,
+            url,
+            spelling: shown.map(|shown| format!("{shown}:{port}")),
+            // A qmaster keeps none apart, and asks for none.
+            database: "gridmon".into(),
+            run_database: None,
+            login,
+            policies: ["raw", "1h", "1d"].map(String::from),
+            fold: Vec::new(),
+            is_verified: scheme != "skip",
+            tls,
+            timeout_seconds,
+        };
+        // What speaks TLS is none of QULo's.
+        let protocol = if is_plain { protocol } else { Protocol::Http };
+        Ok(Some(Self { host, port, protocol, http, line: Arc::default() }))
+    }
+
+    /// Returns its name for messages.
+    pub fn name(&self) -> String {
+        let name = self.http.name();
+        name.trim_start_matches("https://").trim_start_matches("http://").trim_end_matches('/').into()
+    }
+}

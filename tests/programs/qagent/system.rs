@@ -1,0 +1,178 @@
+//! Started by OpenRC, and with the whole system by contrib/gridmon-system.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use gridmon_testkit::sandbox::Outcome;
+use gridmon_testkit::{Ports, SshHosts, TempDir, program, root, servers::script, skip, wait_until};
+
+/// The folders that OpenRC makes when it boots.
+const BOOTED: &str =
+    "daemons exclusive failed hotplugged inactive options scheduled started starting stopping tmp wasinactive";
+
+/// Writes a config of an agent with one sensor, and returns its path.
+fn config(folder: &Path, more: &str) -> PathBuf {
+    let path = folder.join("agent.cfg");
+    let text = format!(
+        "[grid]\nname = g\n[state]\ndirectory = {}\n[spool]\npublish_seconds = 1\nmax_disk_percent = 100\n\
+         [sensor:LoadAverage]\ntime_interval = 0.5\n{more}\n",
+        folder.join("state").display()
+    );
+    fs::write(&path, text).unwrap();
+    fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o640)).unwrap();
+    path
+}
+
+#[test]
+fn openrc_starts_reloads_restarts_and_stops_it() {
+    if !Path::new("/usr/sbin/openrc-run").exists() || !rustix::process::geteuid().is_root() {
+        return skip("openrc_starts_reloads_restarts_and_stops_it", "openrc, or root,");
+    }
+    let folder = TempDir::new();
+    let at = folder.path();
+    for part in ["init.d", "conf.d"] {
+        fs::create_dir(at.join(part)).unwrap();
+    }
+    fs::copy(root().join("contrib/openrc/qagent"), at.join("init.d/qagent")).unwrap();
+    let settings = format!(
+        "QAGENT_USER=root\nQAGENT_COMMAND={}\nQAGENT_PIDFILE={}\nQAGENT_CONFIG={}\n",
+        program("qagent").display(),
+        at.join("run/qagent.pid").display(),
+        config(at, "").display()
+    );
+    fs::write(at.join("conf.d/qagent"), settings).unwrap();
+    // OpenRC keeps its state in /run, and works only where it has booted: it gets a /run of its own.
+    let script = format!(
+        "mount -t tmpfs none /run || exit 9; mkdir -p /run/lock /run/openrc; cd /run/openrc; mkdir {BOOTED}; touch softlevel\n\
+         for order in status start status start reload restart stop status; do\n\
+         openrc-run {}/init.d/qagent $order >output 2>&1; echo \"$order $?\"; sed 's/^/  /' output; done",
+        at.display()
+    );
+    let told = Outcome::of(Command::new("unshare").args(["-m", "bash", "-c", &script]).stdin(Stdio::null()));
+    let codes: Vec<_> = told.stdout.lines().filter(|line| !line.starts_with(' ')).collect();
+    let expected =
+        ["status 3", "start 0", "status 0", "start 0", "reload 0", "restart 0", "stop 0", "status 3"].as_slice();
+    assert_eq!(codes, expected, "{}\n{}", told.stdout, told.stderr);
+    assert!(told.lines_with("qagent: runs as process ").len() >= 3, "{}", told.stdout);
+    assert!(!at.join("run/qagent.pid").exists());
+}
+
+/// The services of a machine: two listeners that a script starts and ends.
+struct System {
+    folder: TempDir,
+    ports: Ports,
+    hosts: SshHosts,
+}
+
+impl System {
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    fn new(hosts: SshHosts) -> Self {
+        let system = Self { folder: TempDir::new(), ports: Ports::free(), hosts };
+        let master = script("masters.py");
+        let (graphite, qmaster) = (system.ports.first(), system.ports.first() + 1);
+        // Like a service manager: it starts and ends what listens, and writes down what it was told.
+        let manage = format!(
+            "#!/bin/bash\ncd {} || exit 9\necho \"$1 $2\" >> told\ncase $2 in graphite) port={graphite};; *) port={qmaster};; esac\n\
+             case $1 in\n\
+             start) [ -e broken.$2 ] && {{ echo no licence; exit 7; }}\n\
+             setsid python3 {} http $port values.$2 </dev/null >/dev/null 2>&1 & echo $! > pid.$2;;\n\
+             stop) kill \"$(cat pid.$2)\"; rm pid.$2;;\nstatus) kill -0 \"$(cat pid.$2)\";;\nesac\n",
+            system.folder.path().display(),
+            master.display()
+        );
+        let path = system.folder.write("manage", manage);
+        fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+        system.folder.write("agents", "# the hosts\nh001\nh002  # with a remark\n\ndead\nh003\n");
+        let agent = "$SCM_FOLD/qagent -p $SCM_FOLD/run.pid -c $SCM_FOLD/agent.cfg";
+        let settings = format!(
+            "GRAPHITE=graphite GRAPHITE_PORT=127.0.0.1:{graphite}\nQMASTER=qmaster QMASTER_PORT=127.0.0.1:{qmaster}\n\
+             AGENTS={} AGENT='{agent}'\nSSH='ssh -F {} -o BatchMode=yes -o ConnectTimeout=5'\nSECONDS_EACH=60 MANAGE={}\n",
+            system.path("agents").display(),
+            system.hosts.config().display(),
+            system.path("manage").display()
+        );
+        system.folder.write("system.conf", settings);
+        for host in ["h001", "h002", "h003"] {
+            let folder = system.hosts.folder(host);
+            std::os::unix::fs::symlink(program("qagent"), folder.join("qagent")).unwrap();
+            config(&folder, &format!("[qmaster]\nhost = 127.0.0.1\nport = {qmaster}\nprotocol = http\n"));
+        }
+        system
+    }
+
+    fn tell(&self, action: &str) -> Outcome {
+        let mut command = Command::new(root().join("contrib/gridmon-system"));
+        Outcome::of(command.arg(action).env("GRIDMON_SYSTEM", self.path("system.conf")).stdin(Stdio::null()))
+    }
+
+    fn told(&self) -> String {
+        fs::read_to_string(self.path("told")).unwrap_or_default()
+    }
+}
+
+impl Drop for System {
+    fn drop(&mut self) {
+        self.tell("stop");
+    }
+}
+
+#[test]
+fn the_whole_system_starts_in_order_and_a_dead_node_stops_nothing() {
+    let Some(hosts) = SshHosts::start(3) else {
+        return skip("the_whole_system_starts_in_order", "openssh-server, busybox, tcsh or python3");
+    };
+    let system = System::new(hosts);
+    let started = system.tell("start");
+    let lines: Vec<_> = started.stdout.lines().collect();
+    assert_eq!(started.code, Some(1), "one host is dead: {}\n{}", started.stdout, started.stderr);
+    assert!(lines[0].starts_with("graphite ") && lines[0].contains("runs, and listens on 127.0.0.1:"), "{lines:?}");
+    assert!(lines[1].starts_with("qmaster ") && lines[1].contains("runs, and listens on 127.0.0.1:"), "{lines:?}");
+    let of = |host: &str| *lines.iter().find(|line| line.starts_with(host)).unwrap_or_else(|| panic!("{lines:?}"));
+    for host in ["h001", "h002", "h003"] {
+        assert!(of(host).contains("qagent: runs as process "), "{lines:?}");
+    }
+    assert!(of("dead").contains("FAILED to start, exit code 255: ssh: connect to host"), "{lines:?}");
+    assert_eq!((lines.len(), started.stderr.as_str()), (6, ""));
+    assert_eq!(system.told(), "start graphite\nstart qmaster\n");
+    // What the agents measure arrives.
+    let values = || fs::read_to_string(system.path("values.qmaster")).unwrap_or_default();
+    wait_until("points", Duration::from_secs(60), || (values().matches("node_load,").count() > 6).then_some(()));
+
+    let again = system.tell("start");
+    assert!(again.lines_with("qagent: runs already as process ").len() == 3, "{}", again.stdout);
+    let status = system.tell("status");
+    assert_eq!((status.code, status.lines_with("qagent: runs as process ").len()), (Some(1), 3), "{}", status.stdout);
+
+    fs::write(system.path("told"), "").unwrap();
+    fs::write(system.path("agents"), "h001\nh002\nh003\n").unwrap();
+    let stopped = system.tell("stop");
+    assert_eq!(stopped.code, Some(0), "{}\n{}", stopped.stdout, stopped.stderr);
+    let lines: Vec<_> = stopped.stdout.lines().collect();
+    assert!(lines[..3].iter().all(|line| line.starts_with('h') && line.contains(" has ended")), "{lines:?}");
+    assert!(lines[3].starts_with("qmaster ") && lines[4].starts_with("graphite "), "{lines:?}");
+    assert_eq!(system.told(), "stop qmaster\nstop graphite\n");
+    let status = system.tell("status");
+    assert_eq!((status.code, status.lines_with("FAILED").len()), (Some(1), 5), "{}", status.stdout);
+}
+
+#[test]
+fn a_part_that_does_not_start_is_named_and_the_others_start() {
+    let Some(hosts) = SshHosts::start(3) else {
+        return skip("a_part_that_does_not_start_is_named", "openssh-server, busybox, tcsh or python3");
+    };
+    let system = System::new(hosts);
+    system.folder.write("broken.graphite", "");
+    system.folder.write("agents", "h002\n");
+    let started = system.tell("start");
+    assert_eq!(started.code, Some(1));
+    let lines: Vec<_> = started.stdout.lines().collect();
+    assert!(lines[0].ends_with("FAILED to start, exit code 7: no licence"), "{lines:?}");
+    assert!(lines[1].contains("runs, and listens on") && lines[2].contains("qagent: runs as process "), "{lines:?}");
+    let wrong = system.tell("begin");
+    assert_eq!((wrong.code, wrong.stderr.as_str()), (Some(2), "usage: gridmon-system start|stop|status\n"));
+}
