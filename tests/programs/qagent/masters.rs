@@ -129,7 +129,9 @@ fn qulos_config_is_accepted_as_it_is_and_what_is_left_out_is_named() {
     // Without a section of its own QULo's agent had a master on its own host.
     fs::rename(node.path("config.cfg"), node.path("qagent.conf")).unwrap();
     node.folder.write("qagent.conf", "[sensor:LoadAverage]\ntime_interval = 1\n");
+    // A new agent, which has not yet said that its master is away.
     fs::remove_file(node.path("stderr")).unwrap();
+    fs::remove_dir_all(node.path(".local")).unwrap();
     let agent = node.run();
     wait_until("its master", LIMIT, || node.stderr().contains("qmaster: ").then_some(()));
     node.end(agent);
