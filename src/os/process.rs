@@ -154,6 +154,8 @@ mod tests {
         let mut child = Command::new("cat").stdin(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
         let pid = child.id() as i32;
         let identity = Identity { pid, started: started(pid).unwrap(), boot: Uptime::now().boot };
+        // For a moment it has none, while it becomes another program.
+        while command_line(pid).is_empty() {}
         assert_eq!(command_line(pid), "cat");
         let process = identity.find().unwrap().unwrap();
         assert!(!process.ends_within(Duration::from_millis(1)).unwrap());
