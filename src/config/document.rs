@@ -26,15 +26,16 @@ pub fn example(sections: &[&'static Section]) -> String {
         if section.keys.is_empty() && examples.is_empty() {
             continue;
         }
-        let is_family = section.stem().is_some();
-        let _ = writeln!(text, "\n{}[{}]", mark(is_family), header(section));
+        // A family, or a section that would select something.
+        let is_commented_out = section.stem().is_some() || section.is_chosen_by_name;
+        let _ = writeln!(text, "\n{}[{}]", mark(is_commented_out), header(section));
         let mut before = "";
         for Key { name, unset, help, .. } in section.keys {
             if *help != before {
                 text.push_str(&wrap("## ", help));
             }
             before = help;
-            let _ = writeln!(text, "{}{name} = {}", mark(is_family || unset.is_commented_out()), unset.shown());
+            let _ = writeln!(text, "{}{name} = {}", mark(is_commented_out || unset.is_commented_out()), unset.shown());
         }
         if let Some(free) = &section.free_keys {
             text.push_str(&wrap("## ", free.help));

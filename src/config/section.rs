@@ -17,6 +17,8 @@ pub struct Section {
     pub free_keys: Option<FreeKeys>,
     /// Whether its keys may be spelt in upper or lower case, as in the files of QULo.
     pub ignores_case: bool,
+    /// Whether that it stands in the file selects something, so that config.cfg.example has it commented out.
+    pub is_chosen_by_name: bool,
 }
 
 /// Keys that the operator names.
@@ -100,7 +102,7 @@ impl Key {
 impl Section {
     /// Declares a section that owns no program and has only its declared keys.
     pub const fn new(name: &'static str, help: &'static str, keys: &'static [Key]) -> Self {
-        Self { name, help, programs: &[], keys, free_keys: None, ignores_case: false }
+        Self { name, help, programs: &[], keys, free_keys: None, ignores_case: false, is_chosen_by_name: false }
     }
 
     /// Adds the programs that the section owns.
@@ -119,6 +121,12 @@ impl Section {
     #[must_use]
     pub const fn in_any_case(self) -> Self {
         Self { ignores_case: true, ..self }
+    }
+
+    /// Says that the section selects something by standing in the file.
+    #[must_use]
+    pub const fn chosen_by_name(self) -> Self {
+        Self { is_chosen_by_name: true, ..self }
     }
 
     /// Returns the key with this name or old spelling.

@@ -40,14 +40,25 @@ impl Measurement {
         let mut tags = Vec::new();
         let mut field = self.carbon_fields().next()?;
         let (mut template, mut components) = (self.carbon.split('.'), path.split('.'));
+        // What a path has more than the declared one is a host's folders.
+        let more = path.matches('.').count().checked_sub(self.carbon.matches('.').count())?;
+        let is_safe = |component: &str| !component.is_empty() && carbon_component(component) == component;
         loop {
             match (template.next(), components.next()) {
                 (None, None) => return Some(Number { measurement: self, tags, field }),
                 (Some(name), Some(component)) => match name.strip_prefix('{').and_then(|name| name.strip_suffix('}')) {
                     Some("field") => field = self.carbon_fields().find(|field| field.name == component)?,
-                    Some(tag) if !component.is_empty() && carbon_component(component) == component => {
-                        tags.push((tag, component.to_string()));
-                    }
+                    Some(tag) if is_safe(component) => match tag.strip_suffix('/') {
+                        None => tags.push((tag, component.to_string())),
+                        Some(tag) => {
+                            let mut value = component.to_string();
+                            for _ in 0..more {
+                                let next = components.next().filter(|next| is_safe(next))?;
+                                value = value + "." + next;
+                            }
+                            tags.push((tag, if more > 0 { value + "." } else { value }));
+                        }
+                    },
                     None if name == component => {}
                     _ => return None,
                 },
@@ -68,12 +79,71 @@ impl Measurement {
             match *part {
                 Part::Text(text) => path.push_str(text),
                 Part::Field => path.push_str(&carbon_component(field)),
-                Part::Tag(at) => {
+                Part::Tag(at) | Part::Folders(at) => {
                     let tag = &self.tags[usize::from(self.sorted[usize::from(at)])];
-                    push_component(point.tag_at(at.into(), tag.name)?, &mut path);
+                    let value = point.tag_at(at.into(), tag.name)?;
+                    match folders(value).filter(|_| matches!(part, Part::Folders(_))) {
+                        Some(folders) => push_folders(folders, &mut path),
+                        None => push_component(value, &mut path),
+                    }
                 }
             }
         }
         Some(path)
+    }
+}
+
+/// Returns the name that becomes folders, without its last dot; `None` for a name that is one component. A name that ends with
+/// a dot is a whole one, as in DNS; so a point tells how it is written, whoever sends it to Carbon.
+fn folders(value: &str) -> Option<&str> {
+    value.strip_suffix('.').filter(|name| name.contains('.') && name.split('.').all(|label| !label.is_empty()))
+}
+
+fn push_folders(name: &str, path: &mut String) {
+    for (at, label) in name.split('.').enumerate() {
+        if at > 0 {
+            path.push('.');
+        }
+        push_component(label, path);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{Declaration, Field, Fold, Tag};
+
+    const LOAD: Field<f64> = Field::gauge("load", "tasks", Fold::Mean, "how many want to run");
+    const TASKS: Field<f64> = Field::gauge("tasks", "tasks", Fold::Mean, "how many there are");
+
+    static NODE: Measurement = Measurement::new(Declaration {
+        name: "node",
+        meaning: "a node",
+        tags: &[Tag::key("host"), Tag::key("disk")],
+        fields: &[LOAD.info(), TASKS.info()],
+        carbon: "{host/}.Load.{disk}.{field}",
+        every: 60,
+    });
+
+    #[test]
+    fn a_host_that_ends_with_a_dot_is_folders_and_the_path_leads_back_to_it() {
+        for (host, path) in [
+            ("wn1", "wn1.Load.a_b.load"),
+            ("wn1.example.org", "wn1_example_org.Load.a_b.load"),
+            ("wn1.example.org.", "wn1.example.org.Load.a_b.load"),
+            ("wn1.", "wn1_.Load.a_b.load"),
+            (".", "_.Load.a_b.load"),
+            ("a..b.", "a__b_.Load.a_b.load"),
+            ("ä.b c.", "_.b_c.Load.a_b.load"),
+        ] {
+            let point = NODE.point(0, [host, "a.b"], &[LOAD.of(1.0)]);
+            assert_eq!(NODE.carbon_path(&point, "load").as_deref(), Some(path));
+            let Number { tags, field, .. } = NODE.read_path(path).unwrap();
+            let again = NODE.point(0, [&tags[0].1, &tags[1].1], &[LOAD.of(1.0)]);
+            assert_eq!((NODE.carbon_path(&again, field.name).as_deref(), field.name), (Some(path), "load"));
+        }
+        for path in ["Load.a.load", "a.Load.b.nosuch", "a..Load.b.load", "a.b.Lood.c.load", ".a.Load.b.load"] {
+            assert!(NODE.read_path(path).is_none(), "{path}");
+        }
     }
 }

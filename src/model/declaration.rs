@@ -15,6 +15,8 @@ pub(super) enum Part {
     Text(&'static str),
     /// The value of a tag, by its index among the tags sorted by name.
     Tag(u8),
+    /// Such a value, which may be folders: `{tag/}`.
+    Folders(u8),
     /// The name of the field.
     Field,
 }
@@ -81,7 +83,8 @@ const fn part(placeholder: &str, tags: &[Tag], sorted: &[u8; MAX_TAGS]) -> Part 
         let tag = &tags[sorted[at] as usize];
         if is_placeholder_of(placeholder, tag.name) {
             assert!(tag.identifies, "a label stands in the Carbon path, which only keys identify");
-            return Part::Tag(at as u8);
+            let bytes = placeholder.as_bytes();
+            return if bytes[bytes.len() - 2] == b'/' { Part::Folders(at as u8) } else { Part::Tag(at as u8) };
         }
         at += 1;
     }
@@ -123,7 +126,7 @@ pub(super) const fn check_path(template: &Template, tags: &[Tag], fields: &[Fiel
     while at < template.count {
         match template.parts[at] {
             Part::Field => of_field += 1,
-            Part::Tag(tag) => {
+            Part::Tag(tag) | Part::Folders(tag) => {
                 of_tags[tag as usize] += 1;
                 assert!(of_tags[tag as usize] == 1, "a key stands in the Carbon path twice");
             }
@@ -179,9 +182,11 @@ const fn is_safe(name: &str) -> bool {
     !name.is_empty() && name.len() <= super::LONGEST_NAME
 }
 
+/// Whether a placeholder is `{name}` or `{name/}`.
 const fn is_placeholder_of(placeholder: &str, name: &str) -> bool {
     let (placeholder, name) = (placeholder.as_bytes(), name.as_bytes());
-    if placeholder.len() != name.len() + 2 {
+    let is_folders = placeholder.len() > 2 && placeholder[placeholder.len() - 2] == b'/';
+    if placeholder.len() != name.len() + 2 + is_folders as usize {
         return false;
     }
     let mut at = 0;

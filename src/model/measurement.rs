@@ -21,7 +21,7 @@ pub struct Declaration {
     /// The fields.
     pub fields: &'static [FieldInfo],
     /// The Carbon path of a field: each key tag once as a component `{tag}`, and `{field}` if Carbon gets several
-    /// fields.
+    /// fields. A value of `{tag/}` that ends with a dot becomes folders: its dots stay.
     pub carbon: &'static str,
     /// The default interval of the programs that send it, in seconds.
     pub every: i64,

@@ -2,7 +2,7 @@
 
 use super::CATALOG;
 use crate::monitors::panda::page::{DATADISK_PAGE, PANDA, SUSPICIOUS};
-use crate::monitors::{backups, grid, instances, slurm};
+use crate::monitors::{backups, grid, instances, nodes, slurm};
 use crate::view::page::Page;
 
 /// Returns the pages in order: the declared ones, then one for each measurement that no declared page shows.
@@ -13,6 +13,8 @@ pub fn pages() -> Vec<Page> {
             &backups::page::BACKUPS,
             &instances::page::INSTANCES_PAGE,
             &slurm::page::SLURM_PAGE,
+            &nodes::page::NODES_PAGE,
+            &nodes::page::NODE_PAGE,
             &PANDA,
             &SUSPICIOUS,
             &DATADISK_PAGE,

@@ -78,6 +78,8 @@ pub struct Column {
     pub except: Option<(&'static str, &'static str)>,
     /// The heads of columns that are marked as bad if not zero.
     pub alarms: &'static [&'static str],
+    /// The number from which on a number of the column is marked as bad.
+    pub limit: Option<f64>,
     /// Whether the column has a sum.
     pub summed: bool,
     /// Whether the column is left out if all its numbers are zero.
@@ -208,6 +210,7 @@ const fn column(kind: Kind, head: &'static str) -> Column {
         group: "",
         except: None,
         alarms: &[],
+        limit: None,
         summed: true,
         unless_zero: false,
         text: InText::Same,
@@ -310,6 +313,11 @@ impl Column {
     /// Marks columns with these heads as bad if they are not zero.
     pub const fn alarm(self, alarms: &'static [&'static str]) -> Self {
         Self { alarms, ..self }
+    }
+
+    /// Marks numbers as bad that are so large, or larger.
+    pub const fn limit(self, limit: f64) -> Self {
+        Self { limit: Some(limit), ..self }
     }
 
     /// Leaves out the sum.

@@ -435,7 +435,8 @@ impl<'a> Table<'a> {
 impl Column<'_> {
     /// Whether the declaration calls a number of this column bad.
     pub fn is_bad(&self, cell: &Cell) -> bool {
-        self.declared.alarms.contains(&self.head) && !cell.value.is_zero()
+        let is_beyond = self.declared.limit.is_some_and(|limit| cell.value.as_f64() >= limit);
+        is_beyond || self.declared.alarms.contains(&self.head) && !cell.value.is_zero()
     }
 
     /// Returns the head in a terminal; `None` if it is not shown there.

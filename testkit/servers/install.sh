@@ -1,7 +1,7 @@
 #!/bin/bash
 # install.sh [SUITE…]: brings what the tests talk to onto a Debian 12 machine: Apache, Carbon, carbon-c-relay, graphite-web,
-# BusyBox, Chromium, exim4, faketime, haproxy, InfluxDB, iproute2, libvirt with QEMU, MariaDB, nginx, npm, OpenRC, openssh-server, openssl, python3, rrdtool, socat,
-# sqlite3, strace, tcsh and tini as packages, HTCondor of each SUITE (trixie when none is named; sid as well if wanted) and Slurm 22.05 unpacked below
+# BusyBox, Chromium, exim4, faketime, haproxy, InfluxDB, iproute2, libvirt with QEMU, MariaDB, nginx, npm, OpenRC, openssh-server, openssl, python3 with pip, rrdtool, socat,
+# sqlite3, strace, tcsh and tini as packages, psutil from PyPI, HTCondor of each SUITE (trixie when none is named; sid as well if wanted) and Slurm 22.05 unpacked below
 # ${GRIDMON_SERVERS:-target/servers}. Does and prints nothing when all is there. Without root it says so and exits 0: the
 # tests that miss a server skip themselves.
 set -euo pipefail
@@ -14,7 +14,7 @@ fi
 
 missing=()
 for package in apache2-bin busybox carbon-c-relay chromium chromium-driver exim4-daemon-light faketime graphite-carbon graphite-web haproxy \
-  influxdb iproute2 libvirt-clients libvirt-daemon libvirt-daemon-driver-qemu mariadb-server nginx openrc openssh-server openssl python3 \
+  influxdb iproute2 libvirt-clients libvirt-daemon libvirt-daemon-driver-qemu mariadb-server nginx openrc openssh-server openssl python3 python3-pip \
   qemu-system-x86 rrdtool socat sqlite3 strace tcsh tini tzdata; do
   [ "$(dpkg-query -W -f '${db:Status-Status}' $package 2>/dev/null || true)" = installed ] || missing+=("$package")
 done
@@ -36,6 +36,13 @@ if [ ${#missing[@]} -gt 0 ]; then
 fi
 
 servers=${GRIDMON_SERVERS:-target/servers}
+# The peer of qagent's sensors, for nobody but the tests.
+if [ ! -d "$servers/psutil/psutil" ]; then
+  log=${log:-$(mktemp)}
+  /usr/bin/python3 -m pip install --quiet --disable-pip-version-check --no-input --root-user-action=ignore \
+    --target "$servers/psutil" psutil==7.2.2 >"$log" 2>&1 || { cat "$log" >&2; exit 1; }
+  rm -f "$log"
+fi
 [ $# -gt 0 ] || set -- trixie
 for suite; do "$here/htcondor-unpack.sh" "$servers/htcondor-$suite" "$suite"; done
 "$here/slurm-unpack.sh" "$servers/slurm-bookworm" bookworm

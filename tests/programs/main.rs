@@ -22,6 +22,7 @@ mod intervals;
 mod labels;
 mod pages;
 mod qagent;
+mod sensors;
 mod state;
 mod tls;
 mod write_datadisk;

@@ -46,8 +46,8 @@ fn the_example_config_with_every_default_spelt_out_means_the_same() {
     assert_eq!(example.grid.name, "heprc");
     assert_eq!(example.carbon.as_ref().map(|carbon| carbon.host.as_str()), Some("graphite.example.org"));
     let mut spelt_out = String::new();
-    // Families stand in no example but as comments.
-    for section in SECTIONS.iter().filter(|section| !section.name.ends_with('*')) {
+    // Families stand in no example but as comments, as sections do that select something.
+    for section in SECTIONS.iter().filter(|section| !section.name.ends_with('*') && !section.is_chosen_by_name) {
         spelt_out += &format!("[{}]\n", section.name);
         for key in section.keys {
             if !matches!(key.unset, Unset::Absent(_)) {

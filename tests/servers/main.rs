@@ -12,6 +12,7 @@ mod htcondor_ads;
 mod influxdb;
 mod libvirt;
 mod mail;
+mod node_sensors;
 mod pools;
 mod queue_table;
 mod real_servers;

@@ -45,7 +45,7 @@ pub static NODE_LOAD: Measurement = Measurement::new(Declaration {
     meaning: "the load averages of a node",
     tags: &[Tag::key("host")],
     fields: &[MEANS[0].info(), MEANS[1].info(), MEANS[2].info(), RUNNING.info(), TASKS.info()],
-    carbon: "{host}.LoadAverage.{field}",
+    carbon: "{host/}.LoadAverage.{field}",
     every: 10,
 });
 

@@ -1,10 +1,26 @@
 //! Nodes: the sensors of qagent, a file each. A file declares the sensor's options and measurements; its `read` asks the
 //! source, and all else in it is pure.
 
+mod battery;
+mod cpu;
+mod disk_io;
+mod frequency;
 mod gpu;
+mod interfaces;
+mod kernel;
 mod load;
+mod mounts;
+mod options;
+pub mod page;
+mod rates;
 mod sensor;
 mod slurm;
+mod sockets;
+mod swap;
+mod temperatures;
+mod traffic;
+mod usage;
+mod users;
 mod virtual_memory;
 
 use anyhow::Result;
@@ -12,10 +28,34 @@ use anyhow::Result;
 pub use self::gpu::points as gpu_points;
 pub use self::sensor::{Chosen, Moment, Node, Open, PREFIX, Reading, Sensor, TIME_INTERVAL, Taken};
 use crate::config::{Section, Sections};
-use crate::model::Measurement;
+use crate::model::{Field, FieldInfo, FieldValue, Measurement};
 
 /// Every sensor, in the order in which they are listed and read.
-pub static SENSORS: &[&Sensor] = &[&virtual_memory::SENSOR, &load::SENSOR, &gpu::SENSOR, &slurm::SENSOR];
+pub static SENSORS: &[&Sensor] = &[
+    &cpu::PERCENT,
+    &virtual_memory::SENSOR,
+    &cpu::TIMES,
+    &cpu::TIMES_PERCENT,
+    &kernel::COUNT,
+    &kernel::STATS,
+    &frequency::SENSOR,
+    &swap::SENSOR,
+    &mounts::SENSOR,
+    &usage::SENSOR,
+    &disk_io::SENSOR,
+    &traffic::SENSOR,
+    &sockets::SENSOR,
+    &interfaces::ADDRESSES,
+    &interfaces::LINKS,
+    &temperatures::TEMPERATURES,
+    &temperatures::FANS,
+    &battery::SENSOR,
+    &kernel::BOOT,
+    &users::SENSOR,
+    &load::SENSOR,
+    &gpu::SENSOR,
+    &slurm::SENSOR,
+];
 
 /// Their sections.
 pub const SECTIONS: &[&Section] = &{
@@ -70,4 +110,38 @@ pub fn chosen(sections: &Sections) -> Result<Vec<Chosen>> {
 /// Returns `part` of `whole` in percent, to a tenth, as psutil does; 0 of nothing.
 fn percent(part: f64, whole: f64) -> f64 {
     if whole > 0.0 { (part / whole * 1000.0).round() / 10.0 } else { 0.0 }
+}
+
+/// Returns a counter as an integer of a point, which ends at 2⁶³.
+fn int(counter: u64) -> i64 {
+    i64::try_from(counter).unwrap_or(i64::MAX)
+}
+
+/// Returns the values of counters, and their rates where they have one.
+fn with_rates<const N: usize>(
+    counters: &[Field<i64>; N],
+    rates: &[Field<f64>; N],
+    values: &[u64; N],
+    gained: &[Option<f64>; N],
+) -> Vec<FieldValue> {
+    let mut fields = Vec::with_capacity(2 * N + 1);
+    fields.extend((0..N).map(|at| counters[at].of(int(values[at]))));
+    fields.extend((0..N).filter_map(|at| Some(rates[at].of(gained[at]?))));
+    fields
+}
+
+/// Returns the declarations of counters and of their rates, `M` in all.
+const fn declared<const N: usize, const M: usize>(
+    counters: &[Field<i64>; N],
+    rates: &[Field<f64>; N],
+) -> [FieldInfo; M] {
+    assert!(M == 2 * N, "each counter has a rate");
+    let mut all = [counters[0].info(); M];
+    let mut at = 0;
+    while at < N {
+        all[at] = counters[at].info();
+        all[N + at] = rates[at].info();
+        at += 1;
+    }
+    all
 }

@@ -62,7 +62,7 @@ pub static NODE_MEMORY: Measurement = Measurement::new(Declaration {
         SHARED.info(),
         SLAB.info(),
     ],
-    carbon: "{host}.VirtualMemory.{field}",
+    carbon: "{host/}.VirtualMemory.{field}",
     every: 10,
 });
 
@@ -78,16 +78,16 @@ impl Reading for VirtualMemory {
         // Kernels before 3.14 do not tell what is available, and some containers say 0.
         let available = match memory.available.filter(|available| *available > 0) {
             Some(available) => available,
-            None => estimated(&memory, zoneinfo::low_watermark(&self.zoneinfo.read()?)),
+            None => estimated(&memory, self.zoneinfo.read().ok().map(|text| zoneinfo::low_watermark(&text))),
         };
         Ok(vec![NODE_MEMORY.point(at.time, [&self.node.host], &fields(&memory, available))].into())
     }
 }
 
 /// Returns what is available as newer kernels reckon it: the free memory, and of the pages of files and of what can be
-/// reclaimed all but half or the low watermark.
-fn estimated(memory: &Meminfo, low: i64) -> i64 {
-    let (Some(active), Some(inactive)) = (memory.active_file, memory.inactive_file) else {
+/// reclaimed all but half or the low watermark. Without these numbers it is the free memory and the files'.
+fn estimated(memory: &Meminfo, low: Option<i64>) -> i64 {
+    let (Some(active), Some(inactive), Some(low)) = (memory.active_file, memory.inactive_file, low) else {
         return memory.free.saturating_add(memory.cached.unwrap_or(0));
     };
     let spared = |bytes: i64| bytes - (bytes / 2).min(low);

@@ -1,0 +1,121 @@
+//! The pages of nodes: one with a row for each node, and one with a section for each node.
+
+use super::battery::NODE_BATTERY;
+use super::cpu::NODE_CPU;
+use super::disk_io::{NODE_DISK_IO, NODE_DISK_IO_EACH};
+use super::interfaces::NODE_NET_LINK;
+use super::kernel::{NODE_BOOT, NODE_CPUS};
+use super::load::NODE_LOAD;
+use super::mounts::NODE_MOUNT;
+use super::swap::NODE_SWAP;
+use super::temperatures::{NODE_FAN, NODE_TEMPERATURE};
+use super::traffic::{NODE_NET, NODE_NET_EACH};
+use super::usage::{NODE_DISK, NODE_DISK_MOUNT};
+use super::users::NODE_USERS;
+use super::virtual_memory::NODE_MEMORY;
+use crate::view::page::{Column, Page, Table, field, key, one};
+
+/// From where on a disk is full, in percent.
+const FULL: f64 = 90.0;
+
+/// From where on a node swaps, in percent of its swap.
+const SWAPS: f64 = 50.0;
+
+/// From where on a chip is hot, in °C.
+const HOT: f64 = 85.0;
+
+static NODES: &[Column] = &[
+    key("host"),
+    one(&NODE_CPU, "cpu", "total").head("CPU %").group("CPU"),
+    field(&NODE_LOAD, "load1").head("load").group("CPU"),
+    field(&NODE_CPUS, "cpus").head("CPUs").group("CPU"),
+    field(&NODE_MEMORY, "percent").head("memory %").group("memory"),
+    field(&NODE_MEMORY, "available").group("memory"),
+    field(&NODE_SWAP, "percent").head("swap %").group("memory").limit(SWAPS),
+    field(&NODE_DISK, "percent").head("/ %").group("disks").limit(FULL),
+    field(&NODE_DISK_IO, "read_bytes_per_second").head("read B/s").group("disks"),
+    field(&NODE_DISK_IO, "write_bytes_per_second").head("written B/s").group("disks"),
+    field(&NODE_NET, "bytes_recv_per_second").head("received B/s").group("network"),
+    field(&NODE_NET, "bytes_sent_per_second").head("sent B/s").group("network"),
+    field(&NODE_USERS, "users"),
+];
+
+/// The page of all nodes. A node that has been silent for an interval is marked as old.
+pub static NODES_PAGE: Page = Page {
+    name: "nodes",
+    title: "Nodes",
+    section: None,
+    program: "qagent",
+    every: 10,
+    tables: &[Table::new("nodes", "Nodes", NODES).noun("node")],
+    plots: &[],
+    text: &[],
+    json: &[],
+};
+
+static FILE_SYSTEMS: &[Column] = &[
+    key("mount"),
+    field(&NODE_DISK_MOUNT, "percent").head("used %").limit(FULL),
+    field(&NODE_DISK_MOUNT, "used"),
+    field(&NODE_DISK_MOUNT, "free"),
+    field(&NODE_DISK_MOUNT, "total"),
+    field(&NODE_MOUNT, "readonly").head("read-only"),
+];
+
+static DISKS: &[Column] = &[
+    key("disk"),
+    field(&NODE_DISK_IO_EACH, "read_bytes_per_second").head("read B/s"),
+    field(&NODE_DISK_IO_EACH, "write_bytes_per_second").head("written B/s"),
+    field(&NODE_DISK_IO_EACH, "busy_time_per_second").head("busy ms/s"),
+];
+
+static INTERFACES: &[Column] = &[
+    key("interface"),
+    field(&NODE_NET_LINK, "isup").head("up"),
+    field(&NODE_NET_LINK, "speed").head("Mbit/s"),
+    field(&NODE_NET_EACH, "bytes_recv_per_second").head("B/s").group("received"),
+    field(&NODE_NET_EACH, "packets_recv_per_second").head("packets/s").group("received"),
+    field(&NODE_NET_EACH, "dropin_per_second").head("dropped/s").group("received"),
+    field(&NODE_NET_EACH, "errin_per_second").head("broken/s").group("received"),
+    field(&NODE_NET_EACH, "bytes_sent_per_second").head("B/s").group("sent"),
+    field(&NODE_NET_EACH, "packets_sent_per_second").head("packets/s").group("sent"),
+    field(&NODE_NET_EACH, "dropout_per_second").head("dropped/s").group("sent"),
+    field(&NODE_NET_EACH, "errout_per_second").head("broken/s").group("sent"),
+];
+
+static TEMPERATURES: &[Column] = &[
+    key("chip"),
+    key("label"),
+    field(&NODE_TEMPERATURE, "current").head("°C").limit(HOT),
+    field(&NODE_TEMPERATURE, "high").head("too high from"),
+    field(&NODE_TEMPERATURE, "critical").head("harmful from"),
+];
+
+static FANS: &[Column] = &[key("chip"), key("label"), field(&NODE_FAN, "rpm").head("turns a minute")];
+
+static POWER: &[Column] = &[
+    key("host"),
+    field(&NODE_BOOT, "boot_time").head("started at"),
+    field(&NODE_BATTERY, "percent").head("battery %"),
+    field(&NODE_BATTERY, "secsleft").head("seconds left"),
+];
+
+/// The page of each node.
+pub static NODE_PAGE: Page = Page {
+    name: "node",
+    title: "Each node",
+    section: Some("host"),
+    program: "qagent",
+    every: 10,
+    tables: &[
+        Table::new("file_systems", "File systems", FILE_SYSTEMS).noun("file system"),
+        Table::new("disks", "Disks", DISKS).noun("disk"),
+        Table::new("interfaces", "Network interfaces", INTERFACES).noun("interface"),
+        Table::new("temperatures", "Temperatures", TEMPERATURES).noun("chip"),
+        Table::new("fans", "Fans", FANS).noun("chip"),
+        Table::new("power", "Power", POWER),
+    ],
+    plots: &[],
+    text: &[],
+    json: &[],
+};

@@ -1,0 +1,153 @@
+//! /proc/self/mountinfo, or /proc/self/mounts where it is missing, and /proc/filesystems.
+//!
+//! ```text
+//! 78 77 254:0 / / rw,relatime - ext4 /dev/vda rw,discard
+//! 99 78 254:16 /a\040b /mnt/a\040b ro,relatime shared:1 - xfs /dev/vdb ro
+//! ```
+
+use std::collections::HashSet;
+use std::ffi::OsString;
+use std::os::unix::ffi::OsStringExt;
+use std::path::PathBuf;
+
+use super::{Kept, Root};
+use anyhow::Result;
+
+/// A mount.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mount {
+    /// Its number, which no other mount has while it lasts; 0 from /proc/self/mounts.
+    pub id: u64,
+    /// The file system, the same for all its mounts: MAJOR:MINOR, or the device from /proc/self/mounts.
+    pub system: String,
+    /// The part of the file system that is mounted; `/` but for bind mounts and subvolumes.
+    pub part: String,
+    /// Where it is mounted.
+    pub path: PathBuf,
+    /// Whether nobody can write through it.
+    pub is_readonly: bool,
+    /// The type of the file system: `ext4`.
+    pub kind: String,
+    /// The device or server.
+    pub device: String,
+}
+
+impl Mount {
+    /// Returns its path as a text.
+    pub fn shown(&self) -> String {
+        self.path.to_string_lossy().into_owned()
+    }
+}
+
+/// Reads the mounts; of several at one path the last one, which covers the others.
+///
+/// # Errors
+/// Fails if neither file can be read.
+pub fn read(mountinfo: &mut Kept, mounts: &mut Kept) -> Result<Vec<Mount>> {
+    let mut all = match mountinfo.read() {
+        Ok(text) => parse_mountinfo(&text),
+        Err(_) => parse_mounts(&mounts.read()?),
+    };
+    let mut seen = HashSet::new();
+    all.reverse();
+    all.retain(|mount| seen.insert(mount.path.clone()));
+    all.reverse();
+    Ok(all)
+}
+
+/// Parses /proc/self/mountinfo; leaves out what is no mount.
+pub fn parse_mountinfo(text: &str) -> Vec<Mount> {
+    let mount = |line: &str| {
+        let mut words = line.split(' ');
+        let id = words.next()?.parse().ok()?;
+        let _parent = words.next()?;
+        let (system, part, path, options) = (words.next()?, words.next()?, words.next()?, words.next()?);
+        // Any number of optional words.
+        words.find(|word| *word == "-")?;
+        let (kind, device, of_system) = (words.next()?, words.next()?, words.next().unwrap_or_default());
+        Some(Mount {
+            id,
+            system: system.into(),
+            part: unescaped(part).into_string().unwrap_or_else(|part| part.to_string_lossy().into_owned()),
+            path: unescaped(path).into(),
+            is_readonly: is_readonly(options) || is_readonly(of_system),
+            kind: kind.into(),
+            device: unescaped(device).to_string_lossy().into_owned(),
+        })
+    };
+    text.lines().filter_map(mount).collect()
+}
+
+/// Parses /proc/self/mounts; leaves out what is no mount.
+pub fn parse_mounts(text: &str) -> Vec<Mount> {
+    let mount = |line: &str| {
+        let mut words = line.split(' ');
+        let (device, path, kind, options) = (words.next()?, words.next()?, words.next()?, words.next()?);
+        let device = unescaped(device).to_string_lossy().into_owned();
+        Some(Mount {
+            id: 0,
+            // Not a device but a name that many mounts have.
+            system: if device.starts_with('/') { device.clone() } else { format!("{device} {path}") },
+            part: "/".into(),
+            path: unescaped(path).into(),
+            is_readonly: is_readonly(options),
+            kind: kind.into(),
+            device,
+        })
+    };
+    text.lines().filter_map(mount).collect()
+}
+
+fn is_readonly(options: &str) -> bool {
+    options.split(',').any(|option| option == "ro")
+}
+
+/// Returns a name as it is; the kernel writes blanks, tabs, ends of lines and backslashes as `\040`.
+fn unescaped(text: &str) -> OsString {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let Some((first, after)) = rest.split_first() {
+        let code =
+            after.get(..3).filter(|code| *first == b'\\' && code.iter().all(|digit| matches!(digit, b'0'..=b'7')));
+        let code = code.map(|code| code.iter().fold(0_u32, |code, digit| code * 8 + u32::from(digit - b'0')));
+        match code.and_then(|code| u8::try_from(code).ok()) {
+            Some(byte) => {
+                bytes.push(byte);
+                rest = &after[3..];
+            }
+            None => {
+                bytes.push(*first);
+                rest = after;
+            }
+        }
+    }
+    OsString::from_vec(bytes)
+}
+
+/// Returns the types of file systems that lie on devices: all of /proc/filesystems that are not `nodev`, and zfs.
+pub fn kinds_on_devices(root: &Root) -> Result<HashSet<String>> {
+    let text = root.text("proc/filesystems")?;
+    let kinds = text.lines().filter_map(|line| line.strip_prefix('\t')).map(|kind| kind.trim().to_string());
+    Ok(kinds.chain(["zfs".to_string()]).filter(|kind| !kind.is_empty()).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn mounts_have_any_number_of_optional_words_and_names_with_blanks() {
+        let text = "78 77 254:0 / / rw - ext4 /dev/vda rw\n\
+                    99 78 254:16 /a\\040b /mnt/a\\040b\\134 ro,relatime shared:1 master:2 - xfs /dev/vdb\n\
+                    1 2 3\n100 78 0:5 / /x rw shared:1 xfs y rw\nx y z / / rw - a b c\n";
+        let mounts = parse_mountinfo(text);
+        assert_eq!(mounts.len(), 2);
+        let second = &mounts[1];
+        assert_eq!((second.id, second.system.as_str(), second.part.as_str()), (99, "254:16", "/a b"));
+        assert_eq!((second.shown().as_str(), second.is_readonly, second.kind.as_str()), ("/mnt/a b\\", true, "xfs"));
+        let mounts = parse_mounts("/dev/vda / ext4 ro 0 0\ntmpfs /run tmpfs rw 0 0\nshort line\n");
+        assert_eq!(mounts.iter().map(|mount| mount.is_readonly).collect::<Vec<_>>(), [true, false]);
+        assert_eq!(unescaped("\\\\0400\\04").to_str(), Some("\\ 0\\04"));
+        assert_eq!(unescaped("\\777").to_str(), Some("\\777"));
+    }
+}
