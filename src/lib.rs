@@ -25,6 +25,7 @@
 pub mod config;
 pub mod dashboard;
 pub mod delivery;
+pub mod events;
 pub mod frame;
 pub mod model;
 pub mod monitors;

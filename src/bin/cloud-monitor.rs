@@ -61,7 +61,8 @@ fn run(arguments: &Arguments, config: &Config, reader: Box<dyn Read>, watchdog: 
     let listen = arguments.listen.map_or_else(|| config.dashboard.listen.clone(), |listen| listen.to_string());
     let reads = reader.describe();
     let now = Box::new(|| jiff::Timestamp::now().as_second());
-    let dashboard = Dashboard::new(config.dashboard.clone(), setup::pages(), reader, PLOTTED, now);
+    let dashboard =
+        Dashboard::with_rules(config.dashboard.clone(), setup::pages(), config.alarms.clone(), reader, PLOTTED, now);
     serve(&dashboard, &listen, |address| {
         frame::complain(NAME, &[format!("http://{address}/ shows {reads}")]);
         watchdog.expect_end(None);

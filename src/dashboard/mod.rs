@@ -10,6 +10,8 @@
 //! | `/json?paths[]=…`, `/api/v1/history?path=…` | numbers over a range of time |
 //! | `/export` | the same as TSV, or as `format=csv`, `json`, `svg` |
 //! | `/plot.svg`, `/plot.png` | the same as a plot |
+//! | `/events/` | what happened, as a page; its query holds the range |
+//! | `/api/v1/problems`, `/api/v1/events` | what is wrong now; what happened, as JSON or `format=csv` |
 //! | `/healthz`, `/metrics` | `ok` or the problem; counts for Prometheus |
 //! | `/static/…` | the scripts and styles of the page |
 //!
@@ -20,6 +22,8 @@ mod cache;
 pub mod config;
 #[cfg(feature = "dashboard")]
 mod guests;
+#[cfg(feature = "dashboard")]
+mod happenings;
 #[cfg(feature = "dashboard")]
 mod hosts;
 #[cfg(feature = "dashboard")]
@@ -39,7 +43,11 @@ mod serving;
 #[cfg(feature = "dashboard")]
 mod summary;
 #[cfg(feature = "dashboard")]
+mod troubles;
+#[cfg(feature = "dashboard")]
 mod turns;
+#[cfg(feature = "dashboard")]
+mod watch;
 
 pub use self::config::Config;
 #[cfg(feature = "dashboard")]

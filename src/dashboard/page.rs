@@ -4,6 +4,7 @@
 use std::fmt::Write as _;
 use std::sync::LazyLock;
 
+use super::troubles::{Happened, Line, tab_icon, tab_title};
 use super::{Config, Summary};
 use crate::model::{graphite_time, utc};
 use crate::view::html::{self, encoded};
@@ -108,6 +109,10 @@ pub struct View<'a> {
     pub options: &'a Options,
     /// The clock, in unix seconds.
     pub now: i64,
+    /// The line above the tables; `None` if there are no rules.
+    pub line: Option<Line<'a>>,
+    /// What happened, instead of the tables.
+    pub happened: Option<Happened<'a>>,
 }
 
 /// The icon of the tab, inline, so that it needs no request.
@@ -118,6 +123,8 @@ const ICON: &str = "data:image/svg+xml,%3Csvg xmlns='http://www.w3.org/2000/svg'
 pub fn whole(view: &View) -> String {
     let options = view.options;
     let title = escaped(&view.config.title);
+    let watched = view.line.as_ref().map(|line| line.watched);
+    let (tab, icon) = (escaped(&tab_title(&view.config.title, watched)), watched.and_then(tab_icon).unwrap_or(ICON));
     let mut html = String::from("<!doctype html>\n<html lang=\"en\"");
     if !options.theme.is_empty() {
         let _ = write!(html, " data-theme=\"{}\"", options.theme);
@@ -127,9 +134,9 @@ pub fn whole(view: &View) -> String {
     }
     let _ = write!(
         html,
-        ">\n<head>\n<meta charset=\"utf-8\">\n<title>{title}</title>\n\
+        ">\n<head>\n<meta charset=\"utf-8\">\n<title>{tab}</title>\n\
          <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
-         <meta name=\"color-scheme\" content=\"light dark\">\n<link rel=\"icon\" href=\"{ICON}\">\n{}</head>\n\
+         <meta name=\"color-scheme\" content=\"light dark\">\n<link rel=\"icon\" href=\"{icon}\">\n{}</head>\n\
          <body data-refresh=\"{}\">\n<a class=\"skip\" id=\"skip\" href=\"#plot-title\"{}>To the plot</a>\n<header>\n<h1>{title}</h1>\n<p id=\"state\">",
         *LINKS,
         view.config.refresh_seconds,
@@ -265,10 +272,14 @@ fn history_address(route: &str, options: &Options, more: &[(&str, &str)]) -> Str
 /// Returns the tables alone, for the refresh.
 pub fn tables(view: &View) -> String {
     let View { page, summary, backend, options, now, .. } = *view;
+    let line = view.line.as_ref().map(|line| line.html(ICON)).unwrap_or_default();
+    if let Some(happened) = &view.happened {
+        return line + &happened.html();
+    }
     let problem = summary.problem.as_deref();
     let notice = summary.ahead.notice();
     let (sections, notice) = (&summary.sections, notice.as_deref());
-    html::tables(&html::View { page, sections, problem, notice, backend, options, now })
+    line + &html::tables(&html::View { page, sections, problem, notice, backend, options, now })
 }
 
 #[cfg(test)]

@@ -21,12 +21,16 @@ use axum::routing::get;
 use super::Config;
 use super::cache::Cache;
 use super::guests::{Guest, Guests};
+use super::happenings;
 use super::metrics::Counts;
 use super::page::{self, Options, View};
 use super::question::{Format, Pairs, first, pairs};
 use super::room::Room;
 use super::summary::PageState;
+use super::troubles::{Line, Place};
 use super::turns::Turns;
+use super::watch::Watch;
+use crate::events::Rules;
 use crate::model::Catalog;
 use crate::os::work::catch;
 use crate::query::Read;
@@ -35,7 +39,7 @@ use crate::view::json::PageJson;
 use crate::view::page::Page;
 
 /// How long a rendered page may be given again while the data stay the same, in seconds: it shows ages.
-const MAX_AGE: i64 = 10;
+pub(super) const MAX_AGE: i64 = 10;
 
 /// How long a form may take to arrive.
 const FORM: Duration = Duration::from_secs(15);
@@ -51,6 +55,7 @@ pub struct Dashboard {
     /// The clock, in unix seconds.
     pub(super) now: Box<dyn Fn() -> i64 + Send + Sync>,
     pages: Vec<PageState>,
+    pub(super) watch: Watch,
     pub(super) guests: Arc<Guests>,
     pub(super) turns: Turns,
     pub(super) room: Room,
@@ -90,6 +95,21 @@ impl Dashboard {
         catalog: Catalog,
         now: Box<dyn Fn() -> i64 + Send + Sync>,
     ) -> Arc<Self> {
+        Self::with_rules(config, pages, Rules::default(), backend, catalog, now)
+    }
+
+    /// Returns such a dashboard that also tells, by these rules, what is wrong and what happened.
+    ///
+    /// # Panics
+    /// If there is no page.
+    pub fn with_rules(
+        config: Config,
+        pages: Vec<Page>,
+        rules: Rules,
+        backend: Box<dyn Read>,
+        catalog: Catalog,
+        now: Box<dyn Fn() -> i64 + Send + Sync>,
+    ) -> Arc<Self> {
         assert!(!pages.is_empty(), "a dashboard without a page");
         Arc::new(Self {
             config,
@@ -97,6 +117,7 @@ impl Dashboard {
             catalog,
             now,
             pages: pages.into_iter().map(PageState::new).collect(),
+            watch: Watch::new(rules),
             guests: Arc::default(),
             turns: Turns::default(),
             room: Room::default(),
@@ -122,6 +143,16 @@ impl Dashboard {
         of_a_page("")
             .merge(of_a_page("/pages/{page}"))
             .route("/pages/{page}", get(add_slash))
+            .route("/api/v1/problems", get(happenings::problems))
+            .route("/api/v1/events", get(happenings::events))
+            .route("/events", get(happenings::add_slash))
+            .route("/events/", get(happenings::page))
+            .route("/events/tables", get(happenings::tables))
+            .route("/events/export", get(export))
+            .route("/events/plot.svg", get(plot_svg))
+            .route("/events/plot.png", get(plot_png))
+            .route("/events/api/v1/history", get(history_json))
+            .route("/events/static/{name}", get(asset))
             .route("/healthz", get(healthz))
             .route("/metrics", get(metrics))
             .fallback(async || Failure(StatusCode::NOT_FOUND, "there is no such page; begin at ./".into()))
@@ -130,7 +161,7 @@ impl Dashboard {
     }
 
     /// Returns the response under this key from the cache, or renders it in its turn.
-    async fn answer(
+    pub(super) async fn answer(
         self: &Arc<Self>,
         key: String,
         headers: &HeaderMap,
@@ -144,7 +175,7 @@ impl Dashboard {
     }
 
     /// Returns the page that an address names, or the first one if it names none.
-    fn page(&self, names: &Names) -> Result<&PageState, Failure> {
+    pub(super) fn page(&self, names: &Names) -> Result<&PageState, Failure> {
         let Some(name) = names.get("page") else { return Ok(&self.pages[0]) };
         self.pages.iter().find(|state| state.page.name == name).ok_or_else(|| {
             let known: Vec<_> = self.pages.iter().map(|state| state.page.name).collect();
@@ -154,18 +185,18 @@ impl Dashboard {
     }
 }
 
-type App = State<Arc<Dashboard>>;
+pub(super) type App = State<Arc<Dashboard>>;
 
 /// The connection of a request.
-type Client = Option<Extension<Arc<Guest>>>;
+pub(super) type Client = Option<Extension<Arc<Guest>>>;
 
 /// Returns where a request comes from.
-fn address(client: &Client) -> IpAddr {
+pub(super) fn address(client: &Client) -> IpAddr {
     client.as_ref().map_or(Ipv4Addr::LOCALHOST.into(), |guest| guest.address)
 }
 
 /// The parts of an address by the names that its route gives them: `page`, `name`.
-type Names = HashMap<String, String>;
+pub(super) type Names = HashMap<String, String>;
 
 async fn whole_page(
     State(app): App,
@@ -201,13 +232,22 @@ async fn html(
 ) -> Result<Response, Failure> {
     let state = app.page(names)?;
     let options = Options::new(&pairs(query.as_deref()));
-    let summary = app.summary(state).await;
+    let (summary, watched) = tokio::join!(app.summary(state), app.watched());
     let (now, page) = ((app.now)(), state.page);
-    let key = format!("{kind} {} {:?} {} {options:?}", page.name, summary.read_at, now.div_euclid(MAX_AGE));
+    let place = if names.contains_key("page") { Place::Page } else { Place::Root };
+    let looked_at = watched.as_ref().and_then(|watched| watched.read_at);
+    let key = format!(
+        "{kind} {} {place:?} {:?} {looked_at:?} {} {options:?}",
+        page.name,
+        summary.read_at,
+        now.div_euclid(MAX_AGE)
+    );
     let this = app.clone();
     app.answer(key, headers, move || {
         let (config, page, backend) = (&this.config, &page, &this.backend.describe());
-        let view = View { config, page, summary: &summary, backend, options: &options, now };
+        let (options, title) = (&options, config.title.as_str());
+        let line = watched.as_deref().map(|watched| Line { watched, page: page.name, place, options, title });
+        let view = View { config, page, summary: &summary, backend, options, now, line, happened: None };
         Ok(("text/html; charset=utf-8", render(&view)))
     })
     .await
@@ -384,6 +424,9 @@ fn route_of(path: &str) -> &'static str {
         "/" => "/",
         "/tables" => "/tables",
         "/json" => "/json",
+        "/events" | "/events/" | "/events/tables" => "/events",
+        "/api/v1/problems" => "/api/v1/problems",
+        "/api/v1/events" => "/api/v1/events",
         "/export" => "/export",
         "/plot.svg" => "/plot.svg",
         "/plot.png" => "/plot.png",

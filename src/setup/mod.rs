@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, ensure};
 
 use crate::config::{self, Sections};
+use crate::events::Rules;
 use crate::frame::{DeclaredTables, Program, Setup, downsample, log, mail, state};
 use crate::model::TableInfo;
 use crate::monitors::{backups as backup_monitor, nodes as node_monitor};
@@ -25,6 +26,7 @@ mod older;
 mod pages;
 pub mod qagent;
 pub mod queue_table;
+mod rules;
 mod sections;
 mod sinks;
 pub mod slurm;
@@ -35,6 +37,7 @@ pub use self::catalog::{CATALOG, PLOTTED};
 pub use self::grid::Grid;
 pub use self::older::older;
 pub use self::pages::pages;
+pub use self::rules::SYSTEMS;
 use self::sections::Timing;
 pub use self::sections::{READERS, SECTIONS};
 use self::sinks::Selected;
@@ -117,6 +120,8 @@ pub struct Config {
     pub carbon: Option<carbon::Config>,
     /// `[dashboard]`.
     pub dashboard: dashboard::Config,
+    /// The rules of all systems, with the limits of `[alarms]`.
+    pub alarms: Rules,
     /// `[graphite]`; `None` unless it names an address.
     pub graphite: Option<render::Config>,
     /// `[influxdb]`, with the login of `[credentials]`; `None` unless it names an address.
@@ -168,6 +173,7 @@ impl Config {
         let rules = htcondor::Rules::read(&sections.values(&htcondor::rules::SECTION))?;
         let htcondor = htcondor::Config::read(&sections.values(&htcondor::SECTION), rules)?;
         let clouds = cloud_scheduler::Config::read(&sections.values(&cloud_scheduler::SECTION))?;
+        let panda = panda::Config::read(&sections.values(&panda::SECTION))?;
         // A file with only one of the two sources selects that one; a file with neither selects both.
         let has = |section| sections.contains(section);
         let neither = !has(&htcondor::SECTION) && !has(&cloud_scheduler::SECTION);
@@ -176,7 +182,8 @@ impl Config {
             grid,
             htcondor: (neither || has(&htcondor::SECTION)).then_some(htcondor),
             cloud_scheduler: (neither || has(&cloud_scheduler::SECTION)).then_some(clouds),
-            panda: panda::Config::read(&sections.values(&panda::SECTION))?,
+            alarms: rules::read(&sections.values(&rules::SECTION), panda.suspicious_score)?,
+            panda,
             cric: cric::Config::read(&sections.values(&cric::SECTION))?,
             elastic: elastic::Config::read(
                 &sections.values(&elastic::GRAFANA),

@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 
-use super::grid;
+use super::{grid, rules};
 use crate::config::{Section, Sections};
 use crate::frame::{downsample, log, mail, state};
 use crate::monitors::backups::config as backups;
@@ -47,6 +47,7 @@ const AFTER: &[&Section] = &[
     &rrd::config::SECTION,
     &credentials::SECTION,
     &dashboard::config::SECTION,
+    &rules::SECTION,
     &embedded::SECTION,
     &downsample::SECTION,
     &spool::SECTION,
@@ -91,9 +92,16 @@ pub const READERS: &[(&str, &[&[&Section]])] = &[
     ("downsample-1d", &[&[&grid::SECTION, &panda::SECTION, &downsample::SECTION], DELIVERY, MAIL]),
     (
         "cloud-monitor",
-        &[&[&render::SECTION, &dashboard::config::SECTION, &state::SECTION, &panda::SECTION], STORES, TABLES],
+        &[
+            &[&render::SECTION, &dashboard::config::SECTION, &rules::SECTION, &state::SECTION, &panda::SECTION],
+            STORES,
+            TABLES,
+        ],
     ),
-    ("gridmon-status", &[&[&grid::SECTION], DELIVERY, FILES]),
+    (
+        "gridmon-status",
+        &[&[&grid::SECTION, &dashboard::config::SECTION, &rules::SECTION, &panda::SECTION], DELIVERY, FILES, TABLES],
+    ),
 ];
 
 /// What every program that sends points uses: the sinks, the spool and the state directory.

@@ -7,6 +7,7 @@ use anyhow::{Context, Error, Result};
 
 use crate::model::{COVERAGE, Measurement, Point, Row, SECOND};
 use crate::monitors::panda::page::{OF_TABLE, latest};
+use crate::monitors::panda::rules::{BEFORE, DETAIL, counts_of, scores};
 use crate::monitors::panda::sums::{MADE, MadeOf, made_of};
 use crate::monitors::panda::{DATADISKS, JOBS, TABLE};
 use crate::query::{Detail, Join, Latest, Newest, Read, TooMuch, Values, Wanted};
@@ -62,6 +63,32 @@ impl WithTables {
         let path = COVERAGE.carbon_path(&series, "slots")?;
         let number = COVERAGE.read_path(&path)?;
         Some(Wanted { path, number })
+    }
+
+    /// Returns the scores among the numbers, in their order.
+    fn scores(&self, wanted: &[Wanted], (from, to): (i64, i64), detail: Detail) -> Result<Vec<Values>> {
+        let of: Vec<_> =
+            wanted.iter().map(|one| (one, counts_of(&one.number))).filter(|(_, counts)| !counts.is_empty()).collect();
+        if of.is_empty() {
+            return Ok(Vec::new());
+        }
+        let mut members: Vec<_> = of.iter().flat_map(|(_, counts)| counts.iter().cloned()).collect();
+        let slots = usize::try_from((to - from + BEFORE) / JOBS.every.max(1)).unwrap_or(usize::MAX);
+        if slots.saturating_mul(members.len()) > MOST_VALUES {
+            let message =
+                format!("scores of {} queues over that time are too many: ask for fewer or a shorter range", of.len());
+            return Err(Error::new(TooMuch(message)));
+        }
+        members.extend(self.coverage());
+        let mut values = self.points.range(&members, from - BEFORE, to, DETAIL)?.into_iter();
+        let counts: Vec<Vec<Values>> =
+            of.iter().map(|(_, counts)| values.by_ref().take(counts.len()).collect()).collect();
+        let covering = values.next();
+        let bucket = detail.bucket(to.saturating_sub(from), JOBS.every);
+        let each = |((one, _), counts): (&(&Wanted, Vec<Wanted>), Vec<Values>)| {
+            scores(one, &counts, covering.as_ref(), from, bucket)
+        };
+        Ok(of.iter().zip(counts).map(each).collect())
     }
 
     /// Returns the values of a number that is made of stored ones.
@@ -144,13 +171,18 @@ impl Read for WithTables {
         if stored.len() == wanted.len() {
             return self.points.range(wanted, from, to, detail);
         }
-        let rows = self.rows()?;
+        let is_score = |one: &Wanted| !counts_of(&one.number).is_empty();
+        let rows = if wanted.iter().all(is_score) { Vec::new() } else { self.rows()? };
         let stored = if stored.is_empty() { Vec::new() } else { self.points.range(&stored, from, to, detail)? };
         let mut stored = stored.into_iter();
-        let each = |one: &Wanted| match made_of(&rows, &one.number) {
+        let mut each = |one: &Wanted| match made_of(&rows, &one.number) {
             Some(made) => self.made(one, made, (from, to), detail),
             None => stored.next().with_context(|| format!("{}: the store gave no answer", one.path)),
         };
-        wanted.iter().map(each).collect()
+        let mut scores = self.scores(wanted, (from, to), detail)?.into_iter();
+        wanted
+            .iter()
+            .map(|one| if counts_of(&one.number).is_empty() { each(one) } else { scores.next().context("no score") })
+            .collect()
     }
 }

@@ -9,7 +9,7 @@ const FLOORS: [&[&str]; 10] = [
     &["text"],
     &["model"],
     &["config", "query", "problem", "os"],
-    &["sources", "view", "rollup", "spool"],
+    &["sources", "view", "rollup", "spool", "events"],
     &["sinks", "monitors"],
     &["delivery", "dashboard"],
     &["frame"],

@@ -171,10 +171,11 @@
       return;
     }
     for (const { name } of [...old.attributes]) {
-      if (!fresh.hasAttribute(name) && name !== "aria-current" && name !== "data-on") old.removeAttribute(name);
+      if (!fresh.hasAttribute(name) && !["aria-current", "data-on", "open"].includes(name)) old.removeAttribute(name);
     }
     for (const { name, value } of fresh.attributes) {
-      if (old.getAttribute(name) !== value) old.setAttribute(name, value);
+      // What the reader has folded or unfolded stays so.
+      if (name !== "open" && old.getAttribute(name) !== value) old.setAttribute(name, value);
     }
     const keyed = new Map();
     const wanted = new Set();
@@ -215,6 +216,15 @@
     }
   };
 
+  /** Shows in the tab how many things need somebody, and how bad the worst is. */
+  const tab = () => {
+    const line = main.querySelector(".now")?.dataset;
+    if (!line) return;
+    if (document.title !== line.title) document.title = line.title;
+    const icon = document.querySelector('link[rel="icon"]');
+    if (icon.getAttribute("href") !== line.icon) icon.setAttribute("href", line.icon);
+  };
+
   const CLOCK = new Intl.DateTimeFormat("en-GB", { timeZone: "UTC", hour: "2-digit", minute: "2-digit", second: "2-digit" });
   const clock = (ms) => CLOCK.format(ms) + " UTC";
 
@@ -243,6 +253,7 @@
       fresh.append(...new DOMParser().parseFromString(html, "text/html").body.childNodes);
       fresh.className = main.className;
       morph(main, fresh);
+      tab();
       shown = asked;
       marks();
       widths();

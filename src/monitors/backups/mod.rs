@@ -15,6 +15,7 @@ pub mod originals;
 pub mod page;
 pub mod pattern;
 pub mod report;
+pub mod rules;
 pub mod seal;
 pub mod site;
 pub mod verdict;

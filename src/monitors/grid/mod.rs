@@ -4,6 +4,7 @@ mod arithmetic;
 mod csv2;
 mod measurements;
 pub mod page;
+pub mod rules;
 
 pub use self::arithmetic::{GridInput, points};
 pub use self::measurements::MEASUREMENTS;

@@ -5,6 +5,7 @@ mod base;
 mod files;
 mod measurements;
 pub mod page;
+pub mod rules;
 #[cfg(test)]
 mod tests;
 

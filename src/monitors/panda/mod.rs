@@ -5,6 +5,7 @@ mod datadisks;
 mod measurements;
 mod original;
 pub mod page;
+pub mod rules;
 pub mod score;
 pub mod sums;
 pub mod table;

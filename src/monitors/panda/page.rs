@@ -128,9 +128,19 @@ pub(super) static DAOD: Measurement = Measurement::new(Declaration {
     every: 600,
 });
 
+/// The scores of all queues. The table has the newest ones; those before are made of the stored counts.
+pub(super) static QUEUE_SCORE: Measurement = Measurement::new(Declaration {
+    name: "queue_score",
+    meaning: "how far the jobs of a queue are beyond what is usual",
+    tags: &[Tag::key("panda_queue"), Tag::key("prod_source"), Tag::key("resource"), Tag::label("reason")],
+    fields: &[SCORE.info()],
+    carbon: "queue_score.{panda_queue}.{prod_source}.{resource}",
+    every: 600,
+});
+
 /// The measurements that the table of queues gives.
-pub static OF_TABLE: [&Measurement; 6] =
-    [&SUSPICIOUS_QUEUES, &SUSPICIOUS_SITES, &CLOUD_JOBS, &SITE_JOBS, &QUEUE_JOBS, &DAOD];
+pub static OF_TABLE: [&Measurement; 7] =
+    [&SUSPICIOUS_QUEUES, &SUSPICIOUS_SITES, &CLOUD_JOBS, &SITE_JOBS, &QUEUE_JOBS, &QUEUE_SCORE, &DAOD];
 
 /// The production sources of analysis jobs.
 pub(super) const ANALYSIS_SOURCES: [&str; 2] = ["user", "panda"];
@@ -274,6 +284,10 @@ pub fn latest(rows: &[Row], suspicious: f64, time: i64, has_sizes: bool) -> Vec<
             vec![queue.clone(), source.clone(), resource.clone()],
             loads,
         ));
+        if let Some(score) = score(&loads) {
+            let tags = [&*queue, &*source, &*resource, &score.reason()];
+            latest.push(&QUEUE_SCORE, &tags, &SCORE.info(), Value::Float(score.value()));
+        }
         let of_site = sites.entry(site.clone()).or_default();
         *of_site = of_site.plus(loads);
         for column in TABLE.columns {

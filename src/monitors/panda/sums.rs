@@ -2,14 +2,14 @@
 
 use std::borrow::Cow;
 
-use super::page::{ANALYSIS_SOURCES, CLOUD_JOBS, DAOD, SITE_JOBS};
+use super::page::{ANALYSIS_SOURCES, CLOUD_JOBS, DAOD, QUEUE_SCORE, SITE_JOBS};
 use super::table::TABLE;
 use super::{DATADISKS, JOBS};
 use crate::model::{Measurement, Number, Point, Row, carbon_component};
 use crate::query::{Join, Wanted};
 
 /// The measurements of such numbers.
-pub static MADE: [&Measurement; 3] = [&CLOUD_JOBS, &SITE_JOBS, &DAOD];
+pub static MADE: [&Measurement; 4] = [&CLOUD_JOBS, &SITE_JOBS, &DAOD, &QUEUE_SCORE];
 
 /// The stored numbers that make one.
 pub struct MadeOf {

@@ -1,0 +1,191 @@
+//! What is wrong now and what happened, as JSON, CSV and a page.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use anyhow::{Context, Result, anyhow, ensure};
+use axum::extract::{RawQuery, State};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+
+use super::Dashboard;
+use super::page::{self, Options, View};
+use super::question::{Pairs, first, pairs};
+use super::routes::{App, Client, Failure, MAX_AGE, Names, address, bad_request};
+use super::troubles::{DEFAULT_FROM, Happened, Line, Place};
+use crate::events::{Event, csv, past, write_json};
+use crate::model::graphite_time;
+use crate::text::quote;
+
+/// The longest range, in seconds.
+const MAX_RANGE: i64 = 5 * 366 * 86_400;
+
+/// A range of more seconds than this is a large question.
+const LARGE_RANGE: i64 = 2 * 86_400;
+
+/// How long a question may wait for its turn and its answer.
+const TIMEOUT: Duration = Duration::from_secs(60);
+
+#[derive(Serialize)]
+struct EventsJson<'a> {
+    from: i64,
+    until: i64,
+    /// How many events are left out.
+    left_out: usize,
+    events: &'a [Event],
+}
+
+/// Returns what is wrong now.
+pub(super) async fn problems(State(app): App, headers: HeaderMap) -> Result<Response, Failure> {
+    let watched = app.watched().await.ok_or_else(no_rules)?;
+    if let Some(problem) = watched.problem.as_ref().filter(|_| watched.now.time == 0) {
+        return Err(Failure(StatusCode::BAD_GATEWAY, format!("{}: {problem}", app.backend.describe())));
+    }
+    let key = format!("problems {:?}", watched.read_at);
+    app.answer(key, &headers, move || Ok(("application/json", write_json(&watched.now, watched.problem.as_deref()))))
+        .await
+}
+
+fn no_rules() -> Failure {
+    Failure(StatusCode::NOT_FOUND, "this server has no rules".into())
+}
+
+/// Reads the range of a query, which moves once a minute, so that its answer can come from the cache.
+fn range(pairs: &Pairs, now: i64) -> Result<(i64, i64)> {
+    let time = |names: &[&str], default| {
+        let text = first(pairs, names).filter(|text| !text.is_empty()).unwrap_or(default);
+        graphite_time::parse(text, now).with_context(|| names[0].to_string())
+    };
+    let (from, until) = (time(&["from"], DEFAULT_FROM)?, time(&["until", "to", "end"], "now")?);
+    ensure!(from < until, "from is not before until");
+    ensure!(until - from <= MAX_RANGE, "a range of over five years");
+    ensure!(from < now, "from is in the future");
+    Ok((from, until.min(now)))
+}
+
+/// Returns what happened in the range of the query.
+pub(super) async fn events(
+    State(app): App,
+    RawQuery(query): RawQuery,
+    guest: Client,
+    headers: HeaderMap,
+) -> Result<Response, Failure> {
+    let pairs = pairs(query.as_deref());
+    let now = app.minute();
+    let range = range(&pairs, now).map_err(bad_request)?;
+    let is_csv = match first(&pairs, &["format"]).unwrap_or("json") {
+        "json" => false,
+        "csv" => true,
+        other => return Err(bad_request(anyhow!("format {} is not json or csv", quote(other)))),
+    };
+    let this = app.clone();
+    let render = move || {
+        let (events, left_out) = this.past(range)?;
+        Ok(match is_csv {
+            true => ("text/csv; charset=utf-8", csv(&events, now)),
+            false => {
+                let json = EventsJson { from: range.0, until: range.1, left_out, events: &events };
+                ("application/json", serde_json::to_string(&json)?)
+            }
+        })
+    };
+    let mut response = app.tell(format!("events {is_csv} {range:?}"), range, &guest, &headers, render).await?;
+    if is_csv {
+        let disposition = HeaderValue::from_static("attachment; filename=\"events.csv\"");
+        response.headers_mut().insert(header::CONTENT_DISPOSITION, disposition);
+    }
+    Ok(response)
+}
+
+/// Redirects to the address with a slash, because the addresses in the page are relative.
+pub(super) async fn add_slash() -> Response {
+    (StatusCode::PERMANENT_REDIRECT, [(header::LOCATION, "events/")]).into_response()
+}
+
+/// Returns the page of what happened.
+pub(super) async fn page(
+    State(app): App,
+    RawQuery(query): RawQuery,
+    guest: Client,
+    headers: HeaderMap,
+) -> Result<Response, Failure> {
+    html(&app, query, &guest, &headers, ("page", page::whole)).await
+}
+
+/// Returns its content alone, for its refresh.
+pub(super) async fn tables(
+    State(app): App,
+    RawQuery(query): RawQuery,
+    guest: Client,
+    headers: HeaderMap,
+) -> Result<Response, Failure> {
+    html(&app, query, &guest, &headers, ("tables", page::tables)).await
+}
+
+async fn html(
+    app: &Arc<Dashboard>,
+    query: Option<String>,
+    guest: &Client,
+    headers: &HeaderMap,
+    (kind, render): (&str, fn(&View) -> String),
+) -> Result<Response, Failure> {
+    let pairs = pairs(query.as_deref());
+    let now = app.minute();
+    let range = range(&pairs, now).map_err(bad_request)?;
+    let options = Options::new(&pairs);
+    let watched = app.watched().await.ok_or_else(no_rules)?;
+    let state = app.page(&Names::new())?;
+    let (page, summary) = (state.page, app.summary(state).await);
+    let clock = (app.now)();
+    let key = format!("happened {kind} {range:?} {options:?} {:?} {}", watched.read_at, clock.div_euclid(MAX_AGE));
+    let this = app.clone();
+    let render = move || {
+        let (events, more) = this.past(range)?;
+        let (config, backend, options) = (&this.config, &this.backend.describe(), &options);
+        let line = Line { watched: &watched, page: "", place: Place::Events, options, title: &config.title };
+        let happened = Some(Happened { events: &events, more, range, options, now });
+        let view =
+            View { config, page: &page, summary: &summary, backend, options, now: clock, line: Some(line), happened };
+        Ok(("text/html; charset=utf-8", render(&view)))
+    };
+    app.tell(key, range, guest, headers, render).await
+}
+
+impl Dashboard {
+    /// Returns the end of this minute, in unix seconds.
+    fn minute(&self) -> i64 {
+        ((self.now)().div_euclid(60) + 1) * 60
+    }
+
+    fn past(&self, range: (i64, i64)) -> Result<(Vec<Event>, usize)> {
+        self.counts.store_questions.fetch_add(1, Ordering::Relaxed);
+        past(&*self.backend, &self.watch.rules, range, (self.now)()).inspect_err(|_| {
+            self.counts.store_failures.fetch_add(1, Ordering::Relaxed);
+        })
+    }
+
+    /// Returns what `render` makes of the past, in its turn.
+    async fn tell(
+        self: &Arc<Self>,
+        key: String,
+        (from, until): (i64, i64),
+        client: &Client,
+        headers: &HeaderMap,
+        render: impl FnOnce() -> Result<(&'static str, String)> + Send + 'static,
+    ) -> Result<Response, Failure> {
+        let key = format!("{key} {}", self.backend.version());
+        if let Some(rendered) = self.cached(&key) {
+            return Ok(rendered.response(headers, &self.room));
+        }
+        let work = async {
+            let turn = self.turns.question(address(client), until - from > LARGE_RANGE).await;
+            self.render(key, turn, headers, render).await
+        };
+        match tokio::time::timeout(TIMEOUT, work).await {
+            Ok(rendered) => Ok(rendered?.response(headers, &self.room)),
+            Err(_) => Err(Failure(StatusCode::SERVICE_UNAVAILABLE, "too many questions at once; try again".into())),
+        }
+    }
+}

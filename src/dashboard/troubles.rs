@@ -1,0 +1,307 @@
+//! What is wrong and what happened, as HTML: the line above everything, and the list of events. Pure.
+
+use std::fmt::Write as _;
+
+use super::watch::Watched;
+use crate::events::{Entry, Event, Now, Severity, lasted};
+use crate::model::utc;
+use crate::view::html::{Options, encoded, escaped};
+use crate::view::text::length;
+
+/// How many entries the line has on the first page, and on the others.
+const NAMED: (usize, usize) = (9, 3);
+
+/// The line above everything.
+pub struct Line<'a> {
+    /// What is wrong.
+    pub(super) watched: &'a Watched,
+    /// The name of the page, whose own troubles come first.
+    pub page: &'a str,
+    /// Where the page stands.
+    pub place: Place,
+    /// The reader's choices, which links keep.
+    pub options: &'a Options,
+    /// The title of the site.
+    pub title: &'a str,
+}
+
+/// Where a page stands, below which its links are relative.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// At the root.
+    Root,
+    /// In `pages/NAME/`.
+    Page,
+    /// In `events/`.
+    Events,
+}
+
+impl Place {
+    /// Returns the way from here to the root.
+    fn root(self) -> &'static str {
+        match self {
+            Self::Root => "",
+            Self::Page => "../../",
+            Self::Events => "../",
+        }
+    }
+}
+
+impl Severity {
+    fn class(self) -> &'static str {
+        match self {
+            Self::Bad => "bad",
+            Self::Worse => "worse",
+            Self::NotCollected | Self::Off | Self::Changed => "quiet",
+        }
+    }
+}
+
+/// Returns a shape with its meaning for those who do not see it.
+fn shape(severity: Severity) -> String {
+    format!(
+        "<span class=\"shape\" aria-hidden=\"true\">{}</span><span class=\"unseen\">{}: </span>",
+        severity.shape(),
+        severity.word()
+    )
+}
+
+/// Returns the title of the tab: what needs somebody is counted before the name.
+pub(super) fn tab_title(title: &str, watched: Option<&Watched>) -> String {
+    match watched.map_or(0, |watched| watched.now.entries.len()) {
+        0 => title.into(),
+        count => format!("({count}) {title}"),
+    }
+}
+
+/// Returns the icon of the tab: red or amber with a triangle while something is wrong; `None` for the usual one.
+pub(super) fn tab_icon(watched: &Watched) -> Option<&'static str> {
+    match watched.now.worst()? {
+        Severity::Bad => Some(
+            "data:image/svg+xml,%3Csvg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 16 16'%3E%3Cpath d='M1 2h14l-7 \
+             13z' fill='%23c4261f'/%3E%3C/svg%3E",
+        ),
+        _ => Some(
+            "data:image/svg+xml,%3Csvg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 16 16'%3E%3Cpath d='M1 14h14l-7 \
+             -13z' fill='%23b97a00'/%3E%3C/svg%3E",
+        ),
+    }
+}
+
+/// Returns the address of an event's plot with a range around it, escaped for an attribute.
+fn address(event: &Event, place: Place, options: &Options, now: i64) -> String {
+    let margin = (event.seconds(now) / 2).clamp(1800, 14 * 86_400);
+    // A trouble of the last hours stands in the range that the plot has anyway.
+    let is_recent = event.until.is_none() && event.since > now - 5 * 3600;
+    let from = if is_recent { String::new() } else { event.since.saturating_sub(margin).to_string() };
+    let to = event.until.map_or(String::new(), |until| until.saturating_add(margin).min(now).to_string());
+    let plots = if event.path.is_empty() { Vec::new() } else { vec![event.path.clone()] };
+    let options = Options { plots, from, to, hidden: Vec::new(), ..options.clone() };
+    format!("{}pages/{}/{}", place.root(), encoded(event.system), options.address())
+}
+
+impl Line<'_> {
+    /// Returns the line.
+    pub fn html(&self, icon: &str) -> String {
+        let Watched { now, problem, .. } = self.watched;
+        let mut html = String::with_capacity(4096);
+        let class = now.worst().map_or("well", Severity::class);
+        let _ = write!(
+            html,
+            "<section class=\"now {class}\" aria-label=\"Now\" data-key=\"now\" data-title=\"{}\" data-icon=\"{}\">\n<p \
+             class=\"count\">{}</p>\n",
+            escaped(&tab_title(self.title, Some(self.watched))),
+            tab_icon(self.watched).unwrap_or(icon),
+            verdict(now, problem.as_deref()),
+        );
+        let own = now.entries.iter().filter(|entry| entry.event.system == self.page);
+        let others = now.entries.iter().filter(|entry| entry.event.system != self.page);
+        let is_first = self.place == Place::Root;
+        let entries: Vec<_> = if is_first { now.entries.iter().collect() } else { own.chain(others).collect() };
+        let named = if is_first { NAMED.0 } else { NAMED.1 };
+        let (shown, rest) = entries.split_at(entries.len().min(named));
+        if !shown.is_empty() {
+            self.list(&mut html, shown);
+        }
+        if !rest.is_empty() {
+            let _ = write!(html, "<details data-key=\"more\"><summary>{} more</summary>", rest.len());
+            self.list(&mut html, rest);
+            html.push_str("</details>\n");
+        }
+        let quiet = Options { theme: self.options.theme, compact: self.options.compact, ..Options::default() };
+        let address = quiet.address();
+        let address = if address == "?" { "" } else { &address };
+        let events =
+            if self.place == Place::Events { String::from("./") } else { format!("{}events/", self.place.root()) };
+        let _ = writeln!(html, "<p class=\"more\"><a href=\"{events}{address}\">What happened</a></p>\n</section>");
+        html
+    }
+
+    fn list(&self, html: &mut String, entries: &[&Entry]) {
+        html.push_str("<ul>\n");
+        for Entry { event, more } in entries.iter().copied() {
+            let more = if *more > 0 { format!(" <span class=\"quiet\">and {more} more</span>") } else { String::new() };
+            let _ = writeln!(
+                html,
+                "<li class=\"{}\"><a href=\"{}\">{}<b>{}</b> {}</a>{more} <span class=\"quiet\">{}</span></li>",
+                event.severity.class(),
+                address(event, self.place, self.options, self.watched.now.time),
+                shape(event.severity),
+                escaped(&event.subject),
+                escaped(&event.words),
+                lasted(event, self.watched.now.time),
+            );
+        }
+        html.push_str("</ul>\n");
+    }
+}
+
+/// Returns the beginning of the line: how many need somebody, or that all is well, or that nobody knows.
+fn verdict(now: &Now, problem: Option<&str>) -> String {
+    let clock = utc(now.time);
+    let clock = clock.split_once(' ').map_or("", |(_, time)| time);
+    if let Some(problem) = problem {
+        let last = if now.time == 0 { String::new() } else { format!("; this was so at {clock}") };
+        return format!("<b>▨ not known</b> <span class=\"quiet\">{}{last}</span>", escaped(problem));
+    }
+    let off = match now.off.len() {
+        0 => String::new(),
+        count => format!(" · <span class=\"shape\" aria-hidden=\"true\">○</span> {count} off by intent"),
+    };
+    match (now.entries.len(), now.worst()) {
+        (0, _) if now.checked == 0 => {
+            format!(
+                "<b>▨ nothing is collected</b> <span class=\"quiet\">no rule has a number to look at, {clock}</span>"
+            )
+        }
+        (0, _) | (_, None) => format!(
+            "<b><span class=\"shape\" aria-hidden=\"true\">●</span> all well</b> <span class=\"quiet\">{clock} · {} \
+             checked{off}</span>",
+            now.checked
+        ),
+        (count, Some(worst)) => format!(
+            "<b>{}{count} {}</b> <span class=\"quiet\">{clock}{off}</span>",
+            shape(worst),
+            if count == 1 { "needs you" } else { "need you" }
+        ),
+    }
+}
+
+/// The list of what happened.
+pub struct Happened<'a> {
+    /// The events, those that are not over first, then the newest first.
+    pub events: &'a [Event],
+    /// How many there are beyond these.
+    pub more: usize,
+    /// The range, in unix seconds.
+    pub range: (i64, i64),
+    /// The reader's choices.
+    pub options: &'a Options,
+    /// The clock, in unix seconds.
+    pub now: i64,
+}
+
+/// The ranges: label, from.
+const RANGES: [(&str, &str); 6] =
+    [("1 h", "-1h"), ("6 h", "-6h"), ("24 h", "-1d"), ("7 d", "-7d"), ("30 d", "-30d"), ("1 y", "-1y")];
+
+/// The start of the range if none is chosen.
+pub(super) const DEFAULT_FROM: &str = "-1d";
+
+impl Happened<'_> {
+    /// Returns the page's content.
+    pub fn html(&self) -> String {
+        let Self { events, more, range: (from, until), options, now } = *self;
+        let mut html = String::with_capacity(1 << 14);
+        let going = events.iter().filter(|event| event.until.is_none()).count();
+        let _ = write!(
+            html,
+            "<section class=\"happened\" data-key=\"happened\" aria-labelledby=\"happened\">\n<div class=\"title\"><h2 \
+             id=\"happened\">What happened</h2> <p class=\"when\">{} to {}: {} events, {going} not over</p></div>\n<p class=\"ranges\">",
+            utc(from),
+            utc(until),
+            events.len() + more,
+        );
+        for (label, from) in RANGES {
+            let chosen = if options.from.is_empty() { DEFAULT_FROM } else { &options.from };
+            let current = if (chosen, options.to.as_str()) == (from, "") { " aria-current=\"true\"" } else { "" };
+            let _ = write!(html, " <a href=\"./{}\"{current}>{label}</a>", options.with_range(from, "").address());
+        }
+        let _ = writeln!(
+            html,
+            " · <a href=\"../api/v1/events?from={from}&amp;until={until}&amp;format=csv\">CSV</a> <a \
+             href=\"../api/v1/events?from={from}&amp;until={until}\">JSON</a></p>"
+        );
+        if events.is_empty() {
+            html.push_str("<p class=\"empty\">Nothing happened that a rule knows of.</p>\n");
+        }
+        let (still, over) = events.split_at(going);
+        if !still.is_empty() {
+            self.group(&mut html, "still going", still, true);
+        }
+        let mut left = over;
+        let mut is_newest = true;
+        while let Some(first) = left.first() {
+            let day = first.since.div_euclid(86_400);
+            let of_day = left.iter().take_while(|event| event.since.div_euclid(86_400) == day).count();
+            let (those, rest) = left.split_at(of_day);
+            let name =
+                jiff::Timestamp::from_second(day * 86_400).unwrap_or_default().strftime("%a %d %b %Y").to_string();
+            self.group(&mut html, &name, those, is_newest || events.len() < 200);
+            (left, is_newest) = (rest, false);
+        }
+        if more > 0 {
+            let _ = writeln!(html, "<p class=\"quiet\">{more} more are left out: choose a shorter range.</p>");
+        }
+        let _ = writeln!(
+            html,
+            "<p class=\"quiet\">Of {} in one bucket the worst value counts; times are UTC.</p></section>",
+            length((now - from).max(0) / 2000)
+        );
+        html
+    }
+
+    fn group(&self, html: &mut String, name: &str, events: &[Event], is_open: bool) {
+        let _ = write!(
+            html,
+            "<details class=\"day\" data-key=\"{0}\"{1}><summary><h3>{0} <span class=\"quiet\">{2}</span></h3></summary>\n<div \
+             class=\"box\"><table><caption class=\"unseen\">{0}</caption><thead><tr><th scope=\"col\">when, UTC</th><th \
+             scope=\"col\">lasted</th><th scope=\"col\">who</th><th scope=\"col\">what</th><th scope=\"col\">was</th><th \
+             scope=\"col\">became</th><th scope=\"col\">where</th></tr></thead>\n<tbody>\n",
+            escaped(name),
+            if is_open { " open" } else { "" },
+            events.len(),
+        );
+        for event in events {
+            let _ = writeln!(
+                html,
+                "<tr class=\"{}\"><td>{}</td><td>{}</td><th scope=\"row\"><a href=\"{}\">{}{}</a></th><td>{}</td><td>{}</td><td>{}</td><td>{}</td></tr>",
+                event.severity.class(),
+                when(event),
+                lasted(event, self.now),
+                address(event, Place::Events, self.options, self.now),
+                shape(event.severity),
+                escaped(&event.subject),
+                escaped(&event.words),
+                escaped(&event.was),
+                escaped(&event.became),
+                escaped(event.title),
+            );
+        }
+        html.push_str("</tbody></table></div></details>\n");
+    }
+}
+
+/// Returns the times of an event: `since Thu 09:22`, `03:40–04:00`.
+fn when(event: &Event) -> String {
+    let time =
+        |seconds: i64, form: &str| jiff::Timestamp::from_second(seconds).unwrap_or_default().strftime(form).to_string();
+    match event.until {
+        None => format!("since {}", time(event.since, "%a %d %b %H:%M")),
+        Some(until) if until == event.since => time(event.since, "%H:%M"),
+        Some(until) if until.div_euclid(86_400) == event.since.div_euclid(86_400) => {
+            format!("{}–{}", time(event.since, "%H:%M"), time(until, "%H:%M"))
+        }
+        Some(until) => format!("{}–{}", time(event.since, "%H:%M"), time(until, "%a %H:%M")),
+    }
+}

@@ -1,0 +1,101 @@
+//! What happened in a range of time.
+
+use std::collections::{BTreeMap, HashMap};
+
+use anyhow::Result;
+
+use super::reading::{AT_ONCE, Followed, read, read_back};
+use super::report::Event;
+use super::rule::Rules;
+use super::track::{Track, samples};
+use crate::model::SECOND;
+use crate::query::{Detail, Read};
+
+/// The most values of a series; where there are more, a store folds them, and the worst of each bucket counts.
+const POINTS: usize = 2000;
+
+/// The most events that are given.
+pub const MOST: usize = 5000;
+
+/// Returns the events that touch the time from `from` to before `until` (unix seconds): those that are not over first, then
+/// by their beginning, the newest first. At most [`MOST`], with how many there are more.
+///
+/// # Errors
+/// Fails if the store does not answer.
+pub fn past(store: &dyn Read, rules: &Rules, (from, until): (i64, i64), now: i64) -> Result<(Vec<Event>, usize)> {
+    let until = until.min(now);
+    let newest = store.latest(&rules.measurements(), now)?;
+    let mut by_span = BTreeMap::<i64, Vec<Followed>>::new();
+    let mut seen = HashMap::<(&str, String), ()>::new();
+    for one in &newest.values {
+        for (system, rule) in rules.all().filter(|(_, rule)| rule.selects(&one.series, one.field.name)) {
+            let Some(followed) = Followed::new(system, rule, one) else { continue };
+            let is_old = one.time / SECOND < from.saturating_sub(rules.forget_seconds);
+            if !is_old && seen.insert((rule.name, followed.wanted.path.clone()), ()).is_none() {
+                by_span.entry(followed.margin(rules)).or_default().push(followed);
+            }
+        }
+    }
+    let mut events = Vec::new();
+    for (margin, all) in &by_span {
+        for some in all.chunks(AT_ONCE) {
+            of_some(store, rules, some, (from.saturating_sub(*margin), from, until), &mut events)?;
+        }
+    }
+    events.sort_by(|a, b| {
+        let order = |event: &Event| {
+            (event.until.is_some(), if event.until.is_some() { -event.since } else { 0 }, event.severity, -event.since)
+        };
+        order(a)
+            .cmp(&order(b))
+            .then_with(|| (&a.subject, a.system, a.rule, &a.path).cmp(&(&b.subject, b.system, b.rule, &b.path)))
+    });
+    let more = events.len().saturating_sub(MOST);
+    events.truncate(MOST);
+    Ok((events, more))
+}
+
+/// Adds the events of some series that touch the range, read from `begin` on.
+fn of_some(
+    store: &dyn Read,
+    rules: &Rules,
+    some: &[Followed],
+    (begin, from, until): (i64, i64, i64),
+    events: &mut Vec<Event>,
+) -> Result<()> {
+    let followed: Vec<_> = some.iter().collect();
+    let all = read(store, &followed, (begin, until), Detail::Points(POINTS))?;
+    let mut earlier = Vec::new();
+    for (one, (values, partner)) in followed.iter().zip(all) {
+        let mut track = Track::new(one.rule, &rules.limits, one.every.max(values.step));
+        let all = samples(one.rule, &rules.limits, &values, partner.as_ref());
+        let mut happened: Vec<_> = all.into_iter().filter_map(|sample| track.push(sample)).collect();
+        happened.extend(track.going(until));
+        let touches = |since: i64, end: Option<i64>| {
+            since < until && end.is_none_or(|end| end > from || (end == since && end >= from))
+        };
+        for event in happened.into_iter().filter(|event| touches(event.since, event.until)) {
+            match event.is_begin {
+                true => events.push(one.event(&event, event.became, false)),
+                false => earlier.push((*one, event)),
+            }
+        }
+    }
+    // Their beginning lies before what was read.
+    let of: Vec<_> = earlier.iter().map(|(one, _)| *one).collect();
+    for ((one, event), track) in earlier.iter().zip(read_back(store, rules, &of, begin)?) {
+        let mut event = *event;
+        if let Some(before) = track.going(until).filter(|before| before.until.is_none()) {
+            event = super::Happened {
+                since: before.since,
+                is_begin: before.is_begin,
+                was: before.was.or(event.was),
+                ..event
+            };
+        } else if track.last().is_some() {
+            event.is_begin = true;
+        }
+        events.push(one.event(&event, event.became, false));
+    }
+    Ok(())
+}
