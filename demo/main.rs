@@ -9,6 +9,8 @@ mod grid;
 mod libvirt;
 mod panda;
 mod player;
+#[cfg(test)]
+mod quiet;
 mod stand_in;
 
 use std::env;

@@ -54,9 +54,7 @@ pub struct Played {
 /// Fails if the store cannot be written or a down-sampler fails.
 pub fn play(folder: &Path, programs: &Path, end: i64, hours: i64) -> Result<Played> {
     let (sites, endpoints) = (cric::sites(SITES)?, cric::endpoints(ENDPOINTS)?);
-    let (all, federations) = (cric::queues(QUEUES)?, cric::federations(FEDERATIONS)?);
-    let is_online = |queue: &&Queue| queue.status.as_deref() == Some("online") && queue.atlas_site.is_some();
-    let queues: Vec<_> = all.iter().filter(is_online).step_by(EVERY).cloned().collect();
+    let (queues, federations) = (online()?, cric::federations(FEDERATIONS)?);
     let last = end.div_euclid(SLOT);
     let slots = (6 * hours).max(1);
     let disks = datadisks(&queues);
@@ -133,7 +131,7 @@ fn mean(queue: &Queue) -> f64 {
 }
 
 /// The two largest queues, of different sites.
-fn largest(queues: &[Queue]) -> Result<[usize; 2]> {
+pub(crate) fn largest(queues: &[Queue]) -> Result<[usize; 2]> {
     let mut places: Vec<_> = (0..queues.len()).collect();
     places.sort_by(|a, b| mean(&queues[*b]).total_cmp(&mean(&queues[*a])));
     let first = *places.first().context("no queue")?;
@@ -141,8 +139,15 @@ fn largest(queues: &[Queue]) -> Result<[usize; 2]> {
     Ok([first, *other.context("one site")?])
 }
 
-/// What PanDA answers at a slot.
-fn answer(queues: &[Queue], [drained, failing]: [usize; 2], slot: i64, last: i64) -> Statistics {
+/// Some of the queues that are online.
+pub(crate) fn online() -> Result<Vec<Queue>> {
+    let all = cric::queues(QUEUES)?;
+    let is_online = |queue: &&Queue| queue.status.as_deref() == Some("online") && queue.atlas_site.is_some();
+    Ok(all.iter().filter(is_online).step_by(EVERY).cloned().collect())
+}
+
+/// What PanDA answers at a slot; the incidents are under way up to the slot `last`.
+pub(crate) fn answer(queues: &[Queue], [drained, failing]: [usize; 2], slot: i64, last: i64) -> Statistics {
     let group = |(at, queue): (usize, &Queue)| {
         let name = &queue.panda_resource;
         let is_analysis = queue.kind.as_deref() == Some("analysis");

@@ -153,7 +153,7 @@ impl Looked {
             let newest = scopes.entry(scope(one)).or_insert(i64::MIN);
             *newest = (*newest).max(one.time / SECOND);
             for (at, (system, rule)) in
-                all.iter().enumerate().filter(|(_, (_, rule))| rule.selects(&one.series, one.field.name))
+                all.iter().enumerate().filter(|(_, (_, rule))| rules.select(rule, &one.series, one.field.name))
             {
                 let Some(followed) = Followed::new(system, rule, one) else { continue };
                 // Of several series of one path, as points with other labels are, the newest one counts.

@@ -28,7 +28,7 @@ pub fn past(store: &dyn Read, rules: &Rules, (from, until): (i64, i64), now: i64
     let mut by_span = BTreeMap::<i64, Vec<Followed>>::new();
     let mut seen = HashMap::<(&str, String), ()>::new();
     for one in &newest.values {
-        for (system, rule) in rules.all().filter(|(_, rule)| rule.selects(&one.series, one.field.name)) {
+        for (system, rule) in rules.all().filter(|(_, rule)| rules.select(rule, &one.series, one.field.name)) {
             let Some(followed) = Followed::new(system, rule, one) else { continue };
             let is_old = one.time / SECOND < from.saturating_sub(rules.forget_seconds);
             if !is_old && seen.insert((rule.name, followed.wanted.path.clone()), ()).is_none() {

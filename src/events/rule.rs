@@ -216,12 +216,20 @@ pub struct Rules {
     pub limits: Limits,
     /// After so many seconds without a value a series counts as gone on purpose.
     pub forget_seconds: i64,
+    /// The tag and value that a series must have, if it is only about some.
+    pub only: Option<(&'static str, String)>,
 }
 
 impl Rules {
     /// Returns each rule with its system.
     pub fn all(&self) -> impl Iterator<Item = (&'static System, &'static Rule)> + use<> {
         self.systems.iter().flat_map(|system| system.rules.iter().map(|rule| (*system, rule)))
+    }
+
+    /// Whether a rule looks at a field of a series.
+    pub fn select(&self, rule: &Rule, series: &Point, field: &str) -> bool {
+        let is_meant = self.only.as_ref().is_none_or(|(tag, value)| series.tag(tag) == Some(value));
+        is_meant && rule.selects(series, field)
     }
 
     /// Returns the rules of one system alone.
@@ -402,7 +410,7 @@ impl Rule {
     }
 
     /// Whether a series is meant.
-    pub fn selects(&self, series: &Point, field: &str) -> bool {
+    fn selects(&self, series: &Point, field: &str) -> bool {
         self.field == field
             && self.measurement.name == series.measurement()
             && self.only.iter().all(|(tag, value)| series.tag(tag) == Some(value))
@@ -467,6 +475,7 @@ impl Rule {
                 let least = least.map(|least| format!(", and is at least {}", key(least))).unwrap_or_default();
                 format!("is more than {}{of}{least}", key(limit))
             }
+            Condition::Within(first, last) if first == last => format!("is {first}"),
             Condition::Within(first, last) => format!("is {first} to {last}"),
             Condition::Grew { factor, by, within } => {
                 format!("is {} times its least value within {} and {} more", key(factor), key(within), key(by))

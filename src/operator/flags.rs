@@ -10,6 +10,7 @@ use clap::error::ErrorKind as Usage;
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 
 use super::backups;
+use super::problems;
 use super::spool_commands::{Discard, NAME, complain, flush, look, show};
 use super::status::{Level, Limits, Status, Thresholds, plugin_line};
 use super::store::{self, StoreCommand};
@@ -99,8 +100,19 @@ enum Command {
         /// Only this one
         grid: Option<String>,
         /// What has been silent for over an hour too
-        #[arg(long)]
+        #[arg(long, conflicts_with = "nagios")]
         all: bool,
+        /// A line and an exit code for Nagios and Icinga: CRITICAL for what is down, WARNING for what is worse than usual
+        #[arg(long)]
+        nagios: bool,
+    },
+    /// Print what is wrong now, by the rules of the dashboard, in all systems
+    Problems {
+        /// Only in this one: grids, suspicious, backups, instances
+        system: Option<String>,
+        /// A line and an exit code for Nagios and Icinga: CRITICAL for what is down, WARNING for what is worse than usual
+        #[arg(long)]
+        nagios: bool,
     },
     /// Print what the last run of collect-backups said of every set of backups
     Backups {
@@ -123,7 +135,8 @@ impl Command {
     fn takes_any_time(&self) -> bool {
         match self {
             Self::Flush | Self::Discard(_) | Self::Store { command: Some(_) } => true,
-            Self::Show { .. } | Self::Grid { .. } | Self::Backups { .. } | Self::Store { command: None } => false,
+            Self::Show { .. } | Self::Grid { .. } | Self::Problems { .. } | Self::Backups { .. } => false,
+            Self::Store { command: None } => false,
         }
     }
 }
@@ -137,7 +150,15 @@ fn run_age(text: &str) -> Result<(String, i64)> {
 impl Arguments {
     /// Whether a monitor reads what is printed.
     fn is_for_monitor(&self) -> bool {
-        self.monitor.nagios || matches!(self.command, Some(Command::Backups { nagios: true, .. }))
+        let of_command = matches!(
+            self.command,
+            Some(
+                Command::Backups { nagios: true, .. }
+                    | Command::Grid { nagios: true, .. }
+                    | Command::Problems { nagios: true, .. }
+            )
+        );
+        self.monitor.nagios || of_command
     }
 }
 
@@ -221,7 +242,11 @@ fn execute(arguments: &Arguments, watchdog: &Watchdog) -> ExitCode {
         Some(Command::Flush) => flush(&config),
         Some(Command::Show { batch }) => show(&config, batch.as_deref()),
         Some(Command::Discard(discard)) => discard.run(&config, now),
-        Some(Command::Grid { grid, all }) => store::grid(&config, now, grid.as_deref(), *all),
+        Some(Command::Grid { grid, nagios: true, .. }) => {
+            problems::run(&config, now, Some("grids"), grid.as_deref(), true)
+        }
+        Some(Command::Grid { grid, all, .. }) => store::grid(&config, now, grid.as_deref(), *all),
+        Some(Command::Problems { system, nagios }) => problems::run(&config, now, system.as_deref(), None, *nagios),
         Some(Command::Backups { hub, nagios }) => backups::run(&config, now, hub.as_deref(), *nagios),
         Some(Command::Store { command: None }) => store::status(&config, now),
         Some(Command::Store { command: Some(command) }) => command.run(&config, now),

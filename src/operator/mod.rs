@@ -4,6 +4,7 @@ mod backups;
 pub mod downsample;
 mod explain;
 pub mod flags;
+mod problems;
 pub mod sensors;
 mod sheet;
 pub mod spool_commands;

@@ -98,7 +98,7 @@ pub(super) fn read(values: &Values, suspicious: f64) -> Result<Rules> {
     }
     limits.set(SUSPICIOUS.key, suspicious);
     let forget_seconds = (values.decimal(FORGET.key)? * 86_400.0) as i64;
-    Ok(Rules { systems: &SYSTEMS, limits, forget_seconds })
+    Ok(Rules { systems: &SYSTEMS, limits, forget_seconds, only: None })
 }
 
 #[cfg(test)]

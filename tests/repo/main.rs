@@ -73,7 +73,7 @@ fn the_documents_show_each_section_of_the_example_config() {
     let mut shown = BTreeSet::new();
     for (file, names) in [
         ("docs/collect-grid.md", "[grid] [htcondor] [cloud_scheduler] [job_types]"),
-        ("docs/cloud-monitor.md", "[graphite] [dashboard]"),
+        ("docs/cloud-monitor.md", "[graphite] [dashboard] [alarms]"),
         ("docs/delivery.md", "[carbon] [graphite] [embedded] [spool] [state]"),
         ("docs/influxdb.md", "[influxdb] [credentials]"),
         ("docs/collect-backups.md", "[backups]"),
@@ -98,6 +98,20 @@ fn the_documents_show_each_section_of_the_example_config() {
     let is_sensor = |name: &String| name.starts_with("[sensor:");
     shown.retain(|name| !is_sensor(name));
     assert_eq!(shown, sections.into_iter().map(|(name, _)| name).filter(|name| !is_sensor(name)).collect());
+}
+
+#[test]
+fn the_documents_list_every_rule() {
+    let (file, begin, end) = ("docs/cloud-monitor.md", "<!-- rules -->\n", "<!-- end of rules -->");
+    let document = text(file);
+    let from = document.find(begin).unwrap() + begin.len();
+    let range = from..document.find(end).unwrap();
+    let rules = gridmon::events::documentation(&gridmon::setup::SYSTEMS);
+    if std::env::var_os("UPDATE_EXPECT").is_some_and(|value| value == "1") {
+        fs::write(root(file), format!("{}{rules}{}", &document[..range.start], &document[range.end..])).unwrap();
+    } else {
+        assert_eq!(&document[range], rules);
+    }
 }
 
 #[test]

@@ -7,12 +7,12 @@ use crate::monitors::SILENT;
 const ERRORS: (Limit, Limit) = (
     Limit::new(
         "error_vms_ratio",
-        "0.25",
+        "0.33",
         1.0,
         "of all",
         "The share of a cloud's machines of one type in error that is a trouble, 0 to 1.",
     ),
-    Limit::new("error_vms", "3", 1e9, "machines", "The least number of machines in error that is a trouble."),
+    Limit::new("error_vms", "4", 1e9, "machines", "The least number of machines in error that is a trouble."),
 );
 const HELD: [Limit; 3] = [
     Limit::new("held_jobs_factor", "3", 1e6, "times", "By which factor held jobs must grow to be a trouble."),
