@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use super::watch::Watched;
-use crate::events::{Entry, Event, Now, Severity, lasted};
+use crate::events::{Entry, Event, MOST_VALUES, Now, Severity, lasted};
 use crate::model::utc;
 use crate::view::html::{Options, encoded, escaped};
 use crate::view::text::length;
@@ -211,7 +211,7 @@ pub(super) const DEFAULT_FROM: &str = "-1d";
 impl Happened<'_> {
     /// Returns the page's content.
     pub fn html(&self) -> String {
-        let Self { events, more, range: (from, until), options, now } = *self;
+        let Self { events, more, range: (from, until), options, .. } = *self;
         let mut html = String::with_capacity(1 << 14);
         let going = events.iter().filter(|event| event.until.is_none()).count();
         let _ = write!(
@@ -253,11 +253,14 @@ impl Happened<'_> {
         if more > 0 {
             let _ = writeln!(html, "<p class=\"quiet\">{more} more are left out: choose a shorter range.</p>");
         }
-        let _ = writeln!(
-            html,
-            "<p class=\"quiet\">Of {} in one bucket the worst value counts; times are UTC.</p></section>",
-            length((now - from).max(0) / 2000)
-        );
+        let bucket = (until - from) / MOST_VALUES;
+        let folded = match bucket > 60 {
+            true => {
+                format!(" The values of about {} are taken together, and the worst of them counts.", length(bucket))
+            }
+            false => String::new(),
+        };
+        let _ = writeln!(html, "<p class=\"quiet\">All times are UTC.{folded}</p>\n</section>");
         html
     }
 

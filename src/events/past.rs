@@ -11,8 +11,8 @@ use super::track::{Track, samples};
 use crate::model::SECOND;
 use crate::query::{Detail, Read};
 
-/// The most values of a series; where there are more, a store folds them, and the worst of each bucket counts.
-const POINTS: usize = 2000;
+/// The most values of a series, about; where there are more, a store folds them, and the worst of each bucket counts.
+pub const MOST_VALUES: i64 = 2000;
 
 /// The most events that are given.
 pub const MOST: usize = 5000;
@@ -64,7 +64,7 @@ fn of_some(
     events: &mut Vec<Event>,
 ) -> Result<()> {
     let followed: Vec<_> = some.iter().collect();
-    let all = read(store, &followed, (begin, until), Detail::Points(POINTS))?;
+    let all = read(store, &followed, (begin, until), Detail::Points(MOST_VALUES as usize))?;
     let mut earlier = Vec::new();
     for (one, (values, partner)) in followed.iter().zip(all) {
         let mut track = Track::new(one.rule, &rules.limits, one.every.max(values.step));
