@@ -3,14 +3,15 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use gridmon::events::{Known, Now, Rules, Severity, now, past};
 use gridmon::model::{COVERAGE, Measurement, Point, SECOND};
+use gridmon::monitors::grid as monitor;
 use gridmon::monitors::instances::{self, Bases, InstancesInput, Moment};
 use gridmon::monitors::panda::rules::{counts_of, scores};
-use gridmon::monitors::{backups, grid as monitor};
 use gridmon::problem::Asked;
 use gridmon::query::{Ahead, Detail, Folding, Latest, Newest, Read, Values, Wanted};
 use gridmon::setup::{CATALOG, Config, PLOTTED};
@@ -27,9 +28,9 @@ const DAY: i64 = 86_400;
 /// The first day, in unix seconds.
 const BEGIN: i64 = 1_700_006_400;
 
-/// A store in memory.
+/// A store in memory, with the number of values that ranges have brought.
 #[derive(Default)]
-struct Memory(BTreeMap<String, Series>);
+struct Memory(BTreeMap<String, Series>, AtomicUsize);
 
 struct Series {
     measurement: &'static Measurement,
@@ -99,6 +100,7 @@ impl Read for Memory {
                 let first = one.values.partition_point(|(time, _)| *time < from);
                 for (time, value) in one.values[first..].iter().take_while(|(time, _)| *time < to) {
                     folding.push(*time, *value, None);
+                    self.1.fetch_add(1, Ordering::Relaxed);
                 }
             }
             wanted.values(folding, every)
@@ -417,7 +419,6 @@ fn every_other_fault_is_seen_within_two_runs() {
         assert!(seen.is_some_and(|seen| seen < 2), "{line}: {seen:?}");
     }
     assert_eq!(said_by.len(), LINES.len(), "each by a rule of its own");
-    let _ = backups::MEASUREMENTS;
 }
 
 #[test]
@@ -462,4 +463,61 @@ fn silence_is_told_after_three_intervals_and_a_gap_is_neither_well_nor_down() {
         take(&mut store, &[up, &schedd(1)], BEGIN + 7260 + 60 * minute);
     }
     assert_eq!(at(&store, BEGIN + 7260 + 69 * 60), [""; 0]);
+}
+
+#[test]
+fn a_collector_is_silent_by_the_interval_that_its_coverage_tells() {
+    let rules = rules();
+    let mut store = Memory::default();
+    let line = format!("coverage,grid=g,measurement=jobs slots=1i,step_seconds=1200i {}", BEGIN * SECOND);
+    let mut point = Point::from_line(&line).unwrap();
+    CATALOG.declare(&mut point);
+    // The store itself knows only the declared interval of coverage.
+    store.take(&[point], 60);
+    let at = |age: i64| said(&now(&store, &rules, &mut Known::default(), BEGIN + age).unwrap());
+    assert_eq!(at(3600), [""; 0]);
+    assert_eq!(at(3601), ["▼ PanDA: collector silent"]);
+    // Carbon does not get the interval of coverage.
+    store.0.retain(|_, one| one.field == "slots");
+    let at = |age: i64| said(&now(&store, &rules, &mut Known::default(), BEGIN + age).unwrap());
+    assert_eq!(at(1800), [""; 0]);
+    assert_eq!(at(1801), ["▼ PanDA: collector silent"]);
+}
+
+#[test]
+fn a_look_reads_back_only_what_is_in_trouble_and_the_next_one_only_what_has_come_since() {
+    let (rules, mut known) = (rules(), Known::default());
+    let mut store = Memory::default();
+    let mut run = |store: &mut Memory, minute: i64| {
+        let mut points = Vec::new();
+        let mut line = |line: String| {
+            let mut point = Point::from_line(&format!("{line} {}", (BEGIN + 60 * minute) * SECOND)).unwrap();
+            CATALOG.declare(&mut point);
+            points.push(point);
+        };
+        for grid in ["a", "b"] {
+            line(format!("grid_heartbeat,grid={grid},service=cloud_monitor alive=1i"));
+            line(format!("grid_schedd,grid={grid},schedd=ce05 heartbeat={}i", i64::from(minute < 290)));
+            for cloud in 0..100 {
+                line(format!("grid_cloud,grid={grid},cloud=c{cloud} enabled=1i,quota=10i"));
+                line(format!("grid_cloud_jobs,grid={grid},cloud=c{cloud},status=held jobs=3i"));
+                line(format!("grid_vms,grid={grid},cloud=c{cloud},vmtype=t,status=error vms=1i"));
+                line(format!("grid_vms,grid={grid},cloud=c{cloud},vmtype=t,status=total vms=9i"));
+            }
+        }
+        store.take(&points, 60);
+    };
+    (0..300).for_each(|minute| run(&mut store, minute));
+    let mut look = |store: &Memory, minute: i64| {
+        let before = store.1.load(Ordering::Relaxed);
+        let now = now(store, &rules, &mut known, BEGIN + 60 * minute + 1).unwrap();
+        assert_eq!(said(&now), ["▼ ce05: down",][..], "both grids have one of this name");
+        assert_eq!((now.entries[0].more, now.entries[0].event.since), (1, BEGIN + 60 * 290));
+        (now.checked, store.1.load(Ordering::Relaxed) - before)
+    };
+    // 2 × (heartbeat, schedd, and of each cloud enabled, held, error). Two series are read back, two hours each.
+    assert_eq!(look(&store, 299), (2 * 302, 2 * 130));
+    assert_eq!(look(&store, 299), (2 * 302, 0));
+    run(&mut store, 300);
+    assert_eq!(look(&store, 300), (2 * 302, 2));
 }

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use anyhow::Result;
 use serde::Serialize;
 
-use super::reading::{Followed, read, read_back};
+use super::reading::{Followed, Steps, read, read_back};
 use super::report::Event;
 use super::rule::{Condition, Rules, Severity};
 use super::track::{Happened, Sample, Track, is_bad, samples};
@@ -148,14 +148,14 @@ impl Looked {
         };
         let mut scopes = HashMap::<_, i64>::new();
         let mut by_rule = BTreeMap::<(usize, String), (&Latest, Followed)>::new();
-        let all: Vec<_> = rules.all().collect();
+        let (all, steps) = (rules.all().collect::<Vec<_>>(), Steps::new(values));
         for one in values {
             let newest = scopes.entry(scope(one)).or_insert(i64::MIN);
             *newest = (*newest).max(one.time / SECOND);
             for (at, (system, rule)) in
                 all.iter().enumerate().filter(|(_, (_, rule))| rules.select(rule, &one.series, one.field.name))
             {
-                let Some(followed) = Followed::new(system, rule, one) else { continue };
+                let Some(followed) = Followed::new(system, rule, one, &steps) else { continue };
                 // Of several series of one path, as points with other labels are, the newest one counts.
                 let key = (at, followed.wanted.path.clone());
                 if by_rule.get(&key).is_none_or(|(known, _)| known.time < one.time) {

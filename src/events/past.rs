@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use anyhow::Result;
 
-use super::reading::{AT_ONCE, Followed, read, read_back};
+use super::reading::{AT_ONCE, Followed, Steps, read, read_back};
 use super::report::Event;
 use super::rule::Rules;
 use super::track::{Track, samples};
@@ -25,11 +25,12 @@ pub const MOST: usize = 5000;
 pub fn past(store: &dyn Read, rules: &Rules, (from, until): (i64, i64), now: i64) -> Result<(Vec<Event>, usize)> {
     let until = until.min(now);
     let newest = store.latest(&rules.measurements(), now)?;
+    let steps = Steps::new(&newest.values);
     let mut by_span = BTreeMap::<i64, Vec<Followed>>::new();
     let mut seen = HashMap::<(&str, String), ()>::new();
     for one in &newest.values {
         for (system, rule) in rules.all().filter(|(_, rule)| rules.select(rule, &one.series, one.field.name)) {
-            let Some(followed) = Followed::new(system, rule, one) else { continue };
+            let Some(followed) = Followed::new(system, rule, one, &steps) else { continue };
             let is_old = one.time / SECOND < from.saturating_sub(rules.forget_seconds);
             if !is_old && seen.insert((rule.name, followed.wanted.path.clone()), ()).is_none() {
                 by_span.entry(followed.margin(rules)).or_default().push(followed);

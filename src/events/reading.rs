@@ -1,12 +1,13 @@
 //! The values of series that a rule looks at, read from a store in bounded pieces.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use anyhow::Result;
 
 use super::report::{Event, plot_address};
 use super::rule::{Condition, Rule, Rules, Severity, Shows, System};
 use super::track::{Happened, Track, samples};
+use crate::model::collected::STEP;
 use crate::model::{Measurement, Point};
 use crate::query::{Detail, Latest, Read, Values, Wanted};
 
@@ -39,17 +40,29 @@ fn wanted(measurement: &'static Measurement, series: &Point, field: &str) -> Opt
     Some(Wanted { path, number })
 }
 
+/// The intervals that points of coverage tell of themselves, in seconds, by series.
+pub(super) struct Steps<'a>(HashMap<&'a str, i64>);
+
+impl<'a> Steps<'a> {
+    pub fn new(values: &'a [Latest]) -> Self {
+        let of_coverage = values.iter().filter(|one| one.field.name == STEP.info().name);
+        Self(of_coverage.map(|one| (one.series.series(), one.value.as_f64() as i64)).collect())
+    }
+}
+
 impl Followed {
     /// Returns the series of a newest value with a rule that looks at it; `None` if the number has no path.
-    pub fn new(system: &'static System, rule: &'static Rule, latest: &Latest) -> Option<Self> {
+    pub fn new(system: &'static System, rule: &'static Rule, latest: &Latest, steps: &Steps) -> Option<Self> {
         let partner = rule.partner(&latest.series);
+        let told = steps.0.get(latest.series.series()).copied().filter(|step| *step > 0);
+        let every = told.unwrap_or(if rule.every > 0 { rule.every } else { latest.every });
         Some(Self {
             system,
             rule,
             wanted: wanted(rule.measurement, &latest.series, rule.field)?,
             partner: partner.and_then(|(series, field)| wanted(rule.measurement, &series, field)),
             series: latest.series.clone(),
-            every: latest.every.max(1),
+            every: every.max(1),
         })
     }
 

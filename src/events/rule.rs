@@ -48,6 +48,8 @@ pub struct Rule {
     pub shows: Shows,
     /// How many values in a row make an event.
     pub runs: u32,
+    /// The interval of its values in seconds, where neither they nor their coverage tell it; 0 for that of the measurement.
+    pub every: i64,
 }
 
 /// When a value is a trouble.
@@ -272,6 +274,7 @@ impl Rule {
             now_words: "",
             shows: Shows::Number,
             runs: 1,
+            every: 0,
         };
         rule.assert_field();
         rule
@@ -397,6 +400,11 @@ impl Rule {
     /// Sets how many values in a row make an event.
     pub const fn runs(self, runs: u32) -> Self {
         Self { runs, ..self }
+    }
+
+    /// Sets the interval of its values where nothing else tells it, in seconds.
+    pub const fn each(self, every: i64) -> Self {
+        Self { every, ..self }
     }
 
     /// Returns the limits of the rule.

@@ -6,3 +6,4 @@ mod driver;
 mod page;
 mod proofs;
 mod queues;
+mod troubles;

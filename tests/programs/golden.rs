@@ -7,6 +7,8 @@ mod cells;
 mod page;
 mod programs;
 mod schema1;
+#[cfg(feature = "dashboard")]
+mod troubles;
 
 use std::fs;
 use std::process::{Command, Stdio};

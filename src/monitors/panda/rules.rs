@@ -22,7 +22,8 @@ pub static SYSTEM: System = System {
         Rule::silent("panda_silent", &COVERAGE, "slots", SILENT)
             .only(&[("measurement", "jobs")])
             .says(&[], "collector silent")
-            .called("PanDA"),
+            .called("PanDA")
+            .each(SLOT),
         Rule::above("queue_suspicious", &QUEUE_SCORE, "score", SUSPICIOUS)
             .says(&["panda_queue", "prod_source", "resource"], "suspicious, score {value}")
             .says_now("{reason}"),

@@ -5,6 +5,7 @@ use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 
 use gridmon::dashboard::Dashboard;
+use gridmon::events::Rules;
 use gridmon::setup::{self, CATALOG, Config};
 use tokio::runtime::{Builder, Runtime};
 
@@ -45,7 +46,7 @@ fn two_grids() -> String {
 }
 
 /// A sandbox with a store of its own that holds these lines.
-fn with_store(lines: &str) -> Sandbox {
+pub(super) fn with_store(lines: &str) -> Sandbox {
     let sandbox = Sandbox::new("small");
     sandbox.write("in.influx", lines);
     let imported = status(&sandbox, &["store", "import", "--tier", "raw", "in.influx"]);
@@ -54,23 +55,23 @@ fn with_store(lines: &str) -> Sandbox {
 }
 
 /// The dashboard over a sandbox's store, with its own clock.
-struct Site<'a> {
+pub(super) struct Site<'a> {
     sandbox: &'a Sandbox,
     port: u16,
     runtime: Option<Runtime>,
 }
 
 impl<'a> Site<'a> {
+    /// A page as it is without rules.
     fn at(sandbox: &'a Sandbox, now: i64) -> Self {
+        Self::with_rules(sandbox, now, Rules::default())
+    }
+
+    pub(super) fn with_rules(sandbox: &'a Sandbox, now: i64, rules: Rules) -> Self {
         let config = Config::load(Some(&sandbox.path("config.cfg"))).unwrap();
-        let routes = Dashboard::new(
-            config.dashboard.clone(),
-            setup::pages(),
-            setup::reader(&config).unwrap(),
-            CATALOG,
-            Box::new(move || now),
-        )
-        .routes();
+        let (pages, reader) = (setup::pages(), setup::reader(&config).unwrap());
+        let dashboard = config.dashboard.clone();
+        let routes = Dashboard::with_rules(dashboard, pages, rules, reader, CATALOG, Box::new(move || now)).routes();
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
         listener.set_nonblocking(true).unwrap();
@@ -83,7 +84,7 @@ impl<'a> Site<'a> {
     }
 
     /// Status line and headers, sorted, and the body, with the sandbox's folder masked.
-    fn ask(&self, path: &str) -> (String, String) {
+    pub(super) fn ask(&self, path: &str) -> (String, String) {
         let mut stream = TcpStream::connect(("127.0.0.1", self.port)).unwrap();
         write!(stream, "GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").unwrap();
         let mut answer = String::new();
@@ -99,7 +100,7 @@ impl<'a> Site<'a> {
         (format!("{first}\n{}\n", headers.join("\n")), body)
     }
 
-    fn body(&self, path: &str) -> String {
+    pub(super) fn body(&self, path: &str) -> String {
         let (head, body) = self.ask(path);
         assert!(head.starts_with("HTTP/1.1 200 "), "{path}: {head}{body}");
         body
@@ -123,7 +124,7 @@ impl Drop for Site<'_> {
 }
 
 /// A page without the versions of scripts and styles, which may change.
-fn unversioned(page: &str) -> String {
+pub(super) fn unversioned(page: &str) -> String {
     let mut parts = page.split("?v=");
     let mut text = parts.next().unwrap_or_default().to_string();
     for part in parts {
