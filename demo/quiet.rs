@@ -488,7 +488,7 @@ fn a_collector_is_silent_by_the_interval_that_its_coverage_tells() {
 fn a_look_reads_back_only_what_is_in_trouble_and_the_next_one_only_what_has_come_since() {
     let (rules, mut known) = (rules(), Known::default());
     let mut store = Memory::default();
-    let mut run = |store: &mut Memory, minute: i64| {
+    let run = |store: &mut Memory, minute: i64| {
         let mut points = Vec::new();
         let mut line = |line: String| {
             let mut point = Point::from_line(&format!("{line} {}", (BEGIN + 60 * minute) * SECOND)).unwrap();
