@@ -240,7 +240,8 @@ proptest! {
             let time = live.last + later;
             let rows = update(&definition, &mut live, time, &vec![Some(5.0); definition.sources.len()]);
             prop_assert!(rows.iter().all(|row| row.row < definition.archives[row.archive].rows));
-            prop_assert!(rows.len() as u64 <= definition.archives.iter().map(|archive| archive.rows).sum());
+            // The step under way may end a row of each archive before all of them are written.
+            prop_assert!(rows.len() as u64 <= definition.archives.iter().map(|archive| archive.rows + 1).sum());
         }
     }
 }
