@@ -136,8 +136,9 @@ pub fn in_order(a: &str, b: &str) -> Ordering {
             let digits = rest.find(|c: char| c.is_ascii_digit()).unwrap_or(rest.len());
             let (before, after) = rest.split_at(digits);
             let end = after.find(|c: char| !c.is_ascii_digit()).unwrap_or(after.len());
-            // A longer number than 64 bits hold is compared by its length.
-            parts.push((before.to_string(), after[..end].parse().unwrap_or(u64::MAX), end));
+            // A longer number than 64 bits hold is compared by its length; without a number a name is the first.
+            let number = if end == 0 { 0 } else { after[..end].parse().unwrap_or(u64::MAX) };
+            parts.push((before.to_string(), number, end));
             rest = &after[end..];
         }
         parts
@@ -212,7 +213,7 @@ mod tests {
     fn numbers_in_names_count_as_numbers() {
         let mut names = ["hwmon10", "hwmon2", "hwmon", "a1b10", "a1b9", "a01", "a1", "b99999999999999999999999"];
         names.sort_by(|a, b| in_order(a, b));
-        assert_eq!(names, ["a1", "a01", "a1b9", "a1b10", "b99999999999999999999999", "hwmon", "hwmon2", "hwmon10"]);
+        assert_eq!(names, ["a1", "a1b9", "a1b10", "a01", "b99999999999999999999999", "hwmon", "hwmon2", "hwmon10"]);
     }
 
     #[test]

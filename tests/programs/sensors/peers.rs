@@ -35,6 +35,10 @@ fn compare(told: &Value, points: &[Point], measurement: &str, tags: &[(&str, &st
     for (field, number) in told {
         let ours = value(points, measurement, tags, field);
         let number = number.as_f64().unwrap();
+        // Without /proc/vmstat psutil says 0, and we say nothing.
+        if ours.is_none() && measurement == "node_swap" && number == 0.0 {
+            continue;
+        }
         let is_same = ours.is_some_and(|ours| (ours - number).abs() <= 1e-6 * number.abs().max(1.0));
         assert!(is_same, "{measurement} {tags:?} {field}: psutil {number}, ours {ours:?}");
     }
