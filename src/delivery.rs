@@ -277,6 +277,24 @@ impl<D: Disk<Claim: Send + Sync>> Delivery<'_, D> {
         result.err().map(|error| Problem::new(Subject::Spool, format!("{error:#}; {} is sent again", entry.name)))
     }
 
+    /// Sends a batch that this process has published and still holds, and records that the sink has it.
+    ///
+    /// # Errors
+    /// Fails if the sink did not acknowledge it. It then waits in the spool.
+    pub fn send_published(
+        &self,
+        sink: &dyn Sink,
+        batch: &Batch,
+        published: &Published<D::Claim>,
+        deadline: Instant,
+    ) -> Result<Replay> {
+        let Sent { mut dropped, refused, result } = send(sink, batch, deadline);
+        result?;
+        dropped.extend(refused_by_name(&refused, sink));
+        let problems = self.acknowledge(&published.entry, sink, &batch.header, &refused, false);
+        Ok(Replay { points: batch.points.len(), dropped, problems: problems.into_iter().collect() })
+    }
+
     /// Sends the backlog of `sink`, oldest batch first, at most until `deadline` and at the configured speed.
     /// `newer_passed` is true if the sink has just taken newer points: one batch that fails now does not mean that it is down.
     pub fn replay(&self, sink: &dyn Sink, deadline: Instant, newer_passed: bool) -> Replay {

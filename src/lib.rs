@@ -27,6 +27,7 @@ pub mod dashboard;
 pub mod delivery;
 pub mod events;
 pub mod frame;
+pub mod listener;
 pub mod model;
 pub mod monitors;
 pub mod operator;

@@ -21,15 +21,11 @@
 mod cache;
 pub mod config;
 #[cfg(feature = "dashboard")]
-mod guests;
-#[cfg(feature = "dashboard")]
 mod happenings;
 #[cfg(feature = "dashboard")]
 mod hosts;
 #[cfg(feature = "dashboard")]
 mod metrics;
-#[cfg(feature = "dashboard")]
-mod pace;
 #[cfg(feature = "dashboard")]
 pub mod page;
 #[cfg(feature = "dashboard")]

@@ -20,7 +20,6 @@ use axum::routing::get;
 
 use super::Config;
 use super::cache::Cache;
-use super::guests::{Guest, Guests};
 use super::happenings;
 use super::metrics::Counts;
 use super::page::{self, Options, View};
@@ -32,11 +31,15 @@ use super::turns::Turns;
 use super::watch::Watch;
 use crate::events::Rules;
 use crate::model::Catalog;
+use crate::os::guests::{Guest, Guests};
 use crate::os::work::catch;
 use crate::query::Read;
 use crate::text::quote;
 use crate::view::json::PageJson;
 use crate::view::page::Page;
+
+/// Maximum number of connections.
+const PLACES: usize = 900;
 
 /// How long a rendered page may be given again while the data stay the same, in seconds: it shows ages.
 pub(super) const MAX_AGE: i64 = 10;
@@ -118,7 +121,7 @@ impl Dashboard {
             now,
             pages: pages.into_iter().map(PageState::new).collect(),
             watch: Watch::new(rules),
-            guests: Arc::default(),
+            guests: Arc::new(Guests::new(PLACES)),
             turns: Turns::default(),
             room: Room::default(),
             cache: Cache::default(),

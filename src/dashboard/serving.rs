@@ -16,9 +16,9 @@ use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::signal::unix::{SignalKind, signal};
 
-use super::guests::{Guest, Place};
-use super::pace::Paced;
 use super::{Dashboard, hosts, routes};
+use crate::os::guests::{Guest, Place};
+use crate::os::pace::Paced;
 
 /// How long a request's head may take to arrive, and how long an idle connection is kept.
 const HEAD: Duration = Duration::from_secs(15);

@@ -16,7 +16,7 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, anyhow, bail, ensure};
 use clap::{Args, Subcommand};
 use rustix::fs::Mode;
 use rustix::process::{chdir, setsid, umask};
@@ -67,6 +67,8 @@ pub struct Daemon {
     pub program: &'static str,
     /// The pid file without `--pidfile`.
     pub pidfile: &'static str,
+    /// Whether it reads its config again when it is told to.
+    pub reloads: bool,
 }
 
 /// How long a service may take to be ready.
@@ -101,6 +103,9 @@ impl Daemon {
             Order::Start => self.start(&path, config),
             Order::Stop => self.stop(&path).map(|()| ExitCode::SUCCESS),
             Order::Status => self.status(&path),
+            Order::Reload if !self.reloads => {
+                Err(anyhow!("reads its config at its start alone: {} restart", self.program))
+            }
             Order::Reload => check().and_then(|()| self.reload(&path)),
             // A service that runs is not ended for a config with which it could not start.
             Order::Restart => check().and_then(|()| self.stop(&path)).and_then(|()| self.start(&path, config)),

@@ -198,7 +198,7 @@ fn serve(
 }
 
 /// Returns the flags of a service, which has none but the config.
-fn common(config: Option<&Path>) -> Common {
+pub(super) fn common(config: Option<&Path>) -> Common {
     let config = config.map(Path::to_path_buf);
     let (dry_run, now, check, setup, list, verbose) = (false, None, false, false, false, false);
     Common { config, dry_run, format: Format::Carbon, now, check, setup, list, verbose }

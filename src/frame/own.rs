@@ -42,6 +42,27 @@ pub static SERVICE_SENSOR: Measurement = Measurement::new(Declaration {
     every: 10,
 });
 
+const RECEIVED: Field<i64> =
+    Field::gauge("points", "points", Fold::Sum, "how many points it has put into the spool since the last point");
+const BATCHES: Field<i64> =
+    Field::gauge("batches", "batches", Fold::Last, "in how many batches, since the service was started");
+
+/// What a service received.
+pub static SERVICE_RECEIVED: Measurement = Measurement::new(Declaration {
+    name: "service_received",
+    meaning: "what others sent to a service, sent once per interval",
+    tags: &[Tag::key("grid"), Tag::key("host"), Tag::key("program")],
+    fields: &[RECEIVED.info(), BATCHES.info()],
+    carbon: "service.{grid}.{host}.{program}.received.{field}",
+    every: 60,
+});
+
+/// Returns the point about what was received.
+pub(super) fn received(time: i64, (grid, host, program): (&str, &str, &str), points: u64, batches: u64) -> Point {
+    let fields = [RECEIVED.of(points.cast_signed()), BATCHES.of(batches.cast_signed())];
+    SERVICE_RECEIVED.point(time, [grid, host, program], &fields)
+}
+
 /// How a sensor did since the last points about it.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Effort {

@@ -2,7 +2,7 @@
 
 use super::declaration::Part;
 use super::name::push_component;
-use super::{FieldInfo, Measurement, Point, Value, carbon_component};
+use super::{FieldInfo, LONGEST_NAME, Measurement, Point, Value, carbon_component};
 
 /// The field of a series that a Carbon path names.
 #[derive(Clone, Debug)]
@@ -31,6 +31,39 @@ impl Datapoint {
     pub fn line(&self) -> String {
         format!("{} {} {}", self.path, self.value, self.time)
     }
+}
+
+/// The measurement of values that came by Carbon's own protocols: `carbon,path=a.b.c value=5`.
+pub const RELAYED: &str = "carbon";
+
+/// The tag that holds their path.
+pub const RELAYED_PATH: &str = "path";
+
+/// The field that holds their value.
+pub const RELAYED_VALUE: &str = "value";
+
+/// Whether a path that came by Carbon's own protocols may leave for Carbon as it is: no component of it is empty or leads
+/// out of Carbon's folder, and it is short enough for one name.
+pub fn is_relayable(path: &str) -> bool {
+    let fits = |c: char| !c.is_control() && !c.is_whitespace() && !matches!(c, '/' | '\\');
+    path.len() <= LONGEST_NAME && path.split('.').all(|component| !component.is_empty()) && path.chars().all(fits)
+}
+
+/// Returns the Carbon path of a field of a point that no measurement declares: `MEASUREMENT.TAGVALUES.FIELD`, with the tags
+/// sorted by name, each a component; or, for a value that came by Carbon's own protocols, its own path.
+pub fn undeclared_path(point: &Point, field: &str) -> Option<String> {
+    if point.measurement() == RELAYED && field == RELAYED_VALUE && point.tags().count() == 1 {
+        let path = point.tag(RELAYED_PATH)?;
+        return is_relayable(path).then(|| path.into());
+    }
+    let mut path = carbon_component(point.measurement()).into_owned();
+    for (_, value) in point.tags() {
+        path.push('.');
+        push_component(value, &mut path);
+    }
+    path.push('.');
+    path.push_str(&carbon_component(field));
+    Some(path)
 }
 
 impl Measurement {

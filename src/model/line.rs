@@ -135,6 +135,86 @@ impl Point {
     }
 }
 
+/// A line that somebody else wrote.
+#[derive(Debug)]
+pub struct Foreign {
+    /// The point of its numbers; `None` if it has none.
+    pub point: Option<Point>,
+    /// The names of its fields that are texts, which no point here has.
+    pub texts: Vec<String>,
+}
+
+impl Point {
+    /// Parses a line as InfluxDB's clients write it: its time, in units of `unit` nanoseconds, may be missing and is then
+    /// `now`, in unix nanoseconds. A boolean becomes 1 or 0.
+    ///
+    /// # Errors
+    /// Fails if the line lacks a measurement or fields, has a tag or field twice, or has a value that is none, an infinite
+    /// number, or an integer beyond 64 bits with a sign.
+    pub fn from_foreign_line(line: &str, unit: i64, now: i64) -> Result<Foreign> {
+        let (key, rest) = split_unescaped(line, ' ').with_context(|| format!("{} has no fields", quote(line)))?;
+        let (fields, time) = split_unquoted(rest.trim_start(), ' ').unwrap_or((rest.trim_start(), ""));
+        let time = match time.trim() {
+            "" => now,
+            time => {
+                let units: i64 = time.parse().with_context(|| format!("time {} is not an integer", quote(time)))?;
+                units.checked_mul(unit).with_context(|| format!("time {time} is beyond the year 2262"))?
+            }
+        };
+        let (mut numbers, mut texts) = (Vec::new(), Vec::new());
+        let mut rest = Some(fields);
+        while let Some(text) = rest {
+            let (pair, after) = split_unquoted(text, ',').map_or((text, None), |(pair, after)| (pair, Some(after)));
+            let (name, value) =
+                split_unescaped(pair, '=').with_context(|| format!("{} is not NAME=VALUE", quote(pair)))?;
+            ensure!(!name.is_empty() && !value.is_empty(), "{} lacks a name or a value", quote(pair));
+            let name = unescape(name, TAG_SPECIALS).into_owned();
+            match value.starts_with('"') {
+                true if value.len() > 1 && value.ends_with('"') => texts.push(name),
+                _ => numbers.push((Cow::Owned(name), foreign_number(value)?)),
+            }
+            rest = after;
+        }
+        if numbers.is_empty() {
+            return Ok(Foreign { point: None, texts });
+        }
+        Ok(Foreign { point: Some(Self::from_parts(key, "", numbers, time, line)?), texts })
+    }
+}
+
+fn foreign_number(text: &str) -> Result<Value> {
+    match text {
+        "t" | "T" | "true" | "True" | "TRUE" => return Ok(Value::Int(1)),
+        "f" | "F" | "false" | "False" | "FALSE" => return Ok(Value::Int(0)),
+        _ => {}
+    }
+    match text.strip_suffix('u') {
+        Some(whole) => {
+            let value = whole.parse::<u64>().ok().and_then(|value| i64::try_from(value).ok());
+            value.map(Value::Int).with_context(|| format!("{} is not a number up to {}", quote(text), i64::MAX))
+        }
+        None => number(text),
+    }
+}
+
+/// Splits at the first `at` without a backslash before it that does not stand in a text between quotes.
+fn split_unquoted(text: &str, at: char) -> Option<(&str, &str)> {
+    if !text.contains('"') {
+        return split_unescaped(text, at);
+    }
+    let (mut is_quoted, mut is_escaped) = (false, false);
+    for (end, c) in text.char_indices() {
+        match c {
+            _ if is_escaped => is_escaped = false,
+            '\\' => is_escaped = true,
+            '"' => is_quoted = !is_quoted,
+            _ if c == at && !is_quoted => return Some((&text[..end], &text[end + at.len_utf8()..])),
+            _ => {}
+        }
+    }
+    None
+}
+
 /// Line protocol escapes these characters in a measurement, and `=` as well in tags and field names.
 pub(super) const MEASUREMENT_SPECIALS: &[char] = &[',', ' '];
 pub(super) const TAG_SPECIALS: &[char] = &[',', ' ', '='];

@@ -36,16 +36,17 @@ pub mod time;
 pub mod value;
 pub mod window;
 
-pub use self::carbon_path::{Datapoint, Number};
+pub use self::carbon_path::{Datapoint, Number, RELAYED, RELAYED_PATH, RELAYED_VALUE, is_relayable, undeclared_path};
 pub use self::catalog::Catalog;
 pub use self::collected::{COVERAGE, Collected, SCOPE_COVERAGE, Zeros};
 pub use self::difference::{Cause, Compared, Difference, compare};
+pub use self::line::Foreign;
 pub use self::measurement::{
     Declaration, Exact, Field, FieldInfo, FieldType, FieldValue, Fold, Kind, Measurement, Tag,
 };
 pub use self::name::{LONGEST_NAME, Name, carbon_component, safe_text};
 pub use self::order::sort_by_name;
-pub use self::point::{Dropped, Point, sort, validate};
+pub use self::point::{Dropped, Point, merge, sort, validate};
 pub use self::rrd::{RRD_FOLDS, RRD_HEARTBEAT, RRD_ROWS, RRD_STEP, RrdFile, RrdScale, RrdSource};
 pub use self::table::{Cell, Column, ColumnKind, Rest, Row, TableInfo};
 pub use self::tier::Tier;

@@ -313,6 +313,27 @@ pub fn sort(points: &mut [Point]) {
     sort_by_name(points, Point::series, Point::time);
 }
 
+/// Sorts points by series and time, and makes one of those of one row: of two values for one field the later one stays, as
+/// in InfluxDB.
+pub fn merge(mut points: Vec<Point>) -> Vec<Point> {
+    sort(&mut points);
+    let is_row = |two: &[Point]| two[0].time == two[1].time && two[0].series() == two[1].series();
+    if !points.windows(2).any(is_row) {
+        return points;
+    }
+    let mut merged: Vec<Point> = Vec::with_capacity(points.len());
+    for point in points {
+        match merged.last_mut() {
+            Some(last) if last.time == point.time && last.series() == point.series() => {
+                let fields: Vec<_> = point.fields.iter().chain(&last.fields).cloned().collect();
+                *last = point.at(point.time, fields);
+            }
+            _ => merged.push(point),
+        }
+    }
+    merged
+}
+
 /// Returns the points that every sink can take, sorted by series and time, and the dropped ones: points with faulty
 /// values, points that differ from their declaration, and the second of two points of one row (same series, same time).
 pub fn validate(mut points: Vec<Point>) -> (Vec<Point>, Vec<Dropped>) {

@@ -3,10 +3,14 @@
 pub mod command;
 pub mod files;
 pub mod guard;
+#[cfg(any(feature = "dashboard", feature = "qmaster"))]
+pub mod guests;
 pub mod http;
 pub mod mail;
 pub mod names;
 pub mod owner;
+#[cfg(any(feature = "dashboard", feature = "qmaster"))]
+pub mod pace;
 pub mod pid_file;
 pub mod process;
 pub mod tls;

@@ -13,7 +13,7 @@ const GROUPS: &[&[&Measurement]] = &[
     &backups::MEASUREMENTS,
     &instances::MEASUREMENTS,
     nodes::MEASUREMENTS,
-    &[&COVERAGE, &SCOPE_COVERAGE, &report::RUN, &own::SERVICE, &own::SERVICE_SENSOR],
+    &[&COVERAGE, &SCOPE_COVERAGE, &report::RUN, &own::SERVICE, &own::SERVICE_SENSOR, &own::SERVICE_RECEIVED],
 ];
 
 /// Every measurement of this build.

@@ -12,10 +12,10 @@ use crate::monitors::{backups as backup_monitor, nodes as node_monitor};
 use crate::os::mail::Server;
 use crate::sinks::embedded;
 use crate::sinks::graphite::{carbon, render};
-use crate::sinks::{credentials, influxdb, mysql, qmaster, rrd};
+use crate::sinks::{credentials, influxdb, mysql, qmaster as to_qmaster, rrd};
 use crate::sources::{cloud_scheduler, cric, elastic, htcondor, libvirt, panda, slurm as slurm_source};
 use crate::text::quote;
-use crate::{dashboard, spool};
+use crate::{dashboard, listener, spool};
 
 pub mod backups;
 mod catalog;
@@ -25,6 +25,8 @@ pub mod nodes;
 mod older;
 mod pages;
 pub mod qagent;
+#[cfg(feature = "qmaster")]
+pub mod qmaster;
 pub mod queue_table;
 mod rules;
 mod sections;
@@ -127,7 +129,7 @@ pub struct Config {
     /// `[influxdb]`, with the login of `[credentials]`; `None` unless it names an address.
     pub influxdb: Option<influxdb::Config>,
     /// `[qmaster]`; `None` unless it names a host.
-    pub qmaster: Option<qmaster::Config>,
+    pub qmaster: Option<to_qmaster::Config>,
     /// `[mysql]`, with the login of `[credentials]`; `None` unless it names a host.
     pub mysql: Option<mysql::Config>,
     /// `[rrd]`; `None` unless it names a directory.
@@ -138,6 +140,10 @@ pub struct Config {
     pub settle_seconds: i64,
     /// `[spool]`.
     pub spool: spool::Config,
+    /// `[qmaster] forward`; `None` unless it names a host.
+    pub forward: Option<to_qmaster::Config>,
+    /// `[qmaster]`, as qmaster reads it.
+    pub listener: listener::Config,
     /// `[spool] publish_seconds`.
     pub publish_seconds: u64,
     /// `[logging]`.
@@ -201,7 +207,7 @@ impl Config {
                 &sections.values(&influxdb::config::SECTION),
                 &sections.values(&credentials::SECTION),
             )?,
-            qmaster: qmaster::Config::read(&sections.values(&qmaster::config::SECTION), None)?,
+            qmaster: to_qmaster::Config::read(&sections.values(&to_qmaster::config::SECTION), None)?,
             mysql: mysql::Config::read(
                 &sections.values(&mysql::config::SECTION),
                 &sections.values(&credentials::SECTION),
@@ -210,6 +216,8 @@ impl Config {
             embedded: embedded::Config::read(&sections.values(&embedded::SECTION))?,
             settle_seconds: downsample::read(&sections.values(&downsample::SECTION))?,
             spool: spool::Config::read(&sections.values(&spool::SECTION))?,
+            forward: to_qmaster::Config::forward(&sections.values(&to_qmaster::config::SECTION))?,
+            listener: listener::Config::read(&sections.values(&to_qmaster::config::SECTION))?,
             publish_seconds: sections.values(&spool::SECTION).number("publish_seconds")?,
             logging: log::Config::read(&sections.values(&log::SECTION))?,
             mail: mail::read(&sections.values(&mail::SECTION), &sections.values(&mail::CREDENTIALS))?,

@@ -24,7 +24,7 @@ pub static PROGRAM: Program = Program {
 };
 
 /// The program as a daemon, with QULo's pid file.
-pub static DAEMON: Daemon = Daemon { program: PROGRAM.name, pidfile: "/run/qagent.pid" };
+pub static DAEMON: Daemon = Daemon { program: PROGRAM.name, pidfile: "/run/qagent.pid", reloads: true };
 
 /// The configs that are looked for: QULo's, and the toolkit's.
 const SEARCHED: [&str; 2] = ["/etc/qulo/qagent.conf", config::SEARCHED[1]];

@@ -58,7 +58,7 @@ const AFTER: &[&Section] = &[
 ];
 
 /// Puts lists of sections together.
-const fn joined<const N: usize>(parts: &[&[&'static Section]]) -> [&'static Section; N] {
+pub(super) const fn joined<const N: usize>(parts: &[&[&'static Section]]) -> [&'static Section; N] {
     let mut all = [parts[0][0]; N];
     let (mut part, mut at) = (0, 0);
     while part < parts.len() {
@@ -98,6 +98,7 @@ pub const READERS: &[(&str, &[&[&Section]])] = &[
             TABLES,
         ],
     ),
+    ("qmaster", &[&[&grid::SECTION, &log::SECTION], DELIVERY, MAIL]),
     (
         "gridmon-status",
         &[&[&grid::SECTION, &dashboard::config::SECTION, &rules::SECTION, &panda::SECTION], DELIVERY, FILES, TABLES],

@@ -1,5 +1,6 @@
 //! The monitored systems, a module each. A source returns records that are named as in its system, and knows no sink.
 
+pub mod agents;
 pub mod cloud_scheduler;
 pub mod cric;
 pub mod elastic;

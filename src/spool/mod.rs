@@ -36,8 +36,9 @@ use serde::{Deserialize, Serialize};
 pub use self::batch::{Batch, Header, Unreadable};
 pub use self::disk::{Directory, Disk, Quarantined};
 pub use self::superseded::Superseded;
+use self::superseded::{Rank, rank};
 use crate::config::{Key, Kind, Section, Unset, Values};
-use crate::model::{Catalog, carbon_component};
+use crate::model::{Catalog, Point, carbon_component};
 use crate::os::files::{NEW, SWEPT_AFTER, is_foreign};
 use crate::text::quote;
 
@@ -129,18 +130,21 @@ pub struct Entry {
 
 /// What stands before [`Entry::published`] in a name. No hexadecimal digit.
 const PUBLISHED: char = 'r';
+/// What begins the stamp of a batch of points that others sent. No hexadecimal digit, so that earlier versions see no rank
+/// in it, and take nothing from such a batch either.
+const OF_OTHERS: char = 'x';
 const BATCH: &str = ".batch";
 const ACK: &str = ".ack.";
 const FAILED: &str = ".failed.";
 const WHY: &str = ".why";
 
 impl Entry {
-    fn new(header: &Header, points: usize, bytes: u64, running: i64) -> Self {
+    fn new(header: &Header, points: usize, bytes: u64, running: i64, kind: &str) -> Self {
         static COUNT: AtomicU64 = AtomicU64::new(0);
         // Process ID and counter distinguish the runs of one slot; the clock does so if a reboot repeats process IDs.
         let clock = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         let count = COUNT.fetch_add(1, Ordering::Relaxed);
-        let unique = format!("{}-{:x}{count:x}{PUBLISHED}{running}", std::process::id(), clock.as_micros());
+        let unique = format!("{}-{kind}{:x}{count:x}{PUBLISHED}{running}", std::process::id(), clock.as_micros());
         let sinks = header.sinks.iter().map(String::as_str).collect::<Vec<_>>().join("+");
         let mut origin = carbon_component(&format!("{}:{}", header.program, header.grid)).into_owned();
         origin.truncate(80);
@@ -159,6 +163,14 @@ impl Entry {
         let unique = parts.next()?.rsplit_once('-').map(|(_, unique)| unique);
         let published = unique.and_then(|unique| unique.split_once(PUBLISHED)?.1.parse().ok());
         Some(Self { name: name.into(), time, points, bytes, sinks, published })
+    }
+
+    /// Returns what batches are sorted by when they are sent: by time, and those that others sent in one second in the order
+    /// in which they were published.
+    fn order(&self) -> (i64, Option<Rank>, String) {
+        let is_of_others = |stamp: &str| stamp.starts_with(OF_OTHERS);
+        let rank = self.origin().filter(|(_, stamp)| is_of_others(stamp)).and_then(|(_, stamp)| rank(&stamp[1..]));
+        (self.time, rank, self.name.clone())
     }
 
     fn stem(&self) -> &str {
@@ -230,6 +242,11 @@ impl<D: Disk> Spool<D> {
         Self { catalog, ..self }
     }
 
+    /// Gives a point its declaration, if there is one.
+    pub fn declare(&self, point: &mut Point) {
+        self.catalog.declare(point);
+    }
+
     /// Publishes a batch: writes a temporary file, syncs it, renames it and syncs the directory. Afterwards only the
     /// acknowledgement of every sink, a limit or an operator removes it. `running` is for how long the machine has been
     /// running, in seconds, for [`Spool::limit`].
@@ -237,8 +254,22 @@ impl<D: Disk> Spool<D> {
     /// # Errors
     /// Fails if any step fails. The batch is then not published, or may not survive a crash.
     pub fn publish(&self, batch: &Batch, running: i64) -> Result<Published<D::Claim>> {
+        self.publish_as("", batch, running)
+    }
+
+    /// Publishes, as [`Spool::publish`] does, points that others sent. A slot has any number of such batches: none of them
+    /// takes the place of another, and they are sent in the order in which they were published.
+    ///
+    /// # Errors
+    /// As [`Spool::publish`].
+    pub fn publish_of_others(&self, batch: &Batch, running: i64) -> Result<Published<D::Claim>> {
+        let mut kind = [0; 4];
+        self.publish_as(OF_OTHERS.encode_utf8(&mut kind), batch, running)
+    }
+
+    fn publish_as(&self, kind: &str, batch: &Batch, running: i64) -> Result<Published<D::Claim>> {
         let bytes = batch.encode()?;
-        let entry = Entry::new(&batch.header, batch.points.len(), bytes.len() as u64, running);
+        let entry = Entry::new(&batch.header, batch.points.len(), bytes.len() as u64, running, kind);
         let temporary = format!("{}{NEW}", entry.stem());
         let claim = self.disk.create(&temporary, &bytes).and_then(|claim| {
             self.disk.rename(&temporary, &entry.name)?;
@@ -255,23 +286,26 @@ impl<D: Disk> Spool<D> {
         Ok(Published { entry, _claim: claim })
     }
 
-    /// Returns up to `count` of the oldest batches that `sink` has not acknowledged and whose names sort after `after`.
+    /// Returns up to `count` of the oldest batches that `sink` has not acknowledged and that come after the one named `after`.
     /// Memory does not grow with the backlog.
     ///
     /// # Errors
     /// Fails if the directory cannot be read.
     pub fn oldest(&self, sink: &str, after: &str, count: usize) -> Result<Vec<Entry>> {
-        let mut oldest = BTreeSet::new();
+        let after = Entry::parse(after);
+        let after = after.as_ref().map(Entry::order);
+        let mut oldest = BTreeMap::new();
         self.entries(|entry| {
-            let beyond = oldest.len() == count && oldest.last().is_some_and(|last: &Entry| last.name <= entry.name);
-            if entry.name.as_str() > after && !beyond && self.is_pending(&entry, sink) {
-                oldest.insert(entry);
+            let order = entry.order();
+            let beyond = oldest.len() == count && oldest.last_key_value().is_some_and(|(last, _)| *last <= order);
+            if after.as_ref().is_none_or(|after| *after < order) && !beyond && self.is_pending(&entry, sink) {
+                oldest.insert(order, entry);
                 if oldest.len() > count {
                     oldest.pop_last();
                 }
             }
         })?;
-        Ok(oldest.into_iter().collect())
+        Ok(oldest.into_values().collect())
     }
 
     /// Returns the backlog of `sink`.

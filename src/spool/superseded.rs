@@ -72,24 +72,30 @@ struct Newer {
     content: Content,
 }
 
+/// The order in which the batches of a slot were published: by the machine's running time, its clock, and a count.
+pub(super) type Rank = (i64, u64, u64);
+
+/// Returns the rank that a stamp holds.
+pub(super) fn rank(stamp: &str) -> Option<Rank> {
+    /// The hexadecimal digits of the microseconds since 1970, until 2112.
+    const CLOCK: usize = 13;
+    let (unique, running) = stamp.split_once(PUBLISHED)?;
+    let (clock, count) = unique.split_at_checked(CLOCK)?;
+    let digits = |text| u64::from_str_radix(text, 16).ok();
+    Some((running.parse().ok()?, digits(clock)?, digits(count)?))
+}
+
 impl Entry {
     /// Returns program and grid as its name has them, and what tells batches of one slot apart.
-    fn origin(&self) -> Option<(&str, &str)> {
+    pub(super) fn origin(&self) -> Option<(&str, &str)> {
         let mut parts = self.stem().splitn(5, '-').nth(4)?.rsplitn(3, '-');
         let (stamp, _process) = (parts.next()?, parts.next()?);
         Some((parts.next()?, stamp))
     }
 
-    /// Returns the order in which the batches of a slot were published: by the machine's running time, its clock, and a count;
-    /// `None` for a batch of an earlier version.
-    fn rank(&self) -> Option<(i64, u64, u64)> {
-        /// The hexadecimal digits of the microseconds since 1970, until 2112.
-        const CLOCK: usize = 13;
-        let (_, stamp) = self.origin()?;
-        let (unique, running) = stamp.split_once(PUBLISHED)?;
-        let (clock, count) = unique.split_at_checked(CLOCK)?;
-        let digits = |text| u64::from_str_radix(text, 16).ok();
-        Some((running.parse().ok()?, digits(clock)?, digits(count)?))
+    /// Returns its [`Rank`]; `None` for a batch of an earlier version, and for one of points that others sent.
+    fn rank(&self) -> Option<Rank> {
+        rank(self.origin()?.1)
     }
 
     fn slot(&self) -> u64 {
@@ -114,7 +120,7 @@ impl<D: Disk> Spool<D> {
         // Nearly always each batch has its slot for itself, and nothing of it is kept in memory.
         let (mut slots, mut shared) = (HashSet::new(), HashSet::new());
         self.entries(|entry| {
-            if !slots.insert(entry.slot()) {
+            if entry.rank().is_some() && !slots.insert(entry.slot()) {
                 shared.insert(entry.slot());
             }
         })?;
@@ -143,7 +149,7 @@ impl<D: Disk> Spool<D> {
     /// Fails if a batch stays: then nothing may be replayed.
     pub fn supersede_by(&self, batch: &Batch, sink: &str) -> Result<usize> {
         let mut group = Vec::new();
-        let slot = Entry::new(&batch.header, 0, 0, 0).slot();
+        let slot = Entry::new(&batch.header, 0, 0, 0, "").slot();
         self.entries(|entry| group.extend((entry.slot() == slot && self.is_pending(&entry, sink)).then_some(entry)))?;
         // The oldest first: the newest may be this batch, whose publication was not seen to succeed.
         group.sort_by_key(Entry::rank);

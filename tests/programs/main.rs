@@ -22,6 +22,8 @@ mod intervals;
 mod labels;
 mod pages;
 mod qagent;
+#[cfg(feature = "qmaster")]
+mod qmaster;
 mod sensors;
 mod state;
 mod tls;

@@ -11,7 +11,7 @@ const FLOORS: [&[&str]; 10] = [
     &["config", "query", "problem", "os"],
     &["sources", "view", "rollup", "spool", "events"],
     &["sinks", "monitors"],
-    &["delivery", "dashboard"],
+    &["delivery", "dashboard", "listener"],
     &["frame"],
     &["setup"],
     &["operator"],

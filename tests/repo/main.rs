@@ -356,6 +356,7 @@ fn help_is_a_golden_file() {
         "downsample-1h",
         "downsample-1d",
         "qagent",
+        "qmaster",
     ] {
         let help = Command::new(gridmon_testkit::program(program)).arg("--help").output().unwrap();
         expect(&root(&format!("tests/fixtures/{program}.help")), &String::from_utf8(help.stdout).unwrap());
@@ -386,7 +387,7 @@ fn help_is_a_golden_file() {
 const BY_HAND: [&str; 1] = ["gridmon-status"];
 
 /// The programs that run all the time.
-const SERVICES: [&str; 2] = ["cloud-monitor", "qagent"];
+const SERVICES: [&str; 3] = ["cloud-monitor", "qagent", "qmaster"];
 
 fn programs() -> Vec<String> {
     let files = fs::read_dir(root("src/bin")).unwrap();

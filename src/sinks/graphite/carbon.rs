@@ -9,6 +9,8 @@
 //!   parsed nor that a value was stored: a creation limit (`MAX_CREATES_PER_MINUTE`, 50 in Debian) drops new metrics later.
 //! - One NaN or infinite *time* loses the whole message; a NaN value or a `bytes` name is skipped in silence. So this
 //!   file drops, by name, the points that Carbon would reject.
+//! - A measurement that nobody here declares, such as one of Telegraf's, gets the path `MEASUREMENT.TAGVALUES.FIELD`; a value
+//!   that came by Carbon's own protocols leaves under the path under which it came.
 //! - Of two values for one path and time the last one wins, so sending again is harmless.
 
 use std::collections::BTreeMap;
@@ -19,7 +21,7 @@ use anyhow::{Result, anyhow};
 use super::receiver::{self, Receiver};
 use super::render::{self, Missing};
 use crate::config::{Key, Kind, Section, Unset, Values};
-use crate::model::{Catalog, Datapoint, Dropped, Point, SECOND, Value, sort_by_name};
+use crate::model::{Catalog, Datapoint, Dropped, Point, SECOND, Value, sort_by_name, undeclared_path};
 use crate::sinks::pickle;
 use crate::sinks::tcp::Timeout;
 use crate::sinks::{Sent, Sink};
@@ -136,8 +138,8 @@ impl Sink for Carbon {
 /// Returns the datapoints of `points`, one per field that Carbon gets, sorted by path and time, and the points that
 /// Carbon cannot take.
 ///
-/// Carbon cannot take the second of two points with the same path and time, nor a point of a measurement or field that
-/// only a newer version knows.
+/// Carbon cannot take the second of two points with the same path and time, nor a field that a declared measurement has
+/// only in a newer version.
 pub fn datapoints(points: &[Point], catalog: Catalog) -> (Vec<Datapoint>, Vec<Dropped>) {
     let mut datapoints = Vec::with_capacity(points.len());
     let mut dropped = Vec::new();
@@ -161,9 +163,18 @@ pub fn datapoints(points: &[Point], catalog: Catalog) -> (Vec<Datapoint>, Vec<Dr
 /// Fails with the reason if Carbon cannot take the point.
 fn add(point: &Point, catalog: Catalog, datapoints: &mut Vec<Datapoint>) -> Result<(), String> {
     let measurement = point.declaration().or_else(|| catalog.measurement(point.measurement()));
-    let measurement = measurement.ok_or("this version has no such measurement")?;
     let begin = datapoints.len();
     let time = point.time().div_euclid(SECOND);
+    let Some(measurement) = measurement else {
+        for (field, value) in point.fields() {
+            let Some(path) = undeclared_path(point, field) else {
+                datapoints.truncate(begin);
+                return Err("its path is none that Carbon can keep".into());
+            };
+            datapoints.push(Datapoint { path, time, value });
+        }
+        return Ok(());
+    };
     for (field, value) in point.fields() {
         let add = || {
             // If the path lacks {field}, an unknown field would overwrite a known one.
@@ -439,12 +450,12 @@ mod tests {
         assert_eq!(
             lines(&points),
             [
+                "newer.c.jobs 5 7",
                 "queues.a.idle 2 7",
                 "queues.a_b.idle 1 7",
                 r"queue,queue=a.b,state=x,status=idle: its Carbon path queues.a_b.idle is taken by queue,queue=a\ b,status=idle",
                 "queue,queue=a: its Carbon path queues.{queue}.{status} needs tags that it lacks",
                 "queue,queue=c,status=idle: this version has no field new of it",
-                "newer,queue=c: this version has no such measurement",
             ]
         );
     }

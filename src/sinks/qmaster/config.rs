@@ -1,4 +1,4 @@
-//! `[qmaster]`, as an agent reads it.
+//! `[qmaster]`: its keys, and how one sends to a qmaster. How qmaster itself reads it, `listener::config` says.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -14,13 +14,15 @@ use crate::sinks::influxdb::config::Peer;
 /// `[qmaster]`.
 pub const SECTION: Section = Section::new(
     "qmaster",
-    "Sends points to a qmaster, which keeps them until they are stored.",
+    "Sends points to a qmaster, which keeps them until they are stored. For qmaster itself it says where it listens, and whom \
+     it lets in.",
     &[
         Key::new(
             "host",
             Kind::Host,
             Unset::Absent("qmaster.example.org"),
-            "The host of the master. Without it nothing is sent there; but in QULo's qagent.conf it is 127.0.0.1.",
+            "The host of the master. Without it nothing is sent there; but in QULo's qagent.conf it is 127.0.0.1. For qmaster: \
+             where it listens for line protocol over HTTP and for QULo's agents; 127.0.0.1 by default.",
         ),
         Key::new("port", Kind::Port, Unset::Default("7888"), "Its port.").or(&["incoming data port"]),
         Key::new(
@@ -53,9 +55,72 @@ pub const SECTION: Section = Section::new(
             Unset::Default("20"),
             "How long one request may take, in seconds.",
         ),
+        Key::new(
+            "listen",
+            Kind::List,
+            Unset::Absent("10.0.0.1:7888 [::1]:7888"),
+            "For qmaster: more addresses, each ADDRESS:PORT, at which it listens for the same.",
+        ),
+        Key::new("carbon_line", Kind::Listen, Unset::Absent("127.0.0.1:2003"), CARBON),
+        Key::new("carbon_pickle", Kind::Listen, Unset::Absent("127.0.0.1:2004"), CARBON),
+        Key::new(
+            "access",
+            Kind::Word(&["closed", "open"]),
+            Unset::Default("closed"),
+            "closed: clients on other machines need a certificate or a token, and QULo's agents and Carbon's protocols, which \
+             have neither, are let in from this machine only; open: QULo's agents and Carbon's protocols are let in from \
+             everywhere, and everybody is if there is neither tls_client_ca nor tokens.",
+        ),
+        Key::new(
+            "tls_certificate",
+            Kind::Path,
+            Unset::Absent("/etc/gridmon/qmaster.pem"),
+            "The certificate of qmaster with its chain, in PEM. With it, HTTP is spoken over TLS alone.",
+        ),
+        Key::new(
+            "tls_key",
+            Kind::Path,
+            Unset::Absent("/etc/gridmon/qmaster.key"),
+            "Its key; by default it stands in the file of the certificate.",
+        ),
+        Key::new(
+            "tls_client_ca",
+            Kind::Path,
+            Unset::Absent("/etc/gridmon/agents-ca.pem"),
+            "The CAs whose certificates let a client in.",
+        ),
+        Key::new(
+            "tokens",
+            Kind::Secret,
+            Unset::Absent("file:/etc/gridmon/qmaster.tokens"),
+            "The tokens that let a client in, separated by commas or blanks: as a Bearer or Token, or as a password.",
+        ),
+        Key::new(
+            "max_body_bytes",
+            Kind::Number { least: 1024, most: 1 << 30, unit: "bytes" },
+            Unset::Default("26214400"),
+            "The largest body of a request, also after it is unpacked.",
+        ),
+        Key::new(
+            "new_series_per_hour",
+            Kind::Number { least: 1, most: u64::MAX, unit: "series" },
+            Unset::Default("100000"),
+            "How many series that qmaster has not seen since it was started a client may begin in an hour. Beyond that they \
+             are refused, and named.",
+        ),
+        Key::new(
+            "forward",
+            Kind::Host,
+            Unset::Absent("qmaster.example.org"),
+            "For qmaster: the host of another master to which it sends, as others send to this one.",
+        ),
+        Key::new("forward_port", Kind::Port, Unset::Default("7888"), "The port of that master."),
     ],
 )
 .in_any_case();
+
+const CARBON: &str = "Where qmaster listens for Carbon's line and pickle protocols, which are off without an address: then it \
+                      is a relay that loses nothing before any Carbon.";
 
 const FILES: &str = "With tls: the CAs that are trusted instead of the machine's, and the certificate and key of this host, if \
                      the master asks for one.";
@@ -96,16 +161,27 @@ impl Config {
     /// Fails if a value is not of its key's kind, or does not fit the others.
     pub fn read(values: &Values, default_host: Option<&str>) -> Result<Option<Self>> {
         let host = values.text("host")?.or(default_host.map(String::from));
-        let port = values.port("port")?;
+        Self::at(values, "host", host, values.port("port")?)
+    }
+
+    /// Reads where qmaster itself sends to; returns `None` unless `forward` names a host.
+    ///
+    /// # Errors
+    /// As [`Config::read`].
+    pub fn forward(values: &Values) -> Result<Option<Self>> {
+        Self::at(values, "forward", values.text("forward")?, values.port("forward_port")?)
+    }
+
+    fn at(values: &Values, key: &str, host: Option<String>, port: u16) -> Result<Option<Self>> {
         let protocol = match values.word("protocol")? {
             "http" => Protocol::Http,
             "qulo" => Protocol::Qulo,
             _ => Protocol::Auto,
         };
         let scheme = values.word("tls")?;
-        let file = |key| -> Result<Option<PathBuf>> {
-            let path = values.path(key)?;
-            values.check(key, path.is_none() || scheme != "off", "used without tls = verify; set that too")?;
+        let file = |name| -> Result<Option<PathBuf>> {
+            let path = values.path(name)?;
+            values.check(name, path.is_none() || scheme != "off", "used without tls = verify; set that too")?;
             Ok(path)
         };
         let tls = Tls { ca: file("ca")?, certificate: file("certificate")?, key: file("key")?, is_unverified: false };
@@ -118,10 +194,10 @@ impl Config {
             return Err(values.error("protocol", anyhow!("qulo knows no TLS; leave tls out")));
         }
         let Some(host) = host else { return Ok(None) };
-        let shown = values.spelling("host");
+        let shown = values.spelling(key);
         let (start, end) = if host.contains(':') { ("[", "]") } else { ("", "") };
         let address = format!("http{}://{start}{host}{end}:{port}/", if is_plain { "" } else { "s" });
-        let url = Url::parse(&address).context("it is no address").map_err(|error| values.error("host", error))?;
+        let url = Url::parse(&address).context("it is no address").map_err(|error| values.error(key, error))?;
         let http = influxdb::Config {
             peer: &QMASTER,
             url,

@@ -9,23 +9,21 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::Notify;
 
-/// Maximum number of connections.
-const PLACES: usize = 900;
-
 /// For how long an answer must have been on its way before room is made at its cost.
 const SLOW: Duration = Duration::from_secs(2);
 
 /// A connection.
 #[derive(Debug)]
-pub(super) struct Guest {
-    pub(super) address: IpAddr,
+pub struct Guest {
+    /// Where it comes from.
+    pub address: IpAddr,
     /// When it became the client's turn, to ask or to take the answer, in milliseconds of the clock of [`Guests`]; `NEVER`
     /// while its question is being answered.
     since: AtomicU64,
     /// Whether the client takes the answer more slowly than it comes.
     is_full: AtomicBool,
     /// Tells the connection to end.
-    pub(super) leave: Notify,
+    pub leave: Notify,
     began: Instant,
 }
 
@@ -33,16 +31,17 @@ const NEVER: u64 = u64::MAX;
 
 impl Guest {
     /// It has asked something.
-    pub(super) fn asks(&self) {
+    pub fn asks(&self) {
         self.since.store(NEVER, Ordering::Relaxed);
     }
 
     /// It is its turn again.
-    pub(super) fn is_answered(&self) {
+    pub fn is_answered(&self) {
         self.since.store(self.began.elapsed().as_millis() as u64, Ordering::Relaxed);
     }
 
-    pub(super) fn set_full(&self, is_full: bool) {
+    /// Whether the client takes the answer more slowly than it comes.
+    pub fn set_full(&self, is_full: bool) {
         self.is_full.store(is_full, Ordering::Relaxed);
     }
 
@@ -58,17 +57,19 @@ impl Guest {
 
 /// All connections.
 #[derive(Debug)]
-pub(super) struct Guests {
+pub struct Guests {
     began: Instant,
     places: usize,
     guests: Mutex<(u64, HashMap<u64, Arc<Guest>>)>,
 }
 
 /// The place of a connection, given back on drop.
-pub(super) struct Place {
+#[derive(Debug)]
+pub struct Place {
     guests: Arc<Guests>,
     number: u64,
-    pub(super) guest: Arc<Guest>,
+    /// The connection.
+    pub guest: Arc<Guest>,
 }
 
 impl Drop for Place {
@@ -77,14 +78,9 @@ impl Drop for Place {
     }
 }
 
-impl Default for Guests {
-    fn default() -> Self {
-        Self::new(PLACES)
-    }
-}
-
 impl Guests {
-    fn new(places: usize) -> Self {
+    /// Makes room for so many connections.
+    pub fn new(places: usize) -> Self {
         Self { began: Instant::now(), places, guests: Mutex::default() }
     }
 
@@ -94,7 +90,7 @@ impl Guests {
 
     /// Gives a new connection a place. When none is free, another one must go; returns `None` if none can, since all of
     /// them are being answered.
-    pub(super) fn enter(self: &Arc<Self>, address: IpAddr) -> Option<Place> {
+    pub fn enter(self: &Arc<Self>, address: IpAddr) -> Option<Place> {
         if self.lock().1.len() >= self.places && !self.send_away_an_idle_one() {
             return None;
         }
@@ -114,9 +110,14 @@ impl Guests {
         Some(Place { guests: self.clone(), number, guest })
     }
 
+    /// Returns how many connections there are.
+    pub fn count(&self) -> usize {
+        self.lock().1.len()
+    }
+
     /// Ends the connection that has been idle for the longest, of the address that has the most; where none is idle, one
     /// that is being read. Returns whether there was one.
-    pub(super) fn send_away_an_idle_one(&self) -> bool {
+    pub fn send_away_an_idle_one(&self) -> bool {
         let mut guests = self.lock();
         let mut of_address = HashMap::<IpAddr, usize>::new();
         for guest in guests.1.values() {
@@ -134,7 +135,7 @@ impl Guests {
     }
 
     /// Ends the connection that has been taking its answer for the longest, more slowly than it comes.
-    pub(super) fn send_away_a_slow_one(&self) {
+    pub fn send_away_a_slow_one(&self) {
         let now = self.began.elapsed().as_millis() as u64;
         let mut guests = self.lock();
         let is_slow =

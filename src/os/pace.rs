@@ -13,10 +13,11 @@ use tokio::time::{Instant, Sleep, sleep};
 use super::guests::Guest;
 
 /// How long a client may take nothing of its answer.
-pub(super) const PATIENCE: Duration = Duration::from_secs(15);
+pub const PATIENCE: Duration = Duration::from_secs(15);
 
 /// A stream to a client that must take some of its answer every [`PATIENCE`].
-pub(super) struct Paced {
+#[derive(Debug)]
+pub struct Paced {
     stream: TcpStream,
     guest: Arc<Guest>,
     /// Ends when the client has taken nothing for too long.
@@ -25,7 +26,8 @@ pub(super) struct Paced {
 }
 
 impl Paced {
-    pub(super) fn new(stream: TcpStream, guest: Arc<Guest>) -> Self {
+    /// Watches a stream to a client.
+    pub fn new(stream: TcpStream, guest: Arc<Guest>) -> Self {
         Self { stream, guest, timer: Box::pin(sleep(PATIENCE)), is_full: false }
     }
 

@@ -1,0 +1,111 @@
+//! What is hostile costs its own connection, and bounded memory.
+
+use std::fs;
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::time::{Duration, Instant};
+
+use gridmon_testkit::sandbox::{FakeCarbon, Mood};
+
+use super::{Master, carbon_section, exchange, gzip, request};
+
+/// The resident memory of a process, in bytes.
+fn memory(pid: u32) -> u64 {
+    let text = fs::read_to_string(format!("/proc/{pid}/statm")).unwrap();
+    text.split(' ').nth(1).unwrap().parse::<u64>().unwrap() * 4096
+}
+
+/// Pickles that no agent sends.
+fn pickles() -> Vec<(&'static str, Vec<u8>)> {
+    // Each list holds the one before twice.
+    let mut bomb = b"\x80\x02]q\x00(K\x01K\x01e".to_vec();
+    for at in 1..40_u8 {
+        bomb.extend([b']', b'q', at, b'(', b'h', at - 1, b'h', at - 1, b'e']);
+    }
+    bomb.push(b'.');
+    let mut deep = b"\x80\x02)".to_vec();
+    deep.extend([0x85; 100_000]);
+    deep.push(b'.');
+    let mut many = b"\x80\x02](".to_vec();
+    many.extend(vec![b'N'; 2_000_000]);
+    vec![
+        ("runs a command", b"\x80\x03cos\nsystem\nX\x02\x00\x00\x00id\x85R.".to_vec()),
+        ("runs a command of protocol 4", b"\x80\x04\x8c\x02os\x8c\x06system\x93\x8c\x02id\x85R.".to_vec()),
+        ("is a bomb of its memo", bomb),
+        ("is too deep", deep),
+        ("has too many values", many),
+        ("has a text of 4 GB", b"\x80\x02X\xff\xff\xff\xff".to_vec()),
+        ("has a text of 2^63 bytes", b"\x80\x04\x8d\xff\xff\xff\xff\xff\xff\xff\x7f".to_vec()),
+        ("remembers at 4,000,000,000", b"\x80\x02Nr\x00\x28\x6b\xee.".to_vec()),
+        ("takes what is not there", b"\x80\x02\x87.".to_vec()),
+        ("is a list", b"\x80\x02].".to_vec()),
+        ("is a dict without anything", b"\x80\x02}.".to_vec()),
+        ("is text behind a first byte", b"\x80GET / HTTP/1.1\r\n\r\n".to_vec()),
+    ]
+}
+
+#[test]
+fn hostile_pickles_cost_their_own_connection() {
+    let carbon = FakeCarbon::start(Mood::Good);
+    let master = Master::start(&carbon_section(&carbon));
+    let mut other = master.connect();
+    let count = pickles().len() as u64;
+    for (what, pickle) in pickles() {
+        let mut stream = master.connect();
+        // It may be ended before all is sent.
+        let _ = stream.write_all(&pickle);
+        let ended = matches!(stream.read(&mut [0; 10]), Ok(0) | Err(_));
+        assert!(ended, "a pickle that {what}");
+        let answer = exchange(&mut other, &request("POST", "/write", "", b"m f=1 1")).unwrap();
+        assert_eq!(answer.0, 204, "after a pickle that {what}");
+    }
+    master.wait_for_metric("qmaster_connections_ended_total", count);
+    assert!(memory(master.pid()) < 200 << 20, "{} bytes", memory(master.pid()));
+}
+
+#[test]
+fn bodies_that_are_too_large_packed_or_not_are_refused_within_bounded_memory() {
+    let carbon = FakeCarbon::start(Mood::Good);
+    let master = Master::start(&format!("max_body_bytes = 1000000\n{}", carbon_section(&carbon)));
+    let before = memory(master.pid());
+    let bomb = gzip(&vec![b'\n'; 400 << 20]);
+    for _ in 0..5 {
+        let (status, text) = master.post("/write", "Content-Encoding: gzip\r\n", &bomb);
+        assert_eq!(status, 413, "{text}");
+    }
+    assert!(memory(master.pid()) < before + (30 << 20), "{before} became {}", memory(master.pid()));
+    assert_eq!(master.post("/write", "", &vec![b'\n'; 1_000_001]).0, 413);
+    assert_eq!(master.post("/write", "Content-Encoding: gzip\r\n", b"no gzip").0, 400);
+    assert_eq!(master.post("/write", "Content-Encoding: br\r\n", b"x").0, 415);
+    assert_eq!(master.post("/write?precision=fortnight", "", b"m f=1").0, 400);
+    assert_eq!(master.post("/write", "", b"m f=1 1").0, 204);
+}
+
+#[test]
+fn ten_thousand_idle_connections_keep_nobody_out() {
+    let carbon = FakeCarbon::start(Mood::Good);
+    let master = Master::start(&carbon_section(&carbon));
+    let (mut idle, opened) = (Vec::new(), Instant::now());
+    for at in 0..10_000 {
+        match TcpStream::connect(("127.0.0.1", master.port)) {
+            Ok(mut stream) => {
+                match at % 3 {
+                    0 => {}
+                    1 => stream.write_all(b"POST /write HTTP/1.1\r\nContent-Le").unwrap(),
+                    _ => stream.write_all(b"\x80\x03}(X\x04\x00\x00\x00ho").unwrap(),
+                }
+                idle.push(stream);
+            }
+            Err(error) => {
+                return gridmon_testkit::skip("ten_thousand_idle_connections", &format!("files: {error} after {at}"));
+            }
+        }
+    }
+    let began = Instant::now();
+    assert_eq!(master.post("/write", "", b"m f=1 1").0, 204);
+    assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
+    // A slow machine takes longer to connect them than it lets the first ones be silent.
+    let there = master.metric("qmaster_connections");
+    assert!(there >= 10_000 || opened.elapsed() > Duration::from_secs(30) && there > 3000, "{there} are there");
+    assert!(memory(master.pid()) < 256 << 20, "{} bytes", memory(master.pid()));
+}

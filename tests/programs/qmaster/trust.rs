@@ -1,0 +1,129 @@
+//! Who is let in: loopback, tokens, certificates; and that nothing is said in the clear where TLS is asked for.
+
+use std::io::{Read, Write};
+use std::process::{Command, Stdio};
+
+use gridmon_testkit::sandbox::{FakeCarbon, Mood, Outcome};
+
+use super::{Master, carbon_section};
+
+#[test]
+fn an_address_that_others_reach_needs_a_word_about_who_may_come() {
+    let master = Master::new("host = 0.0.0.0\n");
+    let mut command = master.command();
+    let refused = Outcome::of(command.stderr(Stdio::piped()));
+    assert_eq!(refused.code, Some(1));
+    assert!(
+        refused.stderr.contains("open to other machines") && refused.stderr.contains("access = open"),
+        "{}",
+        refused.stderr
+    );
+    let mut master = Master::new("host = 0.0.0.0\naccess = open\n");
+    master.run();
+    assert_eq!(master.post("/write", "", b"m f=1 1").0, 204);
+}
+
+#[test]
+fn a_token_lets_in_and_no_other_does() {
+    let carbon = FakeCarbon::start(Mood::Good);
+    let master = Master::start(&format!("host = 0.0.0.0\ntokens = hunter2, second\n{}", carbon_section(&carbon)));
+    for (headers, status) in [
+        ("", 401),
+        ("Authorization: Bearer hunter\r\n", 401),
+        ("Authorization: Bearer hunter22\r\n", 401),
+        ("Authorization: Basic dTpodW50ZXI=\r\n", 401),
+        ("Authorization: Bearer\r\n", 401),
+        ("Authorization: Bearer hunter2\r\n", 204),
+        ("Authorization: Token second\r\n", 204),
+        ("Authorization: Token anybody:hunter2\r\n", 204),
+        ("Authorization: Basic dTpodW50ZXIy\r\n", 204),
+    ] {
+        assert_eq!(master.post("/write", headers, b"m f=1 1").0, status, "{headers}");
+    }
+    assert_eq!(master.post("/write?p=hunter2&u=x", "", b"m f=1 1").0, 401, "never in an address");
+    assert!(!master.log().contains("hunter2"));
+}
+
+fn openssl(master: &Master, arguments: &str) {
+    let output = Command::new("openssl").args(arguments.split(' ')).current_dir(master.folder.path()).output().unwrap();
+    assert!(output.status.success(), "openssl {arguments}: {}", String::from_utf8_lossy(&output.stderr));
+}
+
+/// Sends a request through openssl's own client; returns what came back.
+fn through_tls(master: &Master, arguments: &str, request: &str) -> String {
+    let mut client = Command::new("openssl")
+        .args(["s_client", "-quiet", "-connect", &format!("127.0.0.1:{}", master.port), "-CAfile", "ca.pem"])
+        .args(arguments.split_whitespace())
+        .current_dir(master.folder.path())
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    // It may have been refused already.
+    let mut input = client.stdin.take().unwrap();
+    let _ = input.write_all(request.as_bytes());
+    let mut text = String::new();
+    client.stdout.take().unwrap().read_to_string(&mut text).unwrap();
+    drop(input);
+    client.wait().unwrap();
+    text
+}
+
+#[test]
+fn certificates_let_in_unless_they_are_expired_or_of_others() {
+    if Command::new("openssl").arg("version").output().is_err() {
+        return gridmon_testkit::skip("certificates_let_in", "openssl");
+    }
+    let carbon = FakeCarbon::start(Mood::Good);
+    let mut master = Master::new("");
+    let key = "-newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes";
+    for ca in ["ca", "other"] {
+        openssl(&master, &format!("req -x509 {key} -subj /CN={ca} -keyout {ca}.key -out {ca}.pem -days 9"));
+    }
+    for (name, ca, days) in
+        [("server", "ca", "9"), ("client", "ca", "9"), ("stranger", "other", "9"), ("old", "ca", "-1")]
+    {
+        openssl(
+            &master,
+            &format!(
+                "req {key} -subj /CN={name} -addext subjectAltName=DNS:localhost -keyout {name}.key -out {name}.csr"
+            ),
+        );
+        openssl(
+            &master,
+            &format!(
+                "x509 -req -in {name}.csr -CA {ca}.pem -CAkey {ca}.key -days {days} -copy_extensions copy -out {name}.pem"
+            ),
+        );
+    }
+    let path = |name: &str| master.folder.path().join(name).display().to_string();
+    let tls = format!(
+        "host = 0.0.0.0\ntls_certificate = {}\ntls_key = {}\ntls_client_ca = {}\n{}",
+        path("server.pem"),
+        path("server.key"),
+        path("ca.pem"),
+        carbon_section(&carbon)
+    );
+    master.config(&tls);
+    master.run();
+    let request = "POST /write HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: 7\r\n\r\nm f=1 1";
+    let mut answers = Vec::new();
+    for (arguments, is_in) in [
+        ("-cert client.pem -key client.key", true),
+        ("", false),
+        ("-cert stranger.pem -key stranger.key", false),
+        ("-cert old.pem -key old.key", false),
+        ("-cert client.pem -key client.key -tls1_1", false),
+    ] {
+        let text = through_tls(&master, arguments, request);
+        assert_eq!(text.starts_with("HTTP/1.1 204"), is_in, "{arguments}: {text}");
+        answers.push(text);
+    }
+    // Nothing is said in the clear.
+    let mut plain = master.connect();
+    plain.write_all(request.as_bytes()).unwrap();
+    let mut text = String::new();
+    let _ = plain.read_to_string(&mut text);
+    assert!(text.starts_with("HTTP/1.1 400"), "{text}");
+}
