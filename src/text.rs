@@ -42,9 +42,9 @@ pub fn ago(seconds: i64) -> String {
 
 /// Formats a count with its noun: `1 batch`, `3 batches`.
 pub fn count(count: usize, what: &str) -> String {
-    let plural = match what.as_bytes().last() {
-        _ if count == 1 => "",
-        Some(b'h') => "es",
+    let plural = match count {
+        1 => "",
+        _ if what.ends_with("ch") => "es",
         _ => "s",
     };
     format!("{count} {what}{plural}")

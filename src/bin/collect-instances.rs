@@ -3,10 +3,12 @@
 use std::process::ExitCode;
 
 use clap::Parser;
-use gridmon::frame::{self, Program};
+use gridmon::frame::{self, Program, Published};
 use gridmon::monitors::instances;
-use gridmon::setup::{self, instances as composed};
+use gridmon::os::work::both;
+use gridmon::setup::{self, Config, graphs, instances as composed};
 use gridmon::sources::libvirt;
+use jiff::Timestamp;
 
 static PROGRAM: Program = Program {
     name: composed::PROGRAM,
@@ -31,6 +33,13 @@ struct Args {
 
 fn main() -> ExitCode {
     let args: Args = frame::start(&PROGRAM);
-    let check = |config: &setup::Config, until| libvirt::check(&config.libvirt, until);
-    frame::cron(&PROGRAM, &args.common, setup::load, composed::collect, check)
+    let clock = || Timestamp::now().as_second();
+    let check = |config: &Config, until| {
+        let (libvirt, graphs) =
+            both(|| libvirt::check(&config.libvirt, until), || graphs::check(config, clock(), until));
+        [libvirt, graphs].concat()
+    };
+    // By the real clock, whatever --now says: requests are signed with it.
+    let then = |published: &Published<Config>| graphs::publish(published, clock());
+    frame::cron_then(&PROGRAM, &args.common, setup::load, composed::collect, then, check)
 }

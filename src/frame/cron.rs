@@ -22,6 +22,7 @@ use super::process::exit_code;
 use super::publish::{prepare, publish};
 use super::report::RUN;
 use super::session::{Kind, Program, Session, Setup};
+use super::state::State;
 use super::watchdog::{FirstSignal, Watchdog};
 use crate::model::{COVERAGE, Collected};
 use crate::os::work::catch;
@@ -123,12 +124,29 @@ pub struct Published<'a, C> {
     pub directory: &'a Path,
     /// The sinks that have all points of the run.
     reached: Vec<String>,
+    state: &'a State,
 }
 
 impl<C> Published<'_, C> {
     /// Whether a sink has all points of the run.
     pub fn has_reached(&self, sink: &str) -> bool {
         self.reached.iter().any(|reached| reached == sink)
+    }
+
+    /// Returns the value that an earlier run stored as `what`, or the default.
+    ///
+    /// # Errors
+    /// Fails if it cannot be read.
+    pub fn recall<T: DeserializeOwned + Default>(&self, what: &str) -> Result<T> {
+        self.state.recall(what)
+    }
+
+    /// Stores `value` as `what` for later runs.
+    ///
+    /// # Errors
+    /// Fails if it cannot be written.
+    pub fn remember<T: Serialize>(&self, what: &str, value: &T) -> Result<()> {
+        self.state.remember(what, value)
     }
 }
 
@@ -290,12 +308,10 @@ fn run<C: Sync>(
 
 /// Runs the last part of a run, unless it leaves the state alone or its points went into a database of their own.
 fn conclude<C>(session: &mut Session, config: &C, then: impl FnOnce(&Published<C>) -> Vec<Problem>) {
-    if session.state.is_none() || !session.setup.database.is_empty() {
-        return;
-    }
+    let Some(state) = session.state.as_ref().filter(|_| session.setup.database.is_empty()) else { return };
     let accounts = session.report.sinks.iter().filter(|(_, account)| account.spooled == 0);
     let reached = accounts.map(|(sink, _)| sink.clone()).collect();
     let (time, until, directory) = (session.time, session.sinks_until(), session.directory.as_path());
-    let problems = catch(|| then(&Published { config, time, until, directory, reached }));
+    let problems = catch(|| then(&Published { config, time, until, directory, reached, state }));
     session.problems.extend(problems.unwrap_or_else(|bug| vec![Problem::of_source("run", bug)]));
 }

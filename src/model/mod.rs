@@ -13,7 +13,7 @@
 //! | catalog.rs | `Catalog`: all measurements of a build |
 //! | collected.rs | `Collected`: the points of a run, and the measurements that are complete |
 //! | table.rs | `TableInfo`: a table of now, its columns and rows |
-//! | rrd.rs | `RrdFile`: the fields that files in rrdtool's format hold |
+//! | rrd.rs | `RrdFile`: the fields that files in rrdtool's format hold, and their graphs |
 //! | tier.rs | raw, hourly and daily points |
 //! | window.rs | a half-open time range |
 //! | time.rs, graphite_time.rs | parse and format times |
@@ -47,7 +47,7 @@ pub use self::measurement::{
 pub use self::name::{LONGEST_NAME, Name, carbon_component, safe_text};
 pub use self::order::sort_by_name;
 pub use self::point::{Dropped, Point, merge, sort, validate};
-pub use self::rrd::{RRD_FOLDS, RRD_HEARTBEAT, RRD_ROWS, RRD_STEP, RrdFile, RrdScale, RrdSource};
+pub use self::rrd::{RRD_FOLDS, RRD_HEARTBEAT, RRD_ROWS, RRD_SPANS, RRD_STEP, RrdFile, RrdScale, RrdSource, RrdSpan};
 pub use self::table::{Cell, Column, ColumnKind, Rest, Row, TableInfo};
 pub use self::tier::Tier;
 pub use self::time::{AHEAD, SECOND, is_ahead, parse_time, utc};

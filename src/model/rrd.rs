@@ -2,6 +2,7 @@
 //! measurement.
 
 use super::declaration::is_equal;
+use super::time::month_before;
 use super::{FieldInfo, Tag};
 
 /// A file for each series of a measurement, in rrdtool's format, and its graph.
@@ -58,6 +59,36 @@ pub const RRD_ROWS: u64 = 800;
 
 /// The steps that are folded into one row of an archive: one for the mean and one for the largest value with each.
 pub const RRD_FOLDS: [u64; 4] = [1, 6, 24, 288];
+
+/// A stretch of time that a graph shows.
+#[derive(Debug, PartialEq, Eq)]
+pub struct RrdSpan {
+    /// Its name.
+    pub name: &'static str,
+    /// The steps of a row of the archive that it is drawn from.
+    pub fold: u64,
+    /// Its days; `None` for a month of the calendar, as with rrdtool.
+    pub days: Option<i64>,
+}
+
+/// The graphs of each file.
+pub static RRD_SPANS: [RrdSpan; 3] = [
+    RrdSpan { name: "1d", fold: RRD_FOLDS[0], days: Some(1) },
+    RrdSpan { name: "1w", fold: RRD_FOLDS[1], days: Some(7) },
+    RrdSpan { name: "1m", fold: RRD_FOLDS[2], days: None },
+];
+
+impl RrdSpan {
+    /// Returns the seconds between two rows.
+    pub fn row_seconds(&self) -> i64 {
+        RRD_STEP * self.fold.cast_signed()
+    }
+
+    /// Returns the beginning of the span that ends at a time, both in unix seconds.
+    pub fn begin(&self, end: i64) -> i64 {
+        self.days.map_or_else(|| month_before(end), |days| end.saturating_sub(days * 86_400))
+    }
+}
 
 impl RrdFile {
     /// Whether the declaration fits a measurement: its folder is a key tag, its fields exist, its names fit into a file.

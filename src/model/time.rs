@@ -1,9 +1,9 @@
 //! Parses and formats times; all are UTC.
 
 use anyhow::{Result, anyhow, ensure};
-use jiff::Timestamp;
 use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
+use jiff::{Timestamp, ToSpan};
 
 /// Nanoseconds in a second; points have their time in nanoseconds.
 pub const SECOND: i64 = 1_000_000_000;
@@ -19,6 +19,12 @@ pub fn is_ahead(time: i64, now: i64) -> bool {
 /// Formats a time to the minute: `2024-06-01 12:30 UTC`.
 pub fn utc(seconds: i64) -> String {
     Timestamp::from_second(seconds).unwrap_or_default().strftime("%Y-%m-%d %H:%M UTC").to_string()
+}
+
+/// Returns the time one month of the calendar before another, in UTC; both in unix seconds.
+pub fn month_before(seconds: i64) -> i64 {
+    let before = Timestamp::from_second(seconds).map(|time| time.to_zoned(TimeZone::UTC).saturating_sub(1.month()));
+    before.map_or(seconds, |before| before.timestamp().as_second())
 }
 
 /// Parses unix seconds, RFC 3339, or `YYYY-mm-dd HH:MM:SS` in UTC; returns unix seconds.

@@ -9,11 +9,10 @@ use anyhow::{Result, anyhow};
 use clap::error::ErrorKind as Usage;
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 
-use super::backups;
-use super::problems;
 use super::spool_commands::{Discard, NAME, complain, flush, look, show};
 use super::status::{Level, Limits, Status, Thresholds, plugin_line};
 use super::store::{self, StoreCommand};
+use super::{backups, graph, problems};
 use crate::frame::{self, FirstSignal, Watchdog, print, print_in_time};
 use crate::model::parse_time;
 use crate::os::work::catch;
@@ -122,6 +121,8 @@ enum Command {
         #[arg(long)]
         nagios: bool,
     },
+    /// Draw a graph of an instance from its file in rrdtool's format
+    Graph(graph::Graph),
     /// Tell how large the embedded store is; check, export, import and vacuum it
     Store {
         #[command(subcommand)]
@@ -135,7 +136,7 @@ impl Command {
     fn takes_any_time(&self) -> bool {
         match self {
             Self::Flush | Self::Discard(_) | Self::Store { command: Some(_) } => true,
-            Self::Show { .. } | Self::Grid { .. } | Self::Problems { .. } | Self::Backups { .. } => false,
+            Self::Show { .. } | Self::Grid { .. } | Self::Problems { .. } | Self::Backups { .. } | Self::Graph(_) => false,
             Self::Store { command: None } => false,
         }
     }
@@ -248,6 +249,7 @@ fn execute(arguments: &Arguments, watchdog: &Watchdog) -> ExitCode {
         Some(Command::Grid { grid, all, .. }) => store::grid(&config, now, grid.as_deref(), *all),
         Some(Command::Problems { system, nagios }) => problems::run(&config, now, system.as_deref(), None, *nagios),
         Some(Command::Backups { hub, nagios }) => backups::run(&config, now, hub.as_deref(), *nagios),
+        Some(Command::Graph(graph)) => graph.run(&config, now),
         Some(Command::Store { command: None }) => store::status(&config, now),
         Some(Command::Store { command: Some(command) }) => command.run(&config, now),
     };

@@ -5,6 +5,7 @@ pub mod downsample;
 mod explain;
 pub mod flags;
 mod problems;
+mod graph;
 pub mod sensors;
 mod sheet;
 pub mod spool_commands;

@@ -120,6 +120,14 @@ impl Client {
     pub fn send(&self, url: &Url, text: String, timeout: Duration) -> Result<Answer> {
         backend::send(self, url, text, timeout).with_context(|| format!("POST {}", self.name(url)))
     }
+
+    /// Puts a body with these headers and returns the answer as [`Client::open`] does.
+    ///
+    /// # Errors
+    /// As [`Client::open`].
+    pub fn put(&self, url: &Url, headers: &[(&'static str, &str)], body: Vec<u8>, timeout: Duration) -> Result<Answer> {
+        backend::put(self, url, headers, body, timeout).with_context(|| format!("PUT {}", self.name(url)))
+    }
 }
 
 /// The beginning of an answer; its body is read as it comes.
@@ -432,13 +440,26 @@ mod backend {
         exchange(client, request.header(CONTENT_ENCODING, "gzip").body(body), false, timeout)
     }
 
+    pub fn put(
+        client: &Client,
+        url: &Url,
+        headers: &[(&'static str, &str)],
+        body: Vec<u8>,
+        timeout: Duration,
+    ) -> Result<Answer> {
+        let request = client.http.client.put(url.clone()).body(body);
+        let request = headers.iter().fold(request, |request, (name, value)| request.header(*name, *value));
+        // Twice the same leaves the same.
+        exchange(client, request, true, timeout)
+    }
+
     /// Whether the connection broke before an answer came.
     fn is_broken(error: &reqwest::Error) -> bool {
         !error.is_timeout() && !error.is_connect()
     }
 
-    /// Sends a request; one that only reads is sent once more if its connection breaks.
-    fn exchange(client: &Client, request: RequestBuilder, is_read: bool, timeout: Duration) -> Result<Answer> {
+    /// Sends a request; one that may come twice is sent once more if its connection breaks.
+    fn exchange(client: &Client, request: RequestBuilder, is_repeatable: bool, timeout: Duration) -> Result<Answer> {
         let request = if client.json { request.header(ACCEPT, "application/json") } else { request };
         let request = match &client.login {
             None => request,
@@ -454,10 +475,10 @@ mod backend {
             }
         };
         let began = Instant::now();
-        let (again, request) = (request.try_clone().filter(|_| is_read), request.timeout(timeout));
+        let (again, request) = (request.try_clone().filter(|_| is_repeatable), request.timeout(timeout));
         let sent = match (request.send(), again) {
-            // A server may end a connection that waits for the next question just when that is on its way. A question
-            // changes nothing and is asked once more, on a new connection.
+            // A server may end a connection that waits for the next question just when that is on its way. What
+            // changes nothing the second time is asked once more, on a new connection.
             (Err(error), Some(again)) if is_broken(&error) && began.elapsed() < timeout => {
                 again.timeout(timeout - began.elapsed()).send()
             }
@@ -467,9 +488,9 @@ mod backend {
         Ok(Answer { status: response.status().as_u16(), is_shown: client.spelling.is_none(), response })
     }
 
-    fn fetch(client: &Client, request: RequestBuilder, is_read: bool, timeout: Duration) -> Result<Vec<u8>> {
+    fn fetch(client: &Client, request: RequestBuilder, is_repeatable: bool, timeout: Duration) -> Result<Vec<u8>> {
         let max_bytes = client.max_bytes;
-        let answer = exchange(client, request, is_read, timeout)?;
+        let answer = exchange(client, request, is_repeatable, timeout)?;
         let (status, location) = (answer.status, answer.location());
         let mut body = Vec::new();
         let read = answer.take(max_bytes as u64 + 1).read_to_end(&mut body);
@@ -558,6 +579,10 @@ mod backend {
     }
 
     pub fn send(client: &Client, _: &Url, _: String, _: Duration) -> Result<Answer> {
+        match client.http {}
+    }
+
+    pub fn put(client: &Client, _: &Url, _: &[(&'static str, &str)], _: Vec<u8>, _: Duration) -> Result<Answer> {
         match client.http {}
     }
 

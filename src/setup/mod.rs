@@ -12,13 +12,14 @@ use crate::monitors::{backups as backup_monitor, nodes as node_monitor};
 use crate::os::mail::Server;
 use crate::sinks::embedded;
 use crate::sinks::graphite::{carbon, render};
-use crate::sinks::{credentials, influxdb, mysql, qmaster as to_qmaster, rrd};
+use crate::sinks::{credentials, influxdb, mysql, qmaster as to_qmaster, rrd, s3};
 use crate::sources::{cloud_scheduler, cric, elastic, htcondor, libvirt, panda, slurm as slurm_source};
 use crate::text::quote;
 use crate::{dashboard, listener, spool};
 
 pub mod backups;
 mod catalog;
+pub mod graphs;
 mod grid;
 pub mod instances;
 pub mod nodes;
@@ -134,6 +135,8 @@ pub struct Config {
     pub mysql: Option<mysql::Config>,
     /// `[rrd]`; `None` unless it names a directory.
     pub rrd: Option<rrd::Config>,
+    /// `[s3]`; `None` unless it names an address.
+    pub s3: Option<s3::Config>,
     /// `[embedded]`.
     pub embedded: embedded::Config,
     /// `[downsample] settle_seconds`.
@@ -177,6 +180,7 @@ impl Config {
         let grid = Grid::read(&sections.values(&grid::SECTION))?;
         let graphite = render::Config::read(&sections.values(&render::SECTION))?;
         let rules = htcondor::Rules::read(&sections.values(&htcondor::rules::SECTION))?;
+        let rrd = rrd::Config::read(&sections.values(&rrd::config::SECTION))?;
         let htcondor = htcondor::Config::read(&sections.values(&htcondor::SECTION), rules)?;
         let clouds = cloud_scheduler::Config::read(&sections.values(&cloud_scheduler::SECTION))?;
         let panda = panda::Config::read(&sections.values(&panda::SECTION))?;
@@ -212,7 +216,8 @@ impl Config {
                 &sections.values(&mysql::config::SECTION),
                 &sections.values(&credentials::SECTION),
             )?,
-            rrd: rrd::Config::read(&sections.values(&rrd::config::SECTION))?,
+            s3: s3::Config::read(&sections.values(&s3::config::SECTION), rrd.is_some())?,
+            rrd,
             embedded: embedded::Config::read(&sections.values(&embedded::SECTION))?,
             settle_seconds: downsample::read(&sections.values(&downsample::SECTION))?,
             spool: spool::Config::read(&sections.values(&spool::SECTION))?,

@@ -9,7 +9,7 @@ use crate::monitors::backups::config as backups;
 use crate::monitors::nodes;
 use crate::sinks::embedded;
 use crate::sinks::graphite::{carbon, render};
-use crate::sinks::{credentials, influxdb, mysql, qmaster, rrd};
+use crate::sinks::{credentials, influxdb, mysql, qmaster, rrd, s3};
 use crate::sources::{cloud_scheduler, cric, elastic, htcondor, libvirt, panda, slurm};
 use crate::{dashboard, spool};
 
@@ -45,6 +45,7 @@ const AFTER: &[&Section] = &[
     &qmaster::config::SECTION,
     &mysql::config::SECTION,
     &rrd::config::SECTION,
+    &s3::config::SECTION,
     &credentials::SECTION,
     &dashboard::config::SECTION,
     &rules::SECTION,
@@ -83,7 +84,7 @@ pub const READERS: &[(&str, &[&[&Section]])] = &[
         "collect-backups",
         &[&[&grid::SECTION, &backups::SECTION, &backups::HUB, &backups::SET, &backups::NODE], DELIVERY, MAIL],
     ),
-    ("collect-instances", &[&[&grid::SECTION, &libvirt::SECTION], DELIVERY, MAIL]),
+    ("collect-instances", &[&[&grid::SECTION, &libvirt::SECTION], DELIVERY, FILES, GRAPHS, MAIL]),
     ("qagent", &[&[&grid::SECTION], nodes::SECTIONS, &[&log::SECTION], DELIVERY, MAIL]),
     ("collect-slurm", &[&[&grid::SECTION, &slurm::SECTION], DELIVERY, MAIL]),
     ("collect-panda", &[&[&grid::SECTION, &panda::SECTION], QUEUES, DELIVERY, TABLES, MAIL]),
@@ -125,6 +126,9 @@ const TABLES: &[&Section] = &[&mysql::config::SECTION];
 
 /// Files of what declares them.
 const FILES: &[&Section] = &[&rrd::config::SECTION];
+
+/// Where their graphs go.
+const GRAPHS: &[&Section] = &[&s3::config::SECTION];
 
 /// Where the description of PanDA's queues comes from.
 const QUEUES: &[&Section] = &[&cric::SECTION, &elastic::GRAFANA, &elastic::ELASTICSEARCH];

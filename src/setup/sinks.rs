@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+use jiff::Timestamp;
+
 use super::{CATALOG, Config};
 use crate::sinks::embedded::{self, Embedded, EmbeddedTables, Place};
 use crate::sinks::graphite::carbon::{self, Carbon};
@@ -23,7 +25,7 @@ pub fn sinks(config: &Config, state: &Path) -> Vec<Box<dyn Sink>> {
 
 /// Returns the sink of files in rrdtool's format.
 pub(super) fn files(config: &rrd::Config) -> Box<dyn Sink> {
-    Box::new(RrdFiles { config: config.clone(), catalog: CATALOG })
+    Box::new(RrdFiles { config: config.clone(), catalog: CATALOG, now: Timestamp::now().as_second() })
 }
 
 /// The sections that select sinks of points.

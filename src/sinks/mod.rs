@@ -9,6 +9,7 @@ mod pickle;
 pub mod qmaster;
 pub mod rrd;
 mod tcp;
+pub mod s3;
 pub mod tiers;
 pub mod windows;
 

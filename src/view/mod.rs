@@ -9,6 +9,7 @@
 
 #[cfg(feature = "png")]
 pub mod font;
+pub mod graph;
 pub mod history;
 pub mod html;
 pub mod json;

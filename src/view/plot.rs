@@ -72,12 +72,15 @@ const LANE: f64 = 26.0;
 const SWITCH: &str = "0 or 1";
 
 /// The colours of everything but lines.
-struct Ground {
-    ground: &'static str,
-    ink: &'static str,
-    faint: &'static str,
-    quiet: &'static str,
+pub(super) struct Ground {
+    pub ground: &'static str,
+    pub ink: &'static str,
+    pub faint: &'static str,
+    pub quiet: &'static str,
 }
+
+/// Those of light plots.
+pub(super) const LIGHT: Ground = Ground { ground: "#ffffff", ink: "#171b20", faint: "#d8dee4", quiet: "#57616c" };
 
 /// The part of a plot that holds the series of one unit.
 struct Strip<'a> {
@@ -112,7 +115,7 @@ pub fn png(history: &History, style: &PlotStyle) -> Result<Vec<u8>> {
 fn scene(history: &History, style: &PlotStyle) -> Scene {
     let ground = match style.dark {
         true => Ground { ground: "#12161a", ink: "#e3e7eb", faint: "#353d46", quiet: "#9aa5b1" },
-        false => Ground { ground: "#ffffff", ink: "#171b20", faint: "#d8dee4", quiet: "#57616c" },
+        false => LIGHT,
     };
     let (width, strips) = (f64::from(style.width), strips(history, style));
     let bottom = strips.last().map_or(TOP, |strip| strip.bottom);
@@ -399,7 +402,7 @@ fn short(value: f64, digits: usize) -> String {
 }
 
 /// Returns the times that the axis labels, about `most` of them, and the format of the labels.
-fn ticks(from: i64, to: i64, most: i64) -> (Vec<i64>, &'static str) {
+pub(super) fn ticks(from: i64, to: i64, most: i64) -> (Vec<i64>, &'static str) {
     const MINUTE: i64 = 60;
     const HOUR: i64 = 60 * MINUTE;
     const DAY: i64 = 24 * HOUR;
@@ -437,7 +440,7 @@ fn ticks(from: i64, to: i64, most: i64) -> (Vec<i64>, &'static str) {
     ((0..).map(|at| first + at * step).skip_while(|time| *time < from).take_while(|time| *time <= to).collect(), format)
 }
 
-fn clock(time: i64, format: &str) -> String {
+pub(super) fn clock(time: i64, format: &str) -> String {
     Timestamp::from_second(time).unwrap_or_default().strftime(format).to_string()
 }
 

@@ -1,9 +1,10 @@
 #!/bin/bash
-# install.sh [SUITE…]: brings what the tests talk to onto a Debian 12 machine: Apache, Carbon, carbon-c-relay, graphite-web,
-# BusyBox, Chromium, exim4, faketime, haproxy, InfluxDB, iproute2, libvirt with QEMU, MariaDB, nginx, npm, OpenRC, openssh-server, openssl, python3 with pip, rrdtool, socat,
-# sqlite3, strace, tcsh and tini as packages, psutil from PyPI, HTCondor of each SUITE (trixie when none is named; sid as well if wanted) and Slurm 22.05 unpacked below
-# ${GRIDMON_SERVERS:-target/servers}. Does and prints nothing when all is there. Without root it says so and exits 0: the
-# tests that miss a server skip themselves.
+# install.sh [SUITE…]: brings what the tests talk to onto a Debian 12 machine. As packages: Apache, Carbon, carbon-c-relay,
+# graphite-web, BusyBox, Chromium, exim4, faketime, haproxy, InfluxDB, iproute2, libvirt with QEMU, MariaDB, nginx, npm, OpenRC,
+# openssh-server, openssl, python3 with pip, rrdtool, socat, sqlite3, strace, tcsh and tini. Below
+# ${GRIDMON_SERVERS:-target/servers}: psutil from PyPI, HTCondor of each SUITE (trixie when none is named; sid as well if wanted)
+# and Slurm 22.05, unpacked, and s3s-fs, built by cargo. Does and prints nothing when all is there. Without root it says so and
+# exits 0: the tests that miss a server skip themselves.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 cd "$here/../.."
@@ -46,3 +47,14 @@ fi
 [ $# -gt 0 ] || set -- trixie
 for suite; do "$here/htcondor-unpack.sh" "$servers/htcondor-$suite" "$suite"; done
 "$here/slurm-unpack.sh" "$servers/slurm-bookworm" bookworm
+
+# An object store. No package has it; its lock file fixes what it is built of.
+s3s=$servers/s3s-fs
+if [ ! -x "$s3s/bin/s3s-fs" ]; then
+  log=$(mktemp)
+  # From /, so that no file of this project says how to build it.
+  root=$(mkdir -p "$s3s" && cd "$s3s" && pwd)
+  (cd / && cargo install --quiet --locked s3s-fs --version 0.14.1 --features binary --debug --root "$root" --target-dir "$root/build") \
+    >"$log" 2>&1 || { cat "$log" >&2; rm -f "$log"; exit 1; }
+  rm -rf "$log" "$root/build"
+fi

@@ -12,7 +12,7 @@ pub mod sandbox;
 pub mod servers;
 
 pub use servers::{
-    Carbon, Exim4, Front, GraphiteWeb, Influxdb, Libvirt, Mariadb, OddJobs, Pool, Proxy, SCHEDDS, Slurm, SshHosts,
+    Carbon, Exim4, Front, GraphiteWeb, Influxdb, Libvirt, Mariadb, OddJobs, Pool, Proxy, S3, SCHEDDS, Slurm, SshHosts,
     Suite, shared_graphite,
 };
 

@@ -1,5 +1,5 @@
 //! Real servers: Carbon, graphite-web, InfluxDB, MariaDB, exim4, what stands in front of them, HTCondor pools, Apache and
-//! nginx, ssh, libvirt, Slurm.
+//! nginx, ssh, libvirt, Slurm, an object store.
 //!
 //! `testkit/servers/install.sh` brings them onto a machine. A `start` answers `None` where its server is not installed,
 //! and the test then says so through [`skip`](crate::skip); a server that is installed and does not come up fails the
@@ -14,6 +14,7 @@ mod libvirt;
 mod mariadb;
 mod pool;
 mod proxy;
+mod s3;
 mod slurm;
 mod ssh;
 
@@ -26,6 +27,7 @@ pub use libvirt::Libvirt;
 pub use mariadb::Mariadb;
 pub use pool::{OddJobs, Pool, SCHEDDS, Suite};
 pub use proxy::Proxy;
+pub use s3::S3;
 pub use slurm::Slurm;
 pub use ssh::SshHosts;
 

@@ -84,6 +84,7 @@ fn the_documents_show_each_section_of_the_example_config() {
         ("docs/qagent.md", "[qmaster]"),
         ("docs/mysql.md", "[mysql]"),
         ("docs/rrd.md", "[rrd]"),
+        ("docs/s3.md", "[s3]"),
         ("docs/mail.md", "[mail] [credentials_adcmon]"),
         ("docs/downsample-1h.md", "[downsample]"),
         ("docs/collect-panda.md", "[panda] [cric] [credentials_monit_grafana] [credentials_elasticsearch]"),

@@ -17,5 +17,6 @@ mod pools;
 mod queue_table;
 mod real_servers;
 mod receivers;
+mod s3;
 mod slurm;
 mod ssh_hosts;

@@ -1,5 +1,6 @@
 //! Files in rrdtool's format: what the sink takes, refuses and removes, beside rrdtool itself.
 
+mod graphs;
 mod kills;
 mod peer;
 
@@ -76,7 +77,7 @@ const UUID: &str = "8d1d0b5e-6e0e-4f5e-9f0e-0a8d4b2c1f00";
 
 fn sink(directory: &Path) -> RrdFiles {
     let config = Config { directory: directory.to_path_buf(), keep_days: Some(30) };
-    RrdFiles { config, catalog: CATALOG }
+    RrdFiles { config, catalog: CATALOG, now: START + 400 * DAY }
 }
 
 fn point(machine: &str, seconds: i64, fields: &[FieldValue]) -> Point {
@@ -135,6 +136,46 @@ fn a_series_has_a_folder_and_a_value_is_written_once() {
     take(&sink, vec![point("off", START, &[STATE.of(5)])]);
     assert!(!sink.config.directory.join("off").exists());
     assert!(sink.check(soon()).unwrap().ends_with("has 2 files"));
+}
+
+/// A clock that was wrong has left a value of next year: what comes now waits, and is not lost.
+#[test]
+fn a_file_whose_last_value_is_still_to_come_is_named_and_nothing_is_lost() {
+    let folder = TempDir::new();
+    let early = RrdFiles { now: START + 600, ..sink(folder.path()) };
+    let next_year = START + 365 * DAY;
+    take(&early, vec![point(UUID, next_year, &[RATIO.of(0.5)]), point("other", START, &[RATIO.of(0.5)])]);
+    let run =
+        |slot: i64| vec![point(UUID, START + slot, &[RATIO.of(0.25)]), point("other", START + slot, &[RATIO.of(0.75)])];
+    let path = folder.path().join(UUID).join("cpu.rrd");
+    let fault = format!(
+        "{}: its last value is of 2025-06-01 00:00 UTC, which is still to come, so it takes no other until then: move it away, and \
+         a new one gets what waits",
+        path.display()
+    );
+    for slot in [300, 600] {
+        let sent = send(&early, run(slot));
+        assert_eq!(format!("{:#}", sent.result.unwrap_err()), fault);
+        assert!(sent.refused.is_empty());
+    }
+    assert_eq!(newest(&folder.path().join("other/cpu.rrd"), 1), [[75.0]], "the others go on");
+    let checked = format!("{:#}", early.check(soon()).unwrap_err());
+    assert!(
+        checked.contains("is still to come")
+            && checked.ends_with(
+                "the other 1 files of {} are in order".replace("{}", &folder.path().display().to_string()).as_str()
+            ),
+        "{checked}"
+    );
+    // The way out that it names.
+    fs::rename(&path, folder.path().join("aside.rrd")).unwrap();
+    for slot in [300, 600] {
+        take(&early, run(slot));
+    }
+    assert_eq!(newest(&path, 2), [[25.0], [25.0]]);
+    // Two minutes are no more than clocks differ.
+    let near = RrdFiles { now: START + 500, ..sink(folder.path()) };
+    take(&near, run(600));
 }
 
 #[test]
@@ -212,7 +253,7 @@ fn files_without_values_for_keep_days_go_and_nothing_else_does() {
     sink.prune(START + 30 * DAY + 1, soon()).unwrap();
     assert_eq!(names().into_iter().collect::<Vec<_>>(), ["copied", "foreign", "mixed", "seen"]);
     assert!(folder.path().join("mixed/notes").exists() && !folder.path().join("mixed/cpu.rrd").exists());
-    let forever = RrdFiles { config: Config { keep_days: None, ..sink.config.clone() }, catalog: CATALOG };
+    let forever = RrdFiles { config: Config { keep_days: None, ..sink.config.clone() }, ..self::sink(folder.path()) };
     old("seen/cpu.rrd");
     forever.prune(START + 3000 * DAY, soon()).unwrap();
     assert!(folder.path().join("seen/cpu.rrd").exists());

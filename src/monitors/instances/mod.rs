@@ -11,4 +11,5 @@ mod tests;
 
 pub use self::arithmetic::{InstancesInput, points};
 pub use self::base::{Bases, Moment};
+pub use self::files::FILES;
 pub use self::measurements::{INSTANCE, INSTANCE_BLOCK, INSTANCE_HOST, INSTANCE_NET, MEASUREMENTS};

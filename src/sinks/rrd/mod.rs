@@ -7,12 +7,14 @@
 //! ```
 //!
 //! - A file takes no value that is not later than its last one: such a value is acknowledged, since it was written before.
+//!   Unless the last one is of a time to come, by a clock that was wrong: then the value waits, and the file is named.
 //! - Files of older programs are continued if they hold the declared data sources as gauges; what counts otherwise is
 //!   refused with the `rrdtool tune` that mends it.
 //! - As with rrdtool, no file is synced after an update: a power failure may cost the last half minute.
 
 pub mod config;
 mod file;
+mod graph;
 mod layout;
 #[cfg(test)]
 mod tests;
@@ -33,7 +35,9 @@ pub use self::file::Rrd;
 use self::file::{Unfit, create};
 use self::layout::{Archive, Cf, Definition, Source};
 use super::{Sent, Sink};
-use crate::model::{Catalog, Point, RRD_FOLDS, RRD_HEARTBEAT, RRD_ROWS, RRD_STEP, RrdFile, RrdSource, SECOND};
+use crate::model::{
+    Catalog, Point, RRD_FOLDS, RRD_HEARTBEAT, RRD_ROWS, RRD_STEP, RrdFile, RrdSource, SECOND, is_ahead, utc,
+};
 use crate::os::files::{self, create_dir};
 use crate::spool::Batch;
 use crate::text::quote;
@@ -48,6 +52,8 @@ pub struct RrdFiles {
     pub config: Config,
     /// The measurements, whose declared files it keeps.
     pub catalog: Catalog,
+    /// The real time, in unix seconds.
+    pub now: i64,
 }
 
 /// Why a point is not in its files.
@@ -205,7 +211,24 @@ impl RrdFiles {
         if let Some(fault) = fault(&rrd.definition, declared, path) {
             return Err(Unfit(fault).into());
         }
+        if time <= rrd.live.last
+            && let Some(fault) = self.ahead(&rrd)
+        {
+            // It waits, since what the file does not take would be lost.
+            bail!(fault);
+        }
         rrd.update(time, values)
+    }
+
+    /// Says that a file takes nothing for now: its last value claims to be of a time that is still to come.
+    fn ahead(&self, rrd: &Rrd) -> Option<String> {
+        is_ahead(rrd.live.last, self.now).then(|| {
+            let last = utc(rrd.live.last);
+            format!(
+                "its last value is of {last}, which is still to come, so it takes no other until then: move it away, and a \
+                 new one gets what waits"
+            )
+        })
     }
 
     /// Returns the path of a file of a series.
@@ -214,7 +237,7 @@ impl RrdFiles {
     }
 
     /// Returns the declared files of all measurements.
-    fn declared(&self) -> impl Iterator<Item = &'static RrdFile> {
+    pub fn declared(&self) -> impl Iterator<Item = &'static RrdFile> {
         self.catalog.measurements().flat_map(|measurement| measurement.rrd)
     }
 
@@ -244,7 +267,7 @@ impl RrdFiles {
                 let path = folder.join(format!("{}.rrd", declared.name));
                 let fault = match Rrd::open_to_read(&path) {
                     Ok(None) => continue,
-                    Ok(Some(rrd)) => fault(&rrd.definition, declared, &path),
+                    Ok(Some(rrd)) => fault(&rrd.definition, declared, &path).or_else(|| self.ahead(&rrd)),
                     Err(error) => Some(format!("{error:#}")),
                 };
                 match fault {
