@@ -447,7 +447,7 @@ mod backend {
         body: Vec<u8>,
         timeout: Duration,
     ) -> Result<Answer> {
-        let request = client.http.client.put(url.clone()).body(body);
+        let request = client.http.to(url)?.put(url.clone()).body(body);
         let request = headers.iter().fold(request, |request, (name, value)| request.header(*name, *value));
         // Twice the same leaves the same.
         exchange(client, request, true, timeout)
