@@ -9,6 +9,7 @@ use super::{Config, Summary};
 use crate::model::{graphite_time, utc};
 use crate::view::html::{self, encoded};
 use crate::view::page::Page;
+use crate::view::png;
 use crate::view::text::length;
 
 pub use crate::view::html::{Options, escaped};
@@ -226,7 +227,8 @@ fn plot_panel(html: &mut String, view: &View) {
          type=\"button\" id=\"out\">Zoom out</button> <span class=\"hint\">Esc: to the tables and \
          back</span></p>\n<p class=\"export\">export",
     );
-    for (format, label) in [("tsv", "TSV"), ("csv", "CSV"), ("json", "JSON"), ("svg", "SVG")] {
+    let png = png::AVAILABLE.then_some(("png", "PNG"));
+    for (format, label) in [("tsv", "TSV"), ("csv", "CSV"), ("json", "JSON"), ("svg", "SVG")].into_iter().chain(png) {
         let address = history_address("export", options, &[("format", format)]);
         let _ = write!(html, " <a href=\"{address}\" data-export=\"{format}\" download>{label}</a>");
     }

@@ -184,7 +184,7 @@ impl Dashboard {
         client: IpAddr,
         headers: &HeaderMap,
     ) -> Result<(Response, String), Failure> {
-        let stored = (format != Format::Svg).then_some(Detail::Stored);
+        let stored = (![Format::Svg, Format::Png].contains(&format)).then_some(Detail::Stored);
         let question = Question::new(&pairs, (self.now)(), self.catalog, stored).map_err(bad_request)?;
         let name = question.file_name(extension);
         Ok((self.respond(question, &pairs, format, client, headers).await?, name))

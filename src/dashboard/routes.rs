@@ -353,7 +353,8 @@ async fn export(
         "csv" => (Format::Csv, "csv"),
         "json" => (Format::Json, "json"),
         "svg" => (Format::Svg, "svg"),
-        other => return Err(bad_request(anyhow!("format {} is not tsv, csv, json or svg", quote(other)))),
+        "png" => (Format::Png, "png"),
+        other => return Err(bad_request(anyhow!("format {} is not tsv, csv, json, svg or png", quote(other)))),
     };
     let (mut response, name) = app.export(pairs, (format, extension), address(&guest), &headers).await?;
     let name = HeaderValue::from_str(&format!("attachment; filename=\"{name}\""));

@@ -238,7 +238,7 @@ pub fn ranges(browser: &Browser, site: &Site) {
     browser.is_quiet_but(&site.url, "status of 400");
 }
 
-/// What is plotted comes as TSV, CSV, JSON and SVG, with the store's values.
+/// What is plotted comes as TSV, CSV, JSON, SVG and PNG, with the store's values.
 pub fn export(browser: &Browser, site: &Site) {
     let paths = site.some(2);
     browser.go(&site.page(&format!("?plot={}", paths[0])));
@@ -251,7 +251,7 @@ pub fn export(browser: &Browser, site: &Site) {
          answer.text()] }))",
     );
     let answers = answers.as_array().unwrap_or_else(|| panic!("{answers}"));
-    assert_eq!(answers.len(), 4);
+    assert_eq!(answers.len(), if cfg!(feature = "png") { 5 } else { 4 });
     let values = paths.iter().map(|path| match site.numbers[path] {
         Value::Int(value) => value.to_string(),
         Value::Float(value) => value.to_string(),
@@ -262,6 +262,7 @@ pub fn export(browser: &Browser, site: &Site) {
         ("CSV", "text/csv; charset=utf-8"),
         ("JSON", "application/json"),
         ("SVG", "image/svg+xml"),
+        ("PNG", "image/png"),
     ]) {
         assert_eq!((&answer[0], &answer[1], &answer[2]), (&json!(words), &json!(200), &json!(kind)));
         let text = answer[3].as_str().unwrap();
