@@ -159,6 +159,16 @@ impl Shows {
     }
 }
 
+/// Returns the word of a heartbeat.
+fn up(alive: i64) -> &'static str {
+    if alive == 0 { "down" } else { "up" }
+}
+
+/// Returns the word of a switch.
+fn enabled(is_on: i64) -> &'static str {
+    if is_on == 0 { "disabled" } else { "enabled" }
+}
+
 /// Returns a part of 1 in percent: `4.1 %`.
 pub fn share(value: f64) -> String {
     let percent = value * 100.0;
@@ -303,12 +313,12 @@ impl Rule {
     /// # Panics
     /// If the measurement has no such field; in a `static` this fails the build. So do the functions below.
     pub const fn zero(name: &'static str, measurement: &'static Measurement, field: &'static str) -> Self {
-        Self::new(name, measurement, field, Condition::Zero, Severity::Bad)
+        Self::new(name, measurement, field, Condition::Zero, Severity::Bad).shows(Shows::Named(up))
     }
 
     /// Declares that 0 is off by intent.
     pub const fn off(name: &'static str, measurement: &'static Measurement, field: &'static str) -> Self {
-        Self::new(name, measurement, field, Condition::Zero, Severity::Off)
+        Self::new(name, measurement, field, Condition::Zero, Severity::Off).shows(Shows::Named(enabled))
     }
 
     /// Declares that more than a limit is worse than usual.

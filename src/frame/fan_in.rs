@@ -33,7 +33,6 @@ use crate::os::work::catch;
 use crate::problem::{Problem, Repeat, Subject};
 use crate::sinks::Sink;
 use crate::spool::{self, Batch, Directory, Disk, Header, Published, Spool};
-use crate::text::count;
 
 /// Called when the points of an offer are safe, or with the reason why they are not.
 pub type Done = Box<dyn FnOnce(Result<(), String>) + Send>;
@@ -95,8 +94,6 @@ pub struct Committed {
     pub batches: u64,
     /// The points that wait for a batch now.
     pub waiting: usize,
-    /// Whether nothing is accepted, because the spool is nearly full.
-    pub is_full: bool,
 }
 
 /// A batch that this process has published and still holds in memory.
@@ -154,8 +151,7 @@ impl<D: Disk> Committer<D> {
     /// Returns what has been published.
     pub fn committed(&self) -> Committed {
         let state = self.state();
-        let (points, batches, waiting) = (state.published, state.batches, state.points);
-        Committed { points, batches, waiting, is_full: state.full.is_some() }
+        Committed { points: state.published, batches: state.batches, waiting: state.points }
     }
 
     /// Accepts nothing more; [`Committer::work`] returns once all that was offered is published.
@@ -556,9 +552,8 @@ fn run_ticks(
         let mut all = std::mem::take(&mut *notes.dropped.lock().unwrap_or_else(PoisonError::into_inner));
         all.extend(dropped);
         session.note_dropped(&all, false);
-        if now.is_full {
-            let message = format!("the spool is nearly full: {} is refused", count(now.waiting, "more point"));
-            session.problems.push(Problem::new(Subject::SpoolLimit, message));
+        if let Some(why) = committer.full() {
+            session.problems.push(Problem::new(Subject::SpoolLimit, format!("nothing is accepted now: {why}")));
         }
         let (_, lines) = session.conclude(false, Repeat::Never);
         complain(session.program.name, &lines);

@@ -136,7 +136,9 @@ impl Command {
     fn takes_any_time(&self) -> bool {
         match self {
             Self::Flush | Self::Discard(_) | Self::Store { command: Some(_) } => true,
-            Self::Show { .. } | Self::Grid { .. } | Self::Problems { .. } | Self::Backups { .. } | Self::Graph(_) => false,
+            Self::Show { .. } | Self::Grid { .. } | Self::Problems { .. } | Self::Backups { .. } | Self::Graph(_) => {
+                false
+            }
             Self::Store { command: None } => false,
         }
     }

@@ -8,8 +8,8 @@ pub mod mysql;
 mod pickle;
 pub mod qmaster;
 pub mod rrd;
-mod tcp;
 pub mod s3;
+mod tcp;
 pub mod tiers;
 pub mod windows;
 

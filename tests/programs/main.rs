@@ -29,6 +29,8 @@ mod state;
 mod tls;
 mod write_datadisk;
 
+use rustix::process::{Resource, getrlimit, setrlimit};
+
 /// Limits of a spool that no test reaches.
 const SPOOL: gridmon::spool::Config = gridmon::spool::Config {
     max_bytes: 1 << 30,
@@ -36,3 +38,10 @@ const SPOOL: gridmon::spool::Config = gridmon::spool::Config {
     max_disk_percent: 100,
     replay_points_per_second: 1_000_000,
 };
+
+/// Lets this process open as many files as it may at all.
+fn open_many_files() {
+    let mut limit = getrlimit(Resource::Nofile);
+    limit.current = limit.maximum;
+    setrlimit(Resource::Nofile, limit).unwrap();
+}

@@ -5,7 +5,6 @@ use std::sync::atomic::AtomicBool;
 
 use gridmon_testkit::program;
 use gridmon_testkit::sandbox::Outcome;
-use rustix::process::{Resource, getrlimit, setrlimit};
 
 use super::*;
 
@@ -136,9 +135,7 @@ fn who_takes_nothing_is_dropped_and_who_takes_little_is_not() {
 
 #[test]
 fn with_every_place_taken_the_longest_idle_goes_and_everybody_is_served() {
-    let mut limit = getrlimit(Resource::Nofile);
-    limit.current = limit.maximum;
-    setrlimit(Resource::Nofile, limit).unwrap();
+    crate::open_many_files();
     let sandbox = Sandbox::new("small");
     collect(&sandbox, 1, 0);
     let site = Site::start(&sandbox);

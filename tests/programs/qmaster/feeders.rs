@@ -55,7 +55,7 @@ fn carbon_c_relay_and_collectd_feed_it() {
         command.arg("-p").arg(port.to_string()).arg("-f").arg(config).stdout(Stdio::null()).stderr(Stdio::null());
         let _relay = Feeder(command.spawn().unwrap());
         let mut stream = wait_until("the relay", LIMIT, || TcpStream::connect(("127.0.0.1", port)).ok());
-        // A relay promises nothing for what comes before it has found its target.
+        // A relay that has just started may lose its first lines, before a plain listener too (1 of 12 tries).
         wait_until("the relay's value", LIMIT, || {
             stream.write_all(b"through.relay 7 1717245000\n").unwrap();
             carbon.lines().iter().any(|line| line == "through.relay 7.0 1717245000").then_some(())

@@ -83,6 +83,7 @@ fn bodies_that_are_too_large_packed_or_not_are_refused_within_bounded_memory() {
 
 #[test]
 fn ten_thousand_idle_connections_keep_nobody_out() {
+    crate::open_many_files();
     let carbon = FakeCarbon::start(Mood::Good);
     let master = Master::start(&carbon_section(&carbon));
     let (mut idle, opened) = (Vec::new(), Instant::now());
@@ -104,8 +105,8 @@ fn ten_thousand_idle_connections_keep_nobody_out() {
     let began = Instant::now();
     assert_eq!(master.post("/write", "", b"m f=1 1").0, 204);
     assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
-    // A slow machine takes longer to connect them than it lets the first ones be silent.
+    // A very slow machine takes longer to connect them than the 60 s that the first ones may be silent.
     let there = master.metric("qmaster_connections");
-    assert!(there >= 10_000 || opened.elapsed() > Duration::from_secs(30) && there > 3000, "{there} are there");
+    assert!(there >= 10_000 || opened.elapsed() > Duration::from_secs(55) && there > 3000, "{there} are there");
     assert!(memory(master.pid()) < 256 << 20, "{} bytes", memory(master.pid()));
 }
