@@ -374,3 +374,22 @@ fn qulos_own_file_works_as_it_is() {
     master.stop();
     assert!(!carbon.lines().iter().any(|line| line.starts_with("silent")), "send = no, and {before} before");
 }
+
+/// One qmaster forwards to another, which is killed and comes again meanwhile.
+#[test]
+fn what_is_forwarded_arrives_though_the_other_master_is_killed() {
+    let carbon = FakeCarbon::start(Mood::Good);
+    let mut far = Master::start(&carbon_section(&carbon));
+    let near = Master::start(&format!("forward = 127.0.0.1\nforward_port = {}\nprotocol = http", far.port));
+    let line = |at: usize| format!("m,host=h{at} f={at} 1717245000000000000\n");
+    for at in 0..30 {
+        match at {
+            10 => far.kill(),
+            20 => far.run(),
+            _ => {}
+        }
+        assert_eq!(near.post("/write", "", line(at).as_bytes()).0, 204);
+    }
+    let wanted: Vec<_> = (0..30).map(|at| format!("m.h{at}.f {at}.0 1717245000")).collect();
+    wait_for(&carbon, &wanted.iter().map(String::as_str).collect::<Vec<_>>());
+}

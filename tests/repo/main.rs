@@ -82,6 +82,7 @@ fn the_documents_show_each_section_of_the_example_config() {
         ("docs/qagent.md", "[sensor:VirtualMemory] [sensor:LoadAverage] [sensor:GPU]"),
         ("docs/qagent.md", "[logging]"),
         ("docs/qagent.md", "[qmaster]"),
+        ("docs/qmaster.md", "[qmaster]"),
         ("docs/mysql.md", "[mysql]"),
         ("docs/rrd.md", "[rrd]"),
         ("docs/s3.md", "[s3]"),
