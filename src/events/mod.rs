@@ -2,7 +2,7 @@
 //! [`query::Read`](crate::query::Read): the clock comes from outside, and nothing is written.
 //!
 //! A rule is data beside a measurement. [`Track`] makes the events of one series of its values, one by one, so that it
-//! does not matter in which pieces they come; [`now`] reads the newest value of each series and reads back only the few
+//! does not matter in which pieces they come; [`now()`] reads the newest value of each series and reads back only the few
 //! that are in trouble; [`past()`] reads all of a range.
 
 mod now;

@@ -1,6 +1,7 @@
 //! qmaster from end to end: what it answers 204 to reaches Carbon exactly as it was sent, whatever is killed meanwhile; what
 //! is hostile costs its own connection.
 
+mod agents;
 mod feeders;
 mod hostile;
 mod old_agents;
