@@ -84,7 +84,7 @@ const SLOW: Duration = Duration::from_secs(1);
 /// How often nvidia-smi is looked for on a machine without a card.
 const LOOKED_FOR: Duration = Duration::from_secs(600);
 
-/// The columns that a driver knows: of each the name by which it is asked, and its index in [`COLUMNS`].
+/// The columns that a driver knows: of each the name by which it is asked, and its index in `COLUMNS`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Known(Vec<(&'static str, usize)>);
 
