@@ -33,7 +33,9 @@ fn hostile_questions_are_refused_in_words() {
         }
     }
     assert!(
-        site.get("/export?path=grids.heprc.jobs.all.idle&format=exe").text().contains("is not tsv, csv, json or svg")
+        site.get("/export?path=grids.heprc.jobs.all.idle&format=exe")
+            .text()
+            .contains("is not tsv, csv, json, svg or png")
     );
     // A number that nobody sent is an empty plot, no error.
     let nobody = site.json("/api/v1/history?path=grids.nobody.jobs.all.idle");
