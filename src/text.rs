@@ -120,3 +120,28 @@ impl Table {
         text
     }
 }
+
+/// Returns bytes in base 64.
+pub fn base64(bytes: &[u8]) -> String {
+    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let four = |three: &[u8]| {
+        let bits = (0..3).fold(0_u32, |bits, at| bits << 8 | u32::from(three.get(at).copied().unwrap_or_default()));
+        let digit = |at: usize| char::from(DIGITS[(bits >> (18 - 6 * at) & 63) as usize]);
+        (0..4).map(|at| if at <= three.len() { digit(at) } else { '=' }).collect::<Vec<_>>()
+    };
+    bytes.chunks(3).flat_map(four).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn base64_is_that_of_everybody() {
+        for (bytes, text) in
+            [("", ""), ("f", "Zg=="), ("fo", "Zm8="), ("foo", "Zm9v"), ("foob", "Zm9vYg=="), ("\u{ff}~?>", "w79+Pz4=")]
+        {
+            assert_eq!(base64(bytes.as_bytes()), text);
+        }
+    }
+}

@@ -36,6 +36,8 @@ mod reading {
 
     #[cfg(feature = "http")]
     use super::Tls;
+    #[cfg(feature = "mysql")]
+    use crate::text::base64;
 
     /// The largest file that is read; a bundle of all CAs has 300 kB.
     const LARGEST: u64 = 16 << 20;
@@ -62,17 +64,12 @@ mod reading {
     /// Returns a certificate in PEM.
     #[cfg(feature = "mysql")]
     fn pem(certificate: &[u8]) -> String {
-        const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-        let mut text = String::from("-----BEGIN CERTIFICATE-----\n");
-        for (at, part) in certificate.chunks(3).enumerate() {
-            let bits = part.iter().fold(0, |bits, byte| bits << 8 | u32::from(*byte)) << (8 * (3 - part.len()));
-            for digit in 0..4 {
-                let value = DIGITS[(bits >> (18 - 6 * digit)) as usize & 63];
-                text.push(if digit > part.len() { '=' } else { char::from(value) });
-            }
-            if at % 16 == 15 {
-                text.push('\n');
-            }
+        let digits = base64(certificate);
+        let mut text = String::from("-----BEGIN CERTIFICATE-----");
+        // It is ASCII, so that a line may end anywhere.
+        for begin in (0..digits.len()).step_by(64) {
+            text.push('\n');
+            text.push_str(&digits[begin..digits.len().min(begin + 64)]);
         }
         text + "\n-----END CERTIFICATE-----\n"
     }

@@ -26,6 +26,7 @@ use self::answer::Reply;
 pub use self::config::Config;
 use self::config::Style;
 use crate::os::http::{self, Client, NoAnswer};
+use crate::text::base64;
 
 /// The region in which a bucket is made without naming it.
 const FIRST_REGION: &str = "us-east-1";
@@ -212,17 +213,6 @@ impl Store {
     }
 }
 
-/// Returns bytes in base 64.
-fn base64(bytes: &[u8]) -> String {
-    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    let four = |three: &[u8]| {
-        let bits = (0..3).fold(0_u32, |bits, at| bits << 8 | u32::from(three.get(at).copied().unwrap_or_default()));
-        let digit = |at: usize| char::from(DIGITS[(bits >> (18 - 6 * at) & 63) as usize]);
-        (0..4).map(|at| if at <= three.len() { digit(at) } else { '=' }).collect::<Vec<_>>()
-    };
-    bytes.chunks(3).flat_map(four).collect()
-}
-
 /// Returns the address that a redirect leads to: another host of the same domain, no less encrypted.
 fn redirected(from: &Url, location: &str) -> Result<Url> {
     let mut to = from.join(location).context("it redirects to what is no address")?;
@@ -248,15 +238,6 @@ fn redirected(from: &Url, location: &str) -> Result<Url> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn base64_is_that_of_everybody() {
-        for (bytes, text) in
-            [("", ""), ("f", "Zg=="), ("fo", "Zm8="), ("foo", "Zm9v"), ("foob", "Zm9vYg=="), ("\u{ff}~?>", "w79+Pz4=")]
-        {
-            assert_eq!(base64(bytes.as_bytes()), text);
-        }
-    }
 
     #[test]
     fn a_redirect_stays_in_its_domain() {
