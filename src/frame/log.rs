@@ -266,46 +266,33 @@ fn connect(path: &Path) -> std::io::Result<UnixDatagram> {
 
 #[cfg(test)]
 mod tests {
+    use gridmon_testkit::TempDir;
+
     use super::*;
 
-    struct Folder(PathBuf);
-
-    impl Drop for Folder {
-        fn drop(&mut self) {
-            let _ = fs::remove_dir_all(&self.0);
-        }
-    }
-
-    fn folder(name: &str) -> Folder {
-        let path = std::env::temp_dir().join(format!("gridmon-log-{name}-{}", std::process::id()));
-        let _ = fs::remove_dir_all(&path);
-        fs::create_dir(&path).unwrap();
-        Folder(path)
-    }
-
-    fn config(folder: &Folder, max_bytes: u64, backup_count: u64) -> Config {
-        Config { filename: Some(folder.0.join("x.log")), max_bytes, backup_count, level: Some(Level::Info) }
+    fn config(folder: &TempDir, max_bytes: u64, backup_count: u64) -> Config {
+        Config { filename: Some(folder.path().join("x.log")), max_bytes, backup_count, level: Some(Level::Info) }
     }
 
     #[test]
     fn a_log_file_is_rotated_and_its_lines_are_qulos() {
-        let folder = folder("rotated");
+        let folder = TempDir::new();
         let config = config(&folder, 200, 2);
         let path = config.filename.clone().unwrap();
         let mut log = LogFile::open(&path, &config).unwrap();
         for number in 0..20 {
             log.write(Level::Warning, "qagent", &format!("message {number}")).unwrap();
         }
-        let text = |name: &str| fs::read_to_string(folder.0.join(name)).unwrap();
+        let text = |name: &str| fs::read_to_string(folder.path().join(name)).unwrap();
         let last = text("x.log");
         let line = last.lines().last().unwrap();
         assert!(line.starts_with("WARNING [2") && line.ends_with(" UTC][qagent] ---> message 19"), "{line}");
-        let mut names: Vec<_> = fs::read_dir(&folder.0).unwrap().map(|file| file.unwrap().file_name()).collect();
+        let mut names: Vec<_> = fs::read_dir(folder.path()).unwrap().map(|file| file.unwrap().file_name()).collect();
         names.sort();
         assert_eq!(names, ["x.log", "x.log.1", "x.log.2"]);
         for name in ["x.log", "x.log.1", "x.log.2"] {
             assert!(text(name).len() <= 200, "{name}");
-            assert_eq!(folder.0.join(name).metadata().unwrap().mode() & 0o7777, 0o640);
+            assert_eq!(folder.path().join(name).metadata().unwrap().mode() & 0o7777, 0o640);
         }
         let all = text("x.log.2") + &text("x.log.1") + &last;
         let numbers: Vec<u32> = all.lines().map(|line| line.rsplit(' ').next().unwrap().parse().unwrap()).collect();
@@ -314,13 +301,13 @@ mod tests {
 
     #[test]
     fn a_log_file_that_was_renamed_is_opened_again_and_unwanted_levels_are_left_out() {
-        let folder = folder("renamed");
+        let folder = TempDir::new();
         let config = Config { level: Some(Level::Warning), ..config(&folder, 0, 3) };
         let path = config.filename.clone().unwrap();
         let mut log = LogFile::open(&path, &config).unwrap();
         log.write(Level::Info, "x", "unwanted").unwrap();
         log.write(Level::Error, "x", "first").unwrap();
-        fs::rename(&path, folder.0.join("elsewhere")).unwrap();
+        fs::rename(&path, folder.path().join("elsewhere")).unwrap();
         log.write(Level::Error, "x", "second").unwrap();
         let text = fs::read_to_string(&path).unwrap();
         assert!(text.starts_with("ERROR [") && text.ends_with("---> second\n") && text.lines().count() == 1, "{text}");
@@ -328,8 +315,8 @@ mod tests {
 
     #[test]
     fn syslog_gets_warnings_and_is_found_again_after_a_restart() {
-        let folder = folder("syslog");
-        let path = folder.0.join("log");
+        let folder = TempDir::new();
+        let path = folder.path().join("log");
         let mut log = Log { file: None, syslog: Some(Syslog { path: path.clone(), socket: None }) };
         log.write(Level::Warning, "qagent", "nobody listens");
         for _ in 0..2 {

@@ -152,22 +152,9 @@ fn is_at(file: &File, path: &Path) -> io::Result<bool> {
 
 #[cfg(test)]
 mod tests {
+    use gridmon_testkit::TempDir;
+
     use super::*;
-
-    struct Folder(PathBuf);
-
-    impl Drop for Folder {
-        fn drop(&mut self) {
-            let _ = fs::remove_dir_all(&self.0);
-        }
-    }
-
-    fn folder(name: &str) -> Folder {
-        let path = std::env::temp_dir().join(format!("gridmon-pid-{name}-{}", std::process::id()));
-        let _ = fs::remove_dir_all(&path);
-        fs::create_dir(&path).unwrap();
-        Folder(path)
-    }
 
     fn mode(path: &Path) -> u32 {
         path.metadata().unwrap().mode() & 0o7777
@@ -175,8 +162,8 @@ mod tests {
 
     #[test]
     fn a_pid_file_names_its_process_and_a_stale_one_is_no_obstacle() {
-        let folder = folder("own");
-        let path = folder.0.join("x.pid");
+        let folder = TempDir::new();
+        let path = folder.path().join("x.pid");
         assert!(matches!(look(&path, "x"), Ok(Told::Nothing)));
         let own = std::process::id() as i32;
         for stale in ["", "4194304\n", "4194304\n5 boot\n", &format!("{own}\n"), &format!("{own}\n1 boot\n"), "words"] {
@@ -194,8 +181,8 @@ mod tests {
 
     #[test]
     fn a_file_that_others_can_write_names_nobody_and_is_replaced() {
-        let folder = folder("open");
-        let path = folder.0.join("x.pid");
+        let folder = TempDir::new();
+        let path = folder.path().join("x.pid");
         fs::write(&path, Identity::own().unwrap().text()).unwrap();
         fs::set_permissions(&path, fs::Permissions::from_mode(0o666)).unwrap();
         assert!(matches!(look(&path, "x"), Ok(Told::Ended(Some(_)))));
@@ -212,8 +199,8 @@ mod tests {
 
     #[test]
     fn a_lock_of_somebody_who_runs_nothing_keeps_nobody_out() {
-        let folder = folder("lock");
-        let path = folder.0.join("x.pid");
+        let folder = TempDir::new();
+        let path = folder.path().join("x.pid");
         fs::write(&path, "4194304\n5 boot\n").unwrap();
         let held = File::open(&path).unwrap();
         held.lock().unwrap();
@@ -224,8 +211,8 @@ mod tests {
 
     #[test]
     fn a_number_alone_proves_nothing_and_the_program_is_named() {
-        let folder = folder("number");
-        let path = folder.0.join("x.pid");
+        let folder = TempDir::new();
+        let path = folder.path().join("x.pid");
         let own = std::process::id();
         let line = command_line(own as i32);
         let program = Path::new(line.split(' ').next().unwrap()).file_name().unwrap().to_str().unwrap();
