@@ -232,6 +232,32 @@ impl InfluxTiers {
         Ok(replaced)
     }
 
+    /// Returns the points of a measurement's coverage at a label that are not among `given`, as points of no slot: an earlier
+    /// fold may have taken slots for covered that were before the first coverage then.
+    fn replaced_coverage(
+        &self,
+        measurement: &Measurement,
+        tier: Tier,
+        label: i64,
+        given: &HashSet<Key>,
+    ) -> Result<Vec<Point>> {
+        let at = Window { from: label, to: label + HOUR };
+        let slots = SLOTS.info().name;
+        let mut replaced = Vec::new();
+        for of in [&COVERAGE, &SCOPE_COVERAGE] {
+            let tags: Vec<_> = of.tags.iter().map(|tag| tag.name).collect();
+            let fields = [(slots.to_string(), Kind::Int)];
+            self.each(of.name, (&tags, &fields), (tier, at), &of_measurement(measurement), &mut |point| {
+                let has_slots = point.fields().any(|(_, value)| !value.is_zero());
+                if has_slots && !given.contains(&(point.tag_set().into_owned(), point.time())) {
+                    replaced.push(point.at(point.time(), [(Name::Borrowed(slots), Value::Int(0))]));
+                }
+                Ok(())
+            })?;
+        }
+        Ok(replaced)
+    }
+
     /// Writes points into a tier.
     fn write(&self, tier: Tier, points: &[Point], go_on: &dyn Fn() -> Result<()>) -> Result<()> {
         for points in points.chunks(POINTS) {
@@ -271,9 +297,10 @@ impl InfluxTiers {
             points.into_iter().chain(own).try_for_each(show)?;
             return Ok(count);
         }
-        let given = points.iter().map(|point| (point.tag_set().into_owned(), point.time())).collect();
-        points.extend(self.replaced(measurement, tier, window.to, &given)?);
+        let keys = |points: &[Point]| points.iter().map(|point| (point.tag_set().into_owned(), point.time())).collect();
+        points.extend(self.replaced(measurement, tier, window.to, &keys(&points))?);
         // The coverage last: where it stands, all of the window does.
+        points.extend(self.replaced_coverage(measurement, tier, window.to, &keys(&own))?);
         points.extend(own);
         self.write(tier, &points, task.go_on)?;
         Ok(count)
@@ -424,8 +451,7 @@ impl Tiers for InfluxTiers {
         for measurement in &self.measurements {
             let mut points = self.replaced(measurement, tier, label, &HashSet::new())?;
             count += points.len();
-            let at = Window { from: label, to: label + HOUR };
-            points.extend(self.coverage_at(measurement, (tier, at))?);
+            points.extend(self.replaced_coverage(measurement, tier, label, &HashSet::new())?);
             self.write(tier, &points, &|| Ok(()))?;
         }
         Ok(count)
@@ -452,20 +478,6 @@ impl InfluxTiers {
             }
         }
         Ok(first)
-    }
-
-    /// Returns the points of coverage at a label, as points of no slot.
-    fn coverage_at(&self, measurement: &Measurement, at: (Tier, Window)) -> Result<Vec<Point>> {
-        let mut points = Vec::new();
-        let fields = [(SLOTS.info().name.to_string(), Kind::Int)];
-        for of in [&COVERAGE, &SCOPE_COVERAGE] {
-            let tags: Vec<_> = of.tags.iter().map(|tag| tag.name).collect();
-            self.each(of.name, (&tags, &fields), at, &of_measurement(measurement), &mut |point| {
-                points.push(point.at(point.time(), [(Name::Borrowed(SLOTS.info().name), Value::Int(0))]));
-                Ok(())
-            })?;
-        }
-        Ok(points)
     }
 }
 
