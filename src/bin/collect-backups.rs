@@ -31,7 +31,7 @@ struct Args {
     /// Exit with 1 also while a set or node is in alarm
     #[arg(long)]
     fail_on_alarm: bool,
-    /// Read the database of scm-backup-monitor into the history, and ask no node
+    /// Read the database of scm-backup-monitor, or the embedded store's history, into the history, and ask no node
     #[arg(long, value_name = "FILE", conflicts_with_all = ["dry_run", "check", "list", "setup"])]
     import: Option<PathBuf>,
 }

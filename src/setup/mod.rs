@@ -44,7 +44,7 @@ pub use self::rules::SYSTEMS;
 use self::sections::Timing;
 pub use self::sections::{READERS, SECTIONS};
 use self::sinks::Selected;
-pub use self::sinks::{roles, sinks, store_place, tables};
+pub use self::sinks::{history, roles, sinks, store_place, tables};
 pub use self::stores::{influx_reader, reader, tiers};
 
 /// Reads the config for a program, and makes what the frame needs of it.
@@ -85,11 +85,16 @@ pub fn load_with(
 ) -> impl FnOnce(Option<&Path>, &Program) -> Result<(Config, Setup)> {
     move |path, program| {
         let (config, mut setup) = load_into(path, program, database)?;
-        let (mysql, embedded) = (config.mysql.clone(), config.embedded.clone());
-        let make = Box::new(move |state: &Path| sinks::tables_of(mysql.as_ref(), &embedded, state));
-        setup.tables = Some(DeclaredTables { declared, make });
+        setup.tables = Some(self::declared(&config, declared));
         Ok((config, setup))
     }
+}
+
+/// Returns tables, and the database that the config selects for them.
+fn declared(config: &Config, declared: &'static [&'static TableInfo]) -> DeclaredTables {
+    let (mysql, embedded) = (config.mysql.clone(), config.embedded.clone());
+    let make = Box::new(move |state: &Path| sinks::tables_of(mysql.as_ref(), &embedded, state));
+    DeclaredTables { declared, make }
 }
 
 /// All settings of config.cfg, with defaults for the missing ones.

@@ -8,6 +8,7 @@ use super::{CATALOG, Config};
 use crate::sinks::embedded::{self, Embedded, EmbeddedTables, Place};
 use crate::sinks::graphite::carbon::{self, Carbon};
 use crate::sinks::graphite::receiver::Receiver;
+use crate::sinks::history::History;
 use crate::sinks::influxdb::{self, Influxdb};
 use crate::sinks::mysql::{self, Mysql};
 use crate::sinks::qmaster::{self, Qmaster};
@@ -77,6 +78,14 @@ pub(super) fn tables_of(mysql: Option<&mysql::Config>, embedded: &embedded::Conf
     match mysql {
         Some(config) => Box::new(Mysql::new(config.clone())),
         None => Box::new(EmbeddedTables { place: place_of(embedded, state) }),
+    }
+}
+
+/// Returns where the history of backups is kept: where tables are.
+pub fn history(config: &Config, state: &Path) -> Box<dyn History> {
+    match &config.mysql {
+        Some(config) => Box::new(Mysql::new(config.clone())),
+        None => Box::new(store_place(config, state)),
     }
 }
 

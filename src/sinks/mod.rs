@@ -3,6 +3,7 @@
 pub mod credentials;
 pub mod embedded;
 pub mod graphite;
+pub mod history;
 pub mod influxdb;
 pub mod mysql;
 mod pickle;

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod backup_contents;
+mod backup_history;
 mod backup_kills;
 mod backup_mail;
 mod carbon_moods;

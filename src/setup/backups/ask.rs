@@ -14,7 +14,7 @@ use crate::monitors::backups::memory::{Memory, NodeMemory};
 use crate::monitors::backups::name::{bytes, shown};
 use crate::monitors::backups::node::{NodeState, Told, new_ones};
 use crate::os::work::{catch, side_by_side};
-use crate::sinks::embedded::history::Kept;
+use crate::sinks::history::Kept;
 use crate::sources::ssh::content::{Found, Question, contents};
 use crate::sources::ssh::{Node, Root, list};
 

@@ -4,7 +4,9 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use super::super::{Config, store_place};
+use anyhow::{Error, Result};
+
+use super::super::{Config, history};
 use super::{MEMORY, complain_of};
 use crate::frame::{Run, print_in_time};
 use crate::model::Collected;
@@ -14,15 +16,19 @@ use crate::monitors::backups::hub::Hub;
 use crate::monitors::backups::memory::Memory;
 use crate::monitors::backups::name::shown;
 use crate::os::work::catch;
-use crate::sinks::embedded::history::Kept;
+use crate::sinks::embedded::Place;
+use crate::sinks::history::{History, IMPORTED, Kept};
 use crate::sources::tgzs::{self, Tarball};
 use crate::text::count;
 
 /// The name under which backups are remembered that could not be put into the history.
 const UNKEPT: &str = "history";
 
-/// How long the history may wait for another writer.
-const FOR_HISTORY: Duration = Duration::from_secs(5);
+/// How long a part of the history may take to be written.
+const FOR_PART: Duration = Duration::from_secs(20);
+
+/// The backups of a part: a first run may bring a million, and what is written of them need not come again.
+const PART: usize = 10_000;
 
 /// Returns a backup as the history has it, with what a check of its content found.
 pub fn kept(hub: &Hub, node: &str, set: &str, backup: &Backup, content: Option<Content>) -> Kept {
@@ -50,44 +56,100 @@ pub fn keep(run: &Run<Config>, news: Vec<Kept>) {
     if all.is_empty() || !run.is_live() {
         return;
     }
-    let place = store_place(run.config, &run.directory());
-    let until = run.until.min(Instant::now() + FOR_HISTORY);
-    match catch(|| place.keep_backups(&all, until)).flatten() {
-        Ok(()) if waited => run.remember(UNKEPT, &Vec::<Kept>::new()),
-        Ok(()) => {}
-        Err(error) => {
+    let history = history(run.config, &run.directory());
+    match catch(|| Ok(keep_parts(history.as_ref(), &all, run.until))).flatten() {
+        Ok(Written { count: done, left_out, failed }) => {
+            left_out.into_iter().for_each(|line| complain_of(run, "history", line));
+            let left = &all[done..];
+            if waited || !left.is_empty() {
+                run.remember(UNKEPT, &left);
+            }
+            if let Some(error) = failed {
+                complain_of(run, "history", format!("{error:#}; the next run writes {}", count(left.len(), "backup")));
+            }
+        }
+        Err(bug) => {
             run.remember(UNKEPT, &all);
-            complain_of(run, "history", format!("{error:#}; the next run writes {}", count(all.len(), "backup")));
+            complain_of(run, "history", format!("{bug:#}; the next run writes {}", count(all.len(), "backup")));
         }
     }
 }
 
-/// Reads the database of the original into the history.
-pub fn import(run: &Run<Config>, file: &Path) -> Collected {
-    let done = tgzs::read(file).and_then(|tarballs| {
-        let mut memory: Memory = run.recall(MEMORY);
-        let (mut rows, mut foreign) = (Vec::new(), 0);
-        for tarball in &tarballs {
-            let found = run.config.backups.hubs.iter().filter_map(|hub| imported(hub, tarball)).collect::<Vec<_>>();
-            foreign += usize::from(found.is_empty());
-            for kept in &found {
-                let nodes = memory.hubs.entry(kept.hub.clone()).or_default();
-                let set = nodes.entry(kept.node.clone()).or_default().sets.entry(kept.set.clone()).or_default();
-                set.newest = set.newest.max(Some(kept.time));
+/// What was written of the history.
+struct Written {
+    /// How many backups are in the history, or never will be.
+    count: usize,
+    /// Which of them never will be, in words.
+    left_out: Vec<String>,
+    /// Why the others are not.
+    failed: Option<Error>,
+}
+
+fn keep_parts(history: &dyn History, all: &[Kept], until: Instant) -> Written {
+    let mut written = Written { count: 0, left_out: Vec::new(), failed: None };
+    for part in all.chunks(PART) {
+        match history.keep(part, until.min(Instant::now() + FOR_PART)) {
+            Ok(left_out) => {
+                written.count += part.len();
+                // Each part says it again, if the table lacks a column.
+                let new: Vec<_> = left_out.into_iter().filter(|line| !written.left_out.contains(line)).collect();
+                written.left_out.extend(new);
             }
-            rows.extend(found);
+            Err(error) => {
+                written.failed = Some(error);
+                break;
+            }
         }
-        store_place(run.config, &run.directory()).keep_backups(&rows, run.until)?;
-        run.remember(MEMORY, &memory);
-        let sets: BTreeSet<_> = rows.iter().map(|kept| (&kept.hub, &kept.node, &kept.set)).collect();
-        let (rows, sets) = (count(rows.len(), "backup"), count(sets.len(), "set"));
-        Ok(format!("{}: {rows} of {sets}; {} of no hub, or no backup\n", file.display(), count(foreign, "row")))
+    }
+    written
+}
+
+/// Reads the database of the original into the history; or the history of an embedded store, which another place is to keep.
+pub fn import(run: &Run<Config>, file: &Path) -> Collected {
+    let done = read_into(run, file).and_then(|(rows, rest)| {
+        let Written { count: written, left_out, failed } =
+            keep_parts(history(run.config, &run.directory()).as_ref(), &rows, run.until);
+        left_out.into_iter().for_each(|line| complain_of(run, "import", line));
+        match failed {
+            Some(error) => Err(error.context(format!("{} of {} imported", written, count(rows.len(), "backup")))),
+            None => {
+                let sets: BTreeSet<_> = rows.iter().map(|kept| (&kept.hub, &kept.node, &kept.set)).collect();
+                let (rows, sets) = (count(rows.len(), "backup"), count(sets.len(), "set"));
+                Ok(format!("{}: {rows} of {sets}{rest}\n", file.display()))
+            }
+        }
     });
     match done {
         Ok(text) => drop(print_in_time(&text)),
-        Err(error) => complain_of(run, "import", format!("{error:#}; nothing was imported")),
+        Err(error) => complain_of(run, "import", format!("{error:#}; once more does no harm")),
     }
     Collected::default()
+}
+
+/// Returns the backups of a file, and what is to be said of the others.
+fn read_into(run: &Run<Config>, file: &Path) -> Result<(Vec<Kept>, String)> {
+    let tarballs = match tgzs::read(file) {
+        Ok(tarballs) => tarballs,
+        Err(error) => {
+            let own = Place::new(file.to_path_buf(), &run.directory()).every_backup();
+            return own.ok().flatten().map(|rows| (rows, String::new())).ok_or(error);
+        }
+    };
+    let mut memory: Memory = run.recall(MEMORY);
+    let (mut rows, mut foreign) = (Vec::new(), 0);
+    for tarball in &tarballs {
+        let found = run.config.backups.hubs.iter().filter_map(|hub| imported(hub, tarball)).collect::<Vec<_>>();
+        foreign += usize::from(found.is_empty());
+        for kept in &found {
+            let nodes = memory.hubs.entry(kept.hub.clone()).or_default();
+            let set = nodes.entry(kept.node.clone()).or_default().sets.entry(kept.set.clone()).or_default();
+            set.newest = set.newest.max(Some(kept.time));
+        }
+        rows.extend(found);
+    }
+    // Before the rows are written: a backup that is known and not in the history is written by the next import.
+    run.remember(MEMORY, &memory);
+    Ok((rows, format!("; {} of no hub, or no backup", count(foreign, "row"))))
 }
 
 /// Returns a tarball of the original as the history of a hub has it; `None` if it is not one of its backups.
@@ -106,5 +168,5 @@ fn imported(hub: &Hub, tarball: &Tarball) -> Option<Kept> {
     of_stamp?;
     let set = if set.is_empty() { hub.only_set().to_string() } else { shown(set) };
     let (hub, node, path) = (hub.name.clone(), tarball.node.clone(), shown(below.as_bytes()));
-    Some(Kept { hub, node, set, time, path, bytes: tarball.bytes, seal: "imported".into() })
+    Some(Kept { hub, node, set, time, path, bytes: tarball.bytes, seal: IMPORTED.into() })
 }

@@ -23,6 +23,7 @@ use crate::monitors::backups;
 use crate::monitors::backups::memory::Memory;
 use crate::monitors::backups::node::NodeState;
 use crate::problem::Problem;
+use crate::sinks::history::TABLES;
 use crate::sources::ssh;
 use crate::text::count;
 
@@ -40,7 +41,11 @@ const MEMORY: &str = "backups";
 /// # Errors
 /// Fails as [`super::load`] does, if there is no hub, and if one of these files cannot be read.
 pub fn load(path: Option<&Path>, program: &Program) -> Result<(Config, Setup)> {
-    let (mut config, setup) = super::load(path, program)?;
+    let (mut config, mut setup) = super::load(path, program)?;
+    // The embedded store has the table of the history in every version that can have it.
+    if config.mysql.is_some() {
+        setup.tables = Some(super::declared(&config, &TABLES));
+    }
     let backups = &mut config.backups;
     if let Some((scm_monitor, libfab)) = backups.originals.clone() {
         let [scm_monitor, libfab] = [scm_monitor, libfab].map(|file| text_of(&file).map(|text| (text, file)));

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
 
-use super::super::{Config, store_place};
+use super::super::{Config, history as history_of};
 use super::complain_of;
 use crate::frame::Run;
 use crate::monitors::backups::chart;
@@ -15,7 +15,7 @@ use crate::monitors::backups::hub::Hub;
 use crate::monitors::backups::memory::Memory;
 use crate::monitors::backups::site::{self, HubFacts};
 use crate::os::files;
-use crate::sinks::embedded::history::Sizes;
+use crate::sinks::history::Sizes;
 
 /// The history of a node, by set.
 type History = BTreeMap<String, Sizes>;
@@ -55,8 +55,9 @@ fn publish_hub(run: &Run<Config>, hub: &Hub, facts: &HubFacts) -> Result<()> {
         files::sweep(folder);
     }
     let mut names = BTreeSet::new();
+    let kept = history_of(run.config, &run.directory());
     for node in facts.nodes.iter().filter(|_| folder.is_some() || hub.json_path.is_some()) {
-        let history = store_place(run.config, &run.directory()).kept_backups(&hub.name, node.node)?;
+        let history = kept.sizes(&hub.name, node.node, run.until)?;
         let json = chart_of(hub, node.node, &history, run.now);
         if let Some(path) = &hub.json_path {
             let path = PathBuf::from(path.replace("%(node)s", node.node));

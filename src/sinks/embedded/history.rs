@@ -1,5 +1,4 @@
-//! The history of backups in the embedded store: each one that was ever seen, also when it is gone. It is a table, which no
-//! pruning touches: a row is small, and a set has a few thousand in ten years.
+//! The history of backups in the embedded store: a table, which no pruning touches.
 
 use std::collections::BTreeMap;
 use std::time::Instant;
@@ -8,39 +7,13 @@ use anyhow::Result;
 use rusqlite::params;
 
 use super::{Place, SOME};
-
-/// One backup that was seen.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
-pub struct Kept {
-    /// The hub.
-    pub hub: String,
-    /// The node.
-    pub node: String,
-    /// The set.
-    pub set: String,
-    /// When it was made, in unix seconds.
-    pub time: i64,
-    /// Its path below the root, as text.
-    pub path: String,
-    /// Its size, in bytes.
-    pub bytes: u64,
-    /// What was known of its content: sealed, unsealed, truncated; checked or digest, if it was read; imported.
-    pub seal: String,
-}
+use crate::sinks::history::{History, Kept, Sizes};
 
 /// The first schema that has the table.
 const SINCE: i64 = 5;
 
-/// The times and sizes of the backups of one set, oldest first.
-pub type Sizes = Vec<(i64, u64)>;
-
-impl Place {
-    /// Writes backups that were seen, in one transaction. One that is there gets its new size; one that was imported is not
-    /// put over one that was seen.
-    ///
-    /// # Errors
-    /// Fails unless all are in the store.
-    pub fn keep_backups(&self, backups: &[Kept], until: Instant) -> Result<()> {
+impl History for Place {
+    fn keep(&self, backups: &[Kept], until: Instant) -> Result<Vec<String>> {
         let mut store = self.open(until)?;
         store.in_transaction(2 * backups.len() as u64 + SOME, until, |transaction| {
             let mut insert = transaction.prepare(
@@ -52,15 +25,12 @@ impl Place {
                 insert.execute(params![hub, node, set, time, path, bytes, seal])?;
             }
             Ok(())
-        })
+        })?;
+        Ok(Vec::new())
     }
 
-    /// Returns the history of one node of a hub, by set: of several backups of one time the largest. Empty if there is no
-    /// store, or an older one.
-    ///
-    /// # Errors
-    /// Fails if the store cannot be read.
-    pub fn kept_backups(&self, hub: &str, node: &str) -> Result<BTreeMap<String, Sizes>> {
+    /// Empty if there is no store, or an older one.
+    fn sizes(&self, hub: &str, node: &str, _until: Instant) -> Result<BTreeMap<String, Sizes>> {
         let mut sets = BTreeMap::<String, Sizes>::new();
         let Some(store) = self.open_to_read()? else { return Ok(sets) };
         store.read_with(|store| {
@@ -78,5 +48,28 @@ impl Place {
             Ok(())
         })?;
         Ok(sets)
+    }
+}
+
+impl Place {
+    /// Returns every backup of the history, for another place to keep; `None` if here is no store that has one.
+    ///
+    /// # Errors
+    /// Fails if the store cannot be read.
+    pub fn every_backup(&self) -> Result<Option<Vec<Kept>>> {
+        let Some(store) = self.open_to_read()? else { return Ok(None) };
+        store.read_with(|store| {
+            if store.number("user_version")? < SINCE {
+                return Ok(None);
+            }
+            let query = "SELECT hub, node, name, time, path, bytes, seal FROM backup ORDER BY hub, node, name, time, path";
+            let mut query = store.connection.prepare(query)?;
+            let kept = query.query_map([], |row| {
+                let (hub, node, set, time) = (row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?);
+                let (path, bytes, seal) = (row.get(4)?, row.get::<_, i64>(5)?.unsigned_abs(), row.get(6)?);
+                Ok(Kept { hub, node, set, time, path, bytes, seal })
+            })?;
+            kept.collect::<rusqlite::Result<_>>().map(Some)
+        })
     }
 }

@@ -25,7 +25,7 @@
 mod columns;
 mod errors;
 mod fold;
-pub mod history;
+mod history;
 mod log;
 mod place;
 mod read;

@@ -5,8 +5,8 @@
 //! DELETE FROM `jobs` WHERE (`panda_queue`, `prod_source`, `resource`) IN ((?, ?, ?), …)
 //! ```
 //!
-//! All of a table is written in one transaction, with bound parameters. connection.rs knows nothing of tables: what else
-//! is kept there one day goes through `within` too.
+//! All of a table is written in one transaction, with bound parameters; of the history of backups (history.rs), which only
+//! grows, ten thousand rows. connection.rs knows nothing of tables.
 //!
 //! - Without a unique key of exactly the table's key, each run would add its rows again: such a table is not written.
 //! - A server's default character set may be latin1. The table says its own, and the connection is utf8mb4.
@@ -15,6 +15,8 @@
 pub mod config;
 #[cfg(feature = "mysql")]
 mod connection;
+#[cfg(feature = "mysql")]
+mod history;
 #[cfg(feature = "mysql")]
 mod table;
 
@@ -35,6 +37,7 @@ impl Mysql {
 
 #[cfg(not(feature = "mysql"))]
 mod absent {
+    use std::collections::BTreeMap;
     use std::time::Instant;
 
     use anyhow::{Result, bail};
@@ -42,10 +45,21 @@ mod absent {
     use super::Mysql;
     use crate::model::{Rest, Row, TableInfo};
     use crate::sinks::Tables;
+    use crate::sinks::history::{History, Kept, Sizes};
 
     /// Says that this build has no client.
     fn absent<T>(this: &Mysql) -> Result<T> {
         bail!("MySQL at {}: this build has no client for it", this.config.name())
+    }
+
+    impl History for Mysql {
+        fn keep(&self, _: &[Kept], _: Instant) -> Result<Vec<String>> {
+            absent(self)
+        }
+
+        fn sizes(&self, _: &str, _: &str, _: Instant) -> Result<BTreeMap<String, Sizes>> {
+            absent(self)
+        }
     }
 
     impl Tables for Mysql {

@@ -21,28 +21,11 @@ impl Tables for Mysql {
     }
 
     fn write(&self, table: &'static TableInfo, rows: &[Row], rest: Rest, deadline: Instant) -> Result<Vec<String>> {
-        let (rows, mut left_out) = fitting(table, rows);
-        let missing = within(&self.config, deadline, move |connection| {
-            let columns = columns(connection, table)?;
-            ensure_key(connection, table)?;
-            let missing: Vec<_> = table.columns.iter().filter(|column| !columns.contains_key(column.name)).collect();
-            connection.run("START TRANSACTION")?;
-            upsert(connection, table, &|column| columns.contains_key(column.name), &rows)?;
-            if rest == Rest::Removed {
-                remove_others(connection, table, &rows)?;
-            }
-            connection.run("COMMIT")?;
-            Ok(missing.iter().map(|column| column.name).collect::<Vec<_>>())
-        })?;
-        if !missing.is_empty() {
-            left_out.push(format!(
-                "the table {} lacks the {} {}: --setup adds what is missing",
-                table.name,
-                if missing.len() == 1 { "column" } else { "columns" },
-                missing.join(", ")
-            ));
-        }
-        Ok(left_out)
+        let (rows, mut said) = fitting(table, rows);
+        let rows = [(rows, Duplicate::Replaced)];
+        let removes = rest == Rest::Removed;
+        said.extend(within(&self.config, deadline, move |connection| put(connection, table, &rows, removes))?);
+        Ok(said)
     }
 
     fn read(&self, table: &'static TableInfo, deadline: Instant) -> Result<Vec<Row>> {
@@ -169,18 +152,57 @@ fn ensure_may_write(connection: &mut Connection, table: &TableInfo) -> Result<()
     connection.run("ROLLBACK")
 }
 
-/// Writes rows, each over the one with its key.
+/// What becomes of a row that is there, when one with its key is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Duplicate {
+    /// It gets the values of the new one.
+    Replaced,
+    /// It stays as it is.
+    Stays,
+}
+
+/// Writes rows in one transaction, and removes all others if `removes` says so. Returns which columns the server's table lacks,
+/// if there are any.
+pub(super) fn put(
+    connection: &mut Connection,
+    table: &TableInfo,
+    rows: &[(Vec<Row>, Duplicate)],
+    removes: bool,
+) -> Result<Option<String>> {
+    let columns = columns(connection, table)?;
+    ensure_key(connection, table)?;
+    let missing: Vec<_> = table.columns.iter().filter(|column| !columns.contains_key(column.name)).collect();
+    connection.run("START TRANSACTION")?;
+    for (rows, duplicate) in rows {
+        upsert(connection, table, &|column| columns.contains_key(column.name), rows, *duplicate)?;
+    }
+    if removes {
+        remove_others(connection, table, rows.iter().flat_map(|(rows, _)| rows))?;
+    }
+    connection.run("COMMIT")?;
+    let columns = if missing.len() == 1 { "column" } else { "columns" };
+    Ok((!missing.is_empty()).then(|| {
+        format!("the table {} lacks the {columns} {}: --setup adds what is missing", table.name, names(&missing))
+    }))
+}
+
+/// Writes rows.
 fn upsert(
     connection: &mut Connection,
     table: &TableInfo,
     is_there: &dyn Fn(&Column) -> bool,
     rows: &[Row],
+    duplicate: Duplicate,
 ) -> Result<()> {
     let there: Vec<usize> = (0..table.columns.len()).filter(|at| is_there(&table.columns[*at])).collect();
     let name = |at: &usize| identifier(table.columns[*at].name);
     let columns = there.iter().map(name).collect::<Vec<_>>().join(", ");
     let updates = there.iter().filter(|at| **at >= table.keys);
-    let updates = updates.map(|at| format!("{0} = VALUES({0})", name(at))).collect::<Vec<_>>().join(", ");
+    let updates = match duplicate {
+        Duplicate::Replaced => updates.map(|at| format!("{0} = VALUES({0})", name(at))).collect::<Vec<_>>().join(", "),
+        // INSERT IGNORE would pass over other errors too.
+        Duplicate::Stays => format!("{0} = {0}", name(&0)),
+    };
     let one = format!("({})", vec!["?"; there.len()].join(", "));
     for part in rows.chunks(ROWS) {
         let statement = format!(
@@ -195,10 +217,14 @@ fn upsert(
 }
 
 /// Removes all rows whose key is not among `rows`.
-fn remove_others(connection: &mut Connection, table: &TableInfo, rows: &[Row]) -> Result<()> {
+fn remove_others<'a>(
+    connection: &mut Connection,
+    table: &TableInfo,
+    rows: impl Iterator<Item = &'a Row>,
+) -> Result<()> {
     let names: Vec<_> = table.key_columns().iter().map(|column| identifier(column.name)).collect();
     let names = names.join(", ");
-    let kept: BTreeSet<Vec<String>> = rows.iter().map(|row| key(table, row)).collect();
+    let kept: BTreeSet<Vec<String>> = rows.map(|row| key(table, row)).collect();
     // Locked, so that another run cannot add a row between this look and the end.
     let there = connection.ask(&format!("SELECT {names} FROM {} FOR UPDATE", identifier(table.name)), ())?;
     let there = there.into_iter().map(|row| row.into_iter().map(text).collect::<Vec<_>>());
@@ -220,7 +246,7 @@ fn key(table: &TableInfo, row: &[Cell]) -> Vec<String> {
 
 /// Returns the rows as they fit into the columns, and what does not. A text that describes is cut; a key is not, since it
 /// would name another row.
-fn fitting(table: &TableInfo, rows: &[Row]) -> (Vec<Row>, Vec<String>) {
+pub(super) fn fitting(table: &TableInfo, rows: &[Row]) -> (Vec<Row>, Vec<String>) {
     let longest = |at: usize| match table.columns[at].kind {
         ColumnKind::Text(longest) => longest,
         _ => usize::MAX,

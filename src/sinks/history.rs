@@ -1,0 +1,86 @@
+//! The history of backups: each one that was ever seen, also when it is gone. Kept where tables are, in the embedded store or in
+//! MySQL, and pruned nowhere: a row is small, and a set has a few thousand in ten years.
+
+use std::collections::BTreeMap;
+use std::time::Instant;
+
+use anyhow::Result;
+
+use crate::model::{Cell, Column, Row, TableInfo};
+
+/// One backup that was seen.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
+pub struct Kept {
+    /// The hub.
+    pub hub: String,
+    /// The node.
+    pub node: String,
+    /// The set.
+    pub set: String,
+    /// When it was made, in unix seconds.
+    pub time: i64,
+    /// Its path below the root, as text.
+    pub path: String,
+    /// Its size, in bytes.
+    pub bytes: u64,
+    /// What was known of its content: sealed, unsealed, truncated; checked or digest, if it was read; imported.
+    pub seal: String,
+}
+
+/// The times and sizes of the backups of one set, oldest first.
+pub type Sizes = Vec<(i64, u64)>;
+
+/// Keeps the history.
+pub trait History: Send + Sync {
+    /// Writes backups that were seen. One that is there gets its new size; one that was imported is not put over one that was
+    /// seen. Twice is once. Returns what it left out, one line each.
+    ///
+    /// # Errors
+    /// Fails unless all are there by `until`; some may be.
+    fn keep(&self, backups: &[Kept], until: Instant) -> Result<Vec<String>>;
+    /// Returns the history of one node of a hub, by set: of several backups of one time the largest.
+    ///
+    /// # Errors
+    /// Fails if the database does not answer by `until`.
+    fn sizes(&self, hub: &str, node: &str, until: Instant) -> Result<BTreeMap<String, Sizes>>;
+}
+
+/// The history as a table of a database that has others. A path is too long for a key, so the key is a digest of set, time and
+/// path; it begins with the node, whose rows are read together.
+pub static TABLE: TableInfo = TableInfo {
+    name: "backup",
+    columns: &[
+        Column::text("hub", 255),
+        Column::text("node", 255),
+        Column::text("id", 32),
+        Column::text("name", 4096),
+        Column::integer("time"),
+        Column::text("path", 8192),
+        Column::integer("bytes"),
+        Column::text("seal", 32),
+    ],
+    keys: 3,
+};
+
+/// The tables of the history.
+pub static TABLES: [&TableInfo; 1] = [&TABLE];
+
+impl Kept {
+    /// Whether it comes from the database of another program.
+    pub fn is_imported(&self) -> bool {
+        self.seal == IMPORTED
+    }
+
+    /// Returns its row of [`TABLE`].
+    pub fn row(&self) -> Row {
+        let Self { hub, node, set, time, path, bytes, seal } = self;
+        // No name holds a zero byte: it is escaped.
+        let id = format!("{:x}", md5::compute(format!("{set}\0{time}\0{path}")));
+        let text = |text: &str| Cell::Text(text.into());
+        let bytes = Cell::Int(i64::try_from(*bytes).unwrap_or(i64::MAX));
+        vec![text(hub), text(node), text(&id), text(set), Cell::Int(*time), text(path), bytes, text(seal)]
+    }
+}
+
+/// The seal of a backup that comes from the database of another program.
+pub const IMPORTED: &str = "imported";

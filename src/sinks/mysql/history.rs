@@ -1,0 +1,38 @@
+//! The history of backups in MySQL.
+
+use std::collections::BTreeMap;
+use std::time::Instant;
+
+use ::mysql::Value;
+use anyhow::{Context, Result};
+
+use super::Mysql;
+use super::connection::{text, within};
+use super::table::{Duplicate, fitting, put};
+use crate::sinks::history::{History, Kept, Sizes, TABLE};
+
+impl History for Mysql {
+    fn keep(&self, backups: &[Kept], until: Instant) -> Result<Vec<String>> {
+        let (imported, seen): (Vec<_>, Vec<_>) = backups.iter().partition(|kept| kept.is_imported());
+        let rows = |kept: Vec<&Kept>| fitting(&TABLE, &kept.into_iter().map(Kept::row).collect::<Vec<_>>());
+        let ((imported, left_out), (seen, more)) = (rows(imported), rows(seen));
+        let rows = [(imported, Duplicate::Stays), (seen, Duplicate::Replaced)];
+        let missing = within(&self.config, until, move |connection| put(connection, &TABLE, &rows, false))?;
+        Ok(left_out.into_iter().chain(more).chain(missing).collect())
+    }
+
+    fn sizes(&self, hub: &str, node: &str, until: Instant) -> Result<BTreeMap<String, Sizes>> {
+        let of = (hub.to_string(), node.to_string());
+        let rows = within(&self.config, until, move |connection| {
+            let query = "SELECT name, time, MAX(bytes) FROM backup WHERE hub = ? AND node = ? GROUP BY name, time ORDER BY time";
+            connection.ask(query, of)
+        })?;
+        let mut sets = BTreeMap::<String, Sizes>::new();
+        for row in rows {
+            let [name, time, bytes] = <[Value; 3]>::try_from(row).ok().context("the history gives another row")?;
+            let number = |value: Value| text(value).parse::<i64>().context("the history has a time or size that is no number");
+            sets.entry(text(name)).or_default().push((number(time)?, number(bytes)?.unsigned_abs()));
+        }
+        Ok(sets)
+    }
+}
