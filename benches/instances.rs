@@ -1,10 +1,18 @@
 //! What a run of collect-instances asks and computes: `cargo bench --bench instances`.
 //!
 //! A stand-in for libvirtd plays 1,000 instances. Reading them, with list, metadata and the account of lost calls, stands beside the
-//! bare bulk calls over one connection, whose replies nobody decodes. Then the rates of two readings are made.
+//! bare bulk calls over one connection, whose replies nobody decodes. Then the rates of two readings are made. At last whole runs of
+//! the program, with files in rrdtool's format and graphs for a stand-in for an object store, which takes everything.
 
+use std::fs;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
-use std::process::ExitCode;
+use std::process::{Command, ExitCode, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use gridmon::model::validate;
@@ -13,7 +21,7 @@ use gridmon::setup::Config as Settings;
 use gridmon::sources::libvirt::client::Client;
 use gridmon::sources::libvirt::message::{self, Groups, Procedure};
 use gridmon::sources::libvirt::{self, Answer, Config, Memory};
-use gridmon_testkit::TempDir;
+use gridmon_testkit::{TempDir, program};
 
 mod frame;
 #[path = "../demo/libvirt.rs"]
@@ -26,6 +34,8 @@ const BESIDE_BULK: f64 = 1.2;
 const LIMIT_MS: f64 = 50.0;
 const LIMIT_MB: f64 = 64.0;
 const SLOT: i64 = 1_717_245_000;
+const RUN_CPU_S: f64 = 7.0;
+const RUN_WALL_S: f64 = 60.0;
 
 fn main() -> ExitCode {
     let arguments: Vec<_> = std::env::args().collect();
@@ -44,6 +54,7 @@ fn main() -> ExitCode {
     let met = |memory: &f64| *memory <= LIMIT_MB;
     let memory = table.twice(peak, met);
     table.target("peak memory of all of it", &megabytes(memory), "", &format!("at most {LIMIT_MB} MB"), met(&memory));
+    whole_runs(&mut table, &player);
     table.end()
 }
 
@@ -123,4 +134,109 @@ fn computing(table: &mut Table, player: &player::Player, config: &Config) {
     let met = |seconds: &f64| seconds * 1e3 <= LIMIT_MS;
     let found = table.twice(measure, met);
     table.target("points of a run", &milliseconds(found), "", &format!("at most {LIMIT_MS} ms"), met(&found));
+}
+
+/// An object store that takes everything; counts what it took, and the connections.
+struct Taker {
+    port: u16,
+    taken: Arc<AtomicUsize>,
+    connections: Arc<AtomicUsize>,
+}
+
+impl Taker {
+    fn start() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let port = listener.local_addr().expect("a port").port();
+        let (taken, connections) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+        let (count, opened) = (taken.clone(), connections.clone());
+        thread::spawn(move || {
+            for stream in listener.incoming().flatten() {
+                opened.fetch_add(1, Ordering::Relaxed);
+                let count = count.clone();
+                thread::spawn(move || {
+                    while take(&stream).is_some() {
+                        count.fetch_add(1, Ordering::Relaxed);
+                    }
+                });
+            }
+        });
+        Self { port, taken, connections }
+    }
+}
+
+/// Reads a request and answers it; `None` at the end of the connection.
+fn take(stream: &TcpStream) -> Option<()> {
+    let mut reader = BufReader::new(stream);
+    let (mut length, mut line) = (0, String::new());
+    loop {
+        line.clear();
+        reader.read_line(&mut line).ok().filter(|read| *read > 0)?;
+        let head = line.trim_end().to_ascii_lowercase();
+        if head.is_empty() {
+            break;
+        }
+        length = head.strip_prefix("content-length: ").and_then(|length| length.parse().ok()).unwrap_or(length);
+    }
+    // The client waits for its answer before it sends more, so nothing is left in the reader.
+    reader.read_exact(&mut vec![0; length]).ok()?;
+    (&*stream).write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n").ok()
+}
+
+/// Every run draws the graphs of a day; one in six also those of a week, and one in 24 also those of a month: 3,625 a run.
+fn whole_runs(table: &mut Table, player: &player::Player) {
+    table.title("a run of collect-instances with files and graphs of 1,000 instances");
+    let (folder, store) = (TempDir::new(), Taker::start());
+    let text = format!(
+        "[grid]\nname = lab\n[libvirt]\nsocket = {}\n[state]\ndirectory = {state}\n[rrd]\ndirectory = {state}/rrd\n[s3]\n\
+         url = http://127.0.0.1:{}\nbucket = graphs\naccess_key = a\nsecret_key = s\n",
+        player.socket.display(),
+        store.port,
+        state = folder.path().join("state").display()
+    );
+    let path = folder.path().join("config.cfg");
+    fs::create_dir(folder.path().join("state")).expect("a folder of our own");
+    fs::write(&path, text).expect("a folder of our own");
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).expect("our own file");
+    let command = |time: i64| -> Command {
+        player.at(time);
+        store.taken.store(0, Ordering::Relaxed);
+        store.connections.store(0, Ordering::Relaxed);
+        let mut command = clean(program("collect-instances"), "/usr/bin:/bin");
+        command.args(["--now", &time.to_string()]).current_dir(folder.path()).stdout(Stdio::null());
+        command
+    };
+    let run = |time: i64| {
+        let took = cost(&mut command(time));
+        (took, store.taken.load(Ordering::Relaxed), store.connections.load(Ordering::Relaxed))
+    };
+    // 2024-06-01 16:00 UTC: a row of every span ends.
+    let full = 1_717_257_600;
+    run(full - 1200);
+    // Makes the files, and sends all their graphs.
+    run(full - 900);
+    let day = [run(full - 600), run(full - 300)];
+    let month = run(full);
+    run(full + 600);
+    run(full + 1200);
+    let week = run(full + 1800);
+    let mean = |of: &dyn Fn(&Cost) -> f64| {
+        (20.0 * median(day.iter().map(|(cost, ..)| of(cost))) + 3.0 * of(&week.0) + of(&month.0)) / 24.0
+    };
+    for (what, (cost, taken, connections)) in
+        [("graphs of a day", &day[1]), ("of a day and a week", &week), ("of all spans", &month)]
+    {
+        let figure = format!("{} CPU", seconds(cost.processor));
+        let more = format!("{} wall, {taken} graphs put over {connections} connections", seconds(cost.wall));
+        table.line(what, &figure, &more);
+    }
+    let graphs = (20 * day[1].1 + 3 * week.1 + month.1) / 24;
+    let (cpu, wall) = (mean(&|cost| cost.processor), month.0.wall);
+    let what = format!("processor time, mean of two hours of runs ({graphs} graphs)");
+    table.target(&what, &seconds(cpu), "", &format!("at most {RUN_CPU_S} s"), cpu <= RUN_CPU_S);
+    table.target("time of the longest run", &seconds(wall), "", &format!("at most {RUN_WALL_S} s"), wall <= RUN_WALL_S);
+    run(full + 86_400);
+    // After the gap a row of every span is new.
+    let memory = memory_mb(&mut command(full + 86_700));
+    let limit = format!("at most {LIMIT_MB} MB");
+    table.target("memory, all graphs", &megabytes(memory), "", &limit, memory <= LIMIT_MB);
 }

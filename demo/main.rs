@@ -1,10 +1,11 @@
 //! `make demo`: sends a day of a simulated grid, ending now, minute by minute through the real `collect-grid` into the
-//! embedded store; then three times as long of PanDA.
+//! embedded store; then a year of nights of backups, and three times as long of PanDA.
 //!
 //! The program has two roles. Under its own name it is the player: it creates a folder with a config, a state directory
-//! and a `bin` with links to itself called `condor_q`, `condor_status` and `cloud_status`, and runs `collect-grid
-//! --now` for one minute after the other. Under one of those names it stands in for that command.
+//! and a `bin` with links to itself called `condor_q`, `condor_status`, `cloud_status` and `demo-ssh`, and runs `collect-grid
+//! --now` for one minute after the other. Under one of those names it stands in for that command, or for ssh.
 
+mod backups;
 mod grid;
 mod libvirt;
 mod panda;
@@ -49,6 +50,9 @@ fn main() -> ExitCode {
     let name = Path::new(&name).file_name().and_then(|name| name.to_str()).unwrap_or_default();
     if let Some(program) = stand_in::PROGRAMS.into_iter().find(|program| *program == name) {
         return stand_in(program, &arguments.collect::<Vec<_>>());
+    }
+    if name == backups::SSH {
+        return backups::stand_in(&arguments.collect::<Vec<_>>());
     }
     match player::play(&Arguments::parse()) {
         Ok(code) => code,

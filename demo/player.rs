@@ -16,13 +16,14 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail, ensure};
 use gridmon::frame::print;
 use gridmon::model::utc;
+use gridmon::text::count;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use jiff::Timestamp;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
 use crate::grid::{CLOUDS, Grid, Minute, POOL, SCHEDDS, news};
 use crate::libvirt::Player;
-use crate::{Arguments, TIME, panda, stand_in};
+use crate::{Arguments, TIME, backups, panda, stand_in};
 
 /// The last minutes, which even the slowest machine plays one by one.
 const RECENT: Minute = 120;
@@ -73,6 +74,8 @@ pub fn play(arguments: &Arguments) -> Result<ExitCode> {
     stage.instances(first, last(), &interrupted)?;
     print(&format!("{runs} runs of collect-grid in {took:.0} s, {:.0} ms each\n\n", 1000.0 * took / f64::from(runs)));
     stage.play_panda(60 * last(), 3 * i64::from(arguments.hours))?;
+    // After the roll-ups of PanDA, which would fold the whole year.
+    stage.play_backups(60 * last())?;
     stage.show(arguments.until)?;
     print(&stage.next_commands());
     stage.dashboard(&interrupted)?;
@@ -130,7 +133,7 @@ const MOST_OF_PANDA: i64 = 72;
 const MARK: &str = "made-by-gridmon-demo";
 
 /// The programs of gridmon that are linked beside the stand-ins.
-const REAL: [&str; 4] = ["collect-grid", "gridmon-status", "cloud-monitor", "collect-instances"];
+const REAL: [&str; 5] = ["collect-grid", "gridmon-status", "cloud-monitor", "collect-instances", "collect-backups"];
 
 /// The instances of the stand-in for libvirtd, and the time between two runs that ask it.
 const INSTANCES: usize = 20;
@@ -159,11 +162,13 @@ impl Stage {
         let programs = program.parent().context("this program has no folder")?.to_path_buf();
         let bin = folder.join("bin");
         ignore_missing(fs::remove_dir_all(folder.join("state"))).with_context(cannot)?;
+        ignore_missing(fs::remove_dir_all(folder.join("report"))).with_context(cannot)?;
         ignore_missing(fs::remove_file(folder.join("config.cfg"))).with_context(cannot)?;
         ignore_missing(fs::create_dir(&bin).or_else(|error| if bin.is_dir() { Ok(()) } else { Err(error) }))
             .with_context(cannot)?;
-        let links = stand_in::PROGRAMS.map(|name| (name, program.clone()));
-        for (name, target) in links.into_iter().chain(REAL.map(|name| (name, programs.join(name)))) {
+        let stand_ins = stand_in::PROGRAMS.into_iter().chain([backups::SSH]);
+        let links = stand_ins.map(|name| (name, program.clone()));
+        for (name, target) in links.chain(REAL.map(|name| (name, programs.join(name)))) {
             ensure!(target.exists(), "{} is not there; build it: make demo does", target.display());
             ignore_missing(fs::remove_file(bin.join(name))).with_context(cannot)?;
             symlink(target, bin.join(name)).with_context(cannot)?;
@@ -228,6 +233,29 @@ impl Stage {
                 String::from_utf8_lossy(&output.stderr).trim_end()
             );
         }
+        Ok(())
+    }
+
+    /// Plays a year of nights of backups, and says what is real of them.
+    ///
+    /// # Errors
+    /// Fails if the store or a run of collect-backups does.
+    fn play_backups(&self, end: i64) -> Result<()> {
+        let began = Instant::now();
+        let backups::Played { backups, said } =
+            backups::play(&self.folder, &self.programs, end).context("the nights of backups")?;
+        print(&format!(
+            "A year of nights of three hubs, {backups} backups in the history, in {:.0} s
+
+  generated  what lies on the nodes, and one of each fault; a stand-in for ssh answers for them
+  real       the arithmetic of collect-backups, and its runs in the last nights; the last one said {}. The report
+             is at {}; the dashboard shows them at pages/backups/
+
+",
+            began.elapsed().as_secs_f64(),
+            count(said.len(), "line"),
+            shown(&self.folder.join("report/index.html")),
+        ));
         Ok(())
     }
 
@@ -328,6 +356,7 @@ impl Stage {
         let commands = [
             ("what ran, what waits and what is dark", self.command(&[status], "")),
             ("what is in the store", self.command(&[status, "store"], "")),
+            ("the state of every set of backups", self.command(&[status, "backups"], "")),
             (
                 "the jobs, as a table for a spreadsheet",
                 self.command(&[status, "store export --format csv -m grid_jobs -o jobs.csv"], ""),
@@ -378,8 +407,9 @@ socket = {}
 
 [state]
 directory = {folder}/state
-",
-        socket(Path::new(folder)).display()
+{}",
+        socket(Path::new(folder)).display(),
+        backups::config(folder)
     )
 }
 

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use gridmon::model::{Point, SECOND};
 use gridmon::monitors::panda::TABLE;
 use gridmon::sinks::Tables;
-use gridmon::sinks::embedded::EmbeddedTables;
+use gridmon::sinks::embedded::{EmbeddedTables, Place};
 use gridmon_testkit::{TempDir, skip, wait_until};
 
 const DEMO: &str = env!("CARGO_BIN_EXE_gridmon-demo");
@@ -54,7 +54,8 @@ fn compare(folder: &Path, minutes: impl Iterator<Item = i64>) {
     let config = folder.join("config.cfg");
     let values = |text: &str| -> BTreeSet<(i64, String)> {
         // The export begins with comments and statements for `influx -import`.
-        let is_of_another = |line: &str| line.contains("instance") || line.contains(",measurement=jobs ");
+        let is_of_another =
+            |line: &str| ["instance", ",measurement=jobs ", ",measurement=backup_"].iter().any(|of| line.contains(of));
         let is_of_grid = |line: &&str| line.contains("grid=demo") && !is_of_another(line);
         let lines = text.lines().filter(is_of_grid);
         let points = lines.map(|line| Point::from_line(line).unwrap_or_else(|error| panic!("{line}: {error:#}")));
@@ -98,6 +99,47 @@ fn incidents_are_found(folder: &Path, stdout: &str) {
     assert!(quiet > 40 && rows.len() < quiet + 10, "{quiet} of {}", rows.len());
 }
 
+/// Holds what is known of backups to the faults that were made: each kind is there, and a year of nights.
+fn backups_are_shown(folder: &Path, stdout: &str) {
+    assert!(stdout.contains("A year of nights of three hubs, ") && stdout.contains("report/index.html"), "{stdout}");
+    let config = folder.join("config.cfg");
+    let (shown, _) = fine(bare(GRIDMON_STATUS).args(["backups", "--config"]).arg(&config));
+    let words: BTreeSet<&str> = shown.split_whitespace().collect();
+    for fault in [
+        "shrunk",
+        "unsealed",
+        "digest",
+        "truncated",
+        "small",
+        "old",
+        "lost",
+        "future",
+        "vanished",
+        "never",
+        "unreadable",
+        "unreachable",
+        "grown",
+        "stale",
+        "hoards",
+    ] {
+        assert!(words.contains(fault), "{fault}: {shown}");
+    }
+    for said in ["LOCKED has been there", "sets does not list: test", "will be full in"] {
+        assert!(shown.contains(said), "{said}: {shown}");
+    }
+    let well = shown.lines().filter(|line| line.split_whitespace().nth(2) == Some("ok")).count();
+    assert!(well >= 3, "{well}: {shown}");
+    let (export, _) = fine(bare(GRIDMON_STATUS).args(["store", "export", "-m", "backup_set", "--config"]).arg(&config));
+    let nights = export.lines().filter(|line| line.contains("node=store1,set=svn/code ")).count();
+    assert!((355..=365).contains(&nights), "{nights}");
+    let history = Place::from(folder.join("state/gridmon.db")).every_backup().unwrap().unwrap();
+    let of = |node: &str, set: &str| history.iter().filter(|kept| kept.node == node && kept.set == set).count();
+    assert!(of("store1", "svn/code") > 355 && of("store2", "tracs/code") > 355 && of("store2", "tracs/docs") == 0);
+    for page in ["index.html", "physics/index.html", "machines/index.html"] {
+        assert!(fs::read_to_string(folder.join("report").join(page)).unwrap().contains("<table"), "{page}");
+    }
+}
+
 /// The processes whose command line names this folder.
 fn processes(folder: &Path) -> Vec<String> {
     let folder = folder.to_str().unwrap();
@@ -121,6 +163,7 @@ fn two_hours_are_played_told_and_stored() {
     assert!(stdout.contains("\n120 runs of collect-grid in "), "{stdout}");
     assert!(stdout.contains("6 hours of PanDA, 36 slots of "), "{stdout}");
     incidents_are_found(&folder, &stdout);
+    backups_are_shown(&folder, &stdout);
     assert!(stdout.contains("gridmon-status' grid -c ") && stdout.contains("cern-preservation"), "{stdout}");
     let told: Vec<_> = stderr.lines().filter(|line| !line.ends_with(" minutes played")).collect();
     let begins = [
@@ -187,7 +230,7 @@ fn a_run_that_fails_for_no_reason_of_the_grids_ends_the_demo() {
     fs::create_dir(&place).unwrap();
     fs::copy(DEMO, place.join("gridmon-demo")).unwrap();
     symlink(GRIDMON_STATUS, place.join("gridmon-status")).unwrap();
-    for name in ["cloud-monitor", "collect-instances"] {
+    for name in ["cloud-monitor", "collect-instances", "collect-backups"] {
         symlink(gridmon_testkit::program(name), place.join(name)).unwrap();
     }
     symlink("/bin/false", place.join("collect-grid")).unwrap();
@@ -254,7 +297,7 @@ fn make_demo_in_a_clean_clone() {
     assert!(stdout.contains("\nThe dashboard of this grid: http://127.0.0.1:"), "{stdout}");
     let folder = clone.join("target/demo");
     let newest = fine(bare("sh").args(["-c", "ls -1 target/demo"]).current_dir(&clone)).0;
-    assert_eq!(newest, "bin\nconfig.cfg\nmade-by-gridmon-demo\nstate\n");
+    assert_eq!(newest, "bin\nconfig.cfg\nmade-by-gridmon-demo\nreport\nstate\n");
     // The last minutes, whatever time it is.
     let now = jiff::Timestamp::now().as_second() / 60 * 60;
     compare(&folder, [3, 30, 90].into_iter().map(|minute| now - 60 * minute));

@@ -124,7 +124,10 @@ fn mariadb_has_the_history_over_purges_and_an_outage() {
     let expected = |nights: std::ops::RangeInclusive<u64>| {
         let line = |day: u64| {
             let time = NOW - 12_600 - 30 * DAY + day * DAY;
-            format!("LAB\tlocal\tsvn/docs\t{time}\tsvn/docs/2026/03/{day}/023000/docs.tar.gz\t{}\tunsealed\n", 700_000 + day)
+            format!(
+                "LAB\tlocal\tsvn/docs\t{time}\tsvn/docs/2026/03/{day}/023000/docs.tar.gz\t{}\tunsealed\n",
+                700_000 + day
+            )
         };
         nights.map(line).collect::<String>()
     };

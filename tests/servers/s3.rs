@@ -32,8 +32,12 @@ impl Host {
     }
 
     fn config(&self, url: &str, more: &str) {
+        self.config_of(240, url, more);
+    }
+
+    fn config_of(&self, deadline: u64, url: &str, more: &str) {
         let text = format!(
-            "[grid]\nname = lab\n[libvirt]\nsocket = {}\n[state]\ndirectory = {state}\n[rrd]\ndirectory = {state}/rrd\n\
+            "[grid]\nname = lab\n[libvirt]\nsocket = {}\ndeadline_seconds = {deadline}\n[state]\ndirectory = {state}\n[rrd]\ndirectory = {state}/rrd\n\
              [s3]\nurl = {url}\n{more}\n",
             self.player.socket.display(),
             state = self.sandbox.path("state").display(),
@@ -46,6 +50,26 @@ impl Host {
         let mut command = Command::new(program(name));
         command.args(arguments).current_dir(self.sandbox.path("")).env_clear().env("PATH", "/usr/bin:/bin");
         Outcome::of(command.env("HOME", self.sandbox.path("")))
+    }
+
+    /// Runs the program in a slot where the bucket's name is that of a host, with keys in its environment; `None` without the right
+    /// to mount.
+    fn named(&self, slot: i64, secret: Option<&str>) -> Option<Outcome> {
+        let now = SLOT + 300 * slot;
+        self.player.at(now);
+        let hosts = self.sandbox.write("hosts", "127.0.0.1 localhost gridmon-graphs.localhost\n");
+        let mount = "mount --bind \"$0\" /etc/hosts && exec \"$@\"";
+        let inside = |words: &[&str]| {
+            let mut command = Command::new("unshare");
+            command.args(["-m", "--propagation", "private", "sh", "-c", mount]).arg(&hosts).args(words);
+            command.current_dir(self.sandbox.path("")).env_clear().env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin");
+            command.env("HOME", self.sandbox.path("")).env("LAB_KEY", S3::KEY);
+            secret.inspect(|secret| _ = command.env("LAB_SECRET", secret));
+            Outcome::of(&mut command)
+        };
+        (inside(&["true"]).code == Some(0)).then_some(())?;
+        let program = program("collect-instances");
+        Some(inside(&[program.to_str().unwrap(), "--verbose", "--now", &now.to_string()]))
     }
 
     /// Runs the program in a slot, counted from the first.
@@ -158,6 +182,40 @@ fn each_instance_may_have_a_bucket_of_its_own() {
         let bucket = store.objects().join(format!("{}.monitor", uuid(instance)));
         assert_eq!(below(&bucket).len(), 9, "{}", bucket.display());
     }
+}
+
+/// As Amazon wants it, and with keys that do not stand in the file.
+#[test]
+fn the_bucket_may_stand_in_the_name_of_the_host_and_the_keys_in_the_environment() {
+    let Some(store) = S3::start() else { return skip("the_bucket_may_stand_in_the_name_of_the_host", "s3s-fs") };
+    let host = Host::start();
+    let keys = "bucket = gridmon-graphs\nstyle = host\naccess_key = ${LAB_KEY}\nsecret_key = ${LAB_SECRET}";
+    host.config(&format!("http://localhost:{}", store.port), keys);
+    let Some(first) = host.named(0, Some(S3::SECRET)) else {
+        return skip("the_bucket_may_stand_in_the_name_of_the_host", "the right to mount (root)");
+    };
+    assert_eq!(first.code, Some(0), "{}", first.stderr);
+    let second = host.named(1, Some(S3::SECRET)).unwrap();
+    assert_eq!(second.code, Some(0), "{}", second.stderr);
+    let bucket = store.objects().join("gridmon-graphs");
+    assert_eq!(below(&bucket), all(&["1d", "1w", "1m"]));
+    // Another secret is refused and not shown; none at all is an error of the config.
+    let other = host.named(2, Some("quite+wrong/secret")).unwrap();
+    assert_eq!(other.code, Some(1), "{}", other.stderr);
+    assert!(
+        other.stderr.contains("SignatureDoesNotMatch") && !other.stderr.contains("quite+wrong"),
+        "{}",
+        other.stderr
+    );
+    let none = host.named(3, None).unwrap();
+    assert!(none.code == Some(2) && none.stderr.contains("LAB_SECRET"), "{}", none.stderr);
+    // Where nobody knows a host of that name, nothing is sent: the bucket does stand there.
+    host.config(
+        &format!("http://localhost:{}", store.port),
+        &format!("bucket = gridmon-graphs\nstyle = host\n{}", self::keys(S3::SECRET)),
+    );
+    let unknown = host.run(4);
+    assert!(unknown.code == Some(1) && unknown.stderr.contains("gridmon-graphs.localhost"), "{}", unknown.stderr);
 }
 
 #[test]

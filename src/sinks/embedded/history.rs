@@ -62,7 +62,8 @@ impl Place {
             if store.number("user_version")? < SINCE {
                 return Ok(None);
             }
-            let query = "SELECT hub, node, name, time, path, bytes, seal FROM backup ORDER BY hub, node, name, time, path";
+            let query =
+                "SELECT hub, node, name, time, path, bytes, seal FROM backup ORDER BY hub, node, name, time, path";
             let mut query = store.connection.prepare(query)?;
             let kept = query.query_map([], |row| {
                 let (hub, node, set, time) = (row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?);

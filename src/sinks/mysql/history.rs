@@ -30,7 +30,8 @@ impl History for Mysql {
         let mut sets = BTreeMap::<String, Sizes>::new();
         for row in rows {
             let [name, time, bytes] = <[Value; 3]>::try_from(row).ok().context("the history gives another row")?;
-            let number = |value: Value| text(value).parse::<i64>().context("the history has a time or size that is no number");
+            let number =
+                |value: Value| text(value).parse::<i64>().context("the history has a time or size that is no number");
             sets.entry(text(name)).or_default().push((number(time)?, number(bytes)?.unsigned_abs()));
         }
         Ok(sets)

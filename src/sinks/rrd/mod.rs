@@ -7,7 +7,8 @@
 //! ```
 //!
 //! - A file takes no value that is not later than its last one: such a value is acknowledged, since it was written before.
-//!   Unless the last one is of a time to come, by a clock that was wrong: then the value waits, and the file is named.
+//!   Unless the last one is of a time to come, by a clock that was wrong: then the value is refused, and the file is named.
+//! - One file holds up no others: what fails with some files while others take theirs is tried three times, then put aside.
 //! - Files of older programs are continued if they hold the declared data sources as gauges; what counts otherwise is
 //!   refused with the `rrdtool tune` that mends it.
 //! - As with rrdtool, no file is synced after an update: a power failure may cost the last half minute.
@@ -27,20 +28,20 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, anyhow, bail, ensure};
+use anyhow::{Context, Error, Result, anyhow, bail, ensure};
 use rustix::fs::{Access, access};
 
 pub use self::config::Config;
 pub use self::file::Rrd;
 use self::file::{Unfit, create};
 use self::layout::{Archive, Cf, Definition, Source};
-use super::{Sent, Sink};
+use super::{NeverTaken, Sent, Sink};
 use crate::model::{
     Catalog, Point, RRD_FOLDS, RRD_HEARTBEAT, RRD_ROWS, RRD_STEP, RrdFile, RrdSource, SECOND, is_ahead, utc,
 };
 use crate::os::files::{self, create_dir};
 use crate::spool::Batch;
-use crate::text::quote;
+use crate::text::{count, quote};
 
 /// How long an update waits for another program's lock.
 const LOCK: Duration = Duration::from_secs(1);
@@ -94,8 +95,11 @@ impl Sink for RrdFiles {
             }
         }
         if let Some(error) = first {
-            let more = if failed > 1 { format!("; and {} points more", failed - 1) } else { String::new() };
-            sent.result = Err(anyhow!("{error:#}{more}"));
+            let more = if failed > 1 { format!("; and {} more", count(failed - 1, "point")) } else { String::new() };
+            let said = format!("{error:#}{more}");
+            // Where others took theirs, it is these files' fault, and not that of the directory.
+            let is_some = failed + sent.refused.len() < points.len();
+            sent.result = Err(if is_some { Error::new(NeverTaken(said)) } else { anyhow!(said) });
         }
         sent
     }
@@ -111,10 +115,12 @@ impl Sink for RrdFiles {
         );
         let Looked { good, bad } = there;
         match bad.first() {
-            None => Ok(format!("{shown} has {good} files")),
+            None => Ok(format!("{shown} has {}", count(good, "file"))),
             Some(first) => {
-                let more = if bad.len() > 1 { format!("; and {} files more", bad.len() - 1) } else { String::new() };
-                bail!("{first}{more}; the other {good} files of {shown} are in order")
+                let more =
+                    if bad.len() > 1 { format!("; and {} more", count(bad.len() - 1, "file")) } else { String::new() };
+                let are = if good == 1 { "is" } else { "are" };
+                bail!("{first}{more}; {} of {shown} {are} in order", count(good, "other file"))
             }
         }
     }
@@ -214,8 +220,8 @@ impl RrdFiles {
         if time <= rrd.live.last
             && let Some(fault) = self.ahead(&rrd)
         {
-            // It waits, since what the file does not take would be lost.
-            bail!(fault);
+            // Waiting would not help: by then the value is older than the file's last one.
+            return Err(Unfit(fault).into());
         }
         rrd.update(time, values)
     }
@@ -226,7 +232,7 @@ impl RrdFiles {
             let last = utc(rrd.live.last);
             format!(
                 "its last value is of {last}, which is still to come, so it takes no other until then: move it away, and a \
-                 new one gets what waits"
+                 new one is made"
             )
         })
     }
