@@ -17,7 +17,7 @@ build)
     ls -l "$folder"
     ;;
 run)
-    "$folder/gridmon-tests" --ignored --exact sources::gpu::tests::gpu_real --nocapture --test-threads 1
+    GRIDMON_GPU=1 "$folder/gridmon-tests" --ignored --exact sources::gpu::tests::gpu_real --nocapture --test-threads 1
     "$folder/qagent" once GPU
     ;;
 *)
