@@ -88,7 +88,7 @@ fn each(store: &dyn Tiers, selector: &Selector, window: Window, tier: Tier, take
 }
 
 /// Reads a Carbon path, or a measurement with some of its tags.
-fn selector(series: &str) -> Result<(&'static Measurement, Selector)> {
+pub(super) fn selector(series: &str) -> Result<(&'static Measurement, Selector)> {
     if let Some(number) = CATALOG.read_path(series) {
         let tags = number.tags.into_iter();
         let selector = Selector::measurement(number.measurement.name);

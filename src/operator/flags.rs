@@ -12,7 +12,7 @@ use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use super::spool_commands::{Discard, NAME, complain, flush, look, show};
 use super::status::{Level, Limits, Status, Thresholds, plugin_line};
 use super::store::{self, StoreCommand};
-use super::{backups, graph, problems};
+use super::{backups, doctor, graph, meaning, problems};
 use crate::frame::{self, FirstSignal, Watchdog, print, print_in_time};
 use crate::model::parse_time;
 use crate::os::work::catch;
@@ -121,6 +121,12 @@ enum Command {
         #[arg(long)]
         nagios: bool,
     },
+    Doctor(doctor::Doctor),
+    /// Tell what a number is: its unit, source and newest value; without NAME list every measurement
+    Explain {
+        /// A Carbon path, a measurement, or a measurement with tags: grid_cloud,cloud=cc-east
+        name: Option<String>,
+    },
     /// Draw a graph of an instance from its file in rrdtool's format
     Graph(graph::Graph),
     /// Tell how large the embedded store is; check, export, import and vacuum it
@@ -135,11 +141,14 @@ impl Command {
     /// can interrupt it.
     fn takes_any_time(&self) -> bool {
         match self {
-            Self::Flush | Self::Discard(_) | Self::Store { command: Some(_) } => true,
-            Self::Show { .. } | Self::Grid { .. } | Self::Problems { .. } | Self::Backups { .. } | Self::Graph(_) => {
-                false
-            }
-            Self::Store { command: None } => false,
+            Self::Flush | Self::Discard(_) | Self::Doctor(_) | Self::Store { command: Some(_) } => true,
+            Self::Show { .. }
+            | Self::Grid { .. }
+            | Self::Problems { .. }
+            | Self::Backups { .. }
+            | Self::Explain { .. }
+            | Self::Graph(_)
+            | Self::Store { command: None } => false,
         }
     }
 }
@@ -251,6 +260,8 @@ fn execute(arguments: &Arguments, watchdog: &Watchdog) -> ExitCode {
         Some(Command::Grid { grid, all, .. }) => store::grid(&config, now, grid.as_deref(), *all),
         Some(Command::Problems { system, nagios }) => problems::run(&config, now, system.as_deref(), None, *nagios),
         Some(Command::Backups { hub, nagios }) => backups::run(&config, now, hub.as_deref(), *nagios),
+        Some(Command::Doctor(doctor)) => doctor.run(&config, arguments.now),
+        Some(Command::Explain { name }) => meaning::run(&config, now, name.as_deref()),
         Some(Command::Graph(graph)) => graph.run(&config, now),
         Some(Command::Store { command: None }) => store::status(&config, now),
         Some(Command::Store { command: Some(command) }) => command.run(&config, now),

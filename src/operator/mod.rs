@@ -1,10 +1,12 @@
 //! `gridmon-status`: shows the backlog, the last runs and the failures; the operator's commands for spool and store.
 
 mod backups;
+mod doctor;
 pub mod downsample;
 mod explain;
 pub mod flags;
 mod graph;
+mod meaning;
 mod problems;
 pub mod sensors;
 mod sheet;

@@ -141,7 +141,7 @@ pub struct Ended {
 
 impl Ended {
     /// Returns what it printed on standard error or, if that is nothing, on standard output.
-    fn printed(&self) -> String {
+    pub fn printed(&self) -> String {
         let printed = [&self.stderr, &self.stdout].into_iter().find(|printed| !printed.trim_ascii().is_empty());
         printed.map_or(String::new(), |printed| text_of(printed))
     }

@@ -5,15 +5,19 @@ use crate::model::{COVERAGE, Catalog, Measurement, SCOPE_COVERAGE};
 use crate::monitors::panda::sums::MADE;
 use crate::monitors::{backups, grid, instances, nodes, panda};
 
-/// The measurements by the room that declares them, in the order of docs/measurements.md.
-const GROUPS: &[&[&Measurement]] = &[
-    &grid::MEASUREMENTS,
-    &panda::MEASUREMENTS,
-    &panda::DATADISK_MEASUREMENTS,
-    &backups::MEASUREMENTS,
-    &instances::MEASUREMENTS,
-    nodes::MEASUREMENTS,
-    &[&COVERAGE, &SCOPE_COVERAGE, &report::RUN, &own::SERVICE, &own::SERVICE_SENSOR, &own::SERVICE_RECEIVED],
+/// The measurements by the programs that send them, in the order of docs/measurements.md.
+const GROUPS: &[(&str, &[&Measurement])] = &[
+    ("collect-grid", &grid::MEASUREMENTS),
+    ("collect-panda", &panda::MEASUREMENTS),
+    ("write-datadisk", &panda::DATADISK_MEASUREMENTS),
+    ("collect-backups", &backups::MEASUREMENTS),
+    ("collect-instances", &instances::MEASUREMENTS),
+    ("qagent; of Slurm also collect-slurm", nodes::MEASUREMENTS),
+    ("every program with sources", &[&COVERAGE, &SCOPE_COVERAGE]),
+    ("every program", &[&report::RUN]),
+    ("every service", &[&own::SERVICE]),
+    ("qagent", &[&own::SERVICE_SENSOR]),
+    ("qmaster", &[&own::SERVICE_RECEIVED]),
 ];
 
 /// Every measurement of this build.
@@ -24,14 +28,20 @@ const ALL: [&Measurement; count()] = {
     let (mut group, mut at) = (0, 0);
     while group < GROUPS.len() {
         let mut member = 0;
-        while member < GROUPS[group].len() {
-            all[at] = GROUPS[group][member];
+        while member < GROUPS[group].1.len() {
+            all[at] = GROUPS[group].1[member];
             (member, at) = (member + 1, at + 1);
         }
         group += 1;
     }
     all
 };
+
+/// Returns the programs that send a measurement, for people.
+pub fn senders(measurement: &Measurement) -> &'static str {
+    let sends = |(_, sent): &&(_, &[&Measurement])| sent.iter().any(|one| one.name == measurement.name);
+    GROUPS.iter().find(sends).map_or("the dashboard, which makes it of others", |(programs, _)| programs)
+}
 
 /// Every number that has a plot: those of [`CATALOG`], and those that pages make of them.
 pub const PLOTTED: Catalog = Catalog::new(&WITH_MADE);
@@ -49,7 +59,7 @@ const WITH_MADE: [&Measurement; ALL.len() + MADE.len()] = {
 const fn count() -> usize {
     let (mut count, mut group) = (0, 0);
     while group < GROUPS.len() {
-        count += GROUPS[group].len();
+        count += GROUPS[group].1.len();
         group += 1;
     }
     count

@@ -36,7 +36,7 @@ pub mod slurm;
 mod stores;
 mod with_tables;
 
-pub use self::catalog::{CATALOG, PLOTTED};
+pub use self::catalog::{CATALOG, PLOTTED, senders};
 pub use self::grid::Grid;
 pub use self::older::older;
 pub use self::pages::pages;

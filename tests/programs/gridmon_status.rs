@@ -2,6 +2,7 @@
 //! shown and discarded, in every state that the directory can be in.
 
 mod batches;
+mod doctor;
 mod graph;
 
 use std::collections::BTreeSet;

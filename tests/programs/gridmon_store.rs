@@ -1,5 +1,6 @@
 //! `gridmon-status grid` and `gridmon-status store` from end to end: what collect-grid wrote is told, exported, imported.
 
+mod explain;
 mod transfer;
 
 use std::fs;

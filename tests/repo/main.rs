@@ -337,8 +337,9 @@ fn the_documents_show_what_the_store_tells() {
         assert_eq!(sandbox.run(&["--now", &(NOW + 60 * minute).to_string()]).code, Some(0));
     }
     let now = (NOW + 140).to_string();
-    for command in ["grid", "store"] {
-        let (code, text) = gridmon_status(&sandbox, &[command, "--now", &now]);
+    for command in ["grid", "store", "explain grids.heprc.clouds.cc-east.quota"] {
+        let arguments: Vec<_> = command.split(' ').chain(["--now", &now]).collect();
+        let (code, text) = gridmon_status(&sandbox, &arguments);
         assert_eq!(code, Some(0));
         let block = format!("gridmon-status {command}");
         expect_block("docs/gridmon-status.md", &block, &format!("$ {block}\n{text}"));
@@ -373,6 +374,10 @@ fn help_is_a_golden_file() {
         "flush --help",
         "grid --help",
         "backups --help",
+        "problems --help",
+        "graph --help",
+        "explain --help",
+        "doctor --help",
         "store --help",
         "store export --help",
         "store import --help",
