@@ -31,12 +31,15 @@ test: test-deps
 	@mkdir -p target && rm -f $(GRIDMON_SKIPPED) target/test.log
 	@$(MAKE) --no-print-directory style
 	@status=0; \
-	cargo test --locked --no-fail-fast --features demo $(TIMED) --lib --bins --tests \
+	cargo test --locked --no-fail-fast --features $(TESTED) $(TIMED) --lib --bins --tests \
 		-- -Zunstable-options --report-time $(TESTS) 2>&1 | tee target/test.log || status=$$?; \
-	cargo test --locked --features demo --doc 2>&1 | tee -a target/test.log || status=$$?; \
-	cargo test --locked --features demo,elasticsearch $(TIMED) --lib elastic:: \
+	cargo test --locked --features $(TESTED) --doc 2>&1 | tee -a target/test.log || status=$$?; \
+	cargo test --locked --features $(TESTED),elasticsearch $(TIMED) --lib elastic:: \
 		-- -Zunstable-options --report-time 2>&1 | tee -a target/test.log || status=$$?; \
 	testkit/summary.sh target/test.log $(GRIDMON_SKIPPED); exit $$status
+
+# What the tests are built with: the demo, and the manual pages that the packages need.
+TESTED = demo,manuals
 
 # Makes libtest print how long each test took. Stable Rust needs this variable for it; only the test programs see it, not
 # the compiler.
@@ -50,12 +53,12 @@ test-all: test
 # Checks format, lints, every set of features and documentation; runs no test and installs nothing. One profile for all, so
 # that a dependency is compiled once for all sets of features that agree on it.
 CLIPPY = cargo clippy --quiet --locked
-SINGLE_FEATURES = dashboard demo elasticsearch http mail mysql png qmaster
+SINGLE_FEATURES = dashboard demo elasticsearch http mail manuals mysql png qmaster
 style:
 	@cargo fmt --version >/dev/null 2>&1 && cargo clippy --version >/dev/null 2>&1 || \
 		{ echo 'make: rustfmt and clippy are missing: rustup component add rustfmt clippy' >&2; exit 1; }
 	cargo fmt --all --check
-	$(CLIPPY) --workspace --all-targets --features demo -- -D warnings
+	$(CLIPPY) --workspace --all-targets --features $(TESTED) -- -D warnings
 	$(CLIPPY) -- -D warnings
 	$(CLIPPY) --no-default-features -- -D warnings
 	@set -e; for feature in $(SINGLE_FEATURES); do \
@@ -63,7 +66,7 @@ style:
 		$(CLIPPY) --no-default-features --features $$feature -- -D warnings; \
 	done
 	$(CLIPPY) --all-features -- -D warnings
-	RUSTDOCFLAGS='-D warnings' cargo doc --quiet --locked --workspace --no-deps --document-private-items --features demo
+	RUSTDOCFLAGS='-D warnings' cargo doc --quiet --locked --workspace --no-deps --document-private-items --features $(TESTED)
 
 # The long proofs of delivery and store, all or one by one. All take at most two hours. GRIDMON_SEED repeats the faults of a
 # seed.

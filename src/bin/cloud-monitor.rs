@@ -16,7 +16,7 @@ use gridmon::setup::{self, Config, PLOTTED};
 /// Reads graphite-web when its address is in the config, else InfluxDB when that one's is, else the embedded store. Exit
 /// code 0: it was told to end; 1: it could not listen; 2: wrong flags or config.
 #[derive(Parser)]
-#[command(version, max_term_width = 100)]
+#[command(name = "cloud-monitor", version, max_term_width = 100)]
 struct Arguments {
     /// Read this config instead of ./config.cfg or /etc/gridmon/config.cfg
     #[arg(short, long, value_name = "FILE")]

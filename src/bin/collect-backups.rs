@@ -24,7 +24,7 @@ static PROGRAM: Program = Program {
 /// names a mail server, else on standard error. Prints nothing when nothing is new. Exit code 0: every node was read and all
 /// was sent, with alarms or without; 1: something was not, and a line says what; 2: wrong flags or config.
 #[derive(Parser)]
-#[command(version, max_term_width = 100)]
+#[command(name = "collect-backups", version, max_term_width = 100)]
 struct Args {
     #[command(flatten)]
     common: frame::Common,

@@ -25,7 +25,7 @@ static PROGRAM: Program = Program {
 /// costs its own instance only. Prints nothing when all is well. Exit code 0: every instance told everything and all was
 /// sent; 1: something is missing, and a line says what; 2: wrong flags or config.
 #[derive(Parser)]
-#[command(version, max_term_width = 100)]
+#[command(name = "collect-instances", version, max_term_width = 100)]
 struct Args {
     #[command(flatten)]
     common: frame::Common,

@@ -23,7 +23,7 @@ static PROGRAM: Program = Program {
 /// all is well. Exit code 0: everything was answered and sent; 1: something is missing, and a line says what; 2: wrong flags
 /// or config.
 #[derive(Parser)]
-#[command(version, max_term_width = 100)]
+#[command(name = "collect-slurm", version, max_term_width = 100)]
 struct Args {
     #[command(flatten)]
     common: frame::Common,

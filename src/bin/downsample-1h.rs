@@ -21,7 +21,7 @@ static PROGRAM: Program = Program {
 /// Folds the hours that have ended and are new, or that have got late points since. Prints nothing when all is well. Exit code
 /// 0: all is folded; 1: something is not, and a line says what; 2: wrong flags or config.
 #[derive(Parser)]
-#[command(version, max_term_width = 100)]
+#[command(name = "downsample-1h", version, max_term_width = 100)]
 struct Args {
     #[command(flatten)]
     common: frame::Common,

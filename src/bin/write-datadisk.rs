@@ -28,7 +28,7 @@ static PROGRAM: Program = Program {
 /// datadisks. Prints nothing when all is well. Exit code 0: everything answered and was sent; 1: something was not, and a
 /// line says what; 2: wrong flags or config.
 #[derive(Parser)]
-#[command(version, max_term_width = 100)]
+#[command(name = "write-datadisk", version, max_term_width = 100)]
 struct Args {
     #[command(flatten)]
     common: frame::Common,

@@ -12,6 +12,8 @@ mod gather;
 mod listing;
 pub mod log;
 pub mod mail;
+#[cfg(feature = "manuals")]
+pub mod manual;
 mod output;
 pub mod own;
 mod process;
@@ -34,6 +36,8 @@ pub use self::fan_in::{Busy, Committed, Committer, Done, Intake, Receiving, fan_
 pub use self::gather::{FineClock, GatheredSensor, Plan, ReadSensor, Tick, gather};
 pub use self::listing::{CheckLine, document, list};
 pub use self::output::{complain, print, print_in_time};
+#[cfg(feature = "manuals")]
+pub use self::process::write_manual;
 pub use self::process::{begin, exit_code, parse, start};
 pub use self::service::{Clock, SystemClock, service};
 pub use self::session::{DeclaredTables, Program, Session, Setup};

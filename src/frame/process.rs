@@ -39,6 +39,8 @@ pub fn start<A: Parser>(program: &Program) -> A {
 
 /// Parses the flags of the process. Exits with 2 if they are wrong, and with 0 after `--help` and `--version`.
 pub fn parse<A: Parser>() -> A {
+    #[cfg(feature = "manuals")]
+    write_manual(A::command());
     A::try_parse().unwrap_or_else(|error| {
         // Help may be read at any pace.
         if let Some(watchdog) = Watchdog::running().filter(|_| !error.use_stderr()) {
@@ -46,6 +48,19 @@ pub fn parse<A: Parser>() -> A {
         }
         error.exit()
     })
+}
+
+/// Writes the manual pages and ends the process, if it was started for that.
+#[cfg(feature = "manuals")]
+pub fn write_manual(command: clap::Command) {
+    match super::manual::write_if_asked(command) {
+        Ok(false) => {}
+        Ok(true) => std::process::exit(0),
+        Err(error) => {
+            say_at_once(&format!("--manual: {error:#}\n"));
+            std::process::exit(1)
+        }
+    }
 }
 
 /// Returns the exit code of `work`; a panic is a message and the exit code 1.

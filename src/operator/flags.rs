@@ -212,6 +212,8 @@ pub fn run() -> ExitCode {
     if for_monitor {
         watchdog.speaks_as_plugin(|message| plugin_line(Level::Unknown, message, ""), Level::Unknown.code());
     }
+    #[cfg(feature = "manuals")]
+    frame::write_manual(Arguments::command());
     let arguments = match Arguments::try_parse().and_then(reject_status_flags) {
         Ok(arguments) => arguments,
         // A monitor takes exit code 2 for CRITICAL, and reads only standard output.

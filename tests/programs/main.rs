@@ -20,6 +20,8 @@ mod gridmon_store;
 #[cfg(feature = "dashboard")]
 mod intervals;
 mod labels;
+#[cfg(feature = "manuals")]
+mod manual;
 mod pages;
 mod qagent;
 #[cfg(feature = "qmaster")]
