@@ -65,6 +65,8 @@ struct Page {
     /// The numbers of ordered lists, from the outermost.
     numbers: Vec<Option<u64>>,
     is_code: bool,
+    /// Whether a section was begun; what stands before the first is the overview.
+    has_section: bool,
     link: String,
 }
 
@@ -135,6 +137,10 @@ impl Page {
                 self.roff.control("IP", [mark.as_str(), "4"]);
             }
             Tag::Paragraph if self.depth == 0 => {
+                if !self.has_section {
+                    self.roff.control("SH", ["OVERVIEW"]);
+                    self.has_section = true;
+                }
                 self.roff.control("PP", []);
             }
             Tag::Table(_) => self.heads.clear(),
@@ -184,8 +190,13 @@ impl Page {
         match level {
             // The name of the program stands above already.
             HeadingLevel::H1 => {}
-            HeadingLevel::H2 => drop(self.roff.control("SH", [text.to_uppercase().as_str()])),
-            _ => drop(self.roff.control("SS", [text.as_str()])),
+            HeadingLevel::H2 => {
+                self.has_section = true;
+                self.roff.control("SH", [text.to_uppercase().as_str()]);
+            }
+            _ => {
+                self.roff.control("SS", [text.as_str()]);
+            }
         }
     }
 

@@ -53,7 +53,11 @@ fn every_program_has_a_manual_page_and_completions() {
 fn groff_sees_no_fault_in_the_pages() {
     let test = "groff_sees_no_fault_in_the_pages";
     let groff = |page: &Path| {
-        Command::new("groff").args(["-man", "-ww", "-Tutf8", "-Kutf8"]).arg(page).stdin(Stdio::null()).output()
+        Command::new("groff")
+            .args(["-man", "-ww", "-Wbreak", "-Tutf8", "-Kutf8"])
+            .arg(page)
+            .stdin(Stdio::null())
+            .output()
     };
     let sandbox = Sandbox::new("small");
     let probe = sandbox.write("probe.1", ".TH probe 1\n");
@@ -83,7 +87,7 @@ fn bash_takes_the_completions() {
     let sandbox = Sandbox::new("small");
     write("gridmon-status", &sandbox);
     let script = "source manuals/bash/gridmon-status.bash; COMP_WORDS=(gridmon-status ex); COMP_CWORD=1; \
-                  _gridmon-status gridmon-status ex gridmon-status; echo \"${COMPREPLY[@]}\"";
+                  $(complete -p gridmon-status | sed 's/.*-F \\([^ ]*\\).*/\\1/') gridmon-status ex gridmon-status; echo \"${COMPREPLY[@]}\"";
     let output = Command::new("bash").args(["-c", script]).current_dir(sandbox.path("")).output().unwrap();
     assert_eq!(String::from_utf8_lossy(&output.stdout), "explain\n", "{output:?}");
 }
