@@ -1,6 +1,8 @@
 //! cloud-monitor over real Graphite.
 
 use std::fs;
+use std::io::Write;
+use std::net::TcpStream;
 
 use gridmon_testkit::sandbox::Sandbox;
 use gridmon_testkit::sandbox::site::{Site, collect, numbers};
@@ -69,5 +71,45 @@ fn graphite_and_the_store_give_the_same_numbers() {
                 assert!(of(&ours).len() >= 2, "{key} of {question}");
             }
         }
+    }
+}
+
+/// An hour that is dark half the time is half covered, though no hour is fuller; and a program that runs more rarely than the
+/// archive's steps is not dark between its runs.
+#[test]
+fn coverage_over_graphite_goes_by_the_steps_of_the_archive() {
+    let test = "coverage_over_graphite_goes_by_the_steps_of_the_archive";
+    let Some((carbon, graphite)) = shared_graphite() else { return skip(test, "Carbon with graphite-web") };
+    let hour = jiff::Timestamp::now().as_second() / 3600 * 3600;
+    let path = |grid: &str| format!("grids.{grid}.jobs.all.idle");
+    let mut lines = String::new();
+    for minute in 0..240 {
+        let time = hour - 4 * 3600 + minute * 60;
+        let mut line = |grid: &str| lines += &format!("{} {minute} {time}\n", path(grid));
+        if minute % 60 < 30 {
+            line("half-dark");
+        }
+        if minute % 5 == 0 {
+            line("rare");
+        }
+        // One hour of it is whole.
+        if minute < 60 || minute % 60 < 15 {
+            line("mostly-dark");
+        }
+    }
+    TcpStream::connect(("127.0.0.1", carbon.line)).unwrap().write_all(lines.as_bytes()).unwrap();
+    for (grid, minute) in [("half-dark", 209), ("rare", 235), ("mostly-dark", 194)] {
+        carbon.wait_until_on_disk([(&path(grid), hour - 4 * 3600 + minute * 60)]);
+    }
+    let sandbox = Sandbox::new("small");
+    sandbox.config(&format!("[graphite]\nurl = http://127.0.0.1:{}/\n[dashboard]\nread = graphite", graphite.port));
+    let site = Site::start(&sandbox);
+    for (grid, expected) in [("half-dark", [0.5; 4]), ("rare", [1.0; 4]), ("mostly-dark", [1.0, 0.25, 0.25, 0.25])] {
+        let (from, until) = (hour - 4 * 3600, hour);
+        let question = format!("path={}&from={from}&until={until}&step=1h", path(grid));
+        let history = site.json(&format!("/api/v1/history?{question}"));
+        let coverage: Vec<_> =
+            history["series"][0]["coverage"].as_array().unwrap().iter().map(|one| one.as_f64().unwrap()).collect();
+        assert_eq!(coverage, expected, "{grid}: {history}");
     }
 }

@@ -85,35 +85,29 @@ impl GraphiteReader {
 impl GraphiteReader {
     /// Returns buckets of `width` seconds; `None` if Graphite's archive is coarser, so that most of them would be empty.
     fn folded(&self, wanted: &[Wanted], from: i64, to: i64, width: i64) -> Result<Option<Vec<Values>>> {
-        let targets: Vec<_> = wanted
-            .iter()
-            .flat_map(|Wanted { path, .. }| {
-                FOLDS.map(|fold| format!("alias(summarize({path},\"{width}s\",\"{fold}\"),\"{fold} {path}\")"))
-            })
-            .collect();
+        let target =
+            |(name, of): &(&str, String)| format!("alias(summarize({of},\"{width}s\",\"{name}\"),\"{name} {of}\")");
+        let targets: Vec<_> =
+            wanted.iter().flat_map(|Wanted { path, .. }| asked(path)).map(|one| target(&one)).collect();
         let answers = self.ask(&targets, from - 1, to - 1, usize::MAX)?;
         let mut all = Vec::new();
         for Wanted { path, number } in wanted {
-            let values = |fold: &str| -> BTreeMap<i64, f64> {
-                let series = answers.get(&format!("{fold} {path}"));
-                series
-                    .into_iter()
-                    .flat_map(|series| &series.datapoints)
-                    .filter_map(|(value, time)| Some((*time, (*value)?)))
-                    .collect()
+            let values = |(name, of): (&str, String)| -> BTreeMap<i64, f64> {
+                let datapoints = answers.get(&format!("{name} {of}")).into_iter().flat_map(|series| &series.datapoints);
+                datapoints.filter_map(|(value, time)| Some((*time, (*value)?))).collect()
             };
-            let [means, least, most, counts] = FOLDS.map(values);
+            let [means, least, most, counts, steps, pairs] = asked(path).map(values);
             let times: Vec<_> = means.keys().copied().collect();
             let close = times.windows(2).filter(|pair| pair[1] - pair[0] <= width).count();
             if times.len() > 2 && close < times.len() / 2 {
                 return Ok(None);
             }
-            // A whole bucket has as many values as the archive has steps in it.
-            let possible = counts.values().copied().fold(1.0, f64::max);
+            let possible = possible(&counts, &steps, &pairs);
             let part = |(time, mean): (&i64, &f64)| {
                 let count = counts.get(time).copied().unwrap_or(1.0).max(1.0);
                 let of = |fold: &BTreeMap<i64, f64>| fold.get(time).copied().unwrap_or(*mean);
-                Part { least: of(&least), most: of(&most), count: count as u64, coverage: count / possible }
+                let coverage = (count / possible).min(1.0);
+                Part { least: of(&least), most: of(&most), count: count as u64, coverage }
             };
             let parts = means.iter().map(part).collect();
             let values = means.into_iter().collect();
@@ -123,8 +117,20 @@ impl GraphiteReader {
     }
 }
 
-/// How each bucket is folded by graphite-web: mean, least, most, count.
-const FOLDS: [&str; 4] = ["average", "min", "max", "count"];
+/// What graphite-web is asked for in each bucket of a path, as fold and target: mean, least, most and number of its values; the
+/// number of steps that the archive has there; and the number of values whose step before has one too.
+fn asked(path: &str) -> [(&'static str, String); 6] {
+    let [mean, least, most, count] = ["average", "min", "max", "count"].map(|fold| (fold, path.to_string()));
+    [mean, least, most, count, ("count", format!("transformNull({path},0)")), ("count", format!("derivative({path})"))]
+}
+
+/// Returns how many values a whole bucket has: one a step of the archive if most values follow each other step by step. Else their
+/// program runs more rarely than the archive's steps, and nothing but the fullest bucket tells how often.
+fn possible(counts: &BTreeMap<i64, f64>, steps: &BTreeMap<i64, f64>, pairs: &BTreeMap<i64, f64>) -> f64 {
+    let most = |of: &BTreeMap<i64, f64>| of.values().copied().fold(1.0, f64::max);
+    let sum = |of: &BTreeMap<i64, f64>| of.values().sum::<f64>();
+    if 2.0 * sum(pairs) >= sum(counts) { most(steps).max(most(counts)) } else { most(counts) }
+}
 
 /// Returns the pattern that matches all paths of a measurement.
 fn pattern(measurement: &Measurement) -> String {
