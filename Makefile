@@ -1,7 +1,7 @@
 # The commands of this repository. `make test` runs every test; docs/testing.md says what each proves.
 SHELL := /bin/bash -o pipefail
 .DELETE_ON_ERROR:
-.PHONY: build demo test test-all style soak test-deps lint lint-deps bench fuzz picture
+.PHONY: build demo test test-all style soak test-deps lint lint-deps bench fuzz manuals picture
 # The soaks run one after another, also with -j.
 .NOTPARALLEL:
 
@@ -115,6 +115,14 @@ soak-nights:
 SUITES = trixie
 test-deps:
 	@testkit/servers/install.sh $(SUITES)
+
+# Writes the manual pages, and the completions for bash, zsh and fish, below target/manuals.
+manuals:
+	cargo build --quiet --locked --features manuals
+	@set -e; for page in $(PROGRAMS:src/bin/%.rs=%); do \
+		target/debug/$$page --manual target/manuals docs/$$page.md; \
+	done
+PROGRAMS = $(wildcard src/bin/*.rs)
 
 # Takes the picture of the dashboard anew, docs/cloud-monitor.png.
 picture: test-deps
