@@ -8,9 +8,10 @@ use std::fs;
 use std::io::{self, ErrorKind, Read, Write};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
+use std::time::Duration;
 
 use gridmon::sources::libvirt::xdr::{Reader, Writer};
 
@@ -19,6 +20,8 @@ pub struct Player {
     /// Its socket, removed on drop.
     pub socket: PathBuf,
     time: Arc<AtomicI64>,
+    /// How long a QEMU takes to answer, in µs.
+    pace: Arc<AtomicU64>,
 }
 
 /// The projects and flavors of the instances.
@@ -37,8 +40,8 @@ impl Player {
             _ => {}
         }
         let listener = UnixListener::bind(socket)?;
-        let time = Arc::new(AtomicI64::new(0));
-        let host = Arc::new(Host { instances, time: time.clone(), told: Mutex::default() });
+        let (time, pace) = (Arc::new(AtomicI64::new(0)), Arc::new(AtomicU64::new(0)));
+        let host = Arc::new(Host { instances, time: time.clone(), pace: pace.clone(), told: Mutex::default() });
         thread::spawn(move || {
             for stream in listener.incoming().flatten() {
                 let host = host.clone();
@@ -48,7 +51,12 @@ impl Player {
                 });
             }
         });
-        Ok(Self { socket: socket.into(), time })
+        Ok(Self { socket: socket.into(), time, pace })
+    }
+
+    /// Sets how long each QEMU takes to answer; at once by default.
+    pub fn pace(&self, each: Duration) {
+        self.pace.store(u64::try_from(each.as_micros()).unwrap_or(u64::MAX), Ordering::SeqCst);
     }
 
     /// Sets the time whose slot is played, in unix seconds.
@@ -66,6 +74,7 @@ impl Drop for Player {
 struct Host {
     instances: usize,
     time: Arc<AtomicI64>,
+    pace: Arc<AtomicU64>,
     /// The time of the encoded answers, and they.
     told: Mutex<(i64, Told)>,
 }
@@ -117,6 +126,11 @@ impl Host {
             asked = (0..self.instances).collect();
         }
         asked.retain(|instance| *instance < self.instances);
+        // State and interfaces are known without QEMU.
+        if groups & !(1 | 16) != 0 {
+            let pace = Duration::from_micros(self.pace.load(Ordering::SeqCst));
+            thread::sleep(pace.saturating_mul(asked.len() as u32));
+        }
         let time = self.time.load(Ordering::SeqCst);
         let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
         if told.0 != time {

@@ -81,8 +81,11 @@ mod present {
     }
 
     fn area(map: &mut Pixmap, path: &str, colour: &str, opacity: f32) {
+        let mut paint = paint(colour, opacity);
+        // On whole pixels there is no edge to smooth, and smoothing takes most of the time.
+        paint.anti_alias = path.contains('.');
         if let Some(path) = read(path, |length| length) {
-            map.fill_path(&path, &paint(colour, opacity), FillRule::Winding, Transform::identity(), None);
+            map.fill_path(&path, &paint, FillRule::Winding, Transform::identity(), None);
         }
     }
 
@@ -172,10 +175,18 @@ mod present {
     fn encode(pixels: &[[u8; 3]], width: u32, height: u32) -> Result<Vec<u8>> {
         let (palette, mask) = palette(pixels);
         let mut rows = Vec::with_capacity(pixels.len() + height as usize);
+        // Most pixels are like the one before, which spares the look-up.
+        let mut last = ([0; 3], palette.get(&[0; 3]).map(|(number, _)| *number).unwrap_or_default());
+        let mut number = |key: [u8; 3]| {
+            if key != last.0 {
+                last = (key, palette[&key].0);
+            }
+            last.1
+        };
         for row in pixels.chunks_exact(width as usize) {
             // No filter: neighbouring numbers of a palette have nothing in common.
             rows.push(0);
-            rows.extend(row.iter().map(|pixel| palette[&pixel.map(|part| part & mask)].0));
+            rows.extend(row.iter().map(|pixel| number(pixel.map(|part| part & mask))));
         }
         let mut packed = ZlibEncoder::new(Vec::new(), Compression::new(9));
         packed.write_all(&rows)?;
@@ -200,10 +211,14 @@ mod present {
     fn palette(pixels: &[[u8; 3]]) -> (Palette, u8) {
         let mut mask = 0xff;
         loop {
-            let mut palette = Palette::new();
+            let (mut palette, mut last) = (Palette::new(), None);
             for pixel in pixels {
+                let key = pixel.map(|part| part & mask);
+                if last.replace(key) == Some(key) {
+                    continue;
+                }
                 // The first one of alike colours stands for all, so that ground and grid keep their own.
-                palette.entry(pixel.map(|part| part & mask)).or_insert((0, *pixel));
+                palette.entry(key).or_insert((0, *pixel));
                 if palette.len() > 256 {
                     break;
                 }
