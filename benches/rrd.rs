@@ -17,7 +17,6 @@ use gridmon::sinks::rrd::{Config, RrdFiles};
 use gridmon::sources::libvirt::{self, Answer, Memory};
 use gridmon::spool::{Batch, Header};
 use gridmon_testkit::TempDir;
-use rustix::time::{ClockId, clock_gettime};
 
 mod frame;
 #[path = "../demo/libvirt.rs"]
@@ -45,12 +44,6 @@ fn main() -> ExitCode {
     updates(&mut table);
     graphs(&mut table);
     table.end()
-}
-
-/// The processor time of this process, in seconds.
-fn processor() -> f64 {
-    let time = clock_gettime(ClockId::ProcessCPUTime);
-    time.tv_sec as f64 + time.tv_nsec as f64 / 1e9
 }
 
 fn files(directory: &Path) -> RrdFiles {

@@ -56,7 +56,8 @@ mod present {
                 Shape::Text(text) => write(&mut map, text, scene.ink),
             }
         }
-        let pixels: Vec<_> = map.data().chunks_exact(4).map(|pixel| [pixel[0], pixel[1], pixel[2]]).collect();
+        let number = |pixel: &[u8]| u32::from_be_bytes([0, pixel[0], pixel[1], pixel[2]]);
+        let pixels: Vec<_> = map.data().chunks_exact(4).map(number).collect();
         encode(&pixels, width, height)
     }
 
@@ -172,27 +173,25 @@ mod present {
     }
 
     /// Writes pixels as a PNG with a palette of at most 256 colours. More colours lose their lowest bits.
-    fn encode(pixels: &[[u8; 3]], width: u32, height: u32) -> Result<Vec<u8>> {
+    fn encode(pixels: &[u32], width: u32, height: u32) -> Result<Vec<u8>> {
         let (palette, mask) = palette(pixels);
         let mut rows = Vec::with_capacity(pixels.len() + height as usize);
         // Most pixels are like the one before, which spares the look-up.
-        let mut last = ([0; 3], palette.get(&[0; 3]).map(|(number, _)| *number).unwrap_or_default());
-        let mut number = |key: [u8; 3]| {
-            if key != last.0 {
-                last = (key, palette[&key].0);
-            }
-            last.1
+        let mut last = None;
+        let mut number = |key: u32| match last {
+            Some((known, number)) if known == key => number,
+            _ => last.insert((key, palette[&key].0)).1,
         };
         for row in pixels.chunks_exact(width as usize) {
             // No filter: neighbouring numbers of a palette have nothing in common.
             rows.push(0);
-            rows.extend(row.iter().map(|pixel| number(pixel.map(|part| part & mask))));
+            rows.extend(row.iter().map(|pixel| number(pixel & mask)));
         }
         let mut packed = ZlibEncoder::new(Vec::new(), Compression::new(9));
         packed.write_all(&rows)?;
         let mut colours: Vec<_> = palette.values().collect();
         colours.sort();
-        let colours: Vec<_> = colours.iter().flat_map(|(_, colour)| *colour).collect();
+        let colours: Vec<_> = colours.iter().flat_map(|(_, colour)| colour.to_be_bytes().into_iter().skip(1)).collect();
         let mut head = [width.to_be_bytes(), height.to_be_bytes()].concat();
         // Eight bits, a palette, the only compression, the only filters, whole rows.
         head.extend([8, 3, 0, 0, 0]);
@@ -204,16 +203,17 @@ mod present {
         Ok(png)
     }
 
-    /// The colours of a picture, by their highest bits: the number of each in the palette, and itself.
-    type Palette = BTreeMap<[u8; 3], (u8, [u8; 3])>;
+    /// The colours of a picture as 0xrrggbb, by their highest bits: the number of each in the palette, and itself.
+    type Palette = BTreeMap<u32, (u8, u32)>;
 
     /// Returns the palette, and the bits that tell its colours apart.
-    fn palette(pixels: &[[u8; 3]]) -> (Palette, u8) {
-        let mut mask = 0xff;
+    fn palette(pixels: &[u32]) -> (Palette, u32) {
+        let mut part = 0xff_u8;
         loop {
+            let mask = u32::from_be_bytes([0, part, part, part]);
             let (mut palette, mut last) = (Palette::new(), None);
             for pixel in pixels {
-                let key = pixel.map(|part| part & mask);
+                let key = pixel & mask;
                 if last.replace(key) == Some(key) {
                     continue;
                 }
@@ -227,7 +227,7 @@ mod present {
                 (0..=255).zip(palette.values_mut()).for_each(|(number, entry)| entry.0 = number);
                 return (palette, mask);
             }
-            mask <<= 1;
+            part <<= 1;
         }
     }
 
