@@ -211,9 +211,20 @@ impl Place {
         for name in names(&spool).iter().filter(|name| name.ends_with(".new")) {
             set_back(&spool.join(name), Duration::from_secs(3 * 3600));
         }
-        let last = self.next();
-        self.run(last);
-        assert_eq!(names(&spool), ["bad", "lock.carbon"]);
+        // One run delivers all, unless the machine is so busy that its time ends first: then it says that points wait, and the
+        // next one goes on.
+        for attempt in 0..4 {
+            let last = self.next();
+            let said = self.figures.story.len();
+            self.run(last);
+            let left = names(&spool);
+            if left == ["bad", "lock.carbon"] {
+                break;
+            }
+            let said = &self.figures.story[said..];
+            let has_no_time = said.iter().any(|line| line.contains(" s; ") && line.contains("in the spool"));
+            assert!(has_no_time && attempt < 3, "{left:?} after {said:?}");
+        }
 
         // What went aside without having been made to.
         let aside = names(&spool.join("bad"));
