@@ -21,7 +21,7 @@ use gridmon::setup::CATALOG;
 use gridmon::sinks::embedded::{Folded, Store};
 use gridmon::sinks::windows::{Record, Windows};
 
-use frame::{Table, clean, cost, least, megabytes, memory_mb, seconds, timed, times};
+use frame::{Table, clean, cost, jobs_series, least, megabytes, memory_mb, seconds, timed, times};
 use gridmon_testkit::{Influxdb, TempDir, program, skip};
 
 /// 2024-06-01 00:00:00 UTC, in unix seconds.
@@ -165,41 +165,15 @@ fn year(table: &mut Table) {
 
 /// The lines of a slot of `jobs` with 21 tags.
 fn jobs_lines(count: usize, time: i64) -> Vec<String> {
-    let statuses = ["running", "activated", "finished", "failed"];
-    let labels = [
-        "atlas_site",
-        "cloud",
-        "container_type",
-        "country",
-        "federation",
-        "frontier",
-        "fts_server",
-        "harvester",
-        "nucleus",
-        "pilot_manager",
-        "pilot_version",
-        "pledge_type",
-        "resource_type",
-        "site_state",
-        "tier",
-        "type",
-        "workflow",
-    ];
-    let of = |at: usize| {
-        let (queue, status) = (format!("QUEUE_{}", at / 4), statuses[at % 4]);
-        let mut tags: Vec<_> = labels.iter().map(|label| format!("{label}=some-{label}-{}", at / 400)).collect();
-        tags.extend([format!("panda_queue={queue}"), "prod_source=managed".into(), "resource=MCORE".into()]);
-        tags.push(format!("job_status={status}"));
-        tags.sort();
-        let offset = gridmon::monitors::panda::offset(&queue, "managed", "MCORE", status);
+    let series = jobs_series(count, ["running", "activated", "finished", "failed"]);
+    let of = |(at, (series, offset)): (usize, (String, i64))| {
         format!(
-            "jobs,{} HS06_benchmark=12.5,corepower=14.5,federation_HS06_pledge=73000i,jobs={}i,resource_factor=8.0,sequence=5i {}",
-            tags.join(","),
+            "{series} HS06_benchmark=12.5,corepower=14.5,federation_HS06_pledge=73000i,jobs={}i,resource_factor=8.0,sequence=5i {}",
             at % 1000,
             time * SECOND + offset
         )
     };
-    (0..count).map(of).collect()
+    series.into_iter().enumerate().map(of).collect()
 }
 
 /// Writes lines in bodies of some thousand.

@@ -12,6 +12,9 @@
 //! memory and time here are many times its own.
 #![allow(dead_code)] // Each benchmark takes what it needs.
 
+#[cfg(feature = "dashboard")]
+pub mod monitor;
+
 use std::ffi::OsStr;
 use std::fmt::Display;
 use std::fs;
@@ -288,4 +291,38 @@ pub fn points(count: usize, time: i64) -> Vec<Point> {
         }
     };
     (0..count).map(point).collect()
+}
+
+/// Series of `jobs` with its 21 tags, in line protocol, each with the offset of its points in nanoseconds: for each queue one
+/// of each status.
+pub fn jobs_series(count: usize, statuses: [&str; 4]) -> Vec<(String, i64)> {
+    let labels = [
+        "atlas_site",
+        "cloud",
+        "container_type",
+        "country",
+        "federation",
+        "frontier",
+        "fts_server",
+        "harvester",
+        "nucleus",
+        "pilot_manager",
+        "pilot_version",
+        "pledge_type",
+        "resource_type",
+        "site_state",
+        "tier",
+        "type",
+        "workflow",
+    ];
+    let of = |at: usize| {
+        let (queue, status) = (format!("QUEUE_{}", at / 4), statuses[at % 4]);
+        let mut tags: Vec<_> = labels.iter().map(|label| format!("{label}=some-{label}-{}", at / 400)).collect();
+        tags.extend([format!("panda_queue={queue}"), "prod_source=managed".into(), "resource=MCORE".into()]);
+        tags.push(format!("job_status={status}"));
+        tags.sort();
+        let offset = gridmon::monitors::panda::offset(&queue, "managed", "MCORE", status);
+        (format!("jobs,{}", tags.join(",")), offset)
+    };
+    (0..count).map(of).collect()
 }

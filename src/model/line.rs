@@ -64,7 +64,15 @@ impl Point {
     }
 
     fn write_tag_set(&self, out: &mut String) {
-        if self.has_labels() {
+        if self.has_plain_tags() {
+            out.push_str(self.measurement());
+            for (name, value) in self.tags() {
+                out.push(',');
+                out.push_str(name);
+                out.push('=');
+                out.push_str(value);
+            }
+        } else if self.has_labels() {
             escape(self.measurement(), MEASUREMENT_SPECIALS, out);
             write_pairs(self.tags(), out);
         } else {
@@ -221,9 +229,21 @@ pub(super) const TAG_SPECIALS: &[char] = &[',', ' ', '='];
 
 /// Whether a text is safe and needs no escapes in line protocol. Returns `false` for some such texts too.
 pub(super) fn is_plain(text: &str) -> bool {
-    let plain = |byte: u8| byte.is_ascii_graphic() && !matches!(byte, b',' | b'=' | b'\\');
-    !text.is_empty() && text.len() <= LONGEST_NAME && text.bytes().all(plain)
+    // Most texts are plain, so all bytes are looked at without a decision after each.
+    !text.is_empty() && text.len() <= LONGEST_NAME && text.bytes().fold(true, |all, byte| all & PLAIN[byte as usize])
 }
+
+/// Whether a byte is safe and needs no escape.
+const PLAIN: [bool; 256] = {
+    let mut plain = [false; 256];
+    let mut byte = 0;
+    while byte < plain.len() {
+        let own = byte as u8;
+        plain[byte] = own.is_ascii_graphic() && !matches!(own, b',' | b'=' | b'\\');
+        byte += 1;
+    }
+    plain
+};
 
 pub(super) fn escape(text: &str, specials: &[char], out: &mut String) {
     if is_plain(text) {
@@ -251,8 +271,22 @@ fn write_pairs<'a>(pairs: impl Iterator<Item = (&'a str, &'a str)>, out: &mut St
     }
 }
 
+/// Appends a number, its digits from the last one on.
 fn write_int(value: i64, out: &mut String) {
-    let _ = write!(out, "{value}");
+    let mut digits = [0; 20];
+    let (mut at, mut rest) = (digits.len(), value.unsigned_abs());
+    loop {
+        at -= 1;
+        digits[at] = b'0' + (rest % 10) as u8;
+        rest /= 10;
+        if rest == 0 {
+            break;
+        }
+    }
+    if value < 0 {
+        out.push('-');
+    }
+    out.extend(digits[at..].iter().map(|digit| char::from(*digit)));
 }
 
 fn unescape<'a>(text: &'a str, specials: &[char]) -> Cow<'a, str> {

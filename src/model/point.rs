@@ -6,7 +6,7 @@ use std::fmt;
 use super::line::{MEASUREMENT_SPECIALS, TAG_SPECIALS, escape, is_plain};
 use super::name::{safe_measurement, safe_name};
 use super::order::sort_by_name;
-use super::{FieldValue, Kind, Measurement, Name, Value, safe_text};
+use super::{FieldValue, Kind, Measurement, Name, Tag, Value, safe_text};
 
 /// One observation: measurement, tags, fields and time. Tags and fields are sorted by name and texts are safe, so
 /// points with the same content are equal, and line protocol gives back the same point.
@@ -21,7 +21,7 @@ pub struct Point {
     /// The end of the series' name.
     series_end: u32,
     measurement: Span,
-    tags: Vec<TagSpan>,
+    tags: Tags,
     fields: Vec<(Name, Value)>,
     time: i64,
 }
@@ -34,6 +34,15 @@ impl Span {
     fn of(self, text: &str) -> &str {
         &text[self.0 as usize..self.1 as usize]
     }
+}
+
+/// The tags of a point, sorted by name.
+#[derive(Clone)]
+enum Tags {
+    /// All those that its measurement declares: their values. Many points have many tags, so that the names would take as
+    /// much room again.
+    Declared(Vec<Span>),
+    Named(Vec<TagSpan>),
 }
 
 #[derive(Clone, Copy)]
@@ -114,10 +123,7 @@ impl Point {
         let mut point = Self { declaration: Some(declaration), fields, time, ..Self::empty() };
         let tags = declaration.tags;
         if values.len() == tags.len() && values.iter().all(|value| is_plain(value)) {
-            point.write_names(declaration.name, tags.len(), |at| {
-                let at = usize::from(declaration.sorted[at]);
-                (tags[at].name, values[at], !tags[at].identifies)
-            });
+            point.write_values(declaration, values);
         } else {
             let names = tags.iter().map(|tag| (tag.name, !tag.identifies)).chain([("_", false)]);
             let mut safe: Vec<_> =
@@ -128,13 +134,36 @@ impl Point {
         point
     }
 
+    /// Writes the names of a point with all declared tags: plain texts in the declared order.
+    fn write_values(&mut self, declaration: &'static Measurement, values: &[&str]) {
+        let tags = declaration.tags;
+        let of_key = |tag: &Tag| if tag.identifies { tag.name.len() + 2 } else { 0 };
+        let length = tags.iter().zip(values).map(|(tag, value)| of_key(tag) + value.len()).sum::<usize>();
+        let mut text = String::with_capacity(declaration.name.len() + length);
+        let mut spans = vec![Span::default(); tags.len()];
+        self.measurement = put_raw(&mut text, declaration.name);
+        let sorted = || declaration.sorted.iter().map(|at| usize::from(*at)).take(tags.len()).enumerate();
+        for (place, at) in sorted().filter(|(_, at)| tags[*at].identifies) {
+            text.push(',');
+            text.push_str(tags[at].name);
+            text.push('=');
+            spans[place] = put_raw(&mut text, values[at]);
+        }
+        self.series_end = text.len() as u32;
+        for (place, at) in sorted().filter(|(_, at)| !tags[*at].identifies) {
+            spans[place] = put_raw(&mut text, values[at]);
+        }
+        self.tags = Tags::Declared(spans);
+        self.text = text;
+    }
+
     fn empty() -> Self {
         Self {
             declaration: None,
             text: String::new(),
             series_end: 0,
             measurement: Span::default(),
-            tags: Vec::new(),
+            tags: Tags::Named(Vec::new()),
             fields: Vec::new(),
             time: 0,
         }
@@ -170,7 +199,7 @@ impl Point {
                 is_label: given.2,
             }
         };
-        self.tags = tags.into_iter().enumerate().map(rest).collect();
+        self.tags = Tags::Named(tags.into_iter().enumerate().map(rest).collect());
         self.text = text;
     }
 
@@ -188,11 +217,13 @@ impl Point {
         }
         self.declaration = Some(declaration);
         let is_label = |name: &str| declaration.tags.iter().any(|tag| tag.name == name && !tag.identifies);
-        if self.tags.iter().all(|tag| is_label(tag.name.of(&self.text)) == tag.is_label) {
+        // Only points with a declaration have the other kind.
+        let Tags::Named(tags) = &mut self.tags else { return };
+        if tags.iter().all(|tag| is_label(tag.name.of(&self.text)) == tag.is_label) {
             return;
         }
+        let tags = std::mem::take(tags);
         let old = std::mem::take(&mut self.text);
-        let tags = std::mem::take(&mut self.tags);
         self.write_names(self.measurement.of(&old), tags.len(), |at| {
             let name = tags[at].name.of(&old);
             (name, tags[at].value.of(&old), is_label(name))
@@ -215,20 +246,51 @@ impl Point {
         &self.text[..self.series_end as usize]
     }
 
+    /// Returns the number of its tags.
+    fn count_tags(&self) -> usize {
+        match &self.tags {
+            Tags::Declared(values) => values.len(),
+            Tags::Named(tags) => tags.len(),
+        }
+    }
+
+    /// Returns name, value, and whether it is a label, of the tag at a place.
+    fn tag_of(&self, at: usize) -> Option<Given<'_>> {
+        match (&self.tags, self.declaration) {
+            (Tags::Named(tags), _) => {
+                let tag = tags.get(at)?;
+                Some((tag.name.of(&self.text), tag.value.of(&self.text), tag.is_label))
+            }
+            (Tags::Declared(values), declaration) => {
+                let declaration = declaration?;
+                let tag = declaration.tags.get(usize::from(*declaration.sorted.get(at)?))?;
+                Some((tag.name, values.get(at)?.of(&self.text), !tag.identifies))
+            }
+        }
+    }
+
+    fn all_tags(&self) -> impl Iterator<Item = Given<'_>> {
+        (0..self.count_tags()).filter_map(|at| self.tag_of(at))
+    }
+
     /// Returns its tags, keys and labels, sorted by name; all have a value.
     pub fn tags(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.tags.iter().map(|tag| (tag.name.of(&self.text), tag.value.of(&self.text)))
+        self.all_tags().map(|(name, value, _)| (name, value))
     }
 
     /// Returns its labels, sorted by name.
     pub fn labels(&self) -> impl Iterator<Item = (&str, &str)> {
-        let labels = self.tags.iter().filter(|tag| tag.is_label);
-        labels.map(|tag| (tag.name.of(&self.text), tag.value.of(&self.text)))
+        self.all_tags().filter(|(_, _, is_label)| *is_label).map(|(name, value, _)| (name, value))
     }
 
     /// Whether it has labels.
     pub fn has_labels(&self) -> bool {
-        self.tags.iter().any(|tag| tag.is_label)
+        self.all_tags().any(|(_, _, is_label)| is_label)
+    }
+
+    /// Whether no text of its tags needs an escape in line protocol, as far as that is known without a look at them.
+    pub(super) fn has_plain_tags(&self) -> bool {
+        matches!(self.tags, Tags::Declared(_))
     }
 
     /// Returns the value of one tag.
@@ -238,8 +300,8 @@ impl Point {
 
     /// Returns the value of the tag `name`, which is usually the one at index `at`.
     pub(super) fn tag_at(&self, at: usize, name: &str) -> Option<&str> {
-        match self.tags.get(at) {
-            Some(tag) if tag.name.of(&self.text) == name => Some(tag.value.of(&self.text)),
+        match self.tag_of(at) {
+            Some((own, value, _)) if own == name => Some(value),
             _ => self.tag(name),
         }
     }
@@ -260,9 +322,9 @@ impl Point {
             return Some("it has no field".into());
         }
         if let Some(declaration) = self.declaration
-            && declaration.tags.len() != self.tags.len()
+            && declaration.tags.len() != self.count_tags()
         {
-            return Some(format!("it has {} tags, and {} are declared", self.tags.len(), declaration.tags.len()));
+            return Some(format!("it has {} tags, and {} are declared", self.count_tags(), declaration.tags.len()));
         }
         self.fields().find_map(|(name, value)| self.field_fault(name, value))
     }
@@ -338,6 +400,12 @@ pub fn merge(mut points: Vec<Point>) -> Vec<Point> {
 /// values, points that differ from their declaration, and the second of two points of one row (same series, same time).
 pub fn validate(mut points: Vec<Point>) -> (Vec<Point>, Vec<Dropped>) {
     sort(&mut points);
+    let is_row = |two: &[Point]| two[0].time == two[1].time && two[0].series() == two[1].series();
+    let is_good = |(at, point): (usize, &Point)| point.fault().is_none() && (at == 0 || !is_row(&points[at - 1..=at]));
+    // As a rule all are good, and a second list would take as much room again.
+    if points.iter().enumerate().all(is_good) {
+        return (points, Vec::new());
+    }
     let mut dropped = Vec::new();
     let mut good: Vec<Point> = Vec::with_capacity(points.len());
     for point in points {

@@ -270,7 +270,8 @@ impl Export {
 
     /// Writes the export and returns the number of points.
     fn write(&self, config: &Config, store: &Store, out: &mut dyn Write, bar: bool) -> Result<usize> {
-        let selector = Selector { measurement: self.measurement.clone(), tags: self.tag.clone() };
+        let selector =
+            Selector { measurement: self.measurement.clone(), tags: self.tag.clone(), ..Selector::default() };
         let nanoseconds = |seconds: i64| seconds.saturating_mul(SECOND);
         let (from, to) = (self.from.map_or(i64::MIN, nanoseconds), self.to.map_or(i64::MAX, nanoseconds));
         let tiers: Vec<_> = Tier::ALL.into_iter().filter(|tier| self.tier.is_none_or(|only| only == *tier)).collect();

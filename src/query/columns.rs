@@ -12,8 +12,6 @@ pub struct Total {
     pub group: Vec<String>,
     /// The sum, which is an integer if all values are.
     pub sum: Value,
-    /// The number of values.
-    pub count: u64,
 }
 
 /// One field of the points of a tier in a time range.

@@ -243,12 +243,14 @@ pub struct Selector {
     pub measurement: Option<String>,
     /// The tags that a series must all have.
     pub tags: Vec<(String, String)>,
+    /// Tags of which a series must have one of several values.
+    pub one_of: Vec<(String, BTreeSet<String>)>,
 }
 
 impl Selector {
     /// Selects the series of one measurement.
     pub fn measurement(name: &str) -> Self {
-        Self { measurement: Some(name.into()), tags: Vec::new() }
+        Self { measurement: Some(name.into()), ..Self::default() }
     }
 
     /// Selects only the series that also have this tag.
@@ -258,10 +260,19 @@ impl Selector {
         self
     }
 
+    /// Selects only the series that also have this tag with one of these values.
+    #[must_use]
+    pub fn with_one_of<T: AsRef<str>>(mut self, tag: &str, values: impl IntoIterator<Item = T>) -> Self {
+        let values = values.into_iter().map(|value| value.as_ref().to_string());
+        self.one_of.push((tag.into(), values.collect()));
+        self
+    }
+
     /// Whether it selects a series, given as a point without fields.
     pub fn selects(&self, series: &Point) -> bool {
         self.measurement.as_deref().is_none_or(|name| name == series.measurement())
             && self.tags.iter().all(|(name, value)| series.tag(name) == Some(value))
+            && self.one_of.iter().all(|(name, values)| series.tag(name).is_some_and(|value| values.contains(value)))
     }
 }
 
@@ -325,17 +336,27 @@ pub trait Scan: Read {
         Ok(sums.into_values().collect())
     }
 
-    /// Returns sum and number of the values of a column by the tags `by`, sorted by group.
+    /// Returns the sum of the values of a column by the tags `by`, sorted by group.
     ///
     /// # Errors
     /// Fails if the store does not answer.
     fn totals(&self, column: Column, by: &[&str]) -> Result<Vec<Total>> {
-        let mut totals = BTreeMap::<Vec<String>, (Value, u64)>::new();
+        let mut totals = BTreeMap::<Vec<String>, Value>::new();
         each_value(self, column, &mut |point, value| {
-            let (sum, count) = totals.entry(group(point, by)).or_insert((Value::Int(0), 0));
-            (*sum, *count) = (sum.plus(value), *count + 1);
+            let sum = totals.entry(group(point, by)).or_insert(Value::Int(0));
+            *sum = sum.plus(value);
         })?;
-        Ok(totals.into_iter().map(|(group, (sum, count))| Total { group, sum, count }).collect())
+        Ok(totals.into_iter().map(|(group, sum)| Total { group, sum }).collect())
+    }
+
+    /// Returns the number of the values of a column by the tags `by`, sorted by group.
+    ///
+    /// # Errors
+    /// Fails if the store does not answer.
+    fn counts(&self, column: Column, by: &[&str]) -> Result<Vec<(Vec<String>, u64)>> {
+        let mut counts = BTreeMap::<Vec<String>, u64>::new();
+        each_value(self, column, &mut |point, _| *counts.entry(group(point, by)).or_default() += 1)?;
+        Ok(counts.into_iter().collect())
     }
 
     /// Returns the groups by the tags `by` that have a value, sorted.
@@ -373,16 +394,16 @@ pub trait Scan: Read {
         Ok(first)
     }
 
-    /// Returns the steps of so many seconds in which a series has more than one value, told by its `keys`: a store that takes
-    /// points with other labels for other series may have several. By the beginning of the step in unix seconds.
+    /// Returns the groups by the tags `by` with values in more than one series, sorted: a store that takes points with other
+    /// labels for other series may have several values at one time.
     ///
     /// # Errors
     /// Fails if the store does not answer.
-    fn crowded(&self, column: Column, seconds: i64, keys: &[&str]) -> Result<BTreeSet<i64>> {
-        let mut seen = BTreeMap::<(i64, Vec<String>), u64>::new();
+    fn rivals(&self, column: Column, by: &[&str]) -> Result<Vec<Vec<String>>> {
+        let mut series = BTreeMap::<Vec<String>, BTreeSet<String>>::new();
         each_value(self, column, &mut |point, _| {
-            *seen.entry((beginning(point.time(), seconds), group(point, keys))).or_default() += 1;
+            series.entry(group(point, by)).or_default().insert(point.tag_set().into_owned());
         })?;
-        Ok(seen.into_iter().filter(|(_, count)| *count > 1).map(|((time, _), _)| time).collect())
+        Ok(series.into_iter().filter(|(_, series)| series.len() > 1).map(|(group, _)| group).collect())
     }
 }

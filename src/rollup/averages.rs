@@ -12,6 +12,7 @@
 //! is S/N in exact hundredths. A slot before the first coverage is covered if any series has a point in it. An hour that an
 //! older system folded holds a mean of six slots, or a sum.
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::Result;
@@ -75,7 +76,7 @@ const FOLDED: [i64; 2] = [7, 30];
 /// The slots that an older system's hour stands for.
 const SLOTS_OF_OLD: i64 = 6;
 
-/// S and N of a row in one part of time.
+/// S and N of a row and status in one part of time.
 #[derive(Clone, Copy, Debug, Default)]
 struct Tally {
     sum: i128,
@@ -89,12 +90,13 @@ struct Tally {
 #[derive(Debug, Default)]
 struct Part {
     covered: i64,
+    /// By row and status.
     rows: BTreeMap<Vec<String>, Tally>,
 }
 
 impl Part {
-    fn row(&mut self, row: Vec<String>) -> &mut Tally {
-        self.rows.entry(row).or_default()
+    fn row(&mut self, group: Vec<String>) -> &mut Tally {
+        self.rows.entry(group).or_default()
     }
 }
 
@@ -105,38 +107,29 @@ impl Part {
 pub fn averages(store: &dyn Scan, question: &Question) -> Result<AllAverages> {
     let raw = RawCoverage::read(store, question)?;
     let hours = HourCoverage::read(store, question)?;
-    let mut all = AllAverages::default();
-    let none = [None; WINDOWS.len()];
-    for (at, status) in question.statuses.iter().enumerate() {
-        let mut parts = raw_parts(store, question, status, &raw)?;
-        parts.extend(hour_parts(store, question, status, &hours)?);
-        let rows: BTreeSet<_> = parts.iter().flat_map(|part| part.rows.keys().cloned()).collect();
-        all.without.push(of_parts(&parts, &[]));
-        for row in rows {
-            let averages = of_parts(&parts, &row);
-            all.rows.entry(row).or_insert_with(|| vec![none; question.statuses.len()])[at] = averages;
-        }
-    }
+    let mut parts = raw_parts(store, question, &raw)?;
+    parts.extend(hour_parts(store, question, &hours)?);
+    let groups: BTreeSet<&Vec<String>> = parts.iter().flat_map(|part| part.rows.keys()).collect();
     // A row that has points of one status alone is zero in the others.
-    for averages in all.rows.values_mut() {
-        for (own, without) in averages.iter_mut().zip(&all.without) {
-            if *own == none {
-                *own = *without;
-            }
-        }
+    let without = vec![of_parts(&parts, &[]); question.statuses.len()];
+    let mut rows = BTreeMap::<Vec<String>, Averages>::new();
+    for group in groups {
+        let Some((status, row)) = group.split_last() else { continue };
+        let Some(at) = question.statuses.iter().position(|known| known == status) else { continue };
+        rows.entry(row.to_vec()).or_insert_with(|| without.clone())[at] = of_parts(&parts, group);
     }
-    Ok(all)
+    Ok(AllAverages { rows, without })
 }
 
 /// Adds up the parts of each window: the first four of slots, the last two of hours.
-fn of_parts(parts: &[Part], row: &[String]) -> [Option<f64>; WINDOWS.len()] {
+fn of_parts(parts: &[Part], group: &[String]) -> [Option<f64>; WINDOWS.len()] {
     let mut averages = [None; WINDOWS.len()];
     let (mut total, mut slots) = (Tally::default(), 0);
     for (at, part) in parts.iter().enumerate() {
         if at == RAW.len() {
             (total, slots) = (Tally::default(), 0);
         }
-        let own = part.rows.get(row).copied().unwrap_or_default();
+        let own = part.rows.get(group).copied().unwrap_or_default();
         total.sum += own.sum;
         total.fraction += own.fraction;
         slots += part.covered + own.more;
@@ -182,46 +175,50 @@ impl RawCoverage {
 
     /// Returns the uncovered times within slots from one to before another, in unix seconds.
     fn gaps(&self, from: i64, to: i64) -> Vec<(i64, i64)> {
-        let mut gaps: Vec<(i64, i64)> = Vec::new();
-        for slot in (from..to).step_by(SLOT as usize).filter(|slot| !self.covered.contains(slot)) {
-            match gaps.last_mut() {
-                Some(last) if last.1 == slot => last.1 = slot + SLOT,
-                _ => gaps.push((slot, slot + SLOT)),
-            }
-        }
-        gaps
+        ranges((from..to).step_by(SLOT as usize).filter(|slot| !self.covered.contains(slot)), SLOT)
     }
 }
 
-/// Returns the four parts of the raw windows for a status.
-fn raw_parts(store: &dyn Scan, question: &Question, status: &str, coverage: &RawCoverage) -> Result<Vec<Part>> {
-    let selector = Selector::measurement(question.measurement).with(question.status, status);
+impl Question<'_> {
+    /// Selects the points of the statuses that are averaged.
+    fn selector(&self) -> Selector {
+        Selector::measurement(self.measurement).with_one_of(self.status, self.statuses)
+    }
+
+    /// Returns the tags that tell rows and statuses apart.
+    fn keys(&self) -> Vec<&str> {
+        self.by.iter().copied().chain([self.status]).collect()
+    }
+}
+
+/// Returns the four parts of the raw windows.
+fn raw_parts(store: &dyn Scan, question: &Question, coverage: &RawCoverage) -> Result<Vec<Part>> {
+    let (selector, keys) = (question.selector(), question.keys());
     let column =
         |from, to| Column { selector: &selector, field: question.field, window: window(from, to), tier: Tier::Raw };
     let end = question.slot + SLOT;
-    let crowded = store.crowded(column(end - RAW[3] * SLOT, end), SLOT, question.by)?;
+    let crowds = crowds(store, question, column(end - RAW[3] * SLOT, end))?;
     let mut parts = Vec::new();
     let mut to = end;
     for slots in RAW {
         let from = end - slots * SLOT;
         let covered = coverage.covered.range(from..to).count() as i64;
         let mut part = Part { covered, rows: BTreeMap::new() };
-        for total in store.totals(column(from, to), question.by)? {
+        for total in store.totals(column(from, to), &keys)? {
             part.row(total.group).sum += whole(total.sum);
         }
         for (from, to) in coverage.gaps(from, to) {
-            for total in store.totals(column(from, to), question.by)? {
-                part.row(total.group).more += total.count as i64;
+            // As a rule a slot without coverage has no points, and this is quickly found out.
+            if store.first(column(from, to))?.is_some() {
+                for (group, count) in store.counts(column(from, to), &keys)? {
+                    part.row(group).more += count as i64;
+                }
             }
         }
-        for slot in crowded.range(from..to) {
-            let is_covered = coverage.covered.contains(slot);
-            for (row, points) in points_by_row(store, question, &selector, *slot)? {
-                let all: i128 = points.iter().map(|point| whole(point.jobs)).sum();
-                let tally = part.row(row);
-                tally.sum += winner(&points) - all;
-                tally.more -= if is_covered { 0 } else { points.len() as i64 - 1 };
-            }
+        for crowd in crowds.iter().filter(|crowd| (from..to).contains(&crowd.slot)) {
+            let tally = part.row(crowd.group.clone());
+            tally.sum += crowd.winner.jobs - crowd.all;
+            tally.more -= if coverage.covered.contains(&crowd.slot) { 0 } else { crowd.points - 1 };
         }
         parts.push(part);
         to = from;
@@ -237,20 +234,16 @@ pub fn current(store: &dyn Scan, question: &Question) -> Result<BTreeMap<(Vec<St
     let selector = Selector::measurement(question.measurement);
     let window = window(question.slot, question.slot + SLOT);
     let column = Column { selector: &selector, field: question.field, window, tier: Tier::Raw };
-    let keys: Vec<&str> = question.by.iter().copied().chain([question.status]).collect();
     let split = |mut group: Vec<String>| {
         let status = group.pop().unwrap_or_default();
         (group, status)
     };
     let int = |value: i128| i64::try_from(value).unwrap_or(i64::MAX);
-    let totals = store.totals(column, &keys)?;
+    let totals = store.totals(column, &question.keys())?;
     let mut values: BTreeMap<_, _> =
         totals.into_iter().map(|total| (split(total.group), int(whole(total.sum)))).collect();
-    if !store.crowded(column, SLOT, &keys)?.is_empty() {
-        let with_status = Question { by: &keys, ..*question };
-        for (group, points) in points_by_row(store, &with_status, &selector, question.slot)? {
-            values.insert(split(group), int(winner(&points)));
-        }
+    for crowd in crowds(store, question, column)? {
+        values.insert(split(crowd.group), int(crowd.winner.jobs));
     }
     Ok(values)
 }
@@ -271,39 +264,83 @@ pub fn rows(store: &dyn Scan, question: &Question) -> Result<Vec<Vec<String>>> {
     Ok(rows)
 }
 
-/// A point of a crowded slot.
+/// Several points of a row and status in one slot, of which one counts.
+struct Crowd {
+    slot: i64,
+    /// Row and status.
+    group: Vec<String>,
+    /// The sum of their values.
+    all: i128,
+    points: i64,
+    winner: Rival,
+}
+
+/// A point among others of its slot. The later run's is the greatest; of two with one sequence, that with the greater tags.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
 struct Rival {
     sequence: i64,
-    labels: String,
-    jobs: Value,
+    tags: String,
+    jobs: i128,
 }
 
-/// Returns the points of a slot by row.
-fn points_by_row(
-    store: &dyn Scan,
-    question: &Question,
-    selector: &Selector,
-    slot: i64,
-) -> Result<BTreeMap<Vec<String>, Vec<Rival>>> {
-    let mut rows = BTreeMap::<_, Vec<_>>::new();
-    store.each(selector, window(slot, slot + SLOT), Tier::Raw, &mut |point: Point| {
-        let field = |name: &str| point.fields().find(|(field, _)| *field == name).map(|(_, value)| value);
-        if let Some(jobs) = field(question.field) {
-            let row = question.by.iter().map(|tag| point.tag(tag).unwrap_or_default().to_string()).collect();
-            // A point of an older system has none.
-            let sequence = field(question.sequence).map_or(-1, |value| value.as_f64() as i64);
-            let labels = point.tags().fold(String::new(), |all, (name, value)| format!("{all},{name}={value}"));
-            rows.entry(row).or_default().push(Rival { sequence, labels, jobs });
+/// From so many rows on with points of several series all points are read, hour by hour.
+const MANY: usize = 200;
+
+/// Finds the slots in which a row has several points. Only rows are looked at whose points are of several series: a point
+/// of the same series would have replaced the one before.
+fn crowds(store: &dyn Scan, question: &Question, column: Column) -> Result<Vec<Crowd>> {
+    let keys = question.keys();
+    let rivals: BTreeSet<_> = store.rivals(column, &keys)?.into_iter().collect();
+    let names: BTreeSet<_> = rivals.iter().filter_map(|group| Some(group.first()?.as_str())).collect();
+    let Window { from, to } = column.window;
+    let (selector, piece) = match question.by.first() {
+        _ if names.is_empty() => return Ok(Vec::new()),
+        Some(tag) if names.len() < MANY => (column.selector.clone().with_one_of(tag, names), to - from),
+        _ => (column.selector.clone(), HOUR * SECOND),
+    };
+    let mut crowds = Vec::new();
+    let mut begin = from;
+    while begin < to {
+        // Slots do not cross the beginning of a piece: the window begins with one.
+        let end = to.min(begin + piece);
+        let mut slots = BTreeMap::<(i64, Vec<String>), Crowd>::new();
+        store.each(&selector, Window { from: begin, to: end }, column.tier, &mut |point| {
+            let group: Vec<_> = keys.iter().map(|tag| point.tag(tag).unwrap_or_default().to_string()).collect();
+            let Some(rival) = rival(question, &point).filter(|_| rivals.contains(&group)) else { return Ok(()) };
+            let slot = point.time().div_euclid(SECOND * SLOT) * SLOT;
+            match slots.entry((slot, group)) {
+                Entry::Vacant(slots) => {
+                    let group = slots.key().1.clone();
+                    slots.insert(Crowd { slot, group, all: rival.jobs, points: 1, winner: rival });
+                }
+                Entry::Occupied(mut crowd) => crowd.get_mut().add(rival),
+            }
+            Ok(())
+        })?;
+        crowds.extend(slots.into_values().filter(|crowd| crowd.points > 1));
+        begin = end;
+    }
+    Ok(crowds)
+}
+
+impl Crowd {
+    fn add(&mut self, rival: Rival) {
+        self.all += rival.jobs;
+        self.points += 1;
+        if rival > self.winner {
+            self.winner = rival;
         }
-        Ok(())
-    })?;
-    Ok(rows)
+    }
 }
 
-/// Returns the jobs of the later run; of two runs with one sequence, of the point with the greater series key.
-fn winner(points: &[Rival]) -> i128 {
-    let last = points.iter().max_by(|a, b| (a.sequence, &a.labels).cmp(&(b.sequence, &b.labels)));
-    last.map_or(0, |point| whole(point.jobs))
+/// Reads a point; `None` if it lacks the field.
+fn rival(question: &Question, point: &Point) -> Option<Rival> {
+    let field = |name: &str| point.fields().find(|(field, _)| *field == name).map(|(_, value)| value);
+    let jobs = whole(field(question.field)?);
+    // A point of an older system has none.
+    let sequence = field(question.sequence).map_or(-1, |value| value.as_f64() as i64);
+    let tags = point.tags().fold(String::new(), |all, (name, value)| format!("{all},{name}={value}"));
+    Some(Rival { sequence, tags, jobs })
 }
 
 fn whole(value: Value) -> i128 {
@@ -330,7 +367,9 @@ impl HourCoverage {
             |from, to| Column { selector: &selector, field: "slots", window: window(from, to), tier: Tier::Hour };
         // The newest label may be long ago: if no hour was folded for a month, there is none.
         let steps = store.steps(within(end - (2 * FOLDED[1] + 1) * DAY, end), HOUR)?;
-        let slots: BTreeMap<_, _> = steps.into_iter().map(|(label, step)| (label, step.most as i64)).collect();
+        let slots = steps.into_iter().map(|(label, step)| (label, step.most as i64));
+        // A label of no slot was covered once, or taken for it.
+        let slots: BTreeMap<_, _> = slots.filter(|(_, slots)| *slots > 0).collect();
         let newest = slots.last_key_value().map(|(label, _)| *label);
         let first = store.first(within(0, end))?.map_or(end, |time| time.div_euclid(SECOND * HOUR) * HOUR);
         let mut old = BTreeSet::new();
@@ -346,10 +385,35 @@ impl HourCoverage {
     }
 }
 
-/// Returns the two parts of the folded windows for a status: the last seven days, and the rest of thirty.
-fn hour_parts(store: &dyn Scan, question: &Question, status: &str, coverage: &HourCoverage) -> Result<Vec<Part>> {
+impl HourCoverage {
+    /// Returns the labels within a range, as ranges, of the hours of which some slot is not covered. More than a few are one
+    /// range: each costs a question.
+    fn with_gaps(&self, from: i64, to: i64) -> Vec<(i64, i64)> {
+        let is_whole = |label: &i64| self.slots.get(label).is_some_and(|slots| *slots >= HOUR / SLOT);
+        let ranges = ranges((from..to).step_by(HOUR as usize).filter(|label| !is_whole(label)), HOUR);
+        if ranges.len() > FEW_RANGES { vec![(from, to)] } else { ranges }
+    }
+}
+
+/// The most ranges of hours that are asked about one by one.
+const FEW_RANGES: usize = 8;
+
+/// Joins steps that follow one another to ranges, each from its beginning to before its end.
+fn ranges(steps: impl Iterator<Item = i64>, length: i64) -> Vec<(i64, i64)> {
+    let mut ranges: Vec<(i64, i64)> = Vec::new();
+    for step in steps {
+        match ranges.last_mut() {
+            Some(last) if last.1 == step => last.1 = step + length,
+            _ => ranges.push((step, step + length)),
+        }
+    }
+    ranges
+}
+
+/// Returns the two parts of the folded windows: the last seven days, and the rest of thirty.
+fn hour_parts(store: &dyn Scan, question: &Question, coverage: &HourCoverage) -> Result<Vec<Part>> {
     let Some(newest) = coverage.newest else { return Ok(vec![Part::default(), Part::default()]) };
-    let selector = Selector::measurement(question.measurement).with(question.status, status);
+    let selector = question.selector();
     let mut parts = Vec::new();
     let mut to = newest + HOUR;
     for days in FOLDED {
@@ -359,7 +423,7 @@ fn hour_parts(store: &dyn Scan, question: &Question, status: &str, coverage: &Ho
         add_folded(store, question, &selector, coverage, folded, &mut part)?;
         if from < coverage.first {
             let old = (from, to.min(coverage.first));
-            add_old(store, question, &selector, status, coverage, old, &mut part)?;
+            add_old(store, question, &selector, coverage, old, &mut part)?;
         }
         parts.push(part);
         to = from;
@@ -381,19 +445,22 @@ fn add_folded(
     }
     let column = |field, from, to| Column { selector, field, window: window(from, to), tier: Tier::Hour };
     part.covered += coverage.slots.range(from..to).map(|(_, slots)| slots).sum::<i64>();
-    for total in store.totals(column("jobs_sum", from, to), question.by)? {
+    let keys = question.keys();
+    for total in store.totals(column("jobs_sum", from, to), &keys)? {
         part.row(total.group).sum += whole(total.sum);
     }
     // A series stands for the covered slots of its hour, but for hours with uncovered slots in which it has points. A point
     // of no slot was replaced by one with other labels.
-    for (label, step) in store.steps(column("slots", from, to), HOUR)? {
-        let covered = coverage.slots.get(&label).copied().unwrap_or(0);
-        if step.most as i64 == covered && (step.least as i64 == covered || step.least == 0.0) {
-            continue;
-        }
-        for total in store.totals(column("slots", label, label + HOUR), question.by)? {
-            let slots = whole(total.sum) as i64;
-            part.row(total.group).more += if slots > 0 { slots - covered } else { 0 };
+    for (from, to) in coverage.with_gaps(from, to) {
+        for (label, step) in store.steps(column("slots", from, to), HOUR)? {
+            let covered = coverage.slots.get(&label).copied().unwrap_or(0);
+            if step.most as i64 == covered && (step.least as i64 == covered || step.least == 0.0) {
+                continue;
+            }
+            for total in store.totals(column("slots", label, label + HOUR), &keys)? {
+                let slots = whole(total.sum) as i64;
+                part.row(total.group).more += if slots > 0 { slots - covered } else { 0 };
+            }
         }
     }
     Ok(())
@@ -404,16 +471,15 @@ fn add_old(
     store: &dyn Scan,
     question: &Question,
     selector: &Selector,
-    status: &str,
     coverage: &HourCoverage,
     (from, to): (i64, i64),
     part: &mut Part,
 ) -> Result<()> {
     part.covered += coverage.old.range(from..to).count() as i64 * SLOTS_OF_OLD;
-    let factor = if question.summed.contains(&status) { 1.0 } else { SLOTS_OF_OLD as f64 };
     let column = Column { selector, field: question.field, window: window(from, to), tier: Tier::Hour };
-    for total in store.totals(column, question.by)? {
-        let sum = total.sum.as_f64() * factor;
+    for total in store.totals(column, &question.keys())? {
+        let is_summed = total.group.last().is_some_and(|status| question.summed.contains(&status.as_str()));
+        let sum = total.sum.as_f64() * if is_summed { 1.0 } else { SLOTS_OF_OLD as f64 };
         let tally = part.row(total.group);
         tally.sum += sum.floor() as i128;
         tally.fraction += sum - sum.floor();

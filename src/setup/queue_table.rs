@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use anyhow::{Context, Result};
 
+use super::sinks::{CANNOT_BE_ASKED, can_be_asked};
 use super::{CATALOG, Config, store_place, tables};
 use crate::frame::Published;
 use crate::model::{Rest, Row, SECOND};
@@ -40,7 +41,10 @@ pub fn write(published: &Published<Config>, known: &Known) -> Vec<Problem> {
 
 fn try_write(published: &Published<Config>, known: &Known) -> Result<Vec<String>> {
     let Published { config, time, until, directory, .. } = published;
-    let Some((sink, store)) = points_store(config, directory, *until)? else { return Ok(Vec::new()) };
+    let Some((sink, store)) = points_store(config, directory, *until)? else {
+        // Where MySQL is not set, nobody asked for a table.
+        return Ok(config.mysql.iter().map(|_| format!("not written, since {CANNOT_BE_ASKED}")).collect());
+    };
     if !published.has_reached(sink) {
         return Ok(vec![format!(
             "not written, since the points of this run have not reached {sink}; it stays as it was"
@@ -77,17 +81,15 @@ pub fn rows_at(store: &dyn Scan, slot: i64, known: &Known) -> Result<Vec<Row>> {
     Ok(table::rows(&input))
 }
 
-/// Returns the store that holds the points and can be asked for sums, with its name as a sink; `None` if they go to Carbon
-/// alone.
+/// Returns the store that holds the points and can be asked for sums, with its name as a sink; `None` if they go to Carbon or
+/// a master alone.
 fn points_store(config: &Config, directory: &Path, until: Instant) -> Result<Option<(&'static str, Box<dyn Scan>)>> {
     match &config.influxdb {
+        _ if !can_be_asked(config) => Ok(None),
         Some(influxdb) if http::AVAILABLE => {
             let reader = InfluxReader::new(influxdb, CATALOG).context("[influxdb]")?.until(until);
             Ok(Some(("influxdb", Box::new(reader))))
         }
-        _ if config.carbon.is_none() || config.embedded.path.is_some() => {
-            Ok(Some(("embedded", Box::new(EmbeddedReader::new(store_place(config, directory))))))
-        }
-        _ => Ok(None),
+        _ => Ok(Some(("embedded", Box::new(EmbeddedReader::new(store_place(config, directory)))))),
     }
 }

@@ -5,6 +5,7 @@ use std::path::Path;
 use jiff::Timestamp;
 
 use super::{CATALOG, Config};
+use crate::os::http;
 use crate::sinks::embedded::{self, Embedded, EmbeddedTables, Place};
 use crate::sinks::graphite::carbon::{self, Carbon};
 use crate::sinks::graphite::receiver::Receiver;
@@ -103,6 +104,17 @@ fn place_of(embedded: &embedded::Config, state: &Path) -> Place {
     Place::new(embedded.path.clone().unwrap_or_else(|| state.join("gridmon.db")), state)
 }
 
+/// Whether the points go to a store that sums, as the table of queues needs it.
+pub(super) fn can_be_asked(config: &Config) -> bool {
+    let Selected { carbon, influxdb, qmaster, embedded } = Selected::of(config);
+    let is_embedded = embedded.path.is_some() || (carbon.is_none() && influxdb.is_none() && qmaster.is_none());
+    is_embedded || (influxdb.is_some() && http::AVAILABLE)
+}
+
+/// Why there is no table if the points go to others.
+pub(super) const CANNOT_BE_ASKED: &str =
+    "neither Carbon nor a master can be asked for sums: set [embedded] path too, or [influxdb] url";
+
 /// Returns which role goes where, for `--check`.
 pub fn roles(config: &Config) -> String {
     let mut others = Vec::new();
@@ -120,6 +132,7 @@ pub fn roles(config: &Config) -> String {
         }
     };
     let tables = match &config.mysql {
+        Some(_) if !can_be_asked(config) => format!("no database, since {CANNOT_BE_ASKED}"),
         Some(mysql) => format!("mysql, database {}", mysql.database),
         None => "the embedded store".into(),
     };

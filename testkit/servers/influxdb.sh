@@ -19,7 +19,7 @@ declare -A set=(
 for pair; do set[${pair%%=*}]=${pair#*=}; done
 {
   printf 'reporting-disabled = true\nbind-address = "127.0.0.1:%s"\n' $((port + 1))
-  for section in meta data monitor subscriber continuous_queries http ifql; do
+  for section in meta data coordinator monitor subscriber continuous_queries http ifql; do
     echo "[$section]"
     for key in "${!set[@]}"; do
       if [ "${key%%.*}" = $section ]; then echo "  ${key#*.} = ${set[$key]}"; fi

@@ -52,11 +52,11 @@ fn differences(table: &TableInfo, found: &[Row], expected: &[Row]) -> Vec<String
     lines
 }
 
-/// Days of slots with gaps, an odd answer, CRIC's changes within a slot, new and vanishing queues and hours of QMonit. The
-/// last slots are runs of the program; the rest is written as they would have left it.
-#[test]
-fn every_cell_is_what_a_plain_computation_gives_and_the_embedded_store_has_the_same() {
-    let Some((influxdb, mariadb)) = servers("every_cell_is_what_a_plain_computation_gives") else { return };
+/// Plays so many slots with gaps, odd answers, CRIC's changes within a slot, new and vanishing queues and restarts, after days of
+/// slots and weeks of hours, older ones of QMonit, and compares all cells every so many slots. The played slots are runs of
+/// the program; the rest is written as they would have left it.
+fn play(test: &str, slots: i64, every: i64) {
+    let Some((mut influxdb, mut mariadb)) = servers(test) else { return };
     let real = Site::new(At::Servers(influxdb.port, mariadb.port));
     let small = Site::new(At::Embedded);
     for site in [&real, &small] {
@@ -69,7 +69,11 @@ fn every_cell_is_what_a_plain_computation_gives_and_the_embedded_store_has_the_s
     }
     site::write_history(&influxdb, &small, START, 33 * 144);
 
-    for slot in 0..8 {
+    for slot in 0..slots {
+        if slot % 48 == 30 {
+            influxdb.restart();
+            mariadb.restart();
+        }
         for site in [&real, &small] {
             site.answer_for(slot);
             for seconds in site::runs_of(slot) {
@@ -78,7 +82,7 @@ fn every_cell_is_what_a_plain_computation_gives_and_the_embedded_store_has_the_s
                 assert_eq!(outcome.code, Some(i32::from(site::is_odd(slot))), "slot {slot}: {}", outcome.stderr);
             }
         }
-        if slot % 3 != 1 {
+        if slot % every != 1 {
             continue;
         }
         let wanted = expected(&points_of(&influxdb), START + SLOT * slot, &real.odd_of(slot));
@@ -94,6 +98,17 @@ fn every_cell_is_what_a_plain_computation_gives_and_the_embedded_store_has_the_s
     }
     // Once more: nothing changes.
     let before = real.mysql(mariadb.port).read(&TABLE, soon()).unwrap();
-    assert_eq!(real.at(START + SLOT * 7).code, Some(0));
+    assert_eq!(real.at(START + SLOT * (slots - 1)).code, Some(0));
     assert_eq!(real.mysql(mariadb.port).read(&TABLE, soon()).unwrap(), before);
+}
+
+#[test]
+fn every_cell_is_what_a_plain_computation_gives_and_the_embedded_store_has_the_same() {
+    play("every_cell_is_what_a_plain_computation_gives_and_the_embedded_store_has_the_same", 8, 3);
+}
+
+#[test]
+#[ignore = "three days: `make test-all` runs it"]
+fn every_cell_of_three_days_is_what_a_plain_computation_gives() {
+    play("every_cell_of_three_days_is_what_a_plain_computation_gives", 3 * 144, 24);
 }

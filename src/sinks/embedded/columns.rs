@@ -22,23 +22,41 @@ impl Store {
     /// # Errors
     /// Fails if the store cannot be read.
     pub(super) fn totals(&self, column: Column, by: &[&str]) -> Result<Vec<Total>> {
+        let totals = self.added(column, by, "sum(value)", |row| value(row, 0))?;
+        Ok(totals.into_iter().map(|(group, sum)| Total { group, sum }).collect())
+    }
+
+    /// As [`Scan::counts`](crate::query::Scan::counts).
+    ///
+    /// # Errors
+    /// Fails if the store cannot be read.
+    pub(super) fn counts(&self, column: Column, by: &[&str]) -> Result<Vec<(Vec<String>, u64)>> {
+        let counts = self.added(column, by, "count(*)", |row| Ok(Value::Int(row.get(0)?)))?;
+        Ok(counts.into_iter().map(|(group, count)| (group, count.as_f64() as u64)).collect())
+    }
+
+    /// Adds up what `read` makes of the row `what` of each series and bucket, by group.
+    fn added(
+        &self,
+        column: Column,
+        by: &[&str],
+        what: &str,
+        read: impl Fn(&Row) -> rusqlite::Result<Value>,
+    ) -> Result<BTreeMap<Vec<String>, Value>> {
         let found = self.grouped(column, by)?;
-        let mut sums: Vec<Option<(Value, u64)>> = vec![None; found.len()];
-        self.each_row(column, &found, "sum(value), count(*)", &mut |at, _, row| {
-            let count: u64 = row.get(1)?;
-            if count > 0 {
-                let (sum, values) = sums[at].unwrap_or((Value::Int(0), 0));
-                sums[at] = Some((sum.plus(value(row, 0)?), values + count));
-            }
+        let mut sums: Vec<Option<Value>> = vec![None; found.len()];
+        // Without values a sum is one row too.
+        self.each_row(column, &found, what, " HAVING count(*) > 0", &mut |at, _, row| {
+            sums[at] = Some(sums[at].unwrap_or(Value::Int(0)).plus(read(row)?));
             Ok(())
         })?;
-        let mut totals = BTreeMap::<Vec<String>, (Value, u64)>::new();
+        let mut added = BTreeMap::<Vec<String>, Value>::new();
         for ((_, group), sum) in found.into_iter().zip(sums) {
-            let Some((sum, count)) = sum else { continue };
-            let total = totals.entry(group).or_insert((Value::Int(0), 0));
-            *total = (total.0.plus(sum), total.1 + count);
+            let Some(sum) = sum else { continue };
+            let total = added.entry(group).or_insert(Value::Int(0));
+            *total = total.plus(sum);
         }
-        Ok(totals.into_iter().map(|(group, (sum, count))| Total { group, sum, count }).collect())
+        Ok(added)
     }
 
     /// As [`Scan::groups`](crate::query::Scan::groups). Most series are found by their newest bucket alone.
@@ -59,7 +77,7 @@ impl Store {
             }
         }
         let mut has_some = vec![false; unsure.len()];
-        self.each_row(column, &unsure, "count(*)", &mut |at, _, row| {
+        self.each_row(column, &unsure, "count(*)", "", &mut |at, _, row| {
             has_some[at] |= row.get::<_, u64>(0)? > 0;
             Ok(())
         })?;
@@ -75,7 +93,7 @@ impl Store {
     /// Fails if the store cannot be read.
     pub(super) fn steps(&self, column: Column, seconds: i64) -> Result<BTreeMap<i64, Step>> {
         let mut steps = BTreeMap::<i64, Step>::new();
-        self.each_row(column, &self.grouped(column, &[])?, "time, value", &mut |_, bucket, row| {
+        self.each_row(column, &self.grouped(column, &[])?, "time, value", "", &mut |_, bucket, row| {
             let time = time_of(column.tier, bucket, row.get(0)?).div_euclid(SECOND);
             let value = value(row, 1)?.as_f64();
             let step = steps.entry(time.div_euclid(seconds) * seconds).or_insert(Step { least: value, most: value });
@@ -134,9 +152,10 @@ impl Store {
         column: Column,
         found: &[(Series, Vec<String>)],
         what: &str,
+        end: &str,
         each: &mut dyn FnMut(usize, i64, &Row) -> rusqlite::Result<()>,
     ) -> Result<()> {
-        let query = format!("SELECT {what} FROM {} WHERE {THERE}", column.tier.table());
+        let query = format!("SELECT {what} FROM {} WHERE {THERE}{end}", column.tier.table());
         self.each_bucket(column, &mut |connection, bucket, within, field| {
             let mut query = connection.prepare(&query)?;
             for (at, (series, _)) in found.iter().enumerate() {

@@ -105,7 +105,7 @@ impl Store {
             let with_tags = format!("{all} WHERE key >= ?1 AND key < ?2 ORDER BY key");
             each(&store.connection, &with_tags, &[&format!("{key},"), &format!("{key}-")], &mut take)
         })?;
-        if !filter.tags.is_empty() {
+        if !filter.tags.is_empty() || !filter.one_of.is_empty() {
             found.retain(|series| series.names().is_ok_and(|names| filter.selects(&names)));
         }
         Ok(found)

@@ -171,9 +171,13 @@ impl Scan for EmbeddedReader {
         Ok(self.ask(|store| store.first(column))?.flatten())
     }
 
+    fn counts(&self, column: Column, by: &[&str]) -> Result<Vec<(Vec<String>, u64)>> {
+        Ok(self.ask(|store| store.counts(column, by))?.unwrap_or_default())
+    }
+
     /// A series has one row at a time, whatever its labels.
-    fn crowded(&self, _: Column, _: i64, _: &[&str]) -> Result<BTreeSet<i64>> {
-        Ok(BTreeSet::new())
+    fn rivals(&self, _: Column, _: &[&str]) -> Result<Vec<Vec<String>>> {
+        Ok(Vec::new())
     }
 }
 

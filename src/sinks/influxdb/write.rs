@@ -4,8 +4,6 @@
 //! still being written. So nothing of such a body counts as stored: it is sent again in parts, until each part is stored,
 //! or refused as a whole. Sending a point again is harmless, since it overwrites itself.
 
-use std::mem;
-
 use anyhow::Result;
 
 use super::client::{Connection, Verdict, dropped};
@@ -23,45 +21,48 @@ pub(super) type Refused = Vec<(Point, String)>;
 /// Fails unless each point is stored or refused. Some may be stored; sending all of them again is harmless.
 pub(super) fn write(connection: &Connection, database: &str, policy: &str, points: &[Point]) -> Result<Refused> {
     let mut refused = Vec::new();
-    let mut waiting = bodies(points);
-    waiting.reverse();
-    while let Some(group) = waiting.pop() {
-        let (why, is_whole) = match connection.write(database, policy, lines(&group))? {
-            Verdict::Stored => continue,
-            Verdict::Refused(why) => {
-                let is_whole = dropped(&why) >= group.len();
-                (why, is_whole)
+    let mut next = 0;
+    while next < points.len() {
+        let (body, count) = body(&points[next..]);
+        let group: Vec<_> = points[next..next + count].iter().collect();
+        next += count;
+        let mut waiting = vec![(group, Some(body))];
+        while let Some((group, body)) = waiting.pop() {
+            let body = body.unwrap_or_else(|| lines(&group));
+            let (why, is_whole) = match connection.write(database, policy, body)? {
+                Verdict::Stored => continue,
+                Verdict::Refused(why) => {
+                    let is_whole = dropped(&why) >= group.len();
+                    (why, is_whole)
+                }
+                Verdict::TooLarge(why) => (why, false),
+            };
+            if is_whole || group.len() == 1 {
+                // The count is that of the body, not of the point.
+                let why = why.split(" dropped=").next().unwrap_or_default();
+                refused.extend(group.into_iter().map(|point| (point.clone(), why.into())));
+            } else {
+                let (first, second) = split(group, &why);
+                waiting.extend([(second, None), (first, None)]);
             }
-            Verdict::TooLarge(why) => (why, false),
-        };
-        if is_whole || group.len() == 1 {
-            // The count is that of the body, not of the point.
-            let why = why.split(" dropped=").next().unwrap_or_default();
-            refused.extend(group.into_iter().map(|point| (point.clone(), why.into())));
-        } else {
-            let (first, second) = split(group, &why);
-            waiting.extend([second, first]);
         }
     }
     Ok(refused)
 }
 
-/// Divides points into bodies.
-fn bodies(points: &[Point]) -> Vec<Vec<&Point>> {
-    let (mut bodies, mut body, mut bytes) = (Vec::new(), Vec::new(), 0);
-    let mut line = String::new();
-    for point in points {
-        line.clear();
-        point.write_line(&mut line);
-        if !body.is_empty() && bytes + line.len() + 1 > LARGEST_BODY {
-            bodies.push(mem::take(&mut body));
-            bytes = 0;
+/// Returns the first body of points, one at least, and how many are in it.
+fn body(points: &[Point]) -> (String, usize) {
+    let mut body = String::new();
+    for (at, point) in points.iter().enumerate() {
+        let before = body.len();
+        point.write_line(&mut body);
+        body.push('\n');
+        if at > 0 && body.len() > LARGEST_BODY {
+            body.truncate(before);
+            return (body, at);
         }
-        bytes += line.len() + 1;
-        body.push(point);
     }
-    bodies.extend(Some(body).filter(|body| !body.is_empty()));
-    bodies
+    (body, points.len())
 }
 
 /// Returns points as lines.
@@ -112,13 +113,18 @@ mod tests {
     #[test]
     fn bodies_hold_every_point_once_and_none_is_too_large() {
         let points = points(500_000);
-        let bodies = bodies(&points);
-        assert!(bodies.len() > 1);
-        let texts: Vec<_> = bodies.iter().map(|body| lines(body)).collect();
+        let (mut texts, mut next) = (Vec::new(), 0);
+        while next < points.len() {
+            let (text, count) = body(&points[next..]);
+            assert!(count > 0);
+            next += count;
+            texts.push(text);
+        }
+        assert!(texts.len() > 1);
         assert!(texts.iter().all(|text| text.len() <= LARGEST_BODY));
         assert!(texts.concat().lines().eq(points.iter().map(Point::line)));
         assert_eq!(lines(&[&points[0]]), "m0,a=0 v=0i,w=0.5 10\n");
-        assert!(super::bodies(&[]).is_empty());
+        assert_eq!(body(&points[..1]).1, 1);
     }
 
     #[test]

@@ -119,3 +119,22 @@ fn a_thousand_endpoints_are_asked_for_and_come_whole_or_not_at_all() {
     assert_eq!(kept()["records"].as_array().unwrap().len(), 1200);
     assert!(!outcome.stderr.contains(SECRET));
 }
+
+#[test]
+fn points_that_go_to_carbon_alone_give_no_table_and_who_named_mysql_is_told() {
+    let site = Site::golden();
+    let config = fs::read_to_string(site.sandbox.path("config.cfg")).unwrap();
+    let with = |more: &str| {
+        let lines = config.lines().filter(|line| !line.starts_with("[embedded]") && !line.starts_with("path = "));
+        let config = lines.chain(["[carbon]", "host = 127.0.0.1", "port = 9", more]).collect::<Vec<_>>().join("\n");
+        fs::write(site.sandbox.path("config.cfg"), config + "\n").unwrap();
+        site.at(NOW, &[]).stderr
+    };
+    let said = with("");
+    assert!(said.contains("carbon") && !said.contains("table jobs"), "{said}");
+    let said = with("[mysql]\nhost = 127.0.0.1\ndatabase = d\nusername = u\npassword = p\ntls = off");
+    let why = "neither Carbon nor a master can be asked for sums: set [embedded] path too, or [influxdb] url";
+    assert!(said.contains(&format!("table jobs: not written, since {why}")), "{said}");
+    let check = site.at(NOW, &["--check"]);
+    assert_eq!(check.lines_with(&format!("tables go to no database, since {why}")).len(), 1, "{}", check.stdout);
+}

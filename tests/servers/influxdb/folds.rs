@@ -163,6 +163,35 @@ fn a_real_influxdb_that_is_away_in_the_middle_is_made_up_for() {
     assert_eq!(stored(&influxdb, "1d")[&key("running", "online", DAY)], "11 33 3");
 }
 
+#[test]
+fn late_coverage_takes_back_what_a_slot_was_taken_for() {
+    let Some(influxdb) = server("late_coverage_takes_back_what_a_slot_was_taken_for", &[]) else { return };
+    let sandbox = sandbox(influxdb.port, "fold = grid_jobs\n");
+    close(&sandbox);
+    assert_eq!(sandbox.run(&["--setup"]).code, Some(0));
+    let jobs = |hour: i64, status: &str| {
+        format!("grid_jobs,grid=heprc,status={status},type=all jobs=30i {}\n", (D + hour * HOUR) * SECOND)
+    };
+    let covered = |hour: i64| coverage(D + hour * HOUR).replace("measurement=jobs", "measurement=grid_jobs");
+    // Nothing was covered yet at 2:00, so that its point covers its slot.
+    influxdb.write("monit_jobs", "10m", &(jobs(2, "idle") + &jobs(3, "held") + &covered(3)));
+    fold(&sandbox, "downsample-1h", D + 5 * HOUR);
+    let slots = |at: i64| {
+        let query = "SELECT slots FROM monit_jobs.\"1h\".coverage WHERE \"measurement\" = 'grid_jobs'";
+        let rows = influxdb.rows(query);
+        rows.iter().find(|row| row[0] == (D + at * HOUR) * SECOND).map(|row| row[1].as_i64().unwrap())
+    };
+    assert_eq!((slots(2), slots(3), slots(4)), (None, Some(1), Some(1)));
+    // The coverage of 1:00 comes late: at 2:00 the collector was dark.
+    influxdb.write("monit_jobs", "10m", &covered(1));
+    std::fs::write(sandbox.path(&format!("state/windows/1h.influxdb.{}.dirty", D + 2 * HOUR)), "").unwrap();
+    fold(&sandbox, "downsample-1d", D + DAY + 360);
+    assert_eq!((slots(2), slots(3), slots(4)), (Some(1), Some(0), Some(1)));
+    let day = influxdb.rows("SELECT jobs_sum, jobs_slots, status FROM monit_jobs.\"1d\".grid_jobs");
+    let day: Vec<_> = day.iter().map(|row| format!("{} {} {}", row[3], row[1], row[2])).collect();
+    assert_eq!(day, ["\"held\" 30 2", "\"idle\" 30 3"]);
+}
+
 /// The lines of points.
 fn lines<'a>(points: impl IntoIterator<Item = &'a Point>) -> String {
     points.into_iter().map(|point| point.line() + "\n").collect()

@@ -140,9 +140,10 @@ fn recorded(name: &str) -> Value {
 
 const QUEUES: [&str; 8] = ["Q0", "Q1", "Q2", "Q3", "Q4", "Q5 é", "Q6", "Q7"];
 
-/// What CRIC says of a queue: within slot 3 the state of Q2 changes between two runs, and the endpoints of Q3 in any case.
+/// What CRIC says of a queue: within slot 3, and every half day later, the state of Q2 changes between two runs.
 pub fn record(queue: &str, slot: i64, seconds: i64) -> Value {
-    let state = if queue == "Q2" && (slot, seconds) >= (3, 400) { "offline" } else { "online" };
+    let halves = (slot - 3 - i64::from(seconds < 400)).div_euclid(72);
+    let state = if queue == "Q2" && halves % 2 == 0 { "offline" } else { "online" };
     let disks = match queue {
         "Q0" => json!({"pr": ["AGLT2_DATADISK"], "read_lan": ["X_SCRATCHDISK", "UNKNOWN_DATADISK", "AGLT2_DATADISK"]}),
         "Q1" => json!({"read_lan": ["UNKNOWN_DATADISK", "OTHER_DATADISK"]}),
@@ -185,9 +186,9 @@ pub fn jobs(queue: &str, status: &str, slot: i64) -> Option<i64> {
     is_there.then_some((seed >> 40) as i64 % if status == "running" { 3000 } else { 90 })
 }
 
-/// The seconds of a slot at which the program runs: slot 3 twice, slot 6 not at all.
+/// The seconds of a slot at which the program runs: slot 3 twice, slot 6 not at all, and so every four hours.
 pub fn runs_of(slot: i64) -> Vec<i64> {
-    match slot {
+    match slot % 24 {
         3 => vec![5, 450],
         6 => vec![],
         _ => vec![slot],
@@ -196,7 +197,7 @@ pub fn runs_of(slot: i64) -> Vec<i64> {
 
 /// Whether a count of the slot's answer is none.
 pub fn is_odd(slot: i64) -> bool {
-    slot == 4
+    slot % 24 == 4
 }
 
 /// Whether a slot before the first run was covered, and whether it has points at all.

@@ -23,13 +23,15 @@ proptest! {
             if !names.is_empty() {
                 let (name, value) = *tags.get(&names);
                 filters.push(whole.with(name, value));
-                filters.push(Selector { measurement: None, tags: vec![(name.into(), value.into())] });
+                filters.push(Selector::default().with(name, value));
+                filters.push(Selector::default().with_one_of(name, [value, "no such value"]));
             }
         }
         for filter in filters {
             let fits = |point: &Point| {
                 filter.measurement.as_deref().is_none_or(|name| name == point.measurement())
                     && filter.tags.iter().all(|(name, value)| point.tags().any(|tag| tag == (name, value)))
+                    && filter.one_of.iter().all(|(name, values)| point.tags().any(|tag| tag.0 == name && values.contains(tag.1)))
             };
             let found: Vec<_> = reader.find(&filter).unwrap().into_iter().map(|series| series.key).collect();
             let expected: BTreeSet<_> = series.iter().filter(|point| fits(point)).map(Point::series).collect();
