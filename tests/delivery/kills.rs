@@ -73,11 +73,11 @@ fn kills(stage: &Stage, state: Option<&Path>, slot: i64) -> (Vec<Kill>, BTreeSet
     (kills, all)
 }
 
-/// Plays `each` of the kills, several side by side: a run waits most of its time for its receiver's proof.
+/// Plays `each` of the kills on both cores.
 fn play<'a>(scene: &'a Scene, kills: &[Kill], each: impl Fn(&Stage<'a>, &Kill) + Sync) {
     let next = AtomicUsize::new(0);
     thread::scope(|scope| {
-        for _ in 0..8 {
+        for _ in 0..3 {
             scope.spawn(|| {
                 let stage = Stage::new(scene);
                 while let Some(kill) = kills.get(next.fetch_add(1, Ordering::Relaxed)) {
