@@ -2,7 +2,7 @@
 //! first.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -106,6 +106,7 @@ pub fn publish(published: &Published<Config>, now: i64) -> Vec<Problem> {
         until: published.until - TO_REMEMBER,
         ended: Mutex::default(),
         failed: AtomicUsize::new(0),
+        has_taken: AtomicBool::new(false),
     };
     let sent = side_by_side(due.len(), s3.parallel, |at| sending.send(&due[at]));
     problems.extend(sending.missing(&due, &sent).map(problem));
@@ -178,10 +179,12 @@ struct Sending<'a> {
     ended: Mutex<Option<String>>,
     /// How many graphs were not taken since the last one that was.
     failed: AtomicUsize,
+    /// Whether the store has taken one in this run.
+    has_taken: AtomicBool,
 }
 
 impl Sending<'_> {
-    /// Draws a graph, and sends it if it has changed. Fails with the reason; `None` if it was not tried.
+    /// Draws a graph, and sends it if it has changed. Fails with the reason; `None` if the run had no time for it.
     fn send(&self, due: &Due) -> Result<Kept, Option<String>> {
         if Instant::now() >= self.until || self.ended().is_some() {
             return Err(None);
@@ -191,6 +194,10 @@ impl Sending<'_> {
             self.failed.store(0, Ordering::Relaxed);
         }
         sent.map_err(|failure| {
+            // What was cut off by the end of the run is no fault of a store that takes others.
+            if Instant::now() >= self.until && self.has_taken.load(Ordering::Relaxed) {
+                return None;
+            }
             // A store that hangs, or fails with everything, shall not cost the whole run.
             let failed = self.failed.fetch_add(1, Ordering::Relaxed) + 1;
             if matches!(failure, Failure::All(_)) || failed >= 2 * self.config.parallel {
@@ -213,6 +220,7 @@ impl Sending<'_> {
         let kept = Kept { row: graph.end, md5: format!("{:x}", md5::compute(&picture)) };
         if kept.md5 != due.md5 {
             self.store.put(&due.series, &format!("{}.png", due.name()), &picture, self.until)?;
+            self.has_taken.store(true, Ordering::Relaxed);
         }
         Ok(kept)
     }
