@@ -18,6 +18,8 @@ use super::troubles::{DEFAULT_FROM, Happened, Line, Place};
 use crate::events::{Event, csv, past, write_json};
 use crate::model::graphite_time;
 use crate::text::quote;
+use crate::view::bar::Bars;
+use crate::view::selection::Selection;
 
 /// The longest range, in seconds.
 const MAX_RANGE: i64 = 5 * 366 * 86_400;
@@ -142,12 +144,16 @@ async fn html(
     let key = format!("happened {kind} {range:?} {options:?} {:?} {}", watched.read_at, clock.div_euclid(MAX_AGE));
     let this = app.clone();
     let render = move || {
-        let (events, more) = this.past(range)?;
+        let (mut events, more) = this.past(range)?;
+        let selection = Selection::new(&options, None);
+        events
+            .retain(|event| !selection.is_search() || selection.finds(&event.subject) || selection.finds(&event.words));
         let (config, backend, options) = (&this.config, &this.backend.describe(), &options);
         let line = Line { watched: &watched, page: "", place: Place::Events, options, title: &config.title };
         let happened = Some(Happened { events: &events, more, range, options, now });
-        let view =
-            View { config, page: &page, summary: &summary, backend, options, now: clock, line: Some(line), happened };
+        let (line, now, page, summary) = (Some(line), clock, &page, &summary);
+        let (bars, troubles) = (&Bars::new(), None);
+        let view = View { config, page, summary, bars, backend, options, now, line, troubles, happened };
         Ok(("text/html; charset=utf-8", render(&view)))
     };
     app.tell(key, range, guest, headers, render).await

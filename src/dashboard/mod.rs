@@ -12,14 +12,19 @@
 //! | `/plot.svg`, `/plot.png` | the same as a plot |
 //! | `/events/` | what happened, as a page; its query holds the range |
 //! | `/api/v1/problems`, `/api/v1/events` | what is wrong now; what happened, as JSON or `format=csv` |
+//! | `/federate` | the newest value of every series for Prometheus |
 //! | `/healthz`, `/metrics` | `ok` or the problem; counts for Prometheus |
 //! | `/static/…` | the scripts and styles of the page |
 //!
 //! Every address in the page is relative, so it works behind a proxy under any prefix.
 
 #[cfg(feature = "dashboard")]
+mod bars;
+#[cfg(feature = "dashboard")]
 mod cache;
 pub mod config;
+#[cfg(feature = "dashboard")]
+mod federate;
 #[cfg(feature = "dashboard")]
 mod happenings;
 #[cfg(feature = "dashboard")]

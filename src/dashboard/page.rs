@@ -7,9 +7,11 @@ use std::sync::LazyLock;
 use super::troubles::{Happened, Line, tab_icon, tab_title};
 use super::{Config, Summary};
 use crate::model::{graphite_time, utc};
+use crate::view::bar::Bars;
 use crate::view::html::{self, encoded};
 use crate::view::page::Page;
 use crate::view::png;
+use crate::view::selection::{MAX_FIND, Troubles};
 use crate::view::text::length;
 
 pub use crate::view::html::{Options, escaped};
@@ -104,6 +106,8 @@ pub struct View<'a> {
     pub page: &'a Page,
     /// The newest numbers.
     pub summary: &'a Summary,
+    /// The 24 hours before now of each heartbeat.
+    pub bars: &'a Bars,
     /// The description of the store.
     pub backend: &'a str,
     /// The reader's choices.
@@ -112,6 +116,8 @@ pub struct View<'a> {
     pub now: i64,
     /// The line above the tables; `None` if there are no rules.
     pub line: Option<Line<'a>>,
+    /// The numbers that a rule calls a trouble; `None` if no rule is about the page.
+    pub troubles: Option<&'a Troubles>,
     /// What happened, instead of the tables.
     pub happened: Option<Happened<'a>>,
 }
@@ -150,6 +156,7 @@ pub fn whole(view: &View) -> String {
          type=\"button\" id=\"pause\" aria-pressed=\"false\">Pause</button></p>\n",
         utc(view.now)
     );
+    find_form(&mut html, view);
     options_form(&mut html, view);
     html.push_str("</header>\n<p id=\"said\" role=\"status\" aria-live=\"polite\"></p>\n<main>\n");
     html.push_str(&tables(view));
@@ -159,17 +166,36 @@ pub fn whole(view: &View) -> String {
     html
 }
 
+/// Writes the form of what is looked for. The heads of tables and the buttons above them belong to it too, so that each of
+/// them is short.
+fn find_form(html: &mut String, view: &View) {
+    html.push_str("<form id=\"look\" method=\"get\" role=\"search\">");
+    carried(html, view.options, &["find"]);
+    let _ = writeln!(
+        html,
+        "<label class=\"unseen\" for=\"find\">Find a name; several with | between them</label><input id=\"find\" type=\"search\" \
+         name=\"find\" value=\"{}\" placeholder=\"Find a name\" maxlength=\"{MAX_FIND}\" size=\"16\" autocomplete=\"off\" \
+         spellcheck=\"false\" aria-keyshortcuts=\"/\"> <button>Find</button></form>",
+        escaped(&view.options.find)
+    );
+}
+
+/// Writes the choices of a form that it does not offer itself.
+fn carried(html: &mut String, options: &Options, offered: &[&str]) {
+    for (name, value) in options.pairs() {
+        if !offered.contains(&name) {
+            let _ = write!(html, "<input type=\"hidden\" name=\"{name}\" value=\"{}\">", escaped(value));
+        }
+    }
+}
+
 /// Writes the form of options.
 fn options_form(html: &mut String, view: &View) {
     let View { page, options, .. } = *view;
     let checked = |is: bool| if is { " checked" } else { "" };
     let selected = |is: bool| if is { " selected" } else { "" };
     html.push_str("<details id=\"options\"><summary>Options</summary>\n<form method=\"get\">\n");
-    for (name, value) in options.pairs() {
-        if ["plot", "from", "to", "hide"].contains(&name) {
-            let _ = writeln!(html, "<input type=\"hidden\" name=\"{name}\" value=\"{}\">", escaped(value));
-        }
-    }
+    carried(html, options, &["all", "density", "theme"]);
     let _ = write!(
         html,
         "<label><input type=\"checkbox\" name=\"all\" value=\"1\"{}> show all, also what has been silent for over \
@@ -207,11 +233,7 @@ fn plot_panel(html: &mut String, view: &View) {
         html.push_str("</span>\n");
     }
     html.push_str("</nav>\n<form id=\"range\" method=\"get\">");
-    for (name, value) in options.pairs() {
-        if !["from", "to"].contains(&name) {
-            let _ = write!(html, "<input type=\"hidden\" name=\"{name}\" value=\"{}\">", escaped(value));
-        }
-    }
+    carried(html, options, &["from", "to"]);
     let _ = writeln!(
         html,
         "<label>from <input name=\"from\" value=\"{}\" placeholder=\"{DEFAULT_FROM}\" size=\"14\" autocomplete=\"off\" \
@@ -281,7 +303,8 @@ pub fn tables(view: &View) -> String {
     let problem = summary.problem.as_deref();
     let notice = summary.ahead.notice();
     let (sections, notice) = (&summary.sections, notice.as_deref());
-    line + &html::tables(&html::View { page, sections, problem, notice, backend, options, now })
+    let (bars, troubles) = (view.bars, view.troubles);
+    line + &html::tables(&html::View { page, sections, bars, problem, notice, backend, options, troubles, now })
 }
 
 #[cfg(test)]
@@ -298,6 +321,9 @@ mod tests {
             to: "12:30_20240601".into(),
             all: true,
             hidden: vec!["a grid+".into()],
+            find: "cc|gpu".into(),
+            wrong: true,
+            sorts: vec!["-clouds:jobs/held".into()],
             compact: true,
             theme: "dark",
         };
@@ -305,7 +331,7 @@ mod tests {
         assert_eq!(
             address,
             "?plot=grids.a%26b.jobs.all.idle&amp;plot=%22%3C%27&amp;from=-6h&amp;to=12%3A30_20240601&amp;all=1\
-             &amp;hide=a%20grid%2B&amp;density=compact&amp;theme=dark"
+             &amp;hide=a%20grid%2B&amp;find=cc%7Cgpu&amp;only=wrong&amp;sort=-clouds%3Ajobs%2Fheld&amp;density=compact&amp;theme=dark"
         );
         let query = address[1..].replace("&amp;", "&");
         let pairs: Vec<_> = url::form_urlencoded::parse(query.as_bytes()).into_owned().collect();

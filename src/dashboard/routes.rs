@@ -20,6 +20,7 @@ use axum::routing::get;
 
 use super::Config;
 use super::cache::Cache;
+use super::federate::federate;
 use super::happenings;
 use super::metrics::Counts;
 use super::page::{self, Options, View};
@@ -156,6 +157,7 @@ impl Dashboard {
             .route("/events/plot.png", get(plot_png))
             .route("/events/api/v1/history", get(history_json))
             .route("/events/static/{name}", get(asset))
+            .route("/federate", get(federate))
             .route("/healthz", get(healthz))
             .route("/metrics", get(metrics))
             .fallback(async || Failure(StatusCode::NOT_FOUND, "there is no such page; begin at ./".into()))
@@ -236,13 +238,15 @@ async fn html(
     let state = app.page(names)?;
     let options = Options::new(&pairs(query.as_deref()));
     let (summary, watched) = tokio::join!(app.summary(state), app.watched());
+    let bars = app.bars(names, &summary.sections).await;
     let (now, page) = ((app.now)(), state.page);
     let place = if names.contains_key("page") { Place::Page } else { Place::Root };
     let looked_at = watched.as_ref().and_then(|watched| watched.read_at);
     let key = format!(
-        "{kind} {} {place:?} {:?} {looked_at:?} {} {options:?}",
+        "{kind} {} {place:?} {:?} {looked_at:?} {:?} {} {options:?}",
         page.name,
         summary.read_at,
+        bars.read,
         now.div_euclid(MAX_AGE)
     );
     let this = app.clone();
@@ -250,7 +254,10 @@ async fn html(
         let (config, page, backend) = (&this.config, &page, &this.backend.describe());
         let (options, title) = (&options, config.title.as_str());
         let line = watched.as_deref().map(|watched| Line { watched, page: page.name, place, options, title });
-        let view = View { config, page, summary: &summary, backend, options, now, line, happened: None };
+        let troubles = line.as_ref().and_then(|line| this.watch.troubles(line.watched, page));
+        let troubles = troubles.as_ref();
+        let (summary, bars, happened) = (&summary, &bars.bars, None);
+        let view = View { config, page, summary, bars, backend, options, now, line, troubles, happened };
         Ok(("text/html; charset=utf-8", render(&view)))
     })
     .await
@@ -436,6 +443,7 @@ fn route_of(path: &str) -> &'static str {
         "/plot.png" => "/plot.png",
         "/api/v1/summary" => "/api/v1/summary",
         "/api/v1/history" => "/api/v1/history",
+        "/federate" => "/federate",
         "/healthz" => "/healthz",
         "/metrics" => "/metrics",
         path if path.starts_with("/static/") => "/static",

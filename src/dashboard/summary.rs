@@ -8,6 +8,7 @@ use anyhow::anyhow;
 use tokio::sync::Mutex;
 
 use super::Dashboard;
+use super::bars::BarState;
 use crate::os::work::catch;
 use crate::query::Ahead;
 use crate::view::page::Page;
@@ -36,6 +37,7 @@ pub struct Summary {
 /// A page with its last summary.
 pub(super) struct PageState {
     pub(super) page: Page,
+    pub(super) bars: BarState,
     summary: RwLock<Arc<Summary>>,
     /// Held by the request that reads the newest numbers.
     reading: Mutex<()>,
@@ -43,7 +45,7 @@ pub(super) struct PageState {
 
 impl PageState {
     pub(super) fn new(page: Page) -> Self {
-        Self { page, summary: RwLock::default(), reading: Mutex::default() }
+        Self { page, bars: BarState::default(), summary: RwLock::default(), reading: Mutex::default() }
     }
 
     fn last(&self) -> Arc<Summary> {

@@ -8,8 +8,10 @@ use anyhow::anyhow;
 use tokio::sync::Mutex;
 
 use super::Dashboard;
-use crate::events::{Known, Now, Rules, now};
+use crate::events::{Known, Now, Rule, Rules, Severity, now};
 use crate::os::work::catch;
+use crate::view::page::Page;
+use crate::view::selection::{Trouble, Troubles};
 
 /// How long a failed read is not repeated.
 const RETRY: Duration = Duration::from_secs(5);
@@ -42,6 +44,15 @@ pub(super) struct Watch {
 impl Watch {
     pub(super) fn new(rules: Rules) -> Self {
         Self { rules, ..Self::default() }
+    }
+
+    /// Returns the numbers that the rules call a trouble; `None` if no rule is about the page.
+    pub(super) fn troubles(&self, watched: &Watched, page: &Page) -> Option<Troubles> {
+        let shown = page.measurements();
+        let is_shown = |rule: &Rule| shown.iter().any(|measurement| measurement.name == rule.measurement.name);
+        let trouble = |severity: Severity| if severity == Severity::Bad { Trouble::Bad } else { Trouble::Worse };
+        let all = || watched.now.numbers.iter().map(|(path, severity)| (path.clone(), trouble(*severity)));
+        self.rules.all().any(|(_, rule)| is_shown(rule)).then(|| all().collect())
     }
 
     fn last(&self) -> Arc<Watched> {

@@ -31,6 +31,8 @@ pub struct Now {
     pub entries: Vec<Entry>,
     /// What is off by intent, by subject.
     pub off: Vec<Event>,
+    /// The numbers in trouble by their Carbon path, each with the worst of it.
+    pub numbers: BTreeMap<String, Severity>,
     /// How many numbers were looked at that are not too old to tell.
     pub checked: usize,
     /// What is strange about the numbers: some are from the future, and left out.
@@ -84,7 +86,12 @@ pub fn now(store: &dyn Read, rules: &Rules, known: &mut Known, now: i64) -> Resu
     let (off, troubles): (Vec<_>, Vec<_>) = events.into_iter().partition(|event| !event.severity.is_trouble());
     let mut off = off;
     off.sort_by(|a, b| (a.system, &a.subject).cmp(&(b.system, &b.subject)));
-    Ok(Now { time: now, entries: entries(troubles), off, checked: looked.checked, notice })
+    let mut numbers = BTreeMap::<String, Severity>::new();
+    for Event { path, severity, .. } in &troubles {
+        let worst = numbers.entry(path.clone()).or_insert(*severity);
+        *worst = (*worst).min(*severity);
+    }
+    Ok(Now { time: now, entries: entries(troubles), off, numbers, checked: looked.checked, notice })
 }
 
 /// Returns one entry for each subject, the worst first.

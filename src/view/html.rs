@@ -1,9 +1,12 @@
 //! The tables of a page as HTML. They need no script: every number is a link to its plot. Pure.
 
+use std::cmp::Ordering;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
+use super::bar::Bars;
 use super::page::{Kind, Page, Placement};
+use super::selection::{Counts, MAX_FIND, MAX_SORTS, Selection, Trouble, Troubles, near, table_of};
 use super::table::{Cell, Column, Health, Row, Section, SubRow, Table};
 use super::text::length;
 use crate::model::{Value, utc};
@@ -25,6 +28,12 @@ pub struct Options {
     pub all: bool,
     /// The names of hidden sections.
     pub hidden: Vec<String>,
+    /// The text that names must have, several with `|` between them; empty for all names.
+    pub find: String,
+    /// Whether only rows are shown in which something is wrong.
+    pub wrong: bool,
+    /// The columns by which tables are sorted, each with its table: `clouds:jobs/held`, with `-` before it the other way round.
+    pub sorts: Vec<String>,
     /// Whether the rows are close together.
     pub compact: bool,
     /// `light`, `dark`, or empty for the preference of the browser.
@@ -44,6 +53,9 @@ impl Options {
                 "to" => options.to = value.clone(),
                 "all" => options.all = value == "1",
                 "hide" if !options.hidden.contains(value) => options.hidden.push(value.clone()),
+                "find" => options.find = value[..value.floor_char_boundary(MAX_FIND)].into(),
+                "only" => options.wrong = value == "wrong",
+                "sort" => options.sort(value),
                 "density" => options.compact = value == "compact",
                 "theme" => options.theme = ["light", "dark"].into_iter().find(|theme| theme == value).unwrap_or(""),
                 _ => {}
@@ -52,12 +64,23 @@ impl Options {
         options
     }
 
+    /// Sorts a table by a column, or no more if the word names none.
+    fn sort(&mut self, word: &str) {
+        self.sorts.retain(|known| table_of(known) != table_of(word));
+        if word.split_once(':').is_some_and(|(_, column)| !column.is_empty()) && self.sorts.len() < MAX_SORTS {
+            self.sorts.push(word.into());
+        }
+    }
+
     /// Returns the names and values of the address, in the order in which the script writes them.
     pub fn pairs(&self) -> Vec<(&'static str, &str)> {
         let mut pairs: Vec<_> = self.plots.iter().map(|path| ("plot", path.as_str())).collect();
         pairs.extend([("from", self.from.as_str()), ("to", &self.to)].into_iter().filter(|(_, time)| !time.is_empty()));
         pairs.extend(self.all.then_some(("all", "1")));
         pairs.extend(self.hidden.iter().map(|section| ("hide", section.as_str())));
+        pairs.extend((!self.find.is_empty()).then_some(("find", self.find.as_str())));
+        pairs.extend(self.wrong.then_some(("only", "wrong")));
+        pairs.extend(self.sorts.iter().map(|word| ("sort", word.as_str())));
         pairs.extend(self.compact.then_some(("density", "compact")));
         pairs.extend((!self.theme.is_empty()).then_some(("theme", self.theme)));
         pairs
@@ -82,6 +105,8 @@ pub struct View<'a> {
     pub page: &'a Page,
     /// The sections.
     pub sections: &'a [Section],
+    /// The 24 hours before now of each heartbeat.
+    pub bars: &'a Bars,
     /// Why the last read failed; `None` if it succeeded.
     pub problem: Option<&'a str>,
     /// What is strange about the numbers, in a sentence without its full stop.
@@ -90,6 +115,8 @@ pub struct View<'a> {
     pub backend: &'a str,
     /// The reader's choices.
     pub options: &'a Options,
+    /// The numbers that a rule calls a trouble; `None` if no rule is about this page.
+    pub troubles: Option<&'a Troubles>,
     /// The clock, in unix seconds.
     pub now: i64,
 }
@@ -137,10 +164,44 @@ pub fn tables(view: &View) -> String {
         }
         html.push_str("</ul></nav>\n");
     }
-    for section in sections.iter().filter(|section| !section.is_hidden()) {
+    let shown: Vec<_> = sections.iter().filter(|section| !section.is_hidden()).collect();
+    let is_search = shown.iter().any(|section| section.selection.is_search());
+    if is_search && !shown.is_empty() && !shown.iter().any(|section| section.has_rows()) {
+        nothing_found(&mut html, view);
+        return html;
+    }
+    for section in shown.iter().filter(|section| !is_search || section.has_rows()) {
         section.html(&mut html);
     }
     html
+}
+
+/// Says that no name has what is looked for, and which are near to it.
+fn nothing_found(html: &mut String, view: &View) {
+    let find = &view.options.find;
+    let tables = view.sections.iter().flat_map(|section| section.tables(view.page, view.options.all));
+    let tables: Vec<_> = tables.collect();
+    let rows = || tables.iter().flat_map(|table| &table.rows);
+    let parts = rows().flat_map(|row| row.sub_rows.iter().flat_map(|part| part.names.iter().copied()));
+    let names = view.sections.iter().map(|section| section.name.as_str()).chain(rows().map(|row| row.name));
+    let near = near(find, names.chain(parts));
+    let only = if view.options.wrong { " among what is wrong" } else { "" };
+    let _ = write!(
+        html,
+        "<section class=\"empty\" data-key=\"none\" aria-label=\"Nothing found\"><p>No name here has “{}”{only}. {}",
+        escaped_line(find),
+        choice("find", "", "Clear")
+    );
+    for (at, name) in near.iter().enumerate() {
+        let before = if at == 0 { " · near to it: " } else { ", " };
+        let _ = write!(html, "{before}{}", choice("find", name, &escaped_line(name)));
+    }
+    html.push_str("</p></section>\n");
+}
+
+/// Returns a button that makes a choice, with the text `html`; it belongs to the form of what is looked for.
+fn choice(name: &str, value: &str, html: &str) -> String {
+    format!("<button form=\"look\" name=\"{name}\" value=\"{}\">{html}</button>", escaped(value))
 }
 
 impl Health {
@@ -166,7 +227,11 @@ impl Health {
 struct SectionView<'a> {
     view: &'a View<'a>,
     section: &'a Section,
-    tables: Vec<Table<'a>>,
+    selection: Selection<'a>,
+    /// The tables with the rows that are shown, each with the number of all its rows.
+    tables: Vec<(Table<'a>, Counts)>,
+    /// How all rows are together.
+    is: (Health, String),
     /// The end of each link to a plot: the options other than `plot`, escaped.
     tail: String,
     is_stale: bool,
@@ -187,7 +252,28 @@ impl<'a> SectionView<'a> {
         let others = Options { plots: Vec::new(), ..view.options.clone() }.address();
         let tail = if others == "?" { String::new() } else { format!("&amp;{}", &others[1..]) };
         let is_stale = section.is_stale(view.now);
-        Self { view, section, tables: section.tables(view.page, view.options.all), tail, is_stale }
+        let selection = Selection::new(view.options, view.troubles);
+        let is = (Health::Up, String::new());
+        let mut this = Self { view, section, selection, tables: Vec::new(), is, tail, is_stale };
+        let tables = section.tables(view.page, view.options.all);
+        this.is = this.health_of(&tables);
+        let is_found = this.selection.finds(&section.name);
+        let select = |mut table: Table<'a>| {
+            let trouble = |table: &Table, row: &Row| this.trouble(table, row);
+            let counts = this.selection.select(&mut table, is_found, trouble);
+            (table, counts)
+        };
+        let tables = tables.into_iter().map(select).collect();
+        Self { tables, ..this }
+    }
+
+    fn trouble(&self, table: &Table, row: &Row) -> Option<Trouble> {
+        // What is off by intent needs nobody.
+        if table.is_off(row) { None } else { self.selection.of_row(table, row, |cell| self.health(cell)) }
+    }
+
+    fn has_rows(&self) -> bool {
+        self.tables.iter().any(|(table, _)| !table.rows.is_empty())
     }
 
     fn is_hidden(&self) -> bool {
@@ -224,28 +310,33 @@ impl<'a> SectionView<'a> {
         format!("stale for {}", ago(self.age(time)))
     }
 
-    /// Writes the section's entry in the list of sections.
-    fn listed(&self, html: &mut String) {
-        let name = escaped_line(&self.section.name);
+    /// Returns how the rows of all tables are together.
+    fn health_of(&self, tables: &[Table]) -> (Health, String) {
         let of_table = |table: &Table| -> Vec<Health> {
             let cells = table.rows.iter().filter_map(|row| table.health_cell(row));
             cells.map(|cell| self.health(cell.as_ref())).collect()
         };
-        let healths: Vec<_> = self.tables.iter().flat_map(of_table).collect();
+        let healths: Vec<_> = tables.iter().flat_map(of_table).collect();
         let down = healths.iter().filter(|health| **health == Health::Down).count();
         let stale = healths.iter().filter(|health| health.class() == "stale").count();
-        let bad = self.tables.iter().map(Table::count_bad).sum::<usize>();
-        let (health, text) = if self.is_stale {
+        let bad = tables.iter().map(Table::count_bad).sum::<usize>();
+        if self.is_stale {
             (Health::Silent, self.stale_text(self.section.time))
         } else if down + stale + bad > 0 {
             let counts = [(down, "DOWN"), (bad, "bad"), (stale, "stale")].into_iter().filter(|(count, _)| *count > 0);
             let counts: Vec<_> = counts.map(|(count, is)| format!("{count} {is}")).collect();
             (if down + bad > 0 { Health::Down } else { Health::Silent }, counts.join(", "))
-        } else if self.tables.iter().any(Table::has_health) {
+        } else if tables.iter().any(Table::has_health) {
             (Health::Up, "all up".into())
         } else {
             (Health::Up, "up to date".into())
-        };
+        }
+    }
+
+    /// Writes the section's entry in the list of sections.
+    fn listed(&self, html: &mut String) {
+        let name = escaped_line(&self.section.name);
+        let (health, text) = &self.is;
         let _ = write!(html, "<li class=\"{}\" data-key=\"{name}\">", health.class());
         let shape = health.shape();
         let _ = if self.is_hidden() {
@@ -265,24 +356,31 @@ impl<'a> SectionView<'a> {
     /// Writes the section with its tables.
     fn html(&self, html: &mut String) {
         self.title(html);
+        if self.view.options.wrong && !self.has_rows() {
+            let _ = writeln!(
+                html,
+                "<p class=\"quiet\"><span class=\"shape\" aria-hidden=\"true\">●</span> Nothing is wrong here. {}</p>",
+                choice("only", "", "Show all")
+            );
+        }
         let tables =
-            |placement: Placement| self.tables.iter().filter(move |table| table.declared.placement == placement);
-        for table in tables(Placement::Badges).filter(|table| !table.rows.is_empty()) {
+            |placement: Placement| self.tables.iter().filter(move |(table, _)| table.declared.placement == placement);
+        for (table, _) in tables(Placement::Badges).filter(|(table, _)| !table.rows.is_empty()) {
             self.badges(html, table);
         }
         let is_stacked = tables(Placement::Stacked).next().is_some();
         if is_stacked || tables(Placement::Beside).next().is_some() {
             html.push_str("<div class=\"small\">\n");
-            tables(Placement::Beside).for_each(|table| self.table(html, table));
+            tables(Placement::Beside).for_each(|(table, counts)| self.table(html, table, *counts));
             if is_stacked {
                 html.push_str("<div>\n");
-                tables(Placement::Stacked).for_each(|table| self.table(html, table));
+                tables(Placement::Stacked).for_each(|(table, counts)| self.table(html, table, *counts));
                 html.push_str("</div>");
             }
             html.push_str("</div>\n");
         }
-        tables(Placement::Below).for_each(|table| self.table(html, table));
-        let left_out = self.tables.iter().map(|table| table.left_out).sum::<usize>();
+        tables(Placement::Below).for_each(|(table, counts)| self.table(html, table, *counts));
+        let left_out = self.tables.iter().map(|(table, _)| table.left_out).sum::<usize>();
         if left_out > 0 {
             let all = Options { all: true, ..self.view.options.clone() }.address();
             let (left_out, gone) = (count(left_out, "name"), length(self.view.page.silence_limit_seconds()));
@@ -326,26 +424,53 @@ impl<'a> SectionView<'a> {
             let text =
                 format!("{} {} <b>{}</b>", health.shape(), escaped_line(row.name), self.health_text(cell.as_ref()));
             self.link(html, cell.as_ref(), "", &text);
+            self.bar(html, cell.as_ref());
             html.push_str("</li>\n");
         }
         html.push_str("</ul>\n");
     }
 
+    /// Returns the buttons of a table that choose its rows.
+    fn tools(&self, table: &Table, Counts { all, wrong }: Counts) -> String {
+        let is_wrong = self.view.options.wrong;
+        if !is_wrong && wrong == 0 && (table.declared.placement != Placement::Below || all < 2) {
+            return String::new();
+        }
+        let button = |value: &str, text: &str| {
+            let pressed = is_wrong == (value == "wrong");
+            choice("only", value, text).replacen("<button", &format!("<button aria-pressed=\"{pressed}\""), 1)
+        };
+        format!(
+            "<div class=\"tools\" role=\"group\" aria-label=\"Rows of {}\">{}{}</div>",
+            escaped(table.declared.caption),
+            button("", &format!("all {all}")),
+            button("wrong", &format!("only what is wrong {wrong}"))
+        )
+    }
+
+    /// Writes the last 24 hours of a heartbeat.
+    fn bar(&self, html: &mut String, cell: Option<&Cell>) {
+        if let Some(bar) = cell.and_then(|cell| self.view.bars.get(cell.path)) {
+            html.push_str(&bar.html());
+        }
+    }
+
     /// Writes a table, if it has rows.
-    fn table(&self, html: &mut String, table: &Table) {
+    fn table(&self, html: &mut String, table: &Table, counts: Counts) {
         if table.rows.is_empty() {
             return;
         }
         let _ = write!(
             html,
-            "<div class=\"box {0}\" data-key=\"{0}\"><table><caption>{1}<span class=\"unseen\"> of {2}</span></caption>",
+            "<div class=\"box {0}\" data-key=\"{0}\">{3}<table><caption>{1}<span class=\"unseen\"> of {2}</span></caption>",
             table.declared.name,
             escaped(table.declared.caption),
-            escaped_line(&self.section.name)
+            escaped_line(&self.section.name),
+            self.tools(table, counts)
         );
-        heads(html, table);
+        self.heads(html, table);
         if table.declared.sums {
-            self.sums(html, table);
+            self.sums(html, table, counts);
         }
         if !table.is_grouped() {
             html.push_str("<tbody>\n");
@@ -356,22 +481,70 @@ impl<'a> SectionView<'a> {
         html.push_str(if table.is_grouped() { "</table></div>\n" } else { "</tbody></table></div>\n" });
     }
 
+    /// Writes the heads of a table, those of groups above them.
+    fn heads(&self, html: &mut String, table: &Table) {
+        html.push_str("<thead>");
+        if table.shown().any(|(_, column)| !column.declared.group.is_empty()) {
+            html.push_str("<tr>");
+            let mut columns = table.shown().map(|(_, column)| column.declared.group).peekable();
+            while let Some(group) = columns.next() {
+                let mut span = 1;
+                while columns.next_if_eq(&group).is_some() {
+                    span += 1;
+                }
+                let _ = match group {
+                    "" => write!(html, "<td colspan=\"{span}\"></td>"),
+                    group => write!(html, "<th scope=\"colgroup\" colspan=\"{span}\">{}</th>", escaped_line(group)),
+                };
+            }
+            html.push_str("</tr>\n");
+        }
+        html.push_str("<tr>");
+        for (_, column) in table.shown() {
+            let is_number = !matches!(column.declared.kind, Kind::Key(_) | Kind::Health(..) | Kind::Switch(..));
+            let class = if is_number { " class=\"n\"" } else { "" };
+            let title = match column.declared.meaning {
+                "" => String::new(),
+                meaning => format!(" title=\"{}\"", escaped(meaning)),
+            };
+            let unit = match column.declared.unit {
+                "" => String::new(),
+                unit => format!(" <span class=\"quiet\">{}</span>", escaped(unit)),
+            };
+            let (sort, order) = self.selection.head(table, column);
+            let (sorted, mark) = match order {
+                Some(Ordering::Less) => (" aria-sort=\"ascending\"", " <span aria-hidden=\"true\">▴</span>"),
+                Some(_) => (" aria-sort=\"descending\"", " <span aria-hidden=\"true\">▾</span>"),
+                None => ("", ""),
+            };
+            let button = choice("sort", &sort, &escaped_line(column.head));
+            let _ = write!(html, "<th scope=\"col\"{class}{sorted}{title}>{button}{mark}{unit}</th>");
+        }
+        html.push_str("</tr></thead>\n");
+    }
+
     fn row(&self, html: &mut String, table: &Table, row: &Row) {
-        let is_off = table.columns.iter().zip(&row.cells).any(|(column, cell)| {
-            matches!(column.declared.kind, Kind::Switch(..)) && cell.is_some_and(|cell| cell.is_zero())
-        });
+        let is_off = table.is_off(row);
         let is_sum = !table.declared.sum_row.is_empty() && row.name == table.declared.sum_row;
-        let class = match (is_off, is_sum) {
-            (true, _) => " class=\"disabled\"",
-            (_, true) => " class=\"sum\"",
-            _ => "",
+        let trouble = self.trouble(table, row).map(Trouble::look);
+        let class = match (is_off, is_sum, trouble) {
+            (true, ..) => " class=\"disabled\"".into(),
+            (_, true, _) => " class=\"sum\"".into(),
+            (.., Some((class, ..))) => format!(" class=\"is-{class}\""),
+            _ => String::new(),
         };
+        // The shape repeats the colour, and a word the shape.
+        let shape = trouble.filter(|_| !is_sum).map_or(String::new(), |(_, shape, word)| {
+            format!("<span class=\"shape\" aria-hidden=\"true\">{shape}</span> <span class=\"unseen\">{word}: </span>")
+        });
         let name = escaped_line(row.name);
         let lines = row.sub_rows.len();
         let span = if lines > 1 { format!(" rowspan=\"{lines}\"") } else { String::new() };
         let _ = match table.is_grouped() {
-            true => write!(html, "<tbody data-key=\"{name}\"{class}><tr><th scope=\"rowgroup\"{span}>{name}</th>"),
-            false => write!(html, "<tr{class} data-key=\"{name}\"><th scope=\"row\">{name}</th>"),
+            true => {
+                write!(html, "<tbody data-key=\"{name}\"{class}><tr><th scope=\"rowgroup\"{span}>{shape}{name}</th>")
+            }
+            false => write!(html, "<tr{class} data-key=\"{name}\"><th scope=\"row\">{shape}{name}</th>"),
         };
         for (at, sub_row) in row.sub_rows.iter().enumerate() {
             if at > 0 {
@@ -403,6 +576,7 @@ impl<'a> SectionView<'a> {
                     let health = self.health(cell);
                     let _ = write!(html, "<td class=\"beat {}\"{span}>", health.class());
                     self.link(html, cell, "", &format!("{} {}", health.shape(), self.health_text(cell)));
+                    self.bar(html, cell);
                     html.push_str("</td>");
                 }
                 Kind::Switch(..) | Kind::Field(..) | Kind::One(..) | Kind::Pivot(_) => {
@@ -415,7 +589,7 @@ impl<'a> SectionView<'a> {
     }
 
     /// Writes the sums over all rows, a line per name of the sub-rows.
-    fn sums(&self, html: &mut String, table: &Table) {
+    fn sums(&self, html: &mut String, table: &Table, counts: Counts) {
         let mut by_names = BTreeMap::<&[&str], Vec<&SubRow>>::new();
         for sub_row in table.rows.iter().flat_map(|row| &row.sub_rows) {
             if !table.is_grouped() || !sub_row.names.is_empty() {
@@ -428,8 +602,9 @@ impl<'a> SectionView<'a> {
         let span = by_names.len();
         let _ = write!(
             html,
-            "<tbody class=\"sum\" data-key=\" sum\"><tr><th scope=\"rowgroup\" rowspan=\"{span}\">all {}</th>",
-            count(table.rows.len(), table.declared.noun)
+            "<tbody class=\"sum\" data-key=\" sum\"><tr><th scope=\"rowgroup\" rowspan=\"{span}\">{}{}</th>",
+            if table.rows.len() == counts.all { String::from("all ") } else { format!("{} of ", table.rows.len()) },
+            count(counts.all, table.declared.noun)
         );
         for (line, (names, sub_row)) in by_names.iter().enumerate() {
             if line > 0 {
@@ -507,7 +682,11 @@ impl<'a> SectionView<'a> {
         };
         let class = match column.declared.kind {
             Kind::Switch(..) => "",
-            _ if cell.is_some_and(|cell| column.is_bad(cell)) => "bad",
+            _ if self.view.troubles.is_some_and(|troubles| troubles.contains_key(number.path)) => self
+                .selection
+                .of_cell(column, number)
+                .map_or("", |trouble| if trouble == Trouble::Bad { "pill bad" } else { "pill worse" }),
+            _ if column.is_bad(number) => "bad",
             _ if number.value == Value::Int(0) => "zero",
             _ => "",
         };
@@ -523,13 +702,14 @@ impl<'a> SectionView<'a> {
             _ => write!(html, "<span"),
         };
         let is_old = self.is_old(cell);
-        let class = match (is_old, class) {
-            (true, "bad") => "old bad",
-            (true, _) => "old",
-            (false, class) => class,
+        let old = match (is_old, class) {
+            (true, "zero" | "") => "old",
+            (true, _) => "old ",
+            (false, _) => "",
         };
-        if !class.is_empty() {
-            let _ = write!(html, " class=\"{class}\"");
+        let class = if old == "old" { "" } else { class };
+        if !old.is_empty() || !class.is_empty() {
+            let _ = write!(html, " class=\"{old}{class}\"");
         }
         if is_old {
             let age = ago(self.age(cell.time));
@@ -548,41 +728,6 @@ fn number(value: Value) -> String {
         Value::Int(value) => value.to_string(),
         Value::Float(value) => format!("{value:.2}"),
     }
-}
-
-/// Writes the heads of a table, those of groups above them.
-fn heads(html: &mut String, table: &Table) {
-    html.push_str("<thead>");
-    if table.shown().any(|(_, column)| !column.declared.group.is_empty()) {
-        html.push_str("<tr>");
-        let mut columns = table.shown().map(|(_, column)| column.declared.group).peekable();
-        while let Some(group) = columns.next() {
-            let mut span = 1;
-            while columns.next_if_eq(&group).is_some() {
-                span += 1;
-            }
-            let _ = match group {
-                "" => write!(html, "<td colspan=\"{span}\"></td>"),
-                group => write!(html, "<th scope=\"colgroup\" colspan=\"{span}\">{}</th>", escaped_line(group)),
-            };
-        }
-        html.push_str("</tr>\n");
-    }
-    html.push_str("<tr>");
-    for (_, column) in table.shown() {
-        let is_number = !matches!(column.declared.kind, Kind::Key(_) | Kind::Health(..) | Kind::Switch(..));
-        let class = if is_number { " class=\"n\"" } else { "" };
-        let title = match column.declared.meaning {
-            "" => String::new(),
-            meaning => format!(" title=\"{}\"", escaped(meaning)),
-        };
-        let unit = match column.declared.unit {
-            "" => String::new(),
-            unit => format!(" <span class=\"quiet\">{}</span>", escaped(unit)),
-        };
-        let _ = write!(html, "<th scope=\"col\"{class}{title}>{}{unit}</th>", escaped_line(column.head));
-    }
-    html.push_str("</tr></thead>\n");
 }
 
 /// Writes one empty cell for columns without a sum.

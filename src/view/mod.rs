@@ -7,6 +7,7 @@
 //!
 //! All of it is pure, and names no measurement: the declarations stand beside the measurements, in `monitors`.
 
+pub mod bar;
 #[cfg(feature = "png")]
 pub mod font;
 pub mod graph;
@@ -17,5 +18,6 @@ pub mod page;
 pub mod plot;
 pub mod png;
 pub mod scene;
+pub mod selection;
 pub mod table;
 pub mod text;

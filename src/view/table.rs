@@ -144,7 +144,7 @@ impl Cell<'_> {
 }
 
 /// Whether more than three intervals of `every` seconds have passed since `time`.
-fn is_stale(time: i64, every: i64, now: i64) -> bool {
+pub fn is_stale(time: i64, every: i64, now: i64) -> bool {
     now.saturating_sub(time) > every.saturating_mul(3)
 }
 
@@ -394,6 +394,13 @@ impl<'a> Table<'a> {
     pub fn is_outer(&self, of: &page::Column) -> bool {
         let keys: Vec<_> = self.declared.keys().collect();
         is_level_one(&keys, of)
+    }
+
+    /// Whether a row is off by intent: a switch of it is off.
+    pub fn is_off(&self, row: &Row<'a>) -> bool {
+        let is_switch = |column: &Column| matches!(column.declared.kind, Kind::Switch(..));
+        let mut cells = self.columns.iter().zip(&row.cells);
+        cells.any(|(column, cell)| is_switch(column) && cell.is_some_and(|cell| cell.is_zero()))
     }
 
     /// Whether the table has a column of health.

@@ -2,7 +2,9 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod bars;
 mod driver;
+mod finding;
 mod page;
 mod proofs;
 mod queues;

@@ -15,7 +15,7 @@ use crate::driver::Browser;
 use crate::proofs::{axe, settled, violations};
 
 /// Writes what a run at `time` sees of two schedds.
-fn run(sandbox: &Sandbox, time: i64, alive: bool) {
+pub fn run(sandbox: &Sandbox, time: i64, alive: bool) {
     let lines = [
         "grid_heartbeat,grid=heprc,service=cloud_monitor alive=1i".to_string(),
         "coverage,grid=heprc,measurement=grid_heartbeat slots=1i,step_seconds=60i".into(),

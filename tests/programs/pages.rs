@@ -19,6 +19,9 @@ use gridmon::query::{self, Ahead, Detail, Latest, Newest, Values, Wanted};
 use gridmon::view::page::{self, Page, Table};
 use gridmon::view::{table, text};
 
+mod federate;
+mod finding;
+
 /// The slot of the recorded inputs: 2024-06-01 12:30:00 UTC.
 const NOW: i64 = 1_717_245_000;
 

@@ -13,6 +13,7 @@
   const tip = byId("tip");
   const options = document.querySelector("#options form");
   const range = byId("range");
+  const find = byId("find");
   const REFRESH = Number(document.body.dataset.refresh) * 1000;
   const DEFAULT_FROM = "-6h";
   const COLOURS = 8;
@@ -22,6 +23,16 @@
 
   // --- The address: all choices of the reader. -------------------------------------------------------------------
 
+  const ROWS = ["all", "hide", "find", "only", "sort"]; // Which rows the tables show, and in which order.
+  const LOOK = [...ROWS, "density", "theme"];
+
+  /** Sorts a table by one more click, as the server does. */
+  const sorted = (sorts, word) => {
+    const table = (one) => one.replace(/^-/, "").split(":")[0];
+    const others = sorts.filter((one) => table(one) !== table(word));
+    return /:./.test(word) ? [...others, word].slice(0, 20) : others;
+  };
+
   const read = (query) => {
     const q = new URLSearchParams(query);
     return {
@@ -30,19 +41,25 @@
       to: q.get("to") ?? "",
       all: q.get("all") === "1",
       hide: [...new Set(q.getAll("hide"))],
+      find: (q.get("find") ?? "").slice(0, 200),
+      only: q.get("only") === "wrong" ? "wrong" : "",
+      sort: q.getAll("sort").reduce(sorted, []),
       density: q.get("density") === "compact" ? "compact" : "",
       theme: ["light", "dark"].includes(q.get("theme")) ? q.get("theme") : "",
     };
   };
 
   // Uses the order and the encoding of the server, since the result is compared with its links.
-  const written = (view, names = ["plot", "from", "to", "all", "hide", "density", "theme"]) => {
+  const written = (view, names = ["plot", "from", "to", ...LOOK]) => {
     const values = {
       plot: view.plots,
       from: view.from ? [view.from] : [],
       to: view.to ? [view.to] : [],
       all: view.all ? ["1"] : [],
       hide: view.hide,
+      find: view.find ? [view.find] : [],
+      only: view.only ? [view.only] : [],
+      sort: view.sort,
       density: view.density ? [view.density] : [],
       theme: view.theme ? [view.theme] : [],
     };
@@ -83,7 +100,7 @@
       history[how + "State"](null, "", address === "?" ? location.pathname : address);
     }
     look();
-    if (view.all !== before.all || view.hide.join("\n") !== before.hide.join("\n")) refresh();
+    if (written(view, ROWS) !== written(before, ROWS)) refresh();
     marks();
     plot();
   };
@@ -102,6 +119,7 @@
       options.elements[name].value = root.dataset[name] ?? "";
     }
     options.elements.all.checked = view.all;
+    if (document.activeElement !== find || find.value.trim() === "") find.value = view.find;
     if (document.activeElement !== range.elements.from) range.elements.from.value = view.from;
     if (document.activeElement !== range.elements.to) range.elements.to.value = view.to;
     for (const link of panel.querySelectorAll("[data-from]")) {
@@ -158,7 +176,7 @@
   /** Lets a table wider than the page scroll in its own box; the heads of the others stay below the bar. */
   const widths = () => {
     const boxes = [...main.querySelectorAll(".box")];
-    const wide = boxes.map((box) => box.firstElementChild.offsetWidth > main.clientWidth);
+    const wide = boxes.map((box) => box.querySelector("table").offsetWidth > main.clientWidth);
     boxes.forEach((box, at) => box.classList.toggle("wide", wide[at]));
   };
   new ResizeObserver(widths).observe(main);
@@ -242,7 +260,7 @@
     due = Date.now() + REFRESH;
     const limit = setTimeout(() => mine.abort(), 20_000);
     try {
-      const answer = await fetch("tables" + written(asked, ["from", "to", "all", "hide", "density", "theme"]), {
+      const answer = await fetch("tables" + written(asked, ["from", "to", ...LOOK]), {
         signal: mine.signal,
         cache: "no-store",
       });
@@ -345,6 +363,41 @@
       last?.focus({ preventScroll: true });
     } else return;
     event.preventDefault();
+  });
+
+  // Heads of tables and the buttons above them make a choice; a button with another key goes where a form goes.
+  document.addEventListener("click", (event) => {
+    const button = event.target.closest?.("button[form=look]");
+    if (!button || event.button || event.ctrlKey || event.metaKey || event.shiftKey || event.altKey) return;
+    event.preventDefault();
+    const { name, value } = button;
+    if (name === "find") find.value = value;
+    go({ [name]: name === "sort" ? sorted(view.sort, value) : value });
+  });
+  let typing = null;
+  const sought = (how) => {
+    clearTimeout(typing);
+    if (find.value.trim() !== view.find) go({ find: find.value.trim() }, how);
+  };
+  find.addEventListener("input", () => {
+    clearTimeout(typing);
+    typing = setTimeout(sought, 200, "replace");
+  });
+  find.form.addEventListener("submit", (event) => {
+    event.preventDefault();
+    sought("push");
+  });
+  document.addEventListener("keydown", (event) => {
+    const isText = event.target.matches?.("input, select, textarea");
+    if (event.key === "/" && !isText && !event.ctrlKey && !event.metaKey && !event.altKey) {
+      event.preventDefault();
+      find.focus();
+      find.select();
+    } else if (event.key === "Escape" && event.target === find) {
+      find.value = "";
+      sought("replace");
+      find.blur();
+    }
   });
 
   options.addEventListener("change", () => {

@@ -50,7 +50,7 @@ fn parse(html: &str) -> Node {
             let (name, attributes) = tag.split_once(' ').unwrap_or((tag, ""));
             let node = Node { tag: name.into(), attributes: attributes_of(attributes), children: Vec::new() };
             open.push(node);
-            if VOID.contains(&name) {
+            if VOID.contains(&name) || tag.ends_with('/') {
                 close(&mut open);
             }
         }

@@ -1,0 +1,125 @@
+//! The 24-hour bars of a page: read when the data have changed, but never for more than a twentieth of the time.
+
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, RwLock};
+use std::time::{Duration, Instant};
+
+use anyhow::Result;
+
+use super::Dashboard;
+use super::routes::Names;
+use super::summary::PageState;
+use crate::os::work::catch;
+use crate::query::{Detail, Wanted};
+use crate::view::bar::{Bar, Bars, CELL_SECONDS, range};
+use crate::view::table::Section;
+
+/// The most heartbeats of a page that have a bar.
+const MOST: usize = 500;
+
+/// The unit of what is up or down.
+const SWITCH: &str = "0 or 1";
+
+/// How many numbers one question names.
+const AT_ONCE: usize = 50;
+
+/// How long a page waits for its bars; later ones come with its refresh.
+const TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How long bars are used while the data stay the same: their last cell grows without them.
+const LONGEST_USE: Duration = Duration::from_secs(300);
+
+/// The bars as they were last read.
+#[derive(Debug, Default)]
+pub(super) struct LastBars {
+    pub bars: Bars,
+    version: u64,
+    /// When they were read, and how long that took; `None` before the first time.
+    pub read: Option<(Instant, Duration)>,
+}
+
+/// The bars of a page.
+#[derive(Default)]
+pub(super) struct BarState {
+    last: RwLock<Arc<LastBars>>,
+    /// Held by whoever reads them.
+    reading: Arc<tokio::sync::Mutex<()>>,
+}
+
+impl BarState {
+    fn last(&self) -> Arc<LastBars> {
+        self.last.read().expect("nothing panics while it is held").clone()
+    }
+}
+
+impl Dashboard {
+    /// Returns the bars of the page that an address names; those of the last time while others read them, or if the store
+    /// does not answer.
+    pub(super) async fn bars(self: &Arc<Self>, names: &Names, sections: &[Section]) -> Arc<LastBars> {
+        let Ok(state) = self.page(names) else { return Arc::default() };
+        let last = state.bars.last();
+        if self.has_bars(&last) {
+            return last;
+        }
+        let heartbeats = self.heartbeats(state, sections);
+        if heartbeats.is_empty() {
+            return last;
+        }
+        let Ok(reading) = state.bars.reading.clone().try_lock_owned() else { return last };
+        let (this, names) = (self.clone(), names.clone());
+        let work = tokio::task::spawn_blocking(move || {
+            let _reading = reading;
+            let (began, version) = (Instant::now(), this.backend.version());
+            let bars = catch(|| this.read_bars(&heartbeats)).flatten();
+            let Ok(state) = this.page(&names) else { return };
+            if bars.is_err() {
+                this.counts.store_failures.fetch_add(1, Ordering::Relaxed);
+            }
+            // If the store does not answer, the page says so by its numbers; the next try is as far away as after an answer.
+            let bars = bars.unwrap_or_else(|_| state.bars.last().bars.clone());
+            let read = Some((Instant::now(), began.elapsed()));
+            *state.bars.last.write().expect("nothing panics while it is held") =
+                Arc::new(LastBars { bars, version, read });
+        });
+        let _ = tokio::time::timeout(TIMEOUT, work).await;
+        state.bars.last()
+    }
+
+    fn has_bars(&self, last: &LastBars) -> bool {
+        let Some((read_at, took)) = last.read else { return false };
+        let age = read_at.elapsed();
+        age < LONGEST_USE && (age < 20 * took || last.version == self.backend.version())
+    }
+
+    fn read_bars(&self, heartbeats: &[(Wanted, i64)]) -> Result<Bars> {
+        let (from, to) = range((self.now)());
+        let mut bars = Bars::new();
+        for some in heartbeats.chunks(AT_ONCE) {
+            let wanted: Vec<_> = some.iter().map(|(wanted, _)| wanted.clone()).collect();
+            self.counts.store_questions.fetch_add(1, Ordering::Relaxed);
+            // What is rare holds for long, so the last value before the first cell counts too.
+            let longest = some.iter().map(|(_, every)| *every).max().unwrap_or_default();
+            let begin = if longest > CELL_SECONDS { from - longest } else { from };
+            let all = self.backend.range(&wanted, begin, to, Detail::Step(CELL_SECONDS))?;
+            for ((wanted, every), values) in some.iter().zip(all) {
+                bars.insert(wanted.path.clone(), Bar::new(&values, from, *every));
+            }
+        }
+        Ok(bars)
+    }
+
+    /// Returns the heartbeats that a page shows, each with the interval of its series in seconds. Another number may stand for
+    /// the health of a row; that one has no bar.
+    fn heartbeats(&self, state: &PageState, sections: &[Section]) -> Vec<(Wanted, i64)> {
+        let mut heartbeats = Vec::new();
+        for section in sections {
+            for table in section.tables(&state.page, false).iter().filter(|table| table.has_health()) {
+                let cells = table.rows.iter().filter_map(|row| table.health_cell(row).flatten());
+                let wanted = cells.filter_map(|cell| Some((Wanted::new(cell.path, self.catalog).ok()?, cell.every)));
+                let wanted = wanted.filter(|(wanted, _)| wanted.number.field.unit == SWITCH);
+                heartbeats.extend(wanted.take(MOST.saturating_sub(heartbeats.len())));
+            }
+        }
+        heartbeats
+    }
+}
