@@ -5,11 +5,17 @@ use anyhow::Result;
 use crate::config::{Key, Kind, Section, Unset, Values};
 use crate::events::{Limit, Limits, Rules, System};
 use crate::monitors::panda::rules::SUSPICIOUS;
-use crate::monitors::{backups, grid, instances, panda};
+use crate::monitors::{backups, grid, instances, nodes, panda, slurm};
 
 /// The systems with their rules, in the order of the pages.
-pub static SYSTEMS: [&System; 4] =
-    [&grid::rules::SYSTEM, &panda::rules::SYSTEM, &backups::rules::SYSTEM, &instances::rules::SYSTEM];
+pub static SYSTEMS: [&System; 6] = [
+    &grid::rules::SYSTEM,
+    &panda::rules::SYSTEM,
+    &nodes::rules::SYSTEM,
+    &slurm::rules::SYSTEM,
+    &backups::rules::SYSTEM,
+    &instances::rules::SYSTEM,
+];
 
 /// `[alarms]`: a key for each limit that a rule has.
 pub static SECTION: Section = Section::new(

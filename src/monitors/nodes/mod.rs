@@ -13,6 +13,7 @@ mod mounts;
 mod options;
 pub mod page;
 mod rates;
+pub mod rules;
 mod sensor;
 mod slurm;
 mod sockets;

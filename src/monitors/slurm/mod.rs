@@ -4,6 +4,7 @@ mod arithmetic;
 mod bounded;
 mod measurements;
 pub mod page;
+pub mod rules;
 #[cfg(test)]
 mod tests;
 
