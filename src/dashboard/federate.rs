@@ -195,6 +195,8 @@ mod tests {
         every: 60,
     });
 
+    static ALL: [&Measurement; 1] = [&FARM];
+
     fn latest(host: &str, state: &str, field: usize, time: i64, value: Value) -> Latest {
         let series = Point::new("farm".into(), [("host".into(), host), ("state".into(), state)], [], 0);
         Latest { series, field: &FARM.fields[field], time: time * SECOND, value, every: 60 }
@@ -202,7 +204,7 @@ mod tests {
 
     fn text(values: &[Latest], names: &[&str]) -> Result<String> {
         let names = names.iter().map(|name| ("match[]".into(), (*name).into())).collect();
-        write(Catalog::new(&[&FARM]), &[&FARM], values, &Names::new(&names)?, 1000)
+        write(Catalog::new(&ALL), &ALL, values, &Names::new(&names)?, 1000)
     }
 
     #[test]

@@ -293,6 +293,17 @@ fn history_address(route: &str, options: &Options, more: &[(&str, &str)]) -> Str
     format!("{route}?{}", pairs.join("&amp;"))
 }
 
+/// Returns the relative address that plots a column besides what is chosen, instead of other numbers.
+pub fn plotting(page: &Page, summary: &Summary, options: &Options, column: &str, now: i64) -> String {
+    let (sections, bars) = (&summary.sections, &Bars::new());
+    let view =
+        html::View { page, sections, bars, problem: None, notice: None, backend: "", options, troubles: None, now };
+    let plots = html::column(&view, column);
+    let address = Options { plots, ..options.clone() }.address().replace("&amp;", "&");
+    // An address that is only `?` would be the one that was asked for.
+    if address == "?" { "./".into() } else { address }
+}
+
 /// Returns the tables alone, for the refresh.
 pub fn tables(view: &View) -> String {
     let View { page, summary, backend, options, now, .. } = *view;
@@ -321,6 +332,7 @@ mod tests {
             to: "12:30_20240601".into(),
             all: true,
             hidden: vec!["a grid+".into()],
+            open: vec!["a grid/c".into()],
             find: "cc|gpu".into(),
             wrong: true,
             sorts: vec!["-clouds:jobs/held".into()],
@@ -331,7 +343,7 @@ mod tests {
         assert_eq!(
             address,
             "?plot=grids.a%26b.jobs.all.idle&amp;plot=%22%3C%27&amp;from=-6h&amp;to=12%3A30_20240601&amp;all=1\
-             &amp;hide=a%20grid%2B&amp;find=cc%7Cgpu&amp;only=wrong&amp;sort=-clouds%3Ajobs%2Fheld&amp;density=compact&amp;theme=dark"
+             &amp;hide=a%20grid%2B&amp;open=a%20grid%2Fc&amp;find=cc%7Cgpu&amp;only=wrong&amp;sort=-clouds%3Ajobs%2Fheld&amp;density=compact&amp;theme=dark"
         );
         let query = address[1..].replace("&amp;", "&");
         let pairs: Vec<_> = url::form_urlencoded::parse(query.as_bytes()).into_owned().collect();

@@ -236,7 +236,8 @@ async fn html(
     render: fn(&View) -> String,
 ) -> Result<Response, Failure> {
     let state = app.page(names)?;
-    let options = Options::new(&pairs(query.as_deref()));
+    let asked = pairs(query.as_deref());
+    let options = Options::new(&asked);
     let (summary, watched) = tokio::join!(app.summary(state), app.watched());
     let bars = app.bars(names, &summary.sections).await;
     let (now, page) = ((app.now)(), state.page);
@@ -249,6 +250,10 @@ async fn html(
         bars.read,
         now.div_euclid(MAX_AGE)
     );
+    if let Some(column) = first(&asked, &["column"]).filter(|_| kind == "page") {
+        let address = page::plotting(&page, &summary, &options, column, now);
+        return Ok((StatusCode::SEE_OTHER, [(header::LOCATION, address)]).into_response());
+    }
     let this = app.clone();
     app.answer(key, headers, move || {
         let (config, page, backend) = (&this.config, &page, &this.backend.describe());

@@ -6,11 +6,18 @@ use std::fmt::Write as _;
 
 use super::bar::Bars;
 use super::page::{Kind, Page, Placement};
-use super::selection::{Counts, MAX_FIND, MAX_SORTS, Selection, Trouble, Troubles, near, table_of};
+use super::selection::{Counts, MAX_FIND, MAX_SORTS, Selection, Trouble, Troubles, column_name, near, table_of};
 use super::table::{Cell, Column, Health, Row, Section, SubRow, Table};
 use super::text::length;
 use crate::model::{Value, utc};
 use crate::text::{ago, count, one_line};
+
+mod folded;
+
+use self::folded::{Place, all_rows, places};
+
+/// The most rows that an address unfolds.
+const MAX_OPEN: usize = 200;
 
 /// The most series that are plotted at once, and that a question may name.
 pub const MAX_PLOTS: usize = 50;
@@ -28,6 +35,8 @@ pub struct Options {
     pub all: bool,
     /// The names of hidden sections.
     pub hidden: Vec<String>,
+    /// The rows whose parts are shown, each as `SECTION/ROW`; with `*`, all but these.
+    pub open: Vec<String>,
     /// The text that names must have, several with `|` between them; empty for all names.
     pub find: String,
     /// Whether only rows are shown in which something is wrong.
@@ -53,6 +62,7 @@ impl Options {
                 "to" => options.to = value.clone(),
                 "all" => options.all = value == "1",
                 "hide" if !options.hidden.contains(value) => options.hidden.push(value.clone()),
+                "open" => options.toggle(value),
                 "find" => options.find = value[..value.floor_char_boundary(MAX_FIND)].into(),
                 "only" => options.wrong = value == "wrong",
                 "sort" => options.sort(value),
@@ -62,6 +72,24 @@ impl Options {
             }
         }
         options
+    }
+
+    /// Unfolds a row, or folds it if it is unfolded; `*` is for all rows.
+    fn toggle(&mut self, row: &str) {
+        let is_known = self.open.iter().any(|known| known == row);
+        match row {
+            "*" if is_known => self.open.clear(),
+            "*" => self.open = vec!["*".into()],
+            _ if is_known => self.open.retain(|known| known != row),
+            _ if self.open.len() < MAX_OPEN => self.open.push(row.into()),
+            _ => {}
+        }
+    }
+
+    /// Whether the parts of a row are shown.
+    pub fn is_open(&self, row: &str) -> bool {
+        let has = |word: &str| self.open.iter().any(|known| known == word);
+        has("*") != has(row)
     }
 
     /// Sorts a table by a column, or no more if the word names none.
@@ -78,6 +106,7 @@ impl Options {
         pairs.extend([("from", self.from.as_str()), ("to", &self.to)].into_iter().filter(|(_, time)| !time.is_empty()));
         pairs.extend(self.all.then_some(("all", "1")));
         pairs.extend(self.hidden.iter().map(|section| ("hide", section.as_str())));
+        pairs.extend(self.open.iter().map(|row| ("open", row.as_str())));
         pairs.extend((!self.find.is_empty()).then_some(("find", self.find.as_str())));
         pairs.extend(self.wrong.then_some(("only", "wrong")));
         pairs.extend(self.sorts.iter().map(|word| ("sort", word.as_str())));
@@ -174,6 +203,15 @@ pub fn tables(view: &View) -> String {
         section.html(&mut html);
     }
     html
+}
+
+/// Returns the numbers of a column that an address names as `SECTION/TABLE:GROUP/HEAD`; none if there is no such column.
+pub fn column(view: &View, name: &str) -> Vec<String> {
+    let of = |section: &Section| {
+        let name = name.strip_prefix(section.name.as_str())?.strip_prefix('/')?;
+        SectionView::new(view, section).column(name)
+    };
+    view.sections.iter().find_map(of).unwrap_or_default()
 }
 
 /// Says that no name has what is looked for, and which are near to it.
@@ -319,7 +357,7 @@ impl<'a> SectionView<'a> {
         let healths: Vec<_> = tables.iter().flat_map(of_table).collect();
         let down = healths.iter().filter(|health| **health == Health::Down).count();
         let stale = healths.iter().filter(|health| health.class() == "stale").count();
-        let bad = tables.iter().map(Table::count_bad).sum::<usize>();
+        let bad = tables.iter().map(|table| self.selection.count(table)).sum::<usize>();
         if self.is_stale {
             (Health::Silent, self.stale_text(self.section.time))
         } else if down + stale + bad > 0 {
@@ -444,8 +482,18 @@ impl<'a> SectionView<'a> {
             "<div class=\"tools\" role=\"group\" aria-label=\"Rows of {}\">{}{}</div>",
             escaped(table.declared.caption),
             button("", &format!("all {all}")),
-            button("wrong", &format!("only what is wrong {wrong}"))
+            button("wrong", &format!("only what is wrong {wrong}")) + &self.unfold(table)
         )
+    }
+
+    /// Returns the button that unfolds all rows of a table, if they fold.
+    fn unfold(&self, table: &Table) -> String {
+        let is_all = self.view.options.open.iter().any(|word| word == "*");
+        if table.declared.folded {
+            choice("open", "*", if is_all { "fold all" } else { "unfold all" })
+        } else {
+            String::new()
+        }
     }
 
     /// Writes the last 24 hours of a heartbeat.
@@ -469,6 +517,11 @@ impl<'a> SectionView<'a> {
             self.tools(table, counts)
         );
         self.heads(html, table);
+        if table.declared.folded {
+            self.folded(html, table, counts);
+            html.push_str("</table></div>\n");
+            return;
+        }
         if table.declared.sums {
             self.sums(html, table, counts);
         }
@@ -484,9 +537,10 @@ impl<'a> SectionView<'a> {
     /// Writes the heads of a table, those of groups above them.
     fn heads(&self, html: &mut String, table: &Table) {
         html.push_str("<thead>");
-        if table.shown().any(|(_, column)| !column.declared.group.is_empty()) {
+        let places = places(table);
+        if places.iter().any(|place| !place.column.declared.group.is_empty()) {
             html.push_str("<tr>");
-            let mut columns = table.shown().map(|(_, column)| column.declared.group).peekable();
+            let mut columns = places.iter().map(|place| place.column.declared.group).peekable();
             while let Some(group) = columns.next() {
                 let mut span = 1;
                 while columns.next_if_eq(&group).is_some() {
@@ -500,7 +554,7 @@ impl<'a> SectionView<'a> {
             html.push_str("</tr>\n");
         }
         html.push_str("<tr>");
-        for (_, column) in table.shown() {
+        for Place { column, head, .. } in &places {
             let is_number = !matches!(column.declared.kind, Kind::Key(_) | Kind::Health(..) | Kind::Switch(..));
             let class = if is_number { " class=\"n\"" } else { "" };
             let title = match column.declared.meaning {
@@ -511,23 +565,42 @@ impl<'a> SectionView<'a> {
                 "" => String::new(),
                 unit => format!(" <span class=\"quiet\">{}</span>", escaped(unit)),
             };
-            let (sort, order) = self.selection.head(table, column);
+            let (sort, order) = self.selection.head(table, column.declared, head);
             let (sorted, mark) = match order {
                 Some(Ordering::Less) => (" aria-sort=\"ascending\"", " <span aria-hidden=\"true\">▴</span>"),
                 Some(_) => (" aria-sort=\"descending\"", " <span aria-hidden=\"true\">▾</span>"),
                 None => ("", ""),
             };
-            let button = choice("sort", &sort, &escaped_line(column.head));
-            let _ = write!(html, "<th scope=\"col\"{class}{sorted}{title}>{button}{mark}{unit}</th>");
+            let plot = if is_number { self.column_button(table, column, head) } else { String::new() };
+            let button = choice("sort", &sort, &escaped_line(head));
+            let _ = write!(html, "<th scope=\"col\"{class}{sorted}{title}>{button}{mark}{unit}{plot}</th>");
         }
         html.push_str("</tr></thead>\n");
     }
 
-    fn row(&self, html: &mut String, table: &Table, row: &Row) {
-        let is_off = table.is_off(row);
+    /// Returns the button that plots a column.
+    fn column_button(&self, table: &Table, column: &Column, head: &str) -> String {
+        let value = format!("{}/{}", self.section.name, column_name(table, column.declared, head));
+        let of = if column.declared.group.is_empty() { "" } else { " of " };
+        let name = format!("plot the column {}{of}{}", escaped_line(head), escaped_line(column.declared.group));
+        choice("column", &value, "∿").replacen("<button", &format!("<button class=\"plot\" aria-label=\"{name}\""), 1)
+    }
+
+    /// Returns the numbers of a column in the order of the rows, by the name that an address has for it.
+    fn column(&self, name: &str) -> Option<Vec<String>> {
+        self.tables.iter().find_map(|(table, _)| {
+            let places = places(table);
+            let place = places.iter().find(|place| column_name(table, place.column.declared, place.head) == name)?;
+            let paths = table.rows.iter().flat_map(|row| place.cells(row)).map(|cell| cell.path.to_string());
+            Some(paths.filter(|path| !path.is_empty()).take(MAX_PLOTS).collect())
+        })
+    }
+
+    /// Returns the class of a row, and the shape before its name.
+    fn row_look(&self, table: &Table, row: &Row) -> (String, String) {
         let is_sum = !table.declared.sum_row.is_empty() && row.name == table.declared.sum_row;
         let trouble = self.trouble(table, row).map(Trouble::look);
-        let class = match (is_off, is_sum, trouble) {
+        let class = match (table.is_off(row), is_sum, trouble) {
             (true, ..) => " class=\"disabled\"".into(),
             (_, true, _) => " class=\"sum\"".into(),
             (.., Some((class, ..))) => format!(" class=\"is-{class}\""),
@@ -537,6 +610,11 @@ impl<'a> SectionView<'a> {
         let shape = trouble.filter(|_| !is_sum).map_or(String::new(), |(_, shape, word)| {
             format!("<span class=\"shape\" aria-hidden=\"true\">{shape}</span> <span class=\"unseen\">{word}: </span>")
         });
+        (class, shape)
+    }
+
+    fn row(&self, html: &mut String, table: &Table, row: &Row) {
+        let (class, shape) = self.row_look(table, row);
         let name = escaped_line(row.name);
         let lines = row.sub_rows.len();
         let span = if lines > 1 { format!(" rowspan=\"{lines}\"") } else { String::new() };
@@ -602,9 +680,8 @@ impl<'a> SectionView<'a> {
         let span = by_names.len();
         let _ = write!(
             html,
-            "<tbody class=\"sum\" data-key=\" sum\"><tr><th scope=\"rowgroup\" rowspan=\"{span}\">{}{}</th>",
-            if table.rows.len() == counts.all { String::from("all ") } else { format!("{} of ", table.rows.len()) },
-            count(counts.all, table.declared.noun)
+            "<tbody class=\"sum\" data-key=\" sum\"><tr><th scope=\"rowgroup\" rowspan=\"{span}\">{}</th>",
+            all_rows(table, counts)
         );
         for (line, (names, sub_row)) in by_names.iter().enumerate() {
             if line > 0 {
@@ -650,7 +727,7 @@ impl<'a> SectionView<'a> {
         }
         for cell in cells {
             sum = sum.plus(cell.value);
-            is_bad |= column.is_bad(cell);
+            is_bad |= self.selection.of_cell(column, cell).is_some();
             if self.is_old(cell) {
                 old = old.min(cell.time);
             }
@@ -686,7 +763,7 @@ impl<'a> SectionView<'a> {
                 .selection
                 .of_cell(column, number)
                 .map_or("", |trouble| if trouble == Trouble::Bad { "pill bad" } else { "pill worse" }),
-            _ if column.is_bad(number) => "bad",
+            _ if self.selection.of_cell(column, number).is_some() => "bad",
             _ if number.value == Value::Int(0) => "zero",
             _ => "",
         };

@@ -44,6 +44,8 @@ pub struct Table {
     /// Whether sums of all rows come first, if there are at least two rows. With two levels of rows, each name of the second
     /// level has its own sum.
     pub sums: bool,
+    /// Whether each row is one line, with sums of its sub-rows, which unfold below it.
+    pub folded: bool,
     /// The columns. Those of kind [`Kind::Key`] name the rows: one, or several for rows with sub-rows.
     pub columns: &'static [Column],
 }
@@ -84,6 +86,11 @@ pub struct Column {
     pub summed: bool,
     /// Whether the column is left out if all its numbers are zero.
     pub unless_zero: bool,
+    /// The head of the one column that a pivot is in a table that folds; its own numbers stand in the unfolded row. Empty if each
+    /// has its column.
+    pub gathered: &'static str,
+    /// The heads of a pivot whose numbers use this one up: machines by state, of a quota.
+    pub filled_by: &'static [&'static str],
     /// The column in a terminal.
     pub text: InText,
 }
@@ -213,6 +220,8 @@ const fn column(kind: Kind, head: &'static str) -> Column {
         limit: None,
         summed: true,
         unless_zero: false,
+        gathered: "",
+        filled_by: &[],
         text: InText::Same,
     }
 }
@@ -330,6 +339,16 @@ impl Column {
         Self { unless_zero: true, ..self }
     }
 
+    /// Makes a pivot one column of its sums, with this head, in a table that folds.
+    pub const fn gathered(self, gathered: &'static str) -> Self {
+        Self { gathered, ..self }
+    }
+
+    /// Shows how much of it the numbers under these heads of a pivot use, as a framed bar.
+    pub const fn filled_by(self, filled_by: &'static [&'static str]) -> Self {
+        Self { filled_by, ..self }
+    }
+
     /// Sets how a terminal shows it.
     pub const fn text(self, text: InText) -> Self {
         Self { text, ..self }
@@ -360,7 +379,7 @@ impl Column {
 impl Table {
     /// Returns a table with these columns, below the others, without sums.
     pub const fn new(name: &'static str, caption: &'static str, columns: &'static [Column]) -> Self {
-        Self { name, caption, noun: "", placement: Placement::Below, sum_row: "", sums: false, columns }
+        Self { name, caption, noun: "", placement: Placement::Below, sum_row: "", sums: false, folded: false, columns }
     }
 
     /// Sets the place in the HTML.
@@ -381,6 +400,11 @@ impl Table {
     /// Adds sums of all rows above them.
     pub const fn sums(self) -> Self {
         Self { sums: true, ..self }
+    }
+
+    /// Makes each row one line, whose sub-rows unfold below it.
+    pub const fn folded(self) -> Self {
+        Self { folded: true, ..self }
     }
 
     /// Returns the name of a sub-row by one of its tags, given its names by the tags after the first one.

@@ -4,7 +4,7 @@ use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
 use super::html::Options;
-use super::page::{Kind, Placement};
+use super::page::{self, Kind, Placement};
 use super::table::{Cell, Column, Health, Row, SubRow, Table};
 
 /// The longest text that is looked for, in bytes.
@@ -85,6 +85,17 @@ impl<'a> Selection<'a> {
         }
     }
 
+    /// Returns how many numbers of a table are in trouble, beside its heartbeats.
+    pub fn count(&self, table: &Table) -> usize {
+        let is_bad = |(column, cell): &(&Column, &Option<Cell>)| {
+            let is_health = matches!(column.declared.kind, Kind::Health(..));
+            !is_health && cell.as_ref().is_some_and(|cell| self.of_cell(column, cell).is_some())
+        };
+        let count = |cells: &[Option<Cell>]| table.columns.iter().zip(cells).filter(is_bad).count();
+        let of_row = |row: &Row| count(&row.cells) + row.sub_rows.iter().map(|part| count(&part.cells)).sum::<usize>();
+        table.rows.iter().map(of_row).sum()
+    }
+
     /// Returns the worst trouble of a row; `health` tells that of a cell.
     pub fn of_row(&self, table: &Table, row: &Row, health: impl Fn(Option<&Cell>) -> Health) -> Option<Trouble> {
         let of = |cells: &[Option<Cell>]| {
@@ -110,10 +121,10 @@ impl<'a> Selection<'a> {
         let troubles: Vec<_> = table.rows.iter().map(|row| trouble(table, row).is_some()).collect();
         let counts = Counts { all: table.rows.len(), wrong: troubles.iter().filter(|is| **is).count() };
         let mut troubles = troubles.into_iter();
-        let mut rows = std::mem::take(&mut table.rows);
+        let (mut rows, is_folded) = (std::mem::take(&mut table.rows), table.declared.folded);
         rows.retain_mut(|row| {
             let is_wrong = troubles.next().unwrap_or_default();
-            let is_found = is_section || !self.is_search() || self.finds(row.name) || self.has_part(row);
+            let is_found = is_section || !self.is_search() || self.finds(row.name) || self.has_part(row, is_folded);
             is_found && (is_wrong || !self.options.wrong)
         });
         table.rows = rows;
@@ -123,20 +134,21 @@ impl<'a> Selection<'a> {
         counts
     }
 
-    /// Leaves the parts of a row that are looked for; whether there are any.
-    fn has_part(&self, row: &mut Row) -> bool {
+    /// Leaves the parts of a row that are looked for; whether there are any. A row that folds is the sum of its parts, and keeps
+    /// them.
+    fn has_part(&self, row: &mut Row, is_folded: bool) -> bool {
         let is_found = |part: &SubRow| part.names.iter().any(|name| self.finds(name));
         if !row.sub_rows.iter().any(is_found) {
             return false;
         }
-        row.sub_rows.retain(is_found);
+        row.sub_rows.retain(|part| is_folded || is_found(part));
         true
     }
 
     /// Returns the address's word for a click on the head of a column, and how the column is sorted now.
-    pub fn head(&self, table: &Table, column: &Column) -> (String, Option<Ordering>) {
-        let name = column_name(table, column);
-        let rises = matches!(column.declared.kind, Kind::Key(_));
+    pub fn head(&self, table: &Table, column: &page::Column, head: &str) -> (String, Option<Ordering>) {
+        let name = column_name(table, column, head);
+        let rises = matches!(column.kind, Kind::Key(_));
         let is = |sort: &String| sort.strip_prefix('-').unwrap_or(sort) == name;
         match self.options.sorts.iter().find(|sort| is(sort)) {
             None => (name, None),
@@ -154,10 +166,13 @@ impl<'a> Selection<'a> {
         let of_table = |sort: &&String| table_of(sort) == table.declared.name;
         let Some(sort) = self.options.sorts.iter().find(of_table) else { return };
         let (name, is_reversed) = sort.strip_prefix('-').map_or((sort.as_str(), false), |name| (name, true));
-        let Some(at) = table.columns.iter().position(|column| column.shown && column_name(table, column) == name)
-        else {
-            return;
+        let is_it = |column: &Column| {
+            let gathered = column.declared.gathered;
+            let is = |head: &str| column_name(table, column.declared, head) == name;
+            column.shown && (is(column.head) || !gathered.is_empty() && is(gathered))
         };
+        let all: Vec<_> = (0..table.columns.len()).filter(|at| is_it(&table.columns[*at])).collect();
+        let Some(at) = all.first().copied() else { return };
         let turned = |order: Ordering| if is_reversed { order.reverse() } else { order };
         let kind = table.columns[at].declared.kind;
         if let Kind::Key(tag) = kind {
@@ -180,7 +195,7 @@ impl<'a> Selection<'a> {
                 _ => cell.map(|cell| cell.value.as_f64()),
             };
             let of_parts = |row: &Row| {
-                let cells = row.sub_rows.iter().filter_map(|part| part.cells[at].as_ref());
+                let cells = row.sub_rows.iter().flat_map(|part| all.iter().filter_map(|at| part.cells[*at].as_ref()));
                 cells.map(|cell| cell.value.as_f64()).reduce(|a, b| a + b)
             };
             let is_row = table.columns[at].outer;
@@ -200,9 +215,9 @@ impl<'a> Selection<'a> {
 }
 
 /// Returns the name of a column in an address: `clouds:jobs/held`.
-pub fn column_name(table: &Table, column: &Column) -> String {
-    let slash = if column.declared.group.is_empty() { "" } else { "/" };
-    format!("{}:{}{slash}{}", table.declared.name, column.declared.group, column.head)
+pub fn column_name(table: &Table, column: &page::Column, head: &str) -> String {
+    let slash = if column.group.is_empty() { "" } else { "/" };
+    format!("{}:{}{slash}{head}", table.declared.name, column.group)
 }
 
 /// Returns the table that a word of an address sorts.

@@ -408,15 +408,6 @@ impl<'a> Table<'a> {
         self.columns.iter().any(|column| matches!(column.declared.kind, Kind::Health(..)))
     }
 
-    /// Returns how many of its numbers the declaration calls bad.
-    pub fn count_bad(&self) -> usize {
-        let is_bad = |(column, cell): &(&Column, &Option<Cell>)| cell.as_ref().is_some_and(|cell| column.is_bad(cell));
-        let count = |cells: &[Option<Cell>]| self.columns.iter().zip(cells).filter(is_bad).count();
-        let of_row =
-            |row: &Row| count(&row.cells) + row.sub_rows.iter().map(|sub_row| count(&sub_row.cells)).sum::<usize>();
-        self.rows.iter().map(of_row).sum()
-    }
-
     /// Returns the health of a row; `None` if the table has no such column.
     pub fn health(&self, row: &Row<'a>) -> Option<Health> {
         Some(Health::of(self.health_cell(row)?.as_ref()))

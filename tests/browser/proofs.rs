@@ -59,7 +59,10 @@ impl Site {
 
     /// Paths of some numbers that are not zero, of the same unit.
     pub fn some(&self, count: usize) -> Vec<String> {
-        let running = self.numbers.iter().filter(|(path, value)| path.contains(".vms.") && **value != Value::Int(0));
+        // Those of clouds may be folded.
+        let is_shown =
+            |path: &str| path.contains(".jobs.") && ![".clouds.", ".schedds."].iter().any(|part| path.contains(part));
+        let running = self.numbers.iter().filter(|(path, value)| is_shown(path) && **value != Value::Int(0));
         let paths: Vec<_> = running.map(|(path, _)| path.clone()).take(count).collect();
         assert_eq!(paths.len(), count);
         paths
@@ -81,7 +84,7 @@ pub fn settled(browser: &Browser, lines: usize) {
 
 /// Every number of the page is the store's, and none is missing.
 pub fn numbers(browser: &Browser, site: &Site) {
-    browser.go(&site.url);
+    browser.go(&site.page("?open=*"));
     let shown = shown(browser);
     assert!(shown.len() > 50, "{shown:?}");
     for (path, (text, _)) in &shown {
@@ -271,7 +274,7 @@ pub fn export(browser: &Browser, site: &Site) {
             "CSV" => ",",
             _ => continue,
         };
-        let heads = paths.iter().map(|path| format!("{path} (vms; mean)"));
+        let heads = paths.iter().map(|path| format!("{path} (jobs; mean)"));
         let heads: Vec<_> = std::iter::once("UTC".to_string()).chain(heads).collect();
         assert_eq!(text.lines().next(), Some(heads.join(separator).as_str()));
         let last: Vec<_> = text.lines().last().unwrap().split(separator).skip(1).collect();

@@ -21,6 +21,7 @@ use gridmon::view::{table, text};
 
 mod federate;
 mod finding;
+mod folding;
 
 /// The slot of the recorded inputs: 2024-06-01 12:30:00 UTC.
 const NOW: i64 = 1_717_245_000;

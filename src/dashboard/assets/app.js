@@ -23,7 +23,7 @@
 
   // --- The address: all choices of the reader. -------------------------------------------------------------------
 
-  const ROWS = ["all", "hide", "find", "only", "sort"]; // Which rows the tables show, and in which order.
+  const ROWS = ["all", "hide", "open", "find", "only", "sort"]; // Which rows the tables show, and in which order.
   const LOOK = [...ROWS, "density", "theme"];
 
   /** Sorts a table by one more click, as the server does. */
@@ -31,6 +31,12 @@
     const table = (one) => one.replace(/^-/, "").split(":")[0];
     const others = sorts.filter((one) => table(one) !== table(word));
     return /:./.test(word) ? [...others, word].slice(0, 20) : others;
+  };
+
+  /** Unfolds a row or folds it, as the server does. */
+  const toggled = (open, row) => {
+    if (row === "*") return open.includes("*") ? [] : ["*"];
+    return open.includes(row) ? open.filter((one) => one !== row) : [...open, row].slice(0, 200);
   };
 
   const read = (query) => {
@@ -41,6 +47,7 @@
       to: q.get("to") ?? "",
       all: q.get("all") === "1",
       hide: [...new Set(q.getAll("hide"))],
+      open: q.getAll("open").reduce(toggled, []),
       find: (q.get("find") ?? "").slice(0, 200),
       only: q.get("only") === "wrong" ? "wrong" : "",
       sort: q.getAll("sort").reduce(sorted, []),
@@ -57,6 +64,7 @@
       to: view.to ? [view.to] : [],
       all: view.all ? ["1"] : [],
       hide: view.hide,
+      open: view.open,
       find: view.find ? [view.find] : [],
       only: view.only ? [view.only] : [],
       sort: view.sort,
@@ -372,7 +380,11 @@
     event.preventDefault();
     const { name, value } = button;
     if (name === "find") find.value = value;
-    go({ [name]: name === "sort" ? sorted(view.sort, value) : value });
+    if (name === "column") {
+      const asked = written({ ...view, plots: [] });
+      location.assign(`${asked}${asked === "?" ? "" : "&"}column=${encodeURIComponent(value)}`);
+    } else if (name === "open") go({ open: toggled(view.open, value) });
+    else go({ [name]: name === "sort" ? sorted(view.sort, value) : value });
   });
   let typing = null;
   const sought = (how) => {

@@ -13,6 +13,9 @@ const ALARMS: &[&str] = &["error", "held"];
 const STATUSES: &[&str] = &["idle", "running", "held"];
 const STATES: &[&str] = &["starting", "running", "retiring", "error", "shutdown"];
 
+/// The states of machines that use a quota, in the order of its bar.
+const USED: &[&str] = &["running", "retiring", "starting", "shutdown", "error"];
+
 const TOTAL: Option<&str> = Some("total");
 
 static SCHEDDS: &[Column] = &[
@@ -39,13 +42,14 @@ static NEGOTIATORS: &[Column] =
 static CLOUDS: &[Column] = &[
     key("cloud"),
     switch(&CLOUD, "enabled"),
-    field(&CLOUD, "quota"),
+    field(&CLOUD, "quota").head("of the quota").group("machines").filled_by(USED).text(InText::Head("quota")),
     key("vmtype").head("type").text(InText::Head("machines")),
     pivot(&VMS, "status", STATES, TOTAL).group("machines").alarm(ALARMS),
     field(&IDLE_VMS, "vms").head("idle").group("machines").except("vmtype", "total"),
-    pivot_short_first(&SLOTS, "slot").group("slots").text(InText::Sum("slots")),
+    pivot_short_first(&SLOTS, "slot").group("slots").gathered("all").text(InText::Sum("slots")),
     // No sum: a job that names two clouds would count twice.
     one(&CLOUD_JOBS, "status", "idle").group("jobs").not_summed().text(InText::Head("jobs idle")),
+    one(&CLOUD_JOBS, "status", "running").group("jobs").not_summed().text(InText::Never),
     one(&CLOUD_JOBS, "status", "held").group("jobs").not_summed().alarm(ALARMS),
     field(&CLOUD, "mips").group("power").unless_zero().text(InText::Never),
     field(&CLOUD, "kflops").group("power").unless_zero().text(InText::Never),
@@ -67,7 +71,7 @@ pub static GRIDS: Page = Page {
         Table::new("schedds", "Schedds and their jobs", SCHEDDS).placement(Placement::Beside).noun("schedd"),
         Table::new("pools", "HTCondor pools", POOLS).placement(Placement::Stacked).noun("pool"),
         Table::new("negotiators", "Negotiators", NEGOTIATORS).placement(Placement::Stacked).noun("negotiator"),
-        Table::new("clouds", "Clouds: machines, slots and jobs", CLOUDS).noun("cloud").sums(),
+        Table::new("clouds", "Clouds: machines, slots and jobs", CLOUDS).noun("cloud").sums().folded(),
     ],
     text: &[
         Text::HealthList(&["heartbeats", "pools", "negotiators", "schedds"]),

@@ -1,0 +1,235 @@
+//! Tables with one line per row, whose parts unfold below it.
+
+use super::*;
+
+/// A column as it is shown: one of the table, or the sum of a pivot that is gathered.
+pub(super) struct Place<'t, 'a> {
+    /// The column; the first one of several.
+    pub column: &'t Column<'a>,
+    /// The indices among the cells.
+    pub at: Vec<usize>,
+    /// The head.
+    pub head: &'t str,
+}
+
+/// Returns the columns of a table as they are shown.
+pub(super) fn places<'t, 'a>(table: &'t Table<'a>) -> Vec<Place<'t, 'a>> {
+    let mut places = Vec::<Place>::new();
+    for (at, column) in table.shown() {
+        let gathered = if table.declared.folded { column.declared.gathered } else { "" };
+        if table.declared.folded && matches!(column.declared.kind, Kind::Key(_)) && !column.outer {
+            continue;
+        }
+        match places.last_mut() {
+            Some(last) if !gathered.is_empty() && std::ptr::eq(last.column.declared, column.declared) => {
+                last.at.push(at)
+            }
+            _ => {
+                let head = if gathered.is_empty() { column.head } else { gathered };
+                places.push(Place { column, at: vec![at], head });
+            }
+        }
+    }
+    places
+}
+
+impl Place<'_, '_> {
+    /// Returns the cells of a row: its own, or those of its parts.
+    pub(super) fn cells<'r, 'a>(&self, row: &'r Row<'a>) -> Vec<&'r Cell<'a>> {
+        match self.column.outer {
+            true => row.cells[self.at[0]].iter().collect(),
+            false => row.sub_rows.iter().flat_map(|part| self.of_part(part)).collect(),
+        }
+    }
+
+    /// Whether it is a pivot that is one column.
+    fn is_gathered(&self) -> bool {
+        !self.column.declared.gathered.is_empty()
+    }
+
+    fn of_part<'r, 'a>(&self, part: &'r SubRow<'a>) -> Vec<&'r Cell<'a>> {
+        self.at.iter().filter_map(|at| part.cells[*at].as_ref()).collect()
+    }
+}
+
+impl SectionView<'_> {
+    /// Returns the word of an address that unfolds a row.
+    fn key(&self, row: &Row) -> String {
+        format!("{}/{}", self.section.name, row.name)
+    }
+
+    /// Writes the rows of a table that folds, after the sums of all.
+    pub(super) fn folded(&self, html: &mut String, table: &Table, counts: Counts) {
+        let places = places(table);
+        let most = self.most(table, &places);
+        if table.declared.sums && table.rows.len() > 1 {
+            let _ = write!(
+                html,
+                "<tbody class=\"sum\" data-key=\" sum\"><tr><th scope=\"row\">{}</th>",
+                all_rows(table, counts)
+            );
+            for place in places.iter().filter(|place| !matches!(place.column.declared.kind, Kind::Key(_))) {
+                let has_none = !place.column.declared.summed || matches!(place.column.declared.kind, Kind::Health(..));
+                let cells = table.rows.iter().flat_map(|row| place.cells(row));
+                let sum = if has_none { String::new() } else { self.sum(place.column, cells) };
+                let yes = if matches!(place.column.declared.kind, Kind::Switch(..)) { " yes" } else { "" };
+                let used = self.used(table, place, &table.rows.iter().collect::<Vec<_>>(), None);
+                let _ = write!(html, "<td>{used}{sum}{yes}</td>");
+            }
+            html.push_str("</tr>\n</tbody>\n");
+        }
+        for row in &table.rows {
+            self.folded_row(html, table, &places, row, most);
+        }
+    }
+
+    fn folded_row(&self, html: &mut String, table: &Table, places: &[Place], row: &Row, most: f64) {
+        let name = escaped_line(row.name);
+        let (class, shape) = self.row_look(table, row);
+        let has_parts = row.sub_rows.iter().any(|part| !part.names.is_empty());
+        let is_open = has_parts && self.view.options.is_open(&self.key(row));
+        let head = match has_parts {
+            true => choice(
+                "open",
+                &self.key(row),
+                &format!("<span aria-hidden=\"true\">{}</span> {name}", if is_open { "▾" } else { "▸" }),
+            )
+            .replacen("<button", &format!("<button aria-expanded=\"{is_open}\""), 1),
+            false => name.clone(),
+        };
+        let _ = write!(html, "<tbody data-key=\"{name}\"{class}><tr><th scope=\"rowgroup\">{shape}{head}</th>");
+        for place in places {
+            // Unfolded, the numbers of the parts stand below, each once.
+            let is_sum = is_open && !place.column.outer;
+            self.folded_cell(html, place, &place.cells(row), is_sum, &self.used(table, place, &[row], Some(most)));
+        }
+        html.push_str("</tr>\n");
+        for part in row.sub_rows.iter().filter(|_| is_open) {
+            let names: Vec<_> = part.names.iter().map(|name| escaped_line(name)).collect();
+            let _ = write!(html, "<tr class=\"part\"><th scope=\"row\">{}</th>", names.join(" · "));
+            for place in places {
+                match place.column.outer {
+                    true if matches!(place.column.declared.kind, Kind::Key(_)) => {}
+                    true => html.push_str("<td></td>"),
+                    // What is gathered stands below, each once.
+                    false => self.folded_cell(html, place, &place.of_part(part), place.is_gathered(), ""),
+                }
+            }
+            html.push_str("</tr>\n");
+            self.gathered(html, table, places, part);
+        }
+        html.push_str("</tbody>\n");
+    }
+
+    /// Writes one cell: the number itself if there is one, else the sum of several.
+    fn folded_cell(&self, html: &mut String, place: &Place, cells: &[&Cell], is_sum: bool, before: &str) {
+        let Place { column, .. } = place;
+        match column.declared.kind {
+            Kind::Key(_) => {}
+            Kind::Health(..) => {
+                let health = self.health(cells.first().copied());
+                let _ = write!(html, "<td class=\"beat {}\">", health.class());
+                let text = format!("{} {}", health.shape(), self.health_text(cells.first().copied()));
+                self.link(html, cells.first().copied(), "", &text);
+                self.bar(html, cells.first().copied());
+                html.push_str("</td>");
+            }
+            _ => {
+                let _ = write!(html, "<td>{before}");
+                match cells {
+                    [] => self.cell_content(html, None, column),
+                    [cell] if !is_sum => self.cell_content(html, Some(cell), column),
+                    several => {
+                        let trouble = several.iter().filter_map(|cell| self.selection.of_cell(column, cell)).max();
+                        let pill = match trouble.filter(|_| self.view.troubles.is_some()) {
+                            Some(Trouble::Bad) => " class=\"pill bad\"",
+                            Some(Trouble::Worse) => " class=\"pill worse\"",
+                            None => "",
+                        };
+                        let sum = self.sum(column, several.iter().copied());
+                        let _ = write!(html, "<span{pill}>{sum}</span>");
+                    }
+                }
+                html.push_str("</td>");
+            }
+        }
+    }
+
+    /// Writes the numbers of a part that are gathered, each with its name.
+    fn gathered(&self, html: &mut String, table: &Table, places: &[Place], part: &SubRow) {
+        for place in places.iter().filter(|place| place.is_gathered()) {
+            let each = place.at.iter().filter_map(|at| Some((&table.columns[*at], part.cells[*at].as_ref()?)));
+            let each: Vec<_> = each.filter(|(_, cell)| !cell.value.is_zero()).collect();
+            if each.is_empty() {
+                continue;
+            }
+            let _ = write!(
+                html,
+                "<tr class=\"part\"><td class=\"list\" colspan=\"{}\"><span class=\"quiet\">{} of {}:</span>",
+                places.len(),
+                escaped_line(place.column.declared.group),
+                part.names.iter().map(|name| escaped_line(name)).collect::<Vec<_>>().join(" · ")
+            );
+            for (column, cell) in each {
+                let _ = write!(html, " <span class=\"each\">{} ", escaped_line(column.head));
+                self.cell_content(html, Some(cell), column);
+                html.push_str("</span>");
+            }
+            html.push_str("</td></tr>\n");
+        }
+    }
+
+    /// Returns the largest number of the bars of a table, which fills the widest one.
+    fn most(&self, table: &Table, places: &[Place]) -> f64 {
+        let bars = places.iter().filter(|place| !place.column.declared.filled_by.is_empty());
+        let numbers = bars.flat_map(|place| {
+            table.rows.iter().map(|row| {
+                let of = place.cells(row).iter().map(|cell| cell.value.as_f64()).sum::<f64>();
+                of.max(parts_of(table, place, &[row]).iter().map(|(_, number)| number).sum())
+            })
+        });
+        numbers.fold(1.0, f64::max)
+    }
+
+    /// Returns how much of a number others use: as a framed bar on the scale of the column, and as `53 / `. Empty if the column
+    /// has no such others, or if there is no number.
+    fn used(&self, table: &Table, place: &Place, rows: &[&Row], most: Option<f64>) -> String {
+        let cells: Vec<_> = rows.iter().flat_map(|row| place.cells(row)).collect();
+        if place.column.declared.filled_by.is_empty() || cells.is_empty() {
+            return String::new();
+        }
+        let of = cells.iter().map(|cell| cell.value.as_f64()).sum::<f64>();
+        let parts = parts_of(table, place, rows);
+        let used: f64 = parts.iter().map(|(_, number)| number).sum();
+        let scale = 96.0 / most.unwrap_or_else(|| of.max(used)).max(1.0);
+        let mut svg = String::from("<svg class=\"quota\" viewBox=\"0 0 98 12\" aria-hidden=\"true\">");
+        let mut x = 1.0;
+        for (at, (_, number)) in parts.iter().enumerate().filter(|(_, (_, number))| *number > 0.0) {
+            let width = number * scale;
+            let _ = write!(svg, "<path class=\"q{at}\" d=\"M{x:.1} 1h{width:.1}v10h-{width:.1}z\"></path>");
+            x += width;
+        }
+        let _ = write!(svg, "<path class=\"frame\" d=\"M.5 .5h{:.1}v11h-{0:.1}z\"></path></svg>", of * scale + 1.0);
+        format!("{svg}<span class=\"used\">{used} / </span>")
+    }
+}
+
+/// Returns how many rows there are: `all 14 clouds`, `2 of 14 clouds`.
+pub(super) fn all_rows(table: &Table, counts: Counts) -> String {
+    let shown = table.rows.len();
+    let some = if shown == counts.all { "all ".into() } else { format!("{shown} of ") };
+    some + &count(counts.all, table.declared.noun)
+}
+
+/// Returns the numbers by which a column is filled, each with its head.
+fn parts_of(table: &Table, place: &Place, rows: &[&Row]) -> Vec<(&'static str, f64)> {
+    let of = |head: &&'static str| {
+        let at = table
+            .columns
+            .iter()
+            .position(|column| column.head == *head && matches!(column.declared.kind, Kind::Pivot(_)) && !column.outer);
+        let cells = rows.iter().flat_map(|row| row.sub_rows.iter()).filter_map(|part| part.cells[at?].as_ref());
+        (*head, cells.map(|cell| cell.value.as_f64()).sum())
+    };
+    place.column.declared.filled_by.iter().map(of).collect()
+}
