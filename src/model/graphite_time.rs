@@ -1,6 +1,7 @@
 //! Parses times as Graphite's users write them, in UTC: `now`, `-6h`, `now-2d`, `today-7d`, `monday`, `2024-06-01`,
-//! `2024-06-01 12:30`, `12:30_20240601`, unix seconds. Graphite does not know these: `thisweek` (which began on Monday), `thismonth`,
-//! `thisyear`.
+//! `2024-06-01 12:30`, `12:30_20240601`, `noon yesterday`, `january 8`, unix seconds. Graphite does not know these: `thisweek`
+//! (which began on Monday), `thismonth`, `thisyear`, and the units behind a slash, as Grafana writes them: `now/d` is the beginning of
+//! the day, `now-1w/w` that of the last week.
 
 use anyhow::{Context, Result, bail, ensure};
 use jiff::civil::{Date, DateTime, Time, Weekday};
@@ -37,17 +38,43 @@ fn interpret(text: &str, now: i64) -> Result<i64> {
     }
     let text = text.to_ascii_lowercase();
     let text = text.strip_suffix("utc").map_or(text.as_str(), str::trim_end);
+    // A date in numbers has slashes too, but never before a letter.
+    if let Some((before, unit)) = text.rsplit_once('/')
+        && unit.starts_with(|c: char| c.is_ascii_alphabetic())
+    {
+        return seconds(beginning(moved(before.trim_end(), now)?, unit)?);
+    }
+    seconds(moved(text, now)?)
+}
+
+/// Returns the beginning of the unit that holds a time.
+fn beginning(time: DateTime, unit: &str) -> Result<DateTime> {
+    let (day, midnight) = (time.date(), Time::midnight());
+    Ok(match unit {
+        "s" => time.date().to_datetime(Time::new(time.hour(), time.minute(), time.second(), 0)?),
+        "m" | "min" => day.to_datetime(Time::new(time.hour(), time.minute(), 0, 0)?),
+        "h" => day.to_datetime(Time::new(time.hour(), 0, 0, 0)?),
+        "d" => day.to_datetime(midnight),
+        "w" => days_back(day, Weekday::Monday)?.to_datetime(midnight),
+        "mon" => day.first_of_month().to_datetime(midnight),
+        "y" => day.first_of_year().to_datetime(midnight),
+        _ => bail!("{} is no unit to begin at: s, m, h, d, w, mon or y", quote(unit)),
+    })
+}
+
+/// Returns a reference with its offsets.
+fn moved(text: &str, now: DateTime) -> Result<DateTime> {
     // A date holds the sign of an offset, so the longest reference decides; a part that is not understood refuses the whole.
     let signs = text.rmatch_indices(['+', '-', ' ']).map(|(at, _)| at);
     for end in std::iter::once(text.len()).chain(signs) {
         if let Ok(time) = reference(&text[..end], now)
             && let Ok(time) = shifted(time, &text[end..])
         {
-            return seconds(time);
+            return Ok(time);
         }
     }
     let sign = text.find(['+', '-', ' ']).unwrap_or(text.len());
-    seconds(shifted(reference(&text[..sign], now)?, &text[sign..])?)
+    shifted(reference(&text[..sign], now)?, &text[sign..])
 }
 
 /// Moves `time` by `-1d`, `+6h` or several of them in a row.
@@ -81,7 +108,7 @@ fn shift(mut time: DateTime, back: bool, offset: &str) -> Result<DateTime> {
         let span = Span::new();
         let span = match unit {
             "s" | "sec" | "secs" | "second" | "seconds" => span.try_seconds(number),
-            "min" | "mins" | "minute" | "minutes" => span.try_minutes(number),
+            "m" | "min" | "mins" | "minute" | "minutes" => span.try_minutes(number),
             "h" | "hour" | "hours" => span.try_hours(number),
             "d" | "day" | "days" => span.try_days(number),
             "w" | "week" | "weeks" => span.try_weeks(number),
@@ -134,7 +161,7 @@ fn day(text: &str, today: Date) -> Result<Option<Date>> {
         "friday" => Weekday::Friday,
         "saturday" => Weekday::Saturday,
         "sunday" => Weekday::Sunday,
-        _ => return Ok(date(text)),
+        _ => return Ok(date(text).or_else(|| month_day(text, today))),
     };
     Ok(Some(days_back(today, weekday)?))
 }
@@ -149,6 +176,30 @@ fn date(text: &str) -> Option<Date> {
         [("0000-00-00", "%Y-%m-%d"), ("00000000", "%Y%m%d"), ("00/00/00", "%m/%d/%y"), ("00/00/0000", "%m/%d/%Y")];
     let (_, format) = forms.into_iter().find(|(pattern, _)| is(pattern))?;
     Date::strptime(format, text).ok()
+}
+
+/// Parses `january 8`, `jan 8` and `jan8`, of this year.
+fn month_day(text: &str, today: Date) -> Option<Date> {
+    const MONTHS: [&str; 12] = [
+        "january",
+        "february",
+        "march",
+        "april",
+        "may",
+        "june",
+        "july",
+        "august",
+        "september",
+        "october",
+        "november",
+        "december",
+    ];
+    let (name, day) = text.split_at(text.find(|c: char| !c.is_ascii_alphabetic())?);
+    let is_month = |month: &&str| name.len() >= 3 && month.starts_with(name);
+    let month = MONTHS.iter().position(|month| is_month(&month))? + 1;
+    let day = day.trim_start();
+    let is_day = (1..=2).contains(&day.len()) && day.bytes().all(|byte| byte.is_ascii_digit());
+    is_day.then(|| Date::new(today.year(), i8::try_from(month).ok()?, day.parse().ok()?).ok()).flatten()
 }
 
 /// Parses the date of `12:30_240601`.
@@ -223,6 +274,20 @@ mod tests {
             ("", "2024-06-01T12:30:00Z"),
             ("-6h", "2024-06-01T06:30:00Z"),
             ("-6hours", "2024-06-01T06:30:00Z"),
+            ("-90m", "2024-06-01T11:00:00Z"),
+            ("noon yesterday", "2024-05-31T12:00:00Z"),
+            ("6pm today", "2024-06-01T18:00:00Z"),
+            ("teatime monday", "2024-05-27T16:00:00Z"),
+            ("now/d", "2024-06-01T00:00:00Z"),
+            ("now-1d/d", "2024-05-31T00:00:00Z"),
+            ("now/w", "2024-05-27T00:00:00Z"),
+            ("-1mon/mon", "2024-05-01T00:00:00Z"),
+            ("now/h", "2024-06-01T12:00:00Z"),
+            ("now/y", "2024-01-01T00:00:00Z"),
+            ("january 8", "2024-01-08T00:00:00Z"),
+            ("jan8", "2024-01-08T00:00:00Z"),
+            ("6pm jan 8", "2024-01-08T18:00:00Z"),
+            ("06/01/24", "2024-06-01T00:00:00Z"),
             ("now-2d", "2024-05-30T12:30:00Z"),
             ("NOW-2D", "2024-05-30T12:30:00Z"),
             ("now-1d6h", "2024-05-31T06:30:00Z"),

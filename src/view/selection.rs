@@ -247,7 +247,7 @@ mod tests {
         let names = ["north", "cc-east", "cc-west", "a-very-long-name-of-a-cloud"];
         assert_eq!(near("cc-nrth", names.into_iter()), Vec::<&str>::new());
         assert_eq!(near("nrth", names.into_iter()), ["north"]);
-        assert_eq!(near("CC-wast", names.into_iter()), ["cc-west", "cc-east"]);
+        assert_eq!(near("CC-wast", names.into_iter()), ["cc-east", "cc-west"]);
         assert_eq!(near("", names.into_iter()), Vec::<&str>::new());
     }
 

@@ -237,6 +237,12 @@ pub fn ranges(browser: &Browser, site: &Site) {
     browser.wait("document.querySelector('#wrong').textContent === ''");
     browser.wait("location.search.endsWith('&from=now-2d&to=now-1h')");
     assert_eq!(browser.text("document.querySelector('#range [name=from]').getAttribute('aria-invalid')"), "null");
+    // The future is called so.
+    write("now+1d", "now+2d");
+    browser.wait("/ is in the future\\.$/.test(document.querySelector('#chart .nothing')?.textContent)");
+    write("noon yesterday", "now/h");
+    browser.wait("location.search.includes('from=noon%20yesterday&to=now%2Fh')");
+    browser.wait("document.querySelector('#wrong').textContent === ''");
     // A wrong time in an address is said too; the server refuses the question, which the console reports.
     browser.is_quiet_but(&site.url, "status of 400");
 }

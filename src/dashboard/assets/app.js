@@ -624,7 +624,9 @@
     }
     chart.querySelector(".nothing")?.remove();
     const known = series.some((one) => one.values.some((value) => value !== null));
-    if (!known) chart.append(node("p", "Nothing was stored in this time.", { class: "nothing" }));
+    const ahead = from * 1000 > Date.now();
+    const nothing = ahead ? `${moment(from)} UTC is in the future.` : "Nothing was stored in this time.";
+    if (!known) chart.append(node("p", nothing, { class: "nothing" }));
     const folded = series.some((one) => one.count);
     byId("folded").textContent = folded ? `One value is ${words(data.step_seconds)}: line mean, band least to most; hatched: not collected.` : "";
     const label = `${series.length === 1 ? "Plot" : `Plot of ${series.length} numbers`}, ${moment(from)} to ${moment(to)} UTC; left and right move the cursor`;
