@@ -196,7 +196,7 @@ fn month_day(text: &str, today: Date) -> Option<Date> {
     ];
     let (name, day) = text.split_at(text.find(|c: char| !c.is_ascii_alphabetic())?);
     let is_month = |month: &&str| name.len() >= 3 && month.starts_with(name);
-    let month = MONTHS.iter().position(|month| is_month(&month))? + 1;
+    let month = MONTHS.iter().position(is_month)? + 1;
     let day = day.trim_start();
     let is_day = (1..=2).contains(&day.len()) && day.bytes().all(|byte| byte.is_ascii_digit());
     is_day.then(|| Date::new(today.year(), i8::try_from(month).ok()?, day.parse().ok()?).ok()).flatten()
