@@ -306,8 +306,8 @@ impl<'a> SectionView<'a> {
     }
 
     fn trouble(&self, table: &Table, row: &Row) -> Option<Trouble> {
-        // What is off by intent needs nobody.
-        if table.is_off(row) { None } else { self.selection.of_row(table, row, |cell| self.health(cell)) }
+        // What is off by intent needs nobody; where all is old, each row need not say so.
+        if table.is_off(row) { None } else { self.selection.of_row(table, row, Health::of) }
     }
 
     fn has_rows(&self) -> bool {

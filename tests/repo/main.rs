@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod colours;
 mod configuration;
 mod floors;
 
