@@ -26,17 +26,22 @@ else
 endif
 
 # The gate: format, lints, documentation and every set of features, then the tests, with real servers if they are installed.
-# Prints at the end the ten slowest tests, the tests that were skipped because a server is missing, and the sum.
+# Prints at the end the ten slowest tests, the tests that were skipped because a server is missing, those that passed only
+# when they ran again, alone, and the sum.
 test: test-deps
-	@mkdir -p target && rm -f $(GRIDMON_SKIPPED) target/test.log
+	@mkdir -p target && rm -f $(GRIDMON_SKIPPED) $(UNSTEADY) target/test.log
 	@$(MAKE) --no-print-directory style
 	@status=0; \
 	cargo test --locked --no-fail-fast --features $(TESTED) $(TIMED) --lib --bins --tests \
-		-- -Zunstable-options --report-time $(TESTS) 2>&1 | tee target/test.log || status=$$?; \
+		-- -Zunstable-options --report-time $(TESTS) 2>&1 | tee target/test.log || \
+		testkit/again.sh target/test.log $(UNSTEADY) cargo test --locked --features $(TESTED) || status=1; \
 	cargo test --locked --features $(TESTED) --doc 2>&1 | tee -a target/test.log || status=$$?; \
 	cargo test --locked --features $(TESTED),elasticsearch $(TIMED) --lib elastic:: \
 		-- -Zunstable-options --report-time 2>&1 | tee -a target/test.log || status=$$?; \
-	testkit/summary.sh target/test.log $(GRIDMON_SKIPPED); exit $$status
+	testkit/summary.sh target/test.log $(GRIDMON_SKIPPED) $(UNSTEADY); exit $$status
+
+# The tests that failed beside others and passed alone.
+UNSTEADY = target/unsteady
 
 # What the tests are built with: the demo, and the manual pages that the packages need.
 TESTED = demo,manuals

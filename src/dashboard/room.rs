@@ -6,10 +6,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use axum::body::Bytes;
 
 /// The most bytes of answers.
-const BYTES: usize = 32 << 20;
+const BYTES: usize = 24 << 20;
 
 /// The most bytes while a small answer is made.
-const BYTES_WITH_SMALL_ONES: usize = 40 << 20;
+const BYTES_WITH_SMALL_ONES: usize = 32 << 20;
 
 /// A small answer, in bytes.
 const SMALL: usize = 64 << 10;

@@ -1,7 +1,7 @@
 //! The values of some series over a range of time: aligned on one axis, with gaps where nothing was stored, folded into
 //! buckets where there are more than a plot can show; as JSON, TSV and CSV. Pure.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
 use serde::Serialize;
@@ -81,6 +81,9 @@ struct Bucket {
     covered: f64,
 }
 
+/// The buckets of one series by their times, which rise.
+type Buckets = Vec<(i64, Bucket)>;
+
 impl Bucket {
     /// Folds some values with their parts; `None` if there are none.
     fn of(step: i64, values: &[(i64, f64)], parts: &[Part]) -> Option<Self> {
@@ -114,24 +117,25 @@ impl History {
         let with_values = series.iter().filter(|one| !one.values.is_empty()).map(|one| one.step).min();
         let step = with_values.or_else(|| series.iter().map(|one| one.step).min()).unwrap_or(60);
         let bucket = width(to.saturating_sub(from), points, step);
-        let mut rows = rows(&series, bucket);
-        // Many numbers over a long time fill the memory otherwise.
-        series.iter_mut().for_each(|one| one.values = Vec::new());
+        let mut buckets = buckets(&mut series, bucket);
         let is_inside = |time: i64| time >= from && time <= to.saturating_sub(bucket);
         let is_folded = bucket > step || series.iter().any(|one| !one.parts.is_empty());
         // A range may be shorter than a bucket that the store has folded.
-        if is_folded && (bucket > step || rows.keys().any(|time| is_inside(*time))) {
-            rows.retain(|time, _| is_inside(*time));
+        if is_folded && (bucket > step || buckets.iter().flatten().any(|(time, _)| is_inside(*time))) {
+            buckets.iter_mut().for_each(|of_one| of_one.retain(|(time, _)| is_inside(*time)));
             // The newest values may not have been stored yet.
-            let is_whole = |row: &[Option<Bucket>]| {
-                let mut known = row.iter().zip(&series).filter_map(|(cell, one)| Some((cell.as_ref()?, one.step)));
-                known.any(|(cell, step)| cell.coverage(bucket, step) >= 1.0)
+            let newest = buckets.iter().filter_map(|of_one| Some(of_one.last()?.0)).max();
+            let at_end = |of_one: &Buckets| of_one.last().filter(|(time, _)| Some(*time) == newest).copied();
+            let is_whole = |(of_one, one): (&Buckets, &Values)| {
+                at_end(of_one).is_some_and(|(_, of_end)| of_end.coverage(bucket, one.step) >= 1.0)
             };
-            if rows.last_key_value().is_some_and(|(time, row)| *time > to - 2 * bucket && !is_whole(row)) {
-                rows.pop_last();
+            if newest.is_some_and(|time| time > to - 2 * bucket) && !buckets.iter().zip(&series).any(is_whole) {
+                buckets.iter_mut().filter(|of_one| at_end(of_one).is_some()).for_each(|of_one| {
+                    of_one.pop();
+                });
             }
         }
-        let mut history = Self::aligned(from, to, bucket, &series, wholes, &rows);
+        let mut history = Self::aligned(from, to, bucket, &series, wholes, buckets);
         for (drawn, Values { step, .. }) in history.series.iter_mut().zip(&series) {
             carry(&history.times, drawn, *step);
         }
@@ -141,9 +145,10 @@ impl History {
     /// Folds `series` over `from..to` into buckets of `step` seconds; a bucket at an end that is not whole is left out.
     pub fn by_step(from: i64, to: i64, step: i64, mut series: Vec<Values>) -> Self {
         let wholes = series.iter_mut().map(|one| tidy(one, from, to)).collect();
-        let mut rows = rows(&series, step);
-        rows.retain(|time, _| *time >= from && *time <= to.saturating_sub(step));
-        let mut history = Self::aligned(from, to, step, &series, wholes, &rows);
+        let mut buckets = buckets(&mut series, step);
+        let is_inside = |time: i64| time >= from && time <= to.saturating_sub(step);
+        buckets.iter_mut().for_each(|of_one| of_one.retain(|(time, _)| is_inside(*time)));
+        let mut history = Self::aligned(from, to, step, &series, wholes, buckets);
         history.series.iter_mut().filter(|one| one.count.is_empty()).for_each(Series::unfold);
         history
     }
@@ -175,18 +180,23 @@ impl History {
         bucket: i64,
         series: &[Values],
         wholes: Vec<Option<Whole>>,
-        rows: &BTreeMap<i64, Vec<Option<Bucket>>>,
+        buckets: Vec<Buckets>,
     ) -> Self {
-        let mut times = Vec::with_capacity(rows.len());
-        for time in rows.keys().copied() {
+        let mut known: Vec<_> = buckets.iter().flatten().map(|(time, _)| *time).collect();
+        known.sort_unstable();
+        known.dedup();
+        let mut times = Vec::with_capacity(known.len());
+        for time in known {
             // Without this empty time the plot would draw a line across the gap.
             if let Some(last) = times.last().copied().filter(|last| time - last > bucket + bucket / 2) {
                 times.push(last + bucket);
             }
             times.push(time);
         }
-        let of_series = |(at, (one, whole)): (usize, (&Values, Option<Whole>))| {
-            let cells: Vec<_> = times.iter().map(|time| rows.get(time).and_then(|row| row[at])).collect();
+        let of_series = |((one, whole), buckets): ((&Values, Option<Whole>), Buckets)| {
+            let mut buckets = buckets.into_iter().peekable();
+            let cell = |time: &i64| buckets.next_if(|(of, _)| of == time).map(|(_, bucket)| bucket);
+            let cells: Vec<_> = times.iter().map(cell).collect();
             let mut drawn = Series { whole, ..Series::named(one) };
             drawn.values = cells.iter().map(|cell| cell.map(|cell| cell.mean)).collect();
             if bucket > one.step || !one.parts.is_empty() {
@@ -198,7 +208,7 @@ impl History {
             }
             drawn
         };
-        let series = series.iter().zip(wholes).enumerate().map(of_series).collect();
+        let series = series.iter().zip(wholes).zip(buckets).map(of_series).collect();
         Self { from, to, step_seconds: bucket, times, series }
     }
 
@@ -306,21 +316,23 @@ fn tidy(series: &mut Values, from: i64, to: i64) -> Option<Whole> {
     whole
 }
 
-/// Folds the series into buckets, by their times.
-fn rows(series: &[Values], bucket: i64) -> BTreeMap<i64, Vec<Option<Bucket>>> {
-    let mut rows = BTreeMap::<i64, Vec<Option<Bucket>>>::new();
-    for (at, Values { step, values, parts, .. }) in series.iter().enumerate() {
-        let (mut values, mut parts) = (values.as_slice(), parts.as_slice());
+/// Folds the values of each series into buckets, and keeps no value: many numbers over a long time fill the memory
+/// otherwise.
+fn buckets(series: &mut [Values], width: i64) -> Vec<Buckets> {
+    let of_one = |one: &mut Values| {
+        let all = std::mem::take(&mut one.values);
+        let (mut values, mut parts) = (all.as_slice(), one.parts.as_slice());
+        let mut buckets = Buckets::new();
         while let Some((first, _)) = values.first() {
-            let time = first.div_euclid(bucket) * bucket;
-            let end = values.partition_point(|(other, _)| *other < time.saturating_add(bucket));
+            let time = first.div_euclid(width) * width;
+            let end = values.partition_point(|(other, _)| *other < time.saturating_add(width));
             let of_bucket = parts.get(..end).unwrap_or_default();
-            rows.entry(time).or_insert_with(|| vec![None; series.len()])[at] =
-                Bucket::of(*step, &values[..end], of_bucket);
+            buckets.extend(Bucket::of(one.step, &values[..end], of_bucket).map(|bucket| (time, bucket)));
             (values, parts) = (&values[end..], parts.get(end..).unwrap_or_default());
         }
-    }
-    rows
+        buckets
+    };
+    series.iter_mut().map(of_one).collect()
 }
 
 /// Repeats each value until the next one is due, `step` seconds later.
