@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use jiff::Timestamp;
 
-use super::history::kept;
+use super::history::{Keeper, kept};
 use crate::monitors::backups;
 use crate::monitors::backups::content::{self, Checked, Content, Contents, Wanted};
 use crate::monitors::backups::gather::{Gathered, Gatherer};
@@ -26,14 +26,27 @@ pub struct Heard {
     pub state: NodeState,
     /// What is to be remembered of it.
     pub memory: NodeMemory,
-    /// The backups that no run before knew.
-    pub news: Vec<Kept>,
     /// Why files could not be checked, in words.
     pub unchecked: Option<String>,
 }
 
+/// What asking needs.
+pub struct Asking<'a> {
+    /// The config.
+    pub config: &'a backups::Config,
+    /// What the run before knew.
+    pub memory: &'a Memory,
+    /// The time, in unix seconds.
+    pub now: i64,
+    /// When all must have answered.
+    pub until: Instant,
+    /// Takes the backups that no run before knew, node by node.
+    pub keeper: Option<&'a Keeper>,
+}
+
 /// Asks every node once, for all hubs that it serves; returns the states in the order of the hubs and their nodes.
-pub fn ask(config: &backups::Config, memory: &Memory, now: i64, until: Instant) -> Vec<Heard> {
+pub fn ask(asking: &Asking) -> Vec<Heard> {
+    let Asking { config, memory, .. } = *asking;
     let mut served: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
     for (at, hub) in config.hubs.iter().enumerate() {
         hub.nodes.iter().for_each(|node| served.entry(node).or_default().push(at));
@@ -41,7 +54,7 @@ pub fn ask(config: &backups::Config, memory: &Memory, now: i64, until: Instant) 
     let served: Vec<_> = served.into_iter().collect();
     let heard = side_by_side(served.len(), config.parallel, |at| {
         let (name, hubs) = &served[at];
-        catch(|| ask_node(config, &config.nodes[*name], hubs, memory, now, until)).unwrap_or_else(|bug| {
+        catch(|| ask_node(asking, &config.nodes[*name], hubs)).unwrap_or_else(|bug| {
             let unheard = |&hub: &usize| unheard(config, hub, name, bug.to_string(), memory);
             hubs.iter().map(unheard).collect()
         })
@@ -58,24 +71,13 @@ fn memory_of(memory: &Memory, hub: &Hub, node: &str) -> NodeMemory {
 
 fn unheard(config: &backups::Config, hub: usize, node: &str, why: String, memory: &Memory) -> Heard {
     let of = &config.hubs[hub];
-    Heard {
-        hub,
-        state: NodeState::unreachable(of, node, why),
-        memory: memory_of(memory, of, node),
-        news: Vec::new(),
-        unchecked: None,
-    }
+    Heard { hub, state: NodeState::unreachable(of, node, why), memory: memory_of(memory, of, node), unchecked: None }
 }
 
 /// Asks one node, in one login.
-fn ask_node(
-    config: &backups::Config,
-    node: &Node,
-    hubs: &[usize],
-    memory: &Memory,
-    now: i64,
-    until: Instant,
-) -> Vec<Heard> {
+fn ask_node(asking: &Asking, node: &Node, hubs: &[usize]) -> Vec<Heard> {
+    let Asking { config, memory, now, until, keeper } = *asking;
+    let keep = |news: &mut dyn Iterator<Item = Kept>| keeper.into_iter().for_each(|keeper| keeper.take(news));
     let of = |at: &usize| &config.hubs[*at];
     let roots: Vec<_> = hubs.iter().map(|at| root(of(at))).collect();
     let mut gatherers: Vec<_> =
@@ -93,7 +95,7 @@ fn ask_node(
     let heard = gatherers.into_iter().zip(hubs).map(|(gatherer, &at)| {
         let (hub, gathered) = (&config.hubs[at], gatherer.finish());
         let before = memory_of(memory, hub, &node.name);
-        let (wanted, found, why) = contents_of(config, node, hub, &gathered, &before, now, until);
+        let (wanted, found, why) = contents_of(asking, node, hub, &gathered, &before);
         let contents = Contents::new(hub, &gathered, &before, &wanted, &found);
         let told = Told {
             gathered: &gathered,
@@ -101,14 +103,16 @@ fn ask_node(
             skew_seconds: answer.skew_seconds,
             contents: &|backup| contents.of(backup),
         };
-        let new =
-            new_ones(&gathered, &before).into_iter().map(|(set, backup)| kept(hub, &node.name, set, backup, None));
-        let mut news: Vec<_> = new.collect();
+        let new = new_ones(&gathered, &before).into_iter();
+        keep(&mut new.map(|(set, backup)| kept(hub, &node.name, set, backup, None)));
         let (state, mut memory) = NodeState::judge(hub, &node.name, &told, &before, now);
         // A file that is checked later than it came gets its new word in the history.
         let mut checked = BTreeMap::<&str, Vec<Checked>>::new();
+        keep(
+            &mut results(&wanted, &found)
+                .map(|(Wanted { set, backup, .. }, content)| kept(hub, &node.name, set, backup, Some(content))),
+        );
         for (Wanted { set, backup, .. }, content) in results(&wanted, &found) {
-            news.push(kept(hub, &node.name, set, backup, Some(content)));
             let (path, bytes, mtime) = (shown(&backup.path), backup.bytes, backup.mtime);
             checked.entry(set).or_default().push(Checked { path, bytes, mtime, content });
         }
@@ -118,21 +122,20 @@ fn ask_node(
             }
         }
         let unchecked = content::unchecked(&wanted, &found, why.as_deref());
-        Heard { hub: at, state, memory, news, unchecked }
+        Heard { hub: at, state, memory, unchecked }
     });
     heard.collect()
 }
 
 /// Has the node read what is new, if the config wants that.
 fn contents_of(
-    config: &backups::Config,
+    asking: &Asking,
     node: &Node,
     hub: &Hub,
     gathered: &Gathered,
     before: &NodeMemory,
-    now: i64,
-    until: Instant,
 ) -> (Vec<Wanted>, Vec<Option<Found>>, Option<String>) {
+    let Asking { config, now, until, .. } = *asking;
     let wanted = content::wanted(hub, gathered, before, now);
     if wanted.is_empty() {
         return (wanted, Vec::new(), None);

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::path::Path;
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::{Error, Result};
@@ -48,36 +49,21 @@ pub fn kept(hub: &Hub, node: &str, set: &str, backup: &Backup, content: Option<C
     }
 }
 
-/// Puts backups into the history; those that could not be put there are remembered for the next run.
-pub fn keep(run: &Run<Config>, news: Vec<Kept>) {
-    let waiting: Vec<Kept> = run.recall(UNKEPT);
-    let waited = !waiting.is_empty();
-    let all: Vec<Kept> = waiting.into_iter().chain(news).collect();
-    if all.is_empty() || !run.is_live() {
-        return;
-    }
-    let history = history(run.config, &run.directory());
-    match catch(|| Ok(keep_parts(history.as_ref(), &all, run.until))).flatten() {
-        Ok(Written { count: done, left_out, failed }) => {
-            left_out.into_iter().for_each(|line| complain_of(run, "history", line));
-            let left = &all[done..];
-            if waited || !left.is_empty() {
-                run.remember(UNKEPT, &left);
-            }
-            if let Some(error) = failed {
-                complain_of(run, "history", format!("{error:#}; the next run writes {}", count(left.len(), "backup")));
-            }
-        }
-        Err(bug) => {
-            run.remember(UNKEPT, &all);
-            complain_of(run, "history", format!("{bug:#}; the next run writes {}", count(all.len(), "backup")));
-        }
-    }
+/// Puts backups into the history while the nodes are asked, part by part, so that a first run need not hold a million of them.
+pub struct Keeper {
+    writing: Mutex<Writing>,
+    /// Whether some have waited since a run before.
+    waited: bool,
 }
 
-/// What was written of the history.
-struct Written {
-    /// How many backups are in the history, or never will be.
+/// What is being written of the history.
+struct Writing {
+    /// `None` if nothing is to be written.
+    history: Option<Box<dyn History>>,
+    until: Instant,
+    /// The backups that are still to be written, in their order.
+    waiting: Vec<Kept>,
+    /// How many are in the history, or never will be.
     count: usize,
     /// Which of them never will be, in words.
     left_out: Vec<String>,
@@ -85,38 +71,88 @@ struct Written {
     failed: Option<Error>,
 }
 
-fn keep_parts(history: &dyn History, all: &[Kept], until: Instant) -> Written {
-    let mut written = Written { count: 0, left_out: Vec::new(), failed: None };
-    for part in all.chunks(PART) {
-        match history.keep(part, until.min(Instant::now() + FOR_PART)) {
-            Ok(left_out) => {
-                written.count += part.len();
-                // Each part says it again, if the table lacks a column.
-                let new: Vec<_> = left_out.into_iter().filter(|line| !written.left_out.contains(line)).collect();
-                written.left_out.extend(new);
-            }
-            Err(error) => {
-                written.failed = Some(error);
-                break;
+impl Keeper {
+    /// Begins with what could not be put there before.
+    pub fn new(run: &Run<Config>) -> Self {
+        let mut writing = Writing::new(run.is_live().then(|| history(run.config, &run.directory())), run.until);
+        let before: Vec<Kept> = run.recall(UNKEPT);
+        let waited = !before.is_empty();
+        writing.take(&mut before.into_iter());
+        Self { writing: Mutex::new(writing), waited }
+    }
+
+    /// Takes backups that no run before knew, or whose content was checked.
+    pub fn take(&self, news: &mut dyn Iterator<Item = Kept>) {
+        // What failed or panicked while it was held, `failed` says.
+        self.writing.lock().unwrap_or_else(PoisonError::into_inner).take(news);
+    }
+
+    /// Writes the rest; what could not be written is remembered for the next run.
+    pub fn finish(self, run: &Run<Config>) {
+        let mut writing = self.writing.into_inner().unwrap_or_else(PoisonError::into_inner);
+        writing.write();
+        if writing.history.is_none() {
+            return;
+        }
+        let Writing { waiting, left_out, failed, .. } = writing;
+        left_out.into_iter().for_each(|line| complain_of(run, "history", line));
+        if self.waited || !waiting.is_empty() {
+            run.remember(UNKEPT, &waiting);
+        }
+        if let Some(error) = failed {
+            complain_of(run, "history", format!("{error:#}; the next run writes {}", count(waiting.len(), "backup")));
+        }
+    }
+}
+
+impl Writing {
+    fn new(history: Option<Box<dyn History>>, until: Instant) -> Self {
+        Self { history, until, waiting: Vec::new(), count: 0, left_out: Vec::new(), failed: None }
+    }
+
+    fn take(&mut self, backups: &mut dyn Iterator<Item = Kept>) {
+        for backup in backups {
+            self.waiting.push(backup);
+            if self.waiting.len() >= PART {
+                self.write();
             }
         }
     }
-    written
+
+    /// Writes what waits, unless that has failed before. The first failure ends it: a database that hangs costs one part's
+    /// time, not that of all.
+    fn write(&mut self) {
+        let Some(history) = &self.history else { return self.waiting.clear() };
+        while self.failed.is_none() && !self.waiting.is_empty() {
+            let part = &self.waiting[..PART.min(self.waiting.len())];
+            let until = self.until.min(Instant::now() + FOR_PART);
+            match catch(|| history.keep(part, until)).map_err(Error::from).flatten() {
+                Ok(left_out) => {
+                    self.count += part.len();
+                    // Each part says it again, if the table lacks a column.
+                    let new: Vec<_> = left_out.into_iter().filter(|line| !self.left_out.contains(line)).collect();
+                    self.left_out.extend(new);
+                    self.waiting.drain(..part.len());
+                }
+                Err(error) => self.failed = Some(error),
+            }
+        }
+    }
 }
 
 /// Reads the database of the original into the history; or the history of an embedded store, which another place is to keep.
 pub fn import(run: &Run<Config>, file: &Path) -> Collected {
     let done = read_into(run, file).and_then(|(rows, rest)| {
-        let Written { count: written, left_out, failed } =
-            keep_parts(history(run.config, &run.directory()).as_ref(), &rows, run.until);
+        let sets: BTreeSet<_> = rows.iter().map(|kept| (&kept.hub, &kept.node, &kept.set)).collect();
+        let (all, sets) = (count(rows.len(), "backup"), count(sets.len(), "set"));
+        let mut writing = Writing::new(Some(history(run.config, &run.directory())), run.until);
+        writing.take(&mut rows.into_iter());
+        writing.write();
+        let Writing { count: written, left_out, failed, .. } = writing;
         left_out.into_iter().for_each(|line| complain_of(run, "import", line));
         match failed {
-            Some(error) => Err(error.context(format!("{} of {} imported", written, count(rows.len(), "backup")))),
-            None => {
-                let sets: BTreeSet<_> = rows.iter().map(|kept| (&kept.hub, &kept.node, &kept.set)).collect();
-                let (rows, sets) = (count(rows.len(), "backup"), count(sets.len(), "set"));
-                Ok(format!("{}: {rows} of {sets}{rest}\n", file.display()))
-            }
+            Some(error) => Err(error.context(format!("{written} of {all} imported"))),
+            None => Ok(format!("{}: {all} of {sets}{rest}\n", file.display())),
         }
     });
     match done {

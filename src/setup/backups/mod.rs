@@ -12,7 +12,8 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, ensure};
 use jiff::Timestamp;
 
-use self::ask::{Heard, ask};
+use self::ask::{Asking, Heard, ask};
+use self::history::Keeper;
 pub use self::history::import;
 use super::Config;
 use crate::config::trusted;
@@ -90,13 +91,15 @@ fn complain_of(run: &Run<Config>, source: &str, message: String) {
 pub fn collect(run: &Run<Config>, alarmed: &Cell<bool>) -> Collected {
     let config = &run.config.backups;
     let mut memory: Memory = run.recall(MEMORY);
+    let keeper = Keeper::new(run);
     let asked = run.ask("nodes", || {
         let for_mail = if run.config.mail.is_some() {
             FOR_MAIL.min(run.until.saturating_duration_since(Instant::now()) / 4)
         } else {
             Duration::ZERO
         };
-        let heard = ask(config, &memory, run.now, run.until - for_mail);
+        let (now, until, keeper) = (run.now, run.until - for_mail, Some(&keeper));
+        let heard = ask(&Asking { config, memory: &memory, now, until, keeper });
         let mut problems: Vec<Problem> = Vec::new();
         for Heard { state, unchecked, .. } in &heard {
             if let Some(why) = unchecked {
@@ -113,11 +116,11 @@ pub fn collect(run: &Run<Config>, alarmed: &Cell<bool>) -> Collected {
         }
         (Some(heard), problems)
     });
+    // Before the run remembers: one that is killed writes the same rows again.
+    keeper.finish(run);
     let Some(heard) = asked.answer() else { return Collected::default() };
     let mut states = Vec::new();
-    let mut news = Vec::new();
-    for Heard { hub, state, memory: mut of_node, news: mut of_hub, .. } in heard {
-        news.append(&mut of_hub);
+    for Heard { hub, state, memory: mut of_node, .. } in heard {
         let hub = &config.hubs[hub];
         for notice in state.notices(&mut of_node, run.now) {
             memory.write(&hub.email, notice.verdict, say::line(&notice), hub.report_url.as_ref());
@@ -134,8 +137,6 @@ pub fn collect(run: &Run<Config>, alarmed: &Cell<bool>) -> Collected {
         readers.dedup();
         readers.iter().for_each(|to| memory.greet(to, line.clone()));
     }
-    // First: a run that is killed before it remembers writes the same rows again.
-    history::keep(run, news);
     // Written down before it is said: what a run that is killed has not said, the next one says.
     let is_kept = run.is_remembered(MEMORY, &memory);
     if !memory.letters.is_empty() {
@@ -151,7 +152,8 @@ pub fn check(config: &Config, until: Instant) -> Vec<CheckLine> {
     let config = &config.backups;
     let now = Timestamp::now().as_second();
     let passed_over = config.passed_over.iter().map(|what| ("passed over".to_string(), Ok(what.clone())));
-    let nodes = ask(config, &Memory::default(), now, until).into_iter().map(|Heard { state, .. }| {
+    let asking = Asking { config, memory: &Memory::default(), now, until, keeper: None };
+    let nodes = ask(&asking).into_iter().map(|Heard { state, .. }| {
         let name = format!("node {} of hub {}", state.node, state.hub);
         match &state.unreachable {
             Some(why) => (name, Err(why.clone())),
