@@ -75,7 +75,7 @@ style:
 
 # The long proofs of delivery and store, all or one by one. All take at most two hours. GRIDMON_SEED repeats the faults of a
 # seed.
-SOAKS = soak-kills soak-outage soak-faults soak-model soak-store soak-writers soak-rollup soak-clients soak-nights
+SOAKS = soak-kills soak-outage soak-faults soak-model soak-fan-in soak-store soak-writers soak-rollup soak-clients soak-nights
 .PHONY: $(SOAKS)
 SOAK = GRIDMON_SOAK=1 cargo test --release --locked
 soak: $(SOAKS)
@@ -95,6 +95,10 @@ soak-faults: test-deps
 # A million schedules on a simulated disk.
 soak-model:
 	GRIDMON_SCHEDULES=1000000 $(SOAK) --test delivery spool_model:: -- --nocapture
+
+# A hundred thousand schedules of qmaster's fan-in on the same disk.
+soak-fan-in:
+	GRIDMON_FAN_INS=100000 $(SOAK) --test delivery fan_in_model:: -- --nocapture
 
 # The embedded store: what is written and read, and every kind of damage.
 soak-store:

@@ -2,6 +2,7 @@
 
 pub mod args;
 pub mod clock;
+mod committer;
 mod compare;
 pub mod cron;
 pub mod daemon;
@@ -14,6 +15,7 @@ pub mod log;
 pub mod mail;
 #[cfg(feature = "manuals")]
 pub mod manual;
+mod outbox;
 mod output;
 pub mod own;
 mod process;
@@ -27,14 +29,16 @@ mod watchdog;
 pub mod zero_fill;
 
 pub use self::args::{Common, Format};
+pub use self::committer::{Busy, Committed, Committer, Done};
 pub use self::compare::{Compare, Older, Wanted, cron_compare};
 pub use self::cron::{Published, Run, cron, cron_last, cron_then};
 pub use self::daemon::{Daemon, Files, Order, Ready};
 pub use self::downsample::{Downsampler, Folds};
 pub use self::dry_run::show;
-pub use self::fan_in::{Busy, Committed, Committer, Done, Intake, Receiving, fan_in};
+pub use self::fan_in::{Intake, Receiving, fan_in};
 pub use self::gather::{FineClock, GatheredSensor, Plan, ReadSensor, Tick, gather};
 pub use self::listing::{CheckLine, document, list};
+pub use self::outbox::{Fresh, Notes, Outbox, Sender};
 pub use self::output::{complain, print, print_in_time};
 #[cfg(feature = "manuals")]
 pub use self::process::write_manual;

@@ -157,7 +157,7 @@ pub(super) async fn offer(points: Vec<Point>, shared: &Shared) -> Result<(), (St
     )?;
     match is_done.await {
         Ok(Ok(())) => Ok(()),
-        Ok(Err(why)) => Err((why, 10)),
+        Ok(Err(why)) => Err((why, 30)),
         Err(_) => Err(("qmaster is about to end".into(), 10)),
     }
 }

@@ -197,6 +197,18 @@ pub struct Published<C> {
     _claim: C,
 }
 
+/// A batch is larger than the room that it may have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NoRoom;
+
+impl fmt::Display for NoRoom {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str("the batch is larger than its room in the spool")
+    }
+}
+
+impl std::error::Error for NoRoom {}
+
 /// The batches that wait for one sink.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Backlog {
@@ -254,21 +266,24 @@ impl<D: Disk> Spool<D> {
     /// # Errors
     /// Fails if any step fails. The batch is then not published, or may not survive a crash.
     pub fn publish(&self, batch: &Batch, running: i64) -> Result<Published<D::Claim>> {
-        self.publish_as("", batch, running)
+        self.publish_as("", batch, running, u64::MAX)
     }
 
     /// Publishes, as [`Spool::publish`] does, points that others sent. A slot has any number of such batches: none of them
     /// takes the place of another, and they are sent in the order in which they were published.
     ///
     /// # Errors
-    /// As [`Spool::publish`].
-    pub fn publish_of_others(&self, batch: &Batch, running: i64) -> Result<Published<D::Claim>> {
+    /// As [`Spool::publish`], and with [`NoRoom`] if the batch has more than `room` bytes.
+    pub fn publish_of_others(&self, batch: &Batch, running: i64, room: u64) -> Result<Published<D::Claim>> {
         let mut kind = [0; 4];
-        self.publish_as(OF_OTHERS.encode_utf8(&mut kind), batch, running)
+        self.publish_as(OF_OTHERS.encode_utf8(&mut kind), batch, running, room)
     }
 
-    fn publish_as(&self, kind: &str, batch: &Batch, running: i64) -> Result<Published<D::Claim>> {
+    fn publish_as(&self, kind: &str, batch: &Batch, running: i64, room: u64) -> Result<Published<D::Claim>> {
         let bytes = batch.encode()?;
+        if bytes.len() as u64 > room {
+            return Err(NoRoom.into());
+        }
         let entry = Entry::new(&batch.header, batch.points.len(), bytes.len() as u64, running, kind);
         let temporary = format!("{}{NEW}", entry.stem());
         let claim = self.disk.create(&temporary, &bytes).and_then(|claim| {

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod engine;
+mod fan_in_model;
 mod faults;
 mod gather;
 mod kills;

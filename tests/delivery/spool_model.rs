@@ -5,7 +5,7 @@
 //!
 //! `GRIDMON_SCHEDULES` sets how many (100,000 by default, more in `make soak`), `GRIDMON_SEED` the first.
 
-mod disk;
+pub(crate) mod disk;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, ErrorKind};

@@ -4,10 +4,10 @@ use super::*;
 
 /// A small generator of random numbers (splitmix64): schedules must come again from their seed.
 #[derive(Debug)]
-pub(super) struct Random(pub(super) u64);
+pub(crate) struct Random(pub(crate) u64);
 
 impl Random {
-    pub(super) fn next(&mut self) -> u64 {
+    pub(crate) fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.0;
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -15,57 +15,61 @@ impl Random {
         z ^ (z >> 31)
     }
 
-    pub(super) fn below(&mut self, limit: u64) -> u64 {
+    pub(crate) fn below(&mut self, limit: u64) -> u64 {
         self.next() % limit
     }
 
-    pub(super) fn one_in(&mut self, many: u64) -> bool {
+    pub(crate) fn one_in(&mut self, many: u64) -> bool {
         self.below(many) == 0
     }
 }
 
 /// A file: what the process sees, and what a power failure leaves.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Inode {
-    pub(super) bytes: Vec<u8>,
-    pub(super) synced: bool,
-    pub(super) maker: Weak<()>,
+pub(crate) struct Inode {
+    pub(crate) bytes: Vec<u8>,
+    pub(crate) synced: bool,
+    pub(crate) maker: Weak<()>,
 }
 
 /// What has been done to the directory since it was last synced.
 #[derive(Clone, Debug)]
-pub(super) enum Change {
+pub(crate) enum Change {
     Link(String, usize),
     Unlink(String),
 }
 
 #[derive(Debug)]
-pub(super) struct Simulation {
-    pub(super) random: Random,
-    pub(super) inodes: Vec<Inode>,
+pub(crate) struct Simulation {
+    pub(crate) random: Random,
+    pub(crate) inodes: Vec<Inode>,
     /// The directory as processes see it.
-    pub(super) names: BTreeMap<String, usize>,
+    pub(crate) names: BTreeMap<String, usize>,
     /// The directory as of its last sync, and what was done since.
-    pub(super) durable: BTreeMap<String, usize>,
-    pub(super) changes: Vec<Change>,
-    pub(super) locks: BTreeMap<String, Weak<()>>,
+    pub(crate) durable: BTreeMap<String, usize>,
+    pub(crate) changes: Vec<Change>,
+    pub(crate) locks: BTreeMap<String, Weak<()>>,
     /// How many file operations the process still lives; `None` is for ever.
-    pub(super) fuse: Option<u64>,
+    pub(crate) fuse: Option<u64>,
     /// The chance of one in so many that an operation fails with EIO or ENOSPC; 0 is never.
-    pub(super) faults: u64,
+    pub(crate) faults: u64,
+    /// How full it is, in percent.
+    pub(crate) percent: u64,
+    /// How many operations have failed, and how many processes have ended.
+    pub(crate) troubles: u64,
     /// Every batch that a sync of the directory has made safe.
-    pub(super) promised: BTreeMap<String, Batch>,
+    pub(crate) promised: BTreeMap<String, Batch>,
 }
 
 /// The disk, shared by the spools of all processes of a schedule.
 #[derive(Clone, Debug)]
-pub(super) struct SimulatedDisk(pub(super) Arc<Mutex<Simulation>>);
+pub(crate) struct SimulatedDisk(pub(crate) Arc<Mutex<Simulation>>);
 
 /// What keeps a file or a lock held.
-pub(super) type Claim = Arc<()>;
+pub(crate) type Claim = Arc<()>;
 
 impl SimulatedDisk {
-    pub(super) fn new(seed: u64) -> Self {
+    pub(crate) fn new(seed: u64) -> Self {
         Self(Arc::new(Mutex::new(Simulation {
             random: Random(seed),
             inodes: Vec::new(),
@@ -75,36 +79,43 @@ impl SimulatedDisk {
             locks: BTreeMap::new(),
             fuse: None,
             faults: 0,
+            percent: 50,
+            troubles: 0,
             promised: BTreeMap::new(),
         })))
     }
 
     /// Runs one operation, unless the process has died or the operation fails.
-    pub(super) fn operate<T>(&self, work: impl FnOnce(&mut Simulation) -> io::Result<T>) -> io::Result<T> {
+    pub(crate) fn operate<T>(&self, work: impl FnOnce(&mut Simulation) -> io::Result<T>) -> io::Result<T> {
         let mut simulation = self.0.lock().unwrap();
         match &mut simulation.fuse {
-            Some(0) => return Err(io::Error::other("killed")),
+            Some(0) => {
+                simulation.troubles += 1;
+                return Err(io::Error::other("killed"));
+            }
             Some(left) => *left -= 1,
             None => {}
         }
         let faults = simulation.faults;
         if faults > 0 && simulation.random.one_in(faults) {
+            simulation.troubles += 1;
             let kinds = [ErrorKind::StorageFull, ErrorKind::Other];
             return Err(kinds[simulation.random.below(2) as usize].into());
         }
         work(&mut simulation)
     }
 
-    pub(super) fn is_dead(&self) -> bool {
+    pub(crate) fn is_dead(&self) -> bool {
         self.0.lock().unwrap().fuse == Some(0)
     }
 
     /// A new process: the old one is gone, with the machine (`power`) or alone.
-    pub(super) fn restart(&self, power: bool) {
+    pub(crate) fn restart(&self, power: bool) {
         let mut simulation = self.0.lock().unwrap();
         let simulation = &mut *simulation;
         simulation.fuse = None;
         simulation.faults = 0;
+        simulation.troubles += 1;
         simulation.locks.clear();
         for inode in &mut simulation.inodes {
             inode.maker = Weak::new();
@@ -137,7 +148,7 @@ impl SimulatedDisk {
         }
     }
 
-    pub(super) fn files(&self) -> Vec<String> {
+    pub(crate) fn files(&self) -> Vec<String> {
         self.0.lock().unwrap().names.keys().cloned().collect()
     }
 }
@@ -257,6 +268,6 @@ impl Disk for SimulatedDisk {
     }
 
     fn percent_full(&self) -> io::Result<u64> {
-        self.operate(|_| Ok(50))
+        self.operate(|s| Ok(s.percent))
     }
 }
