@@ -28,7 +28,6 @@ mod federate;
 #[cfg(feature = "dashboard")]
 mod happenings;
 #[cfg(feature = "dashboard")]
-mod hosts;
 #[cfg(feature = "dashboard")]
 mod metrics;
 #[cfg(feature = "dashboard")]

@@ -16,8 +16,9 @@ use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::signal::unix::{SignalKind, signal};
 
-use super::{Dashboard, hosts, routes};
+use super::{Dashboard, routes};
 use crate::os::guests::{Guest, Place};
+use crate::os::hosts::{self, Reached};
 use crate::os::pace::Paced;
 
 /// How long a request's head may take to arrive, and how long an idle connection is kept.
@@ -112,15 +113,17 @@ async fn answer(
 ) -> Result<Response<Body>, std::convert::Infallible> {
     let began = Instant::now();
     guest.asks();
-    let checked = hosts::check(request.headers(), request.uri(), is_local, &dashboard.config.hosts);
+    let reached = Reached { program: "cloud-monitor", section: "dashboard", names: &dashboard.config.hosts };
+    let checked = hosts::check(request.headers(), request.uri(), is_local, reached);
     let answer = match checked {
         Ok(()) => {
             request.extensions_mut().insert(guest.clone());
             routes.call(request).await
         }
         Err(failure) => {
-            dashboard.counts.request(routes::REFUSED, failure.0.as_u16(), began.elapsed());
-            Ok(failure.into_response())
+            let (status, message) = failure;
+            dashboard.counts.request(routes::REFUSED, status.as_u16(), began.elapsed());
+            Ok(routes::Failure(status, message).into_response())
         }
     };
     guest.is_answered();

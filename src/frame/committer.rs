@@ -191,8 +191,14 @@ impl<D: Disk> Committer<D> {
             }
             dones.push(done);
         }
-        let is_ending = state.is_ending;
+        let (is_ending, full) = (state.is_ending, state.full.clone());
         drop(state);
+        if let Some(why) = full {
+            // It was offered while there was room.
+            let has_refused = !dones.is_empty();
+            dones.into_iter().for_each(|done| done(Err(why.clone())));
+            return has_refused || !is_ending;
+        }
         if !dones.is_empty() {
             self.commit(points, dones, now, &mut published);
             return true;
@@ -276,8 +282,7 @@ impl<D: Disk> Committer<D> {
     /// Returns at least as many bytes as there are in the spool; exactly as many if that may be near the limit.
     fn bytes(&self, at: Instant) -> Result<u64> {
         let Filled { bytes, listed, .. } = *self.filled();
-        let is_near =
-            u128::from(bytes) * 100 >= u128::from(self.most_bytes()) * u128::from(NEARLY_PERCENT);
+        let is_near = u128::from(bytes) * 100 >= u128::from(self.most_bytes()) * u128::from(NEARLY_PERCENT);
         let must_list = listed.is_none_or(|(listed, took)| {
             let since = at.saturating_duration_since(listed);
             since >= LIST_ANYWAY || is_near && since >= took * LIST_AT_MOST

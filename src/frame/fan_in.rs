@@ -53,13 +53,13 @@ pub struct Receiving {
     pub problems: Box<dyn FnMut() -> Vec<Problem>>,
 }
 
-/// Runs the service until it is told to end: `load` reads the config, `receive` begins to receive points, `ready` is called
-/// once it does.
+/// Runs the service until it is told to end: `load` reads the config, `receive` begins to receive points and may keep something
+/// in the state directory, `ready` is called once it does.
 pub fn fan_in<C>(
     program: &'static Program,
     config: Option<&Path>,
     load: impl FnOnce(Option<&Path>) -> Result<Intake<C>>,
-    receive: impl FnOnce(C, Arc<Committer>) -> Result<Receiving>,
+    receive: impl FnOnce(C, Arc<Committer>, &Path) -> Result<Receiving>,
     ready: impl FnOnce(),
 ) -> ExitCode {
     exit_code(program.name, || {
@@ -87,7 +87,7 @@ fn serve<C>(
     program: &'static Program,
     config: Option<&Path>,
     intake: Intake<C>,
-    receive: impl FnOnce(C, Arc<Committer>) -> Result<Receiving>,
+    receive: impl FnOnce(C, Arc<Committer>, &Path) -> Result<Receiving>,
     watchdog: &'static Watchdog,
     ready: impl FnOnce(),
 ) -> Result<()> {
@@ -103,7 +103,8 @@ fn serve<C>(
     let Some(session) = Session::open(program, &common(config), now, Kind::Service, setup)? else {
         bail!("another {} runs for {scope} already; end it first", program.name);
     };
-    let spool = delivery::open(&session.directory, catalog).context("the spool")?;
+    let state = session.directory.clone();
+    let spool = delivery::open(&state, catalog).context("the spool")?;
     let sinks = (session.setup.sinks)(&session.directory);
     let names = sinks.iter().map(|sink| sink.name().to_string()).collect();
     let committer = Arc::new(Committer::new(spool, limits.clone(), program.name, &scope, names));
@@ -128,7 +129,7 @@ fn serve<C>(
                 },
             );
         });
-        let served = receive(receives, Arc::clone(&committer)).map(|mut receiving| {
+        let served = receive(receives, Arc::clone(&committer), &state).map(|mut receiving| {
             watchdog.names(None);
             ready();
             say(Level::Info, program.name, &[receiving.description.clone()]);

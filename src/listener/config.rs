@@ -25,6 +25,8 @@ pub struct Config {
     pub carbon_pickle: Option<SocketAddr>,
     /// Whether clients that cannot say who they are are let in from other machines.
     pub is_open: bool,
+    /// More names under which it may be reached at a loopback address.
+    pub hosts: Vec<String>,
     /// The files of TLS; `None` without TLS.
     pub tls: Option<ServerTls>,
     /// The tokens that let a client in.
@@ -77,6 +79,7 @@ impl Config {
             carbon_line: listens("carbon_line")?,
             carbon_pickle: listens("carbon_pickle")?,
             is_open: values.word("access")? == "open",
+            hosts: values.list("hosts")?,
             tls,
             tokens: tokens.map(|token| Secret(token.into())).collect(),
             max_body_bytes: usize::try_from(values.number("max_body_bytes")?).unwrap_or(usize::MAX),

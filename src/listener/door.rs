@@ -1,6 +1,7 @@
 //! The listening sockets: who is let in, and what a connection speaks.
 
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -21,6 +22,9 @@ use crate::os::guests::{Guests, Place};
 use crate::os::pace::Paced;
 use crate::problem::Problem;
 use crate::sources::agents::scanner;
+
+/// The file of known series in the state directory.
+const SERIES: &str = "qmaster.series";
 
 /// Maximum number of connections, where the machine allows so many files.
 const PLACES: usize = 12_000;
@@ -63,12 +67,12 @@ pub struct Listener {
 }
 
 impl Listener {
-    /// Begins to listen; what is received goes to `accept`.
+    /// Begins to listen; what is received goes to `accept`. The directory `state` remembers the known series.
     ///
     /// # Errors
     /// Fails if it cannot listen somewhere, if an address is open to other machines though nothing says who may come, or if
     /// the files of TLS cannot be used.
-    pub fn start(config: Config, accept: Arc<dyn Accept>) -> Result<Self> {
+    pub fn start(config: Config, accept: Arc<dyn Accept>, state: &Path) -> Result<Self> {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(2)
             .max_blocking_threads(PARSED_AT_ONCE)
@@ -78,10 +82,12 @@ impl Listener {
             .context("runtime")?;
         let tls = config.tls.as_ref().map(|tls| tls::acceptor(tls, !config.tokens.is_empty())).transpose()?;
         let (stop, stopping) = watch::channel(false);
+        let mut series = Series::default();
+        series.remember(&state.join(SERIES));
         let shared = Arc::new(Shared {
             accept,
             counts: Counts::default(),
-            series: Series::default(),
+            series,
             room: Room::default(),
             parsing: Semaphore::new(PARSED_AT_ONCE),
             guests: Arc::new(Guests::new(places())),
@@ -113,7 +119,11 @@ impl Listener {
     /// Returns the function that tells what was refused since it was called last.
     pub fn problems(&self) -> impl FnMut() -> Vec<Problem> + use<> {
         let shared = Arc::clone(&self.shared);
-        move || shared.counts.problems()
+        move || {
+            let mut problems = shared.counts.problems();
+            problems.extend(shared.series.save().err().map(|error| Problem::of_source("known series", error)));
+            problems
+        }
     }
 
     /// Accepts no more connections or requests; returns when those at hand are answered, or after a few seconds.
@@ -125,6 +135,8 @@ impl Listener {
             std::thread::sleep(Duration::from_millis(10));
         }
         self.runtime.shutdown_timeout(Duration::from_secs(1));
+        // It is said once a minute if it cannot be written.
+        let _ = self.shared.series.save();
     }
 }
 

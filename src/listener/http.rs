@@ -17,12 +17,15 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use jiff::Timestamp;
 use tokio::io::{AsyncRead, AsyncWrite};
 
+use super::config::Config;
 use super::door::Shared;
 use super::room::Share;
 use super::streams::offer;
 use crate::model::SECOND;
 use crate::os::guests::Guest;
+use crate::os::hosts::{self, Reached};
 use crate::sources::agents::{Refused, lines};
+use crate::text::from_base64;
 
 /// How long a request's head may take to arrive, and how long an idle connection is kept.
 const HEAD: Duration = Duration::from_secs(60);
@@ -147,6 +150,9 @@ async fn route(
         let message = "this address takes another method";
         return (route, Err(Failure::new(StatusCode::METHOD_NOT_ALLOWED, "method not allowed", message)));
     }
+    if let Err(failure) = from_where(&request, &shared.config, guest) {
+        return (route, Err(failure));
+    }
     if !is_for_all && !is_known(request.headers(), has_certificate, guest, shared) {
         let message = "no token that lets anybody in; send it as Authorization: Bearer TOKEN";
         return (route, Err(Failure::new(StatusCode::UNAUTHORIZED, "unauthorized", message)));
@@ -163,6 +169,18 @@ async fn route(
         _ => write(request, guest, shared).await,
     };
     (route, answered)
+}
+
+/// Refuses what a page in a browser sends, and what asks for another name where nobody must say who he is.
+fn from_where(request: &Request<Incoming>, config: &Config, guest: &Guest) -> Result<(), Failure> {
+    if hosts::is_of_a_page(request.headers()) {
+        let message = "a page in a browser may not ask here; clients send neither Origin nor Sec-Fetch-Site";
+        return Err(Failure::new(StatusCode::FORBIDDEN, "forbidden", message));
+    }
+    let is_local = guest.address.is_loopback() && !config.asks_who();
+    let reached = Reached { program: "qmaster", section: "qmaster", names: &config.hosts };
+    hosts::check(request.headers(), request.uri(), is_local, reached)
+        .map_err(|(status, message)| Failure::new(status, "invalid", message))
 }
 
 /// Whether a client may write.
@@ -194,24 +212,9 @@ fn is_same(one: &[u8], other: &[u8]) -> bool {
 
 /// Returns the password of a Basic login; empty if there is none.
 fn password(encoded: &str) -> Vec<u8> {
-    let digit = |byte: u8| match byte {
-        b'A'..=b'Z' => Some(byte - b'A'),
-        b'a'..=b'z' => Some(byte - b'a' + 26),
-        b'0'..=b'9' => Some(byte - b'0' + 52),
-        b'+' => Some(62),
-        b'/' => Some(63),
-        _ => None,
-    };
-    let (mut bytes, mut bits, mut held) = (Vec::new(), 0_u32, 0);
-    for digit in encoded.bytes().map_while(digit) {
-        (bits, held) = (bits << 6 | u32::from(digit), held + 6);
-        if held >= 8 {
-            held -= 8;
-            bytes.push((bits >> held) as u8);
-        }
-    }
-    let at = bytes.iter().position(|byte| *byte == b':').map_or(bytes.len(), |at| at + 1);
-    bytes.split_off(at)
+    let mut login = from_base64(encoded).unwrap_or_default();
+    let at = login.iter().position(|byte| *byte == b':').map_or(login.len(), |at| at + 1);
+    login.split_off(at)
 }
 
 fn metrics(shared: &Shared) -> String {
@@ -223,7 +226,7 @@ fn metrics(shared: &Shared) -> String {
             "Bytes of requests and messages that are being received.",
             shared.room.taken() as u64,
         ),
-        ("qmaster_known_series", "Series that have been seen since the start.", shared.series.known() as u64),
+        ("qmaster_known_series", "Series that are known.", shared.series.known() as u64),
         ("qmaster_spooled_points", "Points that have been put into the spool since the start.", safe),
         ("qmaster_batches", "Batches that they are in.", batches),
         ("qmaster_waiting_points", "Points that wait for their batch.", waiting),

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | measurement.rs | `Measurement`, `Tag`, `Field`: declarations |
 //! | declaration.rs | their checks at compile time |
+//! | undeclared.rs | how that folds which nobody declares |
 //! | point.rs | `Point`: one observation; `validate`: which points every sink can take |
 //! | name.rs | makes names from outside safe, the only place |
 //! | order.rs | sorts by long names with common prefixes |
@@ -33,6 +34,7 @@ pub mod rrd;
 pub mod table;
 pub mod tier;
 pub mod time;
+mod undeclared;
 pub mod value;
 pub mod window;
 

@@ -5,6 +5,8 @@ pub mod files;
 pub mod guard;
 #[cfg(any(feature = "dashboard", feature = "qmaster"))]
 pub mod guests;
+#[cfg(any(feature = "dashboard", feature = "qmaster"))]
+pub mod hosts;
 pub mod http;
 pub mod mail;
 pub mod names;

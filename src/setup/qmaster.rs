@@ -83,8 +83,8 @@ fn original_carbon(values: &Values) -> Result<Option<carbon::Config>> {
 ///
 /// # Errors
 /// As [`Listener::start`].
-pub fn receive(config: listener::Config, committer: Arc<Committer>) -> Result<Receiving> {
-    let listener = Listener::start(config, Arc::new(ToSpool(committer)))?;
+pub fn receive(config: listener::Config, committer: Arc<Committer>, state: &Path) -> Result<Receiving> {
+    let listener = Listener::start(config, Arc::new(ToSpool(committer)), state)?;
     let (description, problems) = (listener.describe(), listener.problems());
     Ok(Receiving { description, problems: Box::new(problems), stop: Box::new(move || listener.stop()) })
 }

@@ -185,7 +185,8 @@ impl World {
     fn pass(&mut self, milliseconds: u64) {
         self.at.set(self.at.get() + Duration::from_millis(milliseconds));
         // The wall clock steps now and then.
-        self.now += (milliseconds / 1000) as i64 + i64::from(self.random.one_in(20)) * (self.random.below(200) as i64 - 100);
+        self.now +=
+            (milliseconds / 1000) as i64 + i64::from(self.random.one_in(20)) * (self.random.below(200) as i64 - 100);
     }
 
     fn points(&mut self) -> Vec<Point> {
@@ -305,7 +306,8 @@ impl World {
         let outboxes: Vec<_> = self.stores.iter().map(|_| Outbox::new()).collect();
         let sinks: Vec<_> = self.stores.iter().map(|store| Shared(store.clone())).collect();
         let names = self.stores.iter().map(|store| store.name.to_string()).collect();
-        let senders = sinks.iter().zip(&outboxes).map(|(sink, outbox)| Sender::new(sink, outbox, self.at.get())).collect();
+        let senders =
+            sinks.iter().zip(&outboxes).map(|(sink, outbox)| Sender::new(sink, outbox, self.at.get())).collect();
         let mut process = Process {
             committer: Committer::new(spool, limits.clone(), "qmaster", "g", names),
             delivery: Delivery { spool: Ok(&for_sinks), config: &limits, running: 0, progress: &|_| {} },

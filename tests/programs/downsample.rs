@@ -130,6 +130,37 @@ fn hours_and_days_are_folded_once_they_have_ended() {
     assert_eq!(["1h", "1d"].map(|tier| queues.tier(tier)), tiers);
 }
 
+/// What qmaster receives from others: floats to their mean, integers to the last one, by series, whichever fields each has.
+#[test]
+fn what_nobody_declares_folds_by_its_type() {
+    let queues = Queues::new();
+    let mut lines = Vec::new();
+    for slot in (0..HOUR).step_by(600) {
+        let time = (D + slot) * SECOND;
+        lines.push(format!("weather,site=a temperature={}.5,visits={}i {time}", slot / 600, slot / 60));
+        lines.push(format!("weather,site=b visits={}i {time}", 1_000 - slot));
+    }
+    lines.push(format!("carbon,path=x.y value=4 {}", D * SECOND));
+    lines.push(format!("carbon,path=x.y value=6 {}", (D + 60) * SECOND));
+    queues.store(&lines);
+    queues.fold("downsample-1h", D + 3 * HOUR + 300);
+    queues.fold("downsample-1d", D + DAY + 360);
+    let of_others = |tier: &str| -> Vec<_> {
+        let others = queues.tier(tier).into_iter();
+        others.filter(|line| line.starts_with("weather") || line.starts_with("carbon")).collect()
+    };
+    let expected = |label: i64| {
+        let label = (D + label) * SECOND;
+        vec![
+            format!("carbon,path=x.y value=5.0 {label}"),
+            format!("weather,site=a temperature=3.0,visits=50i {label}"),
+            format!("weather,site=b visits=-2000i {label}"),
+        ]
+    };
+    assert_eq!(of_others("1h"), expected(HOUR));
+    assert_eq!(of_others("1d"), expected(DAY));
+}
+
 #[test]
 fn a_day_folds_its_own_hours_first_and_the_last_one_too() {
     let queues = Queues::new();

@@ -306,13 +306,46 @@ fn near_the_limits_of_the_spool_it_asks_to_come_back_and_drops_nothing() {
 #[test]
 fn a_client_begins_no_more_new_series_than_it_may() {
     let carbon = FakeCarbon::start(Mood::Good);
-    let master = Master::start(&format!("new_series_per_hour = 10\n{}", carbon_section(&carbon)));
+    let more = format!("new_series_per_hour = 10\n{}", carbon_section(&carbon));
+    let mut master = Master::start(&more);
     let body = |from: i64| (from..from + 10).map(|at| format!("m,a={at} f=1 1\n")).collect::<String>();
     assert_eq!(master.post("/write", "", body(0).as_bytes()).0, 204);
     let (status, text) = master.post("/write", "", body(5).as_bytes());
     assert_eq!(status, 429);
     assert!(text.contains("m,a=10") && text.contains("retry-after"), "{text}");
     assert_eq!(master.post("/write", "", body(0).as_bytes()).0, 204);
+    // What it knew before a restart is as little new as ever.
+    master.stop();
+    master.config(&more);
+    master.run();
+    assert_eq!(master.post("/write", "", body(0).as_bytes()).0, 204);
+    assert_eq!(master.post("/write", "", body(20).as_bytes()).0, 204);
+    assert_eq!(master.post("/write", "", body(30).as_bytes()).0, 429);
+}
+
+/// A page that somebody has open in a browser on this machine can post here; the browser says that it is a page.
+#[test]
+fn a_page_in_a_browser_writes_nothing_and_another_name_is_not_served() {
+    let carbon = FakeCarbon::start(Mood::Good);
+    let mut master = Master::start(&format!("hosts = lb.example.org\n{}", carbon_section(&carbon)));
+    let port = master.port;
+    let ask = |host: &str, headers: &str| {
+        let text = format!("POST /write HTTP/1.1\r\nHost: {host}\r\nContent-Length: 7\r\n{headers}\r\nm f=1 1");
+        let mut stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
+        exchange(&mut stream, text.as_bytes()).unwrap().0
+    };
+    for page in ["Origin: http://evil.example.org\r\n", "Origin: null\r\n", "Sec-Fetch-Site: cross-site\r\n"] {
+        assert_eq!(ask("localhost", page), 403, "{page}");
+    }
+    for (host, status) in [("evil.example.org", 421), ("lb.example.org:80", 204), ("127.0.0.1:7888", 204)] {
+        assert_eq!(ask(host, ""), status, "{host}");
+    }
+    assert_eq!(master.metric("qmaster_spooled_points"), 2);
+    // With tokens nobody can write by chance, whatever the name.
+    master.stop();
+    master.config(&format!("tokens = t\n{}", carbon_section(&carbon)));
+    master.run();
+    assert_eq!(ask("master.example.org", "Authorization: Bearer t\r\n"), 204);
 }
 
 #[test]

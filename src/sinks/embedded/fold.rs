@@ -15,7 +15,7 @@ use super::read::{PARTS, parts, time_of, value};
 use super::schema::labels;
 use super::write::{Fields, Row, insert};
 use super::{Config, EmbeddedReader, Place, SOME, Series, Store};
-use crate::model::{COVERAGE, Catalog, Measurement, Point, SCOPE_COVERAGE, Tier, Value, Window};
+use crate::model::{COVERAGE, Catalog, Kind, Measurement, Point, SCOPE_COVERAGE, Tier, Value, Window};
 use crate::query::{Scan, Selector};
 use crate::rollup::{Begins, Coverage, Folded, FoldedField, HOUR, Parts, SeriesFold, label_time, length, source};
 use crate::sinks::tiers::{Task, Tiers};
@@ -260,8 +260,8 @@ struct Folding<'a> {
     shows: bool,
     catalog: Catalog,
     coverage: &'a Coverage<'a>,
-    /// One fold for each measurement, used for one series after another.
-    folds: HashMap<&'static str, SeriesFold>,
+    /// One fold for each declaration, used for one series after another.
+    folds: HashMap<*const Measurement, SeriesFold>,
     /// The names of fields by their ids.
     names: HashMap<i64, String>,
     is_folded: &'a dyn Fn(&Measurement) -> bool,
@@ -343,16 +343,18 @@ impl Folding<'_> {
     ) -> rusqlite::Result<()> {
         let Ok(mut names) = Point::of_series_with(key, labels) else { return Ok(()) };
         self.catalog.declare(&mut names);
-        let is_coverage = [COVERAGE.name, SCOPE_COVERAGE.name].contains(&names.measurement());
-        let measurement = names.declaration().filter(|measurement| !is_coverage && (self.is_folded)(measurement));
-        let Some(measurement) = measurement else { return Ok(()) };
+        if is_coverage(names.measurement()) {
+            return Ok(());
+        }
         for row in rows {
             if let Entry::Vacant(unknown) = self.names.entry(row.field) {
                 let name = "SELECT name FROM field WHERE id = ?1";
                 unknown.insert(connection.query_row(name, [row.field], |row| row.get(0))?);
             }
         }
-        let fold = self.folds.entry(measurement.name).or_insert_with(|| SeriesFold::new(measurement));
+        let declared = names.declaration().or_else(|| self.undeclared(names.measurement(), rows));
+        let Some(measurement) = declared.filter(|measurement| (self.is_folded)(measurement)) else { return Ok(()) };
+        let fold = self.folds.entry(std::ptr::from_ref(measurement)).or_insert_with(|| SeriesFold::new(measurement));
         fold.clear();
         let covered = self.coverage.of(&names);
         // The rows come field by field.
@@ -383,6 +385,19 @@ impl Folding<'_> {
             piece.series.push((series, time, fields));
         }
         Ok(())
+    }
+
+    /// Returns how the rows of a series fold that nobody declares. A field of which one value is a float is one.
+    fn undeclared(&self, measurement: &str, rows: &[Stored]) -> Option<&'static Measurement> {
+        let mut fields = BTreeMap::<&str, Kind>::new();
+        for row in rows {
+            let is_int = matches!(row.value, Value::Int(_));
+            let kind = fields.entry(&self.names[&row.field]).or_insert(Kind::Int);
+            if !is_int {
+                *kind = Kind::Float;
+            }
+        }
+        Measurement::undeclared(measurement, &fields.into_iter().collect::<Vec<_>>())
     }
 
     /// Writes a piece of which the series come after `after`; removes what these series have no more.
@@ -419,8 +434,8 @@ impl Folding<'_> {
         while let Some(row) = found.next()? {
             let key: String = row.get(1)?;
             let name = key.split(',').next().unwrap_or_default();
-            let measurement = self.catalog.measurement(name);
-            if measurement.is_some_and(|measurement| (self.is_folded)(measurement) && removes(name)) {
+            let is_folded = self.catalog.measurement(name).is_none_or(|measurement| (self.is_folded)(measurement));
+            if !is_coverage(name) && is_folded && removes(name) {
                 gone.push(row.get::<_, i64>(0)?);
             }
         }
@@ -428,6 +443,11 @@ impl Folding<'_> {
         let mut delete = deletion(transaction, self.tier)?;
         gone.iter().try_for_each(|series| delete.execute(params![bucket, series, from, to]).map(drop))
     }
+}
+
+/// Whether a measurement tells what was covered.
+fn is_coverage(measurement: &str) -> bool {
+    [COVERAGE.name, SCOPE_COVERAGE.name].contains(&measurement)
 }
 
 /// The rows of one bucket, series by series.

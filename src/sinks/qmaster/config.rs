@@ -72,6 +72,13 @@ pub const SECTION: Section = Section::new(
              everywhere, and everybody is if there is neither tls_client_ca nor tokens.",
         ),
         Key::new(
+            "hosts",
+            Kind::List,
+            Unset::Absent("qmaster.example.org"),
+            "More names under which a balancer on the same machine may ask for qmaster at a loopback address without a token; \
+             localhost and loopback addresses are served anyway.",
+        ),
+        Key::new(
             "tls_certificate",
             Kind::Path,
             Unset::Absent("/etc/gridmon/qmaster.pem"),
@@ -105,8 +112,8 @@ pub const SECTION: Section = Section::new(
             "new_series_per_hour",
             Kind::Number { least: 1, most: u64::MAX, unit: "series" },
             Unset::Default("100000"),
-            "How many series that qmaster has not seen since it was started a client may begin in an hour. Beyond that they \
-             are refused, and named.",
+            "How many series that qmaster has not seen before a client may begin in an hour, all clients behind one balancer \
+             together. Beyond that they are refused, and named.",
         ),
         Key::new(
             "forward",

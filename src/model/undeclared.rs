@@ -1,0 +1,57 @@
+//! Measurements that nobody declares: what others send to qmaster. They fold by the type of their fields.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+
+use super::declaration::{MAX_TAGS, Template};
+use super::measurement::{FieldInfo, Fold, Kind, Measurement};
+
+/// The most of them that a process makes: each lives as long as the process.
+const MOST: usize = 100_000;
+
+/// A field: its name, and whether its values are integers.
+type Field = (String, bool);
+
+static MADE: Mutex<Option<HashMap<(String, Vec<Field>), &'static Measurement>>> = Mutex::new(None);
+
+impl Measurement {
+    /// Returns the declaration by which an undeclared measurement with these fields is folded: a float to its mean, an integer
+    /// to its last value. It has no tags and no Carbon path. Equal ones are made once. Returns `None` beyond 100,000 of them.
+    pub fn undeclared(name: &str, fields: &[(&str, Kind)]) -> Option<&'static Self> {
+        let key =
+            (name.to_string(), fields.iter().map(|(name, kind)| (name.to_string(), *kind == Kind::Int)).collect());
+        let mut made = MADE.lock().unwrap_or_else(PoisonError::into_inner);
+        let made = made.get_or_insert_default();
+        if let Some(measurement) = made.get(&key) {
+            return Some(measurement);
+        }
+        if made.len() >= MOST {
+            return None;
+        }
+        let text = |text: &str| -> &'static str { Box::leak(text.to_string().into_boxed_str()) };
+        let info = |(name, kind): &(&str, Kind)| FieldInfo {
+            name: text(name),
+            kind: *kind,
+            unit: "",
+            meaning: "",
+            fold: if *kind == Kind::Int { Fold::Last } else { Fold::Mean },
+            count: false,
+            carbon: false,
+        };
+        let measurement = Self {
+            name: text(name),
+            meaning: "",
+            tags: &[],
+            fields: Vec::leak(fields.iter().map(info).collect()),
+            carbon: "",
+            every: 60,
+            exact: None,
+            rrd: &[],
+            template: Template::new("", &[], &[0; MAX_TAGS]),
+            sorted: [0; MAX_TAGS],
+        };
+        let measurement: &'static Self = Box::leak(Box::new(measurement));
+        made.insert(key, measurement);
+        Some(measurement)
+    }
+}
