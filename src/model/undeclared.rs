@@ -12,7 +12,10 @@ const MOST: usize = 100_000;
 /// A field: its name, and whether its values are integers.
 type Field = (String, bool);
 
-static MADE: Mutex<Option<HashMap<(String, Vec<Field>), &'static Measurement>>> = Mutex::new(None);
+/// By name and fields.
+type Made = HashMap<(String, Vec<Field>), &'static Measurement>;
+
+static MADE: Mutex<Option<Made>> = Mutex::new(None);
 
 impl Measurement {
     /// Returns the declaration by which an undeclared measurement with these fields is folded: a float to its mean, an integer

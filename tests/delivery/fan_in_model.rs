@@ -99,13 +99,16 @@ impl Sink for Shared {
     }
 }
 
+/// What a request is answered, once it is.
+type Answer = Arc<Mutex<Option<Result<(), String>>>>;
+
 /// A request of a client, which is sent again until it is answered as safe.
 struct Request {
     points: Vec<Point>,
     /// How often it was taken.
     taken: u32,
     /// Whether it waits for its answer.
-    answer: Option<Arc<Mutex<Option<Result<(), String>>>>>,
+    answer: Option<Answer>,
     is_safe: bool,
 }
 
@@ -408,9 +411,9 @@ impl World {
             for id in stored.keys() {
                 assert!(taken.get(id).is_some_and(|taken| *taken > 0), "seed {seed}: {} invented {id}", store.name);
             }
-            for id in store.doubled.lock().unwrap().iter().filter(|id| taken[id] == 1) {
-                panic!("seed {seed}: {} got {id} again, which was sent once: {:?}", store.name, stored[id]);
-            }
+            let doubled = store.doubled.lock().unwrap();
+            let once: Vec<_> = doubled.iter().filter(|id| taken[id] == 1).map(|id| (id, stored[id])).collect();
+            assert!(once.is_empty(), "seed {seed}: {} got again what was sent once: {once:?}", store.name);
         }
         self.figures.safe += self.next_id as usize;
     }
