@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use gridmon::frame::{self, Files, Order};
+use gridmon::operator::agents;
 use gridmon::setup::qmaster::{DAEMON, PROGRAM, load, receive};
 
 /// Receives points and acknowledges only what is safe: line protocol over HTTP, QULo's agents, Carbon's protocols. A service.
@@ -23,11 +24,17 @@ struct Arguments {
 enum Command {
     #[command(flatten)]
     Service(Order),
+    /// List the agents with their version, sensors, last word and backlog: exit code 1 if one is silent
+    Agents,
 }
 
 fn main() -> ExitCode {
-    let Arguments { files, command: Command::Service(order) } = frame::start(&PROGRAM);
+    let Arguments { files, command } = frame::start(&PROGRAM);
     let config = files.config.as_deref();
+    let order = match command {
+        Command::Service(order) => order,
+        Command::Agents => return agents::list(config),
+    };
     let run = |ready: frame::Ready| frame::fan_in(&PROGRAM, config, load, receive, || ready.tell());
     DAEMON.obey(order, &files, || load(config).map(drop), run)
 }

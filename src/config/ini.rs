@@ -86,6 +86,20 @@ impl Sections {
         Ok(read)
     }
 
+    /// Takes the keys of other sections over: a key that both have gets the other's value.
+    pub fn overlay(&mut self, other: Self) {
+        for (declaration, lines) in other.sections {
+            match self.sections.iter_mut().find(|(_, mine)| mine.name == lines.name) {
+                None => self.sections.push((declaration, lines)),
+                Some((_, mine)) => {
+                    let name = |key: &str| declaration.key(key).map(|key| key.name);
+                    mine.lines.retain(|key, _| !lines.lines.keys().any(|other| name(other) == name(key)));
+                    mine.lines.extend(lines.lines);
+                }
+            }
+        }
+    }
+
     /// Returns a sentence for each section that was left out.
     pub fn left_out(&self) -> &[String] {
         &self.unknown

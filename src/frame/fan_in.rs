@@ -27,7 +27,7 @@ use super::publish::publish;
 use super::session::{Kind, Program, Session, Setup};
 use super::watchdog::{FirstSignal, Watchdog};
 use crate::delivery::{self, Delivery};
-use crate::model::Collected;
+use crate::model::{Collected, Point};
 use crate::os::files::host_name;
 use crate::problem::{Problem, Repeat, Subject};
 
@@ -51,6 +51,8 @@ pub struct Receiving {
     pub stop: Box<dyn FnOnce()>,
     /// Returns what it had to refuse since it was asked last.
     pub problems: Box<dyn FnMut() -> Vec<Problem>>,
+    /// Returns what it tells of those who send, at a time in unix nanoseconds.
+    pub points: Box<dyn FnMut(i64) -> Vec<Point>>,
 }
 
 /// Runs the service until it is told to end: `load` reads the config, `receive` begins to receive points and may keep something
@@ -174,6 +176,7 @@ fn run_ticks(
         let scope = session.setup.scope.clone();
         let mut points = own::points(session.time, (&scope, &host_name(), session.program.name), &BTreeMap::new());
         points.push(own::received(session.time, (&scope, &host_name(), session.program.name), received, now.batches));
+        points.extend((receiving.points)(session.time));
         let until = Instant::now() + (interval / 2).min(FOR_SINK);
         let dropped = publish(&mut session, Collected { points, ..Collected::default() }, until);
         let known: BTreeSet<_> = session.problems.iter().map(|problem| problem.subject.clone()).collect();

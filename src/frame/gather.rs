@@ -97,10 +97,18 @@ pub struct Plan {
     pub logging: log::Config,
     /// What of the config is left out; each is said once.
     pub warnings: Vec<String>,
+    /// Looks for settings elsewhere.
+    pub news: Option<News>,
 }
+
+/// Returns whether there are new settings elsewhere, so that the config is to be read again. Called once a minute.
+pub type News = Box<dyn FnMut() -> Result<bool> + Send>;
 
 /// Reads the config.
 type Load<'a> = dyn Fn(Option<&Path>) -> Result<Plan> + 'a;
+
+/// How often it is looked for settings elsewhere.
+const NEWS: Duration = Duration::from_secs(60);
 
 /// The least time that the sinks have for a batch. Meanwhile the next ticks are gathered in memory.
 const FOR_SINKS: Duration = Duration::from_secs(5);
@@ -151,7 +159,7 @@ fn serve(
     watchdog.on_first_signal(FirstSignal::Asks);
     watchdog.reloads_on_hang_up();
     begin_logging(program, &plan);
-    let Plan { mut setup, sensors, publish_seconds, .. } = plan;
+    let Plan { mut setup, sensors, publish_seconds, news, .. } = plan;
     setup.interval_seconds = Some(publish_seconds as i64);
     let (scope, state) = (setup.scope.clone(), setup.state_directory.clone());
     let now = clock.now();
@@ -164,6 +172,9 @@ fn serve(
     gatherer.replace(sensors, publish_seconds, now);
     let publisher = Publisher { session, shared: Arc::clone(&shared) };
     let publisher = thread::Builder::new().name("publisher".into()).spawn(move || publisher.work())?;
+    let news = Arc::new(Mutex::new(news));
+    let looks = Arc::clone(&news);
+    thread::Builder::new().name("news".into()).spawn(move || look_for_news(program, &looks, watchdog))?;
     watchdog.names(None);
     ready();
     say(Level::Info, program.name, &[gatherer.describe(publish_seconds)]);
@@ -184,7 +195,8 @@ fn serve(
             Told::Nothing => {}
             Told::End => break,
             Told::Reload => {
-                if let Some(plan) = reload(program, || load(config), (&scope, state.as_ref())) {
+                if let Some(mut plan) = reload(program, || load(config), (&scope, state.as_ref())) {
+                    *news.lock().unwrap_or_else(PoisonError::into_inner) = plan.news.take();
                     is_due_by = Duration::from_secs(plan.publish_seconds).max(FOR_SINKS) + FOR_DISK;
                     gatherer.adopt(plan, clock.now());
                 }
@@ -195,6 +207,28 @@ fn serve(
     publisher.join().map_err(|_| anyhow!("what was gathered last could not be published"))?;
     say(Level::Info, program.name, &["was told to end, and has published what it held".into()]);
     Ok(())
+}
+
+/// Looks for settings elsewhere once a minute, for as long as the process lives.
+fn look_for_news(program: &Program, news: &Mutex<Option<News>>, watchdog: &Watchdog) {
+    let mut last = String::new();
+    loop {
+        // A new config may ask elsewhere, and does not wait for the old one's answer.
+        let taken = news.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(mut look) = taken {
+            let found = catch(&mut look).flatten();
+            let problem = found.as_ref().err().map(|error| format!("{error:#}")).unwrap_or_default();
+            if problem != last && !problem.is_empty() {
+                say(Level::Warning, program.name, &[format!("{problem}; the settings stay as they are")]);
+            }
+            last = problem;
+            news.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(look);
+            if found.is_ok_and(|is_new| is_new) {
+                watchdog.ask_to_reload();
+            }
+        }
+        thread::sleep(NEWS);
+    }
 }
 
 /// Returns the flags of a service, which has none but the config.
@@ -366,7 +400,7 @@ impl Gatherer {
     }
 
     fn describe(&self, publish_seconds: u64) -> String {
-        format!("{} are read, and published every {publish_seconds} s", count(self.sensors.len(), "sensor"))
+        format!("it reads {}, and publishes every {publish_seconds} s", count(self.sensors.len(), "sensor"))
     }
 
     fn reader(&self, sensor: GatheredSensor) -> Reader {

@@ -36,7 +36,7 @@ pub use self::daemon::{Daemon, Files, Order, Ready};
 pub use self::downsample::{Downsampler, Folds};
 pub use self::dry_run::show;
 pub use self::fan_in::{Intake, Receiving, fan_in};
-pub use self::gather::{FineClock, GatheredSensor, Plan, ReadSensor, Tick, gather};
+pub use self::gather::{FineClock, GatheredSensor, News, Plan, ReadSensor, Tick, gather};
 pub use self::listing::{CheckLine, document, list};
 pub use self::outbox::{Fresh, Notes, Outbox, Sender};
 pub use self::output::{complain, print, print_in_time};

@@ -194,6 +194,12 @@ impl Watchdog {
         self.state().note = note;
     }
 
+    /// Asks for the config to be read again, as SIGHUP does.
+    pub(super) fn ask_to_reload(&self) {
+        self.state().is_told_to_reload = true;
+        self.told_to_end.notify_all();
+    }
+
     /// Waits at most `limit` for a signal. Returns whether one has arrived, now or earlier.
     pub fn is_told_to_end(&self, limit: Duration) -> bool {
         let told = |state: &mut State| !state.is_told_to_end;

@@ -27,6 +27,8 @@ pub struct Config {
     pub is_open: bool,
     /// More names under which it may be reached at a loopback address.
     pub hosts: Vec<String>,
+    /// The file with the settings of sensors for agents.
+    pub agents_config: Option<PathBuf>,
     /// The files of TLS; `None` without TLS.
     pub tls: Option<ServerTls>,
     /// The tokens that let a client in.
@@ -80,6 +82,7 @@ impl Config {
             carbon_pickle: listens("carbon_pickle")?,
             is_open: values.word("access")? == "open",
             hosts: values.list("hosts")?,
+            agents_config: values.path("agents_config")?,
             tls,
             tokens: tokens.map(|token| Secret(token.into())).collect(),
             max_body_bytes: usize::try_from(values.number("max_body_bytes")?).unwrap_or(usize::MAX),

@@ -6,22 +6,25 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
+use jiff::Timestamp;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tokio_rustls::TlsAcceptor;
 
+use super::agents::Agents;
 use super::config::Config;
 use super::counts::Counts;
 use super::room::Room;
 use super::series::Series;
 use super::streams::{self, Speaks};
-use super::{Accept, http, tls};
+use super::{Accept, agents, http, tls};
 use crate::os::guests::{Guests, Place};
 use crate::os::pace::Paced;
 use crate::problem::Problem;
 use crate::sources::agents::scanner;
+use crate::sources::agents::word::Heard;
 
 /// The file of known series in the state directory.
 const SERIES: &str = "qmaster.series";
@@ -50,6 +53,7 @@ pub(super) struct Shared {
     pub accept: Arc<dyn Accept>,
     pub counts: Counts,
     pub series: Series,
+    pub agents: Agents,
     pub room: Room,
     pub parsing: Semaphore,
     pub guests: Arc<Guests>,
@@ -88,6 +92,7 @@ impl Listener {
             accept,
             counts: Counts::default(),
             series,
+            agents: Agents::open(state.join(agents::FILE)),
             room: Room::default(),
             parsing: Semaphore::new(PARSED_AT_ONCE),
             guests: Arc::new(Guests::new(places())),
@@ -122,8 +127,16 @@ impl Listener {
         move || {
             let mut problems = shared.counts.problems();
             problems.extend(shared.series.save().err().map(|error| Problem::of_source("known series", error)));
+            let saved = shared.agents.save(Timestamp::now().as_second());
+            problems.extend(saved.err().map(|error| Problem::of_source("agents", format!("{error:#}"))));
             problems
         }
+    }
+
+    /// Returns the function that tells which agents have said something about themselves since it was called last.
+    pub fn agents(&self) -> impl FnMut() -> Vec<Heard> + use<> {
+        let shared = Arc::clone(&self.shared);
+        move || shared.agents.fresh()
     }
 
     /// Accepts no more connections or requests; returns when those at hand are answered, or after a few seconds.
@@ -137,6 +150,7 @@ impl Listener {
         self.runtime.shutdown_timeout(Duration::from_secs(1));
         // It is said once a minute if it cannot be written.
         let _ = self.shared.series.save();
+        let _ = self.shared.agents.save(Timestamp::now().as_second());
     }
 }
 

@@ -24,6 +24,7 @@ use super::streams::offer;
 use crate::model::SECOND;
 use crate::os::guests::Guest;
 use crate::os::hosts::{self, Reached};
+use crate::sources::agents::word::{self, Word};
 use crate::sources::agents::{Refused, lines};
 use crate::text::from_base64;
 
@@ -139,6 +140,7 @@ async fn route(
     let (route, is_method, is_for_all) = match request.uri().path() {
         "/write" => ("/write", is_post, false),
         "/api/v2/write" => ("/api/v2/write", is_post, false),
+        "/agent" => ("/agent", is_post, false),
         "/query" => ("/query", is_post || is_read, false),
         "/ping" => ("/ping", is_read || is_post, true),
         "/health" => ("/health", is_read, true),
@@ -165,6 +167,7 @@ async fn route(
             Some(why) => Ok(respond(StatusCode::SERVICE_UNAVAILABLE, "text/plain", format!("{why}\n"))),
         },
         "/metrics" => Ok(respond(StatusCode::OK, "text/plain; version=0.0.4", metrics(shared))),
+        "/agent" => agent(request, guest, shared).await,
         "/query" => query(request, shared).await,
         _ => write(request, guest, shared).await,
     };
@@ -232,6 +235,24 @@ fn metrics(shared: &Shared) -> String {
         ("qmaster_waiting_points", "Points that wait for their batch.", waiting),
         ("qmaster_up", "Whether points are accepted.", u64::from(shared.accept.problem().is_none())),
     ])
+}
+
+/// Hears what an agent says about itself, and answers with the settings of its sensors.
+async fn agent(request: Request<Incoming>, guest: &Guest, shared: &Arc<Shared>) -> Result<Response<Body>, Failure> {
+    let (body, _share) = body(request.into_body(), word::LONGEST, shared).await?;
+    let bad = |error: anyhow::Error| {
+        Failure::new(StatusCode::BAD_REQUEST, "invalid", format!("no word of an agent: {error:#}"))
+    };
+    let word = Word::parse(&body).map_err(bad)?;
+    let host = word.host.clone();
+    shared.agents.hear(word, guest.address, Timestamp::now().as_second());
+    let accept = Arc::clone(&shared.accept);
+    let settings = tokio::task::spawn_blocking(move || accept.settings(&host)).await;
+    match settings {
+        Ok(Ok(settings)) => Ok(respond(StatusCode::OK, "text/plain", settings)),
+        // Its agents keep those that they have.
+        Ok(Err(_)) | Err(_) => Err(Failure::unavailable("the settings of agents cannot be read".into(), 60)),
+    }
 }
 
 /// Answers the question that clients of InfluxDB 1 ask before they write.

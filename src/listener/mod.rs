@@ -3,6 +3,7 @@
 //! | route | answers |
 //! |---|---|
 //! | `POST /write`, `/api/v2/write` | 204 once the points are safe; 400 with the lines that were refused, the rest being safe |
+//! | `POST /agent` | the settings that the agent gets, once it has said how it is; empty if there are none |
 //! | `POST /query` | an empty result to `CREATE DATABASE`, which Telegraf sends before it writes |
 //! | `/ping`, `/health` | 204 and 200, as InfluxDB |
 //! | `/healthz`, `/metrics` | `ok`, or why nothing is accepted; counts for Prometheus |
@@ -14,6 +15,8 @@
 //! What a client may take from others is bounded: connections, the time of a request's head and body, the bytes of all
 //! requests together, the depth and size of a pickle, new series an hour.
 
+#[cfg(feature = "qmaster")]
+pub mod agents;
 pub mod config;
 #[cfg(feature = "qmaster")]
 mod counts;
@@ -50,6 +53,11 @@ pub trait Accept: Send + Sync {
     fn accept(&self, points: Vec<Point>, done: Done) -> Result<(), Busy>;
     /// Returns why nothing is accepted now; `None` if all is well.
     fn problem(&self) -> Option<String>;
+    /// Returns the settings of sensors for the agent of a host; empty if there are none.
+    ///
+    /// # Errors
+    /// Fails with the reason if they cannot be read.
+    fn settings(&self, host: &str) -> anyhow::Result<String>;
     /// Returns how many points and batches have been made safe, and how many points wait for that.
     fn progress(&self) -> [u64; 3];
 }

@@ -122,7 +122,8 @@ fn parse(bytes: &[u8], speaks: Speaks, scanner: &mut Scanner, received: &mut Rec
 
 /// Hands over what was received, and waits until it is safe.
 async fn hand_over(received: Received, speaks: Speaks, guest: &Guest, shared: &Shared) {
-    let Received { mut points, mut refused } = received;
+    let Received { mut points, mut refused, seen } = received;
+    shared.agents.hear_qulos(&seen, guest.address, Timestamp::now().as_second());
     let too_many = shared.series.admit(guest.address, shared.config.new_series_per_hour, &mut points, Instant::now());
     if let Some(too_many) = too_many {
         refused.merge(Refused {

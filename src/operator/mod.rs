@@ -1,5 +1,7 @@
 //! `gridmon-status`: shows the backlog, the last runs and the failures; the operator's commands for spool and store.
 
+#[cfg(feature = "qmaster")]
+pub mod agents;
 mod backups;
 mod doctor;
 pub mod downsample;

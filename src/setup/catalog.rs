@@ -17,7 +17,7 @@ const GROUPS: &[(&str, &[&Measurement])] = &[
     ("every program", &[&report::RUN]),
     ("every service", &[&own::SERVICE]),
     ("qagent", &[&own::SERVICE_SENSOR]),
-    ("qmaster", &[&own::SERVICE_RECEIVED]),
+    ("qmaster", &[&own::SERVICE_RECEIVED, &nodes::agent::NODE_AGENT]),
 ];
 
 /// Every measurement of this build.

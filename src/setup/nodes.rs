@@ -28,14 +28,17 @@ impl Running {
     }
 }
 
+/// Returns the tag `host` of this machine's points. A name that ends with a dot is a whole one: in a Carbon path its dots begin
+/// folders (`is_original`).
+pub fn host_of(is_original: bool) -> String {
+    let name = rustix::system::uname().nodename().to_string_lossy().into_owned();
+    if is_original && name.contains('.') { format!("{name}.") } else { name }
+}
+
 /// Makes the readings of the config's sensors, of the machine at `root`.
 pub fn running(config: &Config, root: &Root) -> Vec<Running> {
-    let name = rustix::system::uname().nodename().to_string_lossy().into_owned();
-    let open = |chosen: &Chosen| {
-        // A name that ends with a dot is a whole one: in a Carbon path its dots begin folders.
-        let host = if chosen.is_original && name.contains('.') { format!("{name}.") } else { name.clone() };
-        Running { reading: chosen.open(root, &host), chosen: chosen.clone() }
-    };
+    let open =
+        |chosen: &Chosen| Running { reading: chosen.open(root, &host_of(chosen.is_original)), chosen: chosen.clone() };
     config.sensors.iter().map(open).collect()
 }
 

@@ -1,18 +1,23 @@
 //! Composes qagent: reads its config, and makes the sensors that the frame reads.
 
 use std::path::Path;
+use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
+use jiff::Timestamp;
 
-use super::nodes::{Running, running};
+use super::nodes::{Running, host_of, running};
 use super::{Config, SECTIONS, sections};
 use crate::config::{self, Sections, Unknown};
-use crate::frame::{Daemon, GatheredSensor, Plan, Program, Tick};
+use crate::frame::{Daemon, GatheredSensor, News, Plan, Program, Tick, state};
 use crate::monitors::nodes::{self, Moment};
+use crate::os::files;
 use crate::os::uptime::Uptime;
 use crate::sinks::qmaster;
 use crate::sinks::qmaster::config::Protocol;
+use crate::sources::agents::word::Word;
 use crate::sources::node::Root;
+use crate::spool::{Directory, Spool};
 
 /// The program.
 pub static PROGRAM: Program = Program {
@@ -48,7 +53,7 @@ fn open(path: Option<&Path>) -> Result<Sections> {
 /// # Errors
 /// As [`Config::load`].
 pub fn load(path: Option<&Path>) -> Result<(Config, Sections)> {
-    let sections = open(path)?;
+    let mut sections = open(path)?;
     let mut config = Config::read(&sections)?;
     if sections.path().is_some_and(is_qulos) {
         let is_named = |chosen: &nodes::Chosen| sections.contains(&chosen.sensor.section);
@@ -64,7 +69,57 @@ pub fn load(path: Option<&Path>) -> Result<(Config, Sections)> {
             chosen.is_original |= !sections.values(&chosen.sensor.section).gives("prefix");
         }
     }
+    take_settings(&mut config, &mut sections);
     Ok((config, sections))
+}
+
+/// The file of the state directory with the newest good settings of the master.
+const SETTINGS: &str = "qagent.settings";
+
+/// Takes the master's settings over, for those sensors that run without them. A file that is no good is as none: it was checked
+/// before it was kept.
+fn take_settings(config: &mut Config, sections: &mut Sections) {
+    if !config.qmaster.as_ref().is_some_and(|master| master.asks) {
+        return;
+    }
+    let path = state::directory(config.state_directory.as_deref()).join(SETTINGS);
+    let text = files::read(&path, nodes::central::LONGEST as u64).unwrap_or_default();
+    let name = path.display().to_string();
+    let Ok(settings) = nodes::central::check(&String::from_utf8_lossy(&text), &name) else { return };
+    let is_set: Vec<_> = config.sensors.iter().map(|one| settings.contains(&one.sensor.section)).collect();
+    sections.overlay(settings);
+    for (chosen, _) in config.sensors.iter_mut().zip(is_set).filter(|(_, is_set)| *is_set) {
+        if let Ok(mut read) = nodes::Chosen::read(chosen.sensor, &sections.values(&chosen.sensor.section)) {
+            read.is_original = chosen.is_original;
+            *chosen = read;
+        }
+    }
+}
+
+/// How long the master may take to answer, in seconds.
+const ANSWER: Duration = Duration::from_secs(10);
+
+/// Tells the master how this agent is, and keeps the settings that it answers with. Returns whether they are new.
+fn ask(master: &qmaster::Config, directory: &Path, host: &str, sensors: &[(String, f64)]) -> Result<bool> {
+    let spool = Spool::new(Directory::at(&directory.join("spool")));
+    let backlog = spool.backlog("qmaster").unwrap_or_default();
+    let now = Timestamp::now().as_second();
+    let word = Word {
+        host: host.into(),
+        version: env!("CARGO_PKG_VERSION").into(),
+        sensors: sensors.to_vec(),
+        backlog_points: backlog.points as u64,
+        lag_seconds: backlog.oldest.map_or(0, |oldest| (now - oldest).max(0).unsigned_abs()),
+    };
+    let Some(text) = qmaster::tell(master, directory, serde_json::to_string(&word)?, ANSWER)? else { return Ok(false) };
+    let name = format!("settings of {}", master.name());
+    nodes::central::check(&text, &name)?;
+    let path = directory.join(SETTINGS);
+    if files::read(&path, nodes::central::LONGEST as u64).unwrap_or_default() == text.as_bytes() {
+        return Ok(false);
+    }
+    files::write(&path, text.as_bytes()).context("the settings of the master")?;
+    Ok(true)
 }
 
 /// Reads the config, and says what the service has to do.
@@ -83,9 +138,21 @@ pub fn plan(path: Option<&Path>) -> Result<Plan> {
         setup,
         sensors: running(&config, &Root::default()).into_iter().map(gathered).collect(),
         publish_seconds: config.publish_seconds,
+        news: news(&config),
         logging: config.logging,
         warnings,
     })
+}
+
+/// Returns what asks the master for settings; `None` if nobody is to be asked.
+fn news(config: &Config) -> Option<News> {
+    let master = config.qmaster.clone().filter(|master| master.asks && master.protocol != Protocol::Qulo)?;
+    let directory = state::directory(config.state_directory.as_deref());
+    let is_original = config.sensors.first().is_some_and(|chosen| chosen.is_original);
+    let host = host_of(is_original);
+    let seconds = |chosen: &nodes::Chosen| (chosen.sensor.name.to_string(), chosen.interval.as_secs_f64());
+    let sensors: Vec<_> = config.sensors.iter().map(seconds).collect();
+    Some(Box::new(move || ask(&master, &directory, &host, &sensors)))
 }
 
 /// Makes a sensor one that the frame reads.

@@ -1,16 +1,20 @@
 //! Composes qmaster: reads its config, and hands what its listener receives to the frame.
 
-use std::path::Path;
-use std::sync::Arc;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::SystemTime;
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 
 use super::{Config, SECTIONS, sections};
 use crate::config::{self, Key, Kind, Section, Sections, Unknown, Unset, Values};
 use crate::frame::{Committer, Daemon, Intake, Program, Receiving, own};
 use crate::listener::{self, Accept, Busy, Done, Listener};
 use crate::model::Point;
+use crate::monitors::nodes::{agent, central};
+use crate::problem::Problem;
 use crate::sinks::graphite::carbon;
+use crate::sources::agents::word::Heard;
 
 /// The program.
 pub static PROGRAM: Program = Program {
@@ -18,7 +22,7 @@ pub static PROGRAM: Program = Program {
     interval_seconds: 60,
     deadline_seconds: 60,
     sources: &[],
-    measurements: &[&own::SERVICE, &own::SERVICE_RECEIVED],
+    measurements: &[&own::SERVICE, &own::SERVICE_RECEIVED, &agent::NODE_AGENT],
 };
 
 /// The program as a daemon, with QULo's pid file.
@@ -84,13 +88,88 @@ fn original_carbon(values: &Values) -> Result<Option<carbon::Config>> {
 /// # Errors
 /// As [`Listener::start`].
 pub fn receive(config: listener::Config, committer: Arc<Committer>, state: &Path) -> Result<Receiving> {
-    let listener = Listener::start(config, Arc::new(ToSpool(committer)), state)?;
-    let (description, problems) = (listener.describe(), listener.problems());
-    Ok(Receiving { description, problems: Box::new(problems), stop: Box::new(move || listener.stop()) })
+    let settings = Arc::new(config.agents_config.clone().map(Settings::new));
+    let listener = Listener::start(config, Arc::new(ToSpool(committer, Arc::clone(&settings))), state)?;
+    let (description, mut refused, mut agents) = (listener.describe(), listener.problems(), listener.agents());
+    let problems = move || {
+        let mut problems = refused();
+        problems.extend(settings.as_ref().as_ref().and_then(Settings::problem));
+        problems
+    };
+    let points = move |time| agents().iter().map(|heard| agent_point(time, heard)).collect();
+    let (problems, points) = (Box::new(problems), Box::new(points));
+    Ok(Receiving { description, problems, points, stop: Box::new(move || listener.stop()) })
+}
+
+fn agent_point(time: i64, Heard { word, .. }: &Heard) -> Point {
+    let int = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
+    let (lag, backlog) = (agent::LAG.of(int(word.lag_seconds)), agent::BACKLOG.of(int(word.backlog_points)));
+    let sensors = agent::SENSORS.of(int(word.sensors.len() as u64));
+    agent::NODE_AGENT.point(time, [&word.host, &word.version], &[lag, backlog, sensors])
+}
+
+/// The file `[qmaster] agents_config`, read again when it has changed.
+struct Settings {
+    path: PathBuf,
+    read: Mutex<Read>,
+}
+
+/// What was read last.
+#[derive(Default)]
+struct Read {
+    /// Size and time of the file.
+    stamp: Option<(u64, SystemTime)>,
+    /// The newest good text.
+    text: String,
+    /// Why what stands in the file now is not used.
+    problem: Option<String>,
+}
+
+impl Settings {
+    fn new(path: PathBuf) -> Self {
+        let settings = Self { path, read: Mutex::default() };
+        drop(settings.current());
+        settings
+    }
+
+    /// Reads the file if it has changed. What is wrong in it is named, and the last good text stays.
+    fn current(&self) -> MutexGuard<'_, Read> {
+        let mut read = self.read.lock().unwrap_or_else(PoisonError::into_inner);
+        let stamp = self.path.metadata().and_then(|there| Ok((there.len(), there.modified()?))).ok();
+        if stamp.is_some() && read.stamp == stamp {
+            return read;
+        }
+        let name = self.path.display().to_string();
+        let text = config::trusted(&self.path).and_then(|text| {
+            // Everything is checked, whichever hosts there are.
+            central::for_host(&text, &name, "")?;
+            Ok(text)
+        });
+        read.problem = text.as_ref().err().map(|error| format!("{error:#}; agents keep what they have"));
+        if let Ok(text) = text {
+            read.text = text;
+        }
+        read.stamp = stamp;
+        read
+    }
+
+    fn problem(&self) -> Option<Problem> {
+        self.current().problem.clone().map(|problem| Problem::of_source("agents_config", problem))
+    }
+
+    fn of(&self, host: &str) -> Result<String> {
+        let read = self.current();
+        if let Some(problem) = read.problem.as_ref().filter(|_| read.text.is_empty()) {
+            bail!("{problem}");
+        }
+        let text = read.text.clone();
+        drop(read);
+        central::for_host(&text, &self.path.display().to_string(), host)
+    }
 }
 
 /// Puts what is received into the spool.
-struct ToSpool(Arc<Committer>);
+struct ToSpool(Arc<Committer>, Arc<Option<Settings>>);
 
 impl Accept for ToSpool {
     fn accept(&self, points: Vec<Point>, done: Done) -> Result<(), Busy> {
@@ -99,6 +178,10 @@ impl Accept for ToSpool {
 
     fn problem(&self) -> Option<String> {
         self.0.full()
+    }
+
+    fn settings(&self, host: &str) -> Result<String> {
+        self.1.as_ref().as_ref().map_or_else(|| Ok(String::new()), |settings| settings.of(host))
     }
 
     fn progress(&self) -> [u64; 3] {

@@ -209,6 +209,7 @@ fn plan(folder: &Path) -> Result<Plan> {
         sensors: sensors.collect(),
         publish_seconds: PUBLISH as u64,
         logging: log::Config { filename: None, max_bytes: 0, backup_count: 0, level: None },
+        news: None,
         warnings: vec![],
     })
 }

@@ -160,7 +160,7 @@ fn it_starts_in_the_background_and_stop_waits_until_it_has_published_and_ended()
     assert!(times.iter().all(|time| time % 200_000_000 == 0), "{times:?}");
     assert!(points.stdout.contains("service,grid=g,host="), "{}", points.stdout);
     let log = node.log();
-    for text in ["INFO [", "][qagent] ---> ", "sensors are read, and published every 600 s", "was told to end"] {
+    for text in ["INFO [", "][qagent] ---> ", "sensors, and publishes every 600 s", "was told to end"] {
         assert!(log.contains(text), "{log}");
     }
 }

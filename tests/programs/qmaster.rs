@@ -22,7 +22,7 @@ use flate2::write::GzEncoder;
 use gridmon_testkit::sandbox::{FakeCarbon, Mood};
 use gridmon_testkit::{Ports, TempDir, free_port, program, wait_until};
 
-const LIMIT: Duration = Duration::from_secs(60);
+const LIMIT: Duration = Duration::from_secs(25);
 
 /// A qmaster with a config, a state directory and a port of its own, ended on drop.
 struct Master {
@@ -72,6 +72,13 @@ impl Master {
             assert!(ended.is_none(), "{}", self.log());
             TcpStream::connect(("127.0.0.1", self.port)).ok()
         });
+    }
+
+    /// Exports what its embedded store has.
+    fn export(&self) -> Command {
+        let mut export = Command::new(program("gridmon-status"));
+        export.args(["-c", "config.cfg", "store", "export"]).current_dir(self.folder.path()).env_clear();
+        export
     }
 
     fn log(&self) -> String {

@@ -1,7 +1,9 @@
 //! Nodes: the sensors of qagent, a file each. A file declares the sensor's options and measurements; its `read` asks the
 //! source, and all else in it is pure.
 
+pub mod agent;
 mod battery;
+pub mod central;
 mod cpu;
 mod disk_io;
 mod frequency;

@@ -1,5 +1,6 @@
 //! The pages of nodes: one with a row for each node, and one with a section for each node.
 
+use super::agent::NODE_AGENT;
 use super::battery::NODE_BATTERY;
 use super::cpu::NODE_CPU;
 use super::disk_io::{NODE_DISK_IO, NODE_DISK_IO_EACH};
@@ -21,6 +22,9 @@ const FULL: f64 = 90.0;
 /// From where on a node swaps, in percent of its swap.
 const SWAPS: f64 = 50.0;
 
+/// From where on an agent cannot reach its master, in seconds.
+const LAGS: f64 = 300.0;
+
 /// From where on a chip is hot, in °C.
 const HOT: f64 = 85.0;
 
@@ -38,6 +42,8 @@ static NODES: &[Column] = &[
     field(&NODE_NET, "bytes_recv_per_second").head("received B/s").group("network"),
     field(&NODE_NET, "bytes_sent_per_second").head("sent B/s").group("network"),
     field(&NODE_USERS, "users"),
+    field(&NODE_AGENT, "lag_seconds").head("lag s").group("agent").limit(LAGS),
+    field(&NODE_AGENT, "backlog_points").head("backlog").group("agent"),
 ];
 
 /// The page of all nodes. A node that has been silent for an interval is marked as old.

@@ -201,13 +201,13 @@ impl Config {
     }
 
     /// Returns a client that knows the login.
-    pub(super) fn client(&self) -> Result<Client> {
+    pub(in crate::sinks) fn client(&self) -> Result<Client> {
         let client = Client::trusting(&Tls { is_unverified: !self.is_verified, ..self.tls.clone() })?;
         Ok(client.with_login(self.login.clone()).shown_as(self.spelling.clone()))
     }
 
     /// Returns the address of one of its services, `write` or `query`, with these parameters.
-    pub(super) fn address(&self, service: &str, parameters: &[(&str, &str)]) -> Result<Url> {
+    pub(in crate::sinks) fn address(&self, service: &str, parameters: &[(&str, &str)]) -> Result<Url> {
         // Without a final slash, `join` replaces the last part of the prefix.
         let mut base = self.url.clone();
         if !base.path().ends_with('/') {

@@ -109,6 +109,20 @@ pub const SECTION: Section = Section::new(
             "The largest body of a request, also after it is unpacked.",
         ),
         Key::new(
+            "agents_config",
+            Kind::Path,
+            Unset::Absent("/etc/gridmon/agents.conf"),
+            "For qmaster: the file with the settings of sensors that agents get, by host: [sensor:NAME] for all, [sensor:NAME \
+             PATTERN] for those that fit. Intervals and filters alone.",
+        ),
+        Key::new(
+            "ask_for_settings",
+            Kind::Word(&["yes", "no"]),
+            Unset::Default("yes"),
+            "For an agent: whether it tells the master once a minute how it is, and takes the intervals and filters of its \
+             sensors from there. A master that is away changes nothing.",
+        ),
+        Key::new(
             "new_series_per_hour",
             Kind::Number { least: 1, most: u64::MAX, unit: "series" },
             Unset::Default("100000"),
@@ -157,6 +171,8 @@ pub struct Config {
     pub protocol: Protocol,
     /// How it is asked by HTTP.
     pub http: influxdb::Config,
+    /// Whether an agent takes settings of its sensors from there.
+    pub asks: bool,
     /// The connection to QULo's master, which is kept open from batch to batch.
     pub line: Arc<Line>,
 }
@@ -196,6 +212,7 @@ impl Config {
         let login =
             token.map(|token| Login::token(&token.0)).transpose().map_err(|error| values.error("token", error))?;
         let timeout_seconds = values.number("timeout_seconds")?;
+        let asks = values.word("ask_for_settings")? == "yes";
         let is_plain = scheme == "off";
         if !is_plain && protocol == Protocol::Qulo {
             return Err(values.error("protocol", anyhow!("qulo knows no TLS; leave tls out")));
@@ -221,7 +238,7 @@ impl Config {
         };
         // What speaks TLS is none of QULo's.
         let protocol = if is_plain { protocol } else { Protocol::Http };
-        Ok(Some(Self { host, port, protocol, http, line: Arc::default() }))
+        Ok(Some(Self { host, port, protocol, http, asks, line: Arc::default() }))
     }
 
     /// Returns its name for messages.

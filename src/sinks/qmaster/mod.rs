@@ -23,6 +23,7 @@ use super::tcp::{self, Timeout};
 use super::{Sent, Sink};
 use crate::model::Catalog;
 use crate::os::files;
+use crate::os::http::BadStatus;
 use crate::spool::Batch;
 
 /// A qmaster as a sink.
@@ -49,6 +50,12 @@ struct Memory {
     asked: i64,
 }
 
+/// The file that remembers what a master speaks.
+const MEMORY: &str = "qmaster.protocol";
+
+/// The most settings that are read, in bytes.
+const LONGEST_SETTINGS: usize = 256 << 10;
+
 /// So many silences in a row make a master QULo's.
 const SILENCES: u32 = 3;
 
@@ -63,7 +70,7 @@ impl Qmaster {
     /// paths, by which QULo's master is told points.
     pub fn new(config: Config, catalog: Catalog, state: &Path) -> Self {
         let http = Influxdb::new(config.http.clone(), state);
-        Self { config, http, catalog, memory: state.join("qmaster.protocol") }
+        Self { config, http, catalog, memory: state.join(MEMORY) }
     }
 
     /// Finds out what the master speaks.
@@ -97,6 +104,33 @@ impl Qmaster {
                 known.address
             ),
         }
+    }
+}
+
+/// Tells a master how an agent is, `word` as JSON. Returns what it answers: the settings of sensors, empty if it has none for this
+/// host. Returns `None` if it does not know such words: QULo's own, a qmaster of an older version, and one of which nobody
+/// knows yet what it speaks. `state` is the directory in which the sink remembers.
+///
+/// # Errors
+/// Fails if it cannot be asked now.
+pub fn tell(config: &Config, state: &Path, word: String, timeout: Duration) -> Result<Option<String>> {
+    let is_known = || {
+        let bytes = files::read(&state.join(MEMORY), 4096).unwrap_or_default();
+        let known = serde_json::from_slice::<Memory>(&bytes).unwrap_or_default();
+        known.is_http && known.address == config.name()
+    };
+    match config.protocol {
+        Protocol::Qulo => return Ok(None),
+        Protocol::Auto if !is_known() => return Ok(None),
+        _ => {}
+    }
+    let client = config.http.client()?.reading_at_most(LONGEST_SETTINGS);
+    match client.post_as("application/json", &config.http.address("agent", &[])?, word, timeout) {
+        Ok(bytes) => Ok(Some(String::from_utf8(bytes).context("its settings are no text")?)),
+        Err(error) => match error.downcast_ref::<BadStatus>() {
+            Some(status) if [404, 405].contains(&status.status) => Ok(None),
+            _ => Err(error),
+        },
     }
 }
 

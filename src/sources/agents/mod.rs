@@ -10,6 +10,9 @@ pub mod lines;
 #[cfg(feature = "qmaster")]
 pub mod qulo;
 pub mod scanner;
+pub mod word;
+
+use std::collections::BTreeSet;
 
 use crate::model::{Point, RELAYED, RELAYED_PATH, RELAYED_VALUE, Value, is_relayable};
 use crate::text::quote;
@@ -24,6 +27,8 @@ pub struct Received {
     pub points: Vec<Point>,
     /// What could not be taken.
     pub refused: Refused,
+    /// The hosts and sensors of QULo's agents.
+    pub seen: BTreeSet<(String, String)>,
 }
 
 /// What could not be taken: how much, and the first reasons.

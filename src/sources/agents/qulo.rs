@@ -17,6 +17,9 @@ use super::scanner::{Scanned, Scanner};
 use super::{Received, relayed};
 use crate::text::quote;
 
+/// The longest name of a host or sensor that is remembered, in bytes.
+const LONGEST_NAME: usize = 255;
+
 /// Parses the whole messages at the beginning of a stream; `scanner` has seen the beginning of the first one, if any of it
 /// was there before. Returns how many bytes they are.
 ///
@@ -56,6 +59,9 @@ fn message(value: Value, received: &mut Received) -> Result<(), String> {
         },
         Err(why) => received.refused.add(|| format!("{}: {why}", quote(path))),
     };
+    if host.len() <= LONGEST_NAME && sensor.len() <= LONGEST_NAME {
+        received.seen.insert((host.clone(), sensor.clone()));
+    }
     match &value {
         Value::Dict(members) => {
             for (key, value) in members {

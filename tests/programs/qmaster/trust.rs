@@ -4,8 +4,10 @@ use std::io::{Read, Write};
 use std::process::{Command, Stdio};
 
 use gridmon_testkit::sandbox::{FakeCarbon, Mood, Outcome};
+use gridmon_testkit::wait_until;
 
-use super::{Master, carbon_section};
+use super::agents::{Agent, stored};
+use super::{LIMIT, Master, carbon_section};
 
 #[test]
 fn an_address_that_others_reach_needs_a_word_about_who_may_come() {
@@ -49,6 +51,34 @@ fn openssl(master: &Master, arguments: &str) {
     assert!(output.status.success(), "openssl {arguments}: {}", String::from_utf8_lossy(&output.stderr));
 }
 
+/// Makes two CAs, `ca` and `other`, and certificates of them in the master's folder.
+fn make_certificates(master: &Master) {
+    let key = "-newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes";
+    for ca in ["ca", "other"] {
+        openssl(master, &format!("req -x509 {key} -subj /CN={ca} -keyout {ca}.key -out {ca}.pem -days 9"));
+    }
+    for (name, ca, days) in [
+        ("server", "ca", "9"),
+        ("client", "ca", "9"),
+        ("stranger", "other", "9"),
+        ("old", "ca", "-1"),
+        ("old_server", "ca", "-1"),
+    ] {
+        openssl(
+            master,
+            &format!(
+                "req {key} -subj /CN={name} -addext subjectAltName=DNS:localhost,IP:127.0.0.1 -keyout {name}.key -out {name}.csr"
+            ),
+        );
+        openssl(
+            master,
+            &format!(
+                "x509 -req -in {name}.csr -CA {ca}.pem -CAkey {ca}.key -days {days} -copy_extensions copy -out {name}.pem"
+            ),
+        );
+    }
+}
+
 /// Sends a request through openssl's own client; returns what came back.
 fn through_tls(master: &Master, arguments: &str, request: &str) -> String {
     let mut client = Command::new("openssl")
@@ -77,26 +107,7 @@ fn certificates_let_in_unless_they_are_expired_or_of_others() {
     }
     let carbon = FakeCarbon::start(Mood::Good);
     let mut master = Master::new("");
-    let key = "-newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes";
-    for ca in ["ca", "other"] {
-        openssl(&master, &format!("req -x509 {key} -subj /CN={ca} -keyout {ca}.key -out {ca}.pem -days 9"));
-    }
-    for (name, ca, days) in
-        [("server", "ca", "9"), ("client", "ca", "9"), ("stranger", "other", "9"), ("old", "ca", "-1")]
-    {
-        openssl(
-            &master,
-            &format!(
-                "req {key} -subj /CN={name} -addext subjectAltName=DNS:localhost -keyout {name}.key -out {name}.csr"
-            ),
-        );
-        openssl(
-            &master,
-            &format!(
-                "x509 -req -in {name}.csr -CA {ca}.pem -CAkey {ca}.key -days {days} -copy_extensions copy -out {name}.pem"
-            ),
-        );
-    }
+    make_certificates(&master);
     let path = |name: &str| master.folder.path().join(name).display().to_string();
     let tls = format!(
         "host = 0.0.0.0\ntls_certificate = {}\ntls_key = {}\ntls_client_ca = {}\n{}",
@@ -126,4 +137,69 @@ fn certificates_let_in_unless_they_are_expired_or_of_others() {
     let mut text = String::new();
     let _ = plain.read_to_string(&mut text);
     assert!(text.starts_with("HTTP/1.1 400"), "{text}");
+}
+
+/// qagent speaks TLS to its master, shows its token or its certificate, believes no other master, and keeps what is refused.
+#[test]
+fn an_agent_speaks_tls_with_a_token_or_a_certificate_and_believes_no_other_master() {
+    if Command::new("openssl").arg("version").output().is_err() {
+        return gridmon_testkit::skip("an_agent_speaks_tls", "openssl");
+    }
+    let mut master = Master::new("");
+    make_certificates(&master);
+    let path = |name: &str| master.folder.path().join(name).display().to_string();
+    let serves = |server: &str, more: &str| {
+        let (certificate, key) = (path(&format!("{server}.pem")), path(&format!("{server}.key")));
+        format!("tls_certificate = {certificate}\ntls_key = {key}\n{more}\n")
+    };
+    let (ca, other) = (path("ca.pem"), path("other.pem"));
+    let certified = serves("server", &format!("tls_client_ca = {ca}"));
+    let asks_for_token = serves("server", "tokens = hunter2");
+    let expired = serves("old_server", "tokens = hunter2");
+    let certificate = format!("certificate = {}\nkey = {}", path("client.pem"), path("client.key"));
+    let stranger = format!("certificate = {}\nkey = {}", path("stranger.pem"), path("stranger.key"));
+    let mut agent = Agent::new(master.port);
+    let configure = |agent: &Agent, more: &str| {
+        agent.configure(&format!("tls = verify\n{more}\n[sensor:LoadAverage]\ntime_interval = 0.2\n"));
+    };
+    for (serves, says, refused_with) in [
+        (&certified, format!("ca = {ca}\n{certificate}"), None),
+        (&certified, format!("ca = {ca}"), Some("CertificateRequired")),
+        (&certified, format!("ca = {ca}\n{stranger}"), Some("UnknownCA")),
+        (&asks_for_token, format!("ca = {ca}\ntoken = hunter2"), None),
+        (&asks_for_token, format!("ca = {ca}\ntoken = hunter22"), Some("401")),
+        (&asks_for_token, format!("ca = {ca}"), Some("401")),
+        (&asks_for_token, format!("ca = {other}\ntoken = hunter2"), Some("UnknownIssuer")),
+        (&expired, format!("ca = {ca}\ntoken = hunter2"), Some("Expired")),
+    ] {
+        master.config(serves);
+        master.run();
+        configure(&agent, &says);
+        let before = stored(master.export());
+        agent.run();
+        if refused_with.is_none() {
+            let has_more = || stored(master.export()).len() > before.len() + 10;
+            wait_until("the agent's values", LIMIT, || has_more().then_some(()));
+        }
+        let own = || stored(agent.command("gridmon-status", &["store", "export"])).len();
+        let had = own();
+        wait_until("values in the agent's own store", LIMIT, || (own() > had).then_some(()));
+        agent.end("TERM");
+        let flushed = Outcome::of(&mut agent.command("gridmon-status", &["flush"]));
+        assert_eq!(flushed.code, Some(i32::from(refused_with.is_some())), "{says}: {flushed:?}");
+        assert!(flushed.stdout.contains(refused_with.unwrap_or_default()), "{says}: {flushed:?}");
+        master.stop();
+        assert!(refused_with.is_none() || stored(master.export()) == before, "{says}");
+        for said in [&flushed.stdout, &flushed.stderr, &agent.log()] {
+            assert!(!said.contains("hunter"), "{said}");
+        }
+        agent.forget_log();
+    }
+    // What was refused waits, and arrives once the master is the right one.
+    master.config(&asks_for_token);
+    master.run();
+    configure(&agent, &format!("ca = {ca}\ntoken = hunter2"));
+    agent.flush();
+    let own = stored(agent.command("gridmon-status", &["store", "export"]));
+    wait_until("the master's store to hold it", LIMIT, || (stored(master.export()) == own).then_some(()));
 }
