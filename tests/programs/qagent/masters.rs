@@ -111,7 +111,7 @@ fn qulos_config_is_accepted_as_it_is_and_what_is_left_out_is_named() {
     let Some(node) = Node::new("qulos_config_is_accepted_as_it_is") else { return };
     node.config("");
     let mut agent = node.run();
-    wait_until("its start", LIMIT, || node.stderr().contains("2 sensors are read").then_some(()));
+    wait_until("its start", LIMIT, || node.stderr().contains("it reads 2 sensors").then_some(()));
     signal(agent.0.id(), "TERM");
     assert!(agent.0.wait().unwrap().success());
     let stderr = node.stderr();
