@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use clap::Parser;
 use gridmon::frame::{self, Program};
 use gridmon::monitors::backups;
-use gridmon::setup::backups as composed;
+use gridmon::setup::{self, Config, backups as composed};
 
 static PROGRAM: Program = Program {
     name: composed::PROGRAM,
@@ -28,11 +28,13 @@ static PROGRAM: Program = Program {
 struct Args {
     #[command(flatten)]
     common: frame::Common,
+    #[command(flatten)]
+    compare: frame::Compare,
     /// Exit with 1 also while a set or node is in alarm
     #[arg(long)]
     fail_on_alarm: bool,
     /// Read the database of scm-backup-monitor, or the embedded store's history, into the history, and ask no node
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["dry_run", "check", "list", "setup"])]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["dry_run", "check", "list", "setup", "compare"])]
     import: Option<PathBuf>,
 }
 
@@ -43,6 +45,11 @@ fn main() -> ExitCode {
         Some(file) => composed::import(run, file),
         None => composed::collect(run, &alarmed),
     };
+    if let Some(source) = &args.compare.compare {
+        let older = |config: &Config, wanted: frame::Wanted| setup::of_backups(config, source, wanted);
+        let causes = (source.as_str(), backups::scm_backup::CAUSES);
+        return frame::cron_compare(&PROGRAM, &args.common, composed::load, collect, older, causes);
+    }
     let code = frame::cron(&PROGRAM, &args.common, composed::load, collect, composed::check);
     if args.fail_on_alarm && alarmed.get() && code == ExitCode::SUCCESS { ExitCode::FAILURE } else { code }
 }

@@ -31,10 +31,15 @@ static PROGRAM: Program = Program {
 struct Args {
     #[command(flatten)]
     common: frame::Common,
+    #[command(flatten)]
+    compare: frame::Compare,
 }
 
 fn main() -> ExitCode {
     let args: Args = frame::start(&PROGRAM);
+    if let Some(source) = &args.compare.compare {
+        return setup::compare(&PROGRAM, &args.common, setup::load, collect, source, grid::CAUSES);
+    }
     frame::cron(&PROGRAM, &args.common, setup::load, collect, check)
 }
 

@@ -29,10 +29,15 @@ static PROGRAM: Program = Program {
 struct Args {
     #[command(flatten)]
     common: frame::Common,
+    #[command(flatten)]
+    compare: frame::Compare,
 }
 
 fn main() -> ExitCode {
     let args: Args = frame::start(&PROGRAM);
+    if let Some(source) = &args.compare.compare {
+        return setup::compare(&PROGRAM, &args.common, setup::load, composed::collect, source, instances::CAUSES);
+    }
     let clock = || Timestamp::now().as_second();
     let check = |config: &Config, until| {
         let (libvirt, graphs) =

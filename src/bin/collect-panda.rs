@@ -48,8 +48,7 @@ fn main() -> ExitCode {
     let then = |published: &Published<Config>| known.get().map_or_else(Vec::new, |known| write_table(published, known));
     let load = setup::load_with(&panda::TABLES, args.database.as_deref());
     if let Some(source) = &args.compare.compare {
-        let older = |config: &Config, wanted: frame::Wanted| setup::older(config, source, wanted);
-        return frame::cron_compare(&PROGRAM, &args.common, load, collect, older, (source, panda::CAUSES));
+        return setup::compare(&PROGRAM, &args.common, load, collect, source, panda::CAUSES);
     }
     frame::cron_then(&PROGRAM, &args.common, load, collect, then, check)
 }

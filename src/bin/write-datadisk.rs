@@ -32,10 +32,22 @@ static PROGRAM: Program = Program {
 struct Args {
     #[command(flatten)]
     common: frame::Common,
+    #[command(flatten)]
+    compare: frame::Compare,
 }
 
 fn main() -> ExitCode {
     let args: Args = frame::start(&PROGRAM);
+    if let Some(source) = &args.compare.compare {
+        return setup::compare(
+            &PROGRAM,
+            &args.common,
+            setup::load_with(&panda::TABLES, None),
+            collect,
+            source,
+            panda::DATADISK_CAUSES,
+        );
+    }
     frame::cron(&PROGRAM, &args.common, setup::load_with(&panda::TABLES, None), collect, check)
 }
 

@@ -100,6 +100,26 @@ impl Measurement {
         }
     }
 
+    /// Returns the pattern of graphite-web that matches all paths of this measurement; `known` gives the components that a tag may
+    /// have, and nothing for any.
+    pub fn carbon_pattern(&self, known: impl Fn(&str) -> Vec<String>) -> String {
+        let components = self.carbon.split('.').map(|component| {
+            let tag = component.strip_prefix('{').and_then(|name| name.strip_suffix('}'));
+            let values = match tag {
+                None => return component.to_string(),
+                Some("field") => self.carbon_fields().map(|field| field.name.to_string()).collect(),
+                Some(tag) => known(tag.trim_end_matches('/')),
+            };
+            match values.as_slice() {
+                [] => "*".into(),
+                values if tag == Some("field") => format!("{{{}}}", values.join(",")),
+                [one] => one.clone(),
+                values => format!("{{{}}}", values.join(",")),
+            }
+        });
+        components.collect::<Vec<_>>().join(".")
+    }
+
     /// Returns the Carbon path of one field of `point`; every component is safe.
     ///
     /// Returns `None` if the point lacks a tag of the path, or if Carbon does not get the field.

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Point, Value};
+use super::{Point, RELAYED, RELAYED_PATH, RELAYED_VALUE, Value};
 
 /// One difference between two points of a series, or a point that has no counterpart.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -52,6 +52,17 @@ impl<'a> Compared<'a> {
     /// Returns the value of a field of ours and of theirs.
     pub fn field(&self, name: &str) -> [Option<Value>; 2] {
         [self.ours, self.theirs].map(|point| Some(point?.fields().find(|(field, _)| *field == name)?.1))
+    }
+
+    /// Returns the Carbon path of a value that is compared as such; `None` of a point.
+    pub fn path(&self) -> Option<&'a str> {
+        let point = self.ours.or(self.theirs).filter(|point| point.measurement() == RELAYED)?;
+        point.tag(RELAYED_PATH)
+    }
+
+    /// Returns our value and theirs, of a value that is compared by its Carbon path.
+    pub fn values(&self) -> [Option<f64>; 2] {
+        self.field(RELAYED_VALUE).map(|value| value.map(Value::as_f64))
     }
 
     /// Returns the measurement and the keys.

@@ -3,18 +3,18 @@
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use clap::Args;
 use jiff::Timestamp;
 
 use crate::config::{Key, Unset};
 use crate::frame::args::Format;
-use crate::frame::{complain, print, show};
-use crate::model::{FieldInfo, SECOND, validate};
-use crate::monitors::nodes::{SENSORS, Sensor};
+use crate::frame::{Wanted, compared, complain, print, print_compared, show};
+use crate::model::{FieldInfo, Point, SECOND, Tier, Window, validate};
+use crate::monitors::nodes::{self, SENSORS, Sensor};
 use crate::setup::nodes::{once, running};
-use crate::setup::{CATALOG, qagent};
+use crate::setup::{CATALOG, Config, older, qagent};
 use crate::sources::node::Root;
 use crate::text::quote;
 
@@ -30,6 +30,10 @@ pub struct Once {
     /// How points are printed: "path value timestamp", line protocol, or a JSON object a line
     #[arg(long, value_enum, value_name = "FORMAT", default_value = "carbon")]
     format: Format,
+    /// Print how the values differ from those that QULo's master sent, instead: in a file of Carbon's lines or pickles, or in
+    /// Graphite (http://HOST/). Exit code 1 if a difference has no known cause
+    #[arg(long, value_name = "FILE|URL")]
+    compare: Option<String>,
     /// Read the files below this folder instead of /
     #[arg(long, value_name = "FOLDER", hide = true)]
     root: Option<PathBuf>,
@@ -70,6 +74,12 @@ pub fn print_once(flags: &Once, config: Option<&Path>) -> ExitCode {
     let time = || Timestamp::now().as_second().saturating_mul(SECOND);
     let (points, problems) = once(running(&config, &root), PAUSE, time);
     let (points, mut dropped) = validate(points);
+    if let Some(source) = &flags.compare {
+        let failed: Vec<_> = problems.iter().map(|one| format!("{}: {}", one.subject, one.message)).collect();
+        complain(NAME, &failed);
+        let is_equal = compare(&config, source, &points, time());
+        return if is_equal && failed.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE };
+    }
     let (text, hidden) = show(&points, flags.format, CATALOG);
     dropped.extend(hidden);
     let mut lines: Vec<_> = problems.iter().map(|one| format!("{}: {}", one.subject, one.message)).collect();
@@ -79,9 +89,27 @@ pub fn print_once(flags: &Once, config: Option<&Path>) -> ExitCode {
     if lines.is_empty() { printed } else { ExitCode::FAILURE }
 }
 
+/// How far back a store is asked for the older system's values, in seconds: Carbon may write late.
+const REACH: i64 = 900;
+
+/// How long a store may take to answer.
+const ANSWERS: Duration = Duration::from_secs(60);
+
+/// Prints how points differ from the newest values that QULo's master sent. Returns whether each difference has a known cause.
+fn compare(config: &Config, source: &str, points: &[Point], time: i64) -> bool {
+    // A file tells of one moment, whenever that was.
+    let is_file = Path::new(source).exists();
+    let window = if is_file { Window::ALL } else { Window { from: time - REACH * SECOND, to: time + SECOND } };
+    let (program, now, until) = (&qagent::PROGRAM, time / SECOND, Instant::now() + ANSWERS);
+    let told = compared(program, points, CATALOG, (source, now, nodes::CAUSES), |ours| {
+        older(config, source, Wanted { program, tier: Tier::Raw, window, now, until, ours })
+    });
+    print_compared(NAME, told)
+}
+
 /// Returns the sensor `name`; says which there are if it is none.
 fn found(name: &str) -> Result<&'static Sensor, ExitCode> {
-    crate::monitors::nodes::sensor(name).ok_or_else(|| {
+    nodes::sensor(name).ok_or_else(|| {
         let all: Vec<_> = SENSORS.iter().map(|sensor| sensor.name).collect();
         complain(NAME, &[format!("there is no sensor {}; there are {}", quote(name), all.join(", "))]);
         ExitCode::from(2)

@@ -286,3 +286,21 @@ fn check_tells_what_each_question_brings_and_list_what_is_measured() {
     let list = cluster.command("collect-slurm", &["--list"]);
     assert!(list.stdout.contains("slurm.{cluster}.partitions.{partition}.jobs.{state}"), "{}", list.stdout);
 }
+
+/// No older system has such numbers: a run is compared with those of another one, of an older version for example.
+#[test]
+fn a_cluster_is_compared_with_what_another_run_sent() {
+    let cluster = Cluster::new("24.11", "busy");
+    let sent = cluster.command("collect-slurm", &["--dry-run", "--now", &NOW.to_string()]).stdout;
+    let other = sent.replace("slurm.lab.", "slurm.other.");
+    let against = |text: &str| {
+        let file = cluster.sandbox.write("sent.carbon", text);
+        cluster.command("collect-slurm", &["--now", &NOW.to_string(), "--compare", file.to_str().unwrap()])
+    };
+    let same = against(&(sent.clone() + &other));
+    assert_eq!((same.code, same.stderr.as_str()), (Some(0), ""), "{}", same.stdout);
+    assert!(same.stdout.contains(" 0 differ, 0 missing here, 0 extra here\n"), "{}", same.stdout);
+    let changed = against(&sent.replace(" 1 ", " 7 "));
+    assert_eq!(changed.code, Some(1), "{}", changed.stdout);
+    assert!(!changed.lines_with("no known cause").is_empty(), "{}", changed.stdout);
+}

@@ -10,6 +10,7 @@ mod collect_backups;
 mod collect_grid;
 mod collect_panda;
 mod collect_slurm;
+mod compare;
 #[cfg(feature = "demo")]
 mod demo;
 mod downsample;

@@ -1,6 +1,7 @@
 //! The sensors of nodes on recorded machines: their files lie in a folder that stands for `/`, one text for each machine in
 //! tests/fixtures/node.
 
+mod compare;
 mod golden;
 mod peers;
 mod scale;

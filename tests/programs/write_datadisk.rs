@@ -135,6 +135,18 @@ fn the_points_are_qmonits_but_for_what_is_not_known() {
 }
 
 #[test]
+fn against_qmonits_own_points_only_what_is_not_known_differs() {
+    let site = Site::golden();
+    site.fill_table();
+    let source = fixture("panda/datadisk.lp");
+    let outcome = site.run(&["--now", &NOW.to_string(), "--compare", source.to_str().unwrap()]);
+    assert_eq!((outcome.code, outcome.stderr.as_str()), (Some(0), ""), "{}", outcome.stdout);
+    assert!(outcome.stdout.contains("0 missing here, 0 extra here\n"), "{}", outcome.stdout);
+    let unknown = "known   6 × what is not known is left out; QMonit wrote 0\n";
+    assert!(outcome.stdout.contains(unknown) && outcome.stdout.ends_with("unknown 0\n"), "{}", outcome.stdout);
+}
+
+#[test]
 fn without_the_table_nothing_is_sent_and_without_sizes_the_rest_is() {
     let site = Site::golden();
     site.server.answers("/msearch", page("500 Internal Server Error", "away"));

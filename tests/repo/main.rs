@@ -18,7 +18,7 @@ use gridmon::frame::state::State;
 use gridmon::model::{Point, SECOND, Value};
 use gridmon::problem::Failing;
 use gridmon::spool::{Backlog, Batch, Directory, Header, Spool};
-use gridmon_testkit::sandbox::{NOW, Sandbox, expect};
+use gridmon_testkit::sandbox::{NOW, Sandbox, expect, fixture};
 
 fn root(name: &str) -> std::path::PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(name)
@@ -133,6 +133,16 @@ fn the_documents_show_what_a_dry_run_prints() {
     for line in document[range].lines().filter(|line| !line.starts_with("$ ") && *line != "…") {
         assert!(outcome.stdout.lines().any(|printed| printed == line), "{line}");
     }
+}
+
+#[test]
+fn the_documents_show_what_a_comparison_prints() {
+    let sandbox = Sandbox::new("small");
+    sandbox.config("[grid]\nlive_hosts = send");
+    sandbox.write("old.pickle", fs::read(fixture("cloud_monitor/small/original.frames")).unwrap());
+    let outcome = sandbox.run(&["--now", &NOW.to_string(), "--compare", "old.pickle"]);
+    assert_eq!((outcome.code, outcome.stderr.as_str()), (Some(0), ""));
+    expect_block("docs/comparing.md", "collect-grid --compare", &outcome.stdout);
 }
 
 /// A document without its fenced blocks.

@@ -164,6 +164,10 @@ fn healthy(host: &Host) {
         let mut numbers = told.lines().last().unwrap().split(' ').skip(1).map(|number| number.parse::<f64>());
         assert!(told.starts_with(heads) && numbers.all(|number| number.is_ok_and(|number| number >= 0.0)), "{told}");
     }
+    // They are found again by a comparison, each with a value on either side.
+    let compared = host.command("collect-instances", &["--compare", host.sandbox.path("state/rrd").to_str().unwrap()]);
+    let both = format!("{0} values here, {0} there: ", 5 * DOMAINS);
+    assert!(compared.stdout.contains(&both), "{}{}", compared.stdout, compared.stderr);
     // Labels come from nova's metadata.
     let dry = host.command("collect-instances", &["--dry-run", "--format", "influx"]);
     let labels = format!("flavor=m1.tiny,grid=lab,host={}", gridmon::os::files::host_name());

@@ -16,6 +16,7 @@ pub mod page;
 pub mod pattern;
 pub mod report;
 pub mod rules;
+pub mod scm_backup;
 pub mod seal;
 pub mod site;
 pub mod verdict;

@@ -13,6 +13,7 @@ mod kernel;
 mod load;
 mod mounts;
 mod options;
+mod original;
 pub mod page;
 mod rates;
 pub mod rules;
@@ -29,6 +30,7 @@ mod virtual_memory;
 use anyhow::Result;
 
 pub use self::gpu::points as gpu_points;
+pub use self::original::CAUSES;
 pub use self::sensor::{Chosen, Moment, Node, Open, PREFIX, Reading, Sensor, TIME_INTERVAL, Taken};
 use crate::config::{Section, Sections};
 use crate::model::{Field, FieldInfo, FieldValue, Measurement};

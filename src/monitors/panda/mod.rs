@@ -13,5 +13,5 @@ pub mod table;
 pub use self::arithmetic::{PandaInput, offset, points};
 pub use self::datadisks::{DATADISK_MEASUREMENTS, DATADISKS, datadisks};
 pub use self::measurements::{JOBS, MEASUREMENTS};
-pub use self::original::CAUSES;
+pub use self::original::{CAUSES, DATADISK_CAUSES};
 pub use self::table::{TABLE, TABLES};

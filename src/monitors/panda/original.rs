@@ -86,6 +86,32 @@ pub static CAUSES: &[Cause] = &[
     },
 ];
 
+/// Why points of `datadisks` differ from those that QMonit wrote.
+pub static DATADISK_CAUSES: &[Cause] = &[
+    Cause {
+        why: "what is not known is left out; QMonit wrote 0",
+        is_general: false,
+        explains: |of, difference| match difference {
+            Difference::Field(name) => of.field(name)[0].is_none() && of.field(name)[1].map(Value::as_f64) == Some(0.0),
+            _ => false,
+        },
+    },
+    Cause {
+        why: "a datadisk without a size keeps its name; QMonit wrote NONE",
+        is_general: false,
+        explains: |of, difference| {
+            let theirs = of.tag("datadisk_name")[1];
+            *difference == Difference::Tag("datadisk_name")
+                && theirs.is_some_and(|name| name.eq_ignore_ascii_case("none"))
+        },
+    },
+    Cause {
+        why: "averages are over the slots of their time; QMonit's were over the newest values, however old",
+        is_general: false,
+        explains: |_, difference| matches!(difference, Difference::Field(name) if name.starts_with("avg")),
+    },
+];
+
 fn is_pledge(difference: &Difference) -> bool {
     [Difference::Tag("pledge_type"), Difference::Field(PLEDGE.info().name)].contains(difference)
 }

@@ -189,7 +189,7 @@ fn read_into(run: &Run<Config>, file: &Path) -> Result<(Vec<Kept>, String)> {
 }
 
 /// Returns a tarball of the original as the history of a hub has it; `None` if it is not one of its backups.
-fn imported(hub: &Hub, tarball: &Tarball) -> Option<Kept> {
+pub fn imported(hub: &Hub, tarball: &Tarball) -> Option<Kept> {
     hub.nodes.contains(&tarball.node).then_some(())?;
     // What stands behind the last variable of the root.
     let known = hub

@@ -15,6 +15,7 @@ use jiff::Timestamp;
 use self::ask::{Asking, Heard, ask};
 use self::history::Keeper;
 pub use self::history::import;
+pub(super) use self::history::imported;
 use super::Config;
 use crate::config::trusted;
 use crate::frame::state::{self, State};

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, ensure};
 
 use super::render;
-use crate::model::{Catalog, Fold, Kind, Measurement, SECOND, Value};
+use crate::model::{Catalog, Datapoint, Fold, Kind, Measurement, SECOND, Value, Window};
 use crate::os::http::{Client, Login, Url};
 use crate::query::{Ahead, Detail, Latest, Newest, Part, Read, Values, Wanted};
 
@@ -83,6 +83,25 @@ impl GraphiteReader {
 }
 
 impl GraphiteReader {
+    /// Returns the values of targets in a window, as they are stored, sorted by path and time.
+    ///
+    /// # Errors
+    /// Fails if graphite-web does not answer.
+    pub fn values(&self, targets: &[String], window: Window) -> Result<Vec<Datapoint>> {
+        let [from, to] = [window.from, window.to].map(|time| time.div_euclid(SECOND));
+        // Graphite's range excludes the start and includes the end.
+        let series = self.ask(targets, from - 1, to - 1, usize::MAX)?;
+        let values = series.into_values().flat_map(|render::Series { target, datapoints }| {
+            let value = move |(value, time): (Option<f64>, i64)| {
+                Some(Datapoint { path: target.clone(), time, value: Value::Float(value?) })
+            };
+            datapoints.into_iter().filter_map(value)
+        });
+        let mut values: Vec<_> = values.collect();
+        values.sort_by(|a, b| (&a.path, a.time).cmp(&(&b.path, b.time)));
+        Ok(values)
+    }
+
     /// Returns buckets of `width` seconds; `None` if Graphite's archive is coarser, so that most of them would be empty.
     fn folded(&self, wanted: &[Wanted], from: i64, to: i64, width: i64) -> Result<Option<Vec<Values>>> {
         let target =
@@ -132,19 +151,6 @@ fn possible(counts: &BTreeMap<i64, f64>, steps: &BTreeMap<i64, f64>, pairs: &BTr
     if 2.0 * sum(pairs) >= sum(counts) { most(steps).max(most(counts)) } else { most(counts) }
 }
 
-/// Returns the pattern that matches all paths of a measurement.
-fn pattern(measurement: &Measurement) -> String {
-    let components = measurement.carbon.split('.').map(|component| match component {
-        "{field}" => {
-            let fields: Vec<_> = measurement.carbon_fields().map(|field| field.name).collect();
-            format!("{{{}}}", fields.join(","))
-        }
-        tag if tag.starts_with('{') => "*".into(),
-        name => name.into(),
-    });
-    components.collect::<Vec<_>>().join(".")
-}
-
 /// Wraps a target so that graphite-web consolidates values in the way that the field folds.
 fn consolidated(target: &str, fold: Fold) -> String {
     let by = match fold {
@@ -179,7 +185,8 @@ impl Read for GraphiteReader {
             self.cache.lock().expect("nothing panics while it is held").get(&names).and_then(|latest| latest.widely);
         let widely = last.is_none_or(|last| last.elapsed() > WIDELY);
         let (from, points) = if widely { (now - 86_400, 96) } else { (now - 900, 900) };
-        let targets: Vec<_> = measurements.iter().map(|one| consolidated(&pattern(one), Fold::Last)).collect();
+        let targets: Vec<_> =
+            measurements.iter().map(|one| consolidated(&one.carbon_pattern(|_| Vec::new()), Fold::Last)).collect();
         let mut answers = self.ask(&targets, from, now, points)?;
         if widely {
             // A consolidated value has the time of its first one, so the last minutes are also requested without

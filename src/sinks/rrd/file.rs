@@ -11,7 +11,7 @@ use anyhow::{Context, Result, bail};
 use rustix::fs::{FlockOperation, fcntl_lock};
 use rustix::io::Errno;
 
-use super::layout::{Definition, LONGEST_HEAD, Live, UNKNOWN};
+use super::layout::{Archive, Cf, Definition, LONGEST_HEAD, Live, UNKNOWN};
 use super::update::{Row, new, update};
 use crate::os::files;
 
@@ -113,6 +113,24 @@ impl Rrd {
         bytes.rotate_left((self.live.current[archive] as usize + 1) % rows * sources * 8);
         let float = |bytes: &[u8]| bytes.try_into().map_or(UNKNOWN, f64::from_le_bytes);
         Ok(bytes.chunks_exact(sources * 8).map(|row| row.chunks_exact(8).map(float).collect()).collect())
+    }
+
+    /// Returns the mean of each data source over the step that ends at `time`, in unix seconds, with its name; NaN where it is
+    /// unknown. `None` if the file has no such step, or not yet.
+    ///
+    /// # Errors
+    /// Fails if the rows cannot be read.
+    pub fn means(&self, time: i64) -> Result<Option<Vec<(&str, f64)>>> {
+        let is_of_step = |archive: &Archive| archive.fold == Cf::Average && archive.steps == 1;
+        let Some(archive) = self.definition.archives.iter().position(is_of_step) else { return Ok(None) };
+        let (step, before) = (self.definition.step as i64, self.newest(archive) - time);
+        if step <= 0 || before < 0 || before % step != 0 {
+            return Ok(None);
+        }
+        let mut rows = self.rows(archive)?;
+        let Some(at) = rows.len().checked_sub(1 + (before / step) as usize) else { return Ok(None) };
+        let names = self.definition.sources.iter().map(|source| source.name.as_str());
+        Ok(Some(names.zip(rows.swap_remove(at)).collect()))
     }
 
     /// Returns the end of the newest row of an archive, in unix seconds.

@@ -61,7 +61,7 @@ impl Refused {
 ///
 /// # Errors
 /// Fails with the reason if Carbon could not keep the path, the value or the time.
-fn relayed(path: &str, value: f64, time: f64) -> Result<Point, String> {
+pub fn relayed(path: &str, value: f64, time: f64) -> Result<Point, String> {
     if !is_relayable(path) {
         return Err(format!("{} is no path that Carbon can keep, or is longer than a name may be", quote(path)));
     }

@@ -20,7 +20,10 @@ fn against_qmonits_own_points_each_difference_has_its_cause() {
     assert_eq!((outcome.code, outcome.stderr.as_str()), (Some(0), ""), "{}", outcome.stdout);
     let out = &outcome.stdout;
     assert!(out.starts_with("collect-panda at 2024-06-01 12:30 UTC, against "), "{out}");
-    assert!(out.contains("168 points here, 154 there: 84 equal, 70 differ, 0 missing here, 14 extra here\n"), "{out}");
+    assert!(
+        out.contains("168 points here, 154 there: 0 equal, 84 alike, 70 differ, 0 missing here, 14 extra here\n"),
+        "{out}"
+    );
     assert_eq!(outcome.lines_with("QMonit dropped queues that CRIC does not know").len(), 15, "{out}");
     assert!(out.contains("known   154 × QMonit's points have no sequence") && out.ends_with("unknown 0\n"), "{out}");
     assert!(!out.contains("no known cause"), "{out}");
@@ -59,15 +62,15 @@ fn what_cannot_be_compared_is_said() {
         assert_eq!(outcome.code, Some(1), "{}", outcome.stderr);
         assert!(outcome.stderr.contains(words), "{words}: {}", outcome.stderr);
     };
-    fails(run("nowhere.lp"), "collect-panda: nowhere.lp: cannot be read; give a file of line protocol, or http://");
-    fails(run("http://127.0.0.1:1/"), "names no database: add ?db=NAME");
+    fails(run("nowhere.lp"), "collect-panda: nowhere.lp: cannot be read; give a file (line protocol, ");
+    fails(run("http://127.0.0.1:1/"), "an InfluxDB needs ?db=NAME behind its address");
     fails(run("http://u:secret@127.0.0.1:1/?db=x"), "the login belongs into [influxdb]");
     fails(run("http://127.0.0.1:1/?db=x&q=y"), "\"q=y\" is not db=NAME or rp=POLICY");
     fails(run("http://127.0.0.1:1/?db=x"), "127.0.0.1:1");
     fails(against(&site, &["jobs,panda_queue=A jobs=x 5".into()]), "line 1: ");
     let other = against(&site, &[golden()[0].rsplit_once(' ').unwrap().0.to_string() + " 5"]);
     assert_eq!(other.code, Some(1));
-    assert!(other.stdout.contains("nothing of this time is there, 1 points of other times: give the time with --now"));
+    assert!(other.stdout.contains("nothing of this time is there, 1 point of other times: give the time with --now"));
     let both = site.at(NOW, &["--compare", "x", "--dry-run"]);
     assert_eq!(both.code, Some(2), "{}", both.stderr);
     // PanDA does not answer: everything is missing here, and the reason is said.

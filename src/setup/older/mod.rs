@@ -1,0 +1,156 @@
+//! What an older system wrote, for `--compare`: points, or values of Carbon or of files in rrdtool's format.
+
+mod backups;
+mod files;
+mod values;
+
+use std::fs::File;
+use std::io::{BufRead, BufReader, Read};
+use std::path::Path;
+use std::process::ExitCode;
+
+use anyhow::{Context, Result, bail, ensure};
+
+pub use self::backups::of_backups;
+use super::{CATALOG, Config};
+use crate::frame::{Common, Older, Program, Run, Setup, Wanted, cron_compare};
+use crate::model::{Cause, Collected, Point};
+use crate::os::http::{self, Url};
+use crate::query::{Scan, Selector};
+use crate::sinks::influxdb::{self, InfluxReader};
+use crate::text::quote;
+
+/// The tags that say whose numbers a program sends: those of others are not compared.
+const SCOPES: [&str; 4] = ["grid", "host", "hub", "cluster"];
+
+/// Collects as the program does, and prints how its points differ from those of the older system at `source`.
+pub fn compare(
+    program: &'static Program,
+    common: &Common,
+    load: impl FnOnce(Option<&Path>, &Program) -> Result<(Config, Setup)>,
+    collect: impl FnOnce(&Run<Config>) -> Collected,
+    source: &str,
+    causes: &[Cause],
+) -> ExitCode {
+    let older = |config: &Config, wanted: Wanted| older(config, source, wanted);
+    cron_compare(program, common, load, collect, older, (source, causes))
+}
+
+/// Reads the wanted points of `source`: an InfluxDB or Graphite if it is an address, else a file, or a folder of files in rrdtool's
+/// format.
+///
+/// # Errors
+/// Fails if the file cannot be read or is of no known kind, and if a server does not answer.
+pub fn older(config: &Config, source: &str, wanted: Wanted) -> Result<Older> {
+    if ["http://", "https://"].iter().any(|scheme| source.starts_with(scheme)) {
+        return of_address(config, source, wanted);
+    }
+    let path = Path::new(source);
+    if path.is_dir() {
+        return files::of_folder(path, wanted);
+    }
+    match kind(path)? {
+        Kind::Lines => of_lines(path, wanted),
+        Kind::Values(form) => values::of_file(path, form, wanted),
+        Kind::RrdFile => bail!("is one file in rrdtool's format; give the folder that has a folder for each instance"),
+        Kind::Database => bail!("is an SQLite database, which no program but collect-backups compares with"),
+    }
+}
+
+/// What a file holds.
+enum Kind {
+    /// Line protocol.
+    Lines,
+    /// Values with Carbon paths.
+    Values(values::Form),
+    RrdFile,
+    Database,
+}
+
+/// Returns what a file holds, by its first bytes.
+fn kind(path: &Path) -> Result<Kind> {
+    let file = File::open(path).context(
+        "cannot be read; give a file (line protocol, Carbon's lines or pickles, JSON of Graphite), a folder of files in rrdtool's \
+         format, http://HOST:8086?db=NAME or http://HOST/ of graphite-web",
+    )?;
+    let mut head = Vec::new();
+    file.take(8192).read_to_end(&mut head)?;
+    if head.starts_with(b"SQLite format 3\0") {
+        return Ok(Kind::Database);
+    }
+    if head.starts_with(b"RRD\0") {
+        return Ok(Kind::RrdFile);
+    }
+    Ok(values::Form::of(&head).map_or(Kind::Lines, Kind::Values))
+}
+
+/// Reads a file of line protocol.
+fn of_lines(path: &Path, wanted: Wanted) -> Result<Older> {
+    let mut older = Older::default();
+    for (at, line) in BufReader::new(File::open(path)?).lines().enumerate() {
+        let line = line.with_context(|| format!("line {}", at + 1))?;
+        let line = line.trim();
+        if line.is_empty() || line.starts_with('#') {
+            continue;
+        }
+        let name = line.split([',', ' ']).next().unwrap_or_default();
+        if !wanted.program.measurements.iter().any(|measurement| measurement.name == name) {
+            continue;
+        }
+        let mut point = Point::from_line(line).with_context(|| format!("line {}", at + 1))?;
+        CATALOG.declare(&mut point);
+        if wanted.window.contains(point.time()) && !is_of_another(&point, wanted.ours) {
+            older.points.push(point);
+        } else {
+            older.others += 1;
+        }
+    }
+    Ok(older)
+}
+
+/// Whether a point is of a grid, host, hub or cluster of which we have none.
+fn is_of_another(point: &Point, ours: &[Point]) -> bool {
+    SCOPES.iter().any(|scope| {
+        let Some(value) = point.tag(scope) else { return false };
+        let mut known = ours.iter().filter_map(|point| point.tag(scope)).peekable();
+        known.peek().is_some() && known.all(|known| known != value)
+    })
+}
+
+/// Reads InfluxDB, or graphite-web if the address names no database.
+fn of_address(config: &Config, address: &str, wanted: Wanted) -> Result<Older> {
+    ensure!(http::AVAILABLE, "this build has no HTTP");
+    let mut url = Url::parse(address).context("is not an address")?;
+    ensure!(
+        url.username().is_empty() && url.password().is_none(),
+        "the login belongs into [influxdb] or [graphite] of the config, not into an address"
+    );
+    let (mut database, mut policy) = (None, None);
+    for (name, value) in url.query_pairs() {
+        match name.as_ref() {
+            "db" if !value.is_empty() => database = Some(value.into_owned()),
+            "rp" if !value.is_empty() => policy = Some(value.into_owned()),
+            _ => bail!("{} is not db=NAME or rp=POLICY", quote(&format!("{name}={value}"))),
+        }
+    }
+    url.set_query(None);
+    let Some(database) = database else {
+        ensure!(policy.is_none(), "names a retention policy and no database: add &db=NAME");
+        return values::of_graphite(config, url, wanted)
+            .context("is no graphite-web; an InfluxDB needs ?db=NAME behind its address");
+    };
+    let config = influxdb::Config::elsewhere(config.influxdb.as_ref(), url, database, policy);
+    let reader = InfluxReader::new(&config, CATALOG)?.until(wanted.until);
+    let mut older = Older::default();
+    for measurement in wanted.program.measurements {
+        let mut take = |point: Point| {
+            match is_of_another(&point, wanted.ours) {
+                true => older.others += 1,
+                false => older.points.push(point),
+            }
+            Ok(())
+        };
+        reader.each(&Selector::measurement(measurement.name), wanted.window, wanted.tier, &mut take)?;
+    }
+    Ok(older)
+}
