@@ -229,8 +229,7 @@ impl Found {
         let heads = ["measurement", "<here", "<there", "<equal", "<alike", "<differ", "<missing", "<extra", "<unknown"];
         let mut table = Table::new(&heads);
         let sum = [("all".to_string(), self.sum())];
-        for (name, of) in self.counts.iter().map(|(name, of)| (name, of)).chain(sum.iter().map(|(name, of)| (name, of)))
-        {
+        for (name, of) in self.counts.iter().chain(sum.iter().map(|(name, of)| (name, of))) {
             let numbers = [of.here, of.there, of.equal, of.alike, of.differ, of.missing, of.extra, of.unknown];
             let cells = numbers.iter().map(usize::to_string);
             table.row(&[name.clone()].into_iter().chain(cells).collect::<Vec<_>>());

@@ -6,7 +6,7 @@ use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 
-use anyhow::{Context, Result, anyhow, bail, ensure};
+use anyhow::{Context, Result, bail, ensure};
 
 use super::super::{CATALOG, Config};
 use super::SCOPES;
@@ -113,7 +113,7 @@ fn pickles(bytes: &[u8], received: &mut Received) -> Result<()> {
     }
     for (at, pickle) in messages.iter().enumerate() {
         let framed = [&(pickle.len() as u32).to_be_bytes()[..], pickle].concat();
-        carbon_pickle::parse(&framed, received).map_err(|why| anyhow!("message {}: {why}", at + 1))?;
+        carbon_pickle::parse(&framed, received).map_err(|why| anyhow::anyhow!("message {}: {why}", at + 1))?;
     }
     Ok(())
 }
