@@ -15,10 +15,12 @@ use super::page::{self, Options, View};
 use super::question::{Pairs, first, pairs};
 use super::routes::{App, Client, Failure, MAX_AGE, Names, address, bad_request};
 use super::troubles::{DEFAULT_FROM, Happened, Line, Place};
-use crate::events::{Event, csv, past, write_json};
+use crate::events::{Event, csv, past_of, write_json};
 use crate::model::graphite_time;
+use crate::query::Wanted;
 use crate::text::quote;
 use crate::view::bar::Bars;
+use crate::view::html::MAX_PLOTS;
 use crate::view::selection::Selection;
 
 /// The longest range, in seconds.
@@ -77,6 +79,13 @@ pub(super) async fn events(
     let pairs = pairs(query.as_deref());
     let now = app.minute();
     let range = range(&pairs, now).map_err(bad_request)?;
+    let paths = pairs.iter().filter(|(name, _)| name == "path").map(|(_, path)| path.as_str());
+    let numbers = paths.map(|path| Wanted::new(path, app.catalog)).collect::<Result<Vec<_>>>().map_err(bad_request)?;
+    if numbers.len() > MAX_PLOTS {
+        return Err(bad_request(anyhow!("{} paths are too many: at most {MAX_PLOTS}", numbers.len())));
+    }
+    let of: Vec<_> = numbers.iter().map(|number| number.path.as_str()).collect();
+    let of = of.join(" ");
     let is_csv = match first(&pairs, &["format"]).unwrap_or("json") {
         "json" => false,
         "csv" => true,
@@ -84,7 +93,7 @@ pub(super) async fn events(
     };
     let this = app.clone();
     let render = move || {
-        let (events, left_out) = this.past(range)?;
+        let (events, left_out) = this.past(range, &numbers)?;
         Ok(match is_csv {
             true => ("text/csv; charset=utf-8", csv(&events, now)),
             false => {
@@ -93,7 +102,7 @@ pub(super) async fn events(
             }
         })
     };
-    let mut response = app.tell(format!("events {is_csv} {range:?}"), range, &guest, &headers, render).await?;
+    let mut response = app.tell(format!("events {is_csv} {range:?} {of}"), range, &guest, &headers, render).await?;
     if is_csv {
         let disposition = HeaderValue::from_static("attachment; filename=\"events.csv\"");
         response.headers_mut().insert(header::CONTENT_DISPOSITION, disposition);
@@ -144,7 +153,7 @@ async fn html(
     let key = format!("happened {kind} {range:?} {options:?} {:?} {}", watched.read_at, clock.div_euclid(MAX_AGE));
     let this = app.clone();
     let render = move || {
-        let (mut events, more) = this.past(range)?;
+        let (mut events, more) = this.past(range, &[])?;
         let selection = Selection::new(&options, None);
         events
             .retain(|event| !selection.is_search() || selection.finds(&event.subject) || selection.finds(&event.words));
@@ -165,9 +174,10 @@ impl Dashboard {
         ((self.now)().div_euclid(60) + 1) * 60
     }
 
-    fn past(&self, range: (i64, i64)) -> Result<(Vec<Event>, usize)> {
+    /// Returns what happened of these numbers; of all if there are none.
+    fn past(&self, range: (i64, i64), numbers: &[Wanted]) -> Result<(Vec<Event>, usize)> {
         self.counts.store_questions.fetch_add(1, Ordering::Relaxed);
-        past(&*self.backend, &self.watch.rules, range, (self.now)()).inspect_err(|_| {
+        past_of(&*self.backend, &self.watch.rules, range, (self.now)(), numbers).inspect_err(|_| {
             self.counts.store_failures.fetch_add(1, Ordering::Relaxed);
         })
     }

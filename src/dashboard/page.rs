@@ -4,7 +4,7 @@
 use std::fmt::Write as _;
 use std::sync::LazyLock;
 
-use super::troubles::{Happened, Line, tab_icon, tab_title};
+use super::troubles::{Happened, Line, plots_title, tab_icon, tab_title};
 use super::{Config, Summary};
 use crate::model::{graphite_time, utc};
 use crate::view::bar::Bars;
@@ -70,13 +70,13 @@ const LAST: [Range; 15] = [
     ("3 h", "-3h", ""),
     ("6 h", "-6h", ""),
     ("12 h", "-12h", ""),
-    ("day", "-1d", ""),
-    ("2 days", "-2d", ""),
-    ("week", "-1w", ""),
-    ("month", "-1mon", ""),
+    ("24 h", "-1d", ""),
+    ("2 d", "-2d", ""),
+    ("7 d", "-1w", ""),
+    ("1 mon", "-1mon", ""),
     ("3 mon", "-3mon", ""),
     ("6 mon", "-6mon", ""),
-    ("year", "-1y", ""),
+    ("1 y", "-1y", ""),
     ("2 y", "-2y", ""),
     ("5 y", "-5y", ""),
 ];
@@ -131,13 +131,17 @@ pub fn whole(view: &View) -> String {
     let options = view.options;
     let title = escaped(&view.config.title);
     let watched = view.line.as_ref().map(|line| line.watched);
-    let (tab, icon) = (escaped(&tab_title(&view.config.title, watched)), watched.and_then(tab_icon).unwrap_or(ICON));
+    let tab = escaped(&tab_title(&view.config.title, watched, &options.plots));
+    let icon = watched.and_then(tab_icon).unwrap_or(ICON);
     let mut html = String::from("<!doctype html>\n<html lang=\"en\"");
     if !options.theme.is_empty() {
         let _ = write!(html, " data-theme=\"{}\"", options.theme);
     }
     if options.compact {
         html.push_str(" data-density=\"compact\"");
+    }
+    if options.full && !options.plots.is_empty() {
+        html.push_str(" data-full=\"1\"");
     }
     let _ = write!(
         html,
@@ -215,8 +219,58 @@ fn options_form(html: &mut String, view: &View) {
 fn plot_panel(html: &mut String, view: &View) {
     let options = view.options;
     let hidden = if options.plots.is_empty() { " hidden" } else { "" };
-    let _ = write!(html, "<section id=\"plot\" aria-labelledby=\"plot-title\"{hidden}>\n<div class=\"bar\"><h2 ");
-    let _ = write!(html, "id=\"plot-title\" tabindex=\"-1\">Plot</h2>\n<nav aria-label=\"Range of the plot\">");
+    let title = if options.plots.is_empty() { "Plot".into() } else { plots_title(&options.plots) };
+    let _ = write!(
+        html,
+        "<section id=\"plot\" aria-labelledby=\"plot-title\"{hidden}>\n<div id=\"grip\" role=\"separator\" \
+         aria-orientation=\"horizontal\" aria-label=\"Height of the plot\" aria-valuenow=\"0\" tabindex=\"0\" data-script \
+         hidden></div>\n<div class=\"bar\"><h2 id=\"plot-title\" tabindex=\"-1\">{}</h2>\n",
+        escaped(&title)
+    );
+    ranges(html, options);
+    range_forms(html, view);
+    html.push_str(
+        "<p class=\"buttons\" data-script hidden><button type=\"button\" id=\"earlier\" aria-label=\"Earlier\" \
+         title=\"Earlier\">◂</button> <button type=\"button\" id=\"later\" aria-label=\"Later\" title=\"Later\">▸</button> \
+         <button type=\"button\" id=\"in\" aria-label=\"Zoom in\" title=\"Zoom in\">+</button> <button type=\"button\" \
+         id=\"out\" aria-label=\"Zoom out\" title=\"Zoom out\">−</button></p>\n",
+    );
+    corner(html, options);
+    let wrong = wrong_time(view);
+    let _ =
+        writeln!(html, "</div>\n<p id=\"wrong\" role=\"alert\">{}</p>", escaped(wrong.as_deref().unwrap_or_default()));
+    html.push_str("<div class=\"body\"><div id=\"chart\"><noscript>");
+    if !options.plots.is_empty() {
+        if wrong.is_none() {
+            let mut size = vec![("width", "1200"), ("height", if options.full { "700" } else { "260" })];
+            size.extend((!options.theme.is_empty()).then_some(("theme", options.theme)));
+            let _ = write!(html, "<img src=\"{}\" alt=\"the plot\">", history_address("plot.svg", options, &size));
+        }
+        html.push_str("<ul>");
+        for path in &options.plots {
+            let plots = options.plots.iter().filter(|other| *other != path).cloned().collect();
+            let without = Options { plots, ..options.clone() };
+            let _ = write!(html, "<li>{} <a href=\"{}\">remove</a></li>", escaped(path), without.address());
+        }
+        html.push_str("</ul>");
+    }
+    html.push_str(
+        "</noscript></div>\n<div id=\"facts\"><div id=\"legend\"></div>\n<div id=\"ticks\"></div></div></div>\n<p \
+         id=\"folded\"></p>\n<p id=\"spoken\" class=\"unseen\" role=\"status\" aria-live=\"polite\"></p>\n</section>\n",
+    );
+}
+
+/// Returns why the range of the address is none; `None` if it is one.
+fn wrong_time(view: &View) -> Option<String> {
+    [("from", view.options.from.as_str()), ("to", &view.options.to)]
+        .into_iter()
+        .filter(|(_, time)| !time.is_empty())
+        .find_map(|(name, time)| Some(format!("{name}: {:#}", graphite_time::parse(time, view.now).err()?)))
+}
+
+/// Writes the ranges that a click chooses.
+fn ranges(html: &mut String, options: &Options) {
+    html.push_str("<nav aria-label=\"Range of the plot\">");
     for (heading, ranges) in [("last", &LAST[..]), ("", &DAYS[..]), ("previous", &PREVIOUS[..])] {
         let group = if heading.is_empty() { "days" } else { heading };
         let _ = write!(html, "<span class=\"ranges\" role=\"group\" aria-label=\"{group}\">{heading}");
@@ -232,51 +286,64 @@ fn plot_panel(html: &mut String, view: &View) {
         }
         html.push_str("</span>\n");
     }
-    html.push_str("</nav>\n<form id=\"range\" method=\"get\">");
+    html.push_str("</nav>\n");
+}
+
+/// Writes the forms of the range: in words, and by the browser's fields of date and time, which the script shows in local time
+/// too.
+fn range_forms(html: &mut String, view: &View) {
+    let options = view.options;
+    html.push_str("<form id=\"range\" method=\"get\">");
     carried(html, options, &["from", "to"]);
     let _ = writeln!(
         html,
         "<label>from <input name=\"from\" value=\"{}\" placeholder=\"{DEFAULT_FROM}\" size=\"14\" autocomplete=\"off\" \
          spellcheck=\"false\"></label> <label>to <input name=\"to\" value=\"{}\" placeholder=\"now\" size=\"14\" \
-         autocomplete=\"off\" spellcheck=\"false\"></label> <button>Show</button> <span class=\"hint\" title=\"now, -6h, \
-         now-2d, today-7d, monday, 2026-06-01, 2026-06-01 12:30, unix seconds\">UTC</span></form>",
+         autocomplete=\"off\" spellcheck=\"false\"></label> <button title=\"now, -6h, now-2d, today-7d, monday, noon yesterday, \
+         2026-06-01, 2026-06-01 12:30, unix seconds; in UTC\">Show</button></form>",
         escaped(&options.from),
         escaped(&options.to)
     );
+    html.push_str("<form id=\"moments\" method=\"get\">");
+    carried(html, options, &["from", "to"]);
+    for (name, word, text, otherwise) in
+        [("from", "from", options.from.as_str(), DEFAULT_FROM), ("to", "to", &options.to, "now")]
+    {
+        let time = graphite_time::parse(if text.is_empty() { otherwise } else { text }, view.now).unwrap_or(view.now);
+        let time = jiff::Timestamp::from_second(time).unwrap_or_default().strftime("%Y-%m-%dT%H:%M");
+        let _ = write!(
+            html,
+            "<label><span class=\"unseen\">date and time </span>{word} <input type=\"datetime-local\" name=\"{name}\" \
+             value=\"{time}\" max=\"9999-12-31T23:59\"></label> "
+        );
+    }
     html.push_str(
-        "<p class=\"buttons\" data-script hidden><button type=\"button\" id=\"earlier\">Earlier</button> <button \
-         type=\"button\" id=\"later\">Later</button> <button type=\"button\" id=\"in\">Zoom in</button> <button \
-         type=\"button\" id=\"out\">Zoom out</button> <span class=\"hint\">Esc: to the tables and \
-         back</span></p>\n<p class=\"export\">export",
+        "<button>Set</button> <noscript>UTC</noscript><span class=\"pair\" role=\"group\" aria-label=\"Times in\" data-script \
+         hidden><button type=\"button\" data-zone=\"UTC\" aria-pressed=\"true\">UTC</button><button type=\"button\" \
+         data-zone=\"local\" aria-pressed=\"false\">local</button></span></form>\n",
+    );
+}
+
+/// Writes what is done with the whole plot: its link, its files, its size.
+fn corner(html: &mut String, options: &Options) {
+    html.push_str(
+        "<div class=\"corner\"><button type=\"button\" id=\"copy\" data-script hidden>Copy link</button> <p \
+         class=\"export\">export",
     );
     let png = png::AVAILABLE.then_some(("png", "PNG"));
     for (format, label) in [("tsv", "TSV"), ("csv", "CSV"), ("json", "JSON"), ("svg", "SVG")].into_iter().chain(png) {
         let address = history_address("export", options, &[("format", format)]);
         let _ = write!(html, " <a href=\"{address}\" data-export=\"{format}\" download>{label}</a>");
     }
-    let closed = Options { plots: Vec::new(), ..options.clone() };
-    let _ = write!(html, "</p>\n<a id=\"close\" href=\"{}\">Close</a></div>\n", closed.address());
-    let wrong = [("from", options.from.as_str()), ("to", &options.to)]
-        .into_iter()
-        .filter(|(_, time)| !time.is_empty())
-        .find_map(|(name, time)| Some(format!("{name}: {:#}", graphite_time::parse(time, view.now).err()?)));
-    let _ = writeln!(html, "<p id=\"wrong\" role=\"alert\">{}</p>", escaped(wrong.as_deref().unwrap_or_default()));
-    html.push_str("<div class=\"body\"><div id=\"chart\"><noscript>");
-    if !options.plots.is_empty() {
-        if wrong.is_none() {
-            let mut size = vec![("width", "1200"), ("height", "260")];
-            size.extend((!options.theme.is_empty()).then_some(("theme", options.theme)));
-            let _ = write!(html, "<img src=\"{}\" alt=\"the plot\">", history_address("plot.svg", options, &size));
-        }
-        html.push_str("<ul>");
-        for path in &options.plots {
-            let plots = options.plots.iter().filter(|other| *other != path).cloned().collect();
-            let without = Options { plots, ..options.clone() };
-            let _ = write!(html, "<li>{} <a href=\"{}\">remove</a></li>", escaped(path), without.address());
-        }
-        html.push_str("</ul>");
-    }
-    html.push_str("</noscript></div>\n<div id=\"legend\"></div></div>\n<p id=\"folded\"></p>\n</section>\n");
+    let resized = Options { full: !options.full, ..options.clone() };
+    let closed = Options { plots: Vec::new(), full: false, ..options.clone() };
+    let _ = writeln!(
+        html,
+        "</p> <a id=\"full\" href=\"{}\">{}</a> <a id=\"close\" href=\"{}\">Close</a></div>",
+        resized.address(),
+        if options.full { "Beside the tables" } else { "Full window" },
+        closed.address()
+    );
 }
 
 /// Returns the address of the plotted numbers at another route, escaped for an attribute.
@@ -330,6 +397,7 @@ mod tests {
             plots: vec!["grids.a&b.jobs.all.idle".into(), "\"<'".into()],
             from: "-6h".into(),
             to: "12:30_20240601".into(),
+            full: true,
             all: true,
             hidden: vec!["a grid+".into()],
             open: vec!["a grid/c".into()],
@@ -342,7 +410,7 @@ mod tests {
         let address = options.address();
         assert_eq!(
             address,
-            "?plot=grids.a%26b.jobs.all.idle&amp;plot=%22%3C%27&amp;from=-6h&amp;to=12%3A30_20240601&amp;all=1\
+            "?plot=grids.a%26b.jobs.all.idle&amp;plot=%22%3C%27&amp;from=-6h&amp;to=12%3A30_20240601&amp;full=1&amp;all=1\
              &amp;hide=a%20grid%2B&amp;open=a%20grid%2Fc&amp;find=cc%7Cgpu&amp;only=wrong&amp;sort=-clouds%3Ajobs%2Fheld&amp;density=compact&amp;theme=dark"
         );
         let query = address[1..].replace("&amp;", "&");

@@ -66,12 +66,32 @@ fn shape(severity: Severity) -> String {
     )
 }
 
-/// Returns the title of the tab: what needs somebody is counted before the name.
-pub(super) fn tab_title(title: &str, watched: Option<&Watched>) -> String {
-    match watched.map_or(0, |watched| watched.now.entries.len()) {
-        0 => title.into(),
-        count => format!("({count}) {title}"),
-    }
+/// Returns the title of the tab: how many things need somebody, what is plotted, the name of the site.
+pub(super) fn tab_title(title: &str, watched: Option<&Watched>, plots: &[String]) -> String {
+    let count = match watched.map_or(0, |watched| watched.now.entries.len()) {
+        0 => String::new(),
+        count => format!("({count}) "),
+    };
+    let plotted = if plots.is_empty() { String::new() } else { format!("{} – ", plots_title(plots)) };
+    format!("{count}{plotted}{title}")
+}
+
+/// Returns what several paths have in common, as the script says it too: `heprc · jobs · …`.
+pub(super) fn plots_title(paths: &[String]) -> String {
+    let parts: Vec<Vec<&str>> = paths.iter().map(|path| path.split('.').collect()).collect();
+    let Some((first, others)) = parts.split_first() else { return String::new() };
+    let is_aligned = others.iter().all(|other| other.len() == first.len());
+    let differs =
+        first.iter().enumerate().position(|(at, word)| others.iter().any(|other| other.get(at) != Some(word)));
+    let is_shared = |at: usize| match is_aligned {
+        true => others.iter().all(|other| other[at] == first[at]),
+        false => at < differs.unwrap_or(first.len()),
+    };
+    let mut words: Vec<_> =
+        first.iter().enumerate().map(|(at, word)| if is_shared(at) { *word } else { "…" }).collect();
+    words.dedup_by(|a, b| *a == "…" && *b == "…");
+    words.retain(|word| *word != "grids");
+    words.join(" · ")
 }
 
 /// Returns the icon of the tab: red or amber with a triangle while something is wrong; `None` for the usual one.
@@ -96,7 +116,7 @@ fn address(event: &Event, place: Place, options: &Options, now: i64) -> String {
     let from = if is_recent { String::new() } else { event.since.saturating_sub(margin).to_string() };
     let to = event.until.map_or(String::new(), |until| until.saturating_add(margin).min(now).to_string());
     let plots = if event.path.is_empty() { Vec::new() } else { vec![event.path.clone()] };
-    let options = Options { plots, from, to, hidden: Vec::new(), ..options.clone() };
+    let options = Options { plots, from, to, full: false, hidden: Vec::new(), ..options.clone() };
     format!("{}pages/{}/{}", place.root(), encoded(event.system), options.address())
 }
 
@@ -110,7 +130,7 @@ impl Line<'_> {
             html,
             "<section class=\"now {class}\" aria-label=\"Now\" data-key=\"now\" data-title=\"{}\" data-icon=\"{}\">\n<p \
              class=\"count\">{}</p>\n",
-            escaped(&tab_title(self.title, Some(self.watched))),
+            escaped(&tab_title(self.title, Some(self.watched), &[])),
             tab_icon(self.watched).unwrap_or(icon),
             verdict(now, problem.as_deref()),
         );

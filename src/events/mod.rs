@@ -13,7 +13,7 @@ mod rule;
 mod track;
 
 pub use self::now::{Entry, Known, Now, now};
-pub use self::past::{MOST, MOST_VALUES, past};
+pub use self::past::{MOST, MOST_VALUES, past, past_of};
 pub use self::report::{Event, csv, lasted, nagios_words, write_json};
 pub use self::rule::{Condition, Limit, Limits, Of, Rule, Rules, Severity, Shows, System, documentation, share};
 pub use self::track::{Happened, Sample, Track};

@@ -9,7 +9,7 @@ use super::report::Event;
 use super::rule::Rules;
 use super::track::{Track, samples};
 use crate::model::SECOND;
-use crate::query::{Detail, Read};
+use crate::query::{Detail, Read, Wanted};
 
 /// The most values of a series, about; where there are more, a store folds them, and the worst of each bucket counts.
 pub const MOST_VALUES: i64 = 2000;
@@ -22,7 +22,21 @@ pub const MOST: usize = 5000;
 ///
 /// # Errors
 /// Fails if the store does not answer.
-pub fn past(store: &dyn Read, rules: &Rules, (from, until): (i64, i64), now: i64) -> Result<(Vec<Event>, usize)> {
+pub fn past(store: &dyn Read, rules: &Rules, range: (i64, i64), now: i64) -> Result<(Vec<Event>, usize)> {
+    past_of(store, rules, range, now, &[])
+}
+
+/// Returns such events of what these numbers tell of; of all if there are none.
+///
+/// # Errors
+/// As [`past`].
+pub fn past_of(
+    store: &dyn Read,
+    rules: &Rules,
+    (from, until): (i64, i64),
+    now: i64,
+    numbers: &[Wanted],
+) -> Result<(Vec<Event>, usize)> {
     let until = until.min(now);
     let newest = store.latest(&rules.measurements(), now)?;
     let steps = Steps::new(&newest.values);
@@ -32,7 +46,8 @@ pub fn past(store: &dyn Read, rules: &Rules, (from, until): (i64, i64), now: i64
         for (system, rule) in rules.all().filter(|(_, rule)| rules.select(rule, &one.series, one.field.name)) {
             let Some(followed) = Followed::new(system, rule, one, &steps) else { continue };
             let is_old = one.time / SECOND < from.saturating_sub(rules.forget_seconds);
-            if !is_old && seen.insert((rule.name, followed.wanted.path.clone()), ()).is_none() {
+            let is_asked = numbers.is_empty() || numbers.iter().any(|number| followed.tells_of(number));
+            if !is_old && is_asked && seen.insert((rule.name, followed.wanted.path.clone()), ()).is_none() {
                 by_span.entry(followed.margin(rules)).or_default().push(followed);
             }
         }

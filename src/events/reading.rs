@@ -8,7 +8,7 @@ use super::report::{Event, plot_address};
 use super::rule::{Condition, Rule, Rules, Severity, Shows, System};
 use super::track::{Happened, Track, samples};
 use crate::model::collected::STEP;
-use crate::model::{Measurement, Point};
+use crate::model::{Measurement, Point, carbon_component};
 use crate::query::{Detail, Latest, Read, Values, Wanted};
 
 /// How many intervals are read back for the beginning of a trouble, one after another: two hours, a day and a month of minutes.
@@ -64,6 +64,30 @@ impl Followed {
             series: latest.series.clone(),
             every: every.max(1),
         })
+    }
+
+    /// Whether it is about that of which a number tells: it is that number; or the number has the first name of its subject,
+    /// and no other name of the subject, nor that of their grid or hub, differs. A subject without a name is about all numbers of
+    /// its measurement.
+    pub fn tells_of(&self, number: &Wanted) -> bool {
+        if self.wanted.path == number.path {
+            return true;
+        }
+        let Some(first) = self.rule.subject.first() else {
+            let of = self.series.tag("measurement").unwrap_or(self.rule.measurement.name);
+            return number.number.measurement.name == of;
+        };
+        let scope = self.rule.measurement.tags.iter().find(|tag| tag.identifies).map(|tag| tag.name);
+        let mut is_named = false;
+        for (tag, name) in &number.number.tags {
+            let Some(own) = self.series.tag(tag).map(carbon_component) else { continue };
+            if own == *name {
+                is_named |= tag == first;
+            } else if self.rule.subject.contains(tag) || scope == Some(tag) {
+                return false;
+            }
+        }
+        is_named
     }
 
     /// How long before a time its values must be known too, in seconds.

@@ -36,6 +36,10 @@ fn interpret(text: &str, now: i64) -> Result<i64> {
     {
         return Ok(time);
     }
+    // As a browser's field of date and time gives it.
+    if let Ok(time) = DateTime::strptime("%Y-%m-%dT%H:%M", text) {
+        return seconds(time);
+    }
     let text = text.to_ascii_lowercase();
     let text = text.strip_suffix("utc").map_or(text.as_str(), str::trim_end);
     // A date in numbers has slashes too, but never before a letter.
@@ -289,6 +293,7 @@ mod tests {
             ("6pm jan 8", "2024-01-08T18:00:00Z"),
             ("06/01/24", "2024-06-01T00:00:00Z"),
             ("now-2d", "2024-05-30T12:30:00Z"),
+            ("2024-05-30T12:31", "2024-05-30T12:31:00Z"),
             ("NOW-2D", "2024-05-30T12:30:00Z"),
             ("now-1d6h", "2024-05-31T06:30:00Z"),
             ("now-1d+6h", "2024-05-31T18:30:00Z"),

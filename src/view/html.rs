@@ -31,6 +31,8 @@ pub struct Options {
     pub from: String,
     /// The end of the plot's range; empty for now.
     pub to: String,
+    /// Whether the plot fills the window.
+    pub full: bool,
     /// Whether rows that have been silent for too long are shown too.
     pub all: bool,
     /// The names of hidden sections.
@@ -60,6 +62,7 @@ impl Options {
                 }
                 "from" => options.from = value.clone(),
                 "to" => options.to = value.clone(),
+                "full" => options.full = value == "1",
                 "all" => options.all = value == "1",
                 "hide" if !options.hidden.contains(value) => options.hidden.push(value.clone()),
                 "open" => options.toggle(value),
@@ -104,6 +107,7 @@ impl Options {
     pub fn pairs(&self) -> Vec<(&'static str, &str)> {
         let mut pairs: Vec<_> = self.plots.iter().map(|path| ("plot", path.as_str())).collect();
         pairs.extend([("from", self.from.as_str()), ("to", &self.to)].into_iter().filter(|(_, time)| !time.is_empty()));
+        pairs.extend(self.full.then_some(("full", "1")));
         pairs.extend(self.all.then_some(("all", "1")));
         pairs.extend(self.hidden.iter().map(|section| ("hide", section.as_str())));
         pairs.extend(self.open.iter().map(|row| ("open", row.as_str())));
@@ -287,7 +291,8 @@ struct Line<'t, 'a> {
 
 impl<'a> SectionView<'a> {
     fn new(view: &'a View<'a>, section: &'a Section) -> Self {
-        let others = Options { plots: Vec::new(), ..view.options.clone() }.address();
+        // A number that is clicked is plotted beside the tables.
+        let others = Options { plots: Vec::new(), full: false, ..view.options.clone() }.address();
         let tail = if others == "?" { String::new() } else { format!("&amp;{}", &others[1..]) };
         let is_stale = section.is_stale(view.now);
         let selection = Selection::new(view.options, view.troubles);

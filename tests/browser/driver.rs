@@ -179,8 +179,9 @@ impl Browser {
 
     /// Moves the mouse from one place of the page to another with its button down.
     pub fn drag(&self, from: (i64, i64), to: (i64, i64)) {
-        self.press(from, (i64::midpoint(from.0, to.0), i64::midpoint(from.1, to.1)));
-        self.release(to);
+        let between = (i64::midpoint(from.0, to.0), i64::midpoint(from.1, to.1));
+        let [down, up] = ["pointerDown", "pointerUp"].map(|kind| json!({ "type": kind, "button": 0 }));
+        self.mouse(&[step(from), down, step(between), step(to), up]);
     }
 
     /// Presses the button at a place and moves the mouse to another, with the button down from then on.
@@ -217,6 +218,13 @@ impl Browser {
             (0..four.len() - 1).map(move |at| (all >> (16 - 8 * at)) as u8)
         });
         bytes.collect()
+    }
+
+    /// Keeps what is seen as `NAME.png` in the folder that `GRIDMON_LOOK` names, for a person to look at.
+    pub fn look(&self, name: &str) {
+        if let Some(folder) = std::env::var_os("GRIDMON_LOOK") {
+            std::fs::write(Path::new(&folder).join(format!("{name}.png")), self.picture()).unwrap();
+        }
     }
 
     /// What the console said since the last time: errors, warnings, violations of the content security policy.

@@ -6,6 +6,7 @@ mod bars;
 mod driver;
 mod finding;
 mod page;
+mod plot;
 mod proofs;
 mod queues;
 mod troubles;

@@ -207,15 +207,15 @@ pub fn ranges(browser: &Browser, site: &Site) {
     let path = &site.some(1)[0];
     browser.go(&site.page(&format!("?plot={path}")));
     settled(browser, 1);
-    let count = browser.js("return document.querySelectorAll('#plot [data-from]').length").as_u64().unwrap();
+    let count = browser.js("return document.querySelectorAll('#plot nav [data-from]').length").as_u64().unwrap();
     assert_eq!(count, 21);
     for at in 0..count {
         let address = browser.text(&format!(
-            "(() => {{ const link = document.querySelectorAll('#plot [data-from]')[{at}]; link.click(); return \
+            "(() => {{ const link = document.querySelectorAll('#plot nav [data-from]')[{at}]; link.click(); return \
              link.dataset.from + ' ' + link.dataset.to }})()"
         ));
         let current =
-            format!("document.querySelectorAll('#plot [data-from]')[{at}].getAttribute('aria-current') === 'true'");
+            format!("document.querySelectorAll('#plot nav [data-from]')[{at}].getAttribute('aria-current') === 'true'");
         browser.wait(&current);
         settled(browser, 1);
         assert_eq!(browser.text("document.querySelector('#wrong').textContent"), "", "{address}");

@@ -45,6 +45,7 @@
       plots: [...new Set(q.getAll("plot"))].slice(0, 50),
       from: q.get("from") ?? "",
       to: q.get("to") ?? "",
+      full: q.get("full") === "1",
       all: q.get("all") === "1",
       hide: [...new Set(q.getAll("hide"))],
       open: q.getAll("open").reduce(toggled, []),
@@ -57,11 +58,12 @@
   };
 
   // Uses the order and the encoding of the server, since the result is compared with its links.
-  const written = (view, names = ["plot", "from", "to", ...LOOK]) => {
+  const written = (view, names = ["plot", "from", "to", "full", ...LOOK]) => {
     const values = {
       plot: view.plots,
       from: view.from ? [view.from] : [],
       to: view.to ? [view.to] : [],
+      full: view.full ? ["1"] : [],
       all: view.all ? ["1"] : [],
       hide: view.hide,
       open: view.open,
@@ -84,9 +86,9 @@
     }
   };
   const keep = (view) => {
-    const { theme, density, all, hide } = view;
+    const { theme, density, all, hide, zone, tall } = { ...kept(), ...view };
     try {
-      localStorage.setItem("cloud-monitor", JSON.stringify({ theme, density, all, hide }));
+      localStorage.setItem("cloud-monitor", JSON.stringify({ theme, density, all, hide, zone, tall }));
     } catch {
       // This browser refuses storage.
     }
@@ -140,7 +142,24 @@
     for (const link of panel.querySelectorAll("[data-export]")) {
       link.href = `export?format=${link.dataset.export}&${asked}`;
     }
-    byId("close").href = written({ ...view, plots: [] });
+    byId("close").href = written({ ...view, plots: [], full: false });
+    const isFull = view.full && view.plots.length > 0;
+    if (isFull) root.dataset.full = "1";
+    else delete root.dataset.full;
+    const full = byId("full");
+    full.href = written({ ...view, full: !view.full });
+    full.textContent = view.full ? "Beside the tables" : "Full window";
+    named();
+  };
+
+  // The title of the tab without what is plotted.
+  let site = main.querySelector(".now")?.dataset.title ?? (view.plots.length ? document.title.replace(/^.* – /, "") : document.title);
+
+  /** Says in the title of the tab how many things need somebody, and what is plotted. */
+  const named = () => {
+    const [, count, name] = /^(\(\d+\) )?(.*)$/s.exec(site);
+    const title = `${count ?? ""}${view.plots.length ? `${labels(view.plots).title} – ` : ""}${name}`;
+    if (document.title !== title) document.title = title;
   };
 
   /** What a link of the tables changes. They may be older than the last choice, which stays then. */
@@ -246,7 +265,8 @@
   const tab = () => {
     const line = main.querySelector(".now")?.dataset;
     if (!line) return;
-    if (document.title !== line.title) document.title = line.title;
+    site = line.title;
+    named();
     const icon = document.querySelector('link[rel="icon"]');
     if (icon.getAttribute("href") !== line.icon) icon.setAttribute("href", line.icon);
   };
@@ -353,11 +373,13 @@
     const link = event.target.closest?.("a");
     // Clicks with another button or a modifier open the same view in another tab.
     if (!link || event.button || event.ctrlKey || event.metaKey || event.shiftKey || event.altKey) return;
-    const clicked = path(link);
-    if (clicked !== null) {
-      const plots = view.plots.filter((plotted) => plotted !== clicked);
-      if (plots.length === view.plots.length) plots.push(clicked);
+    const number = path(link);
+    if (number !== null) {
+      const plots = view.plots.filter((plotted) => plotted !== number);
+      if (plots.length === view.plots.length) plots.push(number);
       go({ plots: plots.slice(-50) });
+      clicked = link;
+      uncovered();
     } else if (link.dataset.look !== undefined) {
       const { all, hide } = changed(read(link.getAttribute("href")));
       go({ all, hide });
@@ -367,8 +389,10 @@
       go({ from: link.dataset.from === DEFAULT_FROM ? "" : link.dataset.from, to: link.dataset.to });
     } else if (link.id === "close") {
       const last = left?.isConnected ? left : main.querySelector("[aria-current]");
-      go({ plots: [] });
+      go({ plots: [], full: false });
       last?.focus({ preventScroll: true });
+    } else if (link.id === "full") {
+      go({ full: !view.full });
     } else return;
     event.preventDefault();
   });
@@ -431,6 +455,9 @@
     if (open) {
       open.open = false;
       open.querySelector("summary").focus();
+    } else if (!panel.hidden && view.full) {
+      go({ full: false });
+      byId("plot-title").focus();
     } else if (!panel.hidden && main.contains(document.activeElement)) {
       // Moves the focus from a number to the plot and back, past all the numbers between them.
       left = document.activeElement;
@@ -539,8 +566,52 @@
     room();
   };
 
+  /** Whether the plot stands at the bottom of the window, over the page. */
+  const isDocked = () => getComputedStyle(panel).position === "sticky";
+
   /** Tells the style sheet the plot's height, so that the focused element stays above the plot. */
-  const room = () => root.style.setProperty("--plot-height", panel.hidden ? "0px" : `${panel.offsetHeight}px`);
+  const room = () => root.style.setProperty("--plot-height", panel.hidden || !isDocked() ? "0px" : `${panel.offsetHeight}px`);
+
+  /** Scrolls until the row that was clicked stands above the plot; a plot that is not docked comes into view itself. */
+  let clicked = null;
+  const uncovered = () => {
+    const link = clicked;
+    if (panel.hidden || !link?.isConnected) return;
+    if (!isDocked()) {
+      panel.scrollIntoView({ block: "nearest" });
+      return;
+    }
+    const covered = link.closest("tr, li")?.getBoundingClientRect() ?? link.getBoundingClientRect();
+    const below = covered.bottom - panel.getBoundingClientRect().top;
+    if (below > 0) scrollBy(0, below + 8);
+  };
+
+  // Its height is dragged, or changed by the keys of a separator.
+  const grip = byId("grip");
+  const MOST = () => Math.max(160, innerHeight - (panel.offsetHeight - chart.offsetHeight) - 120);
+  const tall = (height) => {
+    const limited = Math.round(Math.max(96, Math.min(MOST(), height)));
+    root.style.setProperty("--plot-tall", `${limited}px`);
+    grip.setAttribute("aria-valuenow", Math.round((100 * limited) / innerHeight));
+    return limited;
+  };
+  grip.addEventListener("pointerdown", (event) => {
+    const [y, height] = [event.clientY, chart.offsetHeight];
+    const drag = (event) => keep({ tall: tall(height + y - event.clientY) });
+    grip.setPointerCapture(event.pointerId);
+    grip.addEventListener("pointermove", drag);
+    grip.addEventListener("lostpointercapture", () => grip.removeEventListener("pointermove", drag), { once: true });
+    event.preventDefault();
+  });
+  // Else the browser would begin to select text, and end the drag.
+  grip.addEventListener("mousedown", (event) => event.preventDefault());
+  grip.addEventListener("keydown", (event) => {
+    const height = { ArrowUp: chart.offsetHeight + 24, ArrowDown: chart.offsetHeight - 24, Home: 0, End: MOST() }[event.key];
+    if (height === undefined) return;
+    event.preventDefault();
+    keep({ tall: tall(height) });
+  });
+  if (kept().tall > 0) root.style.setProperty("--plot-tall", `${Math.min(Number(kept().tall), innerHeight * 0.7)}px`);
 
   /** Splits the paths of the series into the title, which is their common part, and the name of each. */
   const labels = (paths) => {
@@ -566,9 +637,18 @@
     return size >= 1000 ? value.toFixed(0) : String(Number(value.toPrecision(4)));
   };
 
+  // Times are those of UTC, or of the browser's zone.
+  let zone = kept().zone === "local" ? "local" : "UTC";
   const two = (n) => String(n).padStart(2, "0");
-  const day = (date) => `${date.getUTCFullYear()}-${two(date.getUTCMonth() + 1)}-${two(date.getUTCDate())}`;
-  const time = (date) => `${two(date.getUTCHours())}:${two(date.getUTCMinutes())}`;
+  const utcDay = (date) => date.toISOString().slice(0, 10);
+  const day = (date) => (zone === "UTC" ? utcDay(date) : `${date.getFullYear()}-${two(date.getMonth() + 1)}-${two(date.getDate())}`);
+  const time = (date) => (zone === "UTC" ? date.toISOString().slice(11, 16) : `${two(date.getHours())}:${two(date.getMinutes())}`);
+  const weekday = (date) => date.toLocaleDateString("en-GB", { weekday: "short", ...(zone === "UTC" && { timeZone: "UTC" }) });
+  const zoneName = (second) => {
+    if (zone === "UTC") return "UTC";
+    const parts = new Intl.DateTimeFormat("en-GB", { timeZoneName: "short" }).formatToParts(second * 1000);
+    return parts.find(({ type }) => type === "timeZoneName")?.value ?? "local";
+  };
 
   const ticks = (_, splits, __, ___, step) => {
     let last = "";
@@ -625,26 +705,33 @@
     chart.querySelector(".nothing")?.remove();
     const known = series.some((one) => one.values.some((value) => value !== null));
     const ahead = from * 1000 > Date.now();
-    const nothing = ahead ? `${moment(from)} UTC is in the future.` : "Nothing was stored in this time.";
+    const nothing = ahead ? `${moment(from)} ${zoneName(from)} is in the future.` : "Nothing was stored in this time.";
     if (!known) chart.append(node("p", nothing, { class: "nothing" }));
     const folded = series.some((one) => one.count);
-    byId("folded").textContent = folded ? `One value is ${words(data.step_seconds)}: line mean, band least to most; hatched: not collected.` : "";
-    const label = `${series.length === 1 ? "Plot" : `Plot of ${series.length} numbers`}, ${moment(from)} to ${moment(to)} UTC; left and right move the cursor`;
+    byId("folded").textContent =
+      (folded ? `One value is ${words(data.step_seconds)}: line mean, band least to most; hatched: not collected. ` : "") +
+      "Drag to zoom, left and right move the pointer, Esc: to the tables and back.";
+    const label = `${series.length === 1 ? "Plot" : `Plot of ${series.length} numbers`}, ${moment(from)} to ${moment(to)} ${zoneName(to)}; left and right move the cursor`;
     chart.setAttribute("role", "img");
     chart.setAttribute("aria-label", label);
     chart.tabIndex = 0;
     legendOf(series, names);
+    moments();
+    happened(again);
     room();
+    uncovered();
+    clicked = null;
   };
 
   const AXIS = 48; // The height of the axis of the times, which the last strip has, in pixels.
   const LANE = 44; // The height of a strip of zeros and ones.
   const LEAST = 72; // The least height of another strip.
+  const EVENTS = 20; // The height of the lane of events below the axis.
 
   /** Returns the heights of the strips. */
   const heights = (units) => {
     const lanes = units.length > 1 ? units.filter(([unit]) => unit === SWITCH).length : 0;
-    const each = (chart.clientHeight - AXIS - LANE * lanes) / Math.max(1, units.length - lanes);
+    const each = (chart.clientHeight - AXIS - EVENTS - LANE * lanes) / Math.max(1, units.length - lanes);
     return units.map(([unit], at) => (lanes && unit === SWITCH ? LANE : units.length > 1 ? Math.max(LEAST, each) : each) + (at === units.length - 1 ? AXIS : 0));
   };
 
@@ -656,6 +743,192 @@
     for (const other of drawn) if (other !== u) other.setCursor({ left: u.cursor.left, top: u.cursor.left < 0 ? -10 : 0 }, false);
     pointing = false;
     values(u.cursor.idx);
+    pointed(u.cursor.idx);
+  };
+
+  /** Returns when a value was: a time, or the time of its bucket. */
+  const bucket = (index) => {
+    const [from, step] = [data.times[index], data.step_seconds];
+    const date = new Date(from * 1000);
+    const until = data.series.some((one) => one.count) ? `–${step >= 86_400 ? moment(from + step) : time(new Date((from + step) * 1000))}` : "";
+    return `${weekday(date)} ${day(date)} ${time(date)}${until} ${zoneName(from)}`;
+  };
+
+  /** Returns a value, and the least and most of its bucket if they differ. */
+  const valueAt = ({ values, least, most }, index) => {
+    const range = least?.[index] != null && least[index] !== most[index] ? ` ${short(least[index])}–${short(most[index])}` : "";
+    return [short(values[index]), range];
+  };
+
+  /** Moves labels that would cover one another apart; each has `y`, sorted. */
+  const apart = (labels, height, most) => {
+    labels.sort((a, b) => a.y - b.y);
+    labels.forEach((one, at) => (one.y = Math.max(one.y, at ? labels[at - 1].y + height : height / 2)));
+    for (let at = labels.length - 1, end = most; at >= 0; end = labels[at--].y - height) labels[at].y = Math.min(labels[at].y, end);
+    return labels;
+  };
+
+  /** Shows the full date above the pointer, and the values at its lines. */
+  const pointed = (index) => {
+    chart.querySelector(".pointed")?.remove();
+    if (index == null || !data || !drawn.length) return;
+    const layer = node("div", undefined, { class: "pointed", "aria-hidden": "true" });
+    const place = (element, x, y) => {
+      element.style.left = `${x}px`;
+      element.style.top = `${y}px`;
+      layer.append(element);
+    };
+    const inside = (u) => {
+      const [box, over] = [chart.getBoundingClientRect(), u.over.getBoundingClientRect()];
+      return [over.left - box.left, over.top - box.top + chart.scrollTop];
+    };
+    strips(data.series).forEach(([, members], at) => {
+      const u = drawn[at];
+      const [left, top] = inside(u);
+      const x = u.valToPos(data.times[index], "x");
+      const seen = members.filter((member) => data.series[member].values[index] != null).slice(0, 12);
+      const labels = seen.map((member) => ({ member, y: u.valToPos(data.series[member].values[index], "y") }));
+      for (const { member, y } of apart(labels, 15, u.over.clientHeight)) {
+        const [value, range] = valueAt(data.series[member], index);
+        const label = node("span", undefined, { class: "val", "data-on": member % COLOURS });
+        label.append(node("b", value), range);
+        label.classList.toggle("before", x > u.over.clientWidth * 0.7);
+        place(label, left + x, top + y);
+      }
+      if (at === 0) place(node("span", bucket(index), { class: "moment" }), Math.max(90, Math.min(left + x, chart.clientWidth - 90)), 0);
+    });
+    chart.append(layer);
+  };
+
+  /** Tells those who do not see it what the pointer stands at. */
+  const speak = (index) => {
+    const { names } = labels(data.series.map(({ path }) => path));
+    const told = data.series.slice(0, 12).map((one, at) => `${names[at]}: ${valueAt(one, index).join("").trim()}`);
+    byId("spoken").textContent = `${bucket(index)}. ${told.join("; ")}`;
+  };
+
+  /** Writes the names of few lines, with their last values, at their ends. */
+  const ends = (u, members, names) => {
+    if (!tail()) return;
+    const pen = u.ctx;
+    const style = colours();
+    const scale = devicePixelRatio;
+    const last = members.map((member) => {
+      const index = data.series[member].values.findLastIndex((value) => value !== null);
+      return { member, index, y: index < 0 ? 0 : u.valToPos(data.series[member].values[index], "y") };
+    });
+    pen.save();
+    pen.textBaseline = "middle";
+    pen.textAlign = "left";
+    const family = getComputedStyle(document.body).fontFamily;
+    for (const { member, index, y } of apart(last.filter(({ index }) => index >= 0), 13, u.over.clientHeight)) {
+      const value = ` ${short(data.series[member].values[index])}`;
+      const x = u.bbox.left + u.bbox.width + 6 * scale;
+      pen.font = `600 ${11 * scale}px ${family}`;
+      const room = (tail() - 10) * scale - pen.measureText(value).width;
+      pen.font = `${11 * scale}px ${family}`;
+      let name = names[member];
+      while (name.length > 1 && pen.measureText(name).width > room) name = name.slice(0, -1).replace(/…?$/, "").slice(0, -1) + "…";
+      pen.fillStyle = style(`--s${member % COLOURS}`);
+      pen.fillText(name, x, u.bbox.top + y * scale);
+      const wide = pen.measureText(name).width;
+      pen.font = `600 ${11 * scale}px ${family}`;
+      pen.fillStyle = style("--ink");
+      pen.fillText(value, x + wide, u.bbox.top + y * scale);
+    }
+    pen.restore();
+  };
+
+  /** Returns how much room the names at the ends have; 0 if there are none. */
+  const tail = () => (chart.clientWidth >= 560 && data.series.length > 1 && data.series.length <= 8 ? 130 : 0);
+
+  // --- What happened to what is plotted: ticks below the plot, and a list beside it. ---------------------------------
+
+  const SHAPES = { bad: "▼", worse: "▲", not_collected: "▨", off: "○", changed: "◆" };
+  const LONGEST = 62 * 86_400; // Over a longer range the list would be long, and asking for it slow.
+  const ticksList = byId("ticks");
+  let events = []; // In the order of their beginning.
+  let eventsOf = ""; // What they were asked for.
+
+  const happened = async (again) => {
+    const { from, to } = data;
+    const asked = new URLSearchParams(view.plots.map((path) => ["path", path]));
+    const of = asked.toString();
+    if (of !== eventsOf || !again) show([], of);
+    if (to - from > LONGEST || from * 1000 > Date.now()) return;
+    asked.set("from", from);
+    asked.set("until", to);
+    ticksList.setAttribute("aria-busy", "true");
+    try {
+      const answer = await fetch("api/v1/events?" + asked);
+      const body = answer.ok ? await answer.json() : { events: [] };
+      if (data?.from === from && data.to === to && of === eventsOf) show(body.events.sort((a, b) => a.since - b.since), of);
+    } catch {
+      // The line above the tables says that the server is gone.
+    } finally {
+      ticksList.removeAttribute("aria-busy");
+    }
+  };
+
+  const show = (found, of) => {
+    events = found;
+    eventsOf = of;
+    const list = node("ol");
+    events.slice(0, 40).forEach((event, at) => {
+      const margin = Math.max(1800, Math.min(14 * 86_400, ((event.until ?? data.to) - event.since) / 2));
+      const end = event.until === null ? "" : minute(event.until + margin);
+      const link = node("a", undefined, { href: written({ ...view, from: minute(event.since - margin), to: end }), "data-from": minute(event.since - margin), "data-to": end });
+      const lasts = event.until === null ? `${words(Math.max(0, data.to - event.since))}, still` : event.until > event.since ? words(event.until - event.since) : "";
+      link.append(node("b", String(at + 1)), ` ${SHAPES[event.severity] ?? "◆"} ${moment(event.since)} `, node("span", `${event.subject} ${event.words}`), ` ${lasts}`);
+      const item = node("li", undefined, { class: event.severity, "data-key": `${event.since} ${event.path} ${event.rule}` });
+      item.append(link);
+      list.append(item);
+    });
+    if (events.length > 40) list.append(node("li", `and ${events.length - 40} more`));
+    if (ticksList.firstChild) morph(ticksList.firstChild, list);
+    else ticksList.append(list);
+    ticksList.hidden = !events.length;
+    lane();
+    drawn.forEach((strip) => strip.redraw(false));
+  };
+
+  /** Shows the shapes of the events below the axis, numbered as in the list. */
+  const lane = () => {
+    chart.querySelector(".lane")?.remove();
+    const u = drawn.at(-1);
+    if (!u || !events.length) return;
+    const made = node("div", undefined, { class: "lane", "aria-hidden": "true" });
+    const left = u.over.getBoundingClientRect().left - chart.getBoundingClientRect().left;
+    made.append(node("span", "events", { class: "name" }));
+    let free = -Infinity;
+    events.forEach((event, at) => {
+      const x = Math.max(0, u.valToPos(Math.max(event.since, data.from), "x"));
+      if (x > u.over.clientWidth) return;
+      // Where many stand close together only their shapes fit.
+      const mark = node("span", x < free ? SHAPES[event.severity] ?? "◆" : `${SHAPES[event.severity] ?? "◆"} ${at + 1}`, { class: event.severity });
+      if (x >= free) free = x + 26;
+      mark.style.left = `${left + x}px`;
+      made.append(mark);
+    });
+    chart.append(made);
+  };
+
+  /** Draws a dotted line where an event began. */
+  const dotted = (u) => {
+    const pen = u.ctx;
+    const style = colours();
+    pen.save();
+    pen.setLineDash([devicePixelRatio, 3 * devicePixelRatio]);
+    for (const { since, severity } of events) {
+      if (since < data.from || since > data.to) continue;
+      const x = u.valToPos(since, "x", true);
+      pen.strokeStyle = style({ bad: "--bad", worse: "--warn" }[severity] ?? "--quiet");
+      pen.beginPath();
+      pen.moveTo(x, u.bbox.top);
+      pen.lineTo(x, u.bbox.top + u.bbox.height);
+      pen.stroke();
+    }
+    pen.restore();
   };
 
   /** Hatches the times in which too little was collected, and marks those in which not all was. */
@@ -700,10 +973,11 @@
     drawn = [];
     chart.replaceChildren();
     const units = strips(data.series);
-    const least = AXIS + units.reduce((sum, [unit]) => sum + (unit === SWITCH ? LANE : LEAST), 0);
+    const least = AXIS + EVENTS + units.reduce((sum, [unit]) => sum + (unit === SWITCH ? LANE : LEAST), 0);
     chart.style.minHeight = units.length > 1 ? `${Math.min(least, innerHeight * 0.45)}px` : "";
-    const tall = heights(units);
-    drawn = units.map(([unit, members], at) => strip(unit, members, names, tall[at], at === units.length - 1));
+    const each = heights(units);
+    drawn = units.map(([unit, members], at) => strip(unit, members, names, each[at], at === 0, at === units.length - 1));
+    lane();
   };
 
   /** Breaks a line where too little was collected. */
@@ -736,7 +1010,7 @@
   };
 
   /** Creates one strip. */
-  const strip = (unit, members, names, height, isLast) => {
+  const strip = (unit, members, names, height, isFirst, isLast) => {
     const { from, to } = data;
     const colour = colours();
     const ink = colour("--quiet");
@@ -760,11 +1034,12 @@
       {
         width: chart.clientWidth,
         height,
-        tzDate: (second) => uPlot.tzDate(new Date(second * 1000), "Etc/UTC"),
+        tzDate: (second) => (zone === "UTC" ? uPlot.tzDate(new Date(second * 1000), "Etc/UTC") : new Date(second * 1000)),
         legend: { show: false },
-        cursor: { drag: { x: true, y: false, setScale: false }, points: { size: 6 } },
+        cursor: { y: false, drag: { x: true, y: false, setScale: false }, points: { size: 6 } },
         scales: { x: { time: true, auto: false, range: [from, to] }, y: { range } },
-        padding: [6, 16, isLast ? 0 : 6, 0],
+        // The date stands above the first one.
+        padding: [isFirst ? 20 : 6, tail() || 16, isLast ? 0 : 6, 0],
         axes: [
           isLast ? { stroke: ink, font, grid, ticks: grid, values: ticks, space: 70, size: AXIS } : { show: true, values: (_, splits) => splits.map(() => ""), grid, ticks: { show: false }, space: 70, size: 0 },
           {
@@ -787,7 +1062,8 @@
         series: [{}, ...members.flatMap(line)],
         bands: members.map((at, number) => ({ series: [3 * number + 2, 3 * number + 3], fill: `${colour(`--s${at % COLOURS}`)}33` })),
         hooks: {
-          drawClear: [(u) => hatch(u, members)],
+          drawClear: [(u) => hatch(u, members), dotted],
+          draw: [(u) => ends(u, members, names)],
           setSelect: [
             (u) => {
               if (u.select.width < 4) return;
@@ -872,7 +1148,7 @@
     if (!head || !data) return;
     const index = Math.min(at ?? Infinity, data.times.length - 1);
     head.textContent = at == null ? "last" : time(new Date(data.times[index] * 1000));
-    head.title = index >= 0 ? `${moment(data.times[index])} UTC` : "";
+    head.title = index >= 0 ? bucket(index) : "";
     legend.querySelectorAll("tbody tr").forEach((row, i) => {
       const { values, least, most, whole } = data.series[i];
       row.children[1].textContent = short(at == null ? whole?.last : values[index]);
@@ -883,7 +1159,7 @@
   // Graphite's format of a minute; a closer zoom would show nothing new.
   const minute = (second) => {
     const date = new Date(second * 1000);
-    return `${time(date)}_${day(date).replaceAll("-", "")}`;
+    return `${date.toISOString().slice(11, 16)}_${utcDay(date).replaceAll("-", "")}`;
   };
   const zoom = (from, to) => {
     const [first, last] = [Math.floor(from / 60) * 60, Math.max(Math.ceil(to / 60), Math.floor(from / 60) + 2) * 60];
@@ -920,13 +1196,64 @@
     event.preventDefault();
     const at = Math.max(0, Math.min(data.times.length - 1, (drawn[0].cursor.idx ?? data.times.length) + by));
     drawn[0].setCursor({ left: drawn[0].valToPos(data.times[at], "x"), top: 0 });
+    speak(at);
+  });
+
+  // --- Dates and times, the zone, and the link. ----------------------------------------------------------------------
+
+  const fields = byId("moments");
+  /** Writes the shown range into the fields of date and time. */
+  const moments = () => {
+    for (const name of ["from", "to"]) {
+      const date = new Date(data[name] * 1000);
+      if (!fields.contains(document.activeElement)) fields.elements[name].value = `${day(date)}T${time(date)}`;
+    }
+    for (const button of fields.querySelectorAll("[data-zone]")) button.setAttribute("aria-pressed", button.dataset.zone === zone);
+  };
+  fields.addEventListener("submit", (event) => {
+    event.preventDefault();
+    const [from, to] = ["from", "to"].map((name) => Date.parse(fields.elements[name].value + (zone === "UTC" ? "Z" : "")) / 1000);
+    if (!(from >= 86_400 && to > from)) {
+      complain("from is not before to");
+      return;
+    }
+    zooms.length = 0;
+    go({ from: minute(from), to: minute(to) });
+  });
+  fields.addEventListener("click", ({ target: { dataset } }) => {
+    if (dataset?.zone === undefined) return;
+    zone = dataset.zone;
+    keep({ zone });
+    if (data) draw();
+  });
+
+  byId("copy").addEventListener("click", async () => {
+    if (!data) return;
+    // Fixed times, so that the link shows the same tomorrow.
+    const link = location.href.replace(/[?#].*$/, "") + written({ ...view, from: minute(data.from), to: minute(data.to) });
+    let how = "Copied: a link to this plot with fixed times.";
+    try {
+      await navigator.clipboard.writeText(link);
+    } catch {
+      // Without https the browser lends no clipboard.
+      const field = node("input", undefined, { value: link, readonly: "", "aria-label": "link" });
+      panel.append(field);
+      field.select();
+      if (!document.execCommand("copy")) how = link;
+      field.remove();
+      byId("copy").focus();
+    }
+    said.textContent = how;
+    said.className = "well";
+    setTimeout(() => said.textContent === how && (said.textContent = ""), 10_000);
   });
 
   const redraw = () => data && view.plots.length && draw();
   new ResizeObserver(() => {
     if (!data) return;
-    const tall = heights(strips(data.series));
-    drawn.forEach((strip, at) => strip.setSize({ width: chart.clientWidth, height: tall[at] }));
+    const each = heights(strips(data.series));
+    drawn.forEach((strip, at) => strip.setSize({ width: chart.clientWidth, height: each[at] }));
+    lane();
     room();
   }).observe(chart);
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", redraw);

@@ -4,7 +4,7 @@ use super::*;
 
 #[test]
 fn the_server_goes_and_comes_again_and_nothing_is_lost() {
-    let browser = browser!("the_server_goes_and_comes_again_and_nothing_is_lost", 1280, 400);
+    let browser = browser!("the_server_goes_and_comes_again_and_nothing_is_lost", 1280, 610);
     let sandbox = one_grid("hard");
     collect(&sandbox, minute() - 60);
     let monitor = Monitor::start(&sandbox, "127.0.0.1:0");
@@ -25,7 +25,7 @@ fn the_server_goes_and_comes_again_and_nothing_is_lost() {
         |browser: &Browser| browser.js("return document.activeElement.getBoundingClientRect().top").as_f64().unwrap();
     let was_at = height(&browser);
     let numbers = shown(&browser);
-    assert!(before.contains(path) && before.ends_with("heprc"), "{before}");
+    assert!(before.starts_with("true") && before.contains(path) && before.ends_with("heprc"), "{before}");
     browser.wait("/refreshes in [1-5] s/.test(document.querySelector('#countdown').textContent)");
 
     drop(monitor);
