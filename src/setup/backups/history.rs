@@ -126,7 +126,7 @@ impl Writing {
         while self.failed.is_none() && !self.waiting.is_empty() {
             let part = &self.waiting[..PART.min(self.waiting.len())];
             let until = self.until.min(Instant::now() + FOR_PART);
-            match catch(|| history.keep(part, until)).map_err(Error::from).flatten() {
+            match catch(|| history.keep(part, until)).flatten() {
                 Ok(left_out) => {
                     self.count += part.len();
                     // Each part says it again, if the table lacks a column.
