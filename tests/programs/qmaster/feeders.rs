@@ -53,11 +53,18 @@ fn carbon_c_relay_and_collectd_feed_it() {
         let config = master.folder.write("relay.conf", config);
         let mut command = Command::new(relay);
         command.arg("-p").arg(port.to_string()).arg("-f").arg(config).stdout(Stdio::null()).stderr(Stdio::null());
-        let _relay = Feeder(command.spawn().unwrap());
-        let connect = || wait_until("the relay", LIMIT, || TcpStream::connect(("127.0.0.1", port)).ok());
+        let mut relay = Feeder(command.spawn().unwrap());
+        // A relay that has just started may lose its first lines, before a plain listener too (1 of 12 tries), reset its first
+        // connection, or end.
+        let mut connect = || {
+            wait_until("the relay", LIMIT, || {
+                if relay.0.try_wait().unwrap().is_some() {
+                    relay = Feeder(command.spawn().unwrap());
+                }
+                TcpStream::connect(("127.0.0.1", port)).ok()
+            })
+        };
         let mut stream = connect();
-        // A relay that has just started may lose its first lines, before a plain listener too (1 of 12 tries), or reset its first
-        // connection.
         wait_until("the relay's value", LIMIT, || {
             if stream.write_all(b"through.relay 7 1717245000\n").is_err() {
                 stream = connect();
