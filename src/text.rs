@@ -63,6 +63,59 @@ pub fn size(bytes: u64) -> String {
     format!("{value:.1} TB")
 }
 
+/// How a value is shown.
+#[derive(Clone, Copy, Debug)]
+pub enum Shows {
+    /// As it is, without needless digits.
+    Number,
+    /// In percent.
+    Percent,
+    /// As a length of time.
+    Seconds,
+    /// As a size.
+    Bytes,
+    /// With a prefix where it is large: `20.5 M`.
+    Large,
+    /// By its name.
+    Named(fn(i64) -> &'static str),
+}
+
+impl Shows {
+    /// Returns the text of a value.
+    pub fn text(self, value: f64) -> String {
+        match self {
+            Self::Number if value.fract() == 0.0 => format!("{value}"),
+            Self::Number => format!("{value:.2}"),
+            Self::Percent => share(value),
+            Self::Seconds => ago(value as i64),
+            Self::Bytes => size(value.max(0.0) as u64),
+            Self::Large => large(value),
+            Self::Named(name) => name(value as i64).into(),
+        }
+    }
+}
+
+/// Returns a part of 1 in percent: `4.1 %`.
+pub fn share(value: f64) -> String {
+    let percent = value * 100.0;
+    if percent < 10.0 { format!("{percent:.1} %") } else { format!("{percent:.0} %") }
+}
+
+/// Returns a number with a prefix if it is large: `940`, `4.2 M`.
+pub fn large(value: f64) -> String {
+    let mut rest = value;
+    for prefix in ["", "k", "M", "G", "T", "P"] {
+        if rest.abs() < 999.5 {
+            let digits =
+                usize::from(!prefix.is_empty() && rest.abs() < 99.95 || prefix.is_empty() && rest.fract() != 0.0);
+            let space = if prefix.is_empty() { "" } else { " " };
+            return format!("{rest:.digits$}{space}{prefix}");
+        }
+        rest /= 1000.0;
+    }
+    format!("{value:.1e}")
+}
+
 /// A table whose columns are as wide as their cells need, with notes below the rows that they belong to.
 pub struct Table {
     /// Whether each column is right-aligned.

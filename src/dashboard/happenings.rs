@@ -80,7 +80,8 @@ pub(super) async fn events(
     let now = app.minute();
     let range = range(&pairs, now).map_err(bad_request)?;
     let paths = pairs.iter().filter(|(name, _)| name == "path").map(|(_, path)| path.as_str());
-    let numbers = paths.map(|path| Wanted::new(path, app.catalog)).collect::<Result<Vec<_>>>().map_err(bad_request)?;
+    let numbers =
+        paths.map(|path| Wanted::or_sum(path, app.catalog)).collect::<Result<Vec<_>>>().map_err(bad_request)?;
     if numbers.len() > MAX_PLOTS {
         return Err(bad_request(anyhow!("{} paths are too many: at most {MAX_PLOTS}", numbers.len())));
     }
@@ -162,7 +163,8 @@ async fn html(
         let happened = Some(Happened { events: &events, more, range, options, now });
         let (line, now, page, summary) = (Some(line), clock, &page, &summary);
         let (bars, troubles) = (&Bars::new(), None);
-        let view = View { config, page, summary, bars, backend, options, now, line, troubles, happened };
+        let (place, pages) = (Place::Events, &this.systems());
+        let view = View { config, page, place, pages, summary, bars, backend, options, now, line, troubles, happened };
         Ok(("text/html; charset=utf-8", render(&view)))
     };
     app.tell(key, range, guest, headers, render).await

@@ -4,7 +4,7 @@
 use std::fmt::Write as _;
 use std::sync::LazyLock;
 
-use super::troubles::{Happened, Line, plots_title, tab_icon, tab_title};
+use super::troubles::{Happened, Line, Place, plots_title, systems, tab_icon, tab_title};
 use super::{Config, Summary};
 use crate::model::{graphite_time, utc};
 use crate::view::bar::Bars;
@@ -104,6 +104,10 @@ pub struct View<'a> {
     pub config: &'a Config,
     /// The page.
     pub page: &'a Page,
+    /// Where it stands.
+    pub place: Place,
+    /// The pages of the systems, in order.
+    pub pages: &'a [Page],
     /// The newest numbers.
     pub summary: &'a Summary,
     /// The 24 hours before now of each heartbeat.
@@ -131,7 +135,9 @@ pub fn whole(view: &View) -> String {
     let options = view.options;
     let title = escaped(&view.config.title);
     let watched = view.line.as_ref().map(|line| line.watched);
-    let tab = escaped(&tab_title(&view.config.title, watched, &options.plots));
+    let of = options.of.splitn(3, '/').nth(2).filter(|name| !name.is_empty());
+    let site = of.map_or(view.config.title.clone(), |name| format!("{name} – {}", view.config.title));
+    let tab = escaped(&tab_title(&site, watched, &options.plots));
     let icon = watched.and_then(tab_icon).unwrap_or(ICON);
     let mut html = String::from("<!doctype html>\n<html lang=\"en\"");
     if !options.theme.is_empty() {
@@ -234,6 +240,13 @@ fn plot_panel(html: &mut String, view: &View) {
          title=\"Earlier\">◂</button> <button type=\"button\" id=\"later\" aria-label=\"Later\" title=\"Later\">▸</button> \
          <button type=\"button\" id=\"in\" aria-label=\"Zoom in\" title=\"Zoom in\">+</button> <button type=\"button\" \
          id=\"out\" aria-label=\"Zoom out\" title=\"Zoom out\">−</button></p>\n",
+    );
+    let other = Options { stacked: !options.stacked, ..options.clone() };
+    let _ = writeln!(
+        html,
+        "<p><a id=\"stack\" href=\"{}\">{}</a></p>",
+        other.address(),
+        if options.stacked { "Lines" } else { "Stacked" }
     );
     corner(html, options);
     let wrong = wrong_time(view);
@@ -350,9 +363,11 @@ fn corner(html: &mut String, options: &Options) {
 fn history_address(route: &str, options: &Options, more: &[(&str, &str)]) -> String {
     let paths = options.plots.iter().map(|path| ("path", path.as_str()));
     let times = [("from", options.from.as_str()), ("to", &options.to)].into_iter().filter(|(_, time)| !time.is_empty());
+    let stack = options.stacked.then_some(("stack", "1"));
     let pairs: Vec<_> = more
         .iter()
         .copied()
+        .chain(stack)
         .chain(times)
         .chain(paths)
         .map(|(name, value)| format!("{name}={}", encoded(value)))
@@ -363,8 +378,18 @@ fn history_address(route: &str, options: &Options, more: &[(&str, &str)]) -> Str
 /// Returns the relative address that plots a column besides what is chosen, instead of other numbers.
 pub fn plotting(page: &Page, summary: &Summary, options: &Options, column: &str, now: i64) -> String {
     let (sections, bars) = (&summary.sections, &Bars::new());
-    let view =
-        html::View { page, sections, bars, problem: None, notice: None, backend: "", options, troubles: None, now };
+    let view = html::View {
+        page,
+        sections,
+        bars,
+        problem: None,
+        notice: None,
+        backend: "",
+        root: "",
+        options,
+        troubles: None,
+        now,
+    };
     let plots = html::column(&view, column);
     let address = Options { plots, ..options.clone() }.address().replace("&amp;", "&");
     // An address that is only `?` would be the one that was asked for.
@@ -374,15 +399,15 @@ pub fn plotting(page: &Page, summary: &Summary, options: &Options, column: &str,
 /// Returns the tables alone, for the refresh.
 pub fn tables(view: &View) -> String {
     let View { page, summary, backend, options, now, .. } = *view;
-    let line = view.line.as_ref().map(|line| line.html(ICON)).unwrap_or_default();
+    let line = systems(view) + &view.line.as_ref().map(|line| line.html(ICON)).unwrap_or_default();
     if let Some(happened) = &view.happened {
         return line + &happened.html();
     }
     let problem = summary.problem.as_deref();
     let notice = summary.ahead.notice();
     let (sections, notice) = (&summary.sections, notice.as_deref());
-    let (bars, troubles) = (view.bars, view.troubles);
-    line + &html::tables(&html::View { page, sections, bars, problem, notice, backend, options, troubles, now })
+    let (bars, troubles, root) = (view.bars, view.troubles, view.place.root());
+    line + &html::tables(&html::View { page, sections, bars, problem, notice, backend, root, options, troubles, now })
 }
 
 #[cfg(test)]
@@ -398,6 +423,8 @@ mod tests {
             from: "-6h".into(),
             to: "12:30_20240601".into(),
             full: true,
+            stacked: true,
+            of: "a grid/cloud/c".into(),
             all: true,
             hidden: vec!["a grid+".into()],
             open: vec!["a grid/c".into()],
@@ -410,7 +437,7 @@ mod tests {
         let address = options.address();
         assert_eq!(
             address,
-            "?plot=grids.a%26b.jobs.all.idle&amp;plot=%22%3C%27&amp;from=-6h&amp;to=12%3A30_20240601&amp;full=1&amp;all=1\
+            "?plot=grids.a%26b.jobs.all.idle&amp;plot=%22%3C%27&amp;from=-6h&amp;to=12%3A30_20240601&amp;full=1&amp;stack=1&amp;of=a%20grid%2Fcloud%2Fc&amp;all=1\
              &amp;hide=a%20grid%2B&amp;open=a%20grid%2Fc&amp;find=cc%7Cgpu&amp;only=wrong&amp;sort=-clouds%3Ajobs%2Fheld&amp;density=compact&amp;theme=dark"
         );
         let query = address[1..].replace("&amp;", "&");

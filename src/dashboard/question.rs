@@ -13,7 +13,7 @@ use axum::response::Response;
 use super::Dashboard;
 use super::routes::{Failure, bad_request};
 use crate::model::{Catalog, graphite_time};
-use crate::query::{Detail, TooMuch, Values, WIDTHS, Wanted};
+use crate::query::{Detail, TooMuch, Values, WIDTHS, Wanted, range_with_sums};
 use crate::text::quote;
 use crate::view::history::History;
 use crate::view::html::MAX_PLOTS;
@@ -117,7 +117,7 @@ impl Question {
                 "{buckets} steps are too many: at most {MAX_POINTS}; give a longer step"
             );
         }
-        let wanted = paths.into_iter().map(|path| Wanted::new(path, catalog)).collect::<Result<_>>()?;
+        let wanted = paths.into_iter().map(|path| Wanted::or_sum(path, catalog)).collect::<Result<_>>()?;
         Ok(Self { wanted, from, to, detail })
     }
 
@@ -250,7 +250,7 @@ impl Dashboard {
 
     fn read(&self, question: &Question, from: i64, to: i64, detail: Detail) -> Result<Vec<Values>> {
         self.counts.store_questions.fetch_add(1, Ordering::Relaxed);
-        self.backend.range(&question.wanted, from, to, detail).inspect_err(|_| {
+        range_with_sums(&*self.backend, &question.wanted, (from, to), detail, (self.now)()).inspect_err(|_| {
             self.counts.store_failures.fetch_add(1, Ordering::Relaxed);
         })
     }

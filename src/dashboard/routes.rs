@@ -180,6 +180,11 @@ impl Dashboard {
         Ok(rendered.response(headers, &self.room))
     }
 
+    /// Returns the pages that a program fills, which stand in the list of systems.
+    pub(super) fn systems(&self) -> Vec<Page> {
+        self.pages.iter().map(|state| state.page).filter(|page| !page.program.is_empty()).collect()
+    }
+
     /// Returns the page that an address names, or the first one if it names none.
     pub(super) fn page(&self, names: &Names) -> Result<&PageState, Failure> {
         let Some(name) = names.get("page") else { return Ok(&self.pages[0]) };
@@ -263,7 +268,8 @@ async fn html(
         let troubles = line.as_ref().and_then(|line| this.watch.troubles(line.watched, page));
         let troubles = troubles.as_ref();
         let (summary, bars, happened) = (&summary, &bars.bars, None);
-        let view = View { config, page, summary, bars, backend, options, now, line, troubles, happened };
+        let pages = &this.systems();
+        let view = View { config, page, place, pages, summary, bars, backend, options, now, line, troubles, happened };
         Ok(("text/html; charset=utf-8", render(&view)))
     })
     .await

@@ -2,10 +2,12 @@
 
 use std::fmt::Write as _;
 
+use super::page::View;
 use super::watch::Watched;
 use crate::events::{Entry, Event, MOST_VALUES, Now, Severity, lasted};
 use crate::model::utc;
 use crate::view::html::{Options, encoded, escaped};
+use crate::view::page::Page;
 use crate::view::text::length;
 
 /// How many entries the line has on the first page, and on the others.
@@ -38,7 +40,7 @@ pub enum Place {
 
 impl Place {
     /// Returns the way from here to the root.
-    fn root(self) -> &'static str {
+    pub(super) fn root(self) -> &'static str {
         match self {
             Self::Root => "",
             Self::Page => "../../",
@@ -64,6 +66,46 @@ fn shape(severity: Severity) -> String {
         severity.shape(),
         severity.word()
     )
+}
+
+/// Returns the links to the systems, each with how many things need somebody there, and to the pages of this one.
+pub(super) fn systems(view: &View) -> String {
+    let root = view.place.root();
+    let system = |page: &Page| if page.part_of.is_empty() { page.name } else { page.part_of };
+    let (here, is_events) = (system(view.page), view.place == Place::Events);
+    let quiet = Options { theme: view.options.theme, compact: view.options.compact, ..Options::default() };
+    let address = match quiet.address() {
+        none if none == "?" => String::new(),
+        some => some,
+    };
+    let link = |html: &mut String, page: &Page, title: &str, is_here: bool, more: &str| {
+        let first = view.pages.first().is_some_and(|first| first.name == page.name);
+        let way = if first { format!("{root}./") } else { format!("{root}pages/{}/", page.name) };
+        let current = if is_here { " aria-current=\"page\"" } else { "" };
+        let _ = write!(html, "<li><a href=\"{way}{address}\"{current}>{}{more}</a></li>", escaped(title));
+    };
+    let mut html = String::from("<nav class=\"systems\" aria-label=\"Systems\" data-key=\"systems\"><ul>");
+    for page in view.pages.iter().filter(|page| page.part_of.is_empty()) {
+        let is_of = |name: &str| view.pages.iter().any(|other| other.name == name && system(other) == page.name);
+        let entries = view.line.iter().flat_map(|line| &line.watched.now.entries);
+        let entries: Vec<_> = entries.filter(|entry| is_of(entry.event.system)).collect();
+        let worst = entries.iter().map(|entry| entry.event.severity).min();
+        let more = worst.map_or(String::new(), |worst| {
+            format!(" <span class=\"{}\">{}{}</span>", worst.class(), shape(worst), entries.len())
+        });
+        link(&mut html, page, page.title, !is_events && page.name == here, &more);
+    }
+    let events = if is_events { " aria-current=\"page\"" } else { "" };
+    let _ = write!(html, "<li><a href=\"{root}events/{address}\"{events}>What happened</a></li></ul>");
+    let parts: Vec<_> = view.pages.iter().filter(|page| system(page) == here).collect();
+    if parts.len() > 1 && !is_events {
+        html.push_str("<ul>");
+        for page in parts {
+            link(&mut html, page, page.title, page.name == view.page.name, "");
+        }
+        html.push_str("</ul>");
+    }
+    html + "</nav>\n"
 }
 
 /// Returns the title of the tab: how many things need somebody, what is plotted, the name of the site.

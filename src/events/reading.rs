@@ -5,11 +5,12 @@ use std::collections::{BTreeMap, HashMap};
 use anyhow::Result;
 
 use super::report::{Event, plot_address};
-use super::rule::{Condition, Rule, Rules, Severity, Shows, System};
+use super::rule::{Condition, Rule, Rules, Severity, System};
 use super::track::{Happened, Track, samples};
 use crate::model::collected::STEP;
 use crate::model::{Measurement, Point, carbon_component};
 use crate::query::{Detail, Latest, Read, Values, Wanted};
+use crate::text::Shows;
 
 /// How many intervals are read back for the beginning of a trouble, one after another: two hours, a day and a month of minutes.
 const BACK: [i64; 3] = [130, 1500, 45_000];

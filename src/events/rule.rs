@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use serde::Serialize;
 
 use crate::model::{Measurement, Point};
-use crate::text::{ago, one_line, size};
+use crate::text::{Shows, one_line};
 
 /// The rules of one system, with the page that shows its numbers.
 #[derive(Debug)]
@@ -130,35 +130,6 @@ impl Severity {
     }
 }
 
-/// How a value is shown.
-#[derive(Clone, Copy, Debug)]
-pub enum Shows {
-    /// As it is, without needless digits.
-    Number,
-    /// In percent.
-    Percent,
-    /// As a length of time.
-    Seconds,
-    /// As a size.
-    Bytes,
-    /// By its name.
-    Named(fn(i64) -> &'static str),
-}
-
-impl Shows {
-    /// Returns the text of a value.
-    pub fn text(self, value: f64) -> String {
-        match self {
-            Self::Number if value.fract() == 0.0 => format!("{value}"),
-            Self::Number => format!("{value:.2}"),
-            Self::Percent => share(value),
-            Self::Seconds => ago(value as i64),
-            Self::Bytes => size(value.max(0.0) as u64),
-            Self::Named(name) => name(value as i64).into(),
-        }
-    }
-}
-
 /// Returns the word of a heartbeat.
 fn up(alive: i64) -> &'static str {
     if alive == 0 { "down" } else { "up" }
@@ -167,12 +138,6 @@ fn up(alive: i64) -> &'static str {
 /// Returns the word of a switch.
 fn enabled(is_on: i64) -> &'static str {
     if is_on == 0 { "disabled" } else { "enabled" }
-}
-
-/// Returns a part of 1 in percent: `4.1 %`.
-pub fn share(value: f64) -> String {
-    let percent = value * 100.0;
-    if percent < 10.0 { format!("{percent:.1} %") } else { format!("{percent:.0} %") }
 }
 
 /// A number of a rule that `[alarms]` may set.

@@ -3,6 +3,7 @@
 mod columns;
 mod folding;
 mod joining;
+mod summing;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -18,6 +19,7 @@ pub use self::columns::{Column, Step, Total};
 use self::columns::{beginning, each_value, group};
 pub use self::folding::{Detail, Folding, Tally, own_step};
 pub use self::joining::{Join, TooMuch};
+pub use self::summing::{ANY, range as range_with_sums};
 
 /// The newest value of one field of a series.
 #[derive(Clone, Debug)]

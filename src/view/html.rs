@@ -1,5 +1,6 @@
 //! The tables of a page as HTML. They need no script: every number is a link to its plot. Pure.
 
+use std::cell::RefCell;
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -7,20 +8,26 @@ use std::fmt::Write as _;
 use super::bar::Bars;
 use super::page::{Kind, Page, Placement};
 use super::selection::{Counts, MAX_FIND, MAX_SORTS, Selection, Trouble, Troubles, column_name, near, table_of};
-use super::table::{Cell, Column, Health, Row, Section, SubRow, Table};
+use super::table::{Cell, Column, Health, Number, Row, Section, SubRow, Table};
 use super::text::length;
 use crate::model::{Value, utc};
-use crate::text::{ago, count, one_line};
+use crate::query::ANY;
+use crate::text::{Shows, ago, count, one_line};
 
 mod folded;
+mod named;
 
 use self::folded::{Place, all_rows, places};
+use self::named::{address_of, page_of_a_name};
 
 /// The most rows that an address unfolds.
 const MAX_OPEN: usize = 200;
 
+/// The most bytes of an address that names the numbers of a column: proxies take about 8000.
+const LONGEST_ADDRESS: usize = 7000;
+
 /// The most series that are plotted at once, and that a question may name.
-pub const MAX_PLOTS: usize = 50;
+pub const MAX_PLOTS: usize = 100;
 
 /// The choices of a reader; all of them are in the page's address.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -33,6 +40,10 @@ pub struct Options {
     pub to: String,
     /// Whether the plot fills the window.
     pub full: bool,
+    /// Whether the lines of a unit stand on one another.
+    pub stacked: bool,
+    /// The name whose own page is shown, as `SECTION/TAG/NAME`; empty for the tables.
+    pub of: String,
     /// Whether rows that have been silent for too long are shown too.
     pub all: bool,
     /// The names of hidden sections.
@@ -63,6 +74,8 @@ impl Options {
                 "from" => options.from = value.clone(),
                 "to" => options.to = value.clone(),
                 "full" => options.full = value == "1",
+                "stack" => options.stacked = value == "1",
+                "of" => options.of = value.clone(),
                 "all" => options.all = value == "1",
                 "hide" if !options.hidden.contains(value) => options.hidden.push(value.clone()),
                 "open" => options.toggle(value),
@@ -108,6 +121,8 @@ impl Options {
         let mut pairs: Vec<_> = self.plots.iter().map(|path| ("plot", path.as_str())).collect();
         pairs.extend([("from", self.from.as_str()), ("to", &self.to)].into_iter().filter(|(_, time)| !time.is_empty()));
         pairs.extend(self.full.then_some(("full", "1")));
+        pairs.extend(self.stacked.then_some(("stack", "1")));
+        pairs.extend((!self.of.is_empty()).then_some(("of", self.of.as_str())));
         pairs.extend(self.all.then_some(("all", "1")));
         pairs.extend(self.hidden.iter().map(|section| ("hide", section.as_str())));
         pairs.extend(self.open.iter().map(|row| ("open", row.as_str())));
@@ -146,6 +161,8 @@ pub struct View<'a> {
     pub notice: Option<&'a str>,
     /// The description of the store.
     pub backend: &'a str,
+    /// The way from the page to the root of the site: empty, or `../../`.
+    pub root: &'a str,
     /// The reader's choices.
     pub options: &'a Options,
     /// The numbers that a rule calls a trouble; `None` if no rule is about this page.
@@ -184,6 +201,9 @@ pub fn tables(view: &View) -> String {
     }
     if let Some(notice) = view.notice {
         let _ = writeln!(html, "<p class=\"banner\" role=\"status\" data-key=\"notice\">{}</p>", escaped(notice));
+    }
+    if !view.options.of.is_empty() && page_of_a_name(&mut html, view) {
+        return html;
     }
     let sections: Vec<_> = view.sections.iter().map(|section| SectionView::new(view, section)).collect();
     if sections.len() > 1 || sections.iter().any(SectionView::is_hidden) {
@@ -276,8 +296,13 @@ struct SectionView<'a> {
     is: (Health, String),
     /// The end of each link to a plot: the options other than `plot`, escaped.
     tail: String,
+    /// How many numbers a path with stars is the sum of, by measurement, field and the places of the stars.
+    sums: RefCell<BTreeMap<SumKey, BTreeMap<String, usize>>>,
     is_stale: bool,
 }
+
+/// A measurement, a field, and the components of its paths that are stars.
+type SumKey = (&'static str, String, Vec<usize>);
 
 /// The cells of one line of a table.
 struct Line<'t, 'a> {
@@ -297,7 +322,8 @@ impl<'a> SectionView<'a> {
         let is_stale = section.is_stale(view.now);
         let selection = Selection::new(view.options, view.troubles);
         let is = (Health::Up, String::new());
-        let mut this = Self { view, section, selection, tables: Vec::new(), is, tail, is_stale };
+        let sums = RefCell::default();
+        let mut this = Self { view, section, selection, tables: Vec::new(), is, tail, sums, is_stale };
         let tables = section.tables(view.page, view.options.all);
         this.is = this.health_of(&tables);
         let is_found = this.selection.finds(&section.name);
@@ -491,6 +517,32 @@ impl<'a> SectionView<'a> {
         )
     }
 
+    /// Returns the rows with the most of something, if the table is declared to name them: links to the plots.
+    fn talkers(&self, table: &Table) -> String {
+        let mut html = String::new();
+        for (word, fields) in table.declared.talkers {
+            let is_of =
+                |column: &Column| matches!(column.declared.kind, Kind::Field(_, field) if fields.contains(&field));
+            let columns: Vec<_> = (0..table.columns.len()).filter(|at| is_of(&table.columns[*at])).collect();
+            let of =
+                |row: &Row| columns.iter().filter_map(|at| row.cells[*at].map(|cell| cell.value.as_f64())).sum::<f64>();
+            let most = table.rows.iter().max_by(|a, b| of(a).total_cmp(&of(b)).then_with(|| b.name.cmp(a.name)));
+            let Some(row) = most.filter(|row| of(row) > 0.0) else { continue };
+            let plots = columns.iter().filter_map(|at| row.cells[*at]).map(|cell| cell.path.to_string());
+            let options =
+                Options { plots: plots.filter(|path| !path.is_empty()).collect(), ..self.view.options.clone() };
+            let value = Value::Float((of(row) * 100.0).round() / 100.0);
+            let _ = write!(
+                html,
+                " <a data-plots href=\"{}\">{word} <b>{}</b> {}</a>",
+                options.address(),
+                escaped_line(row.name),
+                columns.first().map_or(String::new(), |at| shown(&table.columns[*at], value))
+            );
+        }
+        if html.is_empty() { html } else { format!("<p class=\"talkers\">top talkers:{html}</p>") }
+    }
+
     /// Returns the button that unfolds all rows of a table, if they fold.
     fn unfold(&self, table: &Table) -> String {
         let is_all = self.view.options.open.iter().any(|word| word == "*");
@@ -515,11 +567,12 @@ impl<'a> SectionView<'a> {
         }
         let _ = write!(
             html,
-            "<div class=\"box {0}\" data-key=\"{0}\">{3}<table><caption>{1}<span class=\"unseen\"> of {2}</span></caption>",
+            "<div class=\"box {0}\" data-key=\"{0}\">{3}{4}<table><caption>{1}<span class=\"unseen\"> of {2}</span></caption>",
             table.declared.name,
             escaped(table.declared.caption),
             escaped_line(&self.section.name),
-            self.tools(table, counts)
+            self.tools(table, counts),
+            self.talkers(table)
         );
         self.heads(html, table);
         if table.declared.folded {
@@ -597,8 +650,22 @@ impl<'a> SectionView<'a> {
             let places = places(table);
             let place = places.iter().find(|place| column_name(table, place.column.declared, place.head) == name)?;
             let paths = table.rows.iter().flat_map(|row| place.cells(row)).map(|cell| cell.path.to_string());
-            Some(paths.filter(|path| !path.is_empty()).take(MAX_PLOTS).collect())
+            let mut left = LONGEST_ADDRESS;
+            let fits = |path: &String| {
+                left = left.saturating_sub("&plot=".len() + encoded(path).len());
+                left > 0
+            };
+            Some(paths.filter(|path| !path.is_empty()).take(MAX_PLOTS).take_while(fits).collect())
         })
+    }
+
+    /// Returns a name as a link to its page.
+    fn name_link(&self, table: &Table, name: &str) -> String {
+        let Some(tag) = table.declared.keys().next().filter(|_| name != table.declared.sum_row) else {
+            return escaped_line(name);
+        };
+        let address = address_of(self.view, &self.section.name, tag, name);
+        format!("<a class=\"name\" href=\"{address}\">{}</a>", escaped_line(name))
     }
 
     /// Returns the class of a row, and the shape before its name.
@@ -620,14 +687,14 @@ impl<'a> SectionView<'a> {
 
     fn row(&self, html: &mut String, table: &Table, row: &Row) {
         let (class, shape) = self.row_look(table, row);
-        let name = escaped_line(row.name);
+        let (name, link) = (escaped_line(row.name), self.name_link(table, row.name));
         let lines = row.sub_rows.len();
         let span = if lines > 1 { format!(" rowspan=\"{lines}\"") } else { String::new() };
         let _ = match table.is_grouped() {
             true => {
-                write!(html, "<tbody data-key=\"{name}\"{class}><tr><th scope=\"rowgroup\"{span}>{shape}{name}</th>")
+                write!(html, "<tbody data-key=\"{name}\"{class}><tr><th scope=\"rowgroup\"{span}>{shape}{link}</th>")
             }
-            false => write!(html, "<tr{class} data-key=\"{name}\"><th scope=\"row\">{shape}{name}</th>"),
+            false => write!(html, "<tr{class} data-key=\"{name}\"><th scope=\"row\">{shape}{link}</th>"),
         };
         for (at, sub_row) in row.sub_rows.iter().enumerate() {
             if at > 0 {
@@ -724,8 +791,70 @@ impl<'a> SectionView<'a> {
         html.push_str("</tbody>\n");
     }
 
-    /// Returns the sum of a column as HTML, marked as old if one of its numbers is.
+    /// Returns the sum of a column as HTML, marked as old if one of its numbers is; a link to its plot if it has one.
     fn sum<'n>(&self, column: &Column, cells: impl Iterator<Item = &'n Cell<'n>>) -> String {
+        let cells: Vec<_> = cells.collect();
+        let text = self.sum_text(column, &cells);
+        let Some(path) = self.sum_path(column, &cells) else { return text };
+        let is_on = self.view.options.plots.contains(&path);
+        let on = if is_on { " aria-current=\"true\"" } else { "" };
+        let title = match column.declared.shows {
+            Some(Shows::Named(_)) | None => String::new(),
+            Some(_) => {
+                let zero = if column.declared.is_real() { Value::Float(0.0) } else { Value::Int(0) };
+                let exact = cells.iter().fold(zero, |sum, cell| sum.plus(cell.value));
+                format!(" title=\"{}\"", number(exact))
+            }
+        };
+        format!("<a href=\"?plot={}{}\"{title}{on}>{text}</a>", encoded(&path), self.tail)
+    }
+
+    /// Returns the path of the sum of several numbers: with a star for each component in which they differ. `None` if they are
+    /// not all that the path would name.
+    fn sum_path(&self, column: &Column, cells: &[&Cell]) -> Option<String> {
+        let measurement = column.declared.measurement()?;
+        let (first, others) = cells.split_first()?;
+        let first: Vec<_> = first.path.split('.').collect();
+        let mut stars = std::collections::BTreeSet::new();
+        for other in others {
+            let mut same = first.iter().enumerate();
+            for component in other.path.split('.') {
+                let (at, one) = same.next()?;
+                if *one != component {
+                    stars.insert(at);
+                }
+            }
+            if same.next().is_some() {
+                return None;
+            }
+        }
+        if stars.is_empty() {
+            return None;
+        }
+        let masked = |path: &str| {
+            let each = path.split('.').enumerate();
+            each.map(|(at, one)| if stars.contains(&at) { ANY } else { one }).collect::<Vec<_>>().join(".")
+        };
+        let of = self.view.page.measurements().iter().position(|one| std::ptr::eq(*one, measurement))?;
+        let numbers = self.section.numbers(of);
+        let field = numbers.iter().find(|number| number.path == cells[0].path)?.field();
+        let is_own = |number: &&Number| number.field() == field && !number.is_late(self.section.time);
+        let key = (measurement.name, field.to_string(), stars.iter().copied().collect::<Vec<_>>());
+        let path = masked(cells[0].path);
+        let mut sums = self.sums.borrow_mut();
+        let counts = sums.entry(key).or_insert_with(|| {
+            let mut counts = BTreeMap::new();
+            for number in numbers.iter().filter(is_own) {
+                *counts.entry(masked(&number.path)).or_default() += 1;
+            }
+            counts
+        });
+        let current = cells.iter().filter(|cell| !cell.late).count();
+        let number = measurement.read_path(cells[0].path);
+        (counts.get(&path) == Some(&current) && number.is_some()).then_some(path)
+    }
+
+    fn sum_text(&self, column: &Column, cells: &[&Cell]) -> String {
         let (mut sum, mut is_bad, mut old) = (Value::Int(0), false, self.view.now);
         if column.declared.is_real() {
             sum = Value::Float(0.0);
@@ -737,7 +866,7 @@ impl<'a> SectionView<'a> {
                 old = old.min(cell.time);
             }
         }
-        let text = number(sum);
+        let text = shown(column, sum);
         let bad = if is_bad { " bad" } else { "" };
         if old < self.view.now {
             let age = ago(self.age(old));
@@ -760,7 +889,7 @@ impl<'a> SectionView<'a> {
         let text = match (column.declared.kind, number.value) {
             (Kind::Switch(..), Value::Int(0)) => "<b>no</b>".into(),
             (Kind::Switch(..), _) => "yes".into(),
-            (_, value) => self::number(value),
+            (_, value) => shown(column, value),
         };
         let class = match column.declared.kind {
             Kind::Switch(..) => "",
@@ -772,11 +901,20 @@ impl<'a> SectionView<'a> {
             _ if number.value == Value::Int(0) => "zero",
             _ => "",
         };
-        self.link(html, cell, class, &text);
+        let exact = match column.declared.shows {
+            Some(Shows::Named(_)) | None => String::new(),
+            Some(_) => self::number(number.value),
+        };
+        self.exact_link(html, cell, class, &text, &exact);
     }
 
     /// Writes `text`, which is HTML, as a link to the plot of a cell's number, if it has one.
     fn link(&self, html: &mut String, cell: Option<&Cell>, class: &str, text: &str) {
+        self.exact_link(html, cell, class, text, "");
+    }
+
+    /// Writes such a link with the exact number as its tooltip.
+    fn exact_link(&self, html: &mut String, cell: Option<&Cell>, class: &str, text: &str, exact: &str) {
         let Some(cell) = cell else { return html.push_str(text) };
         let element = if cell.path.is_empty() { "span" } else { "a" };
         let _ = match element {
@@ -796,12 +934,19 @@ impl<'a> SectionView<'a> {
         if is_old {
             let age = ago(self.age(cell.time));
             let _ = write!(html, " title=\"{age} old: of {}\"", utc(cell.time));
+        } else if !exact.is_empty() {
+            let _ = write!(html, " title=\"{exact}\"");
         }
         if element == "a" && self.view.options.plots.iter().any(|path| path == cell.path) {
             html.push_str(" aria-current=\"true\"");
         }
         let _ = write!(html, ">{text}</{element}>");
     }
+}
+
+/// Returns a number as its column shows it.
+fn shown(column: &Column, value: Value) -> String {
+    column.declared.shows.map_or_else(|| number(value), |shows| shows.text(value.as_f64()))
 }
 
 /// Returns a number as people read it.

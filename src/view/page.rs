@@ -4,6 +4,7 @@
 //! [`Page::of`]: its key tags make the rows, its fields the columns.
 
 use crate::model::{Kind as Type, Measurement, Point, carbon_component};
+use crate::text::Shows;
 
 /// One page.
 #[derive(Clone, Copy, Debug)]
@@ -12,6 +13,8 @@ pub struct Page {
     pub name: &'static str,
     /// The title: `Grids`.
     pub title: &'static str,
+    /// The name of the page whose system it belongs to; empty for the first page of a system.
+    pub part_of: &'static str,
     /// The tag with one section per value; `None` for a page of one section.
     pub section: Option<&'static str>,
     /// The program that collects the numbers, named on an empty page; empty if unknown.
@@ -44,6 +47,8 @@ pub struct Table {
     /// Whether sums of all rows come first, if there are at least two rows. With two levels of rows, each name of the second
     /// level has its own sum.
     pub sums: bool,
+    /// The fields, summed, by which rows are named above the table as those with the most, each with a word.
+    pub talkers: &'static [(&'static str, &'static [&'static str])],
     /// Whether each row is one line, with sums of its sub-rows, which unfold below it.
     pub folded: bool,
     /// The columns. Those of kind [`Kind::Key`] name the rows: one, or several for rows with sub-rows.
@@ -91,6 +96,8 @@ pub struct Column {
     pub gathered: &'static str,
     /// The heads of a pivot whose numbers use this one up: machines by state, of a quota.
     pub filled_by: &'static [&'static str],
+    /// How its numbers are shown; `None` as they are.
+    pub shows: Option<Shows>,
     /// The column in a terminal.
     pub text: InText,
 }
@@ -222,6 +229,7 @@ const fn column(kind: Kind, head: &'static str) -> Column {
         unless_zero: false,
         gathered: "",
         filled_by: &[],
+        shows: None,
         text: InText::Same,
     }
 }
@@ -349,6 +357,11 @@ impl Column {
         Self { filled_by, ..self }
     }
 
+    /// Sets how its numbers are shown, beside which their exact ones stand as a tooltip.
+    pub const fn shows(self, shows: Shows) -> Self {
+        Self { shows: Some(shows), ..self }
+    }
+
     /// Sets how a terminal shows it.
     pub const fn text(self, text: InText) -> Self {
         Self { text, ..self }
@@ -379,7 +392,17 @@ impl Column {
 impl Table {
     /// Returns a table with these columns, below the others, without sums.
     pub const fn new(name: &'static str, caption: &'static str, columns: &'static [Column]) -> Self {
-        Self { name, caption, noun: "", placement: Placement::Below, sum_row: "", sums: false, folded: false, columns }
+        Self {
+            name,
+            caption,
+            noun: "",
+            placement: Placement::Below,
+            sum_row: "",
+            sums: false,
+            talkers: &[],
+            folded: false,
+            columns,
+        }
     }
 
     /// Sets the place in the HTML.
@@ -400,6 +423,11 @@ impl Table {
     /// Adds sums of all rows above them.
     pub const fn sums(self) -> Self {
         Self { sums: true, ..self }
+    }
+
+    /// Names the rows with the most of these fields above the table.
+    pub const fn talkers(self, talkers: &'static [(&'static str, &'static [&'static str])]) -> Self {
+        Self { talkers, ..self }
     }
 
     /// Makes each row one line, whose sub-rows unfold below it.
@@ -435,6 +463,7 @@ impl Page {
         Self {
             name: measurement.name,
             title: measurement.name,
+            part_of: "",
             section,
             program: "",
             every: measurement.every,

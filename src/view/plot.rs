@@ -18,10 +18,14 @@ pub struct PlotStyle {
     pub height: u32,
     /// Whether the colours are light on dark.
     pub dark: bool,
+    /// Whether the lines of a unit stand on one another, unless one falls below zero.
+    pub stacked: bool,
+    /// Whether the names of the lines stand below.
+    pub legend: bool,
 }
 
 impl PlotStyle {
-    /// Reads `width`, `height` and `theme` of a query.
+    /// Reads `width`, `height`, `theme`, `stack` and `legend` of a query.
     ///
     /// # Errors
     /// If a size is out of range.
@@ -32,7 +36,9 @@ impl PlotStyle {
             size.with_context(|| format!("{name} is not {least} to 4000"))
         };
         let dark = pairs.iter().any(|(name, value)| name == "theme" && value == "dark");
-        Ok(Self { width: size("width", 200, 900)?, height: size("height", 100, 300)?, dark })
+        let legend = !pairs.iter().any(|(name, value)| name == "legend" && value == "0");
+        let stacked = pairs.iter().any(|(name, value)| name == "stack" && value == "1");
+        Ok(Self { width: size("width", 200, 900)?, height: size("height", 100, 300)?, dark, stacked, legend })
     }
 }
 
@@ -88,6 +94,8 @@ struct Strip<'a> {
     unit: &'static str,
     /// The series with their numbers among all.
     series: Vec<(usize, &'a Series)>,
+    /// Whether they stand on one another.
+    stacked: bool,
     left: f64,
     right: f64,
     top: f64,
@@ -113,6 +121,8 @@ pub fn png(history: &History, style: &PlotStyle) -> Result<Vec<u8>> {
 
 /// Returns the plot as shapes.
 fn scene(history: &History, style: &PlotStyle) -> Scene {
+    let on_one_another = style.stacked.then(|| stacked(history));
+    let history = on_one_another.as_ref().unwrap_or(history);
     let ground = match style.dark {
         true => Ground { ground: "#12161a", ink: "#e3e7eb", faint: "#353d46", quiet: "#9aa5b1" },
         false => LIGHT,
@@ -120,7 +130,8 @@ fn scene(history: &History, style: &PlotStyle) -> Scene {
     let (width, strips) = (f64::from(style.width), strips(history, style));
     let bottom = strips.last().map_or(TOP, |strip| strip.bottom);
     let field_height = bottom + BOTTOM;
-    let height = field_height + LINE * history.series.len() as f64 + 8.0;
+    let names_below = if style.legend { LINE * history.series.len() as f64 } else { 0.0 };
+    let height = field_height + names_below + 8.0;
     let names: Vec<_> = history.series.iter().map(|series| series.path.as_str()).collect();
     let range = format!("{} to {} UTC", clock(history.from, "%Y-%m-%d %H:%M"), clock(history.to, "%Y-%m-%d %H:%M"));
     let Ground { ground: behind, ink, faint, quiet } = ground;
@@ -157,11 +168,37 @@ fn scene(history: &History, style: &PlotStyle) -> Scene {
         let text = Text { anchor: Anchor::Middle, ..Text::new(x, y, "nothing was stored in this time".into()) };
         scene.lines.push(vec![Shape::Text(text)]);
     }
-    for (at, series) in history.series.iter().enumerate() {
+    for (at, series) in history.series.iter().enumerate().filter(|_| style.legend) {
         let stroke = Stroke { width: Some("2"), ..stroke(at, style.dark) };
         scene.lines.push(legend(series, stroke, field_height + LINE * at as f64 + 12.0));
     }
     scene
+}
+
+/// Returns a history in which the values of each unit stand on one another; its bands are what each adds.
+fn stacked(history: &History) -> History {
+    let mut stacked = history.clone();
+    let mut units = std::collections::BTreeMap::<&str, Vec<usize>>::new();
+    for (at, series) in history.series.iter().enumerate() {
+        units.entry(series.unit).or_default().push(at);
+    }
+    for (unit, members) in units {
+        let falls = |at: &usize| history.series[*at].values.iter().flatten().any(|value| *value < 0.0);
+        if unit == SWITCH || members.len() < 2 || members.iter().any(falls) {
+            continue;
+        }
+        let mut sums = vec![0.0; history.times.len()];
+        for at in members {
+            let series = &mut stacked.series[at];
+            series.least = sums.iter().map(|sum| Some(*sum)).collect();
+            for (value, sum) in series.values.iter_mut().zip(&mut sums) {
+                *sum += value.unwrap_or_default();
+                *value = value.map(|_| *sum);
+            }
+            series.most.clone_from(&series.values);
+        }
+    }
+    stacked
 }
 
 /// Returns a length as the scene has it.
@@ -201,7 +238,8 @@ fn strips<'a>(history: &'a History, style: &PlotStyle) -> Vec<Strip<'a>> {
             _ => scale(least, most, height / 45.0),
         };
         let (left, right) = (LEFT, f64::from(style.width) - RIGHT);
-        let strip = Strip { history, unit, series, left, right, top, bottom: top + height, low, high, step };
+        let stacked = style.stacked && series.len() > 1 && unit != SWITCH;
+        let strip = Strip { history, unit, series, stacked, left, right, top, bottom: top + height, low, high, step };
         top += height + BETWEEN;
         strip
     };
@@ -238,7 +276,12 @@ impl Strip<'_> {
             let colour = COLOURS[at % COLOURS.len()][usize::from(dark)];
             let path = self.band(series);
             if !path.is_empty() {
-                scene.lines.push(vec![Shape::Area { class: "band", path, colour, opacity: "0.2" }]);
+                scene.lines.push(vec![Shape::Area {
+                    class: "band",
+                    path,
+                    colour,
+                    opacity: if self.stacked { "0.6" } else { "0.2" },
+                }]);
             }
             let stroke = Stroke { width: Some("1.6"), is_round: true, ..stroke(*at, dark) };
             scene.lines.push(vec![Shape::Line { class: Some("mean"), path: self.line(series), stroke }]);
@@ -479,11 +522,11 @@ mod tests {
     #[test]
     fn a_plot_is_a_golden_file_light_and_dark_and_empty() {
         let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/dashboard");
-        let light = PlotStyle { width: 900, height: 300, dark: false };
+        let light = PlotStyle { width: 900, height: 300, dark: false, stacked: false, legend: true };
         let empty = History { from: 0, to: 86_400, step_seconds: 60, ..History::default() };
         for (name, history, style) in [
             ("light.svg", &history(), &light),
-            ("dark.svg", &history(), &PlotStyle { width: 400, height: 150, dark: true }),
+            ("dark.svg", &history(), &PlotStyle { width: 400, height: 150, dark: true, stacked: false, legend: true }),
             ("empty.svg", &empty, &light),
         ] {
             let drawn = svg(history, style);
@@ -500,8 +543,8 @@ mod tests {
     #[test]
     fn a_plot_as_png_is_a_golden_file() {
         let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/dashboard");
-        let light = PlotStyle { width: 900, height: 300, dark: false };
-        let dark = PlotStyle { width: 400, height: 150, dark: true };
+        let light = PlotStyle { width: 900, height: 300, dark: false, stacked: false, legend: true };
+        let dark = PlotStyle { width: 400, height: 150, dark: true, stacked: false, legend: true };
         for (name, style) in [("light.png", &light), ("dark.png", &dark)] {
             let drawn = png(&history(), style).unwrap();
             if std::env::var_os("UPDATE_EXPECT").is_some_and(|value| value == "1") {
@@ -518,7 +561,7 @@ mod tests {
         history.series[1].unit = "mips";
         let values = history.times.iter().map(|time| Some((time / 600 % 2) as f64)).collect();
         history.series.push(Series { path: "up".into(), unit: SWITCH, values, ..Series::default() });
-        let style = PlotStyle { width: 900, height: 300, dark: false };
+        let style = PlotStyle { width: 900, height: 300, dark: false, stacked: false, legend: true };
         let strips = strips(&history, &style);
         assert_eq!(strips.iter().map(|strip| strip.unit).collect::<Vec<_>>(), ["jobs", "mips", SWITCH]);
         assert!(strips.windows(2).all(|pair| pair[0].bottom < pair[1].top), "no strip lies over another");
@@ -544,7 +587,8 @@ mod tests {
             coverage: vec![1.0, 1.0, 0.6667, 1.0, 1.0],
             ..Series::default()
         }];
-        let strips = strips(&history, &PlotStyle { width: 900, height: 300, dark: false });
+        let strips =
+            strips(&history, &PlotStyle { width: 900, height: 300, dark: false, stacked: false, legend: true });
         let (strip, series) = (&strips[0], &history.series[0]);
         let [line, band] = [strip.line(series), strip.band(series)];
         // Two pieces of line, and a cross for what is known of the dark hour.
@@ -554,7 +598,9 @@ mod tests {
         let (x, y) = (|at| corner(at, series.most[at].unwrap()), |at| corner(at, series.least[at].unwrap()));
         assert!(band.starts_with(&format!("M{}L{}L{}L{}Z", x(0), x(1), y(1), y(0))), "{band}");
         assert_eq!(
-            svg(&history, &PlotStyle { width: 900, height: 300, dark: false }).matches("class=\"gap\"").count(),
+            svg(&history, &PlotStyle { width: 900, height: 300, dark: false, stacked: false, legend: true })
+                .matches("class=\"gap\"")
+                .count(),
             1
         );
     }
@@ -614,7 +660,7 @@ mod tests {
             let most: Vec<_> = least.iter().map(|value: &Option<f64>| value.map(|value| (value + 1.0).min(f64::MAX))).collect();
             let coverage = least.iter().enumerate().map(|(at, _)| [1.0, 0.95, 0.5][at % 3]).collect();
             let series = vec![Series { path: "a.b".into(), unit: "jobs", values, least, most, coverage, ..Series::default() }];
-            let drawn = svg(&History { from, to, step_seconds: step, times, series }, &PlotStyle { width, height, dark: false });
+            let drawn = svg(&History { from, to, step_seconds: step, times, series }, &PlotStyle { width, height, dark: false, stacked: false, legend: true });
             prop_assert!(drawn.len() < 60_000, "{}", drawn.len());
             prop_assert!(!drawn.contains("NaN") && !drawn.contains("inf"), "{}", drawn);
         }

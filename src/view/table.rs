@@ -177,6 +177,11 @@ impl Number {
         self.series.tag(name).unwrap_or_default()
     }
 
+    /// Whether it is at least one interval older than `newest`, the newest time of its section.
+    pub fn is_late(&self, newest: i64) -> bool {
+        self.time <= newest.saturating_sub(self.every)
+    }
+
     /// Returns the name of its field.
     pub fn field(&self) -> &'static str {
         self.field

@@ -10,3 +10,4 @@ mod plot;
 mod proofs;
 mod queues;
 mod troubles;
+mod whole;

@@ -30,12 +30,12 @@ mod names;
 mod trouble;
 
 /// The minute before this one.
-fn minute() -> i64 {
+pub fn minute() -> i64 {
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
     i64::try_from(now).unwrap() / 60 * 60 - 60
 }
 
-fn collect(sandbox: &Sandbox, time: i64) {
+pub fn collect(sandbox: &Sandbox, time: i64) {
     let run = sandbox.run(&["--now", &time.to_string()]);
     assert_eq!((run.code, run.stderr.as_str()), (Some(0), ""));
 }
@@ -52,7 +52,7 @@ fn stored(path: &Path) -> BTreeMap<String, Value> {
     numbers
 }
 
-fn site(sandbox: &Sandbox, monitor: &Monitor) -> Site {
+pub fn site(sandbox: &Sandbox, monitor: &Monitor) -> Site {
     Site { url: monitor.url.clone(), numbers: stored(&sandbox.path("state/gridmon.db")) }
 }
 

@@ -237,7 +237,7 @@ fn what_no_page_declares_has_a_page_of_its_own() {
     assert_eq!(history["times"], serde_json::json!(times[..4]));
     assert_eq!(site.json("/pages/coverage/json")["coverage"][0]["coverage"]["grid_vms"]["slots"]["value"], 1);
     assert_eq!(numbers(&site.json("/pages/grids/json")), stored(&sandbox));
-    assert!(!site.get("/").text().contains("pages/"), "nothing leads there yet");
+    assert!(site.get("/").text().contains("<a href=\"pages/backups/\">"), "the systems are linked");
 
     let moved = site.get("/pages/run");
     assert!(moved.status == 308 && moved.head.contains("\r\nlocation: run/\r\n"), "{moved:?}");

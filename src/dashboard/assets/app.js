@@ -23,7 +23,7 @@
 
   // --- The address: all choices of the reader. -------------------------------------------------------------------
 
-  const ROWS = ["all", "hide", "open", "find", "only", "sort"]; // Which rows the tables show, and in which order.
+  const ROWS = ["of", "all", "hide", "open", "find", "only", "sort"]; // Which rows the tables show, and in which order.
   const LOOK = [...ROWS, "density", "theme"];
 
   /** Sorts a table by one more click, as the server does. */
@@ -42,10 +42,12 @@
   const read = (query) => {
     const q = new URLSearchParams(query);
     return {
-      plots: [...new Set(q.getAll("plot"))].slice(0, 50),
+      plots: [...new Set(q.getAll("plot"))].slice(0, 100),
       from: q.get("from") ?? "",
       to: q.get("to") ?? "",
       full: q.get("full") === "1",
+      stack: q.get("stack") === "1",
+      of: q.get("of") ?? "",
       all: q.get("all") === "1",
       hide: [...new Set(q.getAll("hide"))],
       open: q.getAll("open").reduce(toggled, []),
@@ -58,12 +60,14 @@
   };
 
   // Uses the order and the encoding of the server, since the result is compared with its links.
-  const written = (view, names = ["plot", "from", "to", "full", ...LOOK]) => {
+  const written = (view, names = ["plot", "from", "to", "full", "stack", ...LOOK]) => {
     const values = {
       plot: view.plots,
       from: view.from ? [view.from] : [],
       to: view.to ? [view.to] : [],
       full: view.full ? ["1"] : [],
+      stack: view.stack ? ["1"] : [],
+      of: view.of ? [view.of] : [],
       all: view.all ? ["1"] : [],
       hide: view.hide,
       open: view.open,
@@ -140,7 +144,7 @@
     }
     const asked = question();
     for (const link of panel.querySelectorAll("[data-export]")) {
-      link.href = `export?format=${link.dataset.export}&${asked}`;
+      link.href = `export?format=${link.dataset.export}${view.stack ? "&stack=1" : ""}&${asked}`;
     }
     byId("close").href = written({ ...view, plots: [], full: false });
     const isFull = view.full && view.plots.length > 0;
@@ -149,16 +153,19 @@
     const full = byId("full");
     full.href = written({ ...view, full: !view.full });
     full.textContent = view.full ? "Beside the tables" : "Full window";
+    byId("stack").href = written({ ...view, stack: !view.stack });
+    byId("stack").textContent = view.stack ? "Lines" : "Stacked";
     named();
   };
 
   // The title of the tab without what is plotted.
-  let site = main.querySelector(".now")?.dataset.title ?? (view.plots.length ? document.title.replace(/^.* – /, "") : document.title);
+  let site = main.querySelector(".now")?.dataset.title ?? (view.plots.length || view.of ? document.title.replace(/^.* – /, "") : document.title);
 
   /** Says in the title of the tab how many things need somebody, and what is plotted. */
   const named = () => {
     const [, count, name] = /^(\(\d+\) )?(.*)$/s.exec(site);
-    const title = `${count ?? ""}${view.plots.length ? `${labels(view.plots).title} – ` : ""}${name}`;
+    const of = view.of.split("/").slice(2).join("/");
+    const title = `${count ?? ""}${view.plots.length ? `${labels(view.plots).title} – ` : ""}${of ? `${of} – ` : ""}${name}`;
     if (document.title !== title) document.title = title;
   };
 
@@ -182,7 +189,7 @@
 
   const path = (link) => {
     const href = link.getAttribute("href");
-    return href?.startsWith("?plot=") && link.closest("main") && link.dataset.look === undefined ? new URLSearchParams(href).get("plot") : null;
+    return href?.startsWith("?plot=") && link.closest("main") && link.dataset.look === undefined && link.dataset.plots === undefined ? new URLSearchParams(href).get("plot") : null;
   };
 
   /** Marks the plotted numbers in the colours of their lines. */
@@ -377,7 +384,7 @@
     if (number !== null) {
       const plots = view.plots.filter((plotted) => plotted !== number);
       if (plots.length === view.plots.length) plots.push(number);
-      go({ plots: plots.slice(-50) });
+      go({ plots: plots.slice(-100) });
       clicked = link;
       uncovered();
     } else if (link.dataset.look !== undefined) {
@@ -391,8 +398,12 @@
       const last = left?.isConnected ? left : main.querySelector("[aria-current]");
       go({ plots: [], full: false });
       last?.focus({ preventScroll: true });
-    } else if (link.id === "full") {
-      go({ full: !view.full });
+    } else if (link.dataset.plots !== undefined) {
+      go({ plots: read(link.getAttribute("href")).plots });
+      clicked = link;
+      uncovered();
+    } else if (link.id === "full" || link.id === "stack") {
+      go({ [link.id]: !view[link.id] });
     } else return;
     event.preventDefault();
   });
@@ -681,9 +692,18 @@
     return [...units];
   };
 
-  /** Returns the rows of a strip: the times, then mean, most and least of each series. */
+  /** Whether the lines of a strip stand on one another: they do not where one falls below zero. */
+  const isStacked = (members) => view.stack && members.length > 1 && members.every((at) => data.series[at].unit !== SWITCH && data.series[at].values.every((value) => !(value < 0)));
+
+  /** Returns the rows of a strip: the times, then mean, most and least of each series; stacked, each on those before it. */
   const rowsOf = (members) => {
     const { times, series } = data;
+    if (isStacked(members)) {
+      const sum = times.map(() => 0);
+      const rows = members.map((at) => times.map((_, i) => (series[at].values[i] === null ? null : (sum[i] += series[at].values[i]))));
+      const under = (number) => times.map((_, i) => rows.slice(0, number).findLast((row) => row[i] !== null)?.[i] ?? 0);
+      return [times, ...rows.flatMap((row, number) => [row, row, under(number)])];
+    }
     return [times, ...members.flatMap((at) => [series[at].values, series[at].most ?? series[at].values, series[at].least ?? series[at].values])];
   };
 
@@ -691,7 +711,7 @@
   const draw = (again = false) => {
     const { series, from, to } = data;
     const { title, names } = labels(series.map(({ path }) => path));
-    const wanted = JSON.stringify(series.map(({ path, unit }) => [path, unit]));
+    const wanted = JSON.stringify([view.stack, series.map(({ path, unit }) => [path, unit])]);
     if (again && drawn.length && lines === wanted) {
       strips(series).forEach(([, members], strip) => {
         drawn[strip].setData(rowsOf(members));
@@ -786,8 +806,8 @@
       const u = drawn[at];
       const [left, top] = inside(u);
       const x = u.valToPos(data.times[index], "x");
-      const seen = members.filter((member) => data.series[member].values[index] != null).slice(0, 12);
-      const labels = seen.map((member) => ({ member, y: u.valToPos(data.series[member].values[index], "y") }));
+      const seen = members.map((member, number) => [member, u.data[3 * number + 1][index]]).filter(([, value]) => value != null).slice(0, 12);
+      const labels = seen.map(([member, value]) => ({ member, y: u.valToPos(value, "y") }));
       for (const { member, y } of apart(labels, 15, u.over.clientHeight)) {
         const [value, range] = valueAt(data.series[member], index);
         const label = node("span", undefined, { class: "val", "data-on": member % COLOURS });
@@ -813,9 +833,10 @@
     const pen = u.ctx;
     const style = colours();
     const scale = devicePixelRatio;
-    const last = members.map((member) => {
-      const index = data.series[member].values.findLastIndex((value) => value !== null);
-      return { member, index, y: index < 0 ? 0 : u.valToPos(data.series[member].values[index], "y") };
+    const last = members.map((member, number) => {
+      const row = u.data[3 * number + 1];
+      const index = row.findLastIndex((value) => value !== null);
+      return { member, index, y: index < 0 ? 0 : u.valToPos(row[index], "y") };
     });
     pen.save();
     pen.textBaseline = "middle";
@@ -1060,7 +1081,7 @@
           },
         ],
         series: [{}, ...members.flatMap(line)],
-        bands: members.map((at, number) => ({ series: [3 * number + 2, 3 * number + 3], fill: `${colour(`--s${at % COLOURS}`)}33` })),
+        bands: members.map((at, number) => ({ series: [3 * number + 2, 3 * number + 3], fill: `${colour(`--s${at % COLOURS}`)}${isStacked(members) ? "99" : "33"}` })),
         hooks: {
           drawClear: [(u) => hatch(u, members), dotted],
           draw: [(u) => ends(u, members, names)],

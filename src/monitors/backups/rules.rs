@@ -29,7 +29,7 @@ const VERDICTS: [Verdict; 19] = [
 ];
 
 /// Returns the word of a verdict's number.
-fn word(number: i64) -> &'static str {
+pub(super) fn word(number: i64) -> &'static str {
     VERDICTS.iter().find(|verdict| **verdict as i64 == number).map_or("of an unknown kind", |verdict| verdict.word())
 }
 

@@ -3,6 +3,7 @@
 use super::measurements::{
     CLOUD, CLOUD_JOBS, HEARTBEAT, IDLE_VMS, JOBS, NEGOTIATOR, POOL, SCHEDD, SCHEDD_JOBS, SCHEDULER_JOBS, SLOTS, VMS,
 };
+use crate::text::Shows;
 use crate::view::page::{
     Column, InText, Page, Placement, Table, Text, field, health, key, one, pivot, pivot_short_first, place, switch,
 };
@@ -51,14 +52,15 @@ static CLOUDS: &[Column] = &[
     one(&CLOUD_JOBS, "status", "idle").group("jobs").not_summed().text(InText::Head("jobs idle")),
     one(&CLOUD_JOBS, "status", "running").group("jobs").not_summed().text(InText::Never),
     one(&CLOUD_JOBS, "status", "held").group("jobs").not_summed().alarm(ALARMS),
-    field(&CLOUD, "mips").group("power").unless_zero().text(InText::Never),
-    field(&CLOUD, "kflops").group("power").unless_zero().text(InText::Never),
+    field(&CLOUD, "mips").shows(Shows::Large).group("power").unless_zero().text(InText::Never),
+    field(&CLOUD, "kflops").shows(Shows::Large).group("power").unless_zero().text(InText::Never),
 ];
 
 /// The page of all grids. Live hosts are not on it, because every machine that ever ran is a series.
 pub static GRIDS: Page = Page {
     name: "grids",
     title: "Grids",
+    part_of: "",
     section: Some("grid"),
     program: "collect-grid",
     every: 60,

@@ -14,6 +14,7 @@ use super::traffic::{NODE_NET, NODE_NET_EACH};
 use super::usage::{NODE_DISK, NODE_DISK_MOUNT};
 use super::users::NODE_USERS;
 use super::virtual_memory::NODE_MEMORY;
+use crate::text::Shows;
 use crate::view::page::{Column, Page, Table, field, key, one};
 
 /// From where on a disk is full, in percent.
@@ -34,13 +35,13 @@ static NODES: &[Column] = &[
     field(&NODE_LOAD, "load1").head("load").group("CPU"),
     field(&NODE_CPUS, "cpus").head("CPUs").group("CPU"),
     field(&NODE_MEMORY, "percent").head("memory %").group("memory"),
-    field(&NODE_MEMORY, "available").group("memory"),
+    field(&NODE_MEMORY, "available").shows(Shows::Bytes).group("memory"),
     field(&NODE_SWAP, "percent").head("swap %").group("memory").limit(SWAPS),
     field(&NODE_DISK, "percent").head("/ %").group("disks").limit(FULL),
-    field(&NODE_DISK_IO, "read_bytes_per_second").head("read B/s").group("disks"),
-    field(&NODE_DISK_IO, "write_bytes_per_second").head("written B/s").group("disks"),
-    field(&NODE_NET, "bytes_recv_per_second").head("received B/s").group("network"),
-    field(&NODE_NET, "bytes_sent_per_second").head("sent B/s").group("network"),
+    field(&NODE_DISK_IO, "read_bytes_per_second").head("read/s").shows(Shows::Bytes).group("disks"),
+    field(&NODE_DISK_IO, "write_bytes_per_second").head("written/s").shows(Shows::Bytes).group("disks"),
+    field(&NODE_NET, "bytes_recv_per_second").head("received/s").shows(Shows::Bytes).group("network"),
+    field(&NODE_NET, "bytes_sent_per_second").head("sent/s").shows(Shows::Bytes).group("network"),
     field(&NODE_USERS, "users"),
     field(&NODE_AGENT, "lag_seconds").head("lag s").group("agent").limit(LAGS),
     field(&NODE_AGENT, "backlog_points").head("backlog").group("agent"),
@@ -50,6 +51,7 @@ static NODES: &[Column] = &[
 pub static NODES_PAGE: Page = Page {
     name: "nodes",
     title: "Nodes",
+    part_of: "",
     section: None,
     program: "qagent",
     every: 10,
@@ -62,16 +64,16 @@ pub static NODES_PAGE: Page = Page {
 static FILE_SYSTEMS: &[Column] = &[
     key("mount"),
     field(&NODE_DISK_MOUNT, "percent").head("used %").limit(FULL),
-    field(&NODE_DISK_MOUNT, "used"),
-    field(&NODE_DISK_MOUNT, "free"),
-    field(&NODE_DISK_MOUNT, "total"),
+    field(&NODE_DISK_MOUNT, "used").shows(Shows::Bytes),
+    field(&NODE_DISK_MOUNT, "free").shows(Shows::Bytes),
+    field(&NODE_DISK_MOUNT, "total").shows(Shows::Bytes),
     field(&NODE_MOUNT, "readonly").head("read-only"),
 ];
 
 static DISKS: &[Column] = &[
     key("disk"),
-    field(&NODE_DISK_IO_EACH, "read_bytes_per_second").head("read B/s"),
-    field(&NODE_DISK_IO_EACH, "write_bytes_per_second").head("written B/s"),
+    field(&NODE_DISK_IO_EACH, "read_bytes_per_second").head("read/s").shows(Shows::Bytes),
+    field(&NODE_DISK_IO_EACH, "write_bytes_per_second").head("written/s").shows(Shows::Bytes),
     field(&NODE_DISK_IO_EACH, "busy_time_per_second").head("busy ms/s"),
 ];
 
@@ -79,11 +81,11 @@ static INTERFACES: &[Column] = &[
     key("interface"),
     field(&NODE_NET_LINK, "isup").head("up"),
     field(&NODE_NET_LINK, "speed").head("Mbit/s"),
-    field(&NODE_NET_EACH, "bytes_recv_per_second").head("B/s").group("received"),
+    field(&NODE_NET_EACH, "bytes_recv_per_second").head("bytes/s").shows(Shows::Bytes).group("received"),
     field(&NODE_NET_EACH, "packets_recv_per_second").head("packets/s").group("received"),
     field(&NODE_NET_EACH, "dropin_per_second").head("dropped/s").group("received"),
     field(&NODE_NET_EACH, "errin_per_second").head("broken/s").group("received"),
-    field(&NODE_NET_EACH, "bytes_sent_per_second").head("B/s").group("sent"),
+    field(&NODE_NET_EACH, "bytes_sent_per_second").head("bytes/s").shows(Shows::Bytes).group("sent"),
     field(&NODE_NET_EACH, "packets_sent_per_second").head("packets/s").group("sent"),
     field(&NODE_NET_EACH, "dropout_per_second").head("dropped/s").group("sent"),
     field(&NODE_NET_EACH, "errout_per_second").head("broken/s").group("sent"),
@@ -110,6 +112,7 @@ static POWER: &[Column] = &[
 pub static NODE_PAGE: Page = Page {
     name: "node",
     title: "Each node",
+    part_of: "nodes",
     section: Some("host"),
     program: "qagent",
     every: 10,

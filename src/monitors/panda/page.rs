@@ -193,8 +193,23 @@ static DISKS: &[Column] = &[
     field(&DAOD, "occupied_gb").head("GB"),
 ];
 
-const fn page(name: &'static str, title: &'static str, tables: &'static [Table], plots: &'static [PlotPlace]) -> Page {
-    Page { name, title, section: None, program: "collect-panda", every: 600, tables, text: &[], json: &[], plots }
+const fn page(
+    (name, title, part_of): (&'static str, &'static str, &'static str),
+    tables: &'static [Table],
+    plots: &'static [PlotPlace],
+) -> Page {
+    Page {
+        name,
+        title,
+        part_of,
+        section: None,
+        program: "collect-panda",
+        every: 600,
+        tables,
+        text: &[],
+        json: &[],
+        plots,
+    }
 }
 
 /// The plots of a ranking: a count and its averages are of one number. A score is not stored.
@@ -239,8 +254,7 @@ static RANKING_PLOTS: [PlotPlace; 22] = {
 
 /// Suspicious sites and queues, ranked.
 pub static SUSPICIOUS: Page = page(
-    "suspicious",
-    "Suspicious queues",
+    ("suspicious", "Suspicious queues", "panda"),
     &[
         Table::new("sites", "Sites, the most suspicious first", &SITES).placement(Placement::Below).noun("site"),
         Table::new("queues", "Queues, the most suspicious first", &QUEUES).noun("queue"),
@@ -250,8 +264,7 @@ pub static SUSPICIOUS: Page = page(
 
 /// Jobs by cloud, site, queue, production source, resource type and status.
 pub static PANDA: Page = page(
-    "panda",
-    "PanDA",
+    ("panda", "PanDA", ""),
     &[
         Table::new("clouds", "Jobs by cloud", CLOUDS).placement(Placement::Beside).noun("cloud").sums(),
         Table::new("sites", "Jobs by site", SITES_OF_JOBS).placement(Placement::Beside).noun("site"),
@@ -262,8 +275,7 @@ pub static PANDA: Page = page(
 
 /// The distribution of analysis jobs over datadisks.
 pub static DATADISK_PAGE: Page = page(
-    "daod",
-    "DAOD distribution",
+    ("daod", "DAOD distribution", "panda"),
     &[Table::new("datadisks", "Datadisks and the jobs that read them", DISKS)],
     &[plotted(&DAOD, "files", "daod.{stored}.files"), plotted(&DAOD, "occupied_gb", "daod.{stored}.occupied_gb")],
 );

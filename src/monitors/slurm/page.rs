@@ -63,6 +63,7 @@ static SCHEDULER: &[Column] = &[
 pub static SLURM_PAGE: Page = Page {
     name: "slurm",
     title: "Slurm",
+    part_of: "nodes",
     section: Some("cluster"),
     program: "collect-slurm",
     every: 60,

@@ -89,13 +89,15 @@ impl SectionView<'_> {
         let has_parts = row.sub_rows.iter().any(|part| !part.names.is_empty());
         let is_open = has_parts && self.view.options.is_open(&self.key(row));
         let head = match has_parts {
-            true => choice(
-                "open",
-                &self.key(row),
-                &format!("<span aria-hidden=\"true\">{}</span> {name}", if is_open { "▾" } else { "▸" }),
-            )
-            .replacen("<button", &format!("<button aria-expanded=\"{is_open}\""), 1),
-            false => name.clone(),
+            true => {
+                let mark = if is_open { "▾" } else { "▸" };
+                let text =
+                    format!("<span aria-hidden=\"true\">{mark}</span><span class=\"unseen\">parts of {name}</span>");
+                let button = choice("open", &self.key(row), &text);
+                button.replacen("<button", &format!("<button aria-expanded=\"{is_open}\""), 1)
+                    + &self.name_link(table, row.name)
+            }
+            false => self.name_link(table, row.name),
         };
         let _ = write!(html, "<tbody data-key=\"{name}\"{class}><tr><th scope=\"rowgroup\">{shape}{head}</th>");
         for place in places {

@@ -7,10 +7,12 @@ fn hostile_questions_are_refused_in_words() {
     let sandbox = Sandbox::new("small");
     collect(&sandbox, 2, 1);
     let site = Site::start(&sandbox);
-    let many = "path=grids.heprc.jobs.all.idle&".repeat(51);
+    let many = "path=grids.heprc.jobs.all.idle&".repeat(101);
     for (question, words) in [
         ("", "say which numbers, with path=…"),
-        ("path=grids.*.jobs.all.idle", "no measurement has this path"),
+        ("path=grids.heprc.*.all.idle", "no measurement has this path"),
+        ("path=*", "no measurement has this path"),
+        ("path=grids.hep*.jobs.all.idle", "no measurement has this path"),
         ("path=grids.heprc.jobs.all.idle,grids.heprc.jobs.all.held", "no measurement has this path"),
         ("path=alias(grids.heprc.jobs.all.idle,%22x%22)", "no measurement has this path"),
         ("path=../../etc/passwd", "no measurement has this path"),
@@ -22,7 +24,7 @@ fn hostile_questions_are_refused_in_words() {
         ("path=grids.heprc.jobs.all.idle&from=1970-01-01", "a range of over 21 years"),
         ("path=grids.heprc.jobs.all.idle&points=NaN", "points is not 2 to 20000"),
         ("path=grids.heprc.jobs.all.idle&points=999999999999", "points is not 2 to 20000"),
-        (&many, "51 paths are too many: at most 50"),
+        (&many, "101 paths are too many: at most 100"),
         ("path=grids.heprc.jobs.all.idle&width=1e9", "width is not 200 to 4000"),
     ] {
         for route in ["/api/v1/history", "/export", "/plot.svg"] {

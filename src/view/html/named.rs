@@ -1,0 +1,168 @@
+//! The page of a name: all numbers that are stored of a row, each with its plot.
+
+use super::*;
+use crate::view::table::Number;
+
+/// How many lines one small plot has at most.
+const LINES: usize = 8;
+
+/// The most small plots; beyond them the numbers alone are shown.
+const MOST_PLOTS: usize = 60;
+
+/// The range of the small plots if none is chosen.
+const FROM: &str = "-1d";
+
+/// Of whom a page is: a section, a tag, and its value; all of them in an address as `SECTION/TAG/NAME`.
+pub(super) fn address_of(view: &View, section: &str, tag: &str, name: &str) -> String {
+    // A slash in a section's name would end it.
+    let of = format!("{}/{tag}/{name}", section.replace('/', "%2F"));
+    let Options { theme, compact, .. } = *view.options;
+    Options { of, theme, compact, ..Options::default() }.address()
+}
+
+/// Writes the page of the name that the address has; whether there is such a name.
+pub(super) fn page_of_a_name(html: &mut String, view: &View) -> bool {
+    let mut parts = view.options.of.splitn(3, '/');
+    let (Some(section), Some(tag), Some(name)) = (parts.next(), parts.next(), parts.next()) else { return false };
+    let section = section.replace("%2F", "/");
+    let Some(section) = view.sections.iter().find(|one| one.name == section) else { return false };
+    let measurements = view.page.measurements();
+    let of = |at: usize| section.numbers(at).iter().filter(|number| number.tag(tag) == name).collect::<Vec<_>>();
+    let groups: Vec<_> = measurements.iter().enumerate().map(|(at, one)| (*one, of(at))).collect();
+    let groups: Vec<_> = groups.into_iter().filter(|(_, numbers)| !numbers.is_empty()).collect();
+    if groups.is_empty() {
+        return false;
+    }
+    let count_of: usize = groups.iter().map(|(_, numbers)| numbers.len()).sum();
+    let back = Options { of: String::new(), plots: Vec::new(), ..view.options.clone() }.address();
+    let word = escaped_line(name);
+    let in_section =
+        if view.page.section.is_some() { format!(" of {}", escaped_line(&section.name)) } else { String::new() };
+    let _ = write!(
+        html,
+        "<section class=\"grid named\" data-key=\"of {word}\" aria-label=\"{word}\">\n<div class=\"title\"><h2>{word}</h2> <p \
+         class=\"when\">{tag}{in_section}, {}</p> <a class=\"hide\" href=\"./{}\">all of {}</a></div>\n<p class=\"ways\"><a \
+         href=\"{}events/?find={}\">What happened to it</a></p>\n",
+        count(count_of, "number"),
+        if back == "?" { "" } else { &back },
+        escaped(view.page.title),
+        view.root,
+        encoded(name),
+    );
+    facts(html, &groups);
+    let mut left = MOST_PLOTS;
+    for (measurement, numbers) in &groups {
+        let heading = if measurement.meaning.is_empty() { measurement.name } else { measurement.meaning };
+        let _ = writeln!(html, "<h3>{}</h3>\n<div class=\"plots\">", escaped(heading));
+        let mut by_unit = BTreeMap::<&str, Vec<&Number>>::new();
+        for number in numbers {
+            let unit = measurement.field(number.field()).map_or("", |field| field.unit);
+            by_unit.entry(unit).or_default().push(number);
+        }
+        for (unit, numbers) in &by_unit {
+            for some in numbers.chunks(LINES) {
+                figure(html, view, measurement, unit, some, left > 0);
+                left = left.saturating_sub(1);
+            }
+        }
+        html.push_str("</div>\n");
+    }
+    html.push_str("</section>\n");
+    true
+}
+
+/// Writes what describes it: the labels of its series, each value once.
+fn facts(html: &mut String, groups: &[(&'static crate::model::Measurement, Vec<&Number>)]) {
+    let mut facts = BTreeMap::<&str, Vec<&str>>::new();
+    for (measurement, numbers) in groups {
+        for tag in measurement.tags.iter().filter(|tag| !tag.identifies) {
+            for value in numbers.iter().map(|number| number.tag(tag.name)).filter(|value| !value.is_empty()) {
+                let known = facts.entry(tag.name).or_default();
+                if !known.contains(&value) {
+                    known.push(value);
+                }
+            }
+        }
+    }
+    if facts.is_empty() {
+        return;
+    }
+    html.push_str("<dl class=\"facts\">");
+    for (name, values) in facts {
+        let values: Vec<_> = values.iter().map(|value| escaped_line(value)).collect();
+        let _ = write!(html, "<div><dt>{name}</dt><dd>{}</dd></div>", values.join(", "));
+    }
+    html.push_str("</dl>\n");
+}
+
+/// Writes a small plot with its numbers, each a link to the large one.
+fn figure(
+    html: &mut String,
+    view: &View,
+    measurement: &crate::model::Measurement,
+    unit: &str,
+    numbers: &[&Number],
+    has_picture: bool,
+) {
+    let plotted: Vec<_> = numbers.iter().filter(|number| !number.path.is_empty()).collect();
+    html.push_str("<figure>");
+    if has_picture && !plotted.is_empty() {
+        picture(html, view, measurement.name, &plotted.iter().map(|number| number.path.as_str()).collect::<Vec<_>>());
+    }
+    let _ = write!(html, "<figcaption><span class=\"quiet\">{}</span> ", escaped(unit));
+    let others = Options { plots: Vec::new(), full: false, ..view.options.clone() }.address();
+    let mut line = 0..;
+    for number in numbers {
+        let mut words: Vec<_> =
+            measurement.tags.iter().filter(|tag| tag.identifies).map(|tag| number.tag(tag.name)).collect();
+        // What all of them share is the name of the page.
+        words.retain(|word| {
+            !view.options.of.ends_with(&format!("/{word}")) && !view.options.of.starts_with(&format!("{word}/"))
+        });
+        if measurement.fields.len() > 1 || words.is_empty() {
+            words.push(number.field());
+        }
+        let name = words.iter().map(|word| escaped_line(word)).collect::<Vec<_>>().join(" · ");
+        let value = self::number(number.value);
+        let _ = match number.path.as_str() {
+            "" => write!(html, "<span class=\"each\">{name} <b>{value}</b></span> "),
+            path => write!(
+                html,
+                "<a class=\"each\" data-line=\"{}\" href=\"?plot={}{}{}\">{name} <b>{value}</b></a> ",
+                line.next().unwrap_or(0),
+                encoded(path),
+                if others.len() > 1 { "&amp;" } else { "" },
+                &others[1..]
+            ),
+        };
+    }
+    html.push_str("</figcaption></figure>\n");
+}
+
+/// Writes a small plot as a picture that the server draws; a browser asks for it when it comes into view.
+fn picture(html: &mut String, view: &View, name: &str, paths: &[&str]) {
+    let from = if view.options.from.is_empty() { FROM } else { &view.options.from };
+    let mut query = format!("width=420&amp;height=130&amp;legend=0&amp;from={}", encoded(from));
+    // The address changes every ten minutes, and so does the picture.
+    let to = match view.options.to.as_str() {
+        "" => (view.now.div_euclid(600) * 600 + 600).to_string(),
+        to => to.to_string(),
+    };
+    let _ = write!(query, "&amp;to={}", encoded(&to));
+    for path in paths {
+        let _ = write!(query, "&amp;path={}", encoded(path));
+    }
+    let dark = format!("plot.svg?theme=dark&amp;{query}");
+    let light = format!("plot.svg?{query}");
+    let alt = escaped(name);
+    let size = "width=\"420\" height=\"138\" loading=\"lazy\"";
+    let _ = match view.options.theme {
+        "dark" => write!(html, "<img src=\"{dark}\" alt=\"plot of {alt}\" {size}>"),
+        "light" => write!(html, "<img src=\"{light}\" alt=\"plot of {alt}\" {size}>"),
+        _ => write!(
+            html,
+            "<picture><source srcset=\"{dark}\" media=\"(prefers-color-scheme: dark)\"><img src=\"{light}\" alt=\"plot of \
+             {alt}\" {size}></picture>"
+        ),
+    };
+}
