@@ -1,5 +1,6 @@
 //! The 24-hour bars of a page: read when the data have changed, but never for more than a twentieth of the time.
 
+use std::collections::BTreeSet;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, RwLock};
 use std::time::{Duration, Instant};
@@ -11,11 +12,14 @@ use super::routes::Names;
 use super::summary::PageState;
 use crate::os::work::catch;
 use crate::query::{Detail, Wanted};
-use crate::view::bar::{Bar, Bars, CELL_SECONDS, range};
+use crate::view::bar::{Bar, Bars, CELL_SECONDS, Lines, SmallLine, range};
 use crate::view::table::Section;
 
 /// The most heartbeats of a page that have a bar.
 const MOST: usize = 500;
+
+/// The most numbers of a page that are in small lines.
+const MOST_LINES: usize = 1000;
 
 /// The unit of what is up or down.
 const SWITCH: &str = "0 or 1";
@@ -33,6 +37,7 @@ const LONGEST_USE: Duration = Duration::from_secs(300);
 #[derive(Debug, Default)]
 pub(super) struct LastBars {
     pub bars: Bars,
+    pub lines: Lines,
     version: u64,
     /// When they were read, and how long that took; `None` before the first time.
     pub read: Option<(Instant, Duration)>,
@@ -61,8 +66,8 @@ impl Dashboard {
         if self.has_bars(&last) {
             return last;
         }
-        let heartbeats = self.heartbeats(state, sections);
-        if heartbeats.is_empty() {
+        let (heartbeats, lined) = (self.heartbeats(state, sections), self.lined(state, sections));
+        if heartbeats.is_empty() && lined.is_empty() {
             return last;
         }
         let Ok(reading) = state.bars.reading.clone().try_lock_owned() else { return last };
@@ -71,15 +76,18 @@ impl Dashboard {
             let _reading = reading;
             let (began, version) = (Instant::now(), this.backend.version());
             let bars = catch(|| this.read_bars(&heartbeats)).flatten();
+            let lines = if bars.is_ok() { catch(|| this.read_lines(&lined)).flatten() } else { Ok(Lines::new()) };
             let Ok(state) = this.page(&names) else { return };
-            if bars.is_err() {
+            if bars.is_err() || lines.is_err() {
                 this.counts.store_failures.fetch_add(1, Ordering::Relaxed);
             }
             // If the store does not answer, the page says so by its numbers; the next try is as far away as after an answer.
-            let bars = bars.unwrap_or_else(|_| state.bars.last().bars.clone());
+            let last = state.bars.last();
+            let bars = bars.unwrap_or_else(|_| last.bars.clone());
+            let lines = lines.unwrap_or_else(|_| last.lines.clone());
             let read = Some((Instant::now(), began.elapsed()));
             *state.bars.last.write().expect("nothing panics while it is held") =
-                Arc::new(LastBars { bars, version, read });
+                Arc::new(LastBars { bars, lines, version, read });
         });
         let _ = tokio::time::timeout(TIMEOUT, work).await;
         state.bars.last()
@@ -106,6 +114,34 @@ impl Dashboard {
             }
         }
         Ok(bars)
+    }
+
+    fn read_lines(&self, lined: &[Wanted]) -> Result<Lines> {
+        let (from, to) = range((self.now)());
+        let mut lines = Lines::new();
+        for some in lined.chunks(AT_ONCE) {
+            self.counts.store_questions.fetch_add(1, Ordering::Relaxed);
+            let all = self.backend.range(some, from, to, Detail::Step(CELL_SECONDS))?;
+            lines.extend(some.iter().zip(all).map(|(one, values)| (one.path.clone(), SmallLine::new(&values, from))));
+        }
+        Ok(lines)
+    }
+
+    /// Returns the numbers that a page shows with a small line.
+    fn lined(&self, state: &PageState, sections: &[Section]) -> Vec<Wanted> {
+        let mut paths = BTreeSet::new();
+        for section in sections {
+            for table in section.tables(&state.page, false) {
+                let has_line = |at: &usize| table.columns[*at].has_line();
+                let columns: Vec<_> = (0..table.columns.len()).filter(has_line).collect();
+                let rows =
+                    table.rows.iter().flat_map(|row| row.sub_rows.iter().map(|part| &part.cells).chain([&row.cells]));
+                let cells = rows.flat_map(|cells| columns.iter().filter_map(|at| cells[*at]));
+                paths.extend(cells.map(|cell| cell.path.to_string()));
+            }
+        }
+        let wanted = paths.iter().filter_map(|path| Wanted::new(path, self.catalog).ok());
+        wanted.take(MOST_LINES).collect()
     }
 
     /// Returns the heartbeats that a page shows, each with the interval of its series in seconds. Another number may stand for

@@ -19,7 +19,7 @@ use crate::events::{Event, csv, past_of, write_json};
 use crate::model::graphite_time;
 use crate::query::Wanted;
 use crate::text::quote;
-use crate::view::bar::Bars;
+use crate::view::bar::{Bars, Lines};
 use crate::view::html::MAX_PLOTS;
 use crate::view::selection::Selection;
 
@@ -162,9 +162,10 @@ async fn html(
         let line = Line { watched: &watched, page: "", place: Place::Events, options, title: &config.title };
         let happened = Some(Happened { events: &events, more, range, options, now });
         let (line, now, page, summary) = (Some(line), clock, &page, &summary);
-        let (bars, troubles) = (&Bars::new(), None);
+        let (bars, lines, troubles) = (&Bars::new(), &Lines::new(), None);
         let (place, pages) = (Place::Events, &this.systems());
-        let view = View { config, page, place, pages, summary, bars, backend, options, now, line, troubles, happened };
+        let view =
+            View { config, page, place, pages, summary, bars, lines, backend, options, now, line, troubles, happened };
         Ok(("text/html; charset=utf-8", render(&view)))
     };
     app.tell(key, range, guest, headers, render).await

@@ -7,7 +7,7 @@ use std::sync::LazyLock;
 use super::troubles::{Happened, Line, Place, plots_title, systems, tab_icon, tab_title};
 use super::{Config, Summary};
 use crate::model::{graphite_time, utc};
-use crate::view::bar::Bars;
+use crate::view::bar::{Bars, Lines};
 use crate::view::html::{self, encoded};
 use crate::view::page::Page;
 use crate::view::png;
@@ -112,6 +112,8 @@ pub struct View<'a> {
     pub summary: &'a Summary,
     /// The 24 hours before now of each heartbeat.
     pub bars: &'a Bars,
+    /// The same of each number with a small line.
+    pub lines: &'a Lines,
     /// The description of the store.
     pub backend: &'a str,
     /// The reader's choices.
@@ -377,11 +379,12 @@ fn history_address(route: &str, options: &Options, more: &[(&str, &str)]) -> Str
 
 /// Returns the relative address that plots a column besides what is chosen, instead of other numbers.
 pub fn plotting(page: &Page, summary: &Summary, options: &Options, column: &str, now: i64) -> String {
-    let (sections, bars) = (&summary.sections, &Bars::new());
+    let (sections, bars, lines) = (&summary.sections, &Bars::new(), &Lines::new());
     let view = html::View {
         page,
         sections,
         bars,
+        lines,
         problem: None,
         notice: None,
         backend: "",
@@ -406,8 +409,20 @@ pub fn tables(view: &View) -> String {
     let problem = summary.problem.as_deref();
     let notice = summary.ahead.notice();
     let (sections, notice) = (&summary.sections, notice.as_deref());
-    let (bars, troubles, root) = (view.bars, view.troubles, view.place.root());
-    line + &html::tables(&html::View { page, sections, bars, problem, notice, backend, root, options, troubles, now })
+    let (bars, lines, troubles, root) = (view.bars, view.lines, view.troubles, view.place.root());
+    line + &html::tables(&html::View {
+        page,
+        sections,
+        bars,
+        lines,
+        problem,
+        notice,
+        backend,
+        root,
+        options,
+        troubles,
+        now,
+    })
 }
 
 #[cfg(test)]

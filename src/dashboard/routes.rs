@@ -267,9 +267,10 @@ async fn html(
         let line = watched.as_deref().map(|watched| Line { watched, page: page.name, place, options, title });
         let troubles = line.as_ref().and_then(|line| this.watch.troubles(line.watched, page));
         let troubles = troubles.as_ref();
-        let (summary, bars, happened) = (&summary, &bars.bars, None);
+        let (summary, bars, lines, happened) = (&summary, &bars.bars, &bars.lines, None);
         let pages = &this.systems();
-        let view = View { config, page, place, pages, summary, bars, backend, options, now, line, troubles, happened };
+        let view =
+            View { config, page, place, pages, summary, bars, lines, backend, options, now, line, troubles, happened };
         Ok(("text/html; charset=utf-8", render(&view)))
     })
     .await

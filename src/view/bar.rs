@@ -39,6 +39,63 @@ pub struct Bar {
     pub from: i64,
 }
 
+/// The last 24 hours of the numbers of a page that have a small line, by their Carbon path.
+pub type Lines = BTreeMap<String, SmallLine>;
+
+/// How high a small line is, in pixels.
+const HIGH: f64 = 13.0;
+
+/// The mean of a number in each cell of its last 24 hours; `None` where nothing was collected.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct SmallLine(pub [Option<f64>; CELLS]);
+
+impl SmallLine {
+    /// Returns the line of values from `from` on.
+    pub fn new(values: &Values, from: i64) -> Self {
+        let mut cells = [None::<(f64, f64)>; CELLS];
+        for (at, (time, value)) in values.values.iter().enumerate() {
+            let count = values.parts.get(at).map_or(1, |part| part.count).max(1) as f64;
+            let Some(cell) =
+                usize::try_from((time - from).div_euclid(CELL_SECONDS)).ok().and_then(|cell| cells.get_mut(cell))
+            else {
+                continue;
+            };
+            let (sum, known) = cell.unwrap_or_default();
+            *cell = Some((sum + value * count, known + count));
+        }
+        Self(cells.map(|cell| cell.map(|(sum, count)| sum / count)))
+    }
+
+    /// Returns the sum of several lines as SVG, from zero to its own most, which only the eye has; empty if there are less than
+    /// two values.
+    pub fn html(several: &[&Self]) -> String {
+        let at = |cell: usize| several.iter().filter_map(|line| line.0[cell]).reduce(|sum, value| sum + value);
+        let values: Vec<_> = (0..CELLS).map(at).collect();
+        let known = values.iter().flatten().count();
+        let most = values.iter().flatten().copied().fold(0.0, f64::max);
+        if known < 2 || !most.is_finite() {
+            return String::new();
+        }
+        let y = |value: f64| if most > 0.0 { (HIGH - HIGH * value.max(0.0) / most).round() as i64 + 1 } else { 14 };
+        let (mut path, mut before) = (String::new(), None::<(usize, i64)>);
+        for (x, value) in values.iter().enumerate() {
+            let Some(value) = value else {
+                before = None;
+                continue;
+            };
+            let high = y(*value);
+            let _ = match before {
+                Some((_, last)) => write!(path, "l1 {}", high - last),
+                None => write!(path, "M{x} {high}h0"),
+            };
+            before = Some((x, high));
+        }
+        format!(
+            "<svg class=\"line\" viewBox=\"0 0 47 15\" preserveAspectRatio=\"none\" aria-hidden=\"true\"><path d=\"{path}\"/></svg>"
+        )
+    }
+}
+
 /// Returns when the bars of `now` begin and end, in unix seconds; the last cell is not over.
 pub fn range(now: i64) -> (i64, i64) {
     let end = (now.div_euclid(CELL_SECONDS) + 1) * CELL_SECONDS;
@@ -215,6 +272,17 @@ mod tests {
         let none = Bar::new(&values(Vec::new()), DAY, 60);
         assert_eq!((none.share().as_str(), none.words().as_str()), ("–", "nothing collected in 24 h"));
         assert!(none.html().contains("<path class=\"n\" d=\"M0 7.5h96\"/>"));
+    }
+
+    #[test]
+    fn a_small_line_has_gaps_and_is_the_sum_of_its_parts() {
+        let one =
+            SmallLine::new(&values(vec![(DAY, 4.0), (DAY + 60, 6.0), (DAY + 1800, 10.0), (DAY + 5400, 1.0)]), DAY);
+        assert_eq!(one.0[..4], [Some(5.0), Some(10.0), None, Some(1.0)]);
+        assert!(SmallLine::html(&[&one]).contains("d=\"M0 8h0l1 -7M3 13h0\""), "{}", SmallLine::html(&[&one]));
+        let other = SmallLine::new(&values(vec![(DAY + 3600, 10.0)]), DAY);
+        assert!(SmallLine::html(&[&one, &other]).contains("d=\"M0 8h0l1 -7l1 0l1 12\""));
+        assert_eq!((SmallLine::html(&[&other]), SmallLine::html(&[])), (String::new(), String::new()));
     }
 
     #[test]

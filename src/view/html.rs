@@ -5,7 +5,7 @@ use std::cmp::Ordering;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use super::bar::Bars;
+use super::bar::{Bars, Lines, SmallLine};
 use super::page::{Kind, Page, Placement};
 use super::selection::{Counts, MAX_FIND, MAX_SORTS, Selection, Trouble, Troubles, column_name, near, table_of};
 use super::table::{Cell, Column, Health, Number, Row, Section, SubRow, Table};
@@ -155,6 +155,8 @@ pub struct View<'a> {
     pub sections: &'a [Section],
     /// The 24 hours before now of each heartbeat.
     pub bars: &'a Bars,
+    /// The same of each number with a small line.
+    pub lines: &'a Lines,
     /// Why the last read failed; `None` if it succeeded.
     pub problem: Option<&'a str>,
     /// What is strange about the numbers, in a sentence without its full stop.
@@ -560,6 +562,15 @@ impl<'a> SectionView<'a> {
         }
     }
 
+    /// Returns the small line of a column's numbers, of their sum if there are several.
+    fn small_line<'n>(&self, column: &Column, cells: impl IntoIterator<Item = &'n Cell<'n>>) -> String {
+        if !column.has_line() {
+            return String::new();
+        }
+        let lines: Vec<_> = cells.into_iter().filter_map(|cell| self.view.lines.get(cell.path)).collect();
+        SmallLine::html(&lines)
+    }
+
     /// Writes a table, if it has rows.
     fn table(&self, html: &mut String, table: &Table, counts: Counts) {
         if table.rows.is_empty() {
@@ -730,7 +741,7 @@ impl<'a> SectionView<'a> {
                     html.push_str("</td>");
                 }
                 Kind::Switch(..) | Kind::Field(..) | Kind::One(..) | Kind::Pivot(_) => {
-                    let _ = write!(html, "<td{span}>");
+                    let _ = write!(html, "<td{span}>{}", self.small_line(column, cell));
                     self.cell_content(html, cell, column);
                     html.push_str("</td>");
                 }

@@ -96,6 +96,8 @@ pub struct Column {
     pub gathered: &'static str,
     /// The heads of a pivot whose numbers use this one up: machines by state, of a quota.
     pub filled_by: &'static [&'static str],
+    /// The heads under which a small line of the last 24 hours stands left of each number.
+    pub lines: &'static [&'static str],
     /// How its numbers are shown; `None` as they are.
     pub shows: Option<Shows>,
     /// The column in a terminal.
@@ -229,6 +231,7 @@ const fn column(kind: Kind, head: &'static str) -> Column {
         unless_zero: false,
         gathered: "",
         filled_by: &[],
+        lines: &[],
         shows: None,
         text: InText::Same,
     }
@@ -355,6 +358,11 @@ impl Column {
     /// Shows how much of it the numbers under these heads of a pivot use, as a framed bar.
     pub const fn filled_by(self, filled_by: &'static [&'static str]) -> Self {
         Self { filled_by, ..self }
+    }
+
+    /// Puts a small line of the last 24 hours left of the numbers under these heads.
+    pub const fn lines(self, lines: &'static [&'static str]) -> Self {
+        Self { lines, ..self }
     }
 
     /// Sets how its numbers are shown, beside which their exact ones stand as a tooltip.

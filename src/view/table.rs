@@ -384,6 +384,13 @@ fn fits<'a>(column: &'a page::Column, number: &'a Number) -> Option<&'a str> {
     }
 }
 
+impl Column<'_> {
+    /// Whether a small line stands left of each number.
+    pub fn has_line(&self) -> bool {
+        self.declared.lines.contains(&self.head)
+    }
+}
+
 impl<'a> Table<'a> {
     /// Returns the columns that are shown, each with its index among the cells.
     pub fn shown(&self) -> impl Iterator<Item = (usize, &Column<'a>)> {

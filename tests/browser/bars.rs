@@ -84,3 +84,31 @@ fn a_heartbeat_has_a_bar_of_its_day_with_its_worst_minutes() {
     browser.wait("document.querySelector('.schedds [data-key=ce01] svg.day .p')");
     browser.is_quiet(&monitor.url);
 }
+
+#[test]
+fn running_jobs_have_a_small_line_of_their_day_with_its_gap() {
+    let test = "running_jobs_have_a_small_line_of_their_day_with_its_gap";
+    let Some(browser) = Browser::open(1280, 900) else { return skip(test, "Chromium") };
+    let sandbox = Sandbox::new("small");
+    let now = jiff::Timestamp::now().as_second() / 60 * 60;
+    let first = (now / 1800 - 47) * 1800;
+    // Four jobs, then nothing collected in cells 10 and 11, then eight.
+    let times = (first..=now).step_by(600).map(|time| (time, (time - first) / 1800));
+    let line = |(time, cell): (i64, i64)| {
+        let jobs = if cell < 10 { 4 } else { 8 };
+        format!("grid_schedd_jobs,grid=heprc,schedd=ce01,status=running jobs={jobs}i {time}000000000")
+    };
+    let lines = times.filter(|(_, cell)| !(10..12).contains(cell)).map(line);
+    let mut points: Vec<_> = lines.map(|line| Point::from_line(&line).unwrap()).collect();
+    points.iter_mut().for_each(|point| CATALOG.declare(point));
+    let until = Instant::now() + Duration::from_secs(60);
+    Store::open(&sandbox.path("state/gridmon.db"), until).unwrap().write(Tier::Raw, &points, until).unwrap();
+    let monitor = Monitor::start(&sandbox, "127.0.0.1:0");
+    browser.go(&monitor.url);
+    let path = browser.text("document.querySelector('.schedds [data-key=ce01] svg.line path').getAttribute('d')");
+    assert!(path.starts_with("M0 8h0") && path.contains("M12 1h0"), "{path}");
+    // Its number stands right of it, and readers hear the number alone.
+    let cell = "document.querySelector('.schedds [data-key=ce01] svg.line').parentNode.textContent";
+    assert_eq!(browser.text(cell), "8");
+    browser.is_quiet(&monitor.url);
+}

@@ -17,6 +17,9 @@ const STATES: &[&str] = &["starting", "running", "retiring", "error", "shutdown"
 /// The states of machines that use a quota, in the order of its bar.
 const USED: &[&str] = &["running", "retiring", "starting", "shutdown", "error"];
 
+/// The columns with a small line of the last 24 hours.
+const LINES: &[&str] = &["running"];
+
 const TOTAL: Option<&str> = Some("total");
 
 static SCHEDDS: &[Column] = &[
@@ -24,7 +27,7 @@ static SCHEDDS: &[Column] = &[
     health(&SCHEDD, "heartbeat"),
     field(&SCHEDD, "duty_cycle_ratio").head("duty cycle"),
     field(&SCHEDD, "running_jobs_limit").head("runs at most"),
-    pivot(&SCHEDD_JOBS, "status", STATUSES, TOTAL).alarm(ALARMS),
+    pivot(&SCHEDD_JOBS, "status", STATUSES, TOTAL).alarm(ALARMS).lines(LINES),
     field(&SCHEDD, "unmaterialized_jobs").head("unmaterialized").unless_zero(),
     one(&SCHEDULER_JOBS, "status", "running").group("scheduler universe").unless_zero(),
     one(&SCHEDULER_JOBS, "status", "held").group("scheduler universe").unless_zero().alarm(ALARMS),
@@ -45,12 +48,12 @@ static CLOUDS: &[Column] = &[
     switch(&CLOUD, "enabled"),
     field(&CLOUD, "quota").head("of the quota").group("machines").filled_by(USED).text(InText::Head("quota")),
     key("vmtype").head("type").text(InText::Head("machines")),
-    pivot(&VMS, "status", STATES, TOTAL).group("machines").alarm(ALARMS),
+    pivot(&VMS, "status", STATES, TOTAL).group("machines").alarm(ALARMS).lines(LINES),
     field(&IDLE_VMS, "vms").head("idle").group("machines").except("vmtype", "total"),
     pivot_short_first(&SLOTS, "slot").group("slots").gathered("all").text(InText::Sum("slots")),
     // No sum: a job that names two clouds would count twice.
     one(&CLOUD_JOBS, "status", "idle").group("jobs").not_summed().text(InText::Head("jobs idle")),
-    one(&CLOUD_JOBS, "status", "running").group("jobs").not_summed().text(InText::Never),
+    one(&CLOUD_JOBS, "status", "running").group("jobs").not_summed().lines(LINES).text(InText::Never),
     one(&CLOUD_JOBS, "status", "held").group("jobs").not_summed().alarm(ALARMS),
     field(&CLOUD, "mips").shows(Shows::Large).group("power").unless_zero().text(InText::Never),
     field(&CLOUD, "kflops").shows(Shows::Large).group("power").unless_zero().text(InText::Never),
@@ -67,9 +70,13 @@ pub static GRIDS: Page = Page {
     tables: &[
         Table::new("heartbeats", "Heartbeats", &[key("service"), health(&HEARTBEAT, "alive")])
             .placement(Placement::Badges),
-        Table::new("jobs", "Jobs by type", &[key("type"), pivot(&JOBS, "status", STATUSES, TOTAL).alarm(ALARMS)])
-            .placement(Placement::Beside)
-            .sum_row("all"),
+        Table::new(
+            "jobs",
+            "Jobs by type",
+            &[key("type"), pivot(&JOBS, "status", STATUSES, TOTAL).alarm(ALARMS).lines(LINES)],
+        )
+        .placement(Placement::Beside)
+        .sum_row("all"),
         Table::new("schedds", "Schedds and their jobs", SCHEDDS).placement(Placement::Beside).noun("schedd"),
         Table::new("pools", "HTCondor pools", POOLS).placement(Placement::Stacked).noun("pool"),
         Table::new("negotiators", "Negotiators", NEGOTIATORS).placement(Placement::Stacked).noun("negotiator"),

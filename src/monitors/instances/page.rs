@@ -16,7 +16,7 @@ static INSTANCES: &[Column] = &[
     key("instance"),
     field(&INSTANCE, "state").shows(Shows::Named(state)),
     field(&INSTANCE, "cpu_ratio").head("CPU").shows(Shows::Percent).group("CPU"),
-    field(&INSTANCE, "cpu_cores").head("cores").group("CPU"),
+    field(&INSTANCE, "cpu_cores").head("cores").lines(&["cores"]).group("CPU"),
     field(&INSTANCE, "vcpus").group("CPU"),
     field(&INSTANCE, "cpu_steal_cores").head("steal").group("CPU").unless_zero(),
     field(&INSTANCE, "memory_bytes").head("memory").shows(Shows::Bytes).group("memory"),

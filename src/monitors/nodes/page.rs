@@ -32,7 +32,7 @@ const HOT: f64 = 85.0;
 static NODES: &[Column] = &[
     key("host"),
     one(&NODE_CPU, "cpu", "total").head("CPU %").group("CPU"),
-    field(&NODE_LOAD, "load1").head("load").group("CPU"),
+    field(&NODE_LOAD, "load1").head("load").group("CPU").lines(&["load"]),
     field(&NODE_CPUS, "cpus").head("CPUs").group("CPU"),
     field(&NODE_MEMORY, "percent").head("memory %").group("memory"),
     field(&NODE_MEMORY, "available").shows(Shows::Bytes).group("memory"),

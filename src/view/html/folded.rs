@@ -74,7 +74,8 @@ impl SectionView<'_> {
                 let sum = if has_none { String::new() } else { self.sum(place.column, cells) };
                 let yes = if matches!(place.column.declared.kind, Kind::Switch(..)) { " yes" } else { "" };
                 let used = self.used(table, place, &table.rows.iter().collect::<Vec<_>>(), None);
-                let _ = write!(html, "<td>{used}{sum}{yes}</td>");
+                let line = self.small_line(place.column, table.rows.iter().flat_map(|row| place.cells(row)));
+                let _ = write!(html, "<td>{used}{line}{sum}{yes}</td>");
             }
             html.push_str("</tr>\n</tbody>\n");
         }
@@ -137,7 +138,7 @@ impl SectionView<'_> {
                 html.push_str("</td>");
             }
             _ => {
-                let _ = write!(html, "<td>{before}");
+                let _ = write!(html, "<td>{before}{}", self.small_line(column, cells.iter().copied()));
                 match cells {
                     [] => self.cell_content(html, None, column),
                     [cell] if !is_sum => self.cell_content(html, Some(cell), column),
