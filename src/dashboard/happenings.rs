@@ -164,8 +164,22 @@ async fn html(
         let (line, now, page, summary) = (Some(line), clock, &page, &summary);
         let (bars, lines, troubles) = (&Bars::new(), &Lines::new(), None);
         let (place, pages) = (Place::Events, &this.systems());
-        let view =
-            View { config, page, place, pages, summary, bars, lines, backend, options, now, line, troubles, happened };
+        let view = View {
+            config,
+            page,
+            place,
+            pages,
+            summary,
+            bars,
+            lines,
+            backend,
+            options,
+            now,
+            line,
+            troubles,
+            is_help: false,
+            happened,
+        };
         Ok(("text/html; charset=utf-8", render(&view)))
     };
     app.tell(key, range, guest, headers, render).await

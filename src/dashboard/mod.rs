@@ -10,6 +10,7 @@
 //! | `/json?paths[]=…`, `/api/v1/history?path=…` | numbers over a range of time |
 //! | `/export` | the same as TSV, or as `format=csv`, `json`, `svg` |
 //! | `/plot.svg`, `/plot.png` | the same as a plot |
+//! | `/help/` | what columns mean, what shapes and keys do |
 //! | `/events/` | what happened, as a page; its query holds the range |
 //! | `/api/v1/problems`, `/api/v1/events` | what is wrong now; what happened, as JSON or `format=csv` |
 //! | `/federate` | the newest value of every series for Prometheus |

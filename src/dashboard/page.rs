@@ -8,6 +8,7 @@ use super::troubles::{Happened, Line, Place, plots_title, systems, tab_icon, tab
 use super::{Config, Summary};
 use crate::model::{graphite_time, utc};
 use crate::view::bar::{Bars, Lines};
+use crate::view::help;
 use crate::view::html::{self, encoded};
 use crate::view::page::Page;
 use crate::view::png;
@@ -124,6 +125,8 @@ pub struct View<'a> {
     pub line: Option<Line<'a>>,
     /// The numbers that a rule calls a trouble; `None` if no rule is about the page.
     pub troubles: Option<&'a Troubles>,
+    /// Whether the help is shown instead of the tables.
+    pub is_help: bool,
     /// What happened, instead of the tables.
     pub happened: Option<Happened<'a>>,
 }
@@ -230,8 +233,8 @@ fn plot_panel(html: &mut String, view: &View) {
     let title = if options.plots.is_empty() { "Plot".into() } else { plots_title(&options.plots) };
     let _ = write!(
         html,
-        "<section id=\"plot\" aria-labelledby=\"plot-title\"{hidden}>\n<div id=\"grip\" role=\"separator\" \
-         aria-orientation=\"horizontal\" aria-label=\"Height of the plot\" aria-valuenow=\"0\" tabindex=\"0\" data-script \
+        "<section id=\"plot\" aria-labelledby=\"plot-title\"{hidden}>\n<div id=\"grip\" role=\"slider\" \
+         aria-orientation=\"vertical\" aria-label=\"Height of the plot\" aria-valuemin=\"0\" aria-valuemax=\"100\" aria-valuenow=\"30\" tabindex=\"0\" data-script \
          hidden></div>\n<div class=\"bar\"><h2 id=\"plot-title\" tabindex=\"-1\">{}</h2>\n",
         escaped(&title)
     );
@@ -406,6 +409,9 @@ pub fn tables(view: &View) -> String {
     if let Some(happened) = &view.happened {
         return line + &happened.html();
     }
+    if view.is_help {
+        return line + &help::html(view.pages);
+    }
     let problem = summary.problem.as_deref();
     let notice = summary.ahead.notice();
     let (sections, notice) = (&summary.sections, notice.as_deref());
@@ -440,6 +446,8 @@ mod tests {
             full: true,
             stacked: true,
             of: "a grid/cloud/c".into(),
+            by: "site".into(),
+            show: "idle".into(),
             all: true,
             hidden: vec!["a grid+".into()],
             open: vec!["a grid/c".into()],
@@ -452,7 +460,7 @@ mod tests {
         let address = options.address();
         assert_eq!(
             address,
-            "?plot=grids.a%26b.jobs.all.idle&amp;plot=%22%3C%27&amp;from=-6h&amp;to=12%3A30_20240601&amp;full=1&amp;stack=1&amp;of=a%20grid%2Fcloud%2Fc&amp;all=1\
+            "?plot=grids.a%26b.jobs.all.idle&amp;plot=%22%3C%27&amp;from=-6h&amp;to=12%3A30_20240601&amp;full=1&amp;stack=1&amp;of=a%20grid%2Fcloud%2Fc&amp;by=site&amp;show=idle&amp;all=1\
              &amp;hide=a%20grid%2B&amp;open=a%20grid%2Fc&amp;find=cc%7Cgpu&amp;only=wrong&amp;sort=-clouds%3Ajobs%2Fheld&amp;density=compact&amp;theme=dark"
         );
         let query = address[1..].replace("&amp;", "&");

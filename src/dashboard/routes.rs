@@ -158,6 +158,10 @@ impl Dashboard {
             .route("/events/api/v1/history", get(history_json))
             .route("/events/api/v1/events", get(happenings::events))
             .route("/events/static/{name}", get(asset))
+            .route("/help", get(async || (StatusCode::PERMANENT_REDIRECT, [(header::LOCATION, "help/")])))
+            .route("/help/", get(help))
+            .route("/help/tables", get(help_tables))
+            .route("/help/static/{name}", get(asset))
             .route("/federate", get(federate))
             .route("/healthz", get(healthz))
             .route("/metrics", get(metrics))
@@ -218,6 +222,15 @@ async fn whole_page(
     html(&app, &names, query, &headers, "page", page::whole).await
 }
 
+/// Returns the help: what columns mean, what shapes and keys do.
+async fn help(State(app): App, RawQuery(query): RawQuery, headers: HeaderMap) -> Result<Response, Failure> {
+    html(&app, &Names::new(), query, &headers, "help", page::whole).await
+}
+
+async fn help_tables(State(app): App, RawQuery(query): RawQuery, headers: HeaderMap) -> Result<Response, Failure> {
+    html(&app, &Names::new(), query, &headers, "help tables", page::tables).await
+}
+
 /// Redirects to the address with a slash, because the addresses in a page are relative.
 async fn add_slash(State(app): App, Path(names): Path<Names>) -> Result<Response, Failure> {
     let address = format!("{}/", app.page(&names)?.page.name);
@@ -247,7 +260,12 @@ async fn html(
     let (summary, watched) = tokio::join!(app.summary(state), app.watched());
     let bars = app.bars(names, &summary.sections).await;
     let (now, page) = ((app.now)(), state.page);
-    let place = if names.contains_key("page") { Place::Page } else { Place::Root };
+    let is_help = kind.starts_with("help");
+    let place = match names.contains_key("page") {
+        true => Place::Page,
+        false if is_help => Place::Help,
+        false => Place::Root,
+    };
     let looked_at = watched.as_ref().and_then(|watched| watched.read_at);
     let key = format!(
         "{kind} {} {place:?} {:?} {looked_at:?} {:?} {} {options:?}",
@@ -269,8 +287,22 @@ async fn html(
         let troubles = troubles.as_ref();
         let (summary, bars, lines, happened) = (&summary, &bars.bars, &bars.lines, None);
         let pages = &this.systems();
-        let view =
-            View { config, page, place, pages, summary, bars, lines, backend, options, now, line, troubles, happened };
+        let view = View {
+            config,
+            page,
+            place,
+            pages,
+            summary,
+            bars,
+            lines,
+            backend,
+            options,
+            now,
+            line,
+            troubles,
+            is_help,
+            happened,
+        };
         Ok(("text/html; charset=utf-8", render(&view)))
     })
     .await

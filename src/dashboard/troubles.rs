@@ -36,6 +36,8 @@ pub enum Place {
     Page,
     /// In `events/`.
     Events,
+    /// In `help/`.
+    Help,
 }
 
 impl Place {
@@ -44,7 +46,7 @@ impl Place {
         match self {
             Self::Root => "",
             Self::Page => "../../",
-            Self::Events => "../",
+            Self::Events | Self::Help => "../",
         }
     }
 }
@@ -72,7 +74,9 @@ fn shape(severity: Severity) -> String {
 pub(super) fn systems(view: &View) -> String {
     let root = view.place.root();
     let system = |page: &Page| if page.part_of.is_empty() { page.name } else { page.part_of };
-    let (here, is_events) = (system(view.page), view.place == Place::Events);
+    let here = system(view.page);
+    let (is_events, is_help) = (view.place == Place::Events, view.place == Place::Help);
+    let is_system = !is_events && !is_help;
     let quiet = Options { theme: view.options.theme, compact: view.options.compact, ..Options::default() };
     let address = match quiet.address() {
         none if none == "?" => String::new(),
@@ -93,12 +97,17 @@ pub(super) fn systems(view: &View) -> String {
         let more = worst.map_or(String::new(), |worst| {
             format!(" <span class=\"{}\">{}{}</span>", worst.class(), shape(worst), entries.len())
         });
-        link(&mut html, page, page.title, !is_events && page.name == here, &more);
+        link(&mut html, page, page.title, is_system && page.name == here, &more);
     }
     let events = if is_events { " aria-current=\"page\"" } else { "" };
-    let _ = write!(html, "<li><a href=\"{root}events/{address}\"{events}>What happened</a></li></ul>");
+    let help = if is_help { " aria-current=\"page\"" } else { "" };
+    let _ = write!(
+        html,
+        "<li><a href=\"{root}events/{address}\"{events}>What happened</a></li><li><a \
+         href=\"{root}help/{address}\"{help}>Help</a></li></ul>"
+    );
     let parts: Vec<_> = view.pages.iter().filter(|page| system(page) == here).collect();
-    if parts.len() > 1 && !is_events {
+    if parts.len() > 1 && is_system {
         html.push_str("<ul>");
         for page in parts {
             link(&mut html, page, page.title, page.name == view.page.name, "");

@@ -81,8 +81,9 @@ impl Followed {
         let scope = self.rule.measurement.tags.iter().find(|tag| tag.identifies).map(|tag| tag.name);
         let mut is_named = false;
         for (tag, name) in &number.number.tags {
-            let Some(own) = self.series.tag(tag).map(carbon_component) else { continue };
-            if own == *name {
+            // A host's path may have its dots.
+            let Some(own) = self.series.tag(tag) else { continue };
+            if own == name || carbon_component(own) == *name {
                 is_named |= tag == first;
             } else if self.rule.subject.contains(tag) || scope == Some(tag) {
                 return false;

@@ -6,8 +6,11 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use super::bar::{Bars, Lines, SmallLine};
-use super::page::{Kind, Page, Placement};
-use super::selection::{Counts, MAX_FIND, MAX_SORTS, Selection, Trouble, Troubles, column_name, near, table_of};
+use super::page::{self, Kind, Page, Placement};
+use super::scatter;
+use super::selection::{
+    Counts, MAX_FIND, MAX_SORTS, Selection, Trouble, Troubles, column_meaning, column_name, near, table_of,
+};
 use super::table::{Cell, Column, Health, Number, Row, Section, SubRow, Table};
 use super::text::length;
 use crate::model::{Value, utc};
@@ -16,9 +19,11 @@ use crate::text::{Shows, ago, count, one_line};
 
 mod folded;
 mod named;
+mod overview;
 
 use self::folded::{Place, all_rows, places};
 use self::named::{address_of, page_of_a_name};
+use self::overview::overview;
 
 /// The most rows that an address unfolds.
 const MAX_OPEN: usize = 200;
@@ -44,6 +49,10 @@ pub struct Options {
     pub stacked: bool,
     /// The name whose own page is shown, as `SECTION/TAG/NAME`; empty for the tables.
     pub of: String,
+    /// The tag by which the overview is stacked; empty for the first one.
+    pub by: String,
+    /// What the overview shows; empty for the first choice.
+    pub show: String,
     /// Whether rows that have been silent for too long are shown too.
     pub all: bool,
     /// The names of hidden sections.
@@ -76,6 +85,8 @@ impl Options {
                 "full" => options.full = value == "1",
                 "stack" => options.stacked = value == "1",
                 "of" => options.of = value.clone(),
+                "by" => options.by = value.clone(),
+                "show" => options.show = value.clone(),
                 "all" => options.all = value == "1",
                 "hide" if !options.hidden.contains(value) => options.hidden.push(value.clone()),
                 "open" => options.toggle(value),
@@ -122,7 +133,8 @@ impl Options {
         pairs.extend([("from", self.from.as_str()), ("to", &self.to)].into_iter().filter(|(_, time)| !time.is_empty()));
         pairs.extend(self.full.then_some(("full", "1")));
         pairs.extend(self.stacked.then_some(("stack", "1")));
-        pairs.extend((!self.of.is_empty()).then_some(("of", self.of.as_str())));
+        let words = [("of", &self.of), ("by", &self.by), ("show", &self.show)];
+        pairs.extend(words.into_iter().map(|(name, word)| (name, word.as_str())).filter(|(_, word)| !word.is_empty()));
         pairs.extend(self.all.then_some(("all", "1")));
         pairs.extend(self.hidden.iter().map(|section| ("hide", section.as_str())));
         pairs.extend(self.open.iter().map(|row| ("open", row.as_str())));
@@ -220,6 +232,9 @@ pub fn tables(view: &View) -> String {
         html.push_str("</ul></nav>\n");
     }
     let shown: Vec<_> = sections.iter().filter(|section| !section.is_hidden()).collect();
+    if view.options.find.is_empty() && !view.options.wrong {
+        overview(&mut html, view);
+    }
     let is_search = shown.iter().any(|section| section.selection.is_search());
     if is_search && !shown.is_empty() && !shown.iter().any(|section| section.has_rows()) {
         nothing_found(&mut html, view);
@@ -578,12 +593,13 @@ impl<'a> SectionView<'a> {
         }
         let _ = write!(
             html,
-            "<div class=\"box {0}\" data-key=\"{0}\">{3}{4}<table><caption>{1}<span class=\"unseen\"> of {2}</span></caption>",
+            "{5}<div class=\"box {0}\" data-key=\"{0}\">{3}{4}<table><caption>{1}<span class=\"unseen\"> of {2}</span></caption>",
             table.declared.name,
             escaped(table.declared.caption),
             escaped_line(&self.section.name),
             self.tools(table, counts),
-            self.talkers(table)
+            self.talkers(table),
+            self.above(table)
         );
         self.heads(html, table);
         if table.declared.folded {
@@ -626,7 +642,7 @@ impl<'a> SectionView<'a> {
         for Place { column, head, .. } in &places {
             let is_number = !matches!(column.declared.kind, Kind::Key(_) | Kind::Health(..) | Kind::Switch(..));
             let class = if is_number { " class=\"n\"" } else { "" };
-            let title = match column.declared.meaning {
+            let title = match column_meaning(column.declared) {
                 "" => String::new(),
                 meaning => format!(" title=\"{}\"", escaped(meaning)),
             };
@@ -672,11 +688,61 @@ impl<'a> SectionView<'a> {
 
     /// Returns a name as a link to its page.
     fn name_link(&self, table: &Table, name: &str) -> String {
-        let Some(tag) = table.declared.keys().next().filter(|_| name != table.declared.sum_row) else {
-            return escaped_line(name);
+        let is_key = |column: &&page::Column| matches!(column.kind, Kind::Key(_));
+        match table.declared.columns.iter().find(is_key) {
+            Some(column) if name != table.declared.sum_row => self.key_link(column, name),
+            _ => escaped_line(name),
+        }
+    }
+
+    /// Returns a name of a column as a link to its page, if it has one.
+    fn key_link(&self, column: &page::Column, name: &str) -> String {
+        let Kind::Key(tag) = column.kind else { return escaped_line(name) };
+        let address = match column.leads {
+            _ if !column.linked => return escaped_line(name),
+            None => address_of(self.view, &self.section.name, tag, name),
+            Some((page, section, tag)) => {
+                let word = name.split(' ').next().unwrap_or_default();
+                let way = if page == self.view.page.name {
+                    String::new()
+                } else {
+                    format!("{}pages/{page}/", self.view.root)
+                };
+                way + &address_of(self.view, section, tag, word)
+            }
         };
-        let address = address_of(self.view, &self.section.name, tag, name);
         format!("<a class=\"name\" href=\"{address}\">{}</a>", escaped_line(name))
+    }
+
+    /// Returns two fields of a table's rows against each other, if it is declared, and what is said of the table.
+    fn above(&self, table: &Table) -> String {
+        let mut html = String::new();
+        if let Some(declared) = table.declared.scatter {
+            let at = |field: &str| {
+                table
+                    .columns
+                    .iter()
+                    .position(|column| matches!(column.declared.kind, Kind::Field(_, own) if own == field))
+            };
+            let dots = match (at(declared.x.0), at(declared.y.0)) {
+                (Some(x), Some(y)) => table.rows.iter().filter_map(move |row| {
+                    let number = |at: usize| row.cells[at].map(|cell| cell.value.as_f64());
+                    Some(scatter::Dot { name: row.name, x: number(x)?, y: number(y)? })
+                }),
+                _ => return html,
+            };
+            html = scatter::html(&dots.collect::<Vec<_>>(), (declared.x.1, declared.y.1, declared.noun));
+        }
+        let (summary, text) = table.declared.note;
+        if !summary.is_empty() {
+            let _ = write!(
+                html,
+                "<details class=\"note\" data-key=\"note\"><summary>{}</summary><p>{}</p></details>",
+                escaped(summary),
+                escaped(text)
+            );
+        }
+        html
     }
 
     /// Returns the class of a row, and the shape before its name.
@@ -731,18 +797,26 @@ impl<'a> SectionView<'a> {
             match column.declared.kind {
                 Kind::Key(_) if column.outer => {}
                 Kind::Key(tag) => {
-                    let _ = write!(html, "<td class=\"name\">{}</td>", name_of(line.table, &line.sub_row.names, tag));
+                    let name = line.table.declared.sub_row_name(&line.sub_row.names, tag);
+                    let link = match (name, column.declared.leads) {
+                        (Some(name), Some(_)) => self.key_link(column.declared, name),
+                        _ => name_of(line.table, &line.sub_row.names, tag),
+                    };
+                    let _ = write!(html, "<td class=\"name\">{link}</td>");
                 }
                 Kind::Health(..) => {
                     let health = self.health(cell);
                     let _ = write!(html, "<td class=\"beat {}\"{span}>", health.class());
-                    self.link(html, cell, "", &format!("{} {}", health.shape(), self.health_text(cell)));
+                    let (text, name) = (self.health_text(cell), escaped_line(line.row.name));
+                    let shown = format!("{} {text}", health.shape());
+                    self.exact_link(html, cell, "", &shown, ("", &format!("{name}: {text}")));
                     self.bar(html, cell);
                     html.push_str("</td>");
                 }
                 Kind::Switch(..) | Kind::Field(..) | Kind::One(..) | Kind::Pivot(_) => {
                     let _ = write!(html, "<td{span}>{}", self.small_line(column, cell));
-                    self.cell_content(html, cell, column);
+                    let parts = if column.outer { &[][..] } else { &line.sub_row.names };
+                    self.cell_content(html, cell, column, &of(parts, line.row));
                     html.push_str("</td>");
                 }
             }
@@ -895,7 +969,7 @@ impl<'a> SectionView<'a> {
     }
 
     /// Writes the content of a cell: the number, yes or no.
-    fn cell_content(&self, html: &mut String, cell: Option<&Cell>, column: &Column) {
+    fn cell_content(&self, html: &mut String, cell: Option<&Cell>, column: &Column, of: &[&str]) {
         let Some(number) = cell else { return html.push_str("<span class=\"zero\">–</span>") };
         let text = match (column.declared.kind, number.value) {
             (Kind::Switch(..), Value::Int(0)) => "<b>no</b>".into(),
@@ -916,16 +990,18 @@ impl<'a> SectionView<'a> {
             Some(Shows::Named(_)) | None => String::new(),
             Some(_) => self::number(number.value),
         };
-        self.exact_link(html, cell, class, &text, &exact);
+        let words: Vec<_> = std::iter::once(column.head).chain(of.iter().copied()).map(escaped_line).collect();
+        let name = format!("{}: {}", words.join(", "), text.trim_start_matches("<b>").trim_end_matches("</b>"));
+        self.exact_link(html, cell, class, &text, (&exact, &name));
     }
 
     /// Writes `text`, which is HTML, as a link to the plot of a cell's number, if it has one.
     fn link(&self, html: &mut String, cell: Option<&Cell>, class: &str, text: &str) {
-        self.exact_link(html, cell, class, text, "");
+        self.exact_link(html, cell, class, text, ("", ""));
     }
 
-    /// Writes such a link with the exact number as its tooltip.
-    fn exact_link(&self, html: &mut String, cell: Option<&Cell>, class: &str, text: &str, exact: &str) {
+    /// Writes such a link with the exact number as its tooltip, and its whole name for who hears it alone.
+    fn exact_link(&self, html: &mut String, cell: Option<&Cell>, class: &str, text: &str, (exact, name): (&str, &str)) {
         let Some(cell) = cell else { return html.push_str(text) };
         let element = if cell.path.is_empty() { "span" } else { "a" };
         let _ = match element {
@@ -951,6 +1027,9 @@ impl<'a> SectionView<'a> {
         if element == "a" && self.view.options.plots.iter().any(|path| path == cell.path) {
             html.push_str(" aria-current=\"true\"");
         }
+        if element == "a" && !name.is_empty() {
+            let _ = write!(html, " aria-label=\"{name}\"");
+        }
         let _ = write!(html, ">{text}</{element}>");
     }
 }
@@ -966,6 +1045,11 @@ fn number(value: Value) -> String {
         Value::Int(value) => value.to_string(),
         Value::Float(value) => format!("{value:.2}"),
     }
+}
+
+/// Returns whose a number is: the names of the part, then that of the row.
+fn of<'n>(parts: &[&'n str], row: &Row<'n>) -> Vec<&'n str> {
+    parts.iter().copied().chain([row.name]).collect()
 }
 
 /// Writes one empty cell for columns without a sum.

@@ -11,12 +11,14 @@ pub mod bar;
 #[cfg(feature = "png")]
 pub mod font;
 pub mod graph;
+pub mod help;
 pub mod history;
 pub mod html;
 pub mod json;
 pub mod page;
 pub mod plot;
 pub mod png;
+pub mod scatter;
 pub mod scene;
 pub mod selection;
 pub mod table;

@@ -15,6 +15,12 @@ pub struct Page {
     pub title: &'static str,
     /// The name of the page whose system it belongs to; empty for the first page of a system.
     pub part_of: &'static str,
+    /// What stands first, stacked by a tag; `None` for the tables alone.
+    pub overview: Option<&'static Overview>,
+    /// Measurements that only the pages of names show.
+    pub about: &'static [&'static Measurement],
+    /// A tag, and the tag by which its names are neighbours: queues of one site.
+    pub near: Option<(&'static str, &'static str)>,
     /// The tag with one section per value; `None` for a page of one section.
     pub section: Option<&'static str>,
     /// The program that collects the numbers, named on an empty page; empty if unknown.
@@ -29,6 +35,32 @@ pub struct Page {
     pub json: &'static [JsonPlace],
     /// The numbers whose plot is that of another one; all others have their own.
     pub plots: &'static [PlotPlace],
+}
+
+/// A number of all, stacked over time by a tag that the reader chooses.
+#[derive(Clone, Copy, Debug)]
+pub struct Overview {
+    /// The measurement, whose only field is summed.
+    pub measurement: &'static Measurement,
+    /// The noun: `jobs`.
+    pub noun: &'static str,
+    /// The tag of which one value is shown.
+    pub of: &'static str,
+    /// These values, the first one if none is chosen.
+    pub choices: &'static [&'static str],
+    /// The tags by which it is stacked, each with the path of a part: `cloud_jobs.{value}.{of}`.
+    pub by: &'static [(&'static str, &'static str)],
+}
+
+/// Two fields of a table's rows against each other.
+#[derive(Clone, Copy, Debug)]
+pub struct Scatter {
+    /// The field on the horizontal axis, and its words.
+    pub x: (&'static str, &'static str),
+    /// The field on the vertical axis, and its words.
+    pub y: (&'static str, &'static str),
+    /// The noun for one row.
+    pub noun: &'static str,
 }
 
 /// One table.
@@ -47,6 +79,10 @@ pub struct Table {
     /// Whether sums of all rows come first, if there are at least two rows. With two levels of rows, each name of the second
     /// level has its own sum.
     pub sums: bool,
+    /// Two fields that are drawn against each other above the table.
+    pub scatter: Option<&'static Scatter>,
+    /// What is said below the caption when its first part is clicked; empty if there is nothing to say.
+    pub note: (&'static str, &'static str),
     /// The fields, summed, by which rows are named above the table as those with the most, each with a word.
     pub talkers: &'static [(&'static str, &'static [&'static str])],
     /// Whether each row is one line, with sums of its sub-rows, which unfold below it.
@@ -96,6 +132,10 @@ pub struct Column {
     pub gathered: &'static str,
     /// The heads of a pivot whose numbers use this one up: machines by state, of a quota.
     pub filled_by: &'static [&'static str],
+    /// The page of the names, its section and their tag; `None` for names of this page.
+    pub leads: Option<(&'static str, &'static str, &'static str)>,
+    /// Whether the names have pages.
+    pub linked: bool,
     /// The heads under which a small line of the last 24 hours stands left of each number.
     pub lines: &'static [&'static str],
     /// How its numbers are shown; `None` as they are.
@@ -231,6 +271,8 @@ const fn column(kind: Kind, head: &'static str) -> Column {
         unless_zero: false,
         gathered: "",
         filled_by: &[],
+        leads: None,
+        linked: true,
         lines: &[],
         shows: None,
         text: InText::Same,
@@ -360,6 +402,16 @@ impl Column {
         Self { filled_by, ..self }
     }
 
+    /// Lets the names, up to their first space, lead to their pages: that of a tag in a section of a page.
+    pub const fn leads(self, page: &'static str, section: &'static str, tag: &'static str) -> Self {
+        Self { leads: Some((page, section, tag)), ..self }
+    }
+
+    /// Says that its values are no names that have pages.
+    pub const fn unlinked(self) -> Self {
+        Self { linked: false, ..self }
+    }
+
     /// Puts a small line of the last 24 hours left of the numbers under these heads.
     pub const fn lines(self, lines: &'static [&'static str]) -> Self {
         Self { lines, ..self }
@@ -407,6 +459,8 @@ impl Table {
             placement: Placement::Below,
             sum_row: "",
             sums: false,
+            scatter: None,
+            note: ("", ""),
             talkers: &[],
             folded: false,
             columns,
@@ -431,6 +485,16 @@ impl Table {
     /// Adds sums of all rows above them.
     pub const fn sums(self) -> Self {
         Self { sums: true, ..self }
+    }
+
+    /// Draws two fields against each other.
+    pub const fn scatter(self, scatter: &'static Scatter) -> Self {
+        Self { scatter: Some(scatter), ..self }
+    }
+
+    /// Says something of the table: what is clicked, and what it unfolds.
+    pub const fn note(self, summary: &'static str, text: &'static str) -> Self {
+        Self { note: (summary, text), ..self }
     }
 
     /// Names the rows with the most of these fields above the table.
@@ -472,6 +536,9 @@ impl Page {
             name: measurement.name,
             title: measurement.name,
             part_of: "",
+            overview: None,
+            about: &[],
+            near: None,
             section,
             program: "",
             every: measurement.every,
@@ -496,7 +563,9 @@ impl Page {
     /// Returns the measurements of the page, each once, in the order of its tables.
     pub fn measurements(&self) -> Vec<&'static Measurement> {
         let mut measurements = Vec::<&'static Measurement>::new();
-        for measurement in self.tables.iter().flat_map(|table| table.columns.iter()).filter_map(Column::measurement) {
+        let of_tables = self.tables.iter().flat_map(|table| table.columns.iter()).filter_map(Column::measurement);
+        let others = self.overview.iter().map(|overview| overview.measurement).chain(self.about.iter().copied());
+        for measurement in of_tables.chain(others) {
             if !measurements.iter().any(|known| known.name == measurement.name) {
                 measurements.push(measurement);
             }

@@ -220,6 +220,18 @@ pub fn column_name(table: &Table, column: &page::Column, head: &str) -> String {
     format!("{}:{}{slash}{head}", table.declared.name, column.group)
 }
 
+/// Returns what the numbers of a column mean: what the column says, else what the field or the measurement says of itself.
+pub fn column_meaning(column: &page::Column) -> &'static str {
+    match (column.meaning, column.kind) {
+        ("", Kind::Field(measurement, field) | Kind::Health(measurement, field) | Kind::Switch(measurement, field)) => {
+            measurement.field(field).map_or("", |field| field.meaning)
+        }
+        ("", Kind::One(measurement, ..)) => measurement.meaning,
+        ("", Kind::Pivot(pivot)) => pivot.measurement.meaning,
+        (meaning, _) => meaning,
+    }
+}
+
 /// Returns the table that a word of an address sorts.
 pub fn table_of(sort: &str) -> &str {
     sort.strip_prefix('-').unwrap_or(sort).split(':').next().unwrap_or_default()

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod bars;
+mod clicks;
 mod driver;
 mod finding;
 mod page;
@@ -11,3 +12,4 @@ mod proofs;
 mod queues;
 mod troubles;
 mod whole;
+mod wide;

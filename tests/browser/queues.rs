@@ -21,7 +21,7 @@ use crate::proofs::{axe, settled, violations};
 const DRAINED: usize = 50;
 
 /// The rows of the queues, with 400 running jobs on average.
-fn row((at, queue): (usize, &Queue)) -> Row {
+pub fn row((at, queue): (usize, &Queue)) -> Row {
     let text = |value: &Option<String>| value.clone().map_or(Cell::Null, Cell::Text);
     let cell = |name: &str| match name {
         "panda_queue" => Cell::Text(queue.panda_resource.clone()),
@@ -29,6 +29,7 @@ fn row((at, queue): (usize, &Queue)) -> Row {
         "resource" => Cell::Text("MCORE".into()),
         "atlas_site" => text(&queue.atlas_site),
         "cloud" => text(&queue.cloud),
+        "datadisk_name" => Cell::Text(format!("{}_DATADISK", queue.panda_resource)),
         "running_jobs" => Cell::Int(if at % DRAINED == 0 { 20 } else { 400 }),
         name if name.starts_with("avg") && name.ends_with("running_jobs") => Cell::Real(400.0),
         name if name.starts_with("avg") => Cell::Real(3.0),
@@ -40,7 +41,7 @@ fn row((at, queue): (usize, &Queue)) -> Row {
 }
 
 /// Two slots of running jobs of each queue, the last one now.
-fn points(queues: &[Queue]) -> Vec<Point> {
+pub fn points(queues: &[Queue]) -> Vec<Point> {
     let now = jiff::Timestamp::now().as_second() / 600 * 600;
     let mut points = Vec::new();
     for slot in [now - 600, now] {
@@ -94,6 +95,22 @@ fn the_pages_of_501_queues_rank_link_and_plot_and_have_no_barrier() {
         .collect();
     let drained = running.iter().filter(|(_, text)| *text == "20").count();
     assert_eq!((running.len(), drained), (501, 501_usize.div_ceil(DRAINED)), "{running:?}");
+    assert_eq!(violations(&browser, &axe), json!([]));
+
+    // Above all of them stand their jobs over time, stacked by what is chosen.
+    let drawn = "document.querySelector('.overview img')?.naturalWidth > 0";
+    browser.wait(drawn);
+    assert_eq!(browser.text("document.querySelectorAll('.overview tbody tr').length"), "8");
+    browser.look("panda-1280");
+    browser.click(".choices a[href*=\"by=resource\"]");
+    browser.wait(&format!("location.search.includes('by=resource') && document.readyState === 'complete' && {drawn}"));
+    assert_eq!(browser.text("document.querySelector('.overview tbody th').textContent"), "MCORE");
+    // One queue has what CRIC says of it, its neighbours and its plots.
+    browser.click(".queues a.name[href*=\"queue%2F\"]");
+    browser.wait("document.querySelector('.named img')?.naturalWidth > 0");
+    let queue = browser.text("document.querySelector('.named').textContent");
+    assert!(queue.contains("Neighbours at site") && queue.contains("cloud"), "{queue}");
+    browser.look("queue-1280");
     assert_eq!(violations(&browser, &axe), json!([]));
 
     // The drained ones come first, and lead to their plots.

@@ -27,7 +27,7 @@ fn plotted(browser: &Browser, selector: &str) -> Vec<(String, String)> {
 }
 
 /// Writes points into the store of a sandbox.
-fn write(sandbox: &Sandbox, lines: &[String]) {
+pub fn write(sandbox: &Sandbox, lines: &[String]) {
     let mut points: Vec<_> = lines.iter().map(|line| Point::from_line(line).unwrap()).collect();
     points.iter_mut().for_each(|point| CATALOG.declare(point));
     let until = Instant::now() + Duration::from_secs(60);

@@ -23,7 +23,7 @@
 
   // --- The address: all choices of the reader. -------------------------------------------------------------------
 
-  const ROWS = ["of", "all", "hide", "open", "find", "only", "sort"]; // Which rows the tables show, and in which order.
+  const ROWS = ["of", "by", "show", "all", "hide", "open", "find", "only", "sort"]; // Which rows the tables show, and in which order.
   const LOOK = [...ROWS, "density", "theme"];
 
   /** Sorts a table by one more click, as the server does. */
@@ -48,6 +48,8 @@
       full: q.get("full") === "1",
       stack: q.get("stack") === "1",
       of: q.get("of") ?? "",
+      by: q.get("by") ?? "",
+      show: q.get("show") ?? "",
       all: q.get("all") === "1",
       hide: [...new Set(q.getAll("hide"))],
       open: q.getAll("open").reduce(toggled, []),
@@ -68,6 +70,8 @@
       full: view.full ? ["1"] : [],
       stack: view.stack ? ["1"] : [],
       of: view.of ? [view.of] : [],
+      by: view.by ? [view.by] : [],
+      show: view.show ? [view.show] : [],
       all: view.all ? ["1"] : [],
       hide: view.hide,
       open: view.open,
@@ -192,9 +196,11 @@
     return href?.startsWith("?plot=") && link.closest("main") && link.dataset.look === undefined && link.dataset.plots === undefined ? new URLSearchParams(href).get("plot") : null;
   };
 
+  const PLOTTED = 'a[aria-current="true"][href^="?plot="]';
+
   /** Marks the plotted numbers in the colours of their lines. */
   const marks = () => {
-    for (const link of main.querySelectorAll("[aria-current]")) {
+    for (const link of main.querySelectorAll(PLOTTED)) {
       link.removeAttribute("aria-current");
       delete link.dataset.on;
     }
@@ -395,11 +401,12 @@
       zooms.length = 0;
       go({ from: link.dataset.from === DEFAULT_FROM ? "" : link.dataset.from, to: link.dataset.to });
     } else if (link.id === "close") {
-      const last = left?.isConnected ? left : main.querySelector("[aria-current]");
+      const last = left?.isConnected ? left : main.querySelector(PLOTTED);
       go({ plots: [], full: false });
       last?.focus({ preventScroll: true });
     } else if (link.dataset.plots !== undefined) {
-      go({ plots: read(link.getAttribute("href")).plots });
+      const { plots, stack, from } = read(link.getAttribute("href"));
+      go({ plots, stack, from });
       clicked = link;
       uncovered();
     } else if (link.id === "full" || link.id === "stack") {
@@ -434,6 +441,38 @@
     event.preventDefault();
     sought("push");
   });
+  // The arrow keys move within a table, past what cannot be plotted or chosen.
+  main.addEventListener("keydown", (event) => {
+    const from = event.target.closest?.("td, th");
+    const row = from?.parentElement;
+    if (!row || event.ctrlKey || event.metaKey || event.shiftKey || event.altKey || event.target.matches("input, select, textarea")) return;
+    const what = "a[href], button";
+    const cells = [...row.cells];
+    const rows = [...from.closest("table").rows];
+    const column = (cell) => [...cell.parentElement.cells].slice(0, cell.cellIndex).reduce((sum, { colSpan }) => sum + colSpan, 0);
+    const at = cells.indexOf(from);
+    const below = (step) => {
+      for (let next = rows.indexOf(row) + step; rows[next]; next += step) {
+        const cell = [...rows[next].cells].find((cell) => column(cell) <= column(from) && column(from) < column(cell) + cell.colSpan);
+        const found = cell?.querySelector(what);
+        if (found) return found;
+      }
+    };
+    const first = (some) => some.map((cell) => cell.querySelector(what)).find((found) => found);
+    const moves = {
+      ArrowLeft: () => first(cells.slice(0, at).reverse()),
+      ArrowRight: () => first(cells.slice(at + 1)),
+      ArrowUp: () => below(-1),
+      ArrowDown: () => below(1),
+      Home: () => first(cells),
+      End: () => first([...cells].reverse()),
+    };
+    const next = moves[event.key]?.();
+    if (!next) return;
+    event.preventDefault();
+    next.focus();
+  });
+
   document.addEventListener("keydown", (event) => {
     const isText = event.target.matches?.("input, select, textarea");
     if (event.key === "/" && !isText && !event.ctrlKey && !event.metaKey && !event.altKey) {
@@ -462,6 +501,10 @@
   });
   document.addEventListener("keydown", (event) => {
     if (event.key !== "Escape") return;
+    if (!tip.hidden) {
+      hideTip();
+      if (document.querySelector("#options[open]") === null) return;
+    }
     const open = document.querySelector("#options[open]");
     if (open) {
       open.open = false;
@@ -474,7 +517,7 @@
       left = document.activeElement;
       byId("plot-title").focus();
     } else if (panel.contains(document.activeElement)) {
-      (left?.isConnected ? left : main.querySelector("[aria-current]"))?.focus();
+      (left?.isConnected ? left : main.querySelector(PLOTTED))?.focus();
     }
   });
   document.addEventListener("click", (event) => {
@@ -624,9 +667,21 @@
   });
   if (kept().tall > 0) root.style.setProperty("--plot-tall", `${Math.min(Number(kept().tall), innerHeight * 0.7)}px`);
 
+  /** The names of rows that a path cannot hold, by what it holds instead. */
+  const originals = () => {
+    const names = new Map();
+    for (const { dataset } of main.querySelectorAll("tbody[data-key], tr[data-key], section[data-key]")) {
+      const name = dataset.key.replace(/^of /, "");
+      const mangled = name.replace(/[^A-Za-z0-9@:+_-]/gu, "_");
+      if (mangled !== name) names.set(mangled, names.has(mangled) && names.get(mangled) !== name ? mangled : name);
+    }
+    return names;
+  };
+
   /** Splits the paths of the series into the title, which is their common part, and the name of each. */
   const labels = (paths) => {
-    const said = (words) => words.filter((word) => word !== "grids").join(" · ");
+    const known = originals();
+    const said = (words) => words.filter((word) => word !== "grids").map((word) => known.get(word) ?? word).join(" · ");
     const parts = paths.map((path) => path.split("."));
     if (parts.length === 1) return { title: said(parts[0]), names: [said(parts[0])] };
     const aligned = parts.every((words) => words.length === parts[0].length);
@@ -732,7 +787,9 @@
       (folded ? `One value is ${words(data.step_seconds)}: line mean, band least to most; hatched: not collected. ` : "") +
       "Drag to zoom, left and right move the pointer, Esc: to the tables and back.";
     const label = `${series.length === 1 ? "Plot" : `Plot of ${series.length} numbers`}, ${moment(from)} to ${moment(to)} ${zoneName(to)}; left and right move the cursor`;
-    chart.setAttribute("role", "img");
+    // It takes the arrow keys itself.
+    chart.setAttribute("role", "application");
+    chart.setAttribute("aria-roledescription", "plot");
     chart.setAttribute("aria-label", label);
     chart.tabIndex = 0;
     legendOf(series, names);

@@ -9,7 +9,9 @@ use super::score::{Load, Loads, score};
 use super::table::{TABLE, loads};
 use crate::model::{Cell, Declaration, Field, FieldInfo, Fold, Measurement, Point, Row, SECOND, Tag, Value};
 use crate::query::Latest;
-use crate::view::page::{Column, Page, Placement, PlotPlace, Table, field, health, key, pivot, plotted};
+use crate::view::page::{
+    Column, Overview, Page, Placement, PlotPlace, Scatter, Table, field, health, key, pivot, plotted,
+};
 
 const fn gauge(name: &'static str, unit: &'static str, meaning: &'static str) -> Field<f64> {
     Field::gauge(name, unit, Fold::Last, meaning)
@@ -128,6 +130,34 @@ pub(super) static DAOD: Measurement = Measurement::new(Declaration {
     every: 600,
 });
 
+const PARTS: Field<i64> =
+    Field::gauge("parts", "rows", Fold::Last, "its production sources and resource types with jobs");
+
+/// What CRIC says of the queues.
+static QUEUE_FACTS: Measurement = Measurement::new(Declaration {
+    name: "queue_facts",
+    meaning: "what CRIC says of the queue",
+    tags: &[
+        Tag::key("queue"),
+        Tag::label("site"),
+        Tag::label("cloud"),
+        Tag::label("country"),
+        Tag::label("federation"),
+        Tag::label("tier"),
+        Tag::label("state"),
+        Tag::label("type"),
+        Tag::label("resource_type"),
+        Tag::label("datadisk"),
+    ],
+    fields: &[PARTS.info()],
+    carbon: "queue_facts.{queue}",
+    every: 600,
+});
+
+/// The columns of the table that are the labels of [`QUEUE_FACTS`].
+const FACTS: [&str; 9] =
+    ["atlas_site", "cloud", "country", "federation", "tier", "site_state", "type", "resource_type", "datadisk_name"];
+
 /// The scores of all queues. The table has the newest ones; those before are made of the stored counts.
 pub(super) static QUEUE_SCORE: Measurement = Measurement::new(Declaration {
     name: "queue_score",
@@ -139,8 +169,8 @@ pub(super) static QUEUE_SCORE: Measurement = Measurement::new(Declaration {
 });
 
 /// The measurements that the table of queues gives.
-pub static OF_TABLE: [&Measurement; 7] =
-    [&SUSPICIOUS_QUEUES, &SUSPICIOUS_SITES, &CLOUD_JOBS, &SITE_JOBS, &QUEUE_JOBS, &QUEUE_SCORE, &DAOD];
+pub static OF_TABLE: [&Measurement; 8] =
+    [&SUSPICIOUS_QUEUES, &SUSPICIOUS_SITES, &CLOUD_JOBS, &SITE_JOBS, &QUEUE_JOBS, &QUEUE_SCORE, &QUEUE_FACTS, &DAOD];
 
 /// The production sources of analysis jobs.
 pub(super) const ANALYSIS_SOURCES: [&str; 2] = ["user", "panda"];
@@ -151,15 +181,15 @@ const RANKED: usize = 30;
 /// Declares the columns of a ranking.
 const fn scored(of: &'static Measurement, name: &'static str) -> [Column; 14] {
     [
-        key("rank"),
-        key(name),
+        key("rank").unlinked(),
+        key(name).leads("panda", "PanDA", name),
         key("reason"),
         health(of, "usual"),
         field(of, "score"),
-        field(of, "running").group("running"),
+        field(of, "running").group("running").lines(&["running"]),
         field(of, "running_6h").head("6 h").group("running"),
         field(of, "running_24h").head("24 h").group("running"),
-        field(of, "failed").group("failed"),
+        field(of, "failed").group("failed").lines(&["failed"]),
         field(of, "failed_6h").head("6 h").group("failed"),
         field(of, "failed_24h").head("24 h").group("failed"),
         field(of, "activated").group("activated"),
@@ -173,8 +203,8 @@ static QUEUES: [Column; 14] = scored(&SUSPICIOUS_QUEUES, "queue");
 
 static JOBS: &[Column] = &[
     key("cloud"),
-    key("site"),
-    key("queue"),
+    key("site").leads("panda", "PanDA", "site"),
+    key("queue").leads("panda", "PanDA", "queue"),
     key("source"),
     key("resource"),
     pivot(&QUEUE_JOBS, "status", STATUSES, None),
@@ -202,6 +232,9 @@ const fn page(
         name,
         title,
         part_of,
+        overview: None,
+        about: &[],
+        near: None,
         section: None,
         program: "collect-panda",
         every: 600,
@@ -252,31 +285,67 @@ static RANKING_PLOTS: [PlotPlace; 22] = {
     all
 };
 
+/// How a score is made, in words.
+const SCORE_NOTE: (&str, &str) = (
+    "how the score is made",
+    "The score is the sum of three parts, each 0 for a queue that does as it always does; x is the number now, A an average for ten \
+     minutes. Running falls: the largest of (f·A − x) / √(f·A) with A of 1 h and f = 0.8, 6 h and 0.5, 24 h and 0.4. Failed rises: the \
+     larger of (x − 2·A) / √(2·A + 9) with A of 6 h and 24 h. Activated rises: the same, at most 2, since waiting jobs alone are no \
+     fault. Each part is how many standard deviations of chance the number lies beyond what is still usual, so that a queue with few \
+     jobs never scores. From [panda] suspicious_score on, 5 unless it is set, a queue is suspicious.",
+);
+
 /// Suspicious sites and queues, ranked.
 pub static SUSPICIOUS: Page = page(
     ("suspicious", "Suspicious queues", "panda"),
     &[
-        Table::new("sites", "Sites, the most suspicious first", &SITES).placement(Placement::Below).noun("site"),
-        Table::new("queues", "Queues, the most suspicious first", &QUEUES).noun("queue"),
+        Table::new("sites", "Sites, the most suspicious first", &SITES).noun("site").note(SCORE_NOTE.0, SCORE_NOTE.1),
+        Table::new("queues", "Queues, the most suspicious first", &QUEUES)
+            .noun("queue")
+            .note(SCORE_NOTE.0, SCORE_NOTE.1),
     ],
     &RANKING_PLOTS,
 );
 
-/// Jobs by cloud, site, queue, production source, resource type and status.
-pub static PANDA: Page = page(
-    ("panda", "PanDA", ""),
-    &[
-        Table::new("clouds", "Jobs by cloud", CLOUDS).placement(Placement::Beside).noun("cloud").sums(),
-        Table::new("sites", "Jobs by site", SITES_OF_JOBS).placement(Placement::Beside).noun("site"),
-        Table::new("queues", "Jobs by cloud, site and queue", JOBS).noun("cloud"),
+/// The jobs of all queues over time.
+static OVERVIEW: Overview = Overview {
+    measurement: &QUEUE_JOBS,
+    noun: "jobs",
+    of: "status",
+    choices: &["running", "activated", "assigned", "failed", "finished"],
+    by: &[
+        ("cloud", "cloud_jobs.{value}.{of}"),
+        ("site", "site_jobs.{value}.{of}"),
+        ("queue", "panda.{value}.*.*.{of}.jobs"),
+        ("resource", "panda.*.*.{value}.{of}.jobs"),
+        ("status", "panda.*.*.*.{value}.jobs"),
     ],
-    &[],
-);
+};
+
+/// Jobs by cloud, site, queue, production source, resource type and status.
+pub static PANDA: Page = Page {
+    overview: Some(&OVERVIEW),
+    about: &[&QUEUE_FACTS],
+    near: Some(("queue", "site")),
+    ..page(("panda", "PanDA", ""), &PANDA_TABLES, &PANDA_PLOTS)
+};
+
+static PANDA_PLOTS: [PlotPlace; 1] = [plotted(&QUEUE_FACTS, "parts", "")];
+
+static PANDA_TABLES: [Table; 3] = [
+    Table::new("clouds", "Jobs by cloud", CLOUDS).placement(Placement::Beside).noun("cloud").sums(),
+    Table::new("sites", "Jobs by site", SITES_OF_JOBS).placement(Placement::Beside).noun("site"),
+    Table::new("queues", "Jobs by cloud, site and queue", JOBS).noun("cloud"),
+];
 
 /// The distribution of analysis jobs over datadisks.
 pub static DATADISK_PAGE: Page = page(
     ("daod", "DAOD distribution", "panda"),
-    &[Table::new("datadisks", "Datadisks and the jobs that read them", DISKS)],
+    &[Table::new("datadisks", "Datadisks and the jobs that read them", DISKS).noun("datadisk").scatter(&Scatter {
+        x: ("files", "files on the datadisk"),
+        y: ("analysis_jobs", "running analysis jobs"),
+        noun: "datadisk",
+    })],
     &[plotted(&DAOD, "files", "daod.{stored}.files"), plotted(&DAOD, "occupied_gb", "daod.{stored}.occupied_gb")],
 );
 
@@ -286,10 +355,13 @@ pub fn latest(rows: &[Row], suspicious: f64, time: i64, has_sizes: bool) -> Vec<
     let mut latest = Latests { time: time.saturating_mul(SECOND), all: Vec::new() };
     let (mut sites, mut queues, mut disks) = (BTreeMap::<String, Loads>::new(), Vec::new(), BTreeMap::new());
     let (mut of_clouds, mut of_sites) = (BTreeMap::new(), BTreeMap::new());
+    let mut facts = BTreeMap::<String, (Vec<String>, i64)>::new();
     for row in rows {
         let text = |column| TABLE.cell(row, column).as_text().unwrap_or("None").to_string();
         let [queue, source, resource, site, cloud] =
             ["panda_queue", "prod_source", "resource", "atlas_site", "cloud"].map(text);
+        let of_cric = || FACTS.iter().map(|column| TABLE.cell(row, column).as_text().unwrap_or_default().to_string());
+        facts.entry(queue.clone()).or_insert_with(|| (of_cric().collect(), 0)).1 += 1;
         let loads = loads(row);
         queues.push((
             format!("{queue} {source} {resource}"),
@@ -332,6 +404,10 @@ pub fn latest(rows: &[Row], suspicious: f64, time: i64, has_sizes: bool) -> Vec<
         for ((name, status), jobs) in sums {
             latest.push(measurement, &[&name, status], &COUNT.info(), Value::Int(jobs));
         }
+    }
+    for (queue, (labels, count)) in &facts {
+        let tags: Vec<_> = std::iter::once(queue.as_str()).chain(labels.iter().map(String::as_str)).collect();
+        latest.push(&QUEUE_FACTS, &tags, &PARTS.info(), Value::Int(*count));
     }
     latest.rank(&SUSPICIOUS_QUEUES, queues, suspicious);
     sites.remove("None");

@@ -104,7 +104,8 @@ impl SectionView<'_> {
         for place in places {
             // Unfolded, the numbers of the parts stand below, each once.
             let is_sum = is_open && !place.column.outer;
-            self.folded_cell(html, place, &place.cells(row), is_sum, &self.used(table, place, &[row], Some(most)));
+            let used = self.used(table, place, &[row], Some(most));
+            self.folded_cell(html, place, (&place.cells(row), &[row.name]), is_sum, &used);
         }
         html.push_str("</tr>\n");
         for part in row.sub_rows.iter().filter(|_| is_open) {
@@ -115,17 +116,27 @@ impl SectionView<'_> {
                     true if matches!(place.column.declared.kind, Kind::Key(_)) => {}
                     true => html.push_str("<td></td>"),
                     // What is gathered stands below, each once.
-                    false => self.folded_cell(html, place, &place.of_part(part), place.is_gathered(), ""),
+                    false => {
+                        let cells = (&*place.of_part(part), &*of(&part.names, row));
+                        self.folded_cell(html, place, cells, place.is_gathered(), "");
+                    }
                 }
             }
             html.push_str("</tr>\n");
-            self.gathered(html, table, places, part);
+            self.gathered(html, table, places, (part, row));
         }
         html.push_str("</tbody>\n");
     }
 
     /// Writes one cell: the number itself if there is one, else the sum of several.
-    fn folded_cell(&self, html: &mut String, place: &Place, cells: &[&Cell], is_sum: bool, before: &str) {
+    fn folded_cell(
+        &self,
+        html: &mut String,
+        place: &Place,
+        (cells, names): (&[&Cell], &[&str]),
+        is_sum: bool,
+        before: &str,
+    ) {
         let Place { column, .. } = place;
         match column.declared.kind {
             Kind::Key(_) => {}
@@ -140,8 +151,8 @@ impl SectionView<'_> {
             _ => {
                 let _ = write!(html, "<td>{before}{}", self.small_line(column, cells.iter().copied()));
                 match cells {
-                    [] => self.cell_content(html, None, column),
-                    [cell] if !is_sum => self.cell_content(html, Some(cell), column),
+                    [] => self.cell_content(html, None, column, names),
+                    [cell] if !is_sum => self.cell_content(html, Some(cell), column, names),
                     several => {
                         let trouble = several.iter().filter_map(|cell| self.selection.of_cell(column, cell)).max();
                         let pill = match trouble.filter(|_| self.view.troubles.is_some()) {
@@ -159,7 +170,7 @@ impl SectionView<'_> {
     }
 
     /// Writes the numbers of a part that are gathered, each with its name.
-    fn gathered(&self, html: &mut String, table: &Table, places: &[Place], part: &SubRow) {
+    fn gathered(&self, html: &mut String, table: &Table, places: &[Place], (part, row): (&SubRow, &Row)) {
         for place in places.iter().filter(|place| place.is_gathered()) {
             let each = place.at.iter().filter_map(|at| Some((&table.columns[*at], part.cells[*at].as_ref()?)));
             let each: Vec<_> = each.filter(|(_, cell)| !cell.value.is_zero()).collect();
@@ -175,7 +186,7 @@ impl SectionView<'_> {
             );
             for (column, cell) in each {
                 let _ = write!(html, " <span class=\"each\">{} ", escaped_line(column.head));
-                self.cell_content(html, Some(cell), column);
+                self.cell_content(html, Some(cell), column, &of(&part.names, row));
                 html.push_str("</span>");
             }
             html.push_str("</td></tr>\n");

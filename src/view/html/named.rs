@@ -50,6 +50,7 @@ pub(super) fn page_of_a_name(html: &mut String, view: &View) -> bool {
         encoded(name),
     );
     facts(html, &groups);
+    neighbours(html, view, section, (tag, name));
     let mut left = MOST_PLOTS;
     for (measurement, numbers) in &groups {
         let heading = if measurement.meaning.is_empty() { measurement.name } else { measurement.meaning };
@@ -69,6 +70,29 @@ pub(super) fn page_of_a_name(html: &mut String, view: &View) -> bool {
     }
     html.push_str("</section>\n");
     true
+}
+
+/// Writes the other names that have the same value of a tag, such as the queues of its site.
+fn neighbours(html: &mut String, view: &View, section: &Section, (tag, name): (&str, &str)) {
+    let Some((_, by)) = view.page.near.filter(|(of, _)| *of == tag) else { return };
+    let numbers = || (0..view.page.measurements().len()).flat_map(|at| section.numbers(at));
+    let Some(common) = numbers().find(|number| number.tag(tag) == name && !number.tag(by).is_empty()) else { return };
+    let common = common.tag(by);
+    let others: std::collections::BTreeSet<_> =
+        numbers().filter(|number| number.tag(by) == common).map(|number| number.tag(tag)).collect();
+    let others: Vec<_> = others.into_iter().filter(|other| *other != name && !other.is_empty()).collect();
+    let _ = write!(html, "<p class=\"ways\">Neighbours at {by} {}:", escaped_line(common));
+    for other in others.iter().take(50) {
+        let address = address_of(view, &section.name, tag, other);
+        let _ = write!(html, " <a class=\"each\" href=\"{address}\">{}</a>", escaped_line(other));
+    }
+    let more = others.len().saturating_sub(50);
+    let end = match others.len() {
+        0 => " none".into(),
+        _ if more > 0 => format!(" and {more} more"),
+        _ => String::new(),
+    };
+    let _ = writeln!(html, "{end}</p>");
 }
 
 /// Writes what describes it: the labels of its series, each value once.
@@ -107,7 +131,9 @@ fn figure(
     let plotted: Vec<_> = numbers.iter().filter(|number| !number.path.is_empty()).collect();
     html.push_str("<figure>");
     if has_picture && !plotted.is_empty() {
-        picture(html, view, measurement.name, &plotted.iter().map(|number| number.path.as_str()).collect::<Vec<_>>());
+        let from = if view.options.from.is_empty() { FROM } else { &view.options.from };
+        let paths: Vec<_> = plotted.iter().map(|number| number.path.as_str()).collect();
+        picture(html, view, measurement.name, &paths, ((420, 130), false, from));
     }
     let _ = write!(html, "<figcaption><span class=\"quiet\">{}</span> ", escaped(unit));
     let others = Options { plots: Vec::new(), full: false, ..view.options.clone() }.address();
@@ -140,9 +166,15 @@ fn figure(
 }
 
 /// Writes a small plot as a picture that the server draws; a browser asks for it when it comes into view.
-fn picture(html: &mut String, view: &View, name: &str, paths: &[&str]) {
-    let from = if view.options.from.is_empty() { FROM } else { &view.options.from };
-    let mut query = format!("width=420&amp;height=130&amp;legend=0&amp;from={}", encoded(from));
+pub(super) fn picture(
+    html: &mut String,
+    view: &View,
+    name: &str,
+    paths: &[&str],
+    ((width, height), is_stacked, from): ((u32, u32), bool, &str),
+) {
+    let stack = if is_stacked { "&amp;stack=1" } else { "" };
+    let mut query = format!("width={width}&amp;height={height}&amp;legend=0{stack}&amp;from={}", encoded(from));
     // The address changes every ten minutes, and so does the picture.
     let to = match view.options.to.as_str() {
         "" => (view.now.div_euclid(600) * 600 + 600).to_string(),
@@ -155,7 +187,7 @@ fn picture(html: &mut String, view: &View, name: &str, paths: &[&str]) {
     let dark = format!("plot.svg?theme=dark&amp;{query}");
     let light = format!("plot.svg?{query}");
     let alt = escaped(name);
-    let size = "width=\"420\" height=\"138\" loading=\"lazy\"";
+    let size = format!("width=\"{width}\" height=\"{}\" loading=\"lazy\"", height + 8);
     let _ = match view.options.theme {
         "dark" => write!(html, "<img src=\"{dark}\" alt=\"plot of {alt}\" {size}>"),
         "light" => write!(html, "<img src=\"{light}\" alt=\"plot of {alt}\" {size}>"),
