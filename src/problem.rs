@@ -94,6 +94,15 @@ impl Problem {
 }
 
 /// Splits the answer of a source that has no partial answers into the form that [`Asked`] is made from.
+///
+/// ```
+/// use gridmon::problem::{Problem, whole};
+///
+/// let failed: Result<u32, Problem> = Err(Problem::of_source("uptime", "the file is empty; the uptime is missing"));
+/// let (answer, problems) = whole(failed);
+/// assert_eq!(answer, None, "a source that fails returns a problem, never zeros");
+/// assert_eq!(problems[0].message, "the file is empty; the uptime is missing");
+/// ```
 pub fn whole<T>(answer: Result<T, Problem>) -> (Option<T>, Vec<Problem>) {
     match answer {
         Ok(answer) => (Some(answer), Vec::new()),

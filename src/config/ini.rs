@@ -57,6 +57,22 @@ impl fmt::Debug for Sections {
 impl Sections {
     /// Parses the text of a file called `file`; `declared` are the allowed sections and keys.
     ///
+    /// ```
+    /// use gridmon::config::{Key, Kind, Section, Sections, Unset};
+    ///
+    /// static SECTION: Section = Section::new(
+    ///     "uptime",
+    ///     "Says where the uptime is read.",
+    ///     &[Key::new("timeout_seconds", Kind::Seconds(1, 60), Unset::Default("5"), "How long it may take, in seconds.")],
+    /// );
+    /// let read = |text: &str| Sections::read(text, "config.cfg", &[&SECTION]);
+    ///
+    /// assert_eq!(read("[uptime]\ntimeout_seconds = 7").unwrap().values(&SECTION).number("timeout_seconds").unwrap(), 7);
+    /// assert_eq!(read("").unwrap().values(&SECTION).number("timeout_seconds").unwrap(), 5, "the default");
+    /// let error = read("[uptime]\ntimeout_second = 7").unwrap_err().to_string();
+    /// assert_eq!(error, "config.cfg line 2: [uptime] has no key \"timeout_second\"; did you mean timeout_seconds?");
+    /// ```
+    ///
     /// # Errors
     /// Fails for every line that is not a section, a key with a value, or a comment; for every duplicate section or
     /// key; and for an undeclared section or key, with the nearest declared name.

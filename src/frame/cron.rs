@@ -152,6 +152,36 @@ impl<C> Published<'_, C> {
 
 /// Runs a cron program: `load` reads the config, `collect` queries the sources and makes the points, `check` contacts
 /// the sources.
+///
+/// `examples/source.rs` is a whole program.
+///
+/// ```no_run
+/// use std::process::ExitCode;
+///
+/// use clap::Parser;
+/// use gridmon::frame::{self, Program};
+/// use gridmon::model::Collected;
+/// use gridmon::setup;
+///
+/// static PROGRAM: Program = Program {
+///     name: "collect-nothing",
+///     interval_seconds: 60,
+///     deadline_seconds: 50,
+///     sources: &[],
+///     measurements: &[],
+/// };
+///
+/// #[derive(Parser)]
+/// struct Args {
+///     #[command(flatten)]
+///     common: frame::Common,
+/// }
+///
+/// fn main() -> ExitCode {
+///     let args: Args = frame::start(&PROGRAM);
+///     frame::cron(&PROGRAM, &args.common, setup::load, |_run| Collected::default(), |_config, _until| Vec::new())
+/// }
+/// ```
 pub fn cron<C: Sync>(
     program: &'static Program,
     common: &Common,

@@ -92,6 +92,14 @@ impl<'a> Compared<'a> {
 
 /// Compares points, given as declared ones, with those of the same series among `theirs`, sorted by series. Of several points of
 /// a series those that differ least are compared.
+///
+/// ```
+/// use gridmon::model::{Difference, Point, compare};
+///
+/// let [ours, theirs] = ["load,host=wn1 now=1.5 60", "load,host=wn1 now=2.5 60"].map(|line| vec![Point::from_line(line).unwrap()]);
+/// assert_eq!(compare(&ours, &theirs)[0].differences, [Difference::Field("now")]);
+/// assert!(compare(&ours, &ours)[0].differences.is_empty());
+/// ```
 pub fn compare<'a>(ours: &'a [Point], theirs: &'a [Point]) -> Vec<Compared<'a>> {
     let mut series = BTreeMap::<&str, (Vec<&Point>, Vec<&Point>)>::new();
     for point in ours {

@@ -127,6 +127,14 @@ impl Point {
 
     /// Parses a line of line protocol with a time in nanoseconds. A line of [`Point::line`] gives back the same point.
     ///
+    /// ```
+    /// use gridmon::model::Point;
+    ///
+    /// let point = Point::from_line("disk,host=wn1,path=/ used=17i 1717245000000000000").unwrap();
+    /// assert_eq!((point.measurement(), point.tag("path")), ("disk", Some("/")));
+    /// assert_eq!(point.line(), "disk,host=wn1,path=/ used=17i 1717245000000000000");
+    /// ```
+    ///
     /// # Errors
     /// Fails if the line lacks a measurement, field or time, has a tag or field twice, or has a value that is not a
     /// number. Texts and booleans are legal line protocol, but no measurement here has them.

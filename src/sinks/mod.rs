@@ -27,6 +27,34 @@ use crate::spool::Batch;
 pub type MakeSinks = Box<dyn Fn(&Path) -> Vec<Box<dyn Sink>> + Send + Sync>;
 
 /// Takes points and acknowledges them.
+///
+/// `examples/sink.rs` is a whole one.
+///
+/// ```
+/// use std::time::Instant;
+///
+/// use gridmon::sinks::{Sent, Sink};
+/// use gridmon::spool::Batch;
+///
+/// /// Takes everything, and forgets it.
+/// struct Nowhere;
+///
+/// impl Sink for Nowhere {
+///     fn name(&self) -> &str {
+///         "nowhere"
+///     }
+///
+///     fn send(&self, _batch: &Batch, _deadline: Instant) -> Sent {
+///         Sent { dropped: Vec::new(), refused: Vec::new(), result: Ok(()) }
+///     }
+///
+///     fn check(&self, _deadline: Instant) -> anyhow::Result<String> {
+///         Ok("takes everything".into())
+///     }
+/// }
+/// assert_eq!(Nowhere.check(Instant::now()).unwrap(), "takes everything");
+/// assert_eq!(Nowhere.setup(Instant::now()).unwrap(), "needs nothing");
+/// ```
 pub trait Sink: Sync {
     /// Its permanent name: the spool lists under it the batches that wait for this sink.
     fn name(&self) -> &str;

@@ -521,6 +521,26 @@ impl Table {
 impl Page {
     /// Returns the default page of a measurement: sections by its first key tag if it has several, rows by the others, and a
     /// column per field.
+    ///
+    /// `examples/page.rs` declares one.
+    ///
+    /// ```
+    /// use gridmon::model::{Declaration, Field, Fold, Measurement, Tag};
+    /// use gridmon::view::page::Page;
+    ///
+    /// const LOAD: Field<f64> = Field::gauge("load", "tasks", Fold::Mean, "how many want to run");
+    /// static MACHINE: Measurement = Measurement::new(Declaration {
+    ///     name: "machine",
+    ///     meaning: "one machine",
+    ///     tags: &[Tag::key("site"), Tag::key("machine")],
+    ///     fields: &[LOAD.info()],
+    ///     carbon: "sites.{site}.{machine}.{field}",
+    ///     every: 60,
+    /// });
+    /// let page = Page::of(&MACHINE);
+    /// assert_eq!((page.name, page.section), ("machine", Some("site")));
+    /// assert_eq!(page.tables[0].columns.len(), 2, "the machine and its load");
+    /// ```
     pub fn of(measurement: &'static Measurement) -> Self {
         let mut keys: Vec<_> = measurement.tags.iter().filter(|tag| tag.identifies).map(|tag| tag.name).collect();
         let section = (keys.len() > 1).then(|| keys.remove(0));
