@@ -1,7 +1,7 @@
 # The commands of this repository. `make test` runs every test; docs/testing.md says what each proves.
 SHELL := /bin/bash -o pipefail
 .DELETE_ON_ERROR:
-.PHONY: build demo test test-all style soak test-deps lint lint-deps bench fuzz manuals picture
+.PHONY: build demo test test-all style soak test-deps lint lint-deps bench fuzz manuals dist picture
 # The soaks run one after another, also with -j.
 .NOTPARALLEL:
 
@@ -132,6 +132,11 @@ manuals:
 		target/debug/$$page --manual target/manuals docs/$$page.md; \
 	done
 PROGRAMS = $(wildcard src/bin/*.rs)
+
+# Builds the packages for Debian and RPM, the tarball and the list of their contents, in target/dist. Needs dpkg-deb, rpmbuild and
+# pip; takes minutes, with CARGO_PROFILE_RELEASE_LTO=off fewer.
+dist:
+	dist/build.sh
 
 # Takes the picture of the dashboard anew, docs/cloud-monitor.png.
 picture: test-deps

@@ -4,7 +4,7 @@
 # openssh-server, openssl, Prometheus (for its promtool), python3 with pip, rrdtool, socat, sqlite3, strace, tcsh and tini. Below
 # ${GRIDMON_SERVERS:-target/servers}: psutil from PyPI, HTCondor of each SUITE (trixie when none is named; sid as well if wanted)
 # and Slurm 22.05, unpacked, and s3s-fs, built by cargo. Does and prints nothing when all is there. Without root it says so and
-# exits 0: the tests that miss a server skip themselves.
+# exits 0: the tests that miss a server skip themselves. With sid also bare Debians, into which packages are installed.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 cd "$here/../.."
@@ -20,6 +20,12 @@ for package in apache2-bin busybox carbon-c-relay chromium chromium-driver colle
   tini tzdata; do
   [ "$(dpkg-query -W -f '${db:Status-Status}' $package 2>/dev/null || true)" = installed ] || missing+=("$package")
 done
+# For `make test-all`, which builds and installs packages.
+case " $* " in *' sid '*)
+  for package in binutils debootstrap rpm; do
+    [ "$(dpkg-query -W -f '${db:Status-Status}' $package 2>/dev/null || true)" = installed ] || missing+=("$package")
+  done ;;
+esac
 # It brings axe-core, by which the page's accessibility is tested; any npm will do.
 command -v npm >/dev/null || missing+=(npm)
 if [ ${#missing[@]} -gt 0 ]; then
@@ -48,6 +54,11 @@ fi
 [ $# -gt 0 ] || set -- trixie
 for suite; do "$here/htcondor-unpack.sh" "$servers/htcondor-$suite" "$suite"; done
 "$here/slurm-unpack.sh" "$servers/slurm-bookworm" bookworm
+
+# What the packages of `make dist` are made with and installed into, for `make test-all` alone.
+case " $* " in *' sid '*)
+  for suite in bookworm bullseye trixie; do "$here/debian-root.sh" "$servers/debian-$suite.tar" "$suite"; done ;;
+esac
 
 # An object store. No package has it; its lock file fixes what it is built of.
 s3s=$servers/s3s-fs

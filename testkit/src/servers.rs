@@ -45,6 +45,11 @@ fn servers() -> PathBuf {
     root().join(env::var_os("GRIDMON_SERVERS").unwrap_or_else(|| "target/servers".into()))
 }
 
+/// A packed bare Debian of a suite; `None` where `make test-all` has made none.
+pub fn debian_root(suite: &str) -> Option<PathBuf> {
+    Some(servers().join(format!("debian-{suite}.tar"))).filter(|packed| packed.exists())
+}
+
 /// A script of `testkit/servers`.
 pub fn script(name: &str) -> PathBuf {
     root().join("testkit/servers").join(name)

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod book;
 mod bounds;
 mod clocks;
 #[cfg(feature = "dashboard")]
@@ -23,6 +24,7 @@ mod intervals;
 mod labels;
 #[cfg(feature = "manuals")]
 mod manual;
+mod packages;
 mod pages;
 mod qagent;
 #[cfg(feature = "qmaster")]

@@ -1,0 +1,119 @@
+#!/usr/bin/python3
+"""contents.py TARGET SBOM LICENCES: writes what the programs are built of: as CycloneDX, for machines, and the texts of all licences,
+for people. Both come from Cargo.lock and from the sources of the crates, as cargo has them."""
+
+import hashlib
+import json
+import os
+import re
+import subprocess
+import sys
+
+target, sbom, licences = sys.argv[1:]
+metadata = json.loads(
+    subprocess.run(
+        ["cargo", "metadata", "--locked", "--format-version", "1", "--filter-platform", target],
+        check=True, stdout=subprocess.PIPE,
+    ).stdout
+)
+packages = {package["id"]: package for package in metadata["packages"]}
+nodes = {node["id"]: node for node in metadata["resolve"]["nodes"]}
+root = metadata["resolve"]["root"]
+
+
+def needed(node):
+    """The crates that are linked in or run while it is built: all but those of the tests."""
+    for dependency in node["deps"]:
+        if any(kind["kind"] != "dev" for kind in dependency["dep_kinds"]):
+            yield dependency["pkg"]
+
+
+# What a crate's tests need is not in a program.
+reached, waiting = {root}, [root]
+while waiting:
+    for dependency in needed(nodes[waiting.pop()]):
+        if dependency not in reached:
+            reached.add(dependency)
+            waiting.append(dependency)
+
+
+def order(package):
+    return package["name"], package["version"]
+
+
+def purl(package):
+    return f"pkg:cargo/{package['name']}@{package['version']}"
+
+
+def checksums():
+    """The digest of each crate's file, by Cargo.lock."""
+    text = open("Cargo.lock", encoding="utf-8").read()
+    entry = re.compile(r'name = "(.+)"\nversion = "(.+)"\nsource = ".+"\nchecksum = "(.+)"')
+    return {(name, version): digest for name, version, digest in entry.findall(text)}
+
+
+digests = checksums()
+crates = sorted((packages[key] for key in reached if key != root), key=order)
+version = os.environ["DIST_VERSION"]
+own = {"type": "application", "bom-ref": f"pkg:cargo/gridmon@{version}", "name": "gridmon", "version": version,
+       "licenses": [{"expression": packages[root]["license"]}], "purl": f"pkg:cargo/gridmon@{version}"}
+
+
+def component(package):
+    one = {"type": "library", "bom-ref": purl(package), "name": package["name"], "version": package["version"],
+           "purl": purl(package)}
+    if package["license"]:
+        one["licenses"] = [{"expression": package["license"].replace("/", " OR ")}]
+    if order(package) in digests:
+        one["hashes"] = [{"alg": "SHA-256", "content": digests[order(package)]}]
+    return one
+
+
+def reference(key):
+    return own["bom-ref"] if key == root else purl(packages[key])
+
+
+dependencies = [{"ref": reference(key), "dependsOn": sorted({reference(one) for one in needed(nodes[key])})} for key in reached]
+stamp = subprocess.run(["date", "--utc", "--date=@" + os.environ["SOURCE_DATE_EPOCH"], "+%Y-%m-%dT%H:%M:%SZ"],
+                       check=True, stdout=subprocess.PIPE, text=True).stdout.strip()
+document = {
+    "bomFormat": "CycloneDX",
+    "specVersion": "1.5",
+    "version": 1,
+    "metadata": {"timestamp": stamp, "component": own},
+    "components": [component(package) for package in crates],
+    "dependencies": sorted(dependencies, key=lambda one: one["ref"]),
+}
+# A number of its own, the same for the same contents.
+digest = hashlib.sha256(json.dumps(document, sort_keys=True).encode()).hexdigest()
+document["serialNumber"] = f"urn:uuid:{digest[:8]}-{digest[8:12]}-5{digest[13:16]}-a{digest[17:20]}-{digest[20:32]}"
+with open(sbom, "w", encoding="utf-8") as file:
+    json.dump(document, file, indent=1, sort_keys=True)
+    file.write("\n")
+
+NAMES = re.compile(r"^(licen[cs]e|copying|copyright|notice|unlicense)", re.IGNORECASE)
+texts, of_text, without = {}, {}, []
+for package in crates:
+    folder = os.path.dirname(package["manifest_path"])
+    files = sorted(name for name in os.listdir(folder) if NAMES.match(name) and os.path.isfile(os.path.join(folder, name)))
+    if not files:
+        without.append(package)
+    for name in files:
+        text = open(os.path.join(folder, name), encoding="utf-8", errors="replace").read().strip().replace("\r\n", "\n")
+        key = hashlib.sha256(" ".join(text.split()).encode()).hexdigest()
+        texts[key] = text
+        of_text.setdefault(key, []).append(f"{package['name']} {package['version']}, {name}")
+
+with open(licences, "w", encoding="utf-8") as file:
+    file.write("The programs are built of the crates below. Each licence stands once, after the crates that come with it.\n\n")
+    for package in crates:
+        file.write(f"{package['name']} {package['version']}: {package['license']}\n")
+    for package in without:
+        if package["license"] is None:
+            sys.exit(f"contents.py: {package['name']} names no licence and has no file of one")
+    file.write("\nWithout a file of their own, under the licences that they name:\n")
+    for package in without:
+        file.write(f"{package['name']} {package['version']}\n")
+    for key in sorted(texts, key=lambda key: of_text[key]):
+        line = "-" * 100
+        file.write(f"\n{line}\n" + "\n".join(of_text[key]) + f"\n{line}\n\n{texts[key]}\n")

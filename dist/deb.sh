@@ -1,0 +1,17 @@
+#!/bin/bash
+# deb.sh TREE FILE: makes the package for Debian and its kin of TREE.
+set -euo pipefail
+tree=$1 file=$2
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+cp -a "$tree/." "$work"
+gzip -9n "$work/usr/share/doc/gridmon/CHANGELOG.md"
+install -d "$work/DEBIAN"
+size=$(find "$tree" -type f -printf '%s\n' | awk '{ sum += $1 } END { print int(sum / 1024) + 1 }')
+sed -e "s/@VERSION@/$DIST_VERSION/" -e "s/@SIZE@/$size/" dist/debian/control > "$work/DEBIAN/control"
+install -m 0755 dist/debian/postinst dist/debian/prerm dist/debian/postrm "$work/DEBIAN"
+echo /etc/logrotate.d/gridmon > "$work/DEBIAN/conffiles"
+(cd "$work" && find . -path ./DEBIAN -prune -o -type f -printf '%P\0' | sort -z | xargs -0 md5sum) > "$work/DEBIAN/md5sums"
+find "$work" -exec touch --no-dereference --date="@$SOURCE_DATE_EPOCH" {} +
+# One thread: how many there are changes the bytes.
+dpkg-deb --root-owner-group --threads-max=1 -Zxz --build "$work" "$file" >/dev/null

@@ -1,0 +1,321 @@
+//! What `make dist` makes: built twice, looked into, and installed, upgraded, removed and purged in a bare Debian. All in `make
+//! test-all`, since a build of all programs for an old glibc takes minutes.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::sync::OnceLock;
+
+use gridmon_testkit::{TempDir, root, servers, skip};
+
+/// The packages of this version, and those of one before it, of the same programs.
+struct Built {
+    old: PathBuf,
+    new: PathBuf,
+}
+
+fn run(command: &mut Command) -> Output {
+    let output = command.stdin(Stdio::null()).output().unwrap();
+    let told = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{command:?}: {}{told}", String::from_utf8_lossy(&output.stdout));
+    output
+}
+
+fn text(command: &mut Command) -> String {
+    String::from_utf8(run(command).stdout).unwrap()
+}
+
+/// Runs `dist/build.sh`; returns the folder of what it made, which the next build would remove.
+fn build(version: Option<&str>, binaries: Option<&Path>, into: &Path) -> PathBuf {
+    let mut command = Command::new(root().join("dist/build.sh"));
+    // Links in seconds what takes minutes otherwise; nothing that is tested here depends on it.
+    command.env("CARGO_PROFILE_RELEASE_LTO", "off").env("SOURCE_DATE_EPOCH", "1717245000");
+    command.envs(version.map(|version| ("DIST_VERSION", version)));
+    command.envs(binaries.map(|folder| ("DIST_BINARIES", folder)));
+    run(&mut command);
+    let kept = into.join(version.unwrap_or("new"));
+    run(Command::new("cp").arg("-a").arg(root().join("target/dist")).arg(&kept));
+    kept
+}
+
+/// Builds once for all tests.
+fn built() -> &'static Built {
+    static BUILT: OnceLock<(TempDir, Built)> = OnceLock::new();
+    let (_, built) = BUILT.get_or_init(|| {
+        let folder = TempDir::new();
+        let new = build(None, None, folder.path());
+        let binaries = root().join("target/dist-build/x86_64-unknown-linux-gnu/release");
+        let old = build(Some("0.0.9"), Some(&binaries), folder.path());
+        (folder, Built { old, new })
+    });
+    built
+}
+
+fn file(folder: &Path, end: &str) -> PathBuf {
+    let files = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    let mut files = files.filter(|path| path.to_str().unwrap().ends_with(end));
+    files.next().unwrap_or_else(|| panic!("no {end} in {}", folder.display()))
+}
+
+/// The highest version of glibc whose symbols a program needs.
+fn needs(program: &Path) -> Vec<u32> {
+    let symbols = text(Command::new("objdump").arg("-T").arg(program));
+    let versions = symbols.split("GLIBC_").skip(1).map(|rest| {
+        let version = rest.split(|c: char| c != '.' && !c.is_ascii_digit()).next().unwrap();
+        version.split('.').map(|part| part.parse().unwrap()).collect::<Vec<u32>>()
+    });
+    versions.max().expect("it needs glibc")
+}
+
+#[test]
+#[ignore = "builds everything: make test-all"]
+fn the_same_sources_give_the_same_bytes_and_run_on_an_old_glibc() {
+    let test = "the_same_sources_give_the_same_bytes_and_run_on_an_old_glibc";
+    if Command::new("rpmbuild").arg("--version").output().is_err() {
+        return skip(test, "rpmbuild");
+    }
+    let built = built();
+    let sums = fs::read_to_string(built.new.join("SHA256SUMS")).unwrap();
+    assert_eq!(sums.lines().count(), 4, "{sums}");
+    let release = root().join("target/dist-build/x86_64-unknown-linux-gnu/release");
+    let newest =
+        ["collect-grid", "cloud-monitor", "qmaster", "collect-instances"].map(|name| needs(&release.join(name)));
+    assert!(newest.iter().all(|version| *version <= vec![2, 17]), "{newest:?}");
+    // The test can fail: a program that is built for this machine needs more.
+    assert!(needs(&gridmon_testkit::program("collect-grid")) > vec![2, 17]);
+
+    // Once more, of gridmon's own sources; what it is built of is left as it is.
+    run(Command::new("cargo")
+        .args([
+            "clean",
+            "--quiet",
+            "--release",
+            "--package",
+            "gridmon",
+            "--target",
+            "x86_64-unknown-linux-gnu",
+            "--target-dir",
+        ])
+        .arg(root().join("target/dist-build"))
+        .current_dir(root()));
+    let folder = TempDir::new();
+    let again = build(None, None, folder.path());
+    assert_eq!(fs::read_to_string(again.join("SHA256SUMS")).unwrap(), sums);
+}
+
+#[test]
+#[ignore = "builds everything: make test-all"]
+fn each_package_has_what_an_operator_needs_and_names_its_parts() {
+    let test = "each_package_has_what_an_operator_needs_and_names_its_parts";
+    if Command::new("rpmbuild").arg("--version").output().is_err() {
+        return skip(test, "rpmbuild");
+    }
+    let built = built();
+    let deb = text(Command::new("dpkg-deb").args(["--contents"]).arg(file(&built.new, ".deb")));
+    let rpm = text(Command::new("rpm").args(["-qlp"]).arg(file(&built.new, ".rpm")));
+    let tar = text(Command::new("tar").arg("-tf").arg(file(&built.new, ".tar.gz")));
+    for part in [
+        "bin/collect-grid",
+        "bin/qmaster",
+        "bin/gridmon-system",
+        "share/man/man1/collect-grid.1.gz",
+        "share/man/man1/gridmon-status-store-export.1.gz",
+        "bash-completion/completions/qagent",
+        "zsh/site-functions/_qagent",
+        "fish/vendor_completions.d/qagent.fish",
+        "systemd/system/collect-grid.timer",
+        "systemd/system/cloud-monitor.service",
+        "gridmon/openrc/qagent",
+        "doc/gridmon/config.cfg.example",
+        "doc/gridmon/crontab.example",
+        "doc/gridmon/docs/collect-grid.md",
+        "doc/gridmon/LICENCES",
+        "doc/gridmon/sbom.cdx.json",
+        "doc/gridmon/copyright",
+        "logrotate.d/gridmon",
+    ] {
+        for (kind, list) in [("deb", &deb), ("rpm", &rpm), ("tar.gz", &tar)] {
+            assert!(list.lines().any(|line| line.ends_with(part)), "{kind} lacks {part}");
+        }
+    }
+    // Everything belongs to root, and the units start what is installed.
+    assert!(deb.lines().all(|line| line.contains(" root/root ")), "{deb}");
+    let unpacked = TempDir::new();
+    run(Command::new("dpkg-deb").arg("-x").arg(file(&built.new, ".deb")).arg(unpacked.path()));
+    for unit in fs::read_dir(unpacked.path().join("usr/lib/systemd/system")).unwrap() {
+        let unit = fs::read_to_string(unit.unwrap().path()).unwrap();
+        for line in unit.lines().filter_map(|line| line.strip_prefix("ExecStart=")) {
+            let program = line.split(' ').next().unwrap();
+            assert!(unpacked.path().join(&program[1..]).exists(), "{program}");
+        }
+    }
+    let parts: serde_json::Value = serde_json::from_slice(&fs::read(file(&built.new, ".cdx.json")).unwrap()).unwrap();
+    assert_eq!(parts["bomFormat"], "CycloneDX");
+    let of_lock: BTreeMap<&str, &str> = parts["components"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|part| (part["name"].as_str().unwrap(), part["hashes"][0]["content"].as_str().unwrap()))
+        .collect();
+    let lock = fs::read_to_string(root().join("Cargo.lock")).unwrap();
+    assert!(of_lock.contains_key("rusqlite") && of_lock.contains_key("clap") && of_lock.len() > 100);
+    assert!(of_lock.values().all(|digest| lock.contains(digest)));
+    // What the tests alone need is in no program.
+    assert!(!of_lock.contains_key("proptest") && !of_lock.contains_key("fuser"));
+}
+
+/// A bare Debian, in which commands run as root, with a stand-in for systemctl that starts and stops qagent by its own commands.
+struct Debian {
+    folder: TempDir,
+}
+
+impl Debian {
+    fn new(suite: &str) -> Option<Self> {
+        let packed = servers::debian_root(suite)?;
+        let debian = Self { folder: TempDir::new() };
+        run(Command::new("tar")
+            .args(["--extract", "--numeric-owner", "--file"])
+            .arg(packed)
+            .arg("-C")
+            .arg(debian.path("")));
+        debian.write(
+            "usr/bin/systemctl",
+            "#!/bin/sh\necho \"$*\" >> /asked\ncase $* in\n'try-restart qagent.service')\n\
+             su -s /bin/sh gridmon -c 'qagent --pidfile /var/lib/gridmon/pid restart' ;;\n\
+             'disable --now qagent.service') su -s /bin/sh gridmon -c 'qagent --pidfile /var/lib/gridmon/pid stop' ;;\nesac\n",
+        );
+        fs::create_dir_all(debian.path("run/systemd/system")).unwrap();
+        Some(debian)
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    fn write(&self, name: &str, text: &str) {
+        use std::os::unix::fs::PermissionsExt;
+        fs::write(self.path(name), text).unwrap();
+        fs::set_permissions(self.path(name), fs::Permissions::from_mode(0o755)).unwrap();
+    }
+
+    fn command(&self, script: &str) -> Command {
+        // Its own process numbers, so that nothing that is started there outlives the test.
+        let mut command = Command::new("unshare");
+        command.args([
+            "--mount",
+            "--fork",
+            "sh",
+            "-c",
+            "mount -t proc proc \"$0/proc\" && exec chroot \"$0\" sh -c \"$1\"",
+        ]);
+        command.arg(self.path("")).arg(script).env_clear().env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin");
+        command.env("DEBIAN_FRONTEND", "noninteractive");
+        command
+    }
+
+    fn sh(&self, script: &str) -> String {
+        text(&mut self.command(script))
+    }
+
+    fn asked(&self) -> String {
+        fs::read_to_string(self.path("asked")).unwrap_or_default()
+    }
+}
+
+impl Drop for Debian {
+    fn drop(&mut self) {
+        let _ = self.command("su -s /bin/sh gridmon -c 'qagent --pidfile /var/lib/gridmon/pid stop'").output();
+    }
+}
+
+/// What an operator makes before the upgrade: a config, a store with points, and a service that runs.
+fn set_up(debian: &Debian) -> String {
+    debian.sh("printf '[grid]\\nname = lab\\n[sensor:LoadAverage]\\n' > /etc/gridmon/config.cfg && chmod 640 /etc/gridmon/config.cfg \
+               && chgrp gridmon /etc/gridmon/config.cfg");
+    debian.sh("su -s /bin/sh gridmon -c 'qagent --pidfile /var/lib/gridmon/pid start'");
+    debian.sh("cat /var/lib/gridmon/pid")
+}
+
+#[test]
+#[ignore = "builds everything: make test-all"]
+fn the_debian_package_is_installed_upgraded_removed_and_purged() {
+    let test = "the_debian_package_is_installed_upgraded_removed_and_purged";
+    for suite in ["bookworm", "trixie"] {
+        let Some(debian) = Debian::new(suite) else { return skip(test, "debootstrap") };
+        let built = built();
+        for (name, folder) in [("old.deb", &built.old), ("new.deb", &built.new)] {
+            fs::copy(file(folder, ".deb"), debian.path(name)).unwrap();
+        }
+        let status = || debian.sh("dpkg-query -W -f '${db:Status-Abbrev}${Version}' gridmon");
+        debian.sh("dpkg -i /old.deb");
+        assert_eq!(status(), "ii 0.0.9");
+        // Nothing starts by itself, and the user and its folders are there.
+        assert!(!debian.asked().contains("restart") && !debian.asked().contains("enable"), "{}", debian.asked());
+        let mode = |path: &str| debian.sh(&format!("stat -c '%U %G %a' {path}"));
+        assert_eq!(mode("/var/lib/gridmon"), "gridmon gridmon 750\n");
+        assert_eq!(mode("/etc/gridmon"), "root gridmon 750\n");
+        assert!(debian.sh("collect-grid --version").starts_with("collect-grid "));
+
+        let before = set_up(&debian);
+        debian.sh("dpkg -i /new.deb");
+        assert_ne!(status(), "ii 0.0.9");
+        let after = debian.sh("cat /var/lib/gridmon/pid");
+        assert!(before != after && debian.sh(&format!("readlink /proc/{}/exe", after.trim())) == "/usr/bin/qagent\n");
+        assert!(debian.asked().contains("daemon-reload\ntry-restart qagent.service\n"), "{}", debian.asked());
+        assert!(debian.sh("cat /etc/gridmon/config.cfg").contains("name = lab"));
+        assert!(debian.path("var/lib/gridmon/gridmon.db").exists(), "the points of the version before");
+
+        debian.sh("dpkg -r gridmon");
+        assert!(debian.asked().contains("disable --now qagent.service\n"), "{}", debian.asked());
+        assert!(!debian.path("usr/bin/qagent").exists() && debian.path("etc/gridmon/config.cfg").exists());
+        assert!(debian.path("var/lib/gridmon/gridmon.db").exists(), "removal keeps what was collected");
+        debian.sh("dpkg -P gridmon");
+        for gone in
+            ["var/lib/gridmon", "var/log/gridmon", "etc/gridmon", "etc/logrotate.d/gridmon", "usr/share/gridmon"]
+        {
+            assert!(!debian.path(gone).exists(), "{gone}");
+        }
+        // Its number must not become somebody else's.
+        assert!(debian.sh("getent passwd gridmon").contains("/nologin"));
+    }
+}
+
+/// No EL is at hand: the package is unpacked into a Debian root by rpm itself, whose scripts run there.
+#[test]
+#[ignore = "builds everything: make test-all"]
+fn the_rpm_package_is_installed_upgraded_and_erased() {
+    let test = "the_rpm_package_is_installed_upgraded_and_erased";
+    let Some(debian) = Debian::new("bookworm") else { return skip(test, "debootstrap") };
+    let built = built();
+    let rpm = |arguments: &[&str], package: Option<PathBuf>| {
+        let mut command = Command::new("rpm");
+        command.arg("--root").arg(debian.path("")).args(arguments).args(package);
+        text(&mut command)
+    };
+    rpm(&["-i", "--nodeps"], Some(file(&built.old, ".rpm")));
+    assert_eq!(rpm(&["-q", "gridmon"], None), "gridmon-0.0.9-1.x86_64\n");
+    let before = set_up(&debian);
+    rpm(&["-U", "--nodeps"], Some(file(&built.new, ".rpm")));
+    assert_ne!(before, debian.sh("cat /var/lib/gridmon/pid"));
+    assert!(debian.path("usr/bin/qagent").exists() && debian.sh("cat /etc/gridmon/config.cfg").contains("name = lab"));
+    rpm(&["-e", "gridmon"], None);
+    assert!(!debian.path("usr/bin/qagent").exists() && debian.path("etc/gridmon/config.cfg").exists());
+    assert!(debian.path("var/lib/gridmon/gridmon.db").exists(), "{}", debian.asked());
+}
+
+/// The tarball's programs run where only an old glibc is: Debian 11 has 2.31.
+#[test]
+#[ignore = "builds everything: make test-all"]
+fn the_tarballs_programs_run_on_debian_11() {
+    let test = "the_tarballs_programs_run_on_debian_11";
+    let Some(debian) = Debian::new("bullseye") else { return skip(test, "debootstrap") };
+    fs::copy(file(&built().new, ".tar.gz"), debian.path("gridmon.tar.gz")).unwrap();
+    debian.sh("cd /opt && tar xf /gridmon.tar.gz && mv gridmon-* gridmon");
+    assert!(debian.sh("ldd --version").contains("2.31"));
+    for program in ["collect-grid", "collect-panda", "cloud-monitor", "qmaster", "gridmon-status"] {
+        assert!(debian.sh(&format!("/opt/gridmon/bin/{program} --version")).starts_with(program));
+    }
+    let points = debian.sh("/opt/gridmon/bin/qagent once LoadAverage");
+    assert!(points.contains(".LoadAverage."), "{points}");
+}
