@@ -20,22 +20,21 @@ export SOURCE_DATE_EPOCH DIST_VERSION
 case $DIST_VERSION in *[!0-9.a-z~]* | '') echo "build.sh: $DIST_VERSION is no version" >&2; exit 2 ;; esac
 programs=$(cd src/bin && printf '%s\n' *.rs | sed 's/\.rs$//' | sort)
 
-build_programs() {
+# In a shell of its own: what is built for this machine knows nothing of these settings.
+build_programs() (
   "$here/tools.sh" "$root/target/dist-tools"
   export PATH=$root/target/dist-tools/bin:$PATH PYTHONPATH=$root/target/dist-tools
   export CARGO_ZIGBUILD_PYTHON_PATH=/usr/bin/python3
   # No path of this machine goes into a program.
-  local cargo=${CARGO_HOME:-$HOME/.cargo} sysroot
-  sysroot=$(rustc --print sysroot)
+  cargo=${CARGO_HOME:-$HOME/.cargo} sysroot=$(rustc --print sysroot)
   export RUSTFLAGS="--remap-path-prefix=$root=/gridmon --remap-path-prefix=$cargo=/cargo --remap-path-prefix=$sysroot=/rust"
   export CFLAGS="-ffile-prefix-map=$root=/gridmon -ffile-prefix-map=$cargo=/cargo"
   cargo zigbuild --quiet --locked --release --bins --target "$target.$glibc" --target-dir "$root/target/dist-build"
-  binaries=$root/target/dist-build/$target/release
-}
+)
 
 rm -rf "$out" && mkdir -p "$out"
 binaries=${DIST_BINARIES:-}
-[ -n "$binaries" ] || build_programs
+[ -n "$binaries" ] || { build_programs; binaries=$root/target/dist-build/$target/release; }
 make --no-print-directory manuals
 /usr/bin/python3 "$here/contents.py" "$target" "$out/sbom.json" "$out/licences.txt"
 

@@ -9,7 +9,7 @@
 
 use gridmon::model::{Catalog, Declaration, Field, Fold, Measurement, Point, SECOND, Tag, Value};
 use gridmon::query::Latest;
-use gridmon::view::page::{Column, Page, Placement, Table, field, health, key};
+use gridmon::view::page::{Column, Page, Table, field, health, key};
 use gridmon::view::{table, text};
 
 /// What is shown.
@@ -36,15 +36,7 @@ static PAGE: Page = Page {
     section: Some("site"),
     program: "collect-machines",
     every: 60,
-    tables: &[Table {
-        name: "machines",
-        caption: "Machines",
-        noun: "machine",
-        placement: Placement::Beside,
-        sum_row: "",
-        sums: false,
-        columns: COLUMNS,
-    }],
+    tables: &[Table::new("machines", "Machines", COLUMNS).noun("machine")],
     text: &[],
     json: &[],
     plots: &[],
