@@ -73,9 +73,9 @@ style:
 	$(CLIPPY) --all-features -- -D warnings
 	RUSTDOCFLAGS='-D warnings' cargo doc --quiet --locked --workspace --no-deps --document-private-items --features $(TESTED)
 
-# The long proofs of delivery and store, all or one by one. All take at most two hours. GRIDMON_SEED repeats the faults of a
+# The long proofs of delivery and store, all or one by one. All take at most three hours. GRIDMON_SEED repeats the faults of a
 # seed.
-SOAKS = soak-kills soak-outage soak-faults soak-model soak-fan-in soak-store soak-writers soak-rollup soak-clients soak-nights
+SOAKS = soak-kills soak-outage soak-faults soak-model soak-fan-in soak-store soak-writers soak-rollup soak-clients soak-nights soak-system
 .PHONY: $(SOAKS)
 SOAK = GRIDMON_SOAK=1 cargo test --release --locked
 soak: $(SOAKS)
@@ -119,6 +119,10 @@ soak-clients: test-deps
 # Ten years of nights of backups, a hundred times.
 soak-nights:
 	GRIDMON_SOAK=1 cargo test --release --locked --lib simulation:: -- --nocapture
+
+# 200 agents for an hour, through two masters behind a balancer into InfluxDB.
+soak-system: test-deps
+	$(SOAK) --test programs qmaster::balanced -- --nocapture
 
 # Installs the Debian packages of the servers and unpacks HTCondor; does nothing without root.
 SUITES = trixie

@@ -12,7 +12,7 @@ case $seconds in
     ;;
 esac
 [ $# -eq 0 ] || shift
-[ $# -gt 0 ] || set -- line_protocol config condor_json cloud_status_json batch dashboard influxql panda backups libvirt slurm gpu node
+[ $# -gt 0 ] || set -- line_protocol config condor_json cloud_status_json batch dashboard influxql panda backups libvirt slurm gpu node agents listener
 
 if ! cargo fuzz --version >/dev/null 2>&1; then
     echo "fuzz/run.sh: cargo-fuzz is not installed: cargo install cargo-fuzz --locked" >&2

@@ -1,7 +1,7 @@
 #!/bin/bash
-# front.sh KIND DIR PORT TARGET: what stands between a program and Carbon or graphite-web, on loopback with its files in
+# front.sh KIND DIR PORT TARGET...: what stands between a program and Carbon or graphite-web, on loopback with its files in
 # DIR, in the foreground. It listens on PORT and leads to the port TARGET:
-#   haproxy, haproxy-checks   proxies of TCP; the second asks every 100 ms whether the target listens
+#   haproxy, haproxy-checks   proxies of TCP, before any number of targets; the second asks every 100 ms whether a target listens
 #   socat                     a proxy of TCP, with a process for each connection
 #   carbon-c-relay            a relay that takes lines alone
 #   carbon-relay              Carbon's own relay; pickles on PORT, lines on PORT+1, to a Carbon's pickle port
@@ -18,15 +18,18 @@ exec </dev/null >>"$dir/log" 2>&1
 case $kind in
 haproxy | haproxy-checks)
   check=; [ "$kind" = haproxy ] || check='check inter 100ms'
+  servers=
+  for one in "${@:4}"; do servers+="  server s$one 127.0.0.1:$one $check"$'\n'; done
   cat > "$dir/haproxy.cfg" <<C
 defaults
   mode tcp
   timeout connect 5s
   timeout client 50s
   timeout server 50s
+  option redispatch
 listen carbon
   bind 127.0.0.1:$port
-  server carbon 127.0.0.1:$target $check
+$servers
 C
   exec /usr/sbin/haproxy -db -f "$dir/haproxy.cfg" ;;
 socat) exec /usr/bin/socat "TCP-LISTEN:$port,bind=127.0.0.1,fork,reuseaddr" "TCP:127.0.0.1:$target" ;;

@@ -2,6 +2,7 @@
 //! is hostile costs its own connection.
 
 mod agents;
+mod balanced;
 mod feeders;
 mod hostile;
 mod old_agents;

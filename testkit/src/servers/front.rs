@@ -16,6 +16,11 @@ pub struct Front {
 impl Front {
     /// Starts one of a kind of `front.sh` in front of the port `target`, or answers `None` where it is not installed.
     pub fn start(kind: &str, target: u16) -> Option<Front> {
+        Front::before(kind, &[target])
+    }
+
+    /// As [`Front::start`], in front of several ports: a balancer.
+    pub fn before(kind: &str, targets: &[u16]) -> Option<Front> {
         let name = kind.split('-').next().filter(|name| *name == "haproxy").unwrap_or(kind);
         if !["/usr/sbin", "/usr/bin"].iter().any(|folder| Path::new(folder).join(name).exists()) {
             return None;
@@ -23,7 +28,9 @@ impl Front {
         let (dir, ports) = (TempDir::new(), Ports::free());
         let port = ports.first();
         let path = dir.path().to_str().expect("an ASCII path");
-        let mut server = Server::start("front.sh", &[kind, path, &port.to_string(), &target.to_string()]);
+        let numbers: Vec<_> = [port].iter().chain(targets).map(u16::to_string).collect();
+        let arguments: Vec<_> = [kind, path].into_iter().chain(numbers.iter().map(String::as_str)).collect();
+        let mut server = Server::start("front.sh", &arguments);
         let ready = server.wait_ready(kind, || TcpStream::connect(("127.0.0.1", port)).is_ok());
         assert!(ready, "{kind} did not start: {}", tail(&dir.path().join("log")));
         Some(Front { port, _server: server, _ports: ports, dir })

@@ -16,6 +16,10 @@ use super::{LIMIT, Master};
 pub(super) struct Agent {
     pub folder: TempDir,
     port: u16,
+    /// The name of its machine, if that is another one; root may give it such a name.
+    pub host: Option<String>,
+    /// The seconds between two batches.
+    pub publishes: u32,
     process: Option<Child>,
 }
 
@@ -33,16 +37,17 @@ impl Agent {
     }
 
     pub fn new(port: u16) -> Self {
-        Self { folder: TempDir::new(), port, process: None }
+        Self { folder: TempDir::new(), port, host: None, publishes: 1, process: None }
     }
 
     /// Writes its config; what stands before the first section belongs to `[qmaster]`.
     pub fn configure(&self, sections: &str) {
         let text = format!(
-            "[grid]\nname = g\n[state]\ndirectory = {0}\n[embedded]\npath = {0}/own.db\n[spool]\npublish_seconds = 1\n\
+            "[grid]\nname = g\n[state]\ndirectory = {0}\n[embedded]\npath = {0}/own.db\n[spool]\npublish_seconds = {2}\n\
              [qmaster]\nhost = 127.0.0.1\nport = {1}\nprotocol = http\ntimeout_seconds = 2\n{sections}",
             self.folder.path().join("state").display(),
-            self.port
+            self.port,
+            self.publishes
         );
         fs::set_permissions(self.folder.write("qagent.conf", text), fs::Permissions::from_mode(0o640)).unwrap();
     }
@@ -56,6 +61,14 @@ impl Agent {
 
     pub fn run(&mut self) {
         let mut command = self.command("qagent", &["run"]);
+        if let Some(host) = &self.host {
+            // A namespace of its own for the name; the process stays the one that was started.
+            let mut named = Command::new("/usr/bin/unshare");
+            named.args(["-u", "/bin/sh", "-c", "echo \"$0\" > /proc/sys/kernel/hostname; exec \"$@\"", host]);
+            named.arg(command.get_program()).args(command.get_args());
+            named.current_dir(self.folder.path()).env_clear().stdin(Stdio::null());
+            command = named;
+        }
         let log = fs::OpenOptions::new().create(true).append(true).open(self.folder.path().join("stderr")).unwrap();
         self.process = Some(command.stdout(Stdio::null()).stderr(log).spawn().unwrap());
     }
