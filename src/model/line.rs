@@ -326,7 +326,8 @@ fn pairs(text: Option<&str>) -> Result<Vec<(Cow<'_, str>, Cow<'_, str>)>> {
     let mut rest = text;
     while let Some(text) = rest {
         let (pair, after) = split_unescaped(text, b',').map_or((text, None), |(pair, after)| (pair, Some(after)));
-        let (name, value) = split_unescaped(pair, b'=').with_context(|| format!("{} is not NAME=VALUE", quote(pair)))?;
+        let (name, value) =
+            split_unescaped(pair, b'=').with_context(|| format!("{} is not NAME=VALUE", quote(pair)))?;
         ensure!(!name.is_empty() && !value.is_empty(), "{} lacks a name or a value", quote(pair));
         pairs.push((unescape(name, TAG_SPECIALS), unescape(value, TAG_SPECIALS)));
         rest = after;

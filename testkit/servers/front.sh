@@ -2,6 +2,7 @@
 # front.sh KIND DIR PORT TARGET...: what stands between a program and Carbon or graphite-web, on loopback with its files in
 # DIR, in the foreground. It listens on PORT and leads to the port TARGET:
 #   haproxy, haproxy-checks   proxies of TCP, before any number of targets; the second asks every 100 ms whether a target listens
+#   haproxy-healthz           the same, before qmasters, which it asks for /healthz
 #   socat                     a proxy of TCP, with a process for each connection
 #   carbon-c-relay            a relay that takes lines alone
 #   carbon-relay              Carbon's own relay; pickles on PORT, lines on PORT+1, to a Carbon's pickle port
@@ -16,8 +17,10 @@ mkdir -p "$dir"
 exec </dev/null >>"$dir/log" 2>&1
 
 case $kind in
-haproxy | haproxy-checks)
+haproxy | haproxy-checks | haproxy-healthz)
   check=; [ "$kind" = haproxy ] || check='check inter 100ms'
+  health=; [ "$kind" != haproxy-healthz ] ||
+    health=$'  option httpchk\n  http-check send meth GET uri /healthz ver HTTP/1.1 hdr Host localhost'
   servers=
   for one in "${@:4}"; do servers+="  server s$one 127.0.0.1:$one $check"$'\n'; done
   cat > "$dir/haproxy.cfg" <<C
@@ -29,6 +32,7 @@ defaults
   option redispatch
 listen carbon
   bind 127.0.0.1:$port
+$health
 $servers
 C
   exec /usr/sbin/haproxy -db -f "$dir/haproxy.cfg" ;;

@@ -1,6 +1,6 @@
 //! What stands in front of Carbon or graphite-web: haproxy, socat, relays, nginx with a login.
 
-use super::{Ports, Server, TempDir, tail};
+use super::{Ports, Server, TempDir, signal, tail};
 use std::{fs, net::TcpStream, path::Path};
 
 /// A proxy or relay of `front.sh`, ended on drop.
@@ -8,7 +8,7 @@ use std::{fs, net::TcpStream, path::Path};
 pub struct Front {
     /// The port on which it listens.
     pub port: u16,
-    _server: Server,
+    server: Server,
     _ports: Ports,
     dir: TempDir,
 }
@@ -33,7 +33,12 @@ impl Front {
         let mut server = Server::start("front.sh", &arguments);
         let ready = server.wait_ready(kind, || TcpStream::connect(("127.0.0.1", port)).is_ok());
         assert!(ready, "{kind} did not start: {}", tail(&dir.path().join("log")));
-        Some(Front { port, _server: server, _ports: ports, dir })
+        Some(Front { port, server, _ports: ports, dir })
+    }
+
+    /// Sends it a signal by name: `STOP` and `CONT` for a line that lets nothing through.
+    pub fn signal(&self, name: &str) {
+        signal(self.server.child.id(), name);
     }
 
     /// What it has written into a file of its folder; empty if there is none.
