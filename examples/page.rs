@@ -33,6 +33,10 @@ static COLUMNS: &[Column] =
 static PAGE: Page = Page {
     name: "machines",
     title: "Machines",
+    part_of: "",
+    overview: None,
+    about: &[],
+    near: None,
     section: Some("site"),
     program: "collect-machines",
     every: 60,
