@@ -74,42 +74,8 @@ pub fn html(all: &[Dot], (x_word, y_word, noun): (&str, &str, &str)) -> String {
     let mut outside: Vec<_> = dots.iter().filter(|dot| far(dot).abs() > USUAL.log10()).collect();
     outside.sort_by(|a, b| far(b).abs().total_cmp(&far(a).abs()).then_with(|| a.name.cmp(b.name)));
     let mut svg = format!("<svg class=\"scatter\" viewBox=\"0 0 {width} {height}\" aria-hidden=\"true\">");
-    for power in x.powers() {
-        let at = x.at(power);
-        let _ = write!(
-            svg,
-            "<path class=\"grid\" d=\"M{at:.1} {EDGE}V{:.1}\"/><text x=\"{at:.1}\" y=\"{:.1}\" text-anchor=\"middle\">{}</text>",
-            height - BELOW,
-            height - BELOW + 14.0,
-            large(10_f64.powf(power))
-        );
-    }
-    for power in y.powers() {
-        let at = y.at(power);
-        let _ = write!(
-            svg,
-            "<path class=\"grid\" d=\"M{LEFT} {at:.1}H{:.1}\"/><text x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"end\">{}</text>",
-            width - EDGE,
-            LEFT - 6.0,
-            at + 4.0,
-            large(10_f64.powf(power))
-        );
-    }
-    // The band lies within the field: an inner picture cuts it off.
-    let (inner_width, inner_height) = (width - EDGE - LEFT, height - BELOW - EDGE);
-    let edge = |power: f64, factor: f64| y.at(power + (usual * factor).log10()) - EDGE;
-    let (low, high) = (x.low, x.high);
-    let _ = write!(
-        svg,
-        "<svg x=\"{LEFT}\" y=\"{EDGE}\" width=\"{inner_width}\" height=\"{inner_height}\"><path class=\"usual\" d=\"M0 {:.1}L{inner_width} \
-         {:.1}V{:.1}L0 {:.1}z\"/><path class=\"median\" d=\"M0 {:.1}L{inner_width} {:.1}\"/></svg>",
-        edge(low, USUAL),
-        edge(high, USUAL),
-        edge(high, 1.0 / USUAL),
-        edge(low, 1.0 / USUAL),
-        edge(low, 1.0),
-        edge(high, 1.0),
-    );
+    grid(&mut svg, &x, &y);
+    band(&mut svg, &x, &y, usual);
     for dot in &dots {
         let is_far = far(dot).abs() > USUAL.log10();
         let class = if is_far { "far" } else { "dot" };
@@ -144,6 +110,52 @@ pub fn html(all: &[Dot], (x_word, y_word, noun): (&str, &str, &str)) -> String {
         "<figure class=\"scatter\">{svg}<figcaption>{}</figcaption></figure>\n",
         caption(all, &dots, &outside, (usual, x_word, y_word, noun))
     )
+}
+
+/// Draws the lines and numbers of both axes.
+fn grid(svg: &mut String, x: &Axis, y: &Axis) {
+    let (width, height) = SIZE;
+    for power in x.powers() {
+        let at = x.at(power);
+        let _ = write!(
+            svg,
+            "<path class=\"grid\" d=\"M{at:.1} {EDGE}V{:.1}\"/><text x=\"{at:.1}\" y=\"{:.1}\" text-anchor=\"middle\">{}</text>",
+            height - BELOW,
+            height - BELOW + 14.0,
+            large(10_f64.powf(power))
+        );
+    }
+    for power in y.powers() {
+        let at = y.at(power);
+        let _ = write!(
+            svg,
+            "<path class=\"grid\" d=\"M{LEFT} {at:.1}H{:.1}\"/><text x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"end\">{}</text>",
+            width - EDGE,
+            LEFT - 6.0,
+            at + 4.0,
+            large(10_f64.powf(power))
+        );
+    }
+}
+
+/// Draws what is usual: the median, and a band around it.
+fn band(svg: &mut String, x: &Axis, y: &Axis, usual: f64) {
+    let (width, height) = SIZE;
+    // The band lies within the field: an inner picture cuts it off.
+    let (inner_width, inner_height) = (width - EDGE - LEFT, height - BELOW - EDGE);
+    let edge = |power: f64, factor: f64| y.at(power + (usual * factor).log10()) - EDGE;
+    let (low, high) = (x.low, x.high);
+    let _ = write!(
+        svg,
+        "<svg x=\"{LEFT}\" y=\"{EDGE}\" width=\"{inner_width}\" height=\"{inner_height}\"><path class=\"usual\" d=\"M0 {:.1}L{inner_width} \
+         {:.1}V{:.1}L0 {:.1}z\"/><path class=\"median\" d=\"M0 {:.1}L{inner_width} {:.1}\"/></svg>",
+        edge(low, USUAL),
+        edge(high, USUAL),
+        edge(high, 1.0 / USUAL),
+        edge(low, 1.0 / USUAL),
+        edge(low, 1.0),
+        edge(high, 1.0),
+    );
 }
 
 /// Returns the picture in words.

@@ -6,6 +6,7 @@ mod bars;
 mod clicks;
 mod driver;
 mod finding;
+mod keys;
 mod page;
 mod plot;
 mod proofs;

@@ -45,7 +45,7 @@ fn the_plot_covers_no_row_that_is_clicked_its_height_is_dragged_and_it_fills_the
     // The mouse and the keyboard change the height, which this browser keeps.
     let height = || browser.js("return document.querySelector('#chart').offsetHeight").as_i64().unwrap();
     let before = height();
-    let grip = browser.js("const box = document.querySelector('#grip').getBoundingClientRect(); return [box.left + 400, box.top + 4].map(Math.round)");
+    let grip = browser.js("const box = document.querySelector('#grip').getBoundingClientRect(); return [box.left + 60, box.top + 12].map(Math.round)");
     let [x, y] = [0, 1].map(|at| grip[at].as_i64().unwrap());
     browser.drag((x, y), (x, y - 60));
     browser.wait(&format!("document.querySelector('#chart').offsetHeight === {}", before + 60));

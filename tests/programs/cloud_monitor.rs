@@ -228,7 +228,7 @@ fn what_no_page_declares_has_a_page_of_its_own() {
     assert!(path.starts_with("run.heprc.") && success == 1.0, "{path} {success}");
     let page = site.get("/pages/run/");
     assert_eq!(page.status, 200);
-    assert!(page.text().contains(&format!("<a href=\"?plot={path}\">1</a>")), "{}", page.text());
+    assert!(page.text().contains(&format!("<a href=\"?plot={path}\" aria-label=\"success, ")), "{}", page.text());
     assert!(page.text().contains(&site.get("/pages/run/tables").text()));
     // What the page asks for is found from where it is.
     assert!(page.text().contains("src=\"static/app.js?v="));

@@ -100,7 +100,9 @@ fn facts(html: &mut String, groups: &[(&'static crate::model::Measurement, Vec<&
     let mut facts = BTreeMap::<&str, Vec<&str>>::new();
     for (measurement, numbers) in groups {
         for tag in measurement.tags.iter().filter(|tag| !tag.identifies) {
-            for value in numbers.iter().map(|number| number.tag(tag.name)).filter(|value| !value.is_empty()) {
+            // An empty label is kept as an underscore.
+            let is_known = |value: &&str| !["", "_"].contains(value);
+            for value in numbers.iter().map(|number| number.tag(tag.name)).filter(is_known) {
                 let known = facts.entry(tag.name).or_default();
                 if !known.contains(&value) {
                     known.push(value);

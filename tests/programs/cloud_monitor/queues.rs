@@ -61,7 +61,8 @@ fn suspicious_queues_and_sites_come_first_with_the_reason_in_words() {
     let jobs = site.get("/pages/panda/").text();
     // All of the cloud, of the site, and of the queue.
     assert!(jobs.contains(">700<") && jobs.matches(">390<").count() == 2, "{jobs}");
-    for text in ["US", "SITE-A", "GOOD", "?plot=panda.GOOD.managed.MCORE.running.jobs\">390<", "activated"] {
+    let running = "?plot=panda.GOOD.managed.MCORE.running.jobs\" aria-label=\"running, SITE-A, GOOD, managed, MCORE, US: 390\">390<";
+    for text in ["US", "SITE-A", "GOOD", running, "activated"] {
         assert!(jobs.contains(text), "{text}: {jobs}");
     }
     let daod = site.json("/pages/daod/json");
