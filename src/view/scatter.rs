@@ -64,7 +64,8 @@ fn median(dots: &[Dot]) -> Option<f64> {
 /// Returns the picture with its caption; empty if fewer than three rows have both numbers above zero. `words` are those of the
 /// axes and of one dot.
 pub fn html(all: &[Dot], (x_word, y_word, noun): (&str, &str, &str)) -> String {
-    let is_positive = |dot: &&Dot| dot.x > 0.0 && dot.y > 0.0 && dot.x.is_finite() && dot.y.is_finite();
+    // What is beyond that is no count, and its powers would fill the picture.
+    let is_positive = |dot: &&Dot| (1e-6..1e15).contains(&dot.x) && (1e-6..1e15).contains(&dot.y);
     let dots: Vec<_> = all.iter().filter(is_positive).copied().collect();
     let Some(usual) = median(&dots).filter(|_| dots.len() >= 3) else { return String::new() };
     let (width, height) = SIZE;
