@@ -131,7 +131,7 @@ test-deps:
 
 # Writes the manual pages, and the completions for bash, zsh and fish, below target/manuals.
 manuals:
-	cargo build --quiet --locked --features manuals
+	cargo build --quiet --locked --features $(TESTED)
 	@set -e; for page in $(PROGRAMS:src/bin/%.rs=%); do \
 		target/debug/$$page --manual target/manuals docs/$$page.md; \
 	done

@@ -35,7 +35,7 @@ build_programs() (
 rm -rf "$out" && mkdir -p "$out"
 binaries=${DIST_BINARIES:-}
 [ -n "$binaries" ] || { build_programs; binaries=$root/target/dist-build/$target/release; }
-make --no-print-directory manuals
+make --no-print-directory --silent manuals
 /usr/bin/python3 "$here/contents.py" "$target" "$out/sbom.json" "$out/licences.txt"
 
 tree=$out/tree
