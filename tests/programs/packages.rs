@@ -240,9 +240,9 @@ fn set_up(debian: &Debian) -> String {
     pid(debian)
 }
 
-/// The number of the agent's process; its start stands behind it.
+/// The number of the agent's process; its start stands below it.
 fn pid(debian: &Debian) -> String {
-    debian.sh("cut -d ' ' -f 1 /var/lib/gridmon/pid").trim().to_string()
+    debian.sh("head -n 1 /var/lib/gridmon/pid").trim().to_string()
 }
 
 #[test]
