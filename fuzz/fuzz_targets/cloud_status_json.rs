@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::LazyLock;
 
 use gridmon::frame::zero_fill::zero_fill;
-use gridmon::model::{Collected, Point, SECOND, Value, safe_text, validate};
+use gridmon::model::{Collected, Point, SECOND, Value, Zeros, safe_text, validate};
 use gridmon::monitors::grid::{self, GridInput};
 use gridmon::problem::Asked;
 use gridmon::setup::CATALOG;
@@ -217,10 +217,10 @@ fn slots_are_counted_once(points: &[Point], condor: Option<&CondorReply>) {
 /// measurement; else its series is remembered.
 fn what_vanished_is_zero(before: &[Point], after: &Collected) {
     let time = 1_717_245_060 * SECOND;
-    let (zeros, before) = zero_fill(&BTreeSet::new(), before, &grid::MEASUREMENTS, time, CATALOG);
+    let (zeros, before) = zero_fill(&BTreeSet::new(), before, (&grid::MEASUREMENTS, &Zeros::default()), time, CATALOG);
     assert_eq!(zeros, []);
     let before = before.unwrap_or_default();
-    let (zeros, known) = zero_fill(&before, &after.points, &after.complete, time, CATALOG);
+    let (zeros, known) = zero_fill(&before, &after.points, (&after.complete, &Zeros::default()), time, CATALOG);
     let known = known.unwrap_or_else(|| before.clone());
     assert!(zeros.iter().all(|zero| zero.time() == time && whole(zero) == 0));
     let zeros: BTreeSet<_> = zeros.iter().map(Point::series).collect();
