@@ -5,13 +5,14 @@
 
 use std::borrow::Cow;
 
-use gridmon::dashboard::Summary;
+use gridmon::dashboard::{Place, Summary};
 use gridmon::dashboard::page::{self, Options, View};
 use gridmon::model::{Point, Value, graphite_time};
 use gridmon::monitors::grid::MEASUREMENTS;
 use gridmon::monitors::grid::page::GRIDS;
 use gridmon::query::{Latest, Values, Wanted};
 use gridmon::setup::{CATALOG, Config};
+use gridmon::view::bar::{Bars, Lines};
 use gridmon::view::history::History;
 use gridmon::view::plot::{self, PlotStyle};
 use gridmon::view::{table, text};
@@ -72,10 +73,18 @@ fn shown(outside: &Outside, pairs: &[(String, String)], now: i64) {
     let view = View {
         config: &config.dashboard,
         page: &GRIDS,
+        place: Place::Root,
+        pages: &[GRIDS],
         summary: &summary,
+        bars: &Bars::new(),
+        lines: &Lines::new(),
         backend: "the store",
         options: &Options::new(pairs),
         now,
+        line: None,
+        troubles: None,
+        is_help: false,
+        happened: None,
     };
     let html = page::whole(&view);
     well_formed(&html);

@@ -57,3 +57,5 @@ pub use self::routes::Dashboard;
 pub use self::serving::serve;
 #[cfg(feature = "dashboard")]
 pub use self::summary::Summary;
+#[cfg(feature = "dashboard")]
+pub use self::troubles::Place;
