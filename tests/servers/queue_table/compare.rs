@@ -31,7 +31,9 @@ fn points_are_compared_with_those_of_another_database() {
     influxdb.write("old", "10m", &lines[0]);
     let whole = compare(&source);
     assert_eq!((whole.code, whole.stderr.as_str()), (Some(0), ""), "{}", whole.stdout);
-    assert!(whole.stdout.contains(&format!(": {} equal, 0 differ, 0 missing here, 0 extra here", lines.len())));
+    assert!(
+        whole.stdout.contains(&format!(": 0 equal, {} alike, 0 differ, 0 missing here, 0 extra here", lines.len()))
+    );
     let named = compare(&format!("{source}&rp=10m"));
     assert_eq!(named.stdout.lines().skip(1).collect::<Vec<_>>(), whole.stdout.lines().skip(1).collect::<Vec<_>>());
     assert!(!whole.stdout.contains(Influxdb::PASSWORD));
