@@ -29,7 +29,7 @@ const UNKEPT: &str = "history";
 const FOR_PART: Duration = Duration::from_secs(20);
 
 /// The backups of a part: a first run may bring a million, and what is written of them need not come again.
-const PART: usize = 10_000;
+const PART: usize = 2_500;
 
 /// Returns a backup as the history has it, with what a check of its content found.
 pub fn kept(hub: &Hub, node: &str, set: &str, backup: &Backup, content: Option<Content>) -> Kept {
