@@ -50,7 +50,8 @@ TESTED = demo,manuals
 # the compiler.
 TIMED = --config 'target."cfg(unix)".runner = ["env", "RUSTC_BOOTSTRAP=1"]'
 
-# The same, with HTCondor 25 as well as 23.9, and 300 power cuts. Takes at most an hour.
+# The same, with HTCondor 25 as well as 23.9, 300 power cuts, and packages that are built twice and installed. Takes at most an
+# hour without the packages.
 test-all: SUITES = trixie sid
 test-all: TESTS = --include-ignored
 test-all: test

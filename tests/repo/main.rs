@@ -477,3 +477,33 @@ fn page_and_picture_break_a_line_at_the_same_coverage() {
     let gap = format!("GAP = {};", gridmon::view::history::GAP_COVERAGE);
     assert!(text("src/dashboard/assets/app.js").contains(&gap), "{gap}");
 }
+
+#[test]
+fn a_few_failures_of_programs_run_again_and_others_stay() {
+    let folder = gridmon_testkit::TempDir::new();
+    let unsteady = folder.path().join("unsteady");
+    let suite = |name: &str, lines: &str, result: &str| {
+        format!("     Running tests/{name}/main.rs (target/debug/deps/{name}-0123456789abcdef)\n{lines}{result}")
+    };
+    let failed = |count: usize| (0..count).map(|at| format!("test a::b{at} ... FAILED <1.0s>\n")).collect::<String>();
+    let ended = "test result: FAILED. 9 passed; 1 failed; 0 ignored\n";
+    let again = |log: String, test: &str| {
+        let log = folder.write("log", log);
+        let done = Command::new(root("testkit/again.sh")).arg(log).arg(&unsteady).arg(test).output().unwrap();
+        done.status.success()
+    };
+    let one = suite("programs", &failed(1), ended);
+    assert!(!again(one.clone(), "false") && !unsteady.exists());
+    assert!(again(one.clone(), "true"));
+    assert_eq!(fs::read_to_string(&unsteady).unwrap(), "programs a::b0\n");
+    let others = [
+        suite("programs", &failed(4), ended),
+        one.clone() + &suite("delivery", &failed(1), ended),
+        // It broke off.
+        suite("delivery", "test a::c ... ok <1.0s>\n", "") + &one,
+        one.clone() + &suite("delivery", "", ""),
+        // The build failed.
+        "error: could not compile".to_string(),
+    ];
+    others.into_iter().for_each(|log| assert!(!again(log.clone(), "true"), "{log}"));
+}
