@@ -50,6 +50,15 @@ pub fn program(name: &str) -> PathBuf {
     path
 }
 
+/// The names of the toolkit's programs, sorted.
+pub fn programs() -> Vec<String> {
+    let files = fs::read_dir(root().join("src/bin")).expect("the sources that this is built from");
+    let name = |file: fs::DirEntry| file.path().file_stem().and_then(|stem| stem.to_str()).expect("ASCII").to_string();
+    let mut names: Vec<_> = files.map(|file| name(file.expect("a file"))).collect();
+    names.sort();
+    names
+}
+
 /// Says that `test` did not run because `missing` is not installed, on standard error and as a line of the file that
 /// `GRIDMON_SKIPPED` names; where `CI` is `true` a test must not be skipped, and this panics.
 pub fn skip(test: &str, missing: &str) {

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use gridmon_testkit::sandbox::{NOW, Outcome, Sandbox};
-use gridmon_testkit::{program, skip};
+use gridmon_testkit::{program, programs, skip};
 
 /// The documents that a reader follows.
 fn documents() -> Vec<PathBuf> {
@@ -42,14 +42,6 @@ fn blocks(document: &Path) -> Vec<(bool, String)> {
         }
     }
     blocks.into_iter().filter(|(_, commands)| !commands.starts_with('#')).collect()
-}
-
-fn programs() -> Vec<String> {
-    let files = fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("src/bin")).unwrap();
-    let mut names: Vec<_> =
-        files.map(|file| file.unwrap().path().file_stem().unwrap().to_str().unwrap().to_string()).collect();
-    names.sort();
-    names
 }
 
 /// A home in which the programs are on PATH, with a stand-in for HTCondor and a config that names it.

@@ -5,16 +5,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use gridmon_testkit::sandbox::Sandbox;
-use gridmon_testkit::skip;
-
-/// Every program with its page in docs/.
-fn programs() -> Vec<String> {
-    let files = fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("src/bin")).unwrap();
-    let mut names: Vec<_> =
-        files.map(|file| file.unwrap().path().file_stem().unwrap().to_str().unwrap().to_string()).collect();
-    names.sort();
-    names
-}
+use gridmon_testkit::{programs, skip};
 
 fn write(program: &str, sandbox: &Sandbox) {
     let page = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("docs/{program}.md"));

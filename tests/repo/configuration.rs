@@ -7,6 +7,7 @@ use std::process::Command;
 
 use gridmon::config::{self, Key, Kind, Section, Sections, Unset};
 use gridmon::setup::{Config, READERS, SECTIONS};
+use gridmon_testkit::programs;
 
 fn root(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(name)
@@ -93,10 +94,7 @@ fn a_declaration_says_all_that_an_operator_needs() {
 
 #[test]
 fn every_program_has_its_sections_and_one_owner_at_most() {
-    let programs: BTreeSet<_> = fs::read_dir(root("src/bin"))
-        .unwrap()
-        .map(|file| file.unwrap().path().file_stem().unwrap().to_str().unwrap().to_string())
-        .collect();
+    let programs: BTreeSet<_> = programs().into_iter().collect();
     assert_eq!(READERS.iter().map(|(program, _)| program.to_string()).collect::<BTreeSet<_>>(), programs);
     for program in &programs {
         let owners = SECTIONS.iter().filter(|section| section.programs.contains(&program.as_str()));

@@ -18,6 +18,7 @@ use gridmon::frame::state::State;
 use gridmon::model::{Point, SECOND, Value};
 use gridmon::problem::Failing;
 use gridmon::spool::{Backlog, Batch, Directory, Header, Spool};
+use gridmon_testkit::programs;
 use gridmon_testkit::sandbox::{NOW, Sandbox, expect, fixture};
 
 fn root(name: &str) -> std::path::PathBuf {
@@ -406,14 +407,6 @@ const BY_HAND: [&str; 1] = ["gridmon-status"];
 
 /// The programs that run all the time.
 const SERVICES: [&str; 3] = ["cloud-monitor", "qagent", "qmaster"];
-
-fn programs() -> Vec<String> {
-    let files = fs::read_dir(root("src/bin")).unwrap();
-    let names = files.map(|file| file.unwrap().path().file_stem().unwrap().to_str().unwrap().to_string());
-    let mut names: Vec<_> = names.collect();
-    names.sort();
-    names
-}
 
 #[test]
 fn every_line_of_the_crontab_and_every_unit_names_a_program_that_exists() {
