@@ -199,6 +199,11 @@ impl SeriesFold {
         Self { measurement, tallies: vec![None; measurement.fields.len()], winner: None }
     }
 
+    /// Returns the measurement.
+    pub fn measurement(&self) -> &'static Measurement {
+        self.measurement
+    }
+
     /// Forgets all points, for another series of the measurement.
     pub fn clear(&mut self) {
         self.tallies.fill(None);

@@ -5,7 +5,7 @@
 
 use std::cell::RefCell;
 use std::collections::hash_map::Entry;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
@@ -121,6 +121,39 @@ impl EmbeddedTiers {
         })?;
         Ok(coverage)
     }
+
+    /// Removes the coverage at a label that `own` has no more, of the measurements that `is_anew` names: an earlier fold may
+    /// have taken slots for covered that were before the first coverage then.
+    fn remove_coverage(
+        &self,
+        (tier, label): (Tier, i64),
+        own: &[Point],
+        is_anew: &dyn Fn(&Point) -> bool,
+    ) -> Result<()> {
+        let given: HashSet<&str> = own.iter().map(Point::series).collect();
+        let at = Window { from: label, to: label + length(tier) };
+        let gone = self.read(|store| {
+            let mut gone = self.known(store)?.coverage;
+            gone.retain(|series| !given.contains(&*series.key) && series.names().is_ok_and(|names| is_anew(&names)));
+            let mut there = Vec::new();
+            for series in gone {
+                if !store.times_of(tier, series.id, at)?.is_empty() {
+                    there.push(series.id);
+                }
+            }
+            Ok(there)
+        })?;
+        if gone.is_empty() {
+            return Ok(());
+        }
+        self.write(|store| {
+            store.in_transaction(gone.len() as u64 + SOME, Instant::now() + PATIENCE, |transaction| {
+                let mut delete = deletion(transaction, tier)?;
+                let (bucket, from) = place_of(tier, label);
+                gone.iter().try_for_each(|id| delete.execute(params![bucket, id, from, from + length(tier)]).map(drop))
+            })
+        })
+    }
 }
 
 impl Tiers for EmbeddedTiers {
@@ -195,11 +228,17 @@ impl Tiers for EmbeddedTiers {
             count += piece.points;
             after = piece.last;
         }
+        let found: HashSet<&str> = folding.folds.values().map(|fold| fold.measurement().name).collect();
         let is_folded = |coverage: &Point| {
-            let measurement = coverage.tag("measurement").and_then(|name| self.catalog.measurement(name));
+            let measurement = self.catalog.measurement(measurement_of(coverage));
             measurement.is_none_or(|measurement| task.folds(tier, measurement, window))
         };
-        let own: Vec<_> = coverage.points(window.to).into_iter().filter(|point| is_folded(point)).collect();
+        let has = |name: &str| found.contains(name) || coverage.has(name);
+        let is_anew = |point: &Point| is_folded(point) && has(measurement_of(point));
+        let own: Vec<_> = coverage.points(window.to).into_iter().filter(is_folded).collect();
+        if is_refold && task.show.is_none() {
+            self.remove_coverage((tier, window.to), &own, &is_anew)?;
+        }
         match &mut task.show {
             Some(show) => shown.into_iter().chain(own).try_for_each(show)?,
             None if own.is_empty() => {}
@@ -443,6 +482,11 @@ impl Folding<'_> {
         let mut delete = deletion(transaction, self.tier)?;
         gone.iter().try_for_each(|series| delete.execute(params![bucket, series, from, to]).map(drop))
     }
+}
+
+/// Returns the name of the measurement that a point of coverage is about.
+fn measurement_of(coverage: &Point) -> &str {
+    coverage.tag("measurement").unwrap_or_default()
 }
 
 /// Whether a measurement tells what was covered.

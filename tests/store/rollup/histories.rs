@@ -135,6 +135,19 @@ impl World {
         rows.unwrap().map(Result::unwrap).collect()
     }
 
+    /// The covered slots of a measurement at a label of a tier, by grid and scope.
+    fn stored_coverage(&self, tier: Tier, name: &str, label: i64) -> BTreeMap<(String, String), i64> {
+        let mut rows = self.stored(tier, "coverage");
+        rows.extend(self.stored(tier, "scope_coverage"));
+        let own = rows.into_iter().filter_map(|((series, time, field), (value, _))| {
+            let names = Point::of_series(&series).unwrap();
+            let is_own = names.tag("measurement") == Some(name) && time == label && field == "slots";
+            let text = |tag: &str| names.tag(tag).unwrap_or_default().to_string();
+            is_own.then(|| ((text("grid"), text("scope")), value.as_f64() as i64))
+        });
+        own.collect()
+    }
+
     /// Compares both folded tiers with the plain reference. `end` is the clock of the last run, in unix seconds.
     pub fn check(&self, end: i64, what: &str) {
         let all = self.points();
@@ -147,6 +160,8 @@ impl World {
             let mut expected = Rows::new();
             for from in hours.iter().filter(|from| **from + HOUR > begin && **from + HOUR <= closed(HOUR)) {
                 expected.extend(oracle.hour(*from));
+                let covered = self.stored_coverage(Tier::Hour, name, from + HOUR);
+                assert_eq!(covered, oracle.coverage(&[*from]), "{what} coverage of {name} 1h from {from}");
             }
             assert_rows(&self.stored(Tier::Hour, name), &expected, &format!("{what} {name} 1h"));
 
@@ -154,6 +169,10 @@ impl World {
             let days: BTreeSet<_> = hours.iter().map(|from| from.div_euclid(DAY) * DAY).collect();
             for from in days.iter().filter(|from| **from + DAY > begin && **from + DAY <= closed(DAY)) {
                 expected.extend(oracle.day(*from, |hour| hour + HOUR > begin));
+                let folded: Vec<_> =
+                    (0..24).map(|hour| from + hour * HOUR).filter(|hour| *hour + HOUR > begin).collect();
+                let covered = self.stored_coverage(Tier::Day, name, from + DAY);
+                assert_eq!(covered, oracle.coverage(&folded), "{what} coverage of {name} 1d from {from}");
             }
             assert_rows(&self.stored(Tier::Day, name), &expected, &format!("{what} {name} 1d"));
         }

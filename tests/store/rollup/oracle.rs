@@ -68,6 +68,26 @@ impl<'a> Oracle<'a> {
         own.chain(old.map(|(slot, _)| *slot)).collect()
     }
 
+    /// The number of covered slots of each grid, and of each scope in it, in these hours; those of none are left out.
+    #[allow(dead_code)]
+    pub fn coverage(&self, hours: &[i64]) -> BTreeMap<(String, String), i64> {
+        let mut slots = BTreeMap::<_, BTreeSet<i64>>::new();
+        let begin = self.begin().unwrap_or(i64::MAX);
+        let text = |tag: Option<&str>, absent: &str| tag.unwrap_or(absent).to_string();
+        for point in &self.coverage {
+            let whose = (text(point.tag("grid"), ""), text(point.tag("scope"), ""));
+            slots.entry(whose).or_default().insert(point.time());
+        }
+        for (slot, grids) in self.stands.range(..begin).filter(|_| self.measurement.has_counts()) {
+            grids.iter().for_each(|grid| {
+                slots.entry((text(*grid, "a"), String::new())).or_default().insert(*slot);
+            });
+        }
+        let within =
+            |slots: &BTreeSet<i64>| hours.iter().map(|from| slots.range(*from..from + HOUR).count() as i64).sum();
+        slots.iter().map(|(whose, slots)| (whose.clone(), within(slots))).filter(|(_, slots)| *slots > 0).collect()
+    }
+
     /// The points of a series that count, by slot.
     fn winners(&self, series: &str, from: i64, to: i64) -> BTreeMap<i64, &'a Point> {
         let mut winners = BTreeMap::<i64, &Point>::new();
