@@ -36,6 +36,7 @@ static PAGE: Page = Page {
     part_of: "",
     overview: None,
     about: &[],
+    own: &[],
     near: None,
     section: Some("site"),
     program: "collect-machines",

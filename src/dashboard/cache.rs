@@ -11,6 +11,7 @@ use anyhow::Result;
 use axum::body::Bytes;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use flate2::Compression;
 
 use super::Dashboard;
 use super::room::Room;
@@ -36,13 +37,15 @@ pub(super) struct Rendered {
     tag: HeaderValue,
     /// The compressed body, made when first asked for; `None` in it if the body is not worth compressing.
     gzip: OnceLock<Option<Bytes>>,
+    /// How well it is compressed.
+    level: Compression,
 }
 
 impl Rendered {
-    fn new(content_type: &'static str, body: Bytes) -> Self {
+    fn new(content_type: &'static str, body: Bytes, level: Compression) -> Self {
         let tag = format!("W/\"{:x}-{:08x}\"", body.len(), crc32fast::hash(&body));
         let tag = HeaderValue::from_str(&tag).expect("hexadecimal digits");
-        Self { content_type, body, tag, gzip: OnceLock::new() }
+        Self { content_type, body, tag, gzip: OnceLock::new(), level }
     }
 
     /// Returns the response for a client with these request headers.
@@ -72,7 +75,7 @@ impl Rendered {
 
     /// Returns the compressed body; `None` if it is not worth it, or if there is no room for it.
     fn compressed(&self, room: &Room) -> Option<Bytes> {
-        self.gzip.get_or_init(|| room.hold(gzip(&self.body)?).ok()).clone()
+        self.gzip.get_or_init(|| room.hold(gzip(&self.body, self.level)?).ok()).clone()
     }
 }
 
@@ -81,12 +84,11 @@ fn accepts_gzip(headers: &HeaderMap) -> bool {
     accepts.is_some_and(|accepts| accepts.contains("gzip"))
 }
 
-fn gzip(bytes: &[u8]) -> Option<Vec<u8>> {
+fn gzip(bytes: &[u8], level: Compression) -> Option<Vec<u8>> {
     if bytes.len() < MIN_GZIP_BYTES {
         return None;
     }
-    // Most responses are sent once, so the fastest level costs the least in all.
-    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), level);
     encoder.write_all(bytes).ok()?;
     encoder.finish().ok()
 }
@@ -127,7 +129,7 @@ impl Dashboard {
     /// Returns the response under this key from the cache, or else keeps that of `body`, a file of the page.
     pub(super) fn file(&self, key: String, content_type: &'static str, body: &'static [u8]) -> Arc<Rendered> {
         self.cached(&key).unwrap_or_else(|| {
-            let rendered = Arc::new(Rendered::new(content_type, Bytes::from_static(body)));
+            let rendered = Arc::new(Rendered::new(content_type, Bytes::from_static(body), Compression::best()));
             self.cache.insert(key, rendered.clone());
             rendered
         })
@@ -154,7 +156,8 @@ impl Dashboard {
                     true => bad_request(error),
                     false => Failure(StatusCode::BAD_GATEWAY, format!("{}: {error:#}", this.backend.describe())),
                 })?;
-            let rendered = Arc::new(Rendered::new(content_type, this.hold(body.into())?));
+            // Most responses are sent once, so the fastest level costs the least in all.
+            let rendered = Arc::new(Rendered::new(content_type, this.hold(body.into())?, Compression::fast()));
             if is_compressed {
                 rendered.compressed(&this.room);
             }

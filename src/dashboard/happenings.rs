@@ -170,6 +170,7 @@ async fn html(
             place,
             pages,
             summary,
+            own: &[],
             bars,
             lines,
             backend,

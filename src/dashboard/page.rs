@@ -13,6 +13,7 @@ use crate::view::html::{self, encoded};
 use crate::view::page::Page;
 use crate::view::png;
 use crate::view::selection::{MAX_FIND, Troubles};
+use crate::view::table::Section;
 use crate::view::text::length;
 
 pub use crate::view::html::{Options, escaped};
@@ -111,6 +112,8 @@ pub struct View<'a> {
     pub pages: &'a [Page],
     /// The newest numbers.
     pub summary: &'a Summary,
+    /// What only the page of a name has, while one is asked for.
+    pub own: &'a [Section],
     /// The 24 hours before now of each heartbeat.
     pub bars: &'a Bars,
     /// The same of each number with a small line.
@@ -386,6 +389,7 @@ pub fn plotting(page: &Page, summary: &Summary, options: &Options, column: &str,
     let view = html::View {
         page,
         sections,
+        own: &[],
         bars,
         lines,
         problem: None,
@@ -404,7 +408,7 @@ pub fn plotting(page: &Page, summary: &Summary, options: &Options, column: &str,
 
 /// Returns the tables alone, for the refresh.
 pub fn tables(view: &View) -> String {
-    let View { page, summary, backend, options, now, .. } = *view;
+    let View { page, summary, own, backend, options, now, .. } = *view;
     let line = systems(view) + &view.line.as_ref().map(|line| line.html(ICON)).unwrap_or_default();
     if let Some(happened) = &view.happened {
         return line + &happened.html();
@@ -419,6 +423,7 @@ pub fn tables(view: &View) -> String {
     line + &html::tables(&html::View {
         page,
         sections,
+        own,
         bars,
         lines,
         problem,

@@ -5,6 +5,7 @@ use std::future::poll_fn;
 use std::net::{IpAddr, Ipv4Addr};
 use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
@@ -38,6 +39,7 @@ use crate::query::Read;
 use crate::text::quote;
 use crate::view::json::PageJson;
 use crate::view::page::Page;
+use crate::view::table::{Section, sections};
 
 /// Maximum number of connections.
 const PLACES: usize = 900;
@@ -184,6 +186,21 @@ impl Dashboard {
         Ok(rendered.response(headers, &self.room))
     }
 
+    /// Returns what the page of a name has besides, if one is asked for; nothing if the store does not answer.
+    fn own(&self, page: &Page, options: &Options, now: i64) -> Vec<Section> {
+        if options.of.is_empty() || page.own.is_empty() {
+            return Vec::new();
+        }
+        self.counts.store_questions.fetch_add(1, Ordering::Relaxed);
+        match self.backend.latest(page.own, now) {
+            Ok(newest) => sections(&page.of_own(), newest.values),
+            Err(_) => {
+                self.counts.store_failures.fetch_add(1, Ordering::Relaxed);
+                Vec::new()
+            }
+        }
+    }
+
     /// Returns the pages that a program fills, which stand in the list of systems.
     pub(super) fn systems(&self) -> Vec<Page> {
         self.pages.iter().map(|state| state.page).filter(|page| !page.program.is_empty()).collect()
@@ -286,13 +303,14 @@ async fn html(
         let troubles = line.as_ref().and_then(|line| this.watch.troubles(line.watched, page));
         let troubles = troubles.as_ref();
         let (summary, bars, lines, happened) = (&summary, &bars.bars, &bars.lines, None);
-        let pages = &this.systems();
+        let (pages, own) = (&this.systems(), &this.own(page, options, now));
         let view = View {
             config,
             page,
             place,
             pages,
             summary,
+            own,
             bars,
             lines,
             backend,

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Error, Result};
 
 use crate::model::{COVERAGE, Measurement, Point, Row, SECOND};
-use crate::monitors::panda::page::{OF_TABLE, latest};
+use crate::monitors::panda::page::{OF_TABLE, QUEUE_AVERAGES, QUEUE_PLEDGE, averages, latest, pledges};
 use crate::monitors::panda::rules::{BEFORE, DETAIL, counts_of, scores};
 use crate::monitors::panda::sums::{MADE, MadeOf, made_of};
 use crate::monitors::panda::{DATADISKS, JOBS, TABLE};
@@ -162,6 +162,13 @@ impl Read for WithTables {
         let has_sizes = shows_sizes && self.has_sizes(&rows, now)?;
         let wanted = |one: &Latest| of_table.iter().any(|measurement| measurement.name == one.series.measurement());
         newest.values.extend(latest(&rows, self.suspicious, time, has_sizes).into_iter().filter(wanted));
+        let is_asked = |measurement: &Measurement| of_table.iter().any(|one| one.name == measurement.name);
+        if is_asked(&QUEUE_AVERAGES) {
+            newest.values.extend(averages(&rows, time));
+        }
+        if is_asked(&QUEUE_PLEDGE) {
+            newest.values.extend(pledges(self.points.latest(&[&JOBS], now)?.values));
+        }
         Ok(newest)
     }
 

@@ -165,6 +165,8 @@ pub struct View<'a> {
     pub page: &'a Page,
     /// The sections.
     pub sections: &'a [Section],
+    /// Those of [`Page::own`], for the page of a name.
+    pub own: &'a [Section],
     /// The 24 hours before now of each heartbeat.
     pub bars: &'a Bars,
     /// The same of each number with a small line.

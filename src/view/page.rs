@@ -19,6 +19,9 @@ pub struct Page {
     pub overview: Option<&'static Overview>,
     /// Measurements that only the pages of names show.
     pub about: &'static [&'static Measurement],
+    /// Measurements that the page of a name has besides, read when it is asked for: those of several fields as a table, a number
+    /// without a plot among what describes the name.
+    pub own: &'static [&'static Measurement],
     /// A tag, and the tag by which its names are neighbours: queues of one site.
     pub near: Option<(&'static str, &'static str)>,
     /// The tag with one section per value; `None` for a page of one section.
@@ -558,6 +561,7 @@ impl Page {
             part_of: "",
             overview: None,
             about: &[],
+            own: &[],
             near: None,
             section,
             program: "",
@@ -578,6 +582,11 @@ impl Page {
             }
         }
         pages
+    }
+
+    /// Returns the page of [`Self::own`] alone.
+    pub fn of_own(&self) -> Self {
+        Self { tables: &[], overview: None, about: self.own, own: &[], ..*self }
     }
 
     /// Returns the measurements of the page, each once, in the order of its tables.

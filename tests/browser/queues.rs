@@ -58,7 +58,11 @@ pub fn points(queues: &[Queue]) -> Vec<Point> {
                 ("resource", "MCORE"),
             ];
             let tags = tags.map(|(tag, value)| (tag.into(), value));
-            let fields = [("jobs".into(), i64::from(jobs).into()), ("sequence".into(), 1.into())];
+            let fields = [
+                ("jobs".into(), i64::from(jobs).into()),
+                ("federation_HS06_pledge".into(), 7400.into()),
+                ("sequence".into(), 1.into()),
+            ];
             points.push(Point::new("jobs".into(), tags, fields, time));
         }
     }
@@ -119,6 +123,18 @@ fn the_pages_of_501_queues_rank_link_and_plot_and_have_no_barrier() {
     browser.wait("document.querySelector('.named img')?.naturalWidth > 0");
     let queue = browser.text("document.querySelector('.named').textContent");
     assert!(queue.contains("Neighbours at site") && queue.contains("cloud"), "{queue}");
+    // Its pledge, its averages beside its numbers now, and how its score went.
+    assert!(queue.contains("pledge of its federation7400 HS06"), "{queue}");
+    let cells = |row: &str| {
+        browser.text(&format!(
+            "[...[...document.querySelectorAll('[data-key=\"queue_averages\"] tbody tr')].find((row) => \
+             row.textContent.includes('{row}')).cells].slice(1).map((cell) => cell.textContent).join()"
+        ))
+    };
+    assert_eq!(cells("failed"), "3.00,3.00,3.00,3.00,3.00,3.00,3.00");
+    assert!(cells("running").ends_with(",400.00,400.00,400.00,400.00,400.00,400.00"), "{}", cells("running"));
+    let score = "[...document.querySelectorAll('.named img')].filter(({ src }) => /path=queue_score\\./.test(src)).length";
+    assert_eq!(browser.text(score), "1");
     browser.look("queue-1280");
     assert_eq!(violations(&browser, &axe), json!([]));
 

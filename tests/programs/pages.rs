@@ -69,6 +69,7 @@ static FARM: Page = Page {
     part_of: "",
     overview: None,
     about: &[],
+    own: &[],
     near: None,
     section: None,
     program: "collect-made-up",

@@ -200,36 +200,57 @@
 
   /** Marks the plotted numbers in the colours of their lines. */
   const marks = () => {
+    const lines = new Map(view.plots.map((plotted, at) => [written({ ...view, plots: [plotted] }, ["plot"]), at]));
+    const line = (link) => lines.get(link.getAttribute("href").split("&", 1)[0]);
     for (const link of main.querySelectorAll(PLOTTED)) {
+      if (line(link) !== undefined) continue;
       link.removeAttribute("aria-current");
       delete link.dataset.on;
     }
-    view.plots.forEach((plotted, at) => {
-      const start = written({ ...view, plots: [plotted] }, ["plot"]);
-      for (const link of main.querySelectorAll(`:is(a[href="${start}"], a[href^="${start}&"]):not([data-look])`)) {
-        link.setAttribute("aria-current", "true");
-        link.dataset.on = at % COLOURS;
-      }
-    });
+    if (!lines.size) return;
+    // One pass over all links, since they are many.
+    for (const link of main.querySelectorAll('a[href^="?plot="]:not([data-look])')) {
+      const at = line(link);
+      if (at === undefined) continue;
+      link.setAttribute("aria-current", "true");
+      link.dataset.on = at % COLOURS;
+    }
   };
 
   /** Lets a table wider than the page scroll in its own box; the heads of the others stay below the bar. */
   const widths = () => {
-    const boxes = [...main.querySelectorAll(".box")];
-    const wide = boxes.map((box) => box.querySelector("table").offsetWidth > main.clientWidth);
-    boxes.forEach((box, at) => box.classList.toggle("wide", wide[at]));
+    const room = main.clientWidth;
+    const boxes = [...main.querySelectorAll(".box")].map((box) => ({ box, table: box.querySelector("table") }));
+    for (const one of boxes) {
+      one.was = one.box.dataset.wide !== undefined;
+      // In its box a table is narrower, and must not leave it for that.
+      one.width = one.table.offsetWidth + (one.was ? Number(one.box.dataset.wide) : 0);
+    }
+    const turned = boxes.filter(({ was, width }) => was !== width > room);
+    for (const { box, was } of turned) {
+      if (was) delete box.dataset.wide;
+      else box.dataset.wide = 0;
+    }
+    for (const { box, table, was, width } of turned) {
+      if (!was) box.dataset.wide = Math.max(0, width - table.offsetWidth);
+    }
   };
   new ResizeObserver(widths).observe(main);
 
   /** Makes `old` equal to `fresh` and changes only the differences, so that focus, selection and scrolling stay. */
   const morph = (old, fresh) => {
+    if (fresh.dataset?.row !== undefined) {
+      old.removeAttribute("data-row");
+      renew(old, fresh.dataset.row);
+      return;
+    }
     if (old.isEqualNode(fresh)) return;
     if (old.nodeType === Node.TEXT_NODE) {
       old.data = fresh.data;
       return;
     }
     for (const { name } of [...old.attributes]) {
-      if (!fresh.hasAttribute(name) && !["aria-current", "data-on", "open"].includes(name)) old.removeAttribute(name);
+      if (!fresh.hasAttribute(name) && !["aria-busy", "aria-current", "data-on", "data-wide", "data-in", "open"].includes(name)) old.removeAttribute(name);
     }
     for (const { name, value } of fresh.attributes) {
       // What the reader has folded or unfolded stays so.
@@ -274,6 +295,78 @@
     }
   };
 
+  // A page may have a thousand rows. Those whose text stays are not even parsed; the others are changed a few at a time, so
+  // that the page answers in between.
+  const ROW = /<(tbody|tr)\b[^>]* data-key="[^"]*"[^>]*>[^]*?<\/\1>/g;
+  const PARSING = 16; // For how long rows are parsed without a pause, in ms, and for how long they are changed.
+  const CHANGING = 50;
+  const PARSED = 8192; // How many characters of rows are parsed at once.
+  const texts = new WeakMap(); // The text that each row was last made of.
+  let rows = []; // The texts of the rows of an answer.
+  let renewed = []; // The rows that must be changed, each with its text.
+
+  const renew = (row, at) => {
+    if (texts.get(row) !== rows[at]) renewed.push([row, rows[at]]);
+  };
+
+  const parsed = (html) => new DOMParser().parseFromString(html, "text/html").body;
+
+  const pause = () => new Promise((done) => setTimeout(done));
+
+  /** Shows an answer; `isCurrent` says whether it still is the newest one. */
+  const apply = async (html, isCurrent) => {
+    const found = [];
+    const frame = html.replace(ROW, (row, element) => `${row.slice(0, row.indexOf(">"))} data-row="${found.push(row) - 1}"></${element}>`);
+    const isLong = found.length > 100;
+    if (isLong) await pause();
+    const fresh = document.createElement("main");
+    fresh.append(...parsed(frame).childNodes);
+    fresh.className = main.className;
+    if (isLong) await pause();
+    if (!isCurrent()) return;
+    [rows, renewed] = [found, []];
+    morph(main, fresh);
+    for (const row of main.querySelectorAll("[data-row]")) renew(row, row.dataset.row);
+    const left = renewed;
+    let since = performance.now();
+    const rested = async (limit) => {
+      if (performance.now() - since > limit) {
+        await pause();
+        since = performance.now();
+      }
+      return isCurrent();
+    };
+    // All are parsed first: each pause after a change costs a layout of the whole table.
+    const made = [];
+    for (let at = 0; at < left.length; ) {
+      if (!(await rested(PARSING))) return;
+      const from = at;
+      for (let length = 0; at < left.length && length < PARSED; at++) length += left[at][1].length;
+      const some = left.slice(from, at).map(([, text]) => text);
+      made.push(...parsed(`<table>${some.join("")}</table>`).querySelectorAll("tbody[data-key], tbody:not([data-key]) > tr[data-key]"));
+    }
+    for (const [at, [row, text]] of left.entries()) {
+      if (!(await rested(CHANGING))) return;
+      morph(row, made[at]);
+      texts.set(row, text);
+    }
+  };
+
+  /** Shows the rows that early.js has left out of the first picture, a few at a time. */
+  const rest = async () => {
+    const table = "main .box > table >";
+    const LEFT_OUT = ["tbody:nth-of-type(n + 41)", "tbody > tr:nth-of-type(n + 41)", "tbody:nth-of-type(n + 3) > tr:nth-of-type(n + 6)"].map((row) => `${table} ${row}:not([data-in])`).join();
+    for (let count = 20, left; (left = [...document.querySelectorAll(LEFT_OUT)]).length; ) {
+      await pause();
+      const began = performance.now();
+      for (const row of left.slice(0, count)) row.dataset.in = "";
+      main.getBoundingClientRect();
+      count = Math.round(Math.max(20, Math.min(500, (count * 100) / (performance.now() - began))));
+    }
+    delete root.dataset.part;
+    widths();
+  };
+
   /** Shows in the tab how many things need somebody, and how bad the worst is. */
   const tab = () => {
     const line = main.querySelector(".now")?.dataset;
@@ -300,6 +393,7 @@
     const asked = view;
     due = Date.now() + REFRESH;
     const limit = setTimeout(() => mine.abort(), 20_000);
+    main.setAttribute("aria-busy", "true");
     try {
       const answer = await fetch("tables" + written(asked, ["from", "to", ...LOOK]), {
         signal: mine.signal,
@@ -308,15 +402,14 @@
       if (!answer.ok) throw new Error(`it answers ${answer.status}`);
       const html = await answer.text();
       if (asking !== mine) return;
-      const fresh = document.createElement("main");
-      fresh.append(...new DOMParser().parseFromString(html, "text/html").body.childNodes);
-      fresh.className = main.className;
-      morph(main, fresh);
-      tab();
+      clearTimeout(limit);
       shown = asked;
+      heard = Date.now();
+      await apply(html, () => asking === mine);
+      if (asking !== mine) return;
+      tab();
       marks();
       widths();
-      heard = Date.now();
       if (gone) {
         said.textContent = `The server answers again, after ${words(Math.round((heard - gone) / 1000))}.`;
         said.className = "well";
@@ -339,7 +432,10 @@
       state.classList.add("gone");
     } finally {
       clearTimeout(limit);
-      if (asking === mine) asking = null;
+      if (asking === mine) {
+        asking = null;
+        main.removeAttribute("aria-busy");
+      }
       tick();
     }
   };
@@ -1338,6 +1434,10 @@
 
   // --- Start. ----------------------------------------------------------------------------------------------------
 
+  if (root.dataset.part !== undefined) {
+    root.dataset.part = "growing";
+    rest();
+  }
   for (const hidden of document.querySelectorAll("[data-script]")) hidden.hidden = false;
   options.querySelector("button").hidden = true;
   look();

@@ -12,4 +12,9 @@
     const value = query.get(name) ?? kept[name];
     if (["light", "dark", "compact"].includes(value)) document.documentElement.dataset[name] = value;
   }
+  // The first picture of a long page has the first rows of each table; app.js adds the others. A browser that goes back to
+  // where it was needs the whole page at once.
+  const root = document.documentElement;
+  if (performance.getEntriesByType("navigation")[0]?.type === "navigate" && !location.hash) root.dataset.part = "";
+  addEventListener("load", () => root.dataset.part === "" && delete root.dataset.part);
 }

@@ -34,6 +34,7 @@ pub static BACKUPS: Page = Page {
     part_of: "",
     overview: None,
     about: &[],
+    own: &[],
     near: None,
     section: Some("hub"),
     program: "collect-backups",

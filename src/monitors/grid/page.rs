@@ -66,6 +66,7 @@ pub static GRIDS: Page = Page {
     part_of: "",
     overview: None,
     about: &[],
+    own: &[],
     near: None,
     section: Some("grid"),
     program: "collect-grid",

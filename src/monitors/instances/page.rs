@@ -86,6 +86,7 @@ pub static INSTANCES_PAGE: Page = Page {
     part_of: "",
     overview: None,
     about: &[],
+    own: &[],
     near: None,
     section: Some("host"),
     program: "collect-instances",

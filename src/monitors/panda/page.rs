@@ -6,7 +6,8 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use super::score::{Load, Loads, score};
-use super::table::{TABLE, loads};
+use super::measurements::PLEDGE;
+use super::table::{AVERAGED, KEYS, TABLE, loads};
 use crate::model::{Cell, Declaration, Field, FieldInfo, Fold, Measurement, Point, Row, SECOND, Tag, Value};
 use crate::query::Latest;
 use crate::view::page::{
@@ -162,15 +163,67 @@ const FACTS: [&str; 9] =
 pub(super) static QUEUE_SCORE: Measurement = Measurement::new(Declaration {
     name: "queue_score",
     meaning: "how far the jobs of a queue are beyond what is usual",
-    tags: &[Tag::key("panda_queue"), Tag::key("prod_source"), Tag::key("resource"), Tag::label("reason")],
+    tags: &[Tag::key("queue"), Tag::key("source"), Tag::key("resource"), Tag::label("reason")],
     fields: &[SCORE.info()],
-    carbon: "queue_score.{panda_queue}.{prod_source}.{resource}",
+    carbon: "queue_score.{queue}.{source}.{resource}",
+    every: 600,
+});
+
+/// A count and its averages, each with the column of the table: with its status behind.
+const AVERAGES: [(Field<f64>, &str); 7] = [
+    (gauge("now", "jobs", "in this slot"), ""),
+    (gauge("1h", "jobs", "mean of an hour"), "avg1h_"),
+    (gauge("6h", "jobs", "mean of six hours"), "avg6h_"),
+    (gauge("12h", "jobs", "mean of twelve hours"), "avg12h_"),
+    (gauge("24h", "jobs", "mean of a day"), "avg24h_"),
+    (gauge("7d", "jobs", "mean of a week"), "avg7d_"),
+    (gauge("30d", "jobs", "mean of thirty days"), "avg30d_"),
+];
+
+/// The counts that have averages, beside them.
+pub static QUEUE_AVERAGES: Measurement = Measurement::new(Declaration {
+    name: "queue_averages",
+    meaning: "its jobs now, and their averages of ten minutes",
+    tags: &[Tag::key("queue"), Tag::key("source"), Tag::key("resource"), Tag::key("status")],
+    fields: &[
+        AVERAGES[0].0.info(),
+        AVERAGES[1].0.info(),
+        AVERAGES[2].0.info(),
+        AVERAGES[3].0.info(),
+        AVERAGES[4].0.info(),
+        AVERAGES[5].0.info(),
+        AVERAGES[6].0.info(),
+    ],
+    carbon: "queue_averages.{queue}.{source}.{resource}.{status}.{field}",
+    every: 600,
+});
+
+/// The path of the count, whose plot an average leads to.
+const OF_COUNT: &str = "panda.{queue}.{source}.{resource}.{status}.jobs";
+
+/// The newest pledge that came with the jobs of each queue.
+pub static QUEUE_PLEDGE: Measurement = Measurement::new(Declaration {
+    name: "queue_pledge",
+    meaning: "pledge of its federation",
+    tags: &[Tag::key("queue"), Tag::label("pledge_type")],
+    fields: &[PLEDGE.info()],
+    carbon: "queue_pledge.{queue}",
     every: 600,
 });
 
 /// The measurements that the table of queues gives.
-pub static OF_TABLE: [&Measurement; 8] =
-    [&SUSPICIOUS_QUEUES, &SUSPICIOUS_SITES, &CLOUD_JOBS, &SITE_JOBS, &QUEUE_JOBS, &QUEUE_SCORE, &QUEUE_FACTS, &DAOD];
+pub static OF_TABLE: [&Measurement; 10] = [
+    &SUSPICIOUS_QUEUES,
+    &SUSPICIOUS_SITES,
+    &CLOUD_JOBS,
+    &SITE_JOBS,
+    &QUEUE_JOBS,
+    &QUEUE_SCORE,
+    &QUEUE_FACTS,
+    &DAOD,
+    &QUEUE_AVERAGES,
+    &QUEUE_PLEDGE,
+];
 
 /// The production sources of analysis jobs.
 pub(super) const ANALYSIS_SOURCES: [&str; 2] = ["user", "panda"];
@@ -234,6 +287,7 @@ const fn page(
         part_of,
         overview: None,
         about: &[],
+        own: &[],
         near: None,
         section: None,
         program: "collect-panda",
@@ -326,11 +380,22 @@ static OVERVIEW: Overview = Overview {
 pub static PANDA: Page = Page {
     overview: Some(&OVERVIEW),
     about: &[&QUEUE_FACTS],
+    own: &[&QUEUE_SCORE, &QUEUE_AVERAGES, &QUEUE_PLEDGE],
     near: Some(("queue", "site")),
     ..page(("panda", "PanDA", ""), &PANDA_TABLES, &PANDA_PLOTS)
 };
 
-static PANDA_PLOTS: [PlotPlace; 1] = [plotted(&QUEUE_FACTS, "parts", "")];
+static PANDA_PLOTS: [PlotPlace; 9] = [
+    plotted(&QUEUE_FACTS, "parts", ""),
+    plotted(&QUEUE_PLEDGE, PLEDGE.info().name, ""),
+    plotted(&QUEUE_AVERAGES, AVERAGES[0].0.info().name, OF_COUNT),
+    plotted(&QUEUE_AVERAGES, AVERAGES[1].0.info().name, OF_COUNT),
+    plotted(&QUEUE_AVERAGES, AVERAGES[2].0.info().name, OF_COUNT),
+    plotted(&QUEUE_AVERAGES, AVERAGES[3].0.info().name, OF_COUNT),
+    plotted(&QUEUE_AVERAGES, AVERAGES[4].0.info().name, OF_COUNT),
+    plotted(&QUEUE_AVERAGES, AVERAGES[5].0.info().name, OF_COUNT),
+    plotted(&QUEUE_AVERAGES, AVERAGES[6].0.info().name, OF_COUNT),
+];
 
 static PANDA_TABLES: [Table; 3] = [
     Table::new("clouds", "Jobs by cloud", CLOUDS).placement(Placement::Beside).noun("cloud").sums(),
@@ -414,6 +479,41 @@ pub fn latest(rows: &[Row], suspicious: f64, time: i64, has_sizes: bool) -> Vec<
     let sites = sites.into_iter().map(|(site, loads)| (site, Vec::new(), loads)).collect();
     latest.rank(&SUSPICIOUS_SITES, sites, suspicious);
     latest.all
+}
+
+/// Returns the counts of the table's rows with their averages, at `time` in unix seconds.
+pub fn averages(rows: &[Row], time: i64) -> Vec<Latest> {
+    let mut latest = Latests { time: time.saturating_mul(SECOND), all: Vec::new() };
+    for row in rows {
+        let [queue, source, resource] = KEYS.map(|column| TABLE.cell(row, column).as_text().unwrap_or("None"));
+        for status in AVERAGED {
+            for (field, window) in &AVERAGES {
+                let number = TABLE.cell(row, &format!("{window}{status}_jobs")).as_f64();
+                number.iter().for_each(|number| {
+                    latest.push(&QUEUE_AVERAGES, &[queue, source, resource, status], &field.info(), Value::Float(*number));
+                });
+            }
+        }
+    }
+    latest.all
+}
+
+/// Returns the newest pledge of each queue, given the newest values of the points of jobs. 0 stands for none.
+pub fn pledges(jobs: Vec<Latest>) -> Vec<Latest> {
+    let mut newest = BTreeMap::<String, Latest>::new();
+    for one in jobs.into_iter().filter(|one| one.field.name == PLEDGE.info().name && !one.value.is_zero()) {
+        let Some(queue) = one.series.tag("panda_queue") else { continue };
+        if newest.get(queue).is_none_or(|known| known.time < one.time) {
+            newest.insert(queue.into(), one);
+        }
+    }
+    let each = |(queue, one): (String, Latest)| {
+        let mut latest = Latests { time: one.time, all: Vec::new() };
+        let tags = [queue.as_str(), one.series.tag("pledge_type").unwrap_or_default()];
+        latest.push(&QUEUE_PLEDGE, &tags, one.field, one.value);
+        latest.all
+    };
+    newest.into_iter().flat_map(each).collect()
 }
 
 struct Latests {

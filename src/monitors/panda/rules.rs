@@ -25,7 +25,7 @@ pub static SYSTEM: System = System {
             .called("PanDA")
             .each(SLOT),
         Rule::above("queue_suspicious", &QUEUE_SCORE, "score", SUSPICIOUS)
-            .says(&["panda_queue", "prod_source", "resource"], "suspicious, score {value}")
+            .says(&["queue", "source", "resource"], "suspicious, score {value}")
             .says_now("{reason}"),
     ],
 };
@@ -48,7 +48,7 @@ pub fn counts_of(number: &Number) -> Vec<Wanted> {
         return Vec::new();
     }
     let tag = |name: &str| number.tags.iter().find(|(tag, _)| *tag == name).map(|(_, value)| value.as_str());
-    let [Some(queue), Some(source), Some(resource)] = ["panda_queue", "prod_source", "resource"].map(tag) else {
+    let [Some(queue), Some(source), Some(resource)] = ["queue", "source", "resource"].map(tag) else {
         return Vec::new();
     };
     let wanted = |status: &&str| {

@@ -66,6 +66,7 @@ pub static SLURM_PAGE: Page = Page {
     part_of: "nodes",
     overview: None,
     about: &[],
+    own: &[],
     near: None,
     section: Some("cluster"),
     program: "collect-slurm",

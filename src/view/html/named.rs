@@ -33,6 +33,7 @@ pub(super) fn page_of_a_name(html: &mut String, view: &View) -> bool {
     if groups.is_empty() {
         return false;
     }
+    let own = own(view, &section.name, (tag, name));
     let count_of: usize = groups.iter().map(|(_, numbers)| numbers.len()).sum();
     let back = Options { of: String::new(), plots: Vec::new(), ..view.options.clone() }.address();
     let word = escaped_line(name);
@@ -49,10 +50,12 @@ pub(super) fn page_of_a_name(html: &mut String, view: &View) -> bool {
         view.root,
         encoded(name),
     );
-    facts(html, &groups);
+    facts(html, &groups, &own);
     neighbours(html, view, section, (tag, name));
     let mut left = MOST_PLOTS;
-    for (measurement, numbers) in &groups {
+    let (tables, own): (Vec<_>, Vec<_>) = own.iter().partition(|(measurement, _)| measurement.fields.len() > 1);
+    tables.iter().for_each(|(measurement, numbers)| table(html, view, measurement, numbers));
+    for (measurement, numbers) in own.into_iter().chain(&groups).filter(|group| !is_fact(group)) {
         let heading = if measurement.meaning.is_empty() { measurement.name } else { measurement.meaning };
         let _ = writeln!(html, "<h3>{}</h3>\n<div class=\"plots\">", escaped(heading));
         let mut by_unit = BTreeMap::<&str, Vec<&Number>>::new();
@@ -70,6 +73,64 @@ pub(super) fn page_of_a_name(html: &mut String, view: &View) -> bool {
     }
     html.push_str("</section>\n");
     true
+}
+
+/// A measurement and its numbers.
+type Group<'a> = (&'static crate::model::Measurement, Vec<&'a Number>);
+
+/// Returns what the page of a name has besides the numbers of the tables.
+fn own<'a>(view: &View<'a>, section: &str, (tag, name): (&str, &str)) -> Vec<Group<'a>> {
+    let Some(section) = view.own.iter().find(|one| one.name == section) else { return Vec::new() };
+    let each = view.page.of_own().measurements().into_iter().enumerate();
+    let of = |at: usize| section.numbers(at).iter().filter(|number| number.tag(tag) == name).collect::<Vec<_>>();
+    each.map(|(at, measurement)| (measurement, of(at))).filter(|(_, numbers)| !numbers.is_empty()).collect()
+}
+
+/// Whether a number describes the name: it is the only one of its measurement and has no plot.
+fn is_fact((measurement, numbers): &Group) -> bool {
+    measurement.fields.len() == 1 && matches!(numbers[..], [number] if number.path.is_empty())
+}
+
+/// Writes a table with a row for each series and a column for each field.
+fn table(html: &mut String, view: &View, measurement: &'static crate::model::Measurement, numbers: &[&Number]) {
+    let mut rows = BTreeMap::<Vec<&str>, Vec<&Number>>::new();
+    for number in numbers {
+        let words = measurement.tags.iter().filter(|tag| tag.identifies).map(|tag| number.tag(tag.name));
+        let words = words.filter(|word| !view.options.of.ends_with(&format!("/{word}"))).collect();
+        rows.entry(words).or_default().push(number);
+    }
+    let meaning = escaped(measurement.meaning);
+    let _ = write!(
+        html,
+        "<h3>{meaning}</h3>\n<div class=\"box\" data-key=\"{0}\"><table><caption class=\"unseen\">{meaning}</caption><thead><tr><th \
+         scope=\"col\">of</th>",
+        measurement.name
+    );
+    for field in measurement.fields {
+        let _ = write!(html, "<th scope=\"col\" class=\"n\" title=\"{}\">{}</th>", escaped(field.meaning), field.name);
+    }
+    html.push_str("</tr></thead>\n<tbody>\n");
+    let others = Options { plots: Vec::new(), full: false, ..view.options.clone() }.address();
+    for (words, numbers) in rows {
+        let name = words.iter().map(|word| escaped_line(word)).collect::<Vec<_>>().join(" · ");
+        let _ = write!(html, "<tr data-key=\"{name}\"><th scope=\"row\">{name}</th>");
+        for field in measurement.fields {
+            let _ = match numbers.iter().find(|number| number.field() == field.name) {
+                Some(number) if !number.path.is_empty() => write!(
+                    html,
+                    "<td><a href=\"?plot={}&amp;{}\" aria-label=\"{}, {name}: {value}\">{value}</a></td>",
+                    encoded(&number.path),
+                    &others[1..],
+                    field.name,
+                    value = self::number(number.value),
+                ),
+                Some(number) => write!(html, "<td><span>{}</span></td>", self::number(number.value)),
+                None => write!(html, "<td><span class=\"zero\">–</span></td>"),
+            };
+        }
+        html.push_str("</tr>\n");
+    }
+    html.push_str("</tbody></table></div>\n");
 }
 
 /// Writes the other names that have the same value of a tag, such as the queues of its site.
@@ -95,20 +156,24 @@ fn neighbours(html: &mut String, view: &View, section: &Section, (tag, name): (&
     let _ = writeln!(html, "{end}</p>");
 }
 
-/// Writes what describes it: the labels of its series, each value once.
-fn facts(html: &mut String, groups: &[(&'static crate::model::Measurement, Vec<&Number>)]) {
-    let mut facts = BTreeMap::<&str, Vec<&str>>::new();
-    for (measurement, numbers) in groups {
+/// Writes what describes it: the labels of its series, each value once, and numbers without a plot.
+fn facts(html: &mut String, groups: &[Group], own: &[Group]) {
+    let mut facts = BTreeMap::<&str, Vec<String>>::new();
+    for (measurement, numbers) in groups.iter().chain(own) {
         for tag in measurement.tags.iter().filter(|tag| !tag.identifies) {
             // An empty label is kept as an underscore.
             let is_known = |value: &&str| !["", "_"].contains(value);
             for value in numbers.iter().map(|number| number.tag(tag.name)).filter(is_known) {
                 let known = facts.entry(tag.name).or_default();
-                if !known.contains(&value) {
-                    known.push(value);
+                if !known.iter().any(|one| one == value) {
+                    known.push(value.into());
                 }
             }
         }
+    }
+    for (measurement, numbers) in own.iter().filter(|group| is_fact(group)) {
+        let field = &measurement.fields[0];
+        facts.insert(measurement.meaning, vec![format!("{} {}", number(numbers[0].value), field.unit)]);
     }
     if facts.is_empty() {
         return;
