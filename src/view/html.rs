@@ -770,14 +770,16 @@ impl<'a> SectionView<'a> {
         let lines = row.sub_rows.len();
         let span = if lines > 1 { format!(" rowspan=\"{lines}\"") } else { String::new() };
         let _ = match table.is_grouped() {
-            true => {
-                write!(html, "<tbody data-key=\"{name}\"{class}><tr><th scope=\"rowgroup\"{span}>{shape}{link}</th>")
-            }
+            true => write!(
+                html,
+                "<tbody data-key=\"{name}\"{class}><tr{}><th scope=\"rowgroup\"{span}>{shape}{link}</th>",
+                row.sub_rows.first().map_or(String::new(), line_key)
+            ),
             false => write!(html, "<tr{class} data-key=\"{name}\"><th scope=\"row\">{shape}{link}</th>"),
         };
         for (at, sub_row) in row.sub_rows.iter().enumerate() {
             if at > 0 {
-                html.push_str("<tr>");
+                let _ = write!(html, "<tr{}>", line_key(sub_row));
             }
             self.line(html, &Line { table, row, sub_row, span: &span, is_first: at == 0 });
             html.push_str("</tr>\n");
@@ -1047,6 +1049,11 @@ fn number(value: Value) -> String {
         Value::Int(value) => value.to_string(),
         Value::Float(value) => format!("{value:.2}"),
     }
+}
+
+/// Returns the key of a line of a row with several lines, as an attribute.
+fn line_key(sub_row: &SubRow) -> String {
+    format!(" data-key=\"{}\"", escaped_line(&sub_row.names.join(" · ")))
 }
 
 /// Returns whose a number is: the names of the part, then that of the row.

@@ -298,6 +298,7 @@
   // A page may have a thousand rows. Those whose text stays are not even parsed; the others are changed a few at a time, so
   // that the page answers in between.
   const ROW = /<(tbody|tr)\b[^>]* data-key="[^"]*"[^>]*>[^]*?<\/\1>/g;
+  const LINE = /<(tr)\b[^>]* data-key="[^"]*"[^>]*>[^]*?<\/tr>/g;
   const PARSING = 16; // For how long rows are parsed without a pause, in ms, and for how long they are changed.
   const CHANGING = 50;
   const PARSED = 8192; // How many characters of rows are parsed at once.
@@ -316,7 +317,9 @@
   /** Shows an answer; `isCurrent` says whether it still is the newest one. */
   const apply = async (html, isCurrent) => {
     const found = [];
-    const frame = html.replace(ROW, (row, element) => `${row.slice(0, row.indexOf(">"))} data-row="${found.push(row) - 1}"></${element}>`);
+    const cut = (row, element) => `${row.slice(0, row.indexOf(">"))} data-row="${found.push(row) - 1}"></${element}>`;
+    // A row may have many lines, each with a key of its own.
+    const frame = html.replace(ROW, (row, element) => (element === "tbody" && row.search(LINE) >= 0 ? row.replace(LINE, cut) : cut(row, element)));
     const isLong = found.length > 100;
     if (isLong) await pause();
     const fresh = document.createElement("main");
@@ -355,7 +358,7 @@
   /** Shows the rows that early.js has left out of the first picture, a few at a time. */
   const rest = async () => {
     const table = "main .box > table >";
-    const LEFT_OUT = ["tbody:nth-of-type(n + 41)", "tbody > tr:nth-of-type(n + 41)", "tbody:nth-of-type(n + 3) > tr:nth-of-type(n + 6)"].map((row) => `${table} ${row}:not([data-in])`).join();
+    const LEFT_OUT = ["tbody:nth-of-type(n + 31)", "tbody > tr:nth-of-type(n + 31)", "tbody:nth-of-type(n + 3) > tr:nth-of-type(n + 6)"].map((row) => `${table} ${row}:not([data-in])`).join();
     for (let count = 20, left; (left = [...document.querySelectorAll(LEFT_OUT)]).length; ) {
       await pause();
       const began = performance.now();
@@ -766,7 +769,7 @@
   /** The names of rows that a path cannot hold, by what it holds instead. */
   const originals = () => {
     const names = new Map();
-    for (const { dataset } of main.querySelectorAll("tbody[data-key], tr[data-key], section[data-key]")) {
+    for (const { dataset } of main.querySelectorAll("tbody[data-key], tbody:not([data-key]) > tr[data-key], section[data-key]")) {
       const name = dataset.key.replace(/^of /, "");
       const mangled = name.replace(/[^A-Za-z0-9@:+_-]/gu, "_");
       if (mangled !== name) names.set(mangled, names.has(mangled) && names.get(mangled) !== name ? mangled : name);

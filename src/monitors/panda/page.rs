@@ -5,8 +5,8 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-use super::score::{Load, Loads, score};
 use super::measurements::PLEDGE;
+use super::score::{Load, Loads, score};
 use super::table::{AVERAGED, KEYS, TABLE, loads};
 use crate::model::{Cell, Declaration, Field, FieldInfo, Fold, Measurement, Point, Row, SECOND, Tag, Value};
 use crate::query::Latest;
@@ -490,7 +490,12 @@ pub fn averages(rows: &[Row], time: i64) -> Vec<Latest> {
             for (field, window) in &AVERAGES {
                 let number = TABLE.cell(row, &format!("{window}{status}_jobs")).as_f64();
                 number.iter().for_each(|number| {
-                    latest.push(&QUEUE_AVERAGES, &[queue, source, resource, status], &field.info(), Value::Float(*number));
+                    latest.push(
+                        &QUEUE_AVERAGES,
+                        &[queue, source, resource, status],
+                        &field.info(),
+                        Value::Float(*number),
+                    );
                 });
             }
         }

@@ -1,6 +1,7 @@
 //! The page of a name: all numbers that are stored of a row, each with its plot.
 
 use super::*;
+use crate::view::plot;
 use crate::view::table::Number;
 
 /// How many lines one small plot has at most.
@@ -122,9 +123,9 @@ fn table(html: &mut String, view: &View, measurement: &'static crate::model::Mea
                     encoded(&number.path),
                     &others[1..],
                     field.name,
-                    value = self::number(number.value),
+                    value = plot::number(number.value.as_f64()),
                 ),
-                Some(number) => write!(html, "<td><span>{}</span></td>", self::number(number.value)),
+                Some(number) => write!(html, "<td><span>{}</span></td>", plot::number(number.value.as_f64())),
                 None => write!(html, "<td><span class=\"zero\">–</span></td>"),
             };
         }
