@@ -47,7 +47,7 @@ pub const SECTION: Section = Section::new(
         Key::new(
             "suspicious_score",
             Kind::Decimal { least: 0.5, most: 1000.0, unit: "deviations" },
-            Unset::Default("4"),
+            Unset::Default("5"),
             "The score from which on the dashboard calls a queue or site suspicious.",
         ),
         CA,
@@ -66,7 +66,7 @@ pub struct Config {
     pub timeout_seconds: u64,
     /// The deadline of a run, in seconds; 240 by default.
     pub deadline_seconds: u64,
-    /// The score from which on a queue or site is suspicious; 4 by default.
+    /// The score from which on a queue or site is suspicious; 5 by default.
     pub suspicious_score: f64,
     /// Whom the connection trusts.
     pub tls: Tls,

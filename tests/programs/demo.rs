@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use gridmon::model::{Point, SECOND};
 use gridmon::monitors::panda::TABLE;
+use gridmon::monitors::panda::score::SUSPICIOUS;
 use gridmon::sinks::Tables;
 use gridmon::sinks::embedded::{EmbeddedTables, Place};
 use gridmon_testkit::{TempDir, skip, wait_until};
@@ -92,10 +93,10 @@ fn incidents_are_found(folder: &Path, stdout: &str) {
     let rows = tables.read(&TABLE, Instant::now() + Duration::from_secs(20)).unwrap();
     let found = |column: &str, name: &str| {
         let of = rows.iter().filter(|row| TABLE.cell(row, column).as_text() == Some(name));
-        of.filter(|row| TABLE.cell(row, "score").as_f64() >= Some(4.0)).count()
+        of.filter(|row| TABLE.cell(row, "score").as_f64() >= Some(SUSPICIOUS)).count()
     };
     assert!(found("panda_queue", queue) > 0 && found("atlas_site", site) > 0, "{queue}, {site}: {rows:?}");
-    let quiet = rows.iter().filter(|row| TABLE.cell(row, "score").as_f64() < Some(4.0)).count();
+    let quiet = rows.iter().filter(|row| TABLE.cell(row, "score").as_f64() < Some(SUSPICIOUS)).count();
     assert!(quiet > 40 && rows.len() < quiet + 10, "{quiet} of {}", rows.len());
 }
 

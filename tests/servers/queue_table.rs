@@ -2,6 +2,7 @@
 //! cell is what a plain computation over the stored points gives.
 
 mod compare;
+mod cut;
 mod faults;
 mod grafana;
 mod plain;

@@ -11,7 +11,7 @@ use crate::monitors::SILENT;
 use crate::query::{Detail, Folding, Values, Wanted};
 
 /// The score from which on a queue is suspicious: `[panda] suspicious_score`.
-pub const SUSPICIOUS: Limit = Limit::new("suspicious_score", "4", 1e6, "deviations", "");
+pub const SUSPICIOUS: Limit = Limit::new("suspicious_score", "5", 1e6, "deviations", "");
 
 /// The rules of PanDA.
 pub static SYSTEM: System = System {

@@ -2,19 +2,24 @@
 //!
 //! The score is the sum of three parts, each 0 for a queue that does as it always does:
 //!
-//! | part | counts | formula |
+//! | part | counts | what is still usual, m |
 //! |---|---|---|
-//! | running falls | the largest of three | (f·A − x) / √(f·A), with (A, f) = (1 h, 0.8), (6 h, 0.5), (24 h, 0.4) |
-//! | failed rises | the larger of two | (x − 2·A) / √(2·A + 9), with A = 6 h, 24 h |
-//! | activated rises | the same, at most 2 | waiting jobs alone are no fault |
+//! | running falls below m | the largest of three | 0.8 · the mean of the hour before, 0.65 · A of 6 h, 0.55 · A of 24 h |
+//! | failed rises above m | the larger of two | 2 · A + 3, with A of 6 h, 24 h |
+//! | activated rises above m | the same, at most 1 | waiting jobs alone are no fault |
 //!
-//! x is the number now, A an average per ten minutes. Each part is how many standard deviations of chance x lies beyond what
-//! is still usual: a count of f·A jobs varies by √(f·A) by itself. So a queue with few jobs never scores (a queue that ran 30
-//! and runs none has √15 = 3.9), a slow drift moves its own averages, and a daily wave of ± 40 % stays within the factors.
-//! 9 keeps single failures from counting; a gap only makes an average of fewer slots.
+//! x is the number now, A an average per ten minutes. The mean of the hour before is that of the hour without x, (6·A − x) / 5
+//! with A of 1 h. A part is √(2·(m − x + x·ln(x / m))), which for 0 is √(2·m): how many standard deviations of chance x lies
+//! beyond m, if jobs come and go by chance (the root of the deviance of a Poisson count; for large numbers it is
+//! |m − x| / √m). So a queue with few jobs never scores (one that ran 15 and runs none has √24 = 4.9), a slow drift moves its
+//! own averages, and a daily wave of ± 40 % stays within the factors. 3 keeps single failures from counting; after a gap the
+//! average of an hour has fewer slots, and (6·A − x) / 5 is then nearer to x than their mean is.
 //!
-//! An example: running 20, averages 190 (1 h), 400 (6 h), 410 (24 h): (0.8·190 − 20)/√152 = 10.7, (200 − 20)/√200 = 12.7,
-//! (164 − 20)/√164 = 11.2: the part is 12.7.
+//! An example: running 20, averages 190 (1 h), 400 (6 h), 410 (24 h). The hour before has (1140 − 20) / 5 = 224, so m is
+//! 0.8·224 = 179.2, 0.65·400 = 260, 0.55·410 = 225.5. Of 260 it is √(2·(260 − 20 + 20·ln(20/260))) = 19.4, the largest.
+//!
+//! The factors are as near to 1 as quiet queues allow: 0.85 for the hour before raised five alarms in a hundred months of 501
+//! queues, 0.8 one. What is possible at all with one count, if its mean were known, is in the tests below.
 
 /// What is scored, of a queue or of all queues of a site.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -94,19 +99,19 @@ pub struct Score {
 }
 
 /// The averages that a fall is compared with, each with the part of it that is still usual.
-const FALLS: [(&str, f64); 3] = [("1 h", 0.8), ("6 h", 0.5), ("24 h", 0.4)];
+const FALLS: [(&str, f64); 3] = [("1 h", 0.8), ("6 h", 0.65), ("24 h", 0.55)];
 
 /// The multiple of an average that is still usual.
 const RISE: f64 = 2.0;
 
-/// What is added to the variance of a rise.
-const FEW: f64 = 9.0;
+/// How many more than that are still usual.
+const FEW: f64 = 3.0;
 
 /// The most that activated jobs add to a score.
-pub const MOST_OF_ACTIVATED: f64 = 2.0;
+pub const MOST_OF_ACTIVATED: f64 = 1.0;
 
 /// The score from which on a queue is suspicious, unless the config says otherwise.
-pub const SUSPICIOUS: f64 = 4.0;
+pub const SUSPICIOUS: f64 = 5.0;
 
 /// Computes a score; `None` if the numbers of now or all averages are unknown.
 pub fn score(loads: &Loads) -> Option<Score> {
@@ -138,25 +143,34 @@ impl Score {
 }
 
 fn fall(load: &Load) -> Option<Part> {
-    let averages = [load.avg1h, load.avg6h, load.avg24h];
-    let parts = averages.into_iter().zip(FALLS).filter_map(|(average, (window, usual))| {
-        let (now, average) = (load.now?, average?);
-        let least = usual * average;
-        let deviations = if least > now { (least - now) / least.sqrt() } else { 0.0 };
-        Some(Part { deviations, now, average, window })
+    let now = load.now?;
+    // The newest slot would hide a part of its own fall in the mean of an hour.
+    let before = load.avg1h.map(|average| ((6.0 * average - now) / 5.0).max(0.0));
+    let averages = [(load.avg1h, before), (load.avg6h, load.avg6h), (load.avg24h, load.avg24h)];
+    let parts = averages.into_iter().zip(FALLS).filter_map(|((average, compared), (window, usual))| {
+        let least = usual * compared?;
+        let deviations = if least > now { deviations(now, least) } else { 0.0 };
+        Some(Part { deviations, now, average: average?, window })
     });
     parts.max_by(|a, b| a.deviations.total_cmp(&b.deviations))
 }
 
 fn rise(load: &Load) -> Option<Part> {
+    let now = load.now?;
     let averages = [("6 h", load.avg6h), ("24 h", load.avg24h)];
     let parts = averages.into_iter().filter_map(|(window, average)| {
-        let (now, average) = (load.now?, average?);
-        let most = RISE * average;
-        let deviations = if now > most { (now - most) / (most + FEW).sqrt() } else { 0.0 };
+        let average = average?;
+        let most = RISE * average + FEW;
+        let deviations = if now > most { deviations(now, most) } else { 0.0 };
         Some(Part { deviations, now, average, window })
     });
     parts.max_by(|a, b| a.deviations.total_cmp(&b.deviations))
+}
+
+/// Returns how many standard deviations of chance a count lies beyond what is usual, which is more than 0.
+fn deviations(count: f64, usual: f64) -> f64 {
+    let logarithm = if count > 0.0 { count * (count / usual).ln() } else { 0.0 };
+    (2.0 * (usual - count + logarithm)).max(0.0).sqrt()
 }
 
 #[cfg(test)]
@@ -180,35 +194,45 @@ mod tests {
             failed: load(30.0, [9.0, 4.0, 3.0]),
         };
         let score = score(&loads).unwrap();
-        // (200 − 20)/√200, and (30 − 6)/√15, and (700 − 360)/√369 which counts 2.
+        // √(2·(260 − 20 + 20·ln(20/260))), √(2·(9 − 30 + 30·ln(30/9))), and √(2·(363 − 700 + 700·ln(700/363))) which counts 1.
         let [running, failed, activated] =
             [score.running, score.failed, score.activated].map(|part| part.unwrap().deviations);
-        assert_eq!([running, failed, activated].map(|part| (part * 100.0).round()), [1273.0, 620.0, 1770.0]);
-        assert_eq!(score.value(), 20.92);
+        assert_eq!([running, failed, activated].map(|part| (part * 100.0).round()), [1943.0, 550.0, 1566.0]);
+        assert_eq!(score.value(), 25.93);
         assert_eq!(score.reason(), "20 running, 400 in 6 h; 30 failed, 3 in 24 h; 700 activated, 180 in 24 h");
+        // The mean of the hour before is (6·25 − 0)/5 = 30, so that it is √(2·0.8·30).
+        let drained = load(0.0, [25.0, 29.0, 30.0]);
+        assert_eq!(of(drained, steady(0.0), steady(0.0)), Some(6.93));
+    }
+
+    /// The score of running, failed and activated jobs.
+    fn of(running: Load, failed: Load, activated: Load) -> Option<f64> {
+        score(&Loads { activated, running, failed }).map(|score| score.value())
     }
 
     #[test]
     fn few_jobs_an_unknown_number_and_waiting_jobs_alone_are_not_suspicious() {
-        let of = |running, failed, activated| score(&Loads { activated, running, failed }).map(|score| score.value());
         assert_eq!(of(steady(500.0), steady(5.0), steady(100.0)), Some(0.0));
-        assert_eq!(of(load(0.0, [30.0; 3]), steady(0.0), steady(0.0)), Some(4.9));
-        assert_eq!(of(load(0.0, [20.0; 3]), load(9.0, [0.5; 3]), steady(0.0)), Some(6.53));
-        assert!(of(load(0.0, [10.0; 3]), steady(1.0), steady(0.0)).unwrap() < SUSPICIOUS);
-        assert!(of(steady(0.0), load(11.0, [0.0; 3]), steady(0.0)).unwrap() < SUSPICIOUS);
+        // The first slot in which a queue runs none.
+        let drained = |jobs: f64| of(load(0.0, [jobs * 5.0 / 6.0, jobs, jobs]), steady(0.0), steady(0.0)).unwrap();
+        assert!(drained(16.0) > SUSPICIOUS && drained(15.0) < SUSPICIOUS, "{} {}", drained(16.0), drained(15.0));
+        assert!(of(steady(0.0), load(15.0, [0.0; 3]), steady(0.0)).unwrap() < SUSPICIOUS);
+        assert!(of(steady(0.0), load(16.0, [0.0; 3]), steady(0.0)).unwrap() > SUSPICIOUS);
         assert_eq!(of(steady(500.0), steady(5.0), load(90_000.0, [0.0; 3])), Some(MOST_OF_ACTIVATED));
         assert_eq!(of(Load::default(), Load::default(), steady(1.0)), None);
         assert_eq!(of(Load { now: Some(0.0), ..Load::default() }, Load::default(), steady(1.0)), None);
         // A number that is unknown in this run says nothing, and the others still do.
         assert_eq!(of(Load { now: None, ..steady(500.0) }, steady(5.0), steady(1.0)), Some(0.0));
+        // After an outage the averages of an hour and of a day are of one slot.
+        assert_eq!(of(load(3.0, [3.0; 3]), load(3.0, [3.0; 3]), steady(0.0)), Some(0.0));
     }
 
     #[test]
     fn a_site_is_scored_by_the_sums_of_its_queues() {
-        let queue = Loads { running: load(0.0, [10.0; 3]), failed: steady(1.0), activated: steady(5.0) };
+        let queue = Loads { running: load(0.0, [8.0, 10.0, 10.0]), failed: steady(1.0), activated: steady(5.0) };
         let site = (0..10).fold(Loads::default(), |site, _| site.plus(queue));
         assert!(score(&queue).unwrap().value() < SUSPICIOUS && score(&site).unwrap().value() > SUSPICIOUS);
-        assert_eq!(score(&site).unwrap().reason(), "0 running, 100 in 1 h");
+        assert_eq!(score(&site).unwrap().reason(), "0 running, 80 in 1 h");
     }
 
     /// Numbers by chance, the same in each run.
@@ -352,12 +376,55 @@ mod tests {
         (alarms, looks)
     }
 
+    /// From how many running jobs on each incident is found within three slots in 95 of 100 seeds: of [`INCIDENTS`].
+    const SMALLEST: [f64; 4] = [25.0, 20.0, 40.0, 150.0];
+
     #[test]
     fn incidents_are_found_within_three_slots() {
-        for (name, shape) in INCIDENTS {
-            let found = found(shape, 400.0, 20);
-            assert!(found >= 19, "{name}: {found} of 20");
+        for ((name, shape), smallest) in INCIDENTS.into_iter().zip(SMALLEST) {
+            for jobs in [smallest, 3.0 * smallest] {
+                let found = found(shape, jobs, 100);
+                assert!(found >= 95, "{name}, {jobs} running: {found} of 100");
+            }
         }
+    }
+
+    /// The chance of a Poisson number of at most `most`.
+    fn at_most(mean: f64, most: i64) -> f64 {
+        let of = |k: i64| if mean > 0.0 { (k as f64 * mean.ln() - mean - log_factorial(k as f64)).exp() } else { 1.0 };
+        if mean > 0.0 { (0..=most).map(of).sum() } else { f64::from(u8::from(most >= 0)) }
+    }
+
+    /// How often an incident is found by the best test of running jobs, one that knows their mean and raises one false alarm
+    /// in the 43 million scores of 20 months, spread evenly over queues of all sizes: it looks at each of the first three
+    /// counts, or, if none is missing, at their sum.
+    fn best(shape: Shape, jobs: f64, of_sum: bool) -> f64 {
+        const FALSE: f64 = 1.0 / 43e6;
+        let is_found = |usual: f64, now: f64| {
+            let limit = (0..).find(|most| at_most(usual, *most) > FALSE).unwrap_or(0) - 1;
+            at_most(now, limit)
+        };
+        let of_phase = |phase: f64| {
+            let means = [0, 1, 2].map(|slot| jobs * wave(INCIDENT + slot, phase));
+            let now = [0, 1, 2].map(|slot| means[slot as usize] * shape(INCIDENT + slot)[1]);
+            if of_sum {
+                return is_found(means.iter().sum(), now.iter().sum());
+            }
+            1.0 - means.iter().zip(now).map(|(usual, now)| 1.0 - 0.95 * is_found(*usual, now)).product::<f64>()
+        };
+        (0..48).map(|at| of_phase(f64::from(at) / 48.0)).sum::<f64>() / 48.0
+    }
+
+    #[test]
+    fn one_count_tells_no_more_of_smaller_queues() {
+        let [(_, drained), _, (_, recovery), (_, dip)] = INCIDENTS;
+        // The smallest queues at which it finds 95 of 100: about 26, 38 and 84.
+        for (shape, too_few, enough) in [(drained, 25.0, 30.0), (recovery, 35.0, 40.0), (dip, 80.0, 90.0)] {
+            let [few, more] = [too_few, enough].map(|jobs| best(shape, jobs, false));
+            assert!(few < 0.95 && more >= 0.95, "{too_few}: {few}, {enough}: {more}");
+        }
+        // With an average of three slots, which the table does not have, half as many jobs could be enough.
+        assert!(best(recovery, 20.0, true) > 0.95 && best(dip, 40.0, true) > 0.95 && best(dip, 30.0, true) < 0.95);
     }
 
     #[test]
@@ -371,10 +438,11 @@ mod tests {
     #[ignore = "some minutes"]
     fn the_rates_of_a_hundred_seeds_and_of_a_month() {
         for (name, shape) in INCIDENTS {
-            for jobs in [30.0, 100.0, 400.0, 2000.0] {
-                println!("{name}, {jobs} running: found in {} of 100", found(shape, jobs, 100));
+            for jobs in [20.0, 30.0, 40.0, 80.0, 150.0, 400.0, 2000.0] {
+                let best = if name == "black hole" { 1.0 } else { best(shape, jobs, false) };
+                let found = found(shape, jobs, 100);
+                println!("{name}, {jobs} running: found in {found} of 100, by the best test in {:.0}", 100.0 * best);
             }
-            assert!(found(shape, 400.0, 100) >= 95, "{name}");
         }
         let (mut alarms, mut looks) = (0, 0);
         for seed in 0..20 {

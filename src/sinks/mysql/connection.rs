@@ -193,6 +193,12 @@ impl Authorities {
     }
 }
 
+/// What holds of each error in a transaction that was not committed.
+const NOTHING: &str = "nothing was changed";
+
+/// What is said of a server that takes only small statements.
+const SMALL_PACKETS: &str = "a statement is larger than the server takes, nothing was changed: raise its max_allowed_packet, MariaDB's own is 16M";
+
 /// Says what an error means, and what to do.
 fn explain(error: Error, config: &Config) -> anyhow::Error {
     let grants = || {
@@ -209,9 +215,14 @@ fn explain(error: Error, config: &Config) -> anyhow::Error {
                 1044 | 1142 | 1143 | 1227 | 1410 => format!("its login may not do that: {}", grants()),
                 1049 => "the database is missing: --setup creates it".into(),
                 1146 => "the table is missing: --setup creates it".into(),
-                1205 => "another transaction holds the rows; nothing was changed".into(),
-                1213 => "another transaction was in the way; nothing was changed".into(),
+                1205 => format!("another transaction holds the rows; {NOTHING}"),
+                1213 => format!("another transaction was in the way; {NOTHING}"),
                 1290 | 1792 | 1836 => "it is read-only: is that a replica?".into(),
+                1264 | 1406 => {
+                    format!("a column is narrower than the one that --setup makes; {NOTHING}: ALTER TABLE … MODIFY it")
+                }
+                1153 => SMALL_PACKETS.into(),
+                1317 | 1927 => format!("somebody ended the connection; {NOTHING}"),
                 1040 | 1203 | 1226 => "it takes no more connections".into(),
                 _ => String::new(),
             };
@@ -229,6 +240,8 @@ fn explain(error: Error, config: &Config) -> anyhow::Error {
             "no TLS connection: {}; [mysql] ca names the CA that its certificate is from",
             quote_ends(&one_line(&error.to_string()))
         ),
+        // The crate's own codec refuses what the server would, and knows no number for it.
+        error if error.to_string().contains("max_allowed_packet") => anyhow!("{SMALL_PACKETS}"),
         // A read or write that took too long, in the words of Linux: the crate hides what kind of error it was.
         error if error.to_string().contains("os error 11)") => {
             anyhow!("no answer within {} s", config.timeout_seconds)

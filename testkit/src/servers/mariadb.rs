@@ -76,6 +76,16 @@ impl Mariadb {
         String::from_utf8(output.stdout).expect("UTF-8")
     }
 
+    /// Runs the statements of a file as the administrator, as `mariadb DATABASE < FILE` does.
+    pub fn run_file(&self, database: &str, file: &Path) {
+        let statements = std::fs::File::open(file).expect("the file of statements");
+        let mut command = Command::new("mariadb");
+        command.args(["--no-defaults", "--default-character-set=utf8mb4", "-uroot"]);
+        command.arg(format!("--socket={}", self.dir.path().join("socket").display())).arg(database).stdin(statements);
+        let output = command.output().expect("its client, which the server brings");
+        assert!(output.status.success(), "{}: {}", file.display(), String::from_utf8_lossy(&output.stderr));
+    }
+
     /// Starts a client of the administrator that runs these statements, for one that holds locks for a while.
     pub fn client(&self, statements: &str) -> Child {
         let socket = format!("--socket={}", self.dir.path().join("socket").display());

@@ -3,6 +3,8 @@
 use std::thread;
 use std::time::Duration;
 
+use gridmon::model::Cell;
+
 use super::*;
 
 /// A site whose table has the rows of slot 0.
@@ -166,6 +168,120 @@ fn a_login_that_may_not_write_and_a_table_of_other_columns_are_named() {
     assert!(setup.stdout.contains("created database other, table jobs"), "{}", setup.stdout);
     assert_eq!(run(&site, 7).code, Some(0));
     assert!(mariadb.query("SELECT COUNT(*) FROM other.jobs").trim().parse::<u64>().unwrap() > 8);
+}
+
+/// Plays a slot in which MariaDB fails while the run waits for the last row in mid-transaction.
+fn fails_in_mid_transaction(site: &Site, mariadb: &Mariadb, slot: i64, fault: impl FnOnce(&str), words: &str) {
+    thread::scope(|scope| {
+        let running = scope.spawn(|| fails(site, slot, words));
+        let id = gridmon_testkit::wait_until("a waiting INSERT", Duration::from_secs(60), || {
+            assert!(!running.is_finished());
+            let waiting = "SELECT ID FROM information_schema.PROCESSLIST WHERE USER = 'monit' AND INFO LIKE 'INSERT INTO `jobs`%'";
+            Some(mariadb.query(waiting).trim().to_string()).filter(|id| !id.is_empty())
+        });
+        fault(&id);
+        running.join().unwrap();
+    });
+}
+
+#[test]
+fn a_deadlock_a_killed_connection_and_small_packets_leave_the_table_as_it_was() {
+    let test = "a_deadlock_a_killed_connection_and_small_packets_leave_the_table_as_it_was";
+    let Some((_influxdb, mariadb, site)) = filled(test, &[]) else { return };
+    let before = mariadb.query(TABLE_OF_NOW);
+
+    // The administrator ends the connection.
+    let mut holder = hold_the_last_row(&mariadb);
+    let kill = |id: &str| drop(mariadb.query(&format!("KILL {id}")));
+    fails_in_mid_transaction(&site, &mariadb, 1, kill, "it stays as it was");
+    holder.kill().unwrap();
+    holder.wait().unwrap();
+    let id = mariadb.query("SELECT ID FROM information_schema.PROCESSLIST WHERE STATE = 'User sleep'");
+    mariadb.query(&format!("KILL {id}"));
+    assert_eq!(mariadb.query(TABLE_OF_NOW), before);
+
+    // Another transaction, which has changed more rows, holds the last row and then wants the first.
+    mariadb.query("CREATE DATABASE other; CREATE TABLE other.numbers (n INT) ENGINE=InnoDB");
+    let mut gate = mariadb.client("SELECT GET_LOCK('gate', 0), SLEEP(60)");
+    gridmon_testkit::wait_until("the gate", Duration::from_secs(10), || {
+        (mariadb.query("SELECT IS_FREE_LOCK('gate')").trim() == "0").then_some(())
+    });
+    let mut holder = mariadb.client(
+        "SET autocommit = 0; INSERT INTO other.numbers SELECT seq FROM other.seq_1_to_5000; \
+         SELECT * FROM monit_jobs.jobs WHERE panda_queue = 'Q7' FOR UPDATE; SELECT GET_LOCK('gate', 60); \
+         SELECT * FROM monit_jobs.jobs WHERE panda_queue = 'Q0' FOR UPDATE; ROLLBACK",
+    );
+    gridmon_testkit::wait_until("a lock", Duration::from_secs(20), || {
+        let waiting = "SELECT INFO FROM information_schema.PROCESSLIST WHERE STATE = 'User lock'";
+        mariadb.query(waiting).contains("GET_LOCK").then_some(())
+    });
+    let open = |_: &str| {
+        let id = mariadb.query("SELECT ID FROM information_schema.PROCESSLIST WHERE STATE = 'User sleep'");
+        mariadb.query(&format!("KILL {id}"));
+    };
+    let words = "another transaction was in the way; nothing was changed; it stays as it was";
+    fails_in_mid_transaction(&site, &mariadb, 2, open, words);
+    gate.wait().unwrap();
+    assert!(holder.wait().unwrap().success(), "the other transaction went on");
+    assert_eq!(mariadb.query(TABLE_OF_NOW), before);
+
+    // A server that takes small statements alone.
+    let usual = mariadb.query("SELECT @@global.max_allowed_packet");
+    mariadb.query("SET GLOBAL max_allowed_packet = 4096");
+    fails(&site, 3, "raise its max_allowed_packet");
+    mariadb.query(&format!("SET GLOBAL max_allowed_packet = {usual}"));
+    assert_eq!(mariadb.query(TABLE_OF_NOW), before);
+
+    let after = run(&site, 7);
+    assert_eq!(after.code, Some(0), "{}", after.stderr);
+    assert!(mariadb.query(TABLE_OF_NOW) != before);
+}
+
+#[test]
+fn names_of_any_characters_are_rows_and_one_that_is_too_long_is_named() {
+    let test = "names_of_any_characters_are_rows_and_one_that_is_too_long_is_named";
+    let Some((influxdb, mariadb, site)) = filled(test, &["--character-set-server=latin1", "--sql-mode="]) else {
+        return;
+    };
+    let long = "L".repeat(300);
+    let names = ["Q🦀 漢", "it's `\" ; DROP TABLE jobs", "null", "q0", &long];
+    let mut data = serde_json::json!({});
+    for name in names {
+        data[name]["managed"]["null"]["running"] = 5.into();
+    }
+    site.panda_says(&data);
+    let outcome = site.at(START + SLOT);
+    assert_eq!(outcome.code, Some(1), "{}", outcome.stderr);
+    let line = outcome.stderr.lines().find(|line| line.contains("table jobs: ")).unwrap();
+    assert!(
+        line.contains("1 row of the table jobs left out, since a name is too long for its column: \"LLL"),
+        "{line}"
+    );
+    assert!(line.len() < 300, "{line}");
+    let rows = site.mysql(mariadb.port).read(&TABLE, soon()).unwrap();
+    let of = |name: &str| rows.iter().find(|row| TABLE.cell(row, "panda_queue").as_text() == Some(name));
+    for name in names {
+        let row = of(name);
+        assert_eq!(row.is_some(), name != long, "{name}");
+        // CRIC knows none of them.
+        let cells = row.map(|row| ["running_jobs", "atlas_site", "datadisk_files"].map(|name| TABLE.cell(row, name)));
+        assert!(cells.is_none_or(|cells| cells == [&Cell::Int(5), &Cell::Null, &Cell::Null]), "{name}: {cells:?}");
+    }
+    // All points were sent, and QMonit's rows of slot 0 are there, now without jobs.
+    let stored = influxdb.rows("SELECT count(jobs) FROM monit_jobs.\"10m\".jobs WHERE resource = 'null'");
+    assert_eq!(stored[0][1], names.len());
+    assert_eq!(TABLE.cell(of("Q0").unwrap(), "running_jobs"), &Cell::Int(0));
+}
+
+/// A column that is narrower than ours, in a table that somebody else made.
+#[test]
+fn a_narrow_column_is_named_and_nothing_is_written_in_part() {
+    let test = "a_narrow_column_is_named_and_nothing_is_written_in_part";
+    let Some((_influxdb, mariadb, site)) = filled(test, &["--sql-mode="]) else { return };
+    mariadb.query("UPDATE monit_jobs.jobs SET country = NULL; ALTER TABLE monit_jobs.jobs MODIFY country VARCHAR(4)");
+    let before = mariadb.query(TABLE_OF_NOW);
+    fails(&site, 1, "a column is narrower than the one that --setup makes");
+    assert_eq!(mariadb.query(TABLE_OF_NOW), before);
 }
 
 /// Runs openssl in a folder.

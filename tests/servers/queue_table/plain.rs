@@ -48,7 +48,7 @@ pub fn points_of(influxdb: &Influxdb) -> AllPoints {
 fn jobs(influxdb: &Influxdb, policy: &str) -> Vec<Stored> {
     let answer = influxdb.query(&format!("SELECT * FROM monit_jobs.\"{policy}\".jobs GROUP BY *"));
     let mut points = Vec::new();
-    for series in answer["results"][0]["series"].as_array().unwrap() {
+    for series in answer["results"][0]["series"].as_array().into_iter().flatten() {
         let tag = |name: &str| series["tags"][name].as_str().unwrap_or_default().to_string();
         let columns = series["columns"].as_array().unwrap();
         let at = |name: &str| columns.iter().position(|column| column == name);

@@ -115,6 +115,11 @@ impl Site {
         for [queue, source, resource, status] in self.odd_of(slot) {
             data[queue][source][resource][status] = Value::Null;
         }
+        self.panda_says(&data);
+    }
+
+    /// Makes PanDA answer with these counts.
+    pub fn panda_says(&self, data: &Value) {
         self.server.gives("/panda", &json!({"success": true, "message": "", "data": data}));
     }
 
