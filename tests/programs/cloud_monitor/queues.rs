@@ -44,9 +44,9 @@ fn suspicious_queues_and_sites_come_first_with_the_reason_in_words() {
     tables.write(&TABLE, &rows, Rest::Removed, Instant::now() + Duration::from_secs(30)).unwrap();
     let site = Site::start(&sandbox);
     let page = site.get("/pages/suspicious/").text();
-    // (0.8·400 − 20)/√320 = 16.77, and of LOW (320 − 290)/√320 = 1.68.
+    // The mean of the hour before is (6·400 − 20)/5 = 476, m = 380.8, √(2·(380.8 − 20 + 20·ln(20/380.8))) = 24.57; LOW has m = 337.6.
     let reason = "20 running, 400 in 1 h";
-    for text in ["DRAINED user MCORE", "SITE-B", "16.77", reason, "LOW managed MCORE", "1.68"] {
+    for text in ["DRAINED user MCORE", "SITE-B", "24.57", reason, "LOW managed MCORE", "2.66"] {
         assert!(page.contains(text), "{text}: {page}");
     }
     assert!(!page.contains("GOOD") && !page.contains("SITE-A"), "{page}");
