@@ -283,8 +283,9 @@ struct Rival {
     jobs: i128,
 }
 
-/// From so many rows on with points of several series all points are read, hour by hour.
+/// So many rows with points of several series are read at once. From so many times as many on all points are read.
 const MANY: usize = 200;
+const TIMES: usize = 10;
 
 /// Finds the slots in which a row has several points. Only rows are looked at whose points are of several series: a point
 /// of the same series would have replaced the one before.
@@ -292,19 +293,10 @@ fn crowds(store: &dyn Scan, question: &Question, column: Column) -> Result<Vec<C
     let keys = question.keys();
     let rivals: BTreeSet<_> = store.rivals(column, &keys)?.into_iter().collect();
     let names: BTreeSet<_> = rivals.iter().filter_map(|group| Some(group.first()?.as_str())).collect();
-    let Window { from, to } = column.window;
-    let (selector, piece) = match question.by.first() {
-        _ if names.is_empty() => return Ok(Vec::new()),
-        Some(tag) if names.len() < MANY => (column.selector.clone().with_one_of(tag, names), to - from),
-        _ => (column.selector.clone(), HOUR * SECOND),
-    };
     let mut crowds = Vec::new();
-    let mut begin = from;
-    while begin < to {
-        // Slots do not cross the beginning of a piece: the window begins with one.
-        let end = to.min(begin + piece);
+    for (selector, window) in pieces(question, column, &names) {
         let mut slots = BTreeMap::<(i64, Vec<String>), Crowd>::new();
-        store.each(&selector, Window { from: begin, to: end }, column.tier, &mut |point| {
+        store.each(&selector, window, column.tier, &mut |point| {
             let group: Vec<_> = keys.iter().map(|tag| point.tag(tag).unwrap_or_default().to_string()).collect();
             let Some(rival) = rival(question, &point).filter(|_| rivals.contains(&group)) else { return Ok(()) };
             let slot = point.time().div_euclid(SECOND * SLOT) * SLOT;
@@ -318,9 +310,27 @@ fn crowds(store: &dyn Scan, question: &Question, column: Column) -> Result<Vec<C
             Ok(())
         })?;
         crowds.extend(slots.into_values().filter(|crowd| crowd.points > 1));
-        begin = end;
     }
     Ok(crowds)
+}
+
+/// Divides the points of the rows whose first tag has one of these values into what is read at once: the rows of some values over
+/// the whole time, or, of too many, everything in an hour. Slots do not cross the beginning of an hour: the window begins with one.
+fn pieces(question: &Question, column: Column, names: &BTreeSet<&str>) -> Vec<(Selector, Window)> {
+    let Window { from, to } = column.window;
+    let names: Vec<_> = names.iter().copied().collect();
+    match question.by.first() {
+        Some(tag) if names.len() < MANY * TIMES => {
+            let of = |names: &[&str]| (column.selector.clone().with_one_of(tag, names.iter().copied()), column.window);
+            names.chunks(MANY).map(of).collect()
+        }
+        _ if names.is_empty() => Vec::new(),
+        _ => {
+            let hours = (from..to).step_by((HOUR * SECOND) as usize);
+            let hour = |begin| Window { from: begin, to: to.min(begin + HOUR * SECOND) };
+            hours.map(|begin| (column.selector.clone(), hour(begin))).collect()
+        }
+    }
 }
 
 impl Crowd {
@@ -374,7 +384,7 @@ impl HourCoverage {
         let first = store.first(within(0, end))?.map_or(end, |time| time.div_euclid(SECOND * HOUR) * HOUR);
         let mut old = BTreeSet::new();
         if let Some(newest) = newest
-            && first > newest - FOLDED[1] * DAY
+            && first > newest - FOLDED[1] * DAY + HOUR
         {
             let jobs = Selector::measurement(question.measurement);
             let window = window(newest - FOLDED[1] * DAY + HOUR, first);
@@ -485,4 +495,41 @@ fn add_old(
         tally.fraction += sum - sum.floor();
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_row_with_several_series_is_read_once() {
+        let question = Question {
+            measurement: "jobs",
+            field: "jobs",
+            by: &["queue", "source"],
+            status: "status",
+            statuses: &["running"],
+            summed: &[],
+            sequence: "sequence",
+            slot: 144 * SLOT,
+        };
+        let (selector, window) = (question.selector(), window(SLOT, 145 * SLOT));
+        let column = Column { selector: &selector, field: "jobs", window, tier: Tier::Raw };
+        let of = |count: usize| {
+            let names: Vec<_> = (0..count).map(|at| at.to_string()).collect();
+            let names: BTreeSet<_> = names.iter().map(String::as_str).collect();
+            pieces(&question, column, &names)
+        };
+        assert!(of(0).is_empty());
+        let some = of(450);
+        let mut names: Vec<_> = some.iter().flat_map(|(selector, _)| &selector.one_of.last().unwrap().1).collect();
+        names.sort();
+        names.dedup();
+        assert!(some.len() == 3 && names.len() == 450 && some.iter().all(|(_, own)| *own == window), "{some:?}");
+        // More of them are all points, an hour at a time without a gap.
+        let all = of(MANY * TIMES);
+        assert!(all.len() == 24 && all.iter().all(|(own, _)| *own == selector), "{all:?}");
+        assert!(all.windows(2).all(|pair| pair[0].1.to == pair[1].1.from));
+        assert_eq!((all[0].1.from, all[23].1.to), (window.from, window.to));
+    }
 }

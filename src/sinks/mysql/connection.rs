@@ -233,7 +233,10 @@ fn explain(error: Error, config: &Config) -> anyhow::Error {
             anyhow!("it has no TLS; [mysql] tls = off does without, and everybody on the way can read it")
         }
         Error::DriverError(DriverError::CouldNotConnect(Some((_, why, kind)))) => {
-            anyhow!("no connection: {} ({kind})", one_line(&why))
+            let (why, kind) = (one_line(&why), kind.to_string());
+            // As a rule the one says the other.
+            let is_said = why.to_lowercase().contains(&kind.to_lowercase());
+            if is_said { anyhow!("no connection: {why}") } else { anyhow!("no connection: {why} ({kind})") }
         }
         // The crate hides what kind of error it was, when it comes while the first bytes are read.
         error if matches!(error, Error::TlsError(_)) || error.to_string().contains("peer certificate") => anyhow!(
