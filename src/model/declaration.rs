@@ -169,6 +169,20 @@ pub(super) const fn sorted(tags: &[Tag]) -> [u8; MAX_TAGS] {
     sorted
 }
 
+/// Returns of each tag how many of its kind, keys or labels, are declared before it.
+pub(super) const fn ranks(tags: &[Tag]) -> [u8; MAX_TAGS] {
+    let mut ranks = [0; MAX_TAGS];
+    let mut counts = [0, 0];
+    let mut at = 0;
+    while at < tags.len() {
+        let count = &mut counts[tags[at].identifies as usize];
+        ranks[at] = *count;
+        *count += 1;
+        at += 1;
+    }
+    ranks
+}
+
 /// Whether line protocol writes a name unchanged: no character is escaped or replaced.
 const fn is_safe(name: &str) -> bool {
     let bytes = name.as_bytes();

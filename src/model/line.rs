@@ -64,15 +64,10 @@ impl Point {
     }
 
     fn write_tag_set(&self, out: &mut String) {
-        if self.has_plain_tags() {
-            out.push_str(self.measurement());
-            for (name, value) in self.tags() {
-                out.push(',');
-                out.push_str(name);
-                out.push('=');
-                out.push_str(value);
-            }
-        } else if self.has_labels() {
+        if self.write_with_labels(out) {
+            return;
+        }
+        if self.has_labels() {
             escape(self.measurement(), MEASUREMENT_SPECIALS, out);
             write_pairs(self.tags(), out);
         } else {
@@ -270,7 +265,7 @@ pub(super) fn escape(text: &str, specials: &[char], out: &mut String) {
 }
 
 /// Appends `,name=value` for each pair.
-fn write_pairs<'a>(pairs: impl Iterator<Item = (&'a str, &'a str)>, out: &mut String) {
+pub(super) fn write_pairs<'a>(pairs: impl Iterator<Item = (&'a str, &'a str)>, out: &mut String) {
     for (name, value) in pairs {
         out.push(',');
         escape(name, TAG_SPECIALS, out);
@@ -294,7 +289,7 @@ fn write_int(value: i64, out: &mut String) {
     if value < 0 {
         out.push('-');
     }
-    out.extend(digits[at..].iter().map(|digit| char::from(*digit)));
+    out.push_str(str::from_utf8(&digits[at..]).unwrap_or_default());
 }
 
 fn unescape<'a>(text: &'a str, specials: &[char]) -> Cow<'a, str> {

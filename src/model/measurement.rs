@@ -7,7 +7,7 @@ use std::fmt;
 use std::marker::PhantomData;
 
 use super::declaration::{self, MAX_TAGS, Template};
-use super::{Point, RrdFile, Value};
+use super::{Labels, Point, RrdFile, Value};
 
 /// The argument of [`Measurement::new`].
 #[derive(Debug)]
@@ -50,6 +50,8 @@ pub struct Measurement {
     pub(super) template: Template,
     /// The indices of the tags, sorted by name.
     pub(super) sorted: [u8; MAX_TAGS],
+    /// The place of each tag among the keys, or among the labels.
+    pub(super) ranks: [u8; MAX_TAGS],
 }
 
 /// The rules of a measurement whose hourly and daily points tell in fields of their own what they were folded from.
@@ -331,7 +333,19 @@ impl Measurement {
         let sorted = declaration::sorted(tags);
         let template = Template::new(carbon, tags, &sorted);
         declaration::check_path(&template, tags, fields);
-        Self { name, meaning, tags, fields, carbon, every, exact: None, rrd: &[], template, sorted }
+        Self {
+            name,
+            meaning,
+            tags,
+            fields,
+            carbon,
+            every,
+            exact: None,
+            rrd: &[],
+            template,
+            sorted,
+            ranks: declaration::ranks(tags),
+        }
     }
 
     /// Declares the rules of its hourly and daily points.
@@ -364,6 +378,45 @@ impl Measurement {
     /// measurement.
     pub fn point<const N: usize>(&'static self, time: i64, tags: [&str; N], fields: &[FieldValue]) -> Point {
         Point::declared(self, time, &tags, fields)
+    }
+
+    /// Returns the labels of points, with their values in the declared order.
+    pub fn labels<const N: usize>(&'static self, values: [&str; N]) -> Labels {
+        Labels::new(self, values)
+    }
+
+    /// Returns such a point as [`Measurement::point`] does, with the values of the keys in the declared order, and labels
+    /// that it has in common with others.
+    ///
+    /// ```
+    /// # use gridmon::model::{Declaration, Field, Measurement, Tag};
+    /// # const RUNNING: Field<i64> = Field::count("running", "jobs", "jobs that run");
+    /// # static QUEUE: Measurement = Measurement::new(Declaration {
+    /// #     name: "queue",
+    /// #     meaning: "one queue",
+    /// #     tags: &[Tag::key("queue"), Tag::label("state"), Tag::key("user")],
+    /// #     fields: &[RUNNING.info()],
+    /// #     carbon: "queues.{queue}.{user}",
+    /// #     every: 60,
+    /// # });
+    /// let labels = QUEUE.labels(["on line"]);
+    /// let point = QUEUE.point_with(0, ["a", "b"], &labels, &[RUNNING.of(3)]);
+    /// assert_eq!(point.line(), r"queue,queue=a,state=on\ line,user=b running=3i 0");
+    /// ```
+    pub fn point_with<const N: usize>(
+        &'static self,
+        time: i64,
+        keys: [&str; N],
+        labels: &Labels,
+        fields: &[FieldValue],
+    ) -> Point {
+        Point::with_common(self, time, &keys, labels, fields)
+    }
+
+    /// Returns the keys, sorted by name, each with its index among the tags and its place among the keys.
+    pub(super) fn sorted_keys(&self) -> impl Iterator<Item = (&'static Tag, usize, usize)> {
+        let all = self.sorted.iter().take(self.tags.len()).map(|at| usize::from(*at));
+        all.map(|at| (&self.tags[at], at, usize::from(self.ranks[at]))).filter(|(tag, ..)| tag.identifies)
     }
 
     /// Returns the declaration of the field `name`.

@@ -6,6 +6,7 @@
 //! | declaration.rs | their checks at compile time |
 //! | undeclared.rs | how that folds which nobody declares |
 //! | point.rs | `Point`: one observation; `validate`: which points every sink can take |
+//! | labels.rs | `Labels`: written once for all points that have them in common |
 //! | name.rs | makes names from outside safe, the only place |
 //! | order.rs | sorts by long names with common prefixes |
 //! | value.rs | `Value`: an integer or a floating-point number |
@@ -25,6 +26,7 @@ pub mod collected;
 mod declaration;
 pub mod difference;
 pub mod graphite_time;
+pub mod labels;
 pub mod line;
 pub mod measurement;
 pub mod name;
@@ -42,6 +44,7 @@ pub use self::carbon_path::{Datapoint, Number, RELAYED, RELAYED_PATH, RELAYED_VA
 pub use self::catalog::Catalog;
 pub use self::collected::{COVERAGE, Collected, SCOPE_COVERAGE, Zeros};
 pub use self::difference::{Cause, Compared, Difference, compare};
+pub use self::labels::Labels;
 pub use self::line::Foreign;
 pub use self::measurement::{
     Declaration, Exact, Field, FieldInfo, FieldType, FieldValue, Fold, Kind, Measurement, Tag,

@@ -4,6 +4,8 @@
 
 use std::borrow::Cow;
 
+use super::line::is_plain;
+
 /// The longest tag value or component of a Carbon path, in bytes. Carbon makes a component into a file name, and loses
 /// one beyond 255 bytes, ending included, without an error.
 pub const LONGEST_NAME: usize = 200;
@@ -14,6 +16,9 @@ pub type Name = Cow<'static, str>;
 /// Returns text from outside as a tag value: not empty, at most [`LONGEST_NAME`] bytes, without control characters and
 /// without backslashes, which line protocol cannot write at the end of a name.
 pub fn safe_text(text: &str) -> Cow<'_, str> {
+    if is_plain(text) {
+        return Cow::Borrowed(text);
+    }
     let unsafe_char = |c: char| c.is_control() || c == '\\' || c == '\u{2028}' || c == '\u{2029}';
     let cut = text.floor_char_boundary(LONGEST_NAME);
     if text.is_empty() {

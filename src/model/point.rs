@@ -6,7 +6,7 @@ use std::fmt;
 use super::line::{MEASUREMENT_SPECIALS, TAG_SPECIALS, escape, is_plain};
 use super::name::{safe_measurement, safe_name};
 use super::order::sort_by_name;
-use super::{FieldValue, Kind, Measurement, Name, Tag, Value, safe_text};
+use super::{FieldValue, Kind, Labels, Measurement, Name, Tag, Value, safe_text};
 
 /// One observation: measurement, tags, fields and time. Tags and fields are sorted by name and texts are safe, so
 /// points with the same content are equal, and line protocol gives back the same point.
@@ -39,9 +39,9 @@ impl Span {
 /// The tags of a point, sorted by name.
 #[derive(Clone)]
 enum Tags {
-    /// All those that its measurement declares: their values. Many points have many tags, so that the names would take as
-    /// much room again.
-    Declared(Vec<Span>),
+    /// All those that its measurement declares: the values of the keys, in the declared order, which need no escape, and the
+    /// labels.
+    Declared(Vec<Span>, Option<Labels>),
     Named(Vec<TagSpan>),
 }
 
@@ -114,47 +114,85 @@ impl Point {
         values: &[&str],
         given: &[FieldValue],
     ) -> Self {
+        let tags = declaration.tags;
+        let of_kind = |is_key: bool| {
+            tags.iter().zip(values).filter(move |(tag, _)| tag.identifies == is_key).map(|(_, value)| *value)
+        };
+        let mut point = Self::with_fields(declaration, time, given);
+        if values.len() == tags.len() && of_kind(true).all(is_plain) {
+            let labels = declaration.has_labels().then(|| Labels::new(declaration, of_kind(false)));
+            point.write_keys(declaration, |at, _| values[at], labels);
+        } else {
+            let names = tags.iter().map(|tag| (tag.name, !tag.identifies)).chain([("_", false)]);
+            point.write_safe(names.zip(values).map(|((name, is_label), value)| (name, *value, is_label)).collect());
+        }
+        point
+    }
+
+    /// Returns such a point with the values of the keys, and labels that others have too. If they are not all tags of the
+    /// measurement, the point has no labels, and [`Point::fault`] finds it.
+    pub(super) fn with_common(
+        declaration: &'static Measurement,
+        time: i64,
+        keys: &[&str],
+        labels: &Labels,
+        given: &[FieldValue],
+    ) -> Self {
+        let mut point = Self::with_fields(declaration, time, given);
+        let are_all = labels.complete(declaration, keys.len());
+        if are_all && keys.iter().all(|key| is_plain(key)) {
+            point.write_keys(declaration, |_, place| keys[place], Some(labels.clone()));
+        } else {
+            let names = declaration.tags.iter().filter(|tag| tag.identifies).map(|tag| tag.name);
+            let names = names.chain((!declaration.has_labels()).then_some("_"));
+            let keys = names.zip(keys).map(|(name, key)| (name, *key, false));
+            let labels = labels.all().iter().filter(|_| are_all).map(|(name, value)| (*name, value.as_str(), true));
+            point.write_safe(keys.chain(labels).collect());
+        }
+        point
+    }
+
+    fn with_fields(declaration: &'static Measurement, time: i64, given: &[FieldValue]) -> Self {
         let mut fields = Vec::with_capacity(given.len());
         fields.extend(given.iter().map(|field| (Cow::Borrowed(field.name), field.value)));
         if fields.len() > 1 {
             fields.sort_by(|a, b| a.0.cmp(&b.0));
             fields.dedup_by(|b, a| a.0 == b.0);
         }
-        let mut point = Self { declaration: Some(declaration), fields, time, ..Self::empty() };
-        let tags = declaration.tags;
-        if values.len() == tags.len() && values.iter().all(|value| is_plain(value)) {
-            point.write_values(declaration, values);
-        } else {
-            let names = tags.iter().map(|tag| (tag.name, !tag.identifies)).chain([("_", false)]);
-            let mut safe: Vec<_> =
-                names.zip(values).map(|((name, label), value)| (name, safe_text(value), label)).collect();
-            safe.sort_by(|a, b| a.0.cmp(b.0));
-            point.write_names(declaration.name, safe.len(), |at| (safe[at].0, &safe[at].1, safe[at].2));
-        }
-        point
+        Self { declaration: Some(declaration), fields, time, ..Self::empty() }
     }
 
-    /// Writes the names of a point with all declared tags: plain texts in the declared order.
-    fn write_values(&mut self, declaration: &'static Measurement, values: &[&str]) {
-        let tags = declaration.tags;
-        let of_key = |tag: &Tag| if tag.identifies { tag.name.len() + 2 } else { 0 };
-        let length = tags.iter().zip(values).map(|(tag, value)| of_key(tag) + value.len()).sum::<usize>();
+    /// Writes the names of a point with all declared tags. `key` returns the plain value of a key by its index among the tags
+    /// and its place among the keys.
+    fn write_keys<'a>(
+        &mut self,
+        declaration: &'static Measurement,
+        key: impl Fn(usize, usize) -> &'a str,
+        labels: Option<Labels>,
+    ) {
+        let length = |(tag, at, place): (&Tag, _, _)| tag.name.len() + key(at, place).len() + 2;
+        let length = declaration.sorted_keys().map(length).sum::<usize>();
         let mut text = String::with_capacity(declaration.name.len() + length);
-        let mut spans = vec![Span::default(); tags.len()];
+        let mut spans = vec![Span::default(); declaration.sorted_keys().count()];
         self.measurement = put_raw(&mut text, declaration.name);
-        let sorted = || declaration.sorted.iter().map(|at| usize::from(*at)).take(tags.len()).enumerate();
-        for (place, at) in sorted().filter(|(_, at)| tags[*at].identifies) {
+        for (tag, at, place) in declaration.sorted_keys() {
             text.push(',');
-            text.push_str(tags[at].name);
+            text.push_str(tag.name);
             text.push('=');
-            spans[place] = put_raw(&mut text, values[at]);
+            spans[place] = put_raw(&mut text, key(at, place));
         }
         self.series_end = text.len() as u32;
-        for (place, at) in sorted().filter(|(_, at)| !tags[*at].identifies) {
-            spans[place] = put_raw(&mut text, values[at]);
-        }
-        self.tags = Tags::Declared(spans);
+        self.tags = Tags::Declared(spans, labels);
         self.text = text;
+    }
+
+    /// Writes the names of a declared point whose tags are not those that are declared, or not plain.
+    fn write_safe(&mut self, given: Vec<Given>) {
+        let mut safe: Vec<_> =
+            given.into_iter().map(|(name, value, is_label)| (name, safe_text(value), is_label)).collect();
+        safe.sort_by(|a, b| a.0.cmp(b.0));
+        let measurement = self.declaration.map_or("_", |declaration| declaration.name);
+        self.write_names(measurement, safe.len(), |at| (safe[at].0, &safe[at].1, safe[at].2));
     }
 
     fn empty() -> Self {
@@ -249,7 +287,7 @@ impl Point {
     /// Returns the number of its tags.
     fn count_tags(&self) -> usize {
         match &self.tags {
-            Tags::Declared(values) => values.len(),
+            Tags::Declared(keys, labels) => keys.len() + labels.as_ref().map_or(0, |labels| labels.all().len()),
             Tags::Named(tags) => tags.len(),
         }
     }
@@ -261,10 +299,15 @@ impl Point {
                 let tag = tags.get(at)?;
                 Some((tag.name.of(&self.text), tag.value.of(&self.text), tag.is_label))
             }
-            (Tags::Declared(values), declaration) => {
+            (Tags::Declared(keys, labels), declaration) => {
                 let declaration = declaration?;
-                let tag = declaration.tags.get(usize::from(*declaration.sorted.get(at)?))?;
-                Some((tag.name, values.get(at)?.of(&self.text), !tag.identifies))
+                let at = usize::from(*declaration.sorted.get(at)?);
+                let (tag, place) = (declaration.tags.get(at)?, usize::from(declaration.ranks[at]));
+                let value = match tag.identifies {
+                    true => keys.get(place)?.of(&self.text),
+                    false => &labels.as_ref()?.all().get(place)?.1,
+                };
+                Some((tag.name, value, !tag.identifies))
             }
         }
     }
@@ -285,12 +328,26 @@ impl Point {
 
     /// Whether it has labels.
     pub fn has_labels(&self) -> bool {
-        self.all_tags().any(|(_, _, is_label)| is_label)
+        match &self.tags {
+            Tags::Declared(_, labels) => labels.is_some(),
+            Tags::Named(tags) => tags.iter().any(|tag| tag.is_label),
+        }
     }
 
-    /// Whether no text of its tags needs an escape in line protocol, as far as that is known without a look at them.
-    pub(super) fn has_plain_tags(&self) -> bool {
-        matches!(self.tags, Tags::Declared(_))
+    /// Appends the measurement and all tags in line protocol, if its labels are written; returns whether they are.
+    pub(super) fn write_with_labels(&self, out: &mut String) -> bool {
+        let Tags::Declared(keys, Some(labels)) = &self.tags else { return false };
+        let (line, places) = labels.line();
+        out.push_str(self.measurement());
+        let (mut series, mut label) = (self.measurement.1, 0);
+        for (before, place) in places {
+            out.push_str(&line[label..*before]);
+            let end = keys[*place].1;
+            out.push_str(Span(series, end).of(&self.text));
+            (series, label) = (end, *before);
+        }
+        out.push_str(&line[label..]);
+        true
     }
 
     /// Returns the value of one tag.

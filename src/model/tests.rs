@@ -149,6 +149,42 @@ fn labels_stand_beside_the_series() {
     assert_eq!((newer.series(), newer.labels_text().as_str()), ("queue,new=1,queue=q", "tier=T2"));
 }
 
+#[test]
+fn points_with_labels_in_common_are_those_that_name_them() {
+    let labels = QUEUE.labels(["T 2", "on=line"]);
+    for keys in [["q", "idle"], ["q 1", "a=b,c"], ["", "new\nline"]] {
+        let common = QUEUE.point_with(7, keys, &labels, &[JOBS.of(5)]);
+        let own = QUEUE.point(7, [keys[0], "T 2", "on=line", keys[1]], &[JOBS.of(5)]);
+        assert_eq!((&common, common.series(), common.labels_text()), (&own, own.series(), own.labels_text()));
+        assert_eq!((common.line(), common.tag_set()), (own.line(), own.tag_set()));
+        assert_eq!((common.tag("tier"), common.tag("status")), (own.tag("tier"), own.tag("status")));
+        assert_eq!(Point::from_line(&common.line()).unwrap(), own);
+        assert_eq!(QUEUE.carbon_path(&common, "jobs"), QUEUE.carbon_path(&own, "jobs"));
+        assert_eq!(
+            (common.fault(), common.at(8, [("jobs".into(), 6.into())]).labels_text()),
+            (None, own.labels_text())
+        );
+    }
+}
+
+#[test]
+fn a_wrong_number_of_keys_or_labels_and_labels_of_another_measurement_are_faults() {
+    let labels = QUEUE.labels(["T2", "online"]);
+    let fields = [JOBS.of(5)];
+    for (point, line) in [
+        (QUEUE.point_with(7, ["q"], &labels, &fields), "queue,queue=q jobs=5i 7"),
+        (QUEUE.point_with(7, ["q", "idle", "x"], &labels, &fields), "queue,queue=q,status=idle jobs=5i 7"),
+        (QUEUE.point_with(7, ["q", "a"], &QUEUE.labels(["T2"]), &fields), "queue,queue=q,status=a jobs=5i 7"),
+        (QUEUE.point_with(7, ["q"], &QUEUE.labels(["T2", "online", "x"]), &fields), "queue,queue=q jobs=5i 7"),
+        (QUEUE.point_with(7, ["q", "idle"], &SLOTS.labels([]), &fields), "queue,queue=q,status=idle jobs=5i 7"),
+        (SLOTS.point_with(7, ["g", "s", "x"], &SLOTS.labels([]), &fields), "slots,_=x,grid=g,slot=s jobs=5i 7"),
+    ] {
+        assert_eq!(point.line(), line);
+        let (good, dropped) = validate(vec![point]);
+        assert!(good.is_empty() && dropped.len() == 1, "{line}");
+    }
+}
+
 fn number_value() -> impl Strategy<Value = Value> {
     prop_oneof![
         any::<i64>().prop_map(Value::Int),

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
 use super::measurements::{BENCHMARK, COREPOWER, JOB_COUNT, JOBS, PLEDGE, RESOURCE_FACTOR, SEQUENCE};
-use crate::model::{Collected, Point, SECOND, Zeros, safe_text};
+use crate::model::{Collected, Labels, Point, SECOND, Zeros, safe_text};
 use crate::sources::cric::{Endpoint, Federation, Queue, Site};
 use crate::sources::elastic::Benchmark;
 use crate::sources::panda::{Group, Statistics};
@@ -147,13 +147,29 @@ impl<'a> Topology<'a> {
         let frontier = site.and_then(|site| host(site.frontier.as_deref()?));
         let is_nucleus = site.is_some_and(|site| site.is_nucleus);
         let (pledge, pledge_type) = self.pledge(queue);
+        let labels: [&str; 17] = [
+            tag(&queue.atlas_site),
+            tag(&queue.resource_type),
+            tag(&queue.kind),
+            tag(&queue.cloud),
+            tag(&queue.country),
+            tag(&queue.status),
+            tag(&queue.tier),
+            tag(&queue.pilot_manager),
+            tag(&queue.pilot_version),
+            frontier.unwrap_or(EMPTY),
+            tag(&queue.harvester),
+            tag(&queue.workflow),
+            atlas_site.and_then(|name| self.fts_servers.get(name)).copied().unwrap_or(EMPTY),
+            if is_nucleus { tag(&queue.atlas_site) } else { ABSENT },
+            tag(&queue.container_type),
+            tag(&queue.rc),
+            &pledge_type,
+        ];
         Description {
             queue,
-            frontier: frontier.unwrap_or(EMPTY),
-            fts_server: atlas_site.and_then(|name| self.fts_servers.get(name)).copied().unwrap_or(EMPTY),
-            nucleus: if is_nucleus { tag(&queue.atlas_site) } else { ABSENT },
+            labels: JOBS.labels(labels),
             pledge,
-            pledge_type,
             benchmark: self.benchmarks.get(name).copied().unwrap_or(0.0),
         }
     }
@@ -194,11 +210,8 @@ fn host(url: &str) -> Option<&str> {
 /// What all points of a queue have in common.
 struct Description<'a> {
     queue: &'a Queue,
-    frontier: &'a str,
-    fts_server: &'a str,
-    nucleus: &'a str,
+    labels: Labels,
     pledge: i64,
-    pledge_type: Cow<'static, str>,
     benchmark: f64,
 }
 
@@ -228,29 +241,7 @@ impl Description<'_> {
         let factor = factor(&group.resource, queue);
         for (status, jobs) in &group.counts {
             let job_status = stored(status);
-            let tags: [&str; 21] = [
-                tag(&queue.atlas_site),
-                &panda_queue,
-                &prod_source,
-                &resource,
-                tag(&queue.resource_type),
-                tag(&queue.kind),
-                tag(&queue.cloud),
-                tag(&queue.country),
-                tag(&queue.status),
-                &job_status,
-                tag(&queue.tier),
-                tag(&queue.pilot_manager),
-                tag(&queue.pilot_version),
-                self.frontier,
-                tag(&queue.harvester),
-                tag(&queue.workflow),
-                self.fts_server,
-                self.nucleus,
-                tag(&queue.container_type),
-                tag(&queue.rc),
-                &self.pledge_type,
-            ];
+            let keys = [&*panda_queue, &*prod_source, &*resource, &*job_status];
             let fields = [
                 JOB_COUNT.of(*jobs),
                 RESOURCE_FACTOR.of(factor),
@@ -260,7 +251,7 @@ impl Description<'_> {
                 SEQUENCE.of(sequence),
             ];
             let offset = offset(&panda_queue, &prod_source, &resource, &job_status);
-            points.push(JOBS.point(time + offset, tags, &fields));
+            points.push(JOBS.point_with(time + offset, keys, &self.labels, &fields));
         }
     }
 }
