@@ -3,9 +3,10 @@
 //! The rows of a window lie together, series by series: an hour of raw points is one bucket; a day of hourly points is one
 //! bucket, but for its first label, which is that of the day before, and the last one, which is in the next bucket.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
@@ -13,7 +14,7 @@ use rusqlite::{Connection, Rows, Statement, Transaction, params};
 
 use super::read::{PARTS, parts, time_of, value};
 use super::schema::labels;
-use super::write::{Fields, Row, insert};
+use super::write::{Fields, Row, insert, write};
 use super::{Config, EmbeddedReader, Place, SOME, Series, Store};
 use crate::model::{COVERAGE, Catalog, Kind, Measurement, Point, SCOPE_COVERAGE, Tier, Value, Window};
 use crate::query::{Scan, Selector};
@@ -35,6 +36,7 @@ pub struct EmbeddedTiers {
     /// The open store, for writing.
     store: RefCell<Option<Store>>,
     known: RefCell<Known>,
+    names: RefCell<Names>,
 }
 
 /// What every window asks of the table of series; it is right while no series is new.
@@ -47,11 +49,35 @@ struct Known {
     counted: Vec<&'static Measurement>,
 }
 
+/// The names of some thousand series, which every window asks for again. They are right while no other process writes.
+#[derive(Default)]
+struct Names {
+    /// What SQLite counts of the commits of others.
+    version: i64,
+    /// By id, each without labels.
+    series: HashMap<i64, Rc<Named>>,
+}
+
+struct Named {
+    /// Measurement and keys, declared.
+    names: Point,
+    /// The bucket up to which the table of series was raised last, with its tier.
+    newest: Cell<Option<(Tier, i64)>>,
+}
+
 impl EmbeddedTiers {
     /// Returns the store at `place`.
     pub fn new(config: Config, place: Place, catalog: Catalog) -> Self {
         let reader = EmbeddedReader::new(place.clone());
-        Self { config, place, catalog, reader, store: RefCell::default(), known: RefCell::default() }
+        Self {
+            config,
+            place,
+            catalog,
+            reader,
+            store: RefCell::default(),
+            known: RefCell::default(),
+            names: RefCell::default(),
+        }
     }
 
     /// Does `work` with the store, open for writing.
@@ -122,37 +148,18 @@ impl EmbeddedTiers {
         Ok(coverage)
     }
 
-    /// Removes the coverage at a label that `own` has no more, of the measurements that `is_anew` names: an earlier fold may
-    /// have taken slots for covered that were before the first coverage then.
-    fn remove_coverage(
-        &self,
-        (tier, label): (Tier, i64),
-        own: &[Point],
-        is_anew: &dyn Fn(&Point) -> bool,
-    ) -> Result<()> {
+    /// Returns the series of coverage that are none of `own`, with the measurements that they are about.
+    fn coverage_besides(&self, own: &[Point], is_folded: &dyn Fn(&Point) -> bool) -> Result<Vec<(i64, String)>> {
         let given: HashSet<&str> = own.iter().map(Point::series).collect();
-        let at = Window { from: label, to: label + length(tier) };
-        let gone = self.read(|store| {
-            let mut gone = self.known(store)?.coverage;
-            gone.retain(|series| !given.contains(&*series.key) && series.names().is_ok_and(|names| is_anew(&names)));
-            let mut there = Vec::new();
-            for series in gone {
-                if !store.times_of(tier, series.id, at)?.is_empty() {
-                    there.push(series.id);
-                }
+        let known = self.read(|store| self.known(store))?.coverage;
+        let mut others = Vec::new();
+        for series in known.iter().filter(|series| !given.contains(&*series.key)) {
+            let names = series.names()?;
+            if is_folded(&names) {
+                others.push((series.id, measurement_of(&names).to_string()));
             }
-            Ok(there)
-        })?;
-        if gone.is_empty() {
-            return Ok(());
         }
-        self.write(|store| {
-            store.in_transaction(gone.len() as u64 + SOME, Instant::now() + PATIENCE, |transaction| {
-                let mut delete = deletion(transaction, tier)?;
-                let (bucket, from) = place_of(tier, label);
-                gone.iter().try_for_each(|id| delete.execute(params![bucket, id, from, from + length(tier)]).map(drop))
-            })
-        })
+        Ok(others)
     }
 }
 
@@ -189,17 +196,24 @@ impl Tiers for EmbeddedTiers {
     }
 
     fn fold(&self, tier: Tier, window: Window, task: &mut Task) -> Result<usize> {
-        let (begins, is_refold) = (task.begins, task.is_refold);
+        let (begins, is_refold, shows) = (task.begins, task.is_refold, task.show.is_some());
         let coverage = self.coverage(tier, window, task)?;
         let removes = |name: &str| coverage.has(name) || begins.of(name).is_none();
+        let is_folded = |coverage: &Point| {
+            let measurement = self.catalog.measurement(measurement_of(coverage));
+            measurement.is_none_or(|measurement| task.folds(tier, measurement, window))
+        };
+        let own: Vec<_> = coverage.points(window.to).into_iter().filter(is_folded).collect();
+        let others = if is_refold && !shows { self.coverage_besides(&own, &is_folded)? } else { Vec::new() };
         let mut folding = Folding {
             tier,
             window,
-            shows: task.show.is_some(),
+            shows,
             catalog: self.catalog,
             coverage: &coverage,
             folds: HashMap::new(),
             names: HashMap::new(),
+            known: &mut self.names.borrow_mut(),
             is_folded: &|measurement: &Measurement| task.folds(tier, measurement, window),
             removes: if is_refold { Some(&removes) } else { None },
         };
@@ -207,7 +221,7 @@ impl Tiers for EmbeddedTiers {
         let mut shown = Vec::new();
         while let Some(from) = after {
             (task.go_on)()?;
-            let piece = match task.show.is_some() {
+            let piece = match shows {
                 true => self.read(|store| {
                     store.read_with(|store| {
                         let snapshot = store.connection.unchecked_transaction()?;
@@ -217,32 +231,27 @@ impl Tiers for EmbeddedTiers {
                     })
                 })?,
                 false => self.write(|store| {
-                    let until = Instant::now() + PATIENCE;
-                    store.in_transaction(2 * SERIES as u64 * 8 + SOME, until, |transaction| {
+                    let (until, pages) = (Instant::now() + PATIENCE, 16 * SERIES + 4 * own.len());
+                    store.in_transaction(pages as u64 + SOME, until, |transaction| {
                         let piece = folding.read(transaction, from)?;
                         folding.write(transaction, &piece, from)?;
+                        // With the last points: where the coverage stands, all of the window does.
+                        if piece.last.is_none() {
+                            folding.write_coverage(transaction, &own, &others)?;
+                        }
                         Ok(piece)
                     })
                 })?,
             };
+            for (.., named) in &piece.series {
+                named.newest.set(Some((tier, place_of(tier, window.to).0)));
+            }
             count += piece.points;
             after = piece.last;
         }
-        let found: HashSet<&str> = folding.folds.values().map(|fold| fold.measurement().name).collect();
-        let is_folded = |coverage: &Point| {
-            let measurement = self.catalog.measurement(measurement_of(coverage));
-            measurement.is_none_or(|measurement| task.folds(tier, measurement, window))
-        };
-        let has = |name: &str| found.contains(name) || coverage.has(name);
-        let is_anew = |point: &Point| is_folded(point) && has(measurement_of(point));
-        let own: Vec<_> = coverage.points(window.to).into_iter().filter(is_folded).collect();
-        if is_refold && task.show.is_none() {
-            self.remove_coverage((tier, window.to), &own, &is_anew)?;
-        }
-        match &mut task.show {
-            Some(show) => shown.into_iter().chain(own).try_for_each(show)?,
-            None if own.is_empty() => {}
-            None => self.write(|store| store.write(tier, &own, Instant::now() + PATIENCE))?,
+        drop(folding);
+        if let Some(show) = &mut task.show {
+            shown.into_iter().chain(own).try_for_each(show)?;
         }
         Ok(count)
     }
@@ -303,6 +312,7 @@ struct Folding<'a> {
     folds: HashMap<*const Measurement, SeriesFold>,
     /// The names of fields by their ids.
     names: HashMap<i64, String>,
+    known: &'a mut Names,
     is_folded: &'a dyn Fn(&Measurement) -> bool,
     /// Whether points of a measurement that the window has no more are removed; `None` if there can be none.
     removes: Option<&'a dyn Fn(&str) -> bool>,
@@ -312,7 +322,7 @@ struct Folding<'a> {
 #[derive(Default)]
 struct Piece {
     /// Per series with its id: the time in nanoseconds, and the fields.
-    series: Vec<(i64, i64, Vec<FoldedField>)>,
+    series: Vec<(i64, i64, Vec<FoldedField>, Rc<Named>)>,
     /// The same as points, if they are only shown.
     shown: Vec<Point>,
     points: usize,
@@ -351,6 +361,10 @@ impl Folding<'_> {
             let (from, to) = ((times.from - begin).max(0), (times.to - begin).min(finer.bucket()));
             cursors.push(Cursor::new(finer, *bucket, statement.query(params![*bucket, after, from, to])?)?);
         }
+        let version = connection.pragma_query_value(None, "data_version", |row| row.get(0))?;
+        if self.shows || self.known.version != version {
+            *self.known = Names { version, ..Names::default() };
+        }
         // Labels stay where they are; only who looks at a point wants them.
         let labels = if self.shows { labels(connection)? } else { "''" };
         let mut key_of = connection.prepare(&format!("SELECT key, {labels} FROM series WHERE id = ?1"))?;
@@ -361,8 +375,9 @@ impl Folding<'_> {
             for cursor in &mut cursors {
                 cursor.take(series, &mut rows)?;
             }
-            let key = key_of.query_row([series], |row| Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?)))?;
-            self.fold_series(connection, series, &key, &rows, &mut piece)?;
+            if let Some(named) = self.named(&mut key_of, series)? {
+                self.fold_series(connection, series, &named, &rows, &mut piece)?;
+            }
             if piece.series.len() >= SERIES {
                 piece.last = Some(series);
                 return Ok(piece);
@@ -371,57 +386,75 @@ impl Folding<'_> {
         Ok(piece)
     }
 
-    /// Folds the rows of one series.
+    /// Returns the names of a series; `None` if gridmon does not write such a key.
+    fn named(&mut self, key_of: &mut Statement, series: i64) -> rusqlite::Result<Option<Rc<Named>>> {
+        if let Some(named) = self.known.series.get(&series) {
+            return Ok(Some(Rc::clone(named)));
+        }
+        let parsed = key_of.query_row([series], |row| {
+            let (key, labels) = (row.get_ref(0)?.as_str()?, row.get_ref(1)?.as_str()?);
+            Ok(Point::of_series_with(key, labels))
+        })?;
+        let Ok(mut names) = parsed else { return Ok(None) };
+        self.catalog.declare(&mut names);
+        let named = Rc::new(Named { names, newest: Cell::default() });
+        if !self.shows && self.known.series.len() < SERIES {
+            self.known.series.insert(series, Rc::clone(&named));
+        }
+        Ok(Some(named))
+    }
+
+    /// Folds the rows of one series, which come field by field.
     fn fold_series(
         &mut self,
         connection: &Connection,
         series: i64,
-        (key, labels): &(String, String),
+        named: &Rc<Named>,
         rows: &[Stored],
         piece: &mut Piece,
     ) -> rusqlite::Result<()> {
-        let Ok(mut names) = Point::of_series_with(key, labels) else { return Ok(()) };
-        self.catalog.declare(&mut names);
+        let names = &named.names;
         if is_coverage(names.measurement()) {
             return Ok(());
         }
-        for row in rows {
-            if let Entry::Vacant(unknown) = self.names.entry(row.field) {
+        for rows in rows.chunk_by(|a, b| a.field == b.field) {
+            if let Entry::Vacant(unknown) = self.names.entry(rows[0].field) {
                 let name = "SELECT name FROM field WHERE id = ?1";
-                unknown.insert(connection.query_row(name, [row.field], |row| row.get(0))?);
+                unknown.insert(connection.query_row(name, [rows[0].field], |row| row.get(0))?);
             }
         }
         let declared = names.declaration().or_else(|| self.undeclared(names.measurement(), rows));
         let Some(measurement) = declared.filter(|measurement| (self.is_folded)(measurement)) else { return Ok(()) };
         let fold = self.folds.entry(std::ptr::from_ref(measurement)).or_insert_with(|| SeriesFold::new(measurement));
         fold.clear();
-        let covered = self.coverage.of(&names);
-        // The rows come field by field.
-        let mut points = BTreeMap::<i64, Vec<(&str, Value, Option<Parts>)>>::new();
-        for row in rows {
-            points.entry(row.time).or_default().push((&self.names[&row.field], row.value, row.parts));
+        let covered = self.coverage.of(names);
+        let mut cells = Vec::with_capacity(rows.len());
+        for rows in rows.chunk_by(|a, b| a.field == b.field) {
+            let name = self.names[&rows[0].field].as_str();
+            cells.extend(rows.iter().map(|row| (row.time, name, row.value, row.parts)));
         }
+        cells.sort_by_key(|(time, ..)| *time);
         let mut values = vec![None; measurement.fields.len()];
-        for (time, fields) in &points {
-            let field =
-                |name: &str| fields.iter().find(|field| field.0 == name).map(|(_, value, parts)| (*value, *parts));
+        for cells in cells.chunk_by(|(a, ..), (b, ..)| a == b) {
+            let time = cells[0].0;
+            let field = |name: &str| cells.iter().find(|cell| cell.1 == name).map(|cell| (cell.2, cell.3));
             if self.tier == Tier::Day {
-                fold.add_hour(&names, time.div_euclid(HOUR) * HOUR, &field, &covered);
+                fold.add_hour(names, time.div_euclid(HOUR) * HOUR, &field, &covered);
                 continue;
             }
             for (value, declared) in values.iter_mut().zip(measurement.fields) {
                 *value = field(declared.name).map(|(value, _)| value);
             }
-            fold.add_raw(*time, "", &values, &covered);
+            fold.add_raw(time, "", &values, &covered);
         }
-        let fields = fold.finish(&names, &covered);
+        let fields = fold.finish(names, &covered);
         if !fields.is_empty() {
-            let time = label_time(measurement, &names, self.window.to);
+            let time = label_time(measurement, names, self.window.to);
             piece.points += 1;
             if self.shows {
-                piece.shown.push(Folded::new(&names, time, &fields).point);
+                piece.shown.push(Folded::new(names, time, &fields).point);
             }
-            piece.series.push((series, time, fields));
+            piece.series.push((series, time, fields, Rc::clone(named)));
         }
         Ok(())
     }
@@ -445,7 +478,7 @@ impl Folding<'_> {
         let (bucket, _) = place_of(self.tier, self.window.to);
         let mut fields = Fields::new(transaction)?;
         let mut rows = Vec::new();
-        for (series, time, folded) in &piece.series {
+        for (series, time, folded, _) in &piece.series {
             for FoldedField { name, value, parts } in folded {
                 let (field, time) = (fields.id(name)?, time.rem_euclid(self.tier.bucket()));
                 rows.push(Row { bucket, series: *series, field, time, value: *value, parts: Some(*parts) });
@@ -457,7 +490,33 @@ impl Folding<'_> {
         let newest = self.tier.newest();
         let query = format!("UPDATE series SET {newest} = ?1 WHERE id = ?2 AND ({newest} IS NULL OR {newest} < ?1)");
         let mut raise = transaction.prepare(&query)?;
-        piece.series.iter().try_for_each(|(series, ..)| raise.execute([bucket, *series]).map(drop))
+        for (series, _, _, named) in &piece.series {
+            if named.newest.get().is_none_or(|(tier, newest)| tier != self.tier || newest < bucket) {
+                raise.execute([bucket, *series])?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes the window's own coverage, and removes that of `others` if their measurements are folded anew: an earlier fold
+    /// may have taken slots for covered that were before the first coverage then.
+    fn write_coverage(
+        &self,
+        transaction: &Transaction,
+        own: &[Point],
+        others: &[(i64, String)],
+    ) -> rusqlite::Result<()> {
+        let found: HashSet<&str> = self.folds.values().map(|fold| fold.measurement().name).collect();
+        let mut delete = deletion(transaction, self.tier)?;
+        let (bucket, from) = place_of(self.tier, self.window.to);
+        for (series, measurement) in others {
+            if found.contains(measurement.as_str()) || self.coverage.has(measurement) {
+                delete.execute(params![bucket, series, from, from + length(self.tier)])?;
+            }
+        }
+        drop(delete);
+        let own: Vec<_> = own.iter().map(|point| (point, &[][..])).collect();
+        write(transaction, self.tier, &own)
     }
 
     /// Removes the points at the label of the series after `after`, up to `last`, that are folded again.
