@@ -155,7 +155,7 @@ impl Point {
     fn with_fields(declaration: &'static Measurement, time: i64, given: &[FieldValue]) -> Self {
         let mut fields = Vec::with_capacity(given.len());
         fields.extend(given.iter().map(|field| (Cow::Borrowed(field.name), field.value)));
-        if fields.len() > 1 {
+        if !fields.is_sorted_by(|a, b| a.0 < b.0) {
             fields.sort_by(|a, b| a.0.cmp(&b.0));
             fields.dedup_by(|b, a| a.0 == b.0);
         }

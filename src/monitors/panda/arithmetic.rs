@@ -243,11 +243,12 @@ impl Description<'_> {
             let job_status = stored(status);
             let keys = [&*panda_queue, &*prod_source, &*resource, &*job_status];
             let fields = [
+                // By name, as a point has them.
+                BENCHMARK.of(self.benchmark),
+                COREPOWER.of(queue.corepower.unwrap_or(1.0)),
+                PLEDGE.of(self.pledge),
                 JOB_COUNT.of(*jobs),
                 RESOURCE_FACTOR.of(factor),
-                COREPOWER.of(queue.corepower.unwrap_or(1.0)),
-                BENCHMARK.of(self.benchmark),
-                PLEDGE.of(self.pledge),
                 SEQUENCE.of(sequence),
             ];
             let offset = offset(&panda_queue, &prod_source, &resource, &job_status);

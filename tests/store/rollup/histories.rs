@@ -319,3 +319,31 @@ fn after_any_history_the_folded_tiers_are_those_of_the_plain_reference() {
         }
     });
 }
+
+/// The down-sampler keeps the names of series from window to window, while other processes forget series and use their ids
+/// again.
+#[test]
+fn a_series_with_the_id_of_a_forgotten_one_is_folded_as_its_own_measurement() {
+    let world = World::new("ids");
+    let store = EmbeddedTiers::new(world.config.clone(), world.place(), CATALOG);
+    let fold = |now: i64| {
+        let (state, until) = (&*world.folder, later());
+        let go_on = || Ok(());
+        let of = Downsampler { store: &store, state, grid: "a", now, settle_seconds: 300, until, go_on: &go_on };
+        of.run(Tier::Hour).unwrap();
+    };
+    world.deliver(&[schedd(D, 0.5)]);
+    fold(D / SECOND + 3900);
+    assert_eq!(world.stored(Tier::Hour, "grid_schedd").len(), 1);
+    let other = Connection::open(world.path()).unwrap();
+    for table in ["series", "tier_raw", "tier_1h"] {
+        other.execute(&format!("DELETE FROM {table}"), []).unwrap();
+    }
+    world.deliver(&[grid(D + HOUR, "a", 0, 5)]);
+    assert_eq!(other.query_row("SELECT id FROM series", [], |row| row.get::<_, i64>(0)), Ok(1));
+    fold(D / SECOND + 7500);
+    let rows = world.stored(Tier::Hour, "grid_jobs");
+    let row = ("grid_jobs,grid=a,status=idle,type=all".into(), D + 2 * HOUR, "jobs".into());
+    assert_eq!(rows.keys().collect::<Vec<_>>(), [&row]);
+    assert_eq!(rows[&row].0, Value::Float(5.0));
+}
