@@ -76,6 +76,7 @@ fn shown(outside: &Outside, pairs: &[(String, String)], now: i64) {
         place: Place::Root,
         pages: &[GRIDS],
         summary: &summary,
+        own: &[],
         bars: &Bars::new(),
         lines: &Lines::new(),
         backend: "the store",
