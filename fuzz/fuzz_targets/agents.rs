@@ -17,7 +17,9 @@ const NOW: i64 = 1_795_660_800;
 fuzz_target!(|data: &[u8]| {
     let [which, part, data @ ..] = data else { return };
     match which % 6 {
-        0 => check(lines::parse(data, [1, 1_000, 1_000_000, 1_000_000_000][usize::from(part % 4)], NOW * 1_000_000_000)),
+        0 => {
+            check(lines::parse(data, [1, 1_000, 1_000_000, 1_000_000_000][usize::from(part % 4)], NOW * 1_000_000_000))
+        }
         1 => pickles(data, usize::from(*part) + 1),
         2 => stream(data, usize::from(*part) + 1, |bytes, _, received| Ok(carbon_line::parse(bytes, NOW, received))),
         3 => stream(data, usize::from(*part) + 1, |bytes, _, received| carbon_pickle::parse(bytes, received)),
@@ -58,7 +60,10 @@ fn stream(data: &[u8], part: usize, parse: impl Fn(&[u8], &mut Scanner, &mut Rec
     };
     let (whole, outcome, rest) = read(data.len().max(1));
     let (parts, of_parts, rest_of_parts) = read(part);
-    assert_eq!(parts.points.iter().map(Point::line).collect::<Vec<_>>(), whole.points.iter().map(Point::line).collect::<Vec<_>>());
+    assert_eq!(
+        parts.points.iter().map(Point::line).collect::<Vec<_>>(),
+        whole.points.iter().map(Point::line).collect::<Vec<_>>()
+    );
     assert_eq!((parts.refused.count, &parts.seen), (whole.refused.count, &whole.seen));
     match (&outcome, &of_parts) {
         (Ok(()), Ok(())) => assert_eq!(rest, rest_of_parts),

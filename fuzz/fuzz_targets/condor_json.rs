@@ -9,8 +9,8 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::LazyLock;
 
-use gridmon::sources::htcondor::{self, JobGroup, Jobs, Rules};
 use gridmon::sources::htcondor::ads::{self, Splitter};
+use gridmon::sources::htcondor::{self, JobGroup, Jobs, Rules};
 use libfuzzer_sys::fuzz_target;
 use serde::Deserialize;
 use serde::de::{Deserializer, MapAccess, Visitor};

@@ -5,8 +5,8 @@
 
 use std::borrow::Cow;
 
-use gridmon::dashboard::{Place, Summary};
 use gridmon::dashboard::page::{self, Options, View};
+use gridmon::dashboard::{Place, Summary};
 use gridmon::model::{Point, Value, graphite_time};
 use gridmon::monitors::grid::MEASUREMENTS;
 use gridmon::monitors::grid::page::GRIDS;
@@ -60,7 +60,13 @@ fn shown(outside: &Outside, pairs: &[(String, String)], now: i64) {
         let names = measurement.tags.iter().map(|tag| Cow::Borrowed(tag.name));
         let series = Point::new(measurement.name.into(), names.zip(tags.iter().copied()), [], 0);
         let field = &measurement.fields[usize::from(*field) % measurement.fields.len()];
-        Latest { series, field, time: *time, value: value.map_or_else(Value::Float, Value::Int), every: outside.step.into() }
+        Latest {
+            series,
+            field,
+            time: *time,
+            value: value.map_or_else(Value::Float, Value::Int),
+            every: outside.step.into(),
+        }
     });
     let mut summary = Summary::default();
     summary.sections = table::sections(&GRIDS, latest.collect());
@@ -100,7 +106,14 @@ fn drawn(outside: &Outside, pairs: &[(String, String)]) {
         let mut values = values.clone();
         values.sort_by_key(|(time, _)| *time);
         values.dedup_by_key(|(time, _)| *time);
-        Values { path: path.to_string(), field: &measurement.fields[0], step: outside.step.into(), values, parts: Vec::new(), newest: None }
+        Values {
+            path: path.to_string(),
+            field: &measurement.fields[0],
+            step: outside.step.into(),
+            values,
+            parts: Vec::new(),
+            newest: None,
+        }
     });
     let from = i64::from(outside.from);
     let to = from + i64::from(outside.span) + 1;

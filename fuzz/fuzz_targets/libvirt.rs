@@ -45,7 +45,11 @@ fn run(bases: &mut Bases, domains: Vec<Domain>, seconds: i64) {
     let (time, answer) = (began.wall, Some(&answer));
     let collected = points(&InstancesInput { grid: "g", host: "h", time, began, boot: "", names: true, answer }, bases);
     for point in &collected.points {
-        assert!(point.fields().all(|(name, value)| value.as_f64().is_finite() && (value.as_f64() >= 0.0 || !name.contains('_'))));
+        assert!(
+            point
+                .fields()
+                .all(|(name, value)| value.as_f64().is_finite() && (value.as_f64() >= 0.0 || !name.contains('_')))
+        );
     }
     let count = collected.points.len();
     let (sound, dropped) = validate(collected.points);

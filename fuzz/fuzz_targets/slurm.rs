@@ -11,12 +11,25 @@ use libfuzzer_sys::fuzz_target;
 fuzz_target!(|data: &[u8]| {
     let text = String::from_utf8_lossy(data);
     let mut counter = Counter::default();
-    let is_counted = data.split(|byte| *byte == END).filter(|record| !record.trim_ascii().is_empty()).all(|record| counter.add(record).is_ok());
+    let is_counted = data
+        .split(|byte| *byte == END)
+        .filter(|record| !record.trim_ascii().is_empty())
+        .all(|record| counter.add(record).is_ok());
     let answer = Answer {
         cluster: Some("c".into()),
         diag: diag::parse(&text).ok(),
-        nodes: text.lines().map(node::parse).collect::<Result<Vec<_>, _>>().ok().map(|nodes| nodes.into_iter().flatten().collect()),
-        partitions: text.lines().map(partition::parse).collect::<Result<Vec<_>, _>>().ok().map(|all| all.into_iter().flatten().collect()),
+        nodes: text
+            .lines()
+            .map(node::parse)
+            .collect::<Result<Vec<_>, _>>()
+            .ok()
+            .map(|nodes| nodes.into_iter().flatten().collect()),
+        partitions: text
+            .lines()
+            .map(partition::parse)
+            .collect::<Result<Vec<_>, _>>()
+            .ok()
+            .map(|all| all.into_iter().flatten().collect()),
         jobs: if is_counted { counter.finish().ok() } else { None },
     };
     for node in answer.nodes.iter().flatten() {
@@ -26,9 +39,18 @@ fuzz_target!(|data: &[u8]| {
     let mut shown = Shown::default();
     let collected = points(&input, &mut shown);
     assert!(shown.accounts.len() <= 3);
-    let accounts = collected.points.iter().filter(|point| point.measurement() == "slurm_account_jobs").filter_map(|point| point.tag("account"));
+    let accounts = collected
+        .points
+        .iter()
+        .filter(|point| point.measurement() == "slurm_account_jobs")
+        .filter_map(|point| point.tag("account"));
     assert!(accounts.collect::<std::collections::BTreeSet<_>>().len() <= 4);
-    assert!(collected.points.iter().all(|point| point.fields().all(|(_, value)| value.as_f64() >= 0.0 && value.as_f64().is_finite())));
+    assert!(
+        collected
+            .points
+            .iter()
+            .all(|point| point.fields().all(|(_, value)| value.as_f64() >= 0.0 && value.as_f64().is_finite()))
+    );
     let count = collected.points.len();
     let (sound, dropped) = validate(collected.points);
     assert_eq!(sound.len() + dropped.len(), count);
