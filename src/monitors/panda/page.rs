@@ -343,10 +343,11 @@ static RANKING_PLOTS: [PlotPlace; 22] = {
 const SCORE_NOTE: (&str, &str) = (
     "how the score is made",
     "The score is the sum of three parts, each 0 for a queue that does as it always does; x is the number now, A an average for ten \
-     minutes. A part is √(2·(m − x + x·ln(x / m))), which is √(2·m) for x = 0: how many standard deviations of chance x lies beyond m, what is \
-     still usual. Running falls below m, the largest of three: 0.8·(6·A − x) / 5 with A of 1 h, which is the mean of the hour before, \
-     0.65·A of 6 h, 0.55·A of 24 h. Failed rises above m, the larger of two: 2·A + 3 with A of 6 h and of 24 h. Activated rises: the \
-     same, at most 1, since waiting jobs alone are no fault. So a queue with few jobs never scores. From [panda] suspicious_score on, 5 unless it is set, a queue is suspicious.",
+     minutes. A part is √(2·(m − x + x·ln(x / m))), which is √(2·m) for x = 0: how many standard deviations of chance x lies beyond \
+     m, what is still usual. Running falls below m, the largest of three: 0.8·(6·A − x) / 5 with A of 1 h, which is the mean of the \
+     hour before, 0.65·A of 6 h, 0.55·A of 24 h. Failed rises above m, the larger of two: 2·A + 3 with A of 6 h and of 24 h. \
+     Activated rises: the same, at most 1, since waiting jobs alone are no fault. So a queue with few jobs never scores. From [panda] \
+     suspicious_score on, 5 unless it is set, a queue is suspicious.",
 );
 
 /// Suspicious sites and queues, ranked.

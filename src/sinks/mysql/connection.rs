@@ -197,7 +197,8 @@ impl Authorities {
 const NOTHING: &str = "nothing was changed";
 
 /// What is said of a server that takes only small statements.
-const SMALL_PACKETS: &str = "a statement is larger than the server takes, nothing was changed: raise its max_allowed_packet, MariaDB's own is 16M";
+const SMALL_PACKETS: &str = "a statement is larger than the server takes, nothing was changed: raise its max_allowed_packet, \
+     MariaDB's own is 16M";
 
 /// Says what an error means, and what to do.
 fn explain(error: Error, config: &Config) -> anyhow::Error {

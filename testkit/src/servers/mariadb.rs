@@ -79,28 +79,27 @@ impl Mariadb {
     /// Runs the statements of a file as the administrator, as `mariadb DATABASE < FILE` does.
     pub fn run_file(&self, database: &str, file: &Path) {
         let statements = std::fs::File::open(file).expect("the file of statements");
-        let mut command = Command::new("mariadb");
-        command.args(["--no-defaults", "--default-character-set=utf8mb4", "-uroot"]);
-        command.arg(format!("--socket={}", self.dir.path().join("socket").display())).arg(database).stdin(statements);
-        let output = command.output().expect("its client, which the server brings");
+        let mut command = administrator(&self.dir);
+        let output = command.arg(database).stdin(statements).output().expect("its client, which the server brings");
         assert!(output.status.success(), "{}: {}", file.display(), String::from_utf8_lossy(&output.stderr));
     }
 
     /// Starts a client of the administrator that runs these statements, for one that holds locks for a while.
     pub fn client(&self, statements: &str) -> Child {
-        let socket = format!("--socket={}", self.dir.path().join("socket").display());
-        let mut command = Command::new("mariadb");
-        command
-            .args(["--no-defaults", &socket, "-uroot", "-e", statements])
-            .stdout(Stdio::null())
-            .stderr(Stdio::null());
+        let mut command = administrator(&self.dir);
+        command.args(["-e", statements]).stdout(Stdio::null()).stderr(Stdio::null());
         command.spawn().expect("its client")
     }
 }
 
-fn client(dir: &TempDir, args: &[&str]) -> Output {
-    let socket = format!("--socket={}", dir.path().join("socket").display());
+/// The client of the server in a folder, as its administrator.
+fn administrator(dir: &TempDir) -> Command {
     let mut command = Command::new("mariadb");
-    command.args(["--no-defaults", "--default-character-set=utf8mb4", &socket, "-uroot"]).args(args);
-    command.output().expect("its client, which the server brings")
+    command.args(["--no-defaults", "--default-character-set=utf8mb4", "-uroot"]);
+    command.arg(format!("--socket={}", dir.path().join("socket").display()));
+    command
+}
+
+fn client(dir: &TempDir, args: &[&str]) -> Output {
+    administrator(dir).args(args).output().expect("its client, which the server brings")
 }
