@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
+use std::fs::File;
 use std::path::Path;
 use std::process::ExitCode;
 use std::time::Instant;
@@ -76,6 +77,11 @@ pub fn cron_compare<C: Sync>(
             Ok(started) => started,
             Err(code) => return code,
         };
+        // A slip of the pen must not cost the time that the sources take. The file may lie on a hung mount.
+        if let Err(error) = is_there(source) {
+            complain(program.name, &[format!("{source}: {error:#}")]);
+            return ExitCode::FAILURE;
+        }
         let now = common.now.unwrap_or_else(|| Timestamp::now().as_second());
         let mut session = match Session::open_as(Mode::DryRun, program, common, now, Kind::Cron, setup) {
             Ok(Some(session)) => session,
@@ -100,6 +106,25 @@ pub fn cron_compare<C: Sync>(
         let code = session.finish(common.verbose);
         if print_compared(program.name, told) { code } else { ExitCode::FAILURE }
     })
+}
+
+/// Whether a source of older points is an address, and not a file.
+pub fn is_address(source: &str) -> bool {
+    ["http://", "https://"].iter().any(|scheme| source.starts_with(scheme))
+}
+
+/// Checks that a file or folder of older points can be opened. An address is not asked yet.
+///
+/// # Errors
+/// Fails if it cannot, and says what may be given.
+pub fn is_there(source: &str) -> Result<()> {
+    if is_address(source) {
+        return Ok(());
+    }
+    File::open(source).map(drop).context(
+        "cannot be read; give a file (line protocol, Carbon's lines or pickles, JSON of Graphite), a folder of files in rrdtool's \
+         format, http://HOST:8086?db=NAME or http://HOST/ of graphite-web",
+    )
 }
 
 /// Prints what a comparison found, or why there is none. Returns whether each difference has a known cause.

@@ -10,7 +10,7 @@ use jiff::Timestamp;
 
 use crate::config::{Key, Unset};
 use crate::frame::args::Format;
-use crate::frame::{Wanted, compared, complain, print, print_compared, show};
+use crate::frame::{Wanted, compared, complain, is_there, print, print_compared, show};
 use crate::model::{FieldInfo, Point, SECOND, Tier, Window, validate};
 use crate::monitors::nodes::{self, SENSORS, Sensor};
 use crate::setup::nodes::{once, running};
@@ -69,6 +69,12 @@ pub fn print_once(flags: &Once, config: Option<&Path>) -> ExitCode {
     }
     if !flags.sensors.is_empty() {
         config.sensors.retain(|chosen| flags.sensors.iter().any(|name| name == chosen.sensor.name));
+    }
+    if let Some(source) = &flags.compare
+        && let Err(error) = is_there(source)
+    {
+        complain(NAME, &[format!("{source}: {error:#}")]);
+        return ExitCode::FAILURE;
     }
     let root = flags.root.as_deref().map_or_else(Root::default, Root::at);
     let time = || Timestamp::now().as_second().saturating_mul(SECOND);

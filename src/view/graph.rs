@@ -2,6 +2,7 @@
 //! logarithmic, in a picture of rrdtool's size. Pure: the same rows give the same bytes.
 
 use std::fmt::Write as _;
+use std::slice::ChunksExact;
 
 use anyhow::Result;
 
@@ -34,8 +35,25 @@ pub struct Graph {
     pub span: &'static RrdSpan,
     /// The end of the newest row, in unix seconds.
     pub end: i64,
-    /// The values of each row, one for each data source; NaN if unknown. The oldest comes first.
-    pub rows: Vec<Vec<f64>>,
+    /// The values of the rows, one for each data source; NaN if unknown. The oldest row comes first.
+    pub values: Vec<f64>,
+}
+
+/// Where values and times stand in the picture.
+struct Axes {
+    /// The first time.
+    begin: i64,
+    /// The upper end: a value, or its logarithm.
+    high: f64,
+    /// The logarithm of the lower end; 0 on a linear axis.
+    low: f64,
+}
+
+/// A row in the picture: the pixels from its left to its right end, and its values.
+struct Stretch<'a> {
+    from: i64,
+    to: i64,
+    values: &'a [f64],
 }
 
 impl Graph {
@@ -52,34 +70,39 @@ impl Graph {
         self.scene().svg()
     }
 
+    /// Returns the values row by row, the oldest first.
+    pub fn rows(&self) -> ChunksExact<'_, f64> {
+        self.values.chunks_exact(self.file.sources.len().max(1))
+    }
+
     fn scene(&self) -> Scene {
         let Ground { ground, ink, faint, quiet } = LIGHT;
-        let begin = self.span.begin(self.end);
+        let axes = Axes::of(self);
         let mut scene = Scene {
             width: SIZE.0,
             height: SIZE.1,
             title: format!("{} of {}, {}", self.file.name, self.series, self.span.name),
-            description: format!("{} to {}", utc(begin), utc(self.end)),
+            description: format!("{} to {}", utc(axes.begin), utc(self.end)),
             ground,
             ink,
             quiet,
             lines: Vec::new(),
         };
-        let high = self.high();
-        self.gaps(&mut scene);
+        let stretches = self.stretches(&axes);
+        gaps(&mut scene, &stretches);
         let sources = || self.file.sources.iter().enumerate();
         for (at, source) in sources().filter(|(_, source)| source.is_area) {
-            let path = self.path(at, high, true);
+            let path = self.path(&axes, &stretches, at, true);
             scene.lines.push(vec![Shape::Area { class: source.name, path, colour: source.colour, opacity: "1" }]);
         }
         // The grid lies over the areas, which are not transparent.
-        self.axes(&mut scene, high, faint);
+        self.draw_axes(&mut scene, &axes, faint);
         for (at, source) in sources().filter(|(_, source)| !source.is_area) {
-            let path = self.path(at, high, false);
+            let path = self.path(&axes, &stretches, at, false);
             scene.lines.push(vec![Shape::thin(path, source.colour)]);
         }
         scene.lines.push(vec![Shape::thin(format!("M{LEFT} {BOTTOM}H{RIGHT}"), ink)]);
-        if self.rows.iter().flatten().all(|value| value.is_nan()) {
+        if self.values.iter().all(|value| value.is_nan()) {
             let middle = ((LEFT + RIGHT) / 2.0, (TOP + BOTTOM) / 2.0);
             let text = Text::new(middle.0.to_string(), middle.1.to_string(), "nothing was stored in this time".into());
             scene.lines.push(vec![Shape::Text(Text { anchor: Anchor::Middle, ..text })]);
@@ -88,74 +111,47 @@ impl Graph {
         scene
     }
 
-    /// Returns the upper end of the axis.
-    fn high(&self) -> f64 {
-        match self.file.scale {
-            RrdScale::To(high) => high,
-            RrdScale::LogarithmicFrom(low) => {
-                let most = self.rows.iter().flatten().copied().filter(|value| value.is_finite()).fold(low, f64::max);
-                // A tenth of a power of ten above the largest value, and a power of ten at least.
-                (most.log10() + 0.1).max(low.log10() + 1.0)
-            }
-        }
-    }
-
     /// Returns the height of a value above the axis in whole pixels, so that edges are sharp.
-    fn y(&self, value: f64, high: f64) -> i64 {
+    fn y(&self, axes: &Axes, value: f64) -> i64 {
         let share = match self.file.scale {
-            RrdScale::To(_) => value / high,
+            RrdScale::To(_) => value / axes.high,
             RrdScale::LogarithmicFrom(low) if value <= low => 0.0,
-            RrdScale::LogarithmicFrom(low) => (value.log10() - low.log10()) / (high - low.log10()),
+            RrdScale::LogarithmicFrom(_) => (value.log10() - axes.low) / (axes.high - axes.low),
         };
         (BOTTOM - (BOTTOM - TOP) * share.clamp(0.0, 1.0)).round() as i64
     }
 
     /// Returns where a time lies, in whole pixels.
-    fn x(&self, time: i64) -> i64 {
-        let begin = self.span.begin(self.end);
-        let share = time.saturating_sub(begin) as f64 / self.end.saturating_sub(begin).max(1) as f64;
+    fn x(&self, axes: &Axes, time: i64) -> i64 {
+        let share = time.saturating_sub(axes.begin) as f64 / self.end.saturating_sub(axes.begin).max(1) as f64;
         (LEFT + (RIGHT - LEFT) * share.clamp(0.0, 1.0)).round() as i64
     }
 
-    /// Returns the rows as stretches of pixels, with the values of each.
-    fn stretches(&self) -> impl Iterator<Item = (i64, i64, &[f64])> {
-        let (seconds, count) = (self.span.row_seconds(), self.rows.len() as i64);
-        (0..).zip(&self.rows).filter_map(move |(at, values)| {
-            let end = self.end - seconds * (count - 1 - at);
-            let (from, to) = (self.x(end - seconds), self.x(end));
-            (to > from).then_some((from, to, values.as_slice()))
-        })
-    }
-
-    /// Hatches the times in which no value is known.
-    fn gaps(&self, scene: &mut Scene) {
-        let mut gaps = Vec::<(i64, i64)>::new();
-        for (from, to, values) in self.stretches() {
-            match gaps.last_mut() {
-                _ if values.iter().any(|value| !value.is_nan()) => {}
-                Some(last) if last.1 == from => last.1 = to,
-                _ => gaps.push((from, to)),
-            }
-        }
-        for (from, to) in gaps {
-            let [x, y, width, height] =
-                [from as f64, TOP, (to - from) as f64, BOTTOM - TOP].map(|length| length.to_string());
-            scene.lines.push(vec![Shape::Gap { x, y, width, height }]);
-        }
+    /// Returns the rows that have a pixel.
+    fn stretches(&self, axes: &Axes) -> Vec<Stretch<'_>> {
+        let (seconds, count) = (self.span.row_seconds(), self.rows().len() as i64);
+        let mut from = self.x(axes, self.end - seconds * count);
+        let stretch = |(at, values)| {
+            let to = self.x(axes, self.end - seconds * (count - 1 - at));
+            let stretch = Stretch { from, to, values };
+            from = to;
+            (to > stretch.from).then_some(stretch)
+        };
+        (0..).zip(self.rows()).filter_map(stretch).collect()
     }
 
     /// Returns the path of a data source: a step for each row, broken where it is unknown.
-    fn path(&self, source: usize, high: f64, is_area: bool) -> String {
+    fn path(&self, axes: &Axes, stretches: &[Stretch], source: usize, is_area: bool) -> String {
         let (mut path, mut reached) = (String::new(), None);
         let close = |path: &mut String| path.push_str(if is_area { "V134Z" } else { "" });
-        for (from, to, values) in self.stretches() {
+        for Stretch { from, to, values } in stretches {
             let Some(value) = values.get(source).filter(|value| !value.is_nan()) else {
                 if reached.take().is_some() {
                     close(&mut path);
                 }
                 continue;
             };
-            let y = self.y(*value, high);
+            let y = self.y(axes, *value);
             let _ = match reached.replace(to) {
                 Some(end) if end == from => write!(path, "V{y}H{to}"),
                 _ if is_area => write!(path, "M{from} {BOTTOM}V{y}H{to}"),
@@ -169,16 +165,16 @@ impl Graph {
     }
 
     /// Draws the lines of both axes, with their labels.
-    fn axes(&self, scene: &mut Scene, high: f64, faint: &'static str) {
-        let (times, format) = ticks(self.span.begin(self.end), self.end, MOST_TIMES);
+    fn draw_axes(&self, scene: &mut Scene, axes: &Axes, faint: &'static str) {
+        let (times, format) = ticks(axes.begin, self.end, MOST_TIMES);
         for time in times {
-            let x = self.x(time).to_string();
+            let x = self.x(axes, time).to_string();
             let line = Shape::thin(format!("M{x} {TOP}V{BOTTOM}"), faint);
             let label = Text::new(x, (BOTTOM + 13.0).to_string(), clock(time, format));
             scene.lines.push(vec![line, Shape::Text(Text { anchor: Anchor::Middle, ..label })]);
         }
-        for (value, label) in self.heights(high) {
-            let y = self.y(value, high);
+        for (value, label) in self.heights(axes.high) {
+            let y = self.y(axes, value);
             let line = Shape::thin(format!("M{LEFT} {y}H{RIGHT}"), faint);
             let label = Text::new((LEFT - 6.0).to_string(), (y + 4).to_string(), label);
             scene.lines.push(vec![line, Shape::Text(Text { anchor: Anchor::End, ..label })]);
@@ -218,6 +214,38 @@ impl Graph {
         }
         let until = Text::new(RIGHT.to_string(), "166".into(), format!("until {}", utc(self.end)));
         scene.lines.push(vec![Shape::Text(Text { anchor: Anchor::End, colour: Some(quiet), ..until })]);
+    }
+}
+
+impl Axes {
+    fn of(graph: &Graph) -> Self {
+        let (high, low) = match graph.file.scale {
+            RrdScale::To(high) => (high, 0.0),
+            RrdScale::LogarithmicFrom(low) => {
+                let known = graph.values.iter().copied().filter(|value| value.is_finite());
+                let (most, low_power) = (known.fold(low, f64::max), low.log10());
+                // A tenth of a power of ten above the largest value, and a power of ten at least.
+                ((most.log10() + 0.1).max(low_power + 1.0), low_power)
+            }
+        };
+        Self { begin: graph.span.begin(graph.end), high, low }
+    }
+}
+
+/// Hatches the times in which no value is known.
+fn gaps(scene: &mut Scene, stretches: &[Stretch]) {
+    let mut gaps = Vec::<(i64, i64)>::new();
+    for Stretch { from, to, values } in stretches {
+        match gaps.last_mut() {
+            _ if values.iter().any(|value| !value.is_nan()) => {}
+            Some(last) if last.1 == *from => last.1 = *to,
+            _ => gaps.push((*from, *to)),
+        }
+    }
+    for (from, to) in gaps {
+        let [x, y, width, height] =
+            [from as f64, TOP, (to - from) as f64, BOTTOM - TOP].map(|length| length.to_string());
+        scene.lines.push(vec![Shape::Gap { x, y, width, height }]);
     }
 }
 

@@ -113,8 +113,8 @@ fn soon() -> Instant {
 
 /// The newest rows of the finest archive, oldest first.
 fn newest(path: &Path, count: usize) -> Vec<Vec<f64>> {
-    let mut rows = Rrd::open_to_read(path).unwrap().unwrap().rows(0).unwrap();
-    rows.split_off(rows.len() - count)
+    let rrd = Rrd::open_to_read(path).unwrap().unwrap();
+    rrd.rows(0, count).unwrap().chunks(rrd.definition.sources.len()).map(<[f64]>::to_vec).collect()
 }
 
 #[test]

@@ -13,7 +13,7 @@ use anyhow::{Context, Result, bail, ensure};
 
 pub use self::backups::of_backups;
 use super::{CATALOG, Config};
-use crate::frame::{Common, Older, Program, Run, Setup, Wanted, cron_compare};
+use crate::frame::{Common, Older, Program, Run, Setup, Wanted, cron_compare, is_address, is_there};
 use crate::model::{Cause, Collected, Point};
 use crate::os::http::{self, Url};
 use crate::query::{Scan, Selector};
@@ -42,7 +42,8 @@ pub fn compare(
 /// # Errors
 /// Fails if the file cannot be read or is of no known kind, and if a server does not answer.
 pub fn older(config: &Config, source: &str, wanted: Wanted) -> Result<Older> {
-    if ["http://", "https://"].iter().any(|scheme| source.starts_with(scheme)) {
+    is_there(source)?;
+    if is_address(source) {
         return of_address(config, source, wanted);
     }
     let path = Path::new(source);
@@ -69,12 +70,8 @@ enum Kind {
 
 /// Returns what a file holds, by its first bytes.
 fn kind(path: &Path) -> Result<Kind> {
-    let file = File::open(path).context(
-        "cannot be read; give a file (line protocol, Carbon's lines or pickles, JSON of Graphite), a folder of files in rrdtool's \
-         format, http://HOST:8086?db=NAME or http://HOST/ of graphite-web",
-    )?;
     let mut head = Vec::new();
-    file.take(8192).read_to_end(&mut head)?;
+    File::open(path)?.take(8192).read_to_end(&mut head)?;
     if head.starts_with(b"SQLite format 3\0") {
         return Ok(Kind::Database);
     }

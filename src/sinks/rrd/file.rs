@@ -102,17 +102,20 @@ impl Rrd {
         Ok(self.file.write_all_at(&self.head[live..], live as u64)?)
     }
 
-    /// Returns the rows of an archive, oldest first: the values of each, one for each data source.
+    /// Returns the values of the newest rows of an archive, at most `most` of them, the oldest row first: one for each data
+    /// source.
     ///
     /// # Errors
     /// Fails if they cannot be read.
-    pub fn rows(&self, archive: usize) -> Result<Vec<Vec<f64>>> {
+    pub fn rows(&self, archive: usize, most: usize) -> Result<Vec<f64>> {
         let (sources, rows) = (self.definition.sources.len(), self.definition.archives[archive].rows as usize);
         let mut bytes = vec![0; rows * sources * 8];
         self.file.read_exact_at(&mut bytes, self.definition.rows_of(archive))?;
-        bytes.rotate_left((self.live.current[archive] as usize + 1) % rows * sources * 8);
+        // The row after the newest is the oldest.
+        let oldest = (self.live.current[archive] as usize + 1) % rows;
+        let shown = (oldest + rows.saturating_sub(most)..oldest + rows).map(|at| at % rows * sources * 8);
         let float = |bytes: &[u8]| bytes.try_into().map_or(UNKNOWN, f64::from_le_bytes);
-        Ok(bytes.chunks_exact(sources * 8).map(|row| row.chunks_exact(8).map(float).collect()).collect())
+        Ok(shown.flat_map(|at| bytes[at..at + sources * 8].chunks_exact(8).map(float)).collect())
     }
 
     /// Returns the mean of each data source over the step that ends at `time`, in unix seconds, with its name; NaN where it is
@@ -127,10 +130,12 @@ impl Rrd {
         if step <= 0 || before < 0 || before % step != 0 {
             return Ok(None);
         }
-        let mut rows = self.rows(archive)?;
-        let Some(at) = rows.len().checked_sub(1 + (before / step) as usize) else { return Ok(None) };
+        let back = 1 + (before / step) as usize;
+        if back as u64 > self.definition.archives[archive].rows {
+            return Ok(None);
+        }
         let names = self.definition.sources.iter().map(|source| source.name.as_str());
-        Ok(Some(names.zip(rows.swap_remove(at)).collect()))
+        Ok(Some(names.zip(self.rows(archive, back)?).collect()))
     }
 
     /// Returns the end of the newest row of an archive, in unix seconds.

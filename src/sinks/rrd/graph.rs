@@ -36,10 +36,10 @@ impl RrdFiles {
     pub fn graph(&self, series: &str, declared: &'static RrdFile, span: &'static RrdSpan) -> Result<Option<Graph>> {
         let Some(rrd) = self.opened(series, declared)? else { return Ok(None) };
         let at = archive(&rrd, span)?;
-        let (end, mut rows) = (rrd.newest(at), rrd.rows(at)?);
+        let end = rrd.newest(at);
         let shown = (end - span.begin(end)) / span.row_seconds();
-        rows.drain(..rows.len().saturating_sub(shown as usize));
-        Ok(Some(Graph { series: series.into(), file: declared, span, end, rows }))
+        let values = rrd.rows(at, usize::try_from(shown).unwrap_or_default())?;
+        Ok(Some(Graph { series: series.into(), file: declared, span, end, values }))
     }
 
     fn opened(&self, series: &str, declared: &RrdFile) -> Result<Option<Rrd>> {

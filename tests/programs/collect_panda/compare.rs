@@ -62,7 +62,9 @@ fn what_cannot_be_compared_is_said() {
         assert_eq!(outcome.code, Some(1), "{}", outcome.stderr);
         assert!(outcome.stderr.contains(words), "{words}: {}", outcome.stderr);
     };
+    // A slip of the pen costs no question to the sources.
     fails(run("nowhere.lp"), "collect-panda: nowhere.lp: cannot be read; give a file (line protocol, ");
+    assert_eq!(site.server.asked(PANDA), Vec::<String>::new());
     fails(run("http://127.0.0.1:1/"), "an InfluxDB needs ?db=NAME behind its address");
     fails(run("http://u:secret@127.0.0.1:1/?db=x"), "the login belongs into [influxdb]");
     fails(run("http://127.0.0.1:1/?db=x&q=y"), "\"q=y\" is not db=NAME or rp=POLICY");

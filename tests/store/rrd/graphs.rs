@@ -90,8 +90,8 @@ fn a_graph_shows_the_rows_that_rrdtool_fetches() {
         let text =
             rrdtool(&["fetch", shown(&path), "AVERAGE", "-r", &seconds, "-s", &from, "-e", &to]).unwrap().unwrap();
         let theirs: Vec<Vec<f64>> = text.lines().skip(2).map(numbers).collect();
-        assert_eq!(theirs.len(), graph.rows.len(), "{} {}", file.name, span.name);
-        for (row, (theirs, ours)) in theirs.iter().zip(&graph.rows).enumerate() {
+        assert_eq!(theirs.len(), graph.rows().len(), "{} {}", file.name, span.name);
+        for (row, (theirs, ours)) in theirs.iter().zip(graph.rows()).enumerate() {
             let is_same = |(a, b): (&f64, &f64)| a.is_nan() && b.is_nan() || (a - b).abs() <= b.abs() * 1e-9;
             assert!(
                 theirs.iter().zip(ours).all(is_same),
