@@ -146,11 +146,14 @@ impl Site {
             |what: &str, attributes: &str| words(&format!("condor_status{what} -json -attributes {attributes}"));
         vec![
             vec![words("cloud_status -aj")],
-            vec![status("", &slot::ATTRIBUTES.join(","))],
+            vec![status("", &format!("MyAddress,{}", slot::ATTRIBUTES.join(",")))],
             vec![status(" -schedd", "Name,RecentDaemonCoreDutyCycle,MaxJobsRunning,JobsUnmaterialized")],
             vec![
                 status(" -negotiator", "Name,LastNegotiationCycleDuration0"),
-                status(" -collector", "UpdatesLostRatio"),
+                status(
+                    " -collector",
+                    "Machine,MyAddress,UpdatesLostRatio,StatsLifetime,StatsLastUpdateTime,LastHeardFrom",
+                ),
             ],
         ]
     }
@@ -334,7 +337,9 @@ fn encoder(table: &mut Table) {
     let folder = TempDir::new();
     let mut text = String::new();
     for Datapoint { path, time, value } in &datapoints {
-        let kind = if matches!(value, Value::Int(_)) { "int" } else { "float" };
+        // Integers beyond 32 bits are sent as floats.
+        let is_int = matches!(value, Value::Int(value) if i32::try_from(*value).is_ok());
+        let kind = if is_int { "int" } else { "float" };
         let _ = writeln!(text, "{path} {time} {kind} {value}");
     }
     let points = folder.write("points", text);

@@ -16,7 +16,7 @@
 //! }
 //! ]
 //! $ condor_status -pool cm.example.org -json \
-//!       -attributes Name,Machine,SlotType,PartitionableSlot,DynamicSlot,Offline,Mips,KFlops
+//!       -attributes MyAddress,Name,Machine,SlotType,PartitionableSlot,DynamicSlot,Offline,Mips,KFlops
 //! ```
 //!
 //! With nothing to report, both print nothing and exit with 0. With `-group-by` the schedd counts the jobs (500,000 in
