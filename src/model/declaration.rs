@@ -169,6 +169,20 @@ pub(super) const fn sorted(tags: &[Tag]) -> [u8; MAX_TAGS] {
     sorted
 }
 
+/// Returns the indices of the keys among `tags`, sorted by name, and their number. `sorted` holds the indices of all tags.
+pub(super) const fn keys(tags: &[Tag], sorted: &[u8; MAX_TAGS]) -> ([u8; MAX_TAGS], usize) {
+    let (mut keys, mut count) = ([0; MAX_TAGS], 0);
+    let mut at = 0;
+    while at < tags.len() {
+        if tags[sorted[at] as usize].identifies {
+            keys[count] = sorted[at];
+            count += 1;
+        }
+        at += 1;
+    }
+    (keys, count)
+}
+
 /// Returns of each tag how many of its kind, keys or labels, are declared before it.
 pub(super) const fn ranks(tags: &[Tag]) -> [u8; MAX_TAGS] {
     let mut ranks = [0; MAX_TAGS];

@@ -94,9 +94,7 @@ impl Point {
                     write_int(value, out);
                     out.push('i');
                 }
-                Value::Float(_) => {
-                    let _ = write!(out, "{value}");
-                }
+                Value::Float(float) => write_float(float, out),
             }
         }
         out.push(' ');
@@ -274,22 +272,29 @@ pub(super) fn write_pairs<'a>(pairs: impl Iterator<Item = (&'a str, &'a str)>, o
     }
 }
 
-/// Appends a number, its digits from the last one on.
-fn write_int(value: i64, out: &mut String) {
-    let mut digits = [0; 20];
-    let (mut at, mut rest) = (digits.len(), value.unsigned_abs());
-    loop {
-        at -= 1;
-        digits[at] = b'0' + (rest % 10) as u8;
-        rest /= 10;
-        if rest == 0 {
-            break;
+/// Appends a number as [`Value`] writes it.
+fn write_float(value: f64, out: &mut String) {
+    // Most numbers have three decimals at most. Two decimals of 15 digits are never one float, so if this one is that float it is
+    // the shortest, which to find takes ten times as long.
+    let thousandths = (value.abs() * 1000.0).round();
+    if thousandths < 1e15 && thousandths / 1000.0 == value.abs() {
+        let (whole, rest) = (thousandths as i64 / 1000, thousandths as i64 % 1000);
+        if value.is_sign_negative() {
+            out.push('-');
         }
+        write_int(whole, out);
+        let digits = [rest / 100, rest / 10 % 10, rest % 10];
+        let count = digits.iter().rposition(|digit| *digit > 0).map_or(1, |last| last + 1);
+        out.push('.');
+        out.extend(digits[..count].iter().map(|digit| char::from(b'0' + *digit as u8)));
+    } else {
+        let _ = write!(out, "{}", Value::Float(value));
     }
-    if value < 0 {
-        out.push('-');
-    }
-    out.push_str(str::from_utf8(&digits[at..]).unwrap_or_default());
+}
+
+/// Appends a number.
+fn write_int(value: i64, out: &mut String) {
+    out.push_str(itoa::Buffer::new().format(value));
 }
 
 fn unescape<'a>(text: &'a str, specials: &[char]) -> Cow<'a, str> {

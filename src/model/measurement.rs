@@ -50,6 +50,8 @@ pub struct Measurement {
     pub(super) template: Template,
     /// The indices of the tags, sorted by name.
     pub(super) sorted: [u8; MAX_TAGS],
+    /// The indices of the keys, sorted by name, and their number.
+    pub(super) keys: ([u8; MAX_TAGS], usize),
     /// The place of each tag among the keys, or among the labels.
     pub(super) ranks: [u8; MAX_TAGS],
 }
@@ -344,6 +346,7 @@ impl Measurement {
             rrd: &[],
             template,
             sorted,
+            keys: declaration::keys(tags, &sorted),
             ranks: declaration::ranks(tags),
         }
     }
@@ -415,8 +418,9 @@ impl Measurement {
 
     /// Returns the keys, sorted by name, each with its index among the tags and its place among the keys.
     pub(super) fn sorted_keys(&self) -> impl Iterator<Item = (&'static Tag, usize, usize)> {
-        let all = self.sorted.iter().take(self.tags.len()).map(|at| usize::from(*at));
-        all.map(|at| (&self.tags[at], at, usize::from(self.ranks[at]))).filter(|(tag, ..)| tag.identifies)
+        let (keys, count) = &self.keys;
+        let keys = keys[..*count].iter().map(|at| usize::from(*at));
+        keys.map(|at| (&self.tags[at], at, usize::from(self.ranks[at])))
     }
 
     /// Returns the declaration of the field `name`.

@@ -6,7 +6,7 @@ use std::fmt;
 use super::line::{MEASUREMENT_SPECIALS, TAG_SPECIALS, escape, is_plain};
 use super::name::{safe_measurement, safe_name};
 use super::order::sort_by_name;
-use super::{FieldValue, Kind, Labels, Measurement, Name, Tag, Value, safe_text};
+use super::{FieldValue, Kind, LONGEST_NAME, Labels, Measurement, Name, Tag, Value, safe_text};
 
 /// One observation: measurement, tags, fields and time. Tags and fields are sorted by name and texts are safe, so
 /// points with the same content are equal, and line protocol gives back the same point.
@@ -41,8 +41,23 @@ impl Span {
 enum Tags {
     /// All those that its measurement declares: the values of the keys, in the declared order, which need no escape, and the
     /// labels.
-    Declared(Vec<Span>, Option<Labels>),
+    Declared([KeySpan; MOST_KEYS], Option<Labels>),
     Named(Vec<TagSpan>),
+}
+
+/// The most keys that stand in the point itself.
+const MOST_KEYS: usize = 6;
+
+/// Where a key's value begins and ends in a series' name with at most [`MOST_KEYS`] plain names and values, which is short.
+#[derive(Clone, Copy, Default)]
+struct KeySpan(u16, u16);
+
+const _: () = assert!((2 * MOST_KEYS + 1) * (LONGEST_NAME + 1) <= u16::MAX as usize, "a series' name is longer");
+
+impl KeySpan {
+    fn of(self, text: &str) -> &str {
+        &text[usize::from(self.0)..usize::from(self.1)]
+    }
 }
 
 #[derive(Clone, Copy)]
@@ -54,6 +69,26 @@ struct TagSpan {
 
 /// A tag for a new point: name, value, whether it is a label.
 type Given<'a> = (&'a str, &'a str, bool);
+
+/// Returns fields with safe names, sorted by name. Of two values for one name the first one stays.
+fn safe_fields(fields: impl IntoIterator<Item = (Name, Value)>) -> Vec<(Name, Value)> {
+    sorted(fields.into_iter().map(|(name, value)| (safe_name(name), value)))
+}
+
+/// Returns such fields whose names are safe.
+fn sorted(fields: impl Iterator<Item = (Name, Value)>) -> Vec<(Name, Value)> {
+    let mut fields: Vec<_> = fields.collect();
+    if !fields.is_sorted_by(|a, b| a.0 < b.0) {
+        fields.sort_by(|a, b| a.0.cmp(&b.0));
+        fields.dedup_by(|b, a| a.0 == b.0);
+    }
+    fields
+}
+
+/// Whether the keys of a measurement stand in its points themselves.
+fn fits(declaration: &Measurement) -> bool {
+    declaration.keys.1 <= MOST_KEYS
+}
 
 /// Appends a text unchanged.
 fn put_raw(text: &mut String, raw: &str) -> Span {
@@ -96,12 +131,9 @@ impl Point {
         let mut tags: Vec<_> = keys.into_iter().map(safe(false)).chain(labels.into_iter().map(safe(true))).collect();
         tags.sort_by(|a, b| a.0.cmp(&b.0));
         tags.dedup_by(|b, a| a.0 == b.0);
-        let mut fields: Vec<_> = fields.into_iter().map(|(name, value)| (safe_name(name), value)).collect();
-        fields.sort_by(|a, b| a.0.cmp(&b.0));
-        fields.dedup_by(|b, a| a.0 == b.0);
         let given: Vec<Given> =
             tags.iter().map(|(name, value, label)| (name.as_ref(), value.as_ref(), *label)).collect();
-        let mut point = Self { fields, time, ..Self::empty() };
+        let mut point = Self { fields: safe_fields(fields), time, ..Self::empty() };
         point.write_names(&safe_measurement(measurement), given.len(), |at| given[at]);
         point
     }
@@ -119,7 +151,7 @@ impl Point {
             tags.iter().zip(values).filter(move |(tag, _)| tag.identifies == is_key).map(|(_, value)| *value)
         };
         let mut point = Self::with_fields(declaration, time, given);
-        if values.len() == tags.len() && of_kind(true).all(is_plain) {
+        if fits(declaration) && values.len() == tags.len() && of_kind(true).all(is_plain) {
             let labels = declaration.has_labels().then(|| Labels::new(declaration, of_kind(false)));
             point.write_keys(declaration, |at, _| values[at], labels);
         } else {
@@ -140,7 +172,7 @@ impl Point {
     ) -> Self {
         let mut point = Self::with_fields(declaration, time, given);
         let are_all = labels.complete(declaration, keys.len());
-        if are_all && keys.iter().all(|key| is_plain(key)) {
+        if fits(declaration) && are_all && keys.iter().all(|key| is_plain(key)) {
             point.write_keys(declaration, |_, place| keys[place], Some(labels.clone()));
         } else {
             let names = declaration.tags.iter().filter(|tag| tag.identifies).map(|tag| tag.name);
@@ -153,12 +185,7 @@ impl Point {
     }
 
     fn with_fields(declaration: &'static Measurement, time: i64, given: &[FieldValue]) -> Self {
-        let mut fields = Vec::with_capacity(given.len());
-        fields.extend(given.iter().map(|field| (Cow::Borrowed(field.name), field.value)));
-        if !fields.is_sorted_by(|a, b| a.0 < b.0) {
-            fields.sort_by(|a, b| a.0.cmp(&b.0));
-            fields.dedup_by(|b, a| a.0 == b.0);
-        }
+        let fields = sorted(given.iter().map(|field| (Cow::Borrowed(field.name), field.value)));
         Self { declaration: Some(declaration), fields, time, ..Self::empty() }
     }
 
@@ -173,13 +200,14 @@ impl Point {
         let length = |(tag, at, place): (&Tag, _, _)| tag.name.len() + key(at, place).len() + 2;
         let length = declaration.sorted_keys().map(length).sum::<usize>();
         let mut text = String::with_capacity(declaration.name.len() + length);
-        let mut spans = vec![Span::default(); declaration.sorted_keys().count()];
+        let mut spans = [KeySpan::default(); MOST_KEYS];
         self.measurement = put_raw(&mut text, declaration.name);
         for (tag, at, place) in declaration.sorted_keys() {
             text.push(',');
             text.push_str(tag.name);
             text.push('=');
-            spans[place] = put_raw(&mut text, key(at, place));
+            let Span(begin, end) = put_raw(&mut text, key(at, place));
+            spans[place] = KeySpan(begin as u16, end as u16);
         }
         self.series_end = text.len() as u32;
         self.tags = Tags::Declared(spans, labels);
@@ -243,8 +271,8 @@ impl Point {
 
     /// Returns a point of the same series with the same labels.
     pub fn at(&self, time: i64, fields: impl IntoIterator<Item = (Name, Value)>) -> Self {
-        let fields = Self::new("_".into(), [], fields, time).fields;
-        Self { fields, time, ..self.clone() }
+        let (text, tags) = (self.text.clone(), self.tags.clone());
+        Self { text, tags, fields: safe_fields(fields), time, ..*self }
     }
 
     /// Sets the declaration of the point's measurement, which removes the labels from the series' name. Other tags,
@@ -287,7 +315,7 @@ impl Point {
     /// Returns the number of its tags.
     fn count_tags(&self) -> usize {
         match &self.tags {
-            Tags::Declared(keys, labels) => keys.len() + labels.as_ref().map_or(0, |labels| labels.all().len()),
+            Tags::Declared(..) => self.declaration.map_or(0, |declaration| declaration.tags.len()),
             Tags::Named(tags) => tags.len(),
         }
     }
@@ -342,7 +370,7 @@ impl Point {
         let (mut series, mut label) = (self.measurement.1, 0);
         for (before, place) in places {
             out.push_str(&line[label..*before]);
-            let end = keys[*place].1;
+            let end = u32::from(keys[*place].1);
             out.push_str(Span(series, end).of(&self.text));
             (series, label) = (end, *before);
         }
@@ -392,7 +420,11 @@ impl Point {
             _ => {}
         }
         let declaration = self.declaration?;
-        let Some(field) = declaration.field(name) else { return Some(format!("field {name} is not declared")) };
+        // Almost every name is the declared one itself, and texts take longer to compare.
+        let own = declaration.fields.iter().find(|field| std::ptr::eq(field.name, name));
+        let Some(field) = own.or_else(|| declaration.field(name)) else {
+            return Some(format!("field {name} is not declared"));
+        };
         let kind = match value {
             Value::Int(_) => Kind::Int,
             Value::Float(_) => Kind::Float,
@@ -427,17 +459,18 @@ pub struct Dropped {
     pub why: String,
 }
 
-/// Sorts points by series and time. The sort is stable: points of one row keep their order.
-pub fn sort(points: &mut [Point]) {
-    sort_by_name(points, Point::series, Point::time);
+/// Sorts points by series and time. The sort is stable: points of one row keep their order. Returns whether a series has
+/// several.
+pub fn sort(points: &mut [Point]) -> bool {
+    sort_by_name(points, Point::series, Point::time)
 }
 
 /// Sorts points by series and time, and makes one of those of one row: of two values for one field the later one stays, as
 /// in InfluxDB.
 pub fn merge(mut points: Vec<Point>) -> Vec<Point> {
-    sort(&mut points);
+    let has_equal = sort(&mut points);
     let is_row = |two: &[Point]| two[0].time == two[1].time && two[0].series() == two[1].series();
-    if !points.windows(2).any(is_row) {
+    if !(has_equal && points.windows(2).any(is_row)) {
         return points;
     }
     let mut merged: Vec<Point> = Vec::with_capacity(points.len());
@@ -456,11 +489,10 @@ pub fn merge(mut points: Vec<Point>) -> Vec<Point> {
 /// Returns the points that every sink can take, sorted by series and time, and the dropped ones: points with faulty
 /// values, points that differ from their declaration, and the second of two points of one row (same series, same time).
 pub fn validate(mut points: Vec<Point>) -> (Vec<Point>, Vec<Dropped>) {
-    sort(&mut points);
+    let has_equal = sort(&mut points);
     let is_row = |two: &[Point]| two[0].time == two[1].time && two[0].series() == two[1].series();
-    let is_good = |(at, point): (usize, &Point)| point.fault().is_none() && (at == 0 || !is_row(&points[at - 1..=at]));
     // As a rule all are good, and a second list would take as much room again.
-    if points.iter().enumerate().all(is_good) {
+    if points.iter().all(|point| point.fault().is_none()) && !(has_equal && points.windows(2).any(is_row)) {
         return (points, Vec::new());
     }
     let mut dropped = Vec::new();

@@ -221,6 +221,18 @@ proptest! {
     }
 
     #[test]
+    fn a_float_in_a_line_is_the_shortest_text_that_is_that_float(value in prop_oneof![
+        any::<f64>().prop_filter("a number", |value| value.is_finite()),
+        (any::<i64>(), 0..12).prop_map(|(digits, places)| digits as f64 / 10_f64.powi(places)),
+        (-99_999..99_999_i32, 0..6).prop_map(|(digits, places)| f64::from(digits) / 10_f64.powi(places)),
+        (1e11..2e12, 0..4).prop_map(|(value, places): (f64, i32)| (value * 10_f64.powi(places)).round() / 10_f64.powi(places)),
+        Just(-0.0),
+    ]) {
+        let point = Point::new("m".into(), [], [("f".into(), Value::Float(value))], 0);
+        prop_assert_eq!(point.line(), format!("m f={value:?} 0"));
+    }
+
+    #[test]
     fn a_line_is_read_or_refused_but_never_panics(line in r#"[a-c=, \\0-9i"\n.é-]{0,60}"#) {
         if let Ok(point) = Point::from_line(&line) {
             prop_assert_eq!(Point::from_line(&point.line()).unwrap(), point);

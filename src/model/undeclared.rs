@@ -52,6 +52,7 @@ impl Measurement {
             rrd: &[],
             template: Template::new("", &[], &[0; MAX_TAGS]),
             sorted: [0; MAX_TAGS],
+            keys: ([0; MAX_TAGS], 0),
             ranks: [0; MAX_TAGS],
         };
         let measurement: &'static Self = Box::leak(Box::new(measurement));

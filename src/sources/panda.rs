@@ -11,6 +11,7 @@
 //! it failed: the envelope is judged. The retired `/server/panda/get_job_statistics_per_site_label_resource` answered the
 //! inner object alone, which is accepted too. An empty database is `success: false`.
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
@@ -114,7 +115,7 @@ pub struct Group {
     /// The resource type; PanDA's `null` is the text `null`.
     pub resource: String,
     /// The number of jobs by status.
-    pub counts: Vec<(String, i64)>,
+    pub counts: Vec<(Arc<str>, i64)>,
 }
 
 /// A count that is no whole number from 0.
@@ -190,17 +191,24 @@ fn explain(error: anyhow::Error, url: &Url) -> anyhow::Error {
 pub fn parse(json: &[u8]) -> Result<Statistics> {
     let text = not_empty(json)?;
     let text = text.as_ref();
-    let shape: Shape = serde_json::from_str(text).map_err(|error| misshapen(text, &error))?;
-    let statistics = match shape.success {
+    let read = |read_data: bool| -> Result<Answer, anyhow::Error> {
+        let mut json = serde_json::Deserializer::from_str(text);
+        let answer = json.deserialize_map(AnswerVisitor { reads_data: read_data });
+        answer.and_then(|answer| json.end().map(|()| answer)).map_err(|error| misshapen(text, &error))
+    };
+    let mut answer = read(false)?;
+    let statistics = match answer.success {
         // The retired address answers without an envelope; there could be a queue of that name.
         Flag::Absent | Flag::Object => {
             let data: Data = serde_json::from_str(text).map_err(|error| misshapen(text, &error))?;
             data.0
         }
-        Flag::Is(false) => bail!("PanDA says that it failed: {}", quote(&shape.message.0.unwrap_or_default())),
+        Flag::Is(false) => bail!("PanDA says that it failed: {}", quote(&answer.message.unwrap_or_default())),
         Flag::Is(true) => {
-            let envelope: Envelope = serde_json::from_str(text).map_err(|error| misshapen(text, &error))?;
-            envelope.data.context("the answer has no data")?.0
+            if answer.is_skipped {
+                answer = read(true)?;
+            }
+            answer.data.context("the answer has no data")?.0
         }
         Flag::Other => bail!("the answer's success is neither true nor false: {}", quote(text)),
     };
@@ -215,13 +223,49 @@ fn misshapen(text: &str, error: &serde_json::Error) -> anyhow::Error {
     not_json(text, error)
 }
 
-/// The keys that tell an envelope from the bare counts.
-#[derive(Deserialize)]
-struct Shape {
-    #[serde(default)]
+/// An answer, as far as an envelope has it.
+#[derive(Default)]
+struct Answer {
     success: Flag,
-    #[serde(default)]
-    message: Message,
+    message: Option<String>,
+    data: Option<Data>,
+    /// Whether data stand before the word of success, and were not read.
+    is_skipped: bool,
+}
+
+struct AnswerVisitor {
+    /// Whether data are read though nothing has said yet that they are some.
+    reads_data: bool,
+}
+
+impl<'de> Visitor<'de> for AnswerVisitor {
+    type Value = Answer;
+
+    fn expecting(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Answer, A::Error> {
+        let (mut answer, mut found) = (Answer::default(), [false; 3]);
+        while let Some(key) = map.next_key::<String>()? {
+            let place = ["success", "message", "data"].iter().position(|name| **name == key);
+            if place.is_some_and(|at| std::mem::replace(&mut found[at], true)) {
+                return Err(A::Error::custom(format_args!("{key} stands there twice")));
+            }
+            match place {
+                Some(0) => answer.success = map.next_value()?,
+                Some(1) => answer.message = map.next_value::<Scalar>()?.text(),
+                Some(_) if self.reads_data || matches!(answer.success, Flag::Is(true)) => {
+                    answer.data = map.next_value()?;
+                }
+                _ => {
+                    map.next_value::<IgnoredAny>()?;
+                    answer.is_skipped |= place.is_some();
+                }
+            }
+        }
+        Ok(answer)
+    }
 }
 
 /// What stands as `success`.
@@ -242,24 +286,6 @@ impl<'de> Deserialize<'de> for Flag {
             _ => Self::Other,
         })
     }
-}
-
-/// PanDA's message, if it is a text.
-#[derive(Default)]
-struct Message(Option<String>);
-
-impl<'de> Deserialize<'de> for Message {
-    fn deserialize<D: Deserializer<'de>>(json: D) -> Result<Self, D::Error> {
-        Ok(match Scalar::deserialize(json)? {
-            Scalar::Text(text) => Self(Some(text)),
-            _ => Self(None),
-        })
-    }
-}
-
-#[derive(Deserialize)]
-struct Envelope {
-    data: Option<Data>,
 }
 
 /// The counts of an answer.
@@ -307,12 +333,14 @@ impl<'de> Visitor<'de> for Level<'_> {
             }
             return Ok(());
         };
-        let mut counts = Vec::new();
-        while let Some(status) = map.next_key::<String>()? {
+        // Every group has the same statuses, as a rule in one order.
+        let before = self.statistics.groups.last().map_or(&[][..], |group| &group.counts);
+        let mut counts = Vec::with_capacity(before.len());
+        while let Some(status) = map.next_key_seed(Status(before.get(counts.len()).map(|(status, _)| status)))? {
             match map.next_value::<Scalar>()?.count() {
                 Ok(count) => counts.push((status, count)),
                 Err(what) => {
-                    let key = [queue.clone(), prod_source.clone(), resource.clone(), status];
+                    let key = [queue.clone(), prod_source.clone(), resource.clone(), status.to_string()];
                     self.statistics.odd.push(Odd { key, what });
                 }
             }
@@ -320,6 +348,29 @@ impl<'de> Visitor<'de> for Level<'_> {
         let (queue, prod_source, resource) = (queue.clone(), prod_source.clone(), resource.clone());
         self.statistics.groups.push(Group { queue, prod_source, resource, counts });
         Ok(())
+    }
+}
+
+/// A status, which shares the text of another one if it is equal.
+struct Status<'a>(Option<&'a Arc<str>>);
+
+impl<'de> DeserializeSeed<'de> for Status<'_> {
+    type Value = Arc<str>;
+
+    fn deserialize<D: Deserializer<'de>>(self, json: D) -> Result<Arc<str>, D::Error> {
+        json.deserialize_str(self)
+    }
+}
+
+impl Visitor<'_> for Status<'_> {
+    type Value = Arc<str>;
+
+    fn expecting(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.write_str("a status")
+    }
+
+    fn visit_str<E>(self, status: &str) -> Result<Arc<str>, E> {
+        Ok(self.0.filter(|other| ***other == *status).map_or_else(|| status.into(), Arc::clone))
     }
 }
 
@@ -336,6 +387,13 @@ enum Scalar {
 }
 
 impl Scalar {
+    fn text(self) -> Option<String> {
+        match self {
+            Self::Text(text) => Some(text),
+            _ => None,
+        }
+    }
+
     /// Returns the number of jobs, or what stands there instead of one.
     fn count(self) -> Result<i64, String> {
         Ok(match self {
