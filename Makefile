@@ -143,9 +143,9 @@ PROGRAMS = $(wildcard src/bin/*.rs)
 dist:
 	dist/build.sh
 
-# Takes the picture of the dashboard anew, docs/cloud-monitor.png.
+# Takes the pictures of the dashboard anew, docs/*.png.
 picture: test-deps
-	GRIDMON_PICTURE=1 cargo test --locked --test browser screenshot -- --ignored
+	GRIDMON_PICTURE=1 cargo test --locked --features $(TESTED) --test browser -- --ignored picture
 
 # Checks licences, versions and sources of the dependencies, and what the gate checks without running a test.
 lint: lint-deps style

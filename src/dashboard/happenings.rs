@@ -15,16 +15,20 @@ use super::page::{self, Options, View};
 use super::question::{Pairs, first, pairs};
 use super::routes::{App, Client, Failure, MAX_AGE, Names, address, bad_request};
 use super::troubles::{DEFAULT_FROM, Happened, Line, Place};
-use crate::events::{Event, csv, past_of, write_json};
+use crate::events::{Event, Severity, csv, past_of, write_json};
 use crate::model::graphite_time;
 use crate::query::Wanted;
 use crate::text::quote;
 use crate::view::bar::{Bars, Lines};
 use crate::view::html::MAX_PLOTS;
+use crate::view::marks::{Mark, MarkKind};
 use crate::view::selection::Selection;
 
 /// The longest range, in seconds.
 const MAX_RANGE: i64 = 5 * 366 * 86_400;
+
+/// Over a longer range, in seconds, a plot has no marks, as in the script.
+const LONGEST_MARKED: i64 = 62 * 86_400;
 
 /// A range of more seconds than this is a large question.
 const LARGE_RANGE: i64 = 2 * 86_400;
@@ -198,6 +202,21 @@ impl Dashboard {
         past_of(&*self.backend, &self.watch.rules, range, (self.now)(), numbers).inspect_err(|_| {
             self.counts.store_failures.fetch_add(1, Ordering::Relaxed);
         })
+    }
+
+    /// Returns what happened of these numbers, for their plot; nothing over a range of which there would be too much.
+    pub(super) fn marks(&self, (from, until): (i64, i64), numbers: &[Wanted]) -> Result<Vec<Mark>> {
+        if until - from > LONGEST_MARKED || from >= (self.now)() {
+            return Ok(Vec::new());
+        }
+        let (mut events, _) = self.past((from, until), numbers)?;
+        events.sort_by_key(|event| event.since);
+        let kind = |severity| match severity {
+            Severity::Bad => MarkKind::Bad,
+            Severity::Worse => MarkKind::Worse,
+            Severity::NotCollected | Severity::Off | Severity::Changed => MarkKind::Other,
+        };
+        Ok(events.iter().map(|event| Mark { since: event.since, kind: kind(event.severity) }).collect())
     }
 
     /// Returns what `render` makes of the past, in its turn.

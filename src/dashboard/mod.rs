@@ -30,6 +30,8 @@ mod federate;
 mod happenings;
 #[cfg(feature = "dashboard")]
 #[cfg(feature = "dashboard")]
+mod lanes;
+#[cfg(feature = "dashboard")]
 mod metrics;
 #[cfg(feature = "dashboard")]
 pub mod page;

@@ -265,6 +265,7 @@ fn plot_panel(html: &mut String, view: &View) {
         if wrong.is_none() {
             let mut size = vec![("width", "1200"), ("height", if options.full { "700" } else { "260" })];
             size.extend((!options.theme.is_empty()).then_some(("theme", options.theme)));
+            size.extend(view.line.is_some().then_some(("events", "1")));
             let _ = write!(html, "<img src=\"{}\" alt=\"the plot\">", history_address("plot.svg", options, &size));
         }
         html.push_str("<ul>");

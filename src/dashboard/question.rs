@@ -198,7 +198,9 @@ impl Dashboard {
         client: IpAddr,
         headers: &HeaderMap,
     ) -> Result<Response, Failure> {
-        let style = PlotStyle::new(pairs).map_err(bad_request)?;
+        let mut style = PlotStyle::new(pairs).map_err(bad_request)?;
+        let is_picture = [Format::Svg, Format::Png].contains(&format);
+        let has_marks = is_picture && first(pairs, &["events"]) == Some("1");
         if format == Format::Png && !png::AVAILABLE {
             let message = "this build of cloud-monitor has no PNG (feature png): ask for plot.svg";
             return Err(Failure(StatusCode::NOT_IMPLEMENTED, message.into()));
@@ -207,8 +209,8 @@ impl Dashboard {
             Format::Json => "json".into(),
             Format::Tsv => "tsv".into(),
             Format::Csv => "csv".into(),
-            Format::Svg => format!("svg {style:?}"),
-            Format::Png => format!("png {style:?}"),
+            Format::Svg => format!("svg {has_marks} {style:?}"),
+            Format::Png => format!("png {has_marks} {style:?}"),
         };
         let key = format!("{format_key} {} {}", self.backend.version(), question.key());
         if let Some(rendered) = self.cached(&key) {
@@ -219,6 +221,9 @@ impl Dashboard {
             let turn = self.turns.question(client, question.is_large()).await;
             let render = move || {
                 let history = this.read_history(&question)?;
+                if has_marks {
+                    style.marks = this.marks((question.from, question.to), &question.wanted)?;
+                }
                 Ok(match format {
                     Format::Json => ("application/json", serde_json::to_vec(&history).unwrap_or_default()),
                     Format::Tsv => ("text/tab-separated-values; charset=utf-8", history.table('\t').into()),

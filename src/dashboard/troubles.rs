@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use super::lanes::lanes;
 use super::page::View;
 use super::watch::Watched;
 use crate::events::{Entry, Event, MOST_VALUES, Now, Severity, lasted};
@@ -160,7 +161,7 @@ pub(super) fn tab_icon(watched: &Watched) -> Option<&'static str> {
 }
 
 /// Returns the address of an event's plot with a range around it, escaped for an attribute.
-fn address(event: &Event, place: Place, options: &Options, now: i64) -> String {
+pub(super) fn address(event: &Event, place: Place, options: &Options, now: i64) -> String {
     let margin = (event.seconds(now) / 2).clamp(1800, 14 * 86_400);
     // A trouble of the last hours stands in the range that the plot has anyway.
     let is_recent = event.until.is_none() && event.since > now - 5 * 3600;
@@ -306,6 +307,7 @@ impl Happened<'_> {
         if events.is_empty() {
             html.push_str("<p class=\"empty\">Nothing happened that a rule knows of.</p>\n");
         }
+        html.push_str(&lanes(self));
         let (still, over) = events.split_at(going);
         if !still.is_empty() {
             self.group(&mut html, "still going", still, true);
@@ -367,7 +369,7 @@ impl Happened<'_> {
 }
 
 /// Returns the times of an event: `since Thu 09:22`, `03:40–04:00`.
-fn when(event: &Event) -> String {
+pub(super) fn when(event: &Event) -> String {
     let time =
         |seconds: i64, form: &str| jiff::Timestamp::from_second(seconds).unwrap_or_default().strftime(form).to_string();
     match event.until {

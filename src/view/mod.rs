@@ -8,6 +8,7 @@
 //! All of it is pure, and names no measurement: the declarations stand beside the measurements, in `monitors`.
 
 pub mod bar;
+mod calendar;
 #[cfg(feature = "png")]
 pub mod font;
 pub mod graph;
@@ -15,6 +16,7 @@ pub mod help;
 pub mod history;
 pub mod html;
 pub mod json;
+pub mod marks;
 pub mod page;
 pub mod plot;
 pub mod png;

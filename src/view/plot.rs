@@ -6,7 +6,9 @@ use anyhow::{Context, Result};
 use jiff::Timestamp;
 
 use super::history::{History, Series};
+use super::marks::Mark;
 use super::scene::{Anchor, Scene, Shape, Stroke, Text};
+use super::{calendar, marks};
 use crate::text::ago;
 
 /// Size and colours of a plot.
@@ -22,10 +24,20 @@ pub struct PlotStyle {
     pub stacked: bool,
     /// Whether the names of the lines stand below.
     pub legend: bool,
+    /// Whether it is a calendar with a cell for each day, for numbers that are 0 or 1; it has a size of its own.
+    pub days: bool,
+    /// What happened to it, which is drawn below the lines.
+    pub marks: Vec<Mark>,
+}
+
+impl Default for PlotStyle {
+    fn default() -> Self {
+        Self { width: 900, height: 300, dark: false, stacked: false, legend: true, days: false, marks: Vec::new() }
+    }
 }
 
 impl PlotStyle {
-    /// Reads `width`, `height`, `theme`, `stack` and `legend` of a query.
+    /// Reads `width`, `height`, `theme`, `stack`, `legend` and `days` of a query.
     ///
     /// # Errors
     /// If a size is out of range.
@@ -35,10 +47,11 @@ impl PlotStyle {
             let size = text.parse().ok().filter(|size| (least..=4000).contains(size));
             size.with_context(|| format!("{name} is not {least} to 4000"))
         };
-        let dark = pairs.iter().any(|(name, value)| name == "theme" && value == "dark");
-        let legend = !pairs.iter().any(|(name, value)| name == "legend" && value == "0");
-        let stacked = pairs.iter().any(|(name, value)| name == "stack" && value == "1");
-        Ok(Self { width: size("width", 200, 900)?, height: size("height", 100, 300)?, dark, stacked, legend })
+        let is = |name: &str, value: &str| pairs.iter().any(|(other, given)| other == name && given == value);
+        let (dark, stacked, legend, days) =
+            (is("theme", "dark"), is("stack", "1"), !is("legend", "0"), is("days", "1"));
+        let (width, height) = (size("width", 200, 900)?, size("height", 100, 300)?);
+        Ok(Self { width, height, dark, stacked, legend, days, marks: Vec::new() })
     }
 }
 
@@ -54,6 +67,9 @@ pub const COLOURS: [[&str; 2]; 8] = [
     ["#0291dc", "#74c3eb"],
     ["#5b1d5f", "#9e85b7"],
 ];
+
+/// The colours of what is up, worse and down, on light and on dark ground; style.css has the same.
+pub(super) const FILLS: [[&str; 3]; 2] = [["#43957f", "#b97a00", "#c4261f"], ["#2f8a80", "#f3cd66", "#ff6b62"]];
 
 /// The dashes of lines; each set of colours has the next one.
 const DASHES: [&str; 3] = ["", "6 3", "2 3"];
@@ -121,15 +137,18 @@ pub fn png(history: &History, style: &PlotStyle) -> Result<Vec<u8>> {
 
 /// Returns the plot as shapes.
 fn scene(history: &History, style: &PlotStyle) -> Scene {
-    let on_one_another = style.stacked.then(|| stacked(history));
-    let history = on_one_another.as_ref().unwrap_or(history);
     let ground = match style.dark {
         true => Ground { ground: "#12161a", ink: "#e3e7eb", faint: "#353d46", quiet: "#9aa5b1" },
         false => LIGHT,
     };
+    if style.days {
+        return calendar::scene(history, style.dark, &ground);
+    }
+    let on_one_another = style.stacked.then(|| stacked(history));
+    let history = on_one_another.as_ref().unwrap_or(history);
     let (width, strips) = (f64::from(style.width), strips(history, style));
     let bottom = strips.last().map_or(TOP, |strip| strip.bottom);
-    let field_height = bottom + BOTTOM;
+    let field_height = bottom + BOTTOM + if style.marks.is_empty() { 0.0 } else { marks::HIGH };
     let names_below = if style.legend { LINE * history.series.len() as f64 } else { 0.0 };
     let height = field_height + names_below + 8.0;
     let names: Vec<_> = history.series.iter().map(|series| series.path.as_str()).collect();
@@ -162,6 +181,11 @@ fn scene(history: &History, style: &PlotStyle) -> Scene {
     }
     for strip in &strips {
         strip.draw(&mut scene, faint, style.dark);
+    }
+    for mark in style.marks.iter().filter(|mark| mark.since < history.to) {
+        let x = LEFT + (right - LEFT) * share(history, mark.since.max(history.from));
+        let [_, worse, bad] = FILLS[usize::from(style.dark)];
+        marks::draw(&mut scene, mark.kind, x, (TOP, bottom, bottom + 23.0), (bad, worse));
     }
     if history.series.iter().all(|series| series.values.iter().all(Option::is_none)) {
         let (x, y) = (tenth((LEFT + right) / 2.0), tenth((TOP + bottom) / 2.0));
@@ -445,7 +469,7 @@ fn short(value: f64, digits: usize) -> String {
 }
 
 /// Returns the times that the axis labels, about `most` of them, and the format of the labels.
-pub(super) fn ticks(from: i64, to: i64, most: i64) -> (Vec<i64>, &'static str) {
+pub(crate) fn ticks(from: i64, to: i64, most: i64) -> (Vec<i64>, &'static str) {
     const MINUTE: i64 = 60;
     const HOUR: i64 = 60 * MINUTE;
     const DAY: i64 = 24 * HOUR;
@@ -483,7 +507,7 @@ pub(super) fn ticks(from: i64, to: i64, most: i64) -> (Vec<i64>, &'static str) {
     ((0..).map(|at| first + at * step).skip_while(|time| *time < from).take_while(|time| *time <= to).collect(), format)
 }
 
-pub(super) fn clock(time: i64, format: &str) -> String {
+pub(crate) fn clock(time: i64, format: &str) -> String {
     Timestamp::from_second(time).unwrap_or_default().strftime(format).to_string()
 }
 
@@ -522,11 +546,11 @@ mod tests {
     #[test]
     fn a_plot_is_a_golden_file_light_and_dark_and_empty() {
         let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/dashboard");
-        let light = PlotStyle { width: 900, height: 300, dark: false, stacked: false, legend: true };
+        let light = PlotStyle::default();
         let empty = History { from: 0, to: 86_400, step_seconds: 60, ..History::default() };
         for (name, history, style) in [
             ("light.svg", &history(), &light),
-            ("dark.svg", &history(), &PlotStyle { width: 400, height: 150, dark: true, stacked: false, legend: true }),
+            ("dark.svg", &history(), &PlotStyle { width: 400, height: 150, dark: true, ..PlotStyle::default() }),
             ("empty.svg", &empty, &light),
         ] {
             let drawn = svg(history, style);
@@ -543,8 +567,8 @@ mod tests {
     #[test]
     fn a_plot_as_png_is_a_golden_file() {
         let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/dashboard");
-        let light = PlotStyle { width: 900, height: 300, dark: false, stacked: false, legend: true };
-        let dark = PlotStyle { width: 400, height: 150, dark: true, stacked: false, legend: true };
+        let light = PlotStyle::default();
+        let dark = PlotStyle { width: 400, height: 150, dark: true, ..PlotStyle::default() };
         for (name, style) in [("light.png", &light), ("dark.png", &dark)] {
             let drawn = png(&history(), style).unwrap();
             if std::env::var_os("UPDATE_EXPECT").is_some_and(|value| value == "1") {
@@ -561,7 +585,7 @@ mod tests {
         history.series[1].unit = "mips";
         let values = history.times.iter().map(|time| Some((time / 600 % 2) as f64)).collect();
         history.series.push(Series { path: "up".into(), unit: SWITCH, values, ..Series::default() });
-        let style = PlotStyle { width: 900, height: 300, dark: false, stacked: false, legend: true };
+        let style = PlotStyle::default();
         let strips = strips(&history, &style);
         assert_eq!(strips.iter().map(|strip| strip.unit).collect::<Vec<_>>(), ["jobs", "mips", SWITCH]);
         assert!(strips.windows(2).all(|pair| pair[0].bottom < pair[1].top), "no strip lies over another");
@@ -587,8 +611,7 @@ mod tests {
             coverage: vec![1.0, 1.0, 0.6667, 1.0, 1.0],
             ..Series::default()
         }];
-        let strips =
-            strips(&history, &PlotStyle { width: 900, height: 300, dark: false, stacked: false, legend: true });
+        let strips = strips(&history, &PlotStyle::default());
         let (strip, series) = (&strips[0], &history.series[0]);
         let [line, band] = [strip.line(series), strip.band(series)];
         // Two pieces of line, and a cross for what is known of the dark hour.
@@ -597,12 +620,7 @@ mod tests {
         let corner = |at: usize, value: f64| format!("{:.1} {:.1}", strip.x(history.times[at]), strip.y(value));
         let (x, y) = (|at| corner(at, series.most[at].unwrap()), |at| corner(at, series.least[at].unwrap()));
         assert!(band.starts_with(&format!("M{}L{}L{}L{}Z", x(0), x(1), y(1), y(0))), "{band}");
-        assert_eq!(
-            svg(&history, &PlotStyle { width: 900, height: 300, dark: false, stacked: false, legend: true })
-                .matches("class=\"gap\"")
-                .count(),
-            1
-        );
+        assert_eq!(svg(&history, &PlotStyle::default()).matches("class=\"gap\"").count(), 1);
     }
 
     #[test]
@@ -660,7 +678,7 @@ mod tests {
             let most: Vec<_> = least.iter().map(|value: &Option<f64>| value.map(|value| (value + 1.0).min(f64::MAX))).collect();
             let coverage = least.iter().enumerate().map(|(at, _)| [1.0, 0.95, 0.5][at % 3]).collect();
             let series = vec![Series { path: "a.b".into(), unit: "jobs", values, least, most, coverage, ..Series::default() }];
-            let drawn = svg(&History { from, to, step_seconds: step, times, series }, &PlotStyle { width, height, dark: false, stacked: false, legend: true });
+            let drawn = svg(&History { from, to, step_seconds: step, times, series }, &PlotStyle { width, height, ..PlotStyle::default() });
             prop_assert!(drawn.len() < 60_000, "{}", drawn.len());
             prop_assert!(!drawn.contains("NaN") && !drawn.contains("inf"), "{}", drawn);
         }

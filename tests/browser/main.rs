@@ -8,6 +8,7 @@ mod driver;
 mod finding;
 mod keys;
 mod page;
+mod pictures;
 mod plot;
 mod proofs;
 mod queues;

@@ -70,9 +70,16 @@ fn the_line_the_tab_and_the_icon_follow_the_data_and_lead_to_the_plot() {
     // What happened: it, and the twenty minutes before, whose link sets the range.
     browser.click(".now .more a");
     browser.wait("document.querySelector('#happened') !== null");
-    let rows = "[...document.querySelectorAll('.happened tbody tr')].map((row) => row.textContent).join('|')";
+    let rows = "[...document.querySelectorAll('.happened .day tbody tr')].map((row) => row.textContent).join('|')";
     let told = browser.text(rows);
     assert!(told.matches("ce05.example.org").count() == 2 && told.contains("20 min"), "{told}");
+    // Its lane: what is not over reaches the end, and what was over is left of it.
+    let lane = "const [lane, ...more] = document.querySelectorAll('.lanes tbody tr');
+        const end = (mark) => Math.round(mark.getBoundingClientRect().right);
+        const ends = [...lane.querySelectorAll('rect')].map(end);
+        const full = end(lane.querySelector('svg'));
+        return [more.length, ends.filter((at) => at === full).length, ends.filter((at) => at < full).length];";
+    assert_eq!(browser.js(lane), json!([0, 1, 1]));
     assert_eq!(violations(&browser, &axe), json!([]));
     browser.click(".happened .day summary");
     assert_eq!(browser.js("return document.querySelector('.happened .day').open"), json!(false));
@@ -80,12 +87,12 @@ fn the_line_the_tab_and_the_icon_follow_the_data_and_lead_to_the_plot() {
     browser.click("#refresh");
     browser.wait("document.title === 'Cloud Monitor'");
     assert!(browser.text(line).contains("all well"));
-    browser.wait("document.querySelectorAll('.happened tbody tr').length === 2 && !document.querySelector('.happened').textContent.includes('still going')");
+    browser.wait("document.querySelectorAll('.happened .day tbody tr').length === 2 && !document.querySelector('.happened').textContent.includes('still going')");
     browser.size(390, 900);
     assert_eq!(browser.js("return document.documentElement.scrollWidth <= innerWidth"), json!(true));
     assert_eq!(violations(&browser, &axe), json!([]));
     browser.size(1280, 900);
-    browser.click(".happened tbody tr:last-child th a");
+    browser.click(".happened .day tbody tr:last-child th a");
     settled(&browser, 1);
     assert!(
         browser.text("new URLSearchParams(location.search).get('to')").parse::<i64>().is_ok_and(|to| to <= now + 60)

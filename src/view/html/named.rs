@@ -1,14 +1,17 @@
 //! The page of a name: all numbers that are stored of a row, each with its plot.
 
 use super::*;
-use crate::view::plot;
 use crate::view::table::Number;
+use crate::view::{calendar, plot};
 
 /// How many lines one small plot has at most.
 const LINES: usize = 8;
 
 /// The most small plots; beyond them the numbers alone are shown.
 const MOST_PLOTS: usize = 60;
+
+/// The most calendars of a year.
+const MOST_CALENDARS: usize = 4;
 
 /// The range of the small plots if none is chosen.
 const FROM: &str = "-1d";
@@ -53,6 +56,7 @@ pub(super) fn page_of_a_name(html: &mut String, view: &View) -> bool {
     );
     facts(html, &groups, &own);
     neighbours(html, view, section, (tag, name));
+    calendars(html, view, &groups);
     let mut left = MOST_PLOTS;
     let (tables, own): (Vec<_>, Vec<_>) = own.iter().partition(|(measurement, _)| measurement.fields.len() > 1);
     tables.iter().for_each(|(measurement, numbers)| table(html, view, measurement, numbers));
@@ -207,16 +211,11 @@ fn figure(
     let others = Options { plots: Vec::new(), full: false, ..view.options.clone() }.address();
     let mut line = 0..;
     for number in numbers {
-        let mut words: Vec<_> =
-            measurement.tags.iter().filter(|tag| tag.identifies).map(|tag| number.tag(tag.name)).collect();
-        // What all of them share is the name of the page.
-        words.retain(|word| {
-            !view.options.of.ends_with(&format!("/{word}")) && !view.options.of.starts_with(&format!("{word}/"))
-        });
+        let mut words = own_words(view, measurement, number);
         if measurement.fields.len() > 1 || words.is_empty() {
-            words.push(number.field());
+            words.push(number.field().into());
         }
-        let name = words.iter().map(|word| escaped_line(word)).collect::<Vec<_>>().join(" · ");
+        let name = words.join(" · ");
         let value = self::number(number.value);
         let _ = match number.path.as_str() {
             "" => write!(html, "<span class=\"each\">{name} <b>{value}</b></span> "),
@@ -231,6 +230,52 @@ fn figure(
         };
     }
     html.push_str("</figcaption></figure>\n");
+}
+
+/// Whether a number is the health of a row of the page, and 0 or 1.
+fn is_health(view: &View, of: &'static crate::model::Measurement, number: &Number) -> bool {
+    let mut columns = view.page.tables.iter().flat_map(|table| table.columns);
+    let is_unit = of.field(number.field()).is_some_and(|field| field.unit == "0 or 1");
+    let is_of = |column: &page::Column| matches!(column.kind, Kind::Health(measurement, field) if measurement.name == of.name && field == number.field());
+    is_unit && !number.path.is_empty() && columns.any(is_of)
+}
+
+/// Writes calendars with the days of a year, of what is up or down; a browser asks for one when it comes into view.
+fn calendars(html: &mut String, view: &View, groups: &[Group]) {
+    let each = groups.iter().flat_map(|(of, numbers)| numbers.iter().map(|number| (*of, *number)));
+    let health: Vec<_> = each.filter(|(of, number)| is_health(view, of, number)).take(MOST_CALENDARS).collect();
+    if health.is_empty() {
+        return;
+    }
+    html.push_str("<h3>A year of days</h3>\n<div class=\"calendars\">");
+    let (from, end) = calendar::year(view.now);
+    // The seconds beyond the last day change every ten minutes, and so does the picture.
+    let to = end + view.now.div_euclid(600).rem_euclid(144);
+    for (measurement, number) in health {
+        let path = encoded(&number.path);
+        let name = own_words(view, measurement, number).join(" · ");
+        html.push_str("<figure>");
+        let query = format!("days=1&amp;step=1d&amp;from={from}&amp;to={to}&amp;path={path}");
+        image(html, view, &format!("the days of a year of {}", number.path), calendar::SIZE, &query);
+        let others =
+            Options { plots: Vec::new(), full: false, from: "-1y".into(), to: String::new(), ..view.options.clone() };
+        let _ = writeln!(
+            html,
+            "<figcaption><a class=\"each\" href=\"?plot={path}&amp;{}\">{}</a></figcaption></figure>",
+            &others.address()[1..],
+            if name.is_empty() { number.field().into() } else { name },
+        );
+    }
+    html.push_str("</div>\n");
+}
+
+/// Returns the words of a number that are not those of the page of a name, escaped.
+fn own_words(view: &View, measurement: &crate::model::Measurement, number: &Number) -> Vec<String> {
+    let words = measurement.tags.iter().filter(|tag| tag.identifies).map(|tag| number.tag(tag.name));
+    let is_of_page = |word: &&str| {
+        view.options.of.ends_with(&format!("/{word}")) || view.options.of.starts_with(&format!("{word}/"))
+    };
+    words.filter(|word| !is_of_page(word)).map(escaped_line).collect()
 }
 
 /// Writes a small plot as a picture that the server draws; a browser asks for it when it comes into view.
@@ -252,10 +297,15 @@ pub(super) fn picture(
     for path in paths {
         let _ = write!(query, "&amp;path={}", encoded(path));
     }
+    image(html, view, name, (width, height + 8), &query);
+}
+
+/// Writes a picture of plot.svg, in the colours of the page.
+fn image(html: &mut String, view: &View, name: &str, (width, height): (u32, u32), query: &str) {
     let dark = format!("plot.svg?theme=dark&amp;{query}");
     let light = format!("plot.svg?{query}");
     let alt = escaped(name);
-    let size = format!("width=\"{width}\" height=\"{}\" loading=\"lazy\"", height + 8);
+    let size = format!("width=\"{width}\" height=\"{height}\" loading=\"lazy\"");
     let _ = match view.options.theme {
         "dark" => write!(html, "<img src=\"{dark}\" alt=\"plot of {alt}\" {size}>"),
         "light" => write!(html, "<img src=\"{light}\" alt=\"plot of {alt}\" {size}>"),

@@ -1,6 +1,7 @@
 //! A running cloud-monitor.
 
 use std::io::{BufRead, BufReader};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
 use super::Sandbox;
@@ -16,9 +17,14 @@ pub struct Monitor {
 impl Monitor {
     /// Starts it at an address; port 0 takes any that is free.
     pub fn start(sandbox: &Sandbox, address: &str) -> Self {
+        Self::start_in(&sandbox.path(""), address)
+    }
+
+    /// Starts one that reads the config of a folder.
+    pub fn start_in(folder: &Path, address: &str) -> Self {
         let mut child = Command::new(program("cloud-monitor"))
             .args(["--listen", address])
-            .current_dir(sandbox.path(""))
+            .current_dir(folder)
             .env_clear()
             .stdin(Stdio::null())
             .stderr(Stdio::piped())

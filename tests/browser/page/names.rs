@@ -139,12 +139,12 @@ fn busy(sandbox: &Sandbox, grid: &str, time: i64) {
 /// Writes docs/cloud-monitor.png, the picture of the README: some hours of two grids, with a plot.
 #[test]
 #[ignore = "writes the README's picture: make picture"]
-fn screenshot() {
+fn a_picture_for_the_readme() {
     // make test-all runs what is ignored, too.
     if std::env::var_os("GRIDMON_PICTURE").is_none() {
         return;
     }
-    let browser = browser!("screenshot", 1280, 900);
+    let browser = browser!("a_picture_for_the_readme", 1280, 900);
     let sandbox = one_grid("small");
     for step in (0..=90).rev() {
         // For half an hour nothing was collected: a gap in the lines.

@@ -54,6 +54,11 @@ fn troubles_and_events_are_golden_files() {
     let begin = page.find("<main>").unwrap();
     golden("troubles/events.html", &page[begin..page.find("</main>").unwrap()]);
     assert!(page.contains(&site.body("/events/tables?from=-3h")), "the page holds what its refresh brings");
+    // A picture marks what happened to its numbers alone: a line and a shape.
+    let picture = |path: &str| site.body(&format!("/plot.svg?events=1&from=-3h&path=grids.heprc.{path}"));
+    for (path, shapes) in [("schedds.ce02.heartbeat", 2), ("clouds.cc-east.quota", 2), ("heartbeat.cloud_monitor", 0)] {
+        assert_eq!(picture(path).matches("class=\"event\"").count(), shapes, "{path}");
+    }
     // Each page has the line, with links that lead from there.
     for (path, link) in [
         ("/", "href=\"pages/grids/"),

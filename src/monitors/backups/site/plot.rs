@@ -50,7 +50,7 @@ pub fn svg(node: &str, set: &str, sizes: &Sizes, fresh_seconds: i64, now: i64) -
     });
     let series = Series { path: format!("{node} {set}"), unit: "MB", values, whole, ..Series::default() };
     let history = History { from, to, step_seconds: 1, times, series: vec![series] };
-    plot::svg(&history, &PlotStyle { width: 720, height: 150, dark: false, stacked: false, legend: true })
+    plot::svg(&history, &PlotStyle { width: 720, height: 150, ..PlotStyle::default() })
 }
 
 fn megabytes(bytes: u64) -> f64 {

@@ -1,0 +1,46 @@
+//! The pictures of the README and of docs/, taken anew by `make picture`: the demo plays a day, and the page of each system is
+//! taken as it stands then.
+
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use gridmon_testkit::sandbox::monitor::Monitor;
+use gridmon_testkit::{TempDir, program, skip};
+
+use super::driver::Browser;
+
+/// The pictures: the name of the file, the address, and what the page must have before it is taken.
+const PICTURES: [(&str, &str, &str); 5] = [
+    ("happened", "events/?from=-1d", ".lanes rect"),
+    ("panda", "pages/panda/?cloud=DE", ".overview img, main table"),
+    ("suspicious", "pages/suspicious/", "main table"),
+    ("backups", "pages/backups/", "main table"),
+    ("instances", "pages/instances/", "main table"),
+];
+
+#[test]
+#[ignore = "writes the pictures of docs: make picture"]
+fn a_picture_of_each_system() {
+    // make test-all runs what is ignored, too.
+    if std::env::var_os("GRIDMON_PICTURE").is_none() {
+        return;
+    }
+    let Some(browser) = Browser::open(1280, 800) else { return skip("a_picture_of_each_system", "Chromium") };
+    let folder = TempDir::new();
+    let stage = folder.path().join("demo");
+    let mut demo = Command::new(program("gridmon-demo"));
+    let demo = demo.env_clear().env("PATH", "/usr/bin:/bin").stdin(Stdio::null()).arg("--folder").arg(&stage);
+    let played = demo.output().unwrap();
+    assert!(played.status.success(), "{}", String::from_utf8_lossy(&played.stderr));
+    let monitor = Monitor::start_in(&stage, "127.0.0.1:0");
+    browser.prefers("light");
+    for (name, address, has) in PICTURES {
+        browser.go(&format!("{}{address}", monitor.url));
+        browser.wait(&format!("document.querySelector('{has}') !== null"));
+        // Pictures of small plots come by themselves.
+        browser.wait("[...document.images].every((image) => image.complete)");
+        let picture = browser.picture();
+        assert!(picture.len() < 300_000, "{name} has {} bytes", picture.len());
+        std::fs::write(Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("docs/{name}.png")), &picture).unwrap();
+    }
+}
