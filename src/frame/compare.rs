@@ -61,6 +61,8 @@ pub struct Older {
     pub others: usize,
     /// What of it could not be read.
     pub notes: Vec<String>,
+    /// The series whose points the older system's own arithmetic explains, each with the reason.
+    pub by_rule: BTreeMap<String, &'static str>,
 }
 
 /// Collects as the program does, reads the points of the older system by `older`, and prints how they differ.
@@ -156,7 +158,7 @@ pub fn compared(
     let what = if older.ours.is_some() { "values" } else { "points" };
     let ours = older.ours.as_deref().unwrap_or(&own);
     let mut found = Found::default();
-    compare(ours, &older.points).iter().for_each(|one| found.add(one, causes, catalog));
+    compare(ours, &older.points).iter().for_each(|one| found.add(one, (causes, &older.by_rule), catalog));
     let mut text = format!("{} at {}, against {source}\n", program.name, utc(time));
     let (here, there) = (ours.len(), older.points.len());
     let Counts { equal, alike, differ, missing, extra, .. } = found.sum();
@@ -210,20 +212,26 @@ struct Counts {
 }
 
 impl Found {
-    fn add(&mut self, one: &Compared, causes: &[Cause], catalog: Catalog) {
+    fn add(
+        &mut self,
+        one: &Compared,
+        (causes, by_rule): (&[Cause], &BTreeMap<String, &'static str>),
+        catalog: Catalog,
+    ) {
         let counts = self.counts.entry(group(one, catalog)).or_default();
         counts.here += usize::from(one.ours.is_some());
         counts.there += usize::from(one.theirs.is_some());
         let mut kind = "";
         for difference in &one.differences {
             let cause = one.cause(difference, causes);
-            match cause {
-                Some(cause) => *self.known.entry(cause.why).or_default() += 1,
+            let why = cause.map(|cause| cause.why).or_else(|| by_rule.get(one.series()).copied());
+            match why {
+                Some(why) => *self.known.entry(why).or_default() += 1,
                 None => counts.unknown += 1,
             }
             if !cause.is_some_and(|cause| cause.is_general) {
                 kind = name(difference);
-                let why = cause.map_or("no known cause", |cause| cause.why);
+                let why = why.unwrap_or("no known cause");
                 self.lines.push(format!("{kind:<8}{}{}: {why}\n", shown(one), values(one, difference)));
             }
         }

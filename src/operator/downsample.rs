@@ -10,11 +10,12 @@ use anyhow::{Context, Result, bail, ensure};
 use clap::Args;
 
 use super::explain::explain;
+use super::rolled::compare;
 use super::spool_commands::{confirm, print_line};
 use super::store::bar;
 use crate::frame::downsample::{Downsampler, Folds, labels};
 use crate::frame::state::{self, State};
-use crate::frame::{self, CheckLine, Common, Program, Run, Watchdog, complain, print};
+use crate::frame::{self, CheckLine, Common, Program, Run, Watchdog, complain, is_there, print};
 use crate::model::{Point, SECOND, Tier, is_ahead, parse_time, utc};
 use crate::problem::Problem;
 use crate::rollup::length;
@@ -33,19 +34,22 @@ pub struct ByHand {
     to: Option<i64>,
     /// Print the points, the coverage and the arithmetic behind a folded point: a Carbon path or MEASUREMENT,TAG=VALUE,…, and
     /// the end of its window
-    #[arg(long, num_args = 2, value_names = ["SERIES", "LABEL"], conflicts_with_all = ["from", "dry_run", "check", "list", "setup"])]
+    #[arg(long, num_args = 2, value_names = ["SERIES", "LABEL"], conflicts_with_all = ["from", "dry_run", "check", "list", "setup", "compare"])]
     explain: Option<Vec<String>>,
     /// Delete the points of the window with this label, its end, or of the last one that has ended; asks first
-    #[arg(long, value_name = "LABEL", num_args = 0..=1, conflicts_with_all = ["from", "explain", "dry_run", "check", "list", "setup"])]
+    #[arg(long, value_name = "LABEL", num_args = 0..=1, conflicts_with_all = ["from", "explain", "dry_run", "check", "list", "setup", "compare"])]
     delete_window: Option<Option<String>>,
     /// Do not ask
     #[arg(short, long, requires = "delete_window")]
     yes: bool,
+    #[command(flatten)]
+    compare: frame::Compare,
 }
 
 /// Runs a down-sampler.
 pub fn run(program: &'static Program, tier: Tier, common: &Common, by_hand: &ByHand) -> ExitCode {
-    let is_run = by_hand.from.is_none() && by_hand.explain.is_none() && by_hand.delete_window.is_none();
+    let ByHand { from, explain, delete_window, compare, .. } = by_hand;
+    let is_run = from.is_none() && explain.is_none() && delete_window.is_none() && compare.compare.is_none();
     if is_run && !common.dry_run {
         // What waits in the spool is stored before the windows are read.
         return frame::cron_last(program, common, setup::load, |run| fold(run, tier), check);
@@ -154,7 +158,11 @@ struct Hand<'a> {
 impl Hand<'_> {
     fn work(&self) -> Result<ExitCode> {
         let configured = self.config.state_directory.as_deref();
-        let may_write = !self.common.dry_run && self.by_hand.explain.is_none();
+        let compared = self.by_hand.compare.compare.as_deref();
+        if let Some(source) = compared {
+            is_there(source).with_context(|| source.to_string())?;
+        }
+        let may_write = !self.common.dry_run && self.by_hand.explain.is_none() && compared.is_none();
         let state = match may_write {
             true => State::open(configured, self.program.name, &self.config.grid.name, true)?.directory().to_path_buf(),
             false => state::directory(configured),
@@ -195,6 +203,12 @@ impl Hand<'_> {
         }
         let range = self.by_hand.from.map(|from| labels(&downsampler, self.tier, from, self.by_hand.to)).transpose();
         let range = range.map_err(|error| Usage(format!("{error:#}")))?;
+        if let Some(source) = &self.by_hand.compare.compare {
+            let closed = downsampler.closed(self.tier);
+            let range = range.unwrap_or((closed, closed));
+            let is_known = compare(&downsampler, self.program.name, self.tier, range, (self.config, source))?;
+            return Ok(if is_known { ExitCode::SUCCESS } else { ExitCode::FAILURE });
+        }
         match range {
             Some((first, last)) if !self.common.dry_run => self.backfill(&downsampler, first, last),
             range => self.show(&downsampler, range),

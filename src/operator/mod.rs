@@ -10,6 +10,7 @@ pub mod flags;
 mod graph;
 mod meaning;
 mod problems;
+mod rolled;
 pub mod sensors;
 mod sheet;
 pub mod spool_commands;

@@ -1,5 +1,6 @@
 //! downsample-1h and downsample-1d as cron and people start them, on the embedded store.
 
+mod compare;
 mod kills;
 
 use std::fs;
@@ -56,9 +57,13 @@ impl Queues {
             CATALOG.declare(&mut point);
             point
         });
+        self.store_in(Tier::Raw, &points.collect::<Vec<_>>());
+    }
+
+    fn store_in(&self, tier: Tier, points: &[Point]) {
         let later = Instant::now() + Duration::from_secs(30);
         let mut store = Store::open(&self.path(), later).unwrap();
-        store.write(Tier::Raw, &points.collect::<Vec<_>>(), later).unwrap();
+        store.write(tier, points, later).unwrap();
     }
 
     fn path(&self) -> PathBuf {

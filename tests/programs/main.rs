@@ -25,6 +25,7 @@ mod labels;
 #[cfg(feature = "manuals")]
 mod manual;
 mod packages;
+#[cfg(feature = "dashboard")]
 mod pages;
 mod qagent;
 #[cfg(feature = "qmaster")]

@@ -2,6 +2,7 @@
 
 mod arithmetic;
 mod datadisks;
+pub mod folded;
 mod measurements;
 mod original;
 pub mod page;

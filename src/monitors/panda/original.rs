@@ -13,15 +13,7 @@ pub static CAUSES: &[Cause] = &[
             *difference == Difference::Field(name) && of.field(name)[1].is_none()
         },
     },
-    Cause {
-        why: "QMonit dropped queues that CRIC does not know",
-        is_general: false,
-        explains: |of, difference| {
-            let is_unknown = |tag| of.tag(tag)[0] == Some("None");
-            *difference == Difference::Extra
-                && ["atlas_site", "type", "cloud", "site_state"].into_iter().all(is_unknown)
-        },
-    },
+    NOT_IN_CRIC,
     Cause {
         why: "a series that vanished is 0 once; QMonit's stood at its last value",
         is_general: false,
@@ -38,24 +30,8 @@ pub static CAUSES: &[Cause] = &[
             *difference == Difference::Extra && of.tag("pledge_type")[0].is_some_and(|pledge| pledge.contains('.'))
         },
     },
-    Cause {
-        why: "a null value of CRIC is None; QMonit left the tag out",
-        is_general: false,
-        explains: |of, difference| matches!(difference, Difference::Tag(name) if of.tag(name) == [Some("None"), None]),
-    },
-    Cause {
-        why: "the pledges are in the order of their names; QMonit's were in that of a dict of Python",
-        is_general: false,
-        explains: |of, difference| {
-            let parts = |pledges: &str| {
-                let mut parts: Vec<_> = pledges.split(';').map(String::from).collect();
-                parts.sort_unstable();
-                parts
-            };
-            *difference == Difference::Tag("pledge_type")
-                && matches!(of.tag("pledge_type"), [Some(ours), Some(theirs)] if parts(ours) == parts(theirs))
-        },
-    },
+    NULL_TAG,
+    PLEDGES_IN_ORDER,
     Cause {
         why: "QMonit had no pledge from January to March, and joined pledges by atlas_site",
         is_general: false,
@@ -85,6 +61,38 @@ pub static CAUSES: &[Cause] = &[
         explains: |_, difference| *difference == Difference::Again,
     },
 ];
+
+/// Of raw and folded points.
+pub(super) const NOT_IN_CRIC: Cause = Cause {
+    why: "QMonit dropped queues that CRIC does not know",
+    is_general: false,
+    explains: |of, difference| {
+        let is_unknown = |tag| of.tag(tag)[0] == Some("None");
+        *difference == Difference::Extra && ["atlas_site", "type", "cloud", "site_state"].into_iter().all(is_unknown)
+    },
+};
+
+/// Of raw and folded points.
+pub(super) const NULL_TAG: Cause = Cause {
+    why: "a null value of CRIC is None; QMonit left the tag out",
+    is_general: false,
+    explains: |of, difference| matches!(difference, Difference::Tag(name) if of.tag(name) == [Some("None"), None]),
+};
+
+/// Of raw and folded points.
+pub(super) const PLEDGES_IN_ORDER: Cause = Cause {
+    why: "the pledges are in the order of their names; QMonit's were in that of a dict of Python",
+    is_general: false,
+    explains: |of, difference| {
+        let parts = |pledges: &str| {
+            let mut parts: Vec<_> = pledges.split(';').map(String::from).collect();
+            parts.sort_unstable();
+            parts
+        };
+        *difference == Difference::Tag("pledge_type")
+            && matches!(of.tag("pledge_type"), [Some(ours), Some(theirs)] if parts(ours) == parts(theirs))
+    },
+};
 
 /// Why points of `datadisks` differ from those that QMonit wrote.
 pub static DATADISK_CAUSES: &[Cause] = &[

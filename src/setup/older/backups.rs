@@ -51,7 +51,7 @@ pub fn of_backups(config: &Config, source: &str, wanted: Wanted) -> Result<Older
     };
     let ours = wanted.ours.iter().filter(|point| point.tag("set").is_some()).filter(is_of_file);
     let ours = ours.map(|point| translated(name, point, wanted.now)).collect();
-    Ok(Older { points, ours: Some(ours), others, notes })
+    Ok(Older { points, ours: Some(ours), others, notes, ..Older::default() })
 }
 
 fn begins_with(path: &Path, bytes: &[u8]) -> Result<bool> {
