@@ -66,7 +66,7 @@ style:
 	cargo fmt --all --check
 	$(CLIPPY) --workspace --all-targets --features $(TESTED) -- -D warnings
 	$(CLIPPY) -- -D warnings
-	$(CLIPPY) --no-default-features -- -D warnings
+	$(CLIPPY) --all-targets --no-default-features -- -D warnings
 	@set -e; for feature in $(SINGLE_FEATURES); do \
 		echo "$(CLIPPY) --no-default-features --features $$feature -- -D warnings"; \
 		$(CLIPPY) --no-default-features --features $$feature -- -D warnings; \

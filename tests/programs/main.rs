@@ -35,8 +35,6 @@ mod state;
 mod tls;
 mod write_datadisk;
 
-use rustix::process::{Resource, getrlimit, setrlimit};
-
 /// Limits of a spool that no test reaches.
 const SPOOL: gridmon::spool::Config = gridmon::spool::Config {
     max_bytes: 1 << 30,
@@ -46,7 +44,9 @@ const SPOOL: gridmon::spool::Config = gridmon::spool::Config {
 };
 
 /// Lets this process open as many files as it may at all.
+#[cfg(any(feature = "dashboard", feature = "qmaster"))]
 fn open_many_files() {
+    use rustix::process::{Resource, getrlimit, setrlimit};
     let mut limit = getrlimit(Resource::Nofile);
     limit.current = limit.maximum;
     setrlimit(Resource::Nofile, limit).unwrap();
