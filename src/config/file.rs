@@ -8,7 +8,7 @@ use std::path::Path;
 use anyhow::{Context, Result, ensure};
 use rustix::fs::OFlags;
 
-use super::ini::{Sections, Unknown};
+use super::ini::{Dialect, Sections};
 use super::section::Section;
 
 /// The paths to try without `--config`; the first existing file is read.
@@ -20,11 +20,10 @@ pub const SEARCHED: [&str; 2] = ["config.cfg", "/etc/gridmon/config.cfg"];
 /// Fails if `path` is given and cannot be read, or if the file has the wrong owner, is writable by others or exposes
 /// its secrets; and as [`Sections::read`].
 pub fn open(path: Option<&Path>, declared: &[&'static Section]) -> Result<Sections> {
-    open_among(path, &SEARCHED, declared, |_| Unknown::Refused)
+    open_among(path, &SEARCHED, declared, |_| Dialect::Own)
 }
 
-/// Reads `path`, or the first existing file of `searched`, as [`open`] does; `unknown` says for the file that is read what
-/// an undeclared section is.
+/// Reads `path`, or the first existing file of `searched`, as [`open`] does; `dialect` says by which rules the file is read.
 ///
 /// # Errors
 /// As [`open`].
@@ -32,7 +31,7 @@ pub fn open_among(
     path: Option<&Path>,
     searched: &[&'static str],
     declared: &[&'static Section],
-    unknown: impl FnOnce(&Path) -> Unknown,
+    dialect: impl FnOnce(&Path) -> Dialect,
 ) -> Result<Sections> {
     let found = match path {
         Some(path) => Some((path, open_file(path).with_context(|| path.display().to_string())?)),
@@ -48,7 +47,7 @@ pub fn open_among(
     let Some((path, file)) = found else { return Sections::read("", searched[0], declared) };
     let name = path.display().to_string();
     let (text, mode) = read_trusted(file, &name)?;
-    let mut sections = Sections::read_with(&text, &name, declared, unknown(path))?;
+    let mut sections = Sections::read_with(&text, &name, declared, dialect(path))?;
     ensure!(
         !sections.holds_secrets() || mode & 0o007 == 0,
         "{name}: holds a password or token that everybody can read (mode {:04o}): chmod o= {name}",

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use ini::{Ini, ParseOption};
 
+use super::python;
 use super::section::{Section, declaration, nearest_key, nearest_section};
 use super::values::{Values, is_reference};
 use crate::text::quote;
@@ -18,17 +19,17 @@ pub struct Sections {
     name: String,
     /// In file order.
     sections: Vec<(&'static Section, Lines)>,
-    /// The sections that nobody declares, if they are allowed: a sentence for each.
+    /// What is left out, if the dialect allows that: a sentence for each.
     unknown: Vec<String>,
 }
 
-/// What a section that nobody declares is.
+/// By which rules a file is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Unknown {
-    /// An error.
-    Refused,
-    /// Left out and named, as in the files of QULo, which has no rule for them.
-    Named,
+pub enum Dialect {
+    /// This toolkit's: each slip of the pen is an error.
+    Own,
+    /// QULo's, which are those of Python's configparser. A section that nobody declares is left out and named.
+    Qulos,
 }
 
 /// One section of the file.
@@ -42,8 +43,10 @@ pub(super) struct Lines {
 }
 
 /// The line of one key in the file.
+#[derive(Clone)]
 pub(super) struct Line {
     pub number: usize,
+    /// In QULo's files it may have several lines.
     pub value: String,
 }
 
@@ -77,22 +80,27 @@ impl Sections {
     /// Fails for every line that is not a section, a key with a value, or a comment; for every duplicate section or
     /// key; and for an undeclared section or key, with the nearest declared name.
     pub fn read(text: &str, file: &str, declared: &[&'static Section]) -> Result<Self> {
-        Self::read_with(text, file, declared, Unknown::Refused)
+        Self::read_with(text, file, declared, Dialect::Own)
     }
 
-    /// Parses a text as [`Sections::read`] does; `unknown` says what an undeclared section is.
+    /// Parses a text as [`Sections::read`] does, in a `dialect`.
     ///
     /// # Errors
     /// As [`Sections::read`].
-    pub fn read_with(text: &str, file: &str, declared: &[&'static Section], unknown: Unknown) -> Result<Self> {
-        let (mut sections, plain) = scan(text, file)?;
-        fill(&mut sections, &plain, file)?;
-        let mut read = Self { path: None, name: file.into(), sections: Vec::new(), unknown: Vec::new() };
+    pub fn read_with(text: &str, file: &str, declared: &[&'static Section], dialect: Dialect) -> Result<Self> {
+        let (sections, unknown) = match dialect {
+            Dialect::Own => (strict(text, file)?, Vec::new()),
+            Dialect::Qulos => {
+                let parsed = python::parse(text, file, declared)?;
+                (parsed.sections, parsed.unused)
+            }
+        };
+        let mut read = Self { path: None, name: file.into(), sections: Vec::new(), unknown };
         for lines in sections {
             let Lines { name, number, .. } = &lines;
             let Some(declaration) = declaration(name, declared) else {
                 let text = format!("{file} line {number}: unknown section [{name}]");
-                ensure!(unknown == Unknown::Named, "{text}{}", nearest_section(name, declared));
+                ensure!(dialect == Dialect::Qulos, "{text}{}", nearest_section(name, declared));
                 read.unknown.push(format!("{text} is left out"));
                 continue;
             };
@@ -116,7 +124,7 @@ impl Sections {
         }
     }
 
-    /// Returns a sentence for each section that was left out.
+    /// Returns a sentence for each section, and for each key of `[DEFAULT]`, that was left out.
     pub fn left_out(&self) -> &[String] {
         &self.unknown
     }
@@ -153,6 +161,13 @@ impl Sections {
             lines.lines.iter().any(|(key, line)| declaration.is_secret(key) && is_written(&line.value))
         })
     }
+}
+
+/// Parses a text by the toolkit's own rules.
+fn strict(text: &str, file: &str) -> Result<Vec<Lines>> {
+    let (mut sections, plain) = scan(text, file)?;
+    fill(&mut sections, &plain, file)?;
+    Ok(sections)
 }
 
 /// Splits a text into sections and keys, without values.

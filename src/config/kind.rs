@@ -175,7 +175,7 @@ pub(super) fn command(text: &str) -> Result<Vec<String>> {
 
 /// Splits a list into its names.
 pub(super) fn names(text: &str) -> Vec<String> {
-    text.split([',', ' ', '\t']).filter(|name| !name.is_empty()).map(String::from).collect()
+    text.split(|c: char| c == ',' || c.is_whitespace()).filter(|name| !name.is_empty()).map(String::from).collect()
 }
 
 impl Mismatch {

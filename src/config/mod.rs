@@ -6,18 +6,20 @@
 //!
 //! The file is INI. rust-ini reads the values. It accepts repeated sections, joins a line without `=` to the next one
 //! and knows no line numbers, so this module first checks each line. A value may be `${NAME}`, taken from the
-//! environment, or `file:/path`, taken from that file.
+//! environment, or `file:/path`, taken from that file. The configs of QULo's programs are read by the rules of Python's
+//! configparser instead.
 
 mod document;
 mod file;
 mod ini;
 mod kind;
+mod python;
 mod section;
 mod values;
 
 pub use self::document::{documentation, example};
 pub use self::file::{SEARCHED, open, open_among, trusted};
-pub use self::ini::{Sections, Unknown};
+pub use self::ini::{Dialect, Sections};
 pub use self::kind::Kind;
 pub use self::section::{FreeKeys, Key, Section, Unset};
 pub use self::values::{Program, Secret, Values};

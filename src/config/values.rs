@@ -64,6 +64,11 @@ impl<'a> Values<'a> {
             };
         };
         let is_secret = declared.kind == Kind::Secret;
+        if line.value.contains('\n') && !matches!(declared.kind, Kind::List | Kind::Command) {
+            let why =
+                anyhow!("goes on in the next line, which is indented; if that is another key, begin it at the left");
+            return Err(self.error(key, why));
+        }
         // The arguments of a command may be secret.
         let is_shown = declared.kind != Kind::Command;
         let text = resolve(&line.value, is_secret, is_shown).map_err(|error| self.error(key, error))?;

@@ -8,7 +8,7 @@ use jiff::Timestamp;
 
 use super::nodes::{Running, host_of, running};
 use super::{Config, SECTIONS, sections};
-use crate::config::{self, Sections, Unknown};
+use crate::config::{self, Dialect, Sections};
 use crate::frame::{Daemon, GatheredSensor, News, Plan, Program, Tick, state};
 use crate::monitors::nodes::{self, Moment};
 use crate::os::files;
@@ -41,8 +41,8 @@ fn is_qulos(path: &Path) -> bool {
 
 /// Opens the config.
 fn open(path: Option<&Path>) -> Result<Sections> {
-    let unknown = |path: &Path| if is_qulos(path) { Unknown::Named } else { Unknown::Refused };
-    config::open_among(path, &SEARCHED, SECTIONS, unknown)
+    let dialect = |path: &Path| if is_qulos(path) { Dialect::Qulos } else { Dialect::Own };
+    config::open_among(path, &SEARCHED, SECTIONS, dialect)
 }
 
 /// Reads the config of qagent.

@@ -7,7 +7,7 @@ use std::time::SystemTime;
 use anyhow::{Result, bail};
 
 use super::{Config, SECTIONS, sections};
-use crate::config::{self, Key, Kind, Section, Sections, Unknown, Unset, Values};
+use crate::config::{self, Dialect, Key, Kind, Section, Sections, Unset, Values};
 use crate::frame::{Committer, Daemon, Intake, Program, Receiving, own};
 use crate::listener::{self, Accept, Busy, Done, Listener};
 use crate::model::Point;
@@ -52,8 +52,8 @@ fn is_qulos(path: &Path) -> bool {
 }
 
 fn open(path: Option<&Path>) -> Result<Sections> {
-    let unknown = |path: &Path| if is_qulos(path) { Unknown::Named } else { Unknown::Refused };
-    config::open_among(path, &SEARCHED, WITH_GRAPHITE, unknown)
+    let dialect = |path: &Path| if is_qulos(path) { Dialect::Qulos } else { Dialect::Own };
+    config::open_among(path, &SEARCHED, WITH_GRAPHITE, dialect)
 }
 
 /// Reads the config of qmaster.

@@ -387,7 +387,7 @@ fn qulos_own_file_works_as_it_is() {
     let (port, to) = (master.port, carbon.port);
     let file = move |graphite: &str| {
         format!(
-            "[qmaster]\nhost: 127.0.0.1\nincoming data port: {port}\n[Graphite]\nhost: 127.0.0.1\ncarbon receiver pickle port: {to}\n{graphite}\n\
+            "[DEFAULT]\nhere: 127.0.0.1\n[qmaster]\nhost: %(here)s\nincoming data port: {port}\n[Graphite]\nHost: %(HERE)s\ncarbon receiver pickle port: {to}\n{graphite}\n\
              [logging]\nfilename: {log}\nmaxBytes: 1000000\nbackupCount: 2\nlevel: DEBUG\n[state]\ndirectory: {state}\n"
         )
     };

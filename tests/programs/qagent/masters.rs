@@ -45,7 +45,7 @@ impl Node {
     fn config(&self, more: &str) {
         let text = format!(
             "[qmaster]\nhost = 127.0.0.1\nIncoming Data Port: {}\n{more}\n[logging]\nfilename = {}\nmaxBytes = 100000\n\
-             backupCount = 2\nlevel = DEBUG\n\n[sensor:VirtualMemory]\ntime_interval = 0.5\n[sensor:LoadAverage]\ntime_interval = 1.0\n\
+             backupCount = 2\nlevel = DEBUG\n\n[DEFAULT]\ntime_interval = 0.5\n[sensor:VirtualMemory]\n[sensor:LoadAverage]\ntime_interval = 1.0\n\
              [sensor:NoSuch]\ntime_interval = 5\n[whatever]\nx = y\n",
             self.ports.first(),
             self.path("x.log").display(),
@@ -116,8 +116,8 @@ fn qulos_config_is_accepted_as_it_is_and_what_is_left_out_is_named() {
     assert!(agent.0.wait().unwrap().success());
     let stderr = node.stderr();
     for text in [
-        "qagent.conf line 15: unknown section [sensor:NoSuch] is left out",
-        "line 17: unknown section [whatever] is left out",
+        "qagent.conf line 16: unknown section [sensor:NoSuch] is left out",
+        "line 18: unknown section [whatever] is left out",
     ] {
         assert!(stderr.contains(text), "{stderr}");
     }
