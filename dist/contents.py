@@ -1,6 +1,6 @@
 #!/usr/bin/python3
-"""contents.py TARGET SBOM LICENCES: writes what the programs are built of: as CycloneDX, for machines, and the texts of all licences,
-for people. Both come from Cargo.lock and from the sources of the crates, as cargo has them."""
+"""contents.py TARGET SBOM LICENCES [FEATURES…]: writes what the programs are built of, with cargo's flags FEATURES: as CycloneDX, for
+machines, and the texts of all licences, for people. Both come from Cargo.lock and from the sources of the crates, as cargo has them."""
 
 import hashlib
 import json
@@ -9,10 +9,10 @@ import re
 import subprocess
 import sys
 
-target, sbom, licences = sys.argv[1:]
+target, sbom, licences, *features = sys.argv[1:]
 metadata = json.loads(
     subprocess.run(
-        ["cargo", "metadata", "--locked", "--format-version", "1", "--filter-platform", target],
+        ["cargo", "metadata", "--locked", "--format-version", "1", "--filter-platform", target, *features],
         check=True, stdout=subprocess.PIPE,
     ).stdout
 )

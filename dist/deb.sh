@@ -1,16 +1,16 @@
 #!/bin/bash
-# deb.sh TREE FILE: makes the package for Debian and its kin of TREE.
+# deb.sh PACKAGE TREE FILE: makes the package for Debian and its kin of TREE.
 set -euo pipefail
-tree=$1 file=$2
+package=$1 tree=$2 file=$3
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 cp -a "$tree/." "$work"
-gzip -9n "$work/usr/share/doc/gridmon/CHANGELOG.md"
+gzip -9n "$work/usr/share/doc/$package/CHANGELOG.md"
 install -d "$work/DEBIAN"
 size=$(find "$tree" -type f -printf '%s\n' | awk '{ sum += $1 } END { print int(sum / 1024) + 1 }')
-sed -e "s/@VERSION@/$DIST_VERSION/" -e "s/@SIZE@/$size/" dist/debian/control > "$work/DEBIAN/control"
+sed -e "s/@VERSION@/$DIST_VERSION/" -e "s/@SIZE@/$size/" "dist/debian/$package.control" > "$work/DEBIAN/control"
 install -m 0755 dist/debian/postinst dist/debian/prerm dist/debian/postrm "$work/DEBIAN"
-echo /etc/logrotate.d/gridmon > "$work/DEBIAN/conffiles"
+[ ! -d "$tree/etc" ] || (cd "$tree" && find etc -type f -printf '/%p\n' | sort) > "$work/DEBIAN/conffiles"
 (cd "$work" && find . -path ./DEBIAN -prune -o -type f -printf '%P\0' | sort -z | xargs -0 md5sum) > "$work/DEBIAN/md5sums"
 find "$work" -exec touch --no-dereference --date="@$SOURCE_DATE_EPOCH" {} +
 # Debian 12 and later take zstd, which packs in seconds what takes xz minutes. One thread: how many there are changes the bytes.

@@ -7,7 +7,7 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 mkdir "$work/$name"
 cp -a "$tree/usr/." "$work/$name"
-cp -a "$tree/etc" "$work/$name/etc"
+[ ! -d "$tree/etc" ] || cp -a "$tree/etc" "$work/$name/etc"
 find "$work" -exec touch --no-dereference --date="@$SOURCE_DATE_EPOCH" {} +
 tar --create --format=ustar --sort=name --owner=0 --group=0 --numeric-owner --mtime="@$SOURCE_DATE_EPOCH" -C "$work" "$name" |
   gzip -9n > "$file"

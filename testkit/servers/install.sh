@@ -1,7 +1,7 @@
 #!/bin/bash
 # install.sh [SUITE…]: brings what the tests talk to onto a Debian 12 machine. As packages: Apache, Carbon, carbon-c-relay,
 # graphite-web, BusyBox, Chromium, collectd, exim4, faketime, groff, haproxy, InfluxDB, iproute2, libvirt with QEMU, MariaDB, nginx, npm, OpenRC,
-# openssh-server, openssl, Prometheus (for its promtool), python3 with pip, rrdtool, socat, sqlite3, strace, tcsh and tini. Below
+# openssh-server, openssl, Prometheus (for its promtool) and its node exporter, python3 with pip, rrdtool, socat, sqlite3, strace, tcsh and tini. Below
 # ${GRIDMON_SERVERS:-target/servers}: psutil from PyPI, HTCondor of each SUITE (trixie when none is named; sid as well if wanted)
 # and Slurm 22.05, unpacked, and s3s-fs, built by cargo. Does and prints nothing when all is there. Without root it says so and
 # exits 0: the tests that miss a server skip themselves. With sid also bare Debians, into which packages are installed.
@@ -16,7 +16,7 @@ fi
 missing=()
 for package in apache2-bin busybox carbon-c-relay chromium chromium-driver collectd-core exim4-daemon-light faketime groff-base \
   graphite-carbon graphite-web haproxy influxdb iproute2 libvirt-clients libvirt-daemon libvirt-daemon-driver-qemu \
-  mariadb-server nginx openrc openssh-server openssl prometheus python3 python3-pip qemu-system-x86 rrdtool socat sqlite3 strace tcsh \
+  mariadb-server nginx openrc openssh-server openssl prometheus prometheus-node-exporter python3 python3-pip qemu-system-x86 rrdtool socat sqlite3 strace tcsh \
   tini tzdata; do
   [ "$(dpkg-query -W -f '${db:Status-Status}' $package 2>/dev/null || true)" = installed ] || missing+=("$package")
 done

@@ -33,7 +33,8 @@ fn build(version: Option<&str>, binaries: Option<&Path>, into: &Path) -> PathBuf
     let kept = ["PATH", "HOME", "CARGO_HOME", "RUSTUP_HOME", "DIST_BINARIES"];
     command.env_clear().envs(kept.iter().filter_map(|name| Some((name, std::env::var_os(name)?))));
     // Links in seconds what takes minutes otherwise; nothing that is tested here depends on it.
-    command.env("CARGO_PROFILE_RELEASE_LTO", "off").env("SOURCE_DATE_EPOCH", "1717245000");
+    command.envs([("CARGO_PROFILE_RELEASE_LTO", "off"), ("CARGO_PROFILE_AGENT_LTO", "off")]);
+    command.env("SOURCE_DATE_EPOCH", "1717245000");
     command.envs(version.map(|version| ("DIST_VERSION", version)));
     command.envs(binaries.map(|folder| ("DIST_BINARIES", folder)));
     run(&mut command);
@@ -55,9 +56,16 @@ fn built() -> &'static Built {
     built
 }
 
+/// The file of the package of all programs.
 fn file(folder: &Path, end: &str) -> PathBuf {
+    file_of("gridmon", folder, end)
+}
+
+fn file_of(package: &str, folder: &Path, end: &str) -> PathBuf {
     let files = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
-    let mut files = files.filter(|path| path.to_str().unwrap().ends_with(end));
+    let is_its = |name: &str| name.strip_prefix(package).is_some_and(|rest| rest[1..].starts_with(char::is_numeric));
+    let mut files = files.filter(|path| is_its(path.file_name().unwrap().to_str().unwrap()));
+    let mut files = files.by_ref().filter(|path| path.to_str().unwrap().ends_with(end));
     files.next().unwrap_or_else(|| panic!("no {end} in {}", folder.display()))
 }
 
@@ -80,7 +88,7 @@ fn the_same_sources_give_the_same_bytes_and_run_on_an_old_glibc() {
     }
     let built = built();
     let sums = fs::read_to_string(built.new.join("SHA256SUMS")).unwrap();
-    assert_eq!(sums.lines().count(), 4, "{sums}");
+    assert_eq!(sums.lines().count(), 8, "{sums}");
     let release = root().join("target/dist-build/x86_64-unknown-linux-gnu/release");
     let newest =
         ["collect-grid", "cloud-monitor", "qmaster", "collect-instances"].map(|name| needs(&release.join(name)));
@@ -88,20 +96,27 @@ fn the_same_sources_give_the_same_bytes_and_run_on_an_old_glibc() {
     // The test can fail: a program that is built for this machine needs more.
     assert!(needs(&gridmon_testkit::program("collect-grid")) > vec![2, 17]);
 
+    // The small agent needs none at all.
+    let small = Command::new("objdump").arg("-p").arg(release.join("gridmon-agent")).output().unwrap();
+    assert!(!String::from_utf8_lossy(&small.stdout).contains("NEEDED"));
+
     // Once more, of gridmon's own sources; what it is built of is left as it is.
-    run(Command::new("cargo")
-        .args([
-            "clean",
-            "--quiet",
-            "--release",
-            "--package",
-            "gridmon",
-            "--target",
-            "x86_64-unknown-linux-gnu",
-            "--target-dir",
-        ])
-        .arg(root().join("target/dist-build"))
-        .current_dir(root()));
+    for (profile, target) in [("release", "x86_64-unknown-linux-gnu"), ("agent", "x86_64-unknown-linux-musl")] {
+        run(Command::new("cargo")
+            .args([
+                "clean",
+                "--quiet",
+                "--package",
+                "gridmon",
+                "--profile",
+                profile,
+                "--target",
+                target,
+                "--target-dir",
+            ])
+            .arg(root().join("target/dist-build"))
+            .current_dir(root()));
+    }
     let folder = TempDir::new();
     let again = build(None, None, folder.path());
     assert_eq!(fs::read_to_string(again.join("SHA256SUMS")).unwrap(), sums);
@@ -166,6 +181,66 @@ fn each_package_has_what_an_operator_needs_and_names_its_parts() {
     assert!(of_lock.values().all(|digest| lock.contains(digest)));
     // What the tests alone need is in no program.
     assert!(!of_lock.contains_key("proptest") && !of_lock.contains_key("fuser"));
+}
+
+#[test]
+#[ignore = "builds everything: make test-all"]
+fn the_small_agents_package_has_the_agent_and_nothing_of_the_others() {
+    let test = "the_small_agents_package_has_the_agent_and_nothing_of_the_others";
+    if Command::new("rpmbuild").arg("--version").output().is_err() {
+        return skip(test, "rpmbuild");
+    }
+    let built = built();
+    let agents = |end: &str| file_of("gridmon-agent", &built.new, end);
+    let deb = text(Command::new("dpkg-deb").args(["--contents"]).arg(agents(".deb")));
+    let rpm = text(Command::new("rpm").args(["-qlp"]).arg(agents(".rpm")));
+    let tar = text(Command::new("tar").arg("-tf").arg(agents(".tar.gz")));
+    for (kind, list) in [("deb", &deb), ("rpm", &rpm), ("tar.gz", &tar)] {
+        for part in [
+            "bin/qagent",
+            "share/man/man1/qagent-once.1.gz",
+            "bash-completion/completions/qagent",
+            "systemd/system/qagent.service",
+            "gridmon/openrc/qagent",
+            "gridmon/system-user",
+            "doc/gridmon-agent/config.cfg.example",
+            "doc/gridmon-agent/LICENCES",
+        ] {
+            assert!(list.lines().any(|line| line.ends_with(part)), "{kind} lacks {part}");
+        }
+        let programs = list.lines().filter(|line| line.contains("/bin/") && !line.ends_with('/'));
+        assert_eq!(programs.count(), 1, "{kind}: {list}");
+        assert!(!list.contains("collect-grid.timer") && !list.contains("logrotate.d/gridmon"), "{kind}: {list}");
+    }
+    let parts = fs::read_to_string(agents(".cdx.json")).unwrap();
+    assert!(parts.contains("pkg:cargo/reqwest@") && !parts.contains("pkg:cargo/axum@"), "what it is built of");
+    let size = |end: &str| fs::metadata(agents(end)).unwrap().len();
+    assert!(size(".deb") * 3 < fs::metadata(file(&built.new, ".deb")).unwrap().len(), "it is small");
+}
+
+/// One package takes the place of the other, both ways, and what was collected stays.
+#[test]
+#[ignore = "builds everything: make test-all"]
+fn the_small_agents_package_takes_the_place_of_the_whole_one_and_back() {
+    let test = "the_small_agents_package_takes_the_place_of_the_whole_one_and_back";
+    let Some(debian) = Debian::new("bookworm") else { return skip(test, "debootstrap") };
+    let built = built();
+    fs::copy(file(&built.new, ".deb"), debian.path("whole.deb")).unwrap();
+    fs::copy(file_of("gridmon-agent", &built.new, ".deb"), debian.path("small.deb")).unwrap();
+    debian.sh("dpkg -i /whole.deb");
+    set_up(&debian);
+    debian.sh("dpkg -i --auto-deconfigure /small.deb");
+    assert!(debian.asked().contains("disable --now qagent.service\n"), "{}", debian.asked());
+    assert!(debian.path("usr/bin/qagent").exists() && !debian.path("usr/bin/collect-grid").exists());
+    assert!(debian.sh("qagent once LoadAverage").contains(".LoadAverage."));
+    // It reads what the other one left, and that stays, also when the other one is purged.
+    let started = set_up(&debian);
+    assert_eq!(debian.sh(&format!("cat /proc/{started}/comm")), "qagent\n");
+    debian.sh("dpkg -P gridmon");
+    assert!(debian.path("var/lib/gridmon/gridmon.db").exists() && debian.path("etc/gridmon/config.cfg").exists());
+    debian.sh("dpkg -i --auto-deconfigure /whole.deb");
+    assert!(debian.path("usr/bin/collect-grid").exists() && debian.path("var/lib/gridmon/gridmon.db").exists());
+    assert!(!debian.sh("dpkg-query -W -f '${db:Status-Abbrev}' gridmon-agent").starts_with("ii"));
 }
 
 /// A bare Debian, in which commands run as root, with a stand-in for systemctl that starts and stops qagent by its own commands.
