@@ -7,9 +7,11 @@
 #   carbon-c-relay            a relay that takes lines alone
 #   carbon-relay              Carbon's own relay; pickles on PORT, lines on PORT+1, to a Carbon's pickle port
 #   nginx                     a proxy of HTTP that asks for the login monitor, s3cret
+# KIND@ADDRESS: haproxy listens at this address too.
 # It ends when standard input closes; standard output closes once it has ended.
 set -euo pipefail
-kind=$1 dir=$2 port=$3 target=$4
+kind=${1%%@*} address=${1#"${1%%@*}"} dir=$2 port=$3 target=$4
+address=${address#@}
 mkdir -p "$dir"
 
 # The other end of standard input is with whoever started this; should they die, the server must not outlive them.
@@ -32,6 +34,7 @@ defaults
   option redispatch
 listen carbon
   bind 127.0.0.1:$port
+${address:+  bind $address:$port}
 $health
 $servers
 C

@@ -1,12 +1,14 @@
 //! What the tests and benchmarks of gridmon stand on: folders, ports and waiting here; programs as cron starts them and
 //! stand-ins for what they call in [`sandbox`]; real servers, each on loopback ports and in a folder of its own, in
-//! [`servers`]; a disk that loses power in [`power`]; a mount whose server is gone in [`hanging`].
+//! [`servers`]; a disk that loses power in [`power`]; a mount whose server is gone in [`hanging`];
+//! a network whose line is cut in [`network`].
 //!
 //! It knows the programs by their files alone, and nothing of the library: whatever moves in there, this stays.
 
 #![allow(clippy::unwrap_used)]
 
 pub mod hanging;
+pub mod network;
 pub mod power;
 pub mod sandbox;
 pub mod servers;

@@ -20,6 +20,7 @@ use std::time::Duration;
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
+use gridmon_testkit::sandbox::disk::SmallDisk;
 use gridmon_testkit::sandbox::{FakeCarbon, Mood};
 use gridmon_testkit::{Ports, TempDir, free_port, program, wait_until};
 
@@ -30,6 +31,8 @@ struct Master {
     folder: TempDir,
     port: u16,
     _ports: Ports,
+    /// On which its state is, if not on this machine's.
+    disk: Option<SmallDisk>,
     process: Option<Child>,
 }
 
@@ -43,7 +46,7 @@ impl Master {
 
     fn new(more: &str) -> Self {
         let (port, ports) = free_port();
-        let master = Self { folder: TempDir::new(), port, _ports: ports, process: None };
+        let master = Self { folder: TempDir::new(), port, _ports: ports, disk: None, process: None };
         master.config(more);
         master
     }
@@ -61,6 +64,9 @@ impl Master {
     fn command(&self) -> Command {
         let mut command = Command::new(program("qmaster"));
         command.args(["-c", "config.cfg", "run"]).current_dir(self.folder.path()).env_clear();
+        if let Some(disk) = &self.disk {
+            command = disk.inside(&command);
+        }
         let log = fs::OpenOptions::new().create(true).append(true).open(self.folder.path().join("stderr")).unwrap();
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
         command

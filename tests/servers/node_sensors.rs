@@ -10,6 +10,7 @@ use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use gridmon_testkit::hanging::hanging;
+use gridmon_testkit::network::Network;
 use gridmon_testkit::{TempDir, program, skip, wait_until};
 
 /// A config in a folder of its own.
@@ -90,32 +91,6 @@ fn a_mount_that_goes_while_it_is_asked_gives_no_numbers_of_what_lies_below_it() 
     }
 }
 
-/// A network of its own, gone when dropped.
-struct Network(String);
-
-impl Network {
-    fn make() -> Option<Self> {
-        let name = format!("gridmon-{}", std::process::id());
-        let made = ip(&["netns", "add", &name])?;
-        made.then_some(Self(name))
-    }
-
-    fn ip(&self, words: &[&str]) -> bool {
-        ip(&[&["-n", &self.0], words].concat()).unwrap_or(false)
-    }
-}
-
-impl Drop for Network {
-    fn drop(&mut self) {
-        ip(&["netns", "delete", &self.0]);
-    }
-}
-
-/// Runs `ip`; `None` if it is not installed.
-fn ip(words: &[&str]) -> Option<bool> {
-    Command::new("ip").args(words).stderr(Stdio::null()).status().ok().map(|status| status.success())
-}
-
 #[test]
 fn interfaces_that_come_and_go_fail_nothing() {
     let Some(network) = Network::make() else {
@@ -128,10 +103,9 @@ fn interfaces_that_come_and_go_fail_nothing() {
     assert!(network.ip(&["link", "add", "stays", "type", "veth", "peer", "name", "other"]));
     assert!(network.ip(&["addr", "add", "10.9.8.7/24", "dev", "stays"]) && network.ip(&["link", "set", "stays", "up"]));
     for _ in 0..2 {
-        let mut command = Command::new("ip");
-        command.args(["netns", "exec", &network.0]).arg(program("qagent"));
-        command.arg("once").arg("--config").arg(&config).args(sensors).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let mut child = command.spawn().unwrap();
+        let mut command = Command::new(program("qagent"));
+        command.arg("once").arg("--config").arg(&config).args(sensors);
+        let mut child = network.inside(&command).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let mut changes = 0;
         while child.try_wait().unwrap().is_none() {
             assert!(network.ip(&["link", "add", "comes", "type", "veth", "peer", "name", "goes"]));

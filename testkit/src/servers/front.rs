@@ -21,6 +21,11 @@ impl Front {
 
     /// As [`Front::start`], in front of several ports: a balancer.
     pub fn before(kind: &str, targets: &[u16]) -> Option<Front> {
+        Front::also_at("", kind, targets)
+    }
+
+    /// As [`Front::before`]; haproxy listens at another address of this machine too, unless that is empty.
+    pub fn also_at(address: &str, kind: &str, targets: &[u16]) -> Option<Front> {
         let name = kind.split('-').next().filter(|name| *name == "haproxy").unwrap_or(kind);
         if !["/usr/sbin", "/usr/bin"].iter().any(|folder| Path::new(folder).join(name).exists()) {
             return None;
@@ -29,9 +34,10 @@ impl Front {
         let port = ports.first();
         let path = dir.path().to_str().expect("an ASCII path");
         let numbers: Vec<_> = [port].iter().chain(targets).map(u16::to_string).collect();
-        let arguments: Vec<_> = [kind, path].into_iter().chain(numbers.iter().map(String::as_str)).collect();
+        let kind = format!("{kind}@{address}");
+        let arguments: Vec<_> = [kind.as_str(), path].into_iter().chain(numbers.iter().map(String::as_str)).collect();
         let mut server = Server::start("front.sh", &arguments);
-        let ready = server.wait_ready(kind, || TcpStream::connect(("127.0.0.1", port)).is_ok());
+        let ready = server.wait_ready(&kind, || TcpStream::connect(("127.0.0.1", port)).is_ok());
         assert!(ready, "{kind} did not start: {}", tail(&dir.path().join("log")));
         Some(Front { port, server, _ports: ports, dir })
     }

@@ -4,9 +4,11 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::process::{Child, Command, Stdio};
+use std::rc::Rc;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use gridmon_testkit::network::Line;
 use gridmon_testkit::sandbox::Outcome;
 use gridmon_testkit::{TempDir, program, wait_until};
 
@@ -15,7 +17,11 @@ use super::{LIMIT, Master};
 /// An agent that sends to a master and to a store of its own, which is the judge.
 pub(super) struct Agent {
     pub folder: TempDir,
+    /// Where its master, or the balancer before several, is.
+    pub to: String,
     port: u16,
+    /// The network in which it runs, if not in this machine's.
+    pub line: Option<Rc<Line>>,
     /// The name of its machine, if that is another one; root may give it such a name.
     pub host: Option<String>,
     /// The seconds between two batches.
@@ -37,17 +43,19 @@ impl Agent {
     }
 
     pub fn new(port: u16) -> Self {
-        Self { folder: TempDir::new(), port, host: None, publishes: 1, process: None }
+        let (folder, to) = (TempDir::new(), "127.0.0.1".into());
+        Self { folder, to, port, line: None, host: None, publishes: 1, process: None }
     }
 
     /// Writes its config; what stands before the first section belongs to `[qmaster]`.
     pub fn configure(&self, sections: &str) {
         let text = format!(
             "[grid]\nname = g\n[state]\ndirectory = {0}\n[embedded]\npath = {0}/own.db\n[spool]\npublish_seconds = {2}\n\
-             [qmaster]\nhost = 127.0.0.1\nport = {1}\nprotocol = http\ntimeout_seconds = 2\n{sections}",
+             [qmaster]\nhost = {3}\nport = {1}\nprotocol = http\ntimeout_seconds = 2\n{sections}",
             self.folder.path().join("state").display(),
             self.port,
-            self.publishes
+            self.publishes,
+            self.to
         );
         fs::set_permissions(self.folder.write("qagent.conf", text), fs::Permissions::from_mode(0o640)).unwrap();
     }
@@ -68,6 +76,9 @@ impl Agent {
             named.arg(command.get_program()).args(command.get_args());
             named.current_dir(self.folder.path()).env_clear().stdin(Stdio::null());
             command = named;
+        }
+        if let Some(line) = &self.line {
+            command = line.network.inside(&command);
         }
         let log = fs::OpenOptions::new().create(true).append(true).open(self.folder.path().join("stderr")).unwrap();
         self.process = Some(command.stdout(Stdio::null()).stderr(log).spawn().unwrap());
