@@ -13,6 +13,7 @@ use super::summary::PageState;
 use crate::os::work::catch;
 use crate::query::{Detail, Wanted};
 use crate::view::bar::{Bar, Bars, CELL_SECONDS, Lines, SmallLine, range};
+use crate::view::page::Kind;
 use crate::view::table::Section;
 
 /// The most heartbeats of a page that have a bar.
@@ -130,6 +131,10 @@ impl Dashboard {
     /// Returns the numbers that a page shows with a small line.
     fn lined(&self, state: &PageState, sections: &[Section]) -> Vec<Wanted> {
         let mut paths = BTreeSet::new();
+        // A large page without small lines is not made for nothing.
+        if !state.page.columns().any(|column| !column.lines.is_empty()) {
+            return Vec::new();
+        }
         for section in sections {
             for table in section.tables(&state.page, false) {
                 let has_line = |at: &usize| table.columns[*at].has_line();
@@ -148,6 +153,9 @@ impl Dashboard {
     /// the health of a row; that one has no bar.
     fn heartbeats(&self, state: &PageState, sections: &[Section]) -> Vec<(Wanted, i64)> {
         let mut heartbeats = Vec::new();
+        if !state.page.columns().any(|column| matches!(column.kind, Kind::Health(..))) {
+            return heartbeats;
+        }
         for section in sections {
             for table in section.tables(&state.page, false).iter().filter(|table| table.has_health()) {
                 let cells = table.rows.iter().filter_map(|row| table.health_cell(row).flatten());

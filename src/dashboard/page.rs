@@ -460,6 +460,7 @@ mod tests {
             find: "cc|gpu".into(),
             wrong: true,
             sorts: vec!["-clouds:jobs/held".into()],
+            rows: vec!["queues:400".into()],
             compact: true,
             theme: "dark",
         };
@@ -467,7 +468,7 @@ mod tests {
         assert_eq!(
             address,
             "?plot=grids.a%26b.jobs.all.idle&amp;plot=%22%3C%27&amp;from=-6h&amp;to=12%3A30_20240601&amp;full=1&amp;stack=1&amp;of=a%20grid%2Fcloud%2Fc&amp;by=site&amp;show=idle&amp;all=1\
-             &amp;hide=a%20grid%2B&amp;open=a%20grid%2Fc&amp;find=cc%7Cgpu&amp;only=wrong&amp;sort=-clouds%3Ajobs%2Fheld&amp;density=compact&amp;theme=dark"
+             &amp;hide=a%20grid%2B&amp;open=a%20grid%2Fc&amp;find=cc%7Cgpu&amp;only=wrong&amp;sort=-clouds%3Ajobs%2Fheld&amp;rows=queues%3A400&amp;density=compact&amp;theme=dark"
         );
         let query = address[1..].replace("&amp;", "&");
         let pairs: Vec<_> = url::form_urlencoded::parse(query.as_bytes()).into_owned().collect();

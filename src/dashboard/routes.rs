@@ -188,11 +188,13 @@ impl Dashboard {
 
     /// Returns what the page of a name has besides, if one is asked for; nothing if the store does not answer.
     fn own(&self, page: &Page, options: &Options, now: i64) -> Vec<Section> {
-        if options.of.is_empty() || page.own.is_empty() {
+        let of = options.of.splitn(3, '/').collect::<Vec<_>>();
+        let &[_, tag, name] = of.as_slice() else { return Vec::new() };
+        if page.own.is_empty() {
             return Vec::new();
         }
         self.counts.store_questions.fetch_add(1, Ordering::Relaxed);
-        match self.backend.latest(page.own, now) {
+        match self.backend.latest_of(page.own, (tag, name), now) {
             Ok(newest) => sections(&page.of_own(), newest.values),
             Err(_) => {
                 self.counts.store_failures.fetch_add(1, Ordering::Relaxed);

@@ -90,7 +90,10 @@ impl Dashboard {
                 Summary { sections, problem: Some(format!("{error:#}")), ahead, version, read_at }
             }
         });
-        *state.summary.write().expect("nothing panics while it is held") = summary.clone();
+        let before =
+            std::mem::replace(&mut *state.summary.write().expect("nothing panics while it is held"), summary.clone());
+        // Tens of thousands of numbers take a while to be freed: nobody waits for that.
+        drop(tokio::task::spawn_blocking(move || drop((before, last))));
         // Responses that were rendered from other data are never asked for again.
         self.cache.clear();
         summary

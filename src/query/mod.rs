@@ -230,6 +230,16 @@ pub trait Read: Send + Sync {
     /// Fails if the store does not answer, or its answer cannot be parsed.
     fn latest(&self, measurements: &[&'static Measurement], now: i64) -> Result<Newest>;
 
+    /// Returns those of [`Read::latest`] whose series have a tag with this value; a store that can looks at no others.
+    ///
+    /// # Errors
+    /// As [`Read::latest`].
+    fn latest_of(&self, measurements: &[&'static Measurement], (tag, name): (&str, &str), now: i64) -> Result<Newest> {
+        let mut newest = self.latest(measurements, now)?;
+        newest.values.retain(|one| one.series.tag(tag) == Some(name));
+        Ok(newest)
+    }
+
     /// Returns values from `from` to before `to` (unix seconds), as finely as `detail` asks; more of them may come folded into
     /// the buckets that it allows. The series are in the order of `wanted`; a series without values is empty.
     ///

@@ -10,7 +10,7 @@ use crate::monitors::panda::page::{OF_TABLE, QUEUE_AVERAGES, QUEUE_PLEDGE, avera
 use crate::monitors::panda::rules::{BEFORE, DETAIL, counts_of, scores};
 use crate::monitors::panda::sums::{MADE, MadeOf, made_of};
 use crate::monitors::panda::{DATADISKS, JOBS, TABLE};
-use crate::query::{Detail, Join, Latest, Newest, Read, TooMuch, Values, Wanted};
+use crate::query::{Detail, Join, Newest, Read, TooMuch, Values, Wanted};
 use crate::sinks::Tables;
 
 /// How long the table may take to be read.
@@ -55,6 +55,42 @@ impl WithTables {
         };
         let values = self.points.range(&[Wanted { path, number }], now - SIZES_SECONDS, now, Detail::Stored)?;
         Ok(values.iter().any(|one| !one.values.is_empty()))
+    }
+
+    /// Returns the newest values of measurements; of a queue, only its own ones are looked at.
+    fn newest(&self, measurements: &[&'static Measurement], of: Option<(&str, &str)>, now: i64) -> Result<Newest> {
+        let is_of_table = |one: &&&'static Measurement| OF_TABLE.iter().any(|of_table| of_table.name == one.name);
+        let (of_table, of_points): (Vec<_>, Vec<_>) = measurements.iter().partition(|one| is_of_table(one));
+        let points = |measurements: &[&'static Measurement]| match (measurements, of) {
+            ([], _) => Ok(Newest::default()),
+            (_, None) => self.points.latest(measurements, now),
+            (_, Some(of)) => self.points.latest_of(measurements, of, now),
+        };
+        let mut newest = points(&of_points)?;
+        if of_table.is_empty() {
+            return Ok(newest);
+        }
+        let queue = of.filter(|(tag, _)| *tag == "queue").map(|(_, name)| name);
+        let mut rows = self.rows()?;
+        rows.retain(|row| queue.is_none_or(|queue| TABLE.cell(row, "panda_queue").as_text() == Some(queue)));
+        // The table is as old as the newest slot that was seen whole; it says no time itself.
+        let covered = self.points.latest(&[&COVERAGE], now)?.values.into_iter();
+        let covered = covered.filter(|one| one.series.tag("measurement") == Some(JOBS.name));
+        let time = covered.map(|one| one.time / SECOND).max().unwrap_or(now);
+        let is_asked = |name: &str| of_table.iter().any(|one| one.name == name);
+        let has_sizes = is_asked("daod") && self.has_sizes(&rows, now)?;
+        newest.values.extend(latest(&of_table, &rows, self.suspicious, time, has_sizes));
+        if is_asked(QUEUE_AVERAGES.name) {
+            newest.values.extend(averages(&rows, time));
+        }
+        if is_asked(QUEUE_PLEDGE.name) {
+            let jobs = match queue {
+                Some(queue) => self.points.latest_of(&[&JOBS], ("panda_queue", queue), now)?,
+                None => self.points.latest(&[&JOBS], now)?,
+            };
+            newest.values.extend(pledges(jobs.values));
+        }
+        Ok(newest)
     }
 
     /// Returns the coverage of PanDA's jobs as a number.
@@ -147,28 +183,12 @@ impl Read for WithTables {
     }
 
     fn latest(&self, measurements: &[&'static Measurement], now: i64) -> Result<Newest> {
-        let is_of_table = |one: &&&'static Measurement| OF_TABLE.iter().any(|of_table| of_table.name == one.name);
-        let (of_table, of_points): (Vec<_>, Vec<_>) = measurements.iter().partition(|one| is_of_table(one));
-        if of_table.is_empty() {
-            return self.points.latest(measurements, now);
-        }
-        let mut newest = if of_points.is_empty() { Newest::default() } else { self.points.latest(&of_points, now)? };
-        let rows = self.rows()?;
-        // The table is as old as the newest slot that was seen whole; it says no time itself.
-        let covered = self.points.latest(&[&COVERAGE], now)?.values.into_iter();
-        let covered = covered.filter(|one| one.series.tag("measurement") == Some(JOBS.name));
-        let time = covered.map(|one| one.time / SECOND).max().unwrap_or(now);
-        let shows_sizes = of_table.iter().any(|one| one.name == "daod");
-        let has_sizes = shows_sizes && self.has_sizes(&rows, now)?;
-        let wanted = |one: &Latest| of_table.iter().any(|measurement| measurement.name == one.series.measurement());
-        newest.values.extend(latest(&rows, self.suspicious, time, has_sizes).into_iter().filter(wanted));
-        let is_asked = |measurement: &Measurement| of_table.iter().any(|one| one.name == measurement.name);
-        if is_asked(&QUEUE_AVERAGES) {
-            newest.values.extend(averages(&rows, time));
-        }
-        if is_asked(&QUEUE_PLEDGE) {
-            newest.values.extend(pledges(self.points.latest(&[&JOBS], now)?.values));
-        }
+        self.newest(measurements, None, now)
+    }
+
+    fn latest_of(&self, measurements: &[&'static Measurement], of: (&str, &str), now: i64) -> Result<Newest> {
+        let mut newest = self.newest(measurements, Some(of), now)?;
+        newest.values.retain(|one| one.series.tag(of.0) == Some(of.1));
         Ok(newest)
     }
 

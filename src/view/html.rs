@@ -20,6 +20,7 @@ use crate::text::{Shows, ago, count, one_line};
 mod folded;
 mod named;
 mod overview;
+mod part;
 
 use self::folded::{Place, all_rows, places};
 use self::named::{address_of, page_of_a_name};
@@ -65,6 +66,8 @@ pub struct Options {
     pub wrong: bool,
     /// The columns by which tables are sorted, each with its table: `clouds:jobs/held`, with `-` before it the other way round.
     pub sorts: Vec<String>,
+    /// How many lines of long tables are shown, each with its table: `queues:400`, `queues:all`.
+    pub rows: Vec<String>,
     /// Whether the rows are close together.
     pub compact: bool,
     /// `light`, `dark`, or empty for the preference of the browser.
@@ -92,7 +95,8 @@ impl Options {
                 "open" => options.toggle(value),
                 "find" => options.find = value[..value.floor_char_boundary(MAX_FIND)].into(),
                 "only" => options.wrong = value == "wrong",
-                "sort" => options.sort(value),
+                "sort" => choose(&mut options.sorts, value),
+                "rows" => choose(&mut options.rows, value),
                 "density" => options.compact = value == "compact",
                 "theme" => options.theme = ["light", "dark"].into_iter().find(|theme| theme == value).unwrap_or(""),
                 _ => {}
@@ -119,14 +123,6 @@ impl Options {
         has("*") != has(row)
     }
 
-    /// Sorts a table by a column, or no more if the word names none.
-    fn sort(&mut self, word: &str) {
-        self.sorts.retain(|known| table_of(known) != table_of(word));
-        if word.split_once(':').is_some_and(|(_, column)| !column.is_empty()) && self.sorts.len() < MAX_SORTS {
-            self.sorts.push(word.into());
-        }
-    }
-
     /// Returns the names and values of the address, in the order in which the script writes them.
     pub fn pairs(&self) -> Vec<(&'static str, &str)> {
         let mut pairs: Vec<_> = self.plots.iter().map(|path| ("plot", path.as_str())).collect();
@@ -141,6 +137,7 @@ impl Options {
         pairs.extend((!self.find.is_empty()).then_some(("find", self.find.as_str())));
         pairs.extend(self.wrong.then_some(("only", "wrong")));
         pairs.extend(self.sorts.iter().map(|word| ("sort", word.as_str())));
+        pairs.extend(self.rows.iter().map(|word| ("rows", word.as_str())));
         pairs.extend(self.compact.then_some(("density", "compact")));
         pairs.extend((!self.theme.is_empty()).then_some(("theme", self.theme)));
         pairs
@@ -155,6 +152,14 @@ impl Options {
     /// Returns the same options with another range.
     pub fn with_range(&self, from: &str, to: &str) -> Self {
         Self { from: from.into(), to: to.into(), ..self.clone() }
+    }
+}
+
+/// Takes a choice about a table, such as its order, in the place of an earlier one; a word that names nothing takes it back.
+fn choose(words: &mut Vec<String>, word: &str) {
+    words.retain(|known| table_of(known) != table_of(word));
+    if word.split_once(':').is_some_and(|(_, choice)| !choice.is_empty()) && words.len() < MAX_SORTS {
+        words.push(word.into());
     }
 }
 
@@ -604,21 +609,20 @@ impl<'a> SectionView<'a> {
             self.above(table)
         );
         self.heads(html, table);
+        let part = self.part(table);
+        let rows = self.shown_rows(table, part);
         if table.declared.folded {
-            self.folded(html, table, counts);
-            html.push_str("</table></div>\n");
-            return;
+            self.folded(html, table, counts, &rows);
+        } else {
+            if table.declared.sums {
+                self.sums(html, table, counts);
+            }
+            html.push_str(if table.is_grouped() { "" } else { "<tbody>\n" });
+            rows.iter().for_each(|(row, lines)| self.row(html, table, row, *lines));
+            html.push_str(if table.is_grouped() { "" } else { "</tbody>" });
         }
-        if table.declared.sums {
-            self.sums(html, table, counts);
-        }
-        if !table.is_grouped() {
-            html.push_str("<tbody>\n");
-        }
-        for row in &table.rows {
-            self.row(html, table, row);
-        }
-        html.push_str(if table.is_grouped() { "</table></div>\n" } else { "</tbody></table></div>\n" });
+        self.more(html, table, part);
+        html.push_str("</table></div>\n");
     }
 
     /// Writes the heads of a table, those of groups above them.
@@ -764,10 +768,10 @@ impl<'a> SectionView<'a> {
         (class, shape)
     }
 
-    fn row(&self, html: &mut String, table: &Table, row: &Row) {
+    /// Writes the first lines of a row.
+    fn row(&self, html: &mut String, table: &Table, row: &Row, lines: usize) {
         let (class, shape) = self.row_look(table, row);
         let (name, link) = (escaped_line(row.name), self.name_link(table, row.name));
-        let lines = row.sub_rows.len();
         let span = if lines > 1 { format!(" rowspan=\"{lines}\"") } else { String::new() };
         let _ = match table.is_grouped() {
             true => write!(
@@ -777,7 +781,7 @@ impl<'a> SectionView<'a> {
             ),
             false => write!(html, "<tr{class} data-key=\"{name}\"><th scope=\"row\">{shape}{link}</th>"),
         };
-        for (at, sub_row) in row.sub_rows.iter().enumerate() {
+        for (at, sub_row) in row.sub_rows.iter().take(lines).enumerate() {
             if at > 0 {
                 let _ = write!(html, "<tr{}>", line_key(sub_row));
             }

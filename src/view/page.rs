@@ -592,7 +592,7 @@ impl Page {
     /// Returns the measurements of the page, each once, in the order of its tables.
     pub fn measurements(&self) -> Vec<&'static Measurement> {
         let mut measurements = Vec::<&'static Measurement>::new();
-        let of_tables = self.tables.iter().flat_map(|table| table.columns.iter()).filter_map(Column::measurement);
+        let of_tables = self.columns().filter_map(Column::measurement);
         let others = self.overview.iter().map(|overview| overview.measurement).chain(self.about.iter().copied());
         for measurement in of_tables.chain(others) {
             if !measurements.iter().any(|known| known.name == measurement.name) {
@@ -600,6 +600,11 @@ impl Page {
             }
         }
         measurements
+    }
+
+    /// Returns the columns of all tables.
+    pub fn columns(&self) -> impl Iterator<Item = &'static Column> {
+        self.tables.iter().flat_map(|table| table.columns)
     }
 
     /// Returns the Carbon path by which the plot of a number is asked for: its own unless the page declares another; empty if

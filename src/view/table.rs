@@ -1,6 +1,6 @@
 //! The tables of a page, built from the newest value of each series. Pure.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use serde::Serialize;
 
@@ -263,18 +263,27 @@ impl<'a> TableBuilder<'a> {
             }
             let except = columns().find_map(|column| column.except);
             let outer = is_outer(&keys, measurement);
-            for number in numbers {
-                let row = rows.entry(keys.first().map_or("–", |key| number.tag(key))).or_default();
-                row.add(number);
-                if except.is_some_and(|(tag, value)| number.tag(tag) == value) {
+            // The numbers of a series stand together, such as those of a queue by status.
+            let mut rest = numbers.as_slice();
+            while let Some(first) = rest.first() {
+                let names: Vec<_> = keys.iter().map(|key| first.tag(key)).collect();
+                let is_same = |number: &Number| keys.iter().zip(&names).all(|(key, name)| number.tag(key) == *name);
+                let same = 1 + rest[1..].iter().take_while(|number| is_same(number)).count();
+                let (numbers, after) = rest.split_at(same);
+                rest = after;
+                let row = rows.entry(names.first().copied().unwrap_or("–")).or_default();
+                numbers.iter().for_each(|number| row.add(number));
+                let is_except = |number: &Number| except.is_some_and(|(tag, value)| number.tag(tag) == value);
+                let numbers: Vec<_> = numbers.iter().filter(|number| !is_except(number)).collect();
+                if numbers.is_empty() {
                     continue;
                 }
                 let row = match outer {
                     true => row,
-                    false => row.sub_rows.entry(keys[1..].iter().map(|key| number.tag(key)).collect()).or_default(),
+                    false => row.sub_rows.entry(names[1..].to_vec()).or_default(),
                 };
-                row.add(number);
-                row.numbers.push((measurement, number));
+                numbers.iter().for_each(|number| row.add(number));
+                row.numbers.extend(numbers.into_iter().map(|number| (*measurement, number)));
             }
         }
         Self { declared: of, rows }
@@ -288,17 +297,14 @@ impl<'a> TableBuilder<'a> {
             row.sub_rows.retain(|_, sub_row| keeps_all || sub_row.is_recent(newest));
         }
         let columns = self.columns();
+        let places = Places::new(self.declared, &columns);
         let fill = |numbers: &[(&'static Measurement, &'a Number)]| {
             let mut cells = vec![None; columns.len()];
             for (measurement, number) in numbers {
                 let Number { value, time, path, every, .. } = *number;
                 let late = *time <= newest.saturating_sub(*every);
                 let cell = Cell { value: *value, time: *time, path, every: *every, late };
-                let fits = |column: &Column| {
-                    is_of(column.declared, measurement)
-                        && fits(column.declared, number).is_some_and(|head| head == column.head)
-                };
-                if let Some(at) = columns.iter().position(fits) {
+                if let Some(at) = places.of(measurement, number) {
                     cells[at] = Some(cell);
                 }
             }
@@ -351,6 +357,29 @@ impl<'a> TableBuilder<'a> {
             columns.extend(all.map(|(head, shown)| Column { declared: of, head, shown, outer }));
         }
         columns
+    }
+}
+
+/// Which column a number belongs to.
+struct Places<'c, 'a> {
+    declared: &'a page::Table,
+    /// By declared column, by head; of two with the same head the first one.
+    heads: Vec<HashMap<&'c str, usize>>,
+}
+
+impl<'c, 'a> Places<'c, 'a> {
+    fn new(declared: &'a page::Table, columns: &'c [Column<'a>]) -> Self {
+        let of = |declared: &page::Column| {
+            let columns = columns.iter().enumerate().filter(|(_, column)| std::ptr::eq(column.declared, declared));
+            columns.rev().map(|(at, column)| (column.head, at)).collect()
+        };
+        Self { declared, heads: declared.columns.iter().map(of).collect() }
+    }
+
+    /// Returns the index of the column of a number.
+    fn of(&self, measurement: &Measurement, number: &Number) -> Option<usize> {
+        let of = self.declared.columns.iter().zip(&self.heads).filter(|(column, _)| is_of(column, measurement));
+        of.filter_map(|(column, heads)| heads.get(fits(column, number)?).copied()).next()
     }
 }
 

@@ -7,6 +7,7 @@ mod clicks;
 mod driver;
 mod finding;
 mod keys;
+mod long;
 mod page;
 mod pictures;
 mod plot;

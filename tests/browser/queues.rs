@@ -94,8 +94,8 @@ fn the_pages_of_501_queues_rank_link_and_plot_and_have_no_barrier() {
     let monitor = Monitor::start(&sandbox, "127.0.0.1:0");
     let open = |page: &str| browser.go(&format!("{}pages/{page}/", monitor.url));
 
-    // Every queue has a link to its own plot, with its number.
-    open("panda");
+    // Every queue has a link to its own plot, with its number. A page has the first ones, and all of them if it is asked.
+    browser.go(&format!("{}pages/panda/?rows=queues%3Aall", monitor.url));
     let links = "return [...document.querySelectorAll('main a[href^=\"?plot=panda.\"]')].map((link) => \
         [new URLSearchParams(link.getAttribute('href')).get('plot'), link.textContent.trim()])";
     let links = browser.js(links);
@@ -109,6 +109,7 @@ fn the_pages_of_501_queues_rank_link_and_plot_and_have_no_barrier() {
     assert_eq!((running.len(), drained), (501, 501_usize.div_ceil(DRAINED)), "{running:?}");
 
     // Above all of them stand their jobs over time, stacked by what is chosen.
+    open("panda");
     let drawn = "document.querySelector('.overview img')?.naturalWidth > 0";
     browser.wait(drawn);
     assert_eq!(browser.text("document.querySelectorAll('.overview tbody tr').length"), "8");

@@ -23,11 +23,11 @@
 
   // --- The address: all choices of the reader. -------------------------------------------------------------------
 
-  const ROWS = ["of", "by", "show", "all", "hide", "open", "find", "only", "sort"]; // Which rows the tables show, and in which order.
+  const ROWS = ["of", "by", "show", "all", "hide", "open", "find", "only", "sort", "rows"]; // Which rows the tables show, and in which order.
   const LOOK = [...ROWS, "density", "theme"];
 
-  /** Sorts a table by one more click, as the server does. */
-  const sorted = (sorts, word) => {
+  /** Takes a choice about a table, its order or its length, as the server does. */
+  const chosen = (sorts, word) => {
     const table = (one) => one.replace(/^-/, "").split(":")[0];
     const others = sorts.filter((one) => table(one) !== table(word));
     return /:./.test(word) ? [...others, word].slice(0, 20) : others;
@@ -55,7 +55,8 @@
       open: q.getAll("open").reduce(toggled, []),
       find: (q.get("find") ?? "").slice(0, 200),
       only: q.get("only") === "wrong" ? "wrong" : "",
-      sort: q.getAll("sort").reduce(sorted, []),
+      sort: q.getAll("sort").reduce(chosen, []),
+      rows: q.getAll("rows").reduce(chosen, []),
       density: q.get("density") === "compact" ? "compact" : "",
       theme: ["light", "dark"].includes(q.get("theme")) ? q.get("theme") : "",
     };
@@ -78,6 +79,7 @@
       find: view.find ? [view.find] : [],
       only: view.only ? [view.only] : [],
       sort: view.sort,
+      rows: view.rows,
       density: view.density ? [view.density] : [],
       theme: view.theme ? [view.theme] : [],
     };
@@ -355,6 +357,29 @@
     }
   };
 
+  // A long table grows when its end comes near. The new rows stand before the button that has the focus, which goes to the first
+  // of them.
+  let grown = null;
+  const longer = (button, how) => {
+    const table = button.closest("table");
+    grown = document.activeElement === button ? { button, table, at: [...table.rows].indexOf(button.closest("tr")) } : null;
+    go({ rows: chosen(view.rows, button.value) }, how);
+  };
+  const nearing = new IntersectionObserver(
+    (all) => {
+      const end = all.find(({ isIntersecting }) => isIntersecting)?.target;
+      if (!end?.isConnected || asking || gone || root.dataset.part !== undefined) return;
+      longer(end.querySelector("button"), "replace");
+    },
+    { rootMargin: "400px" },
+  );
+  const watchEnds = () => {
+    nearing.disconnect();
+    for (const end of main.querySelectorAll(".remaining")) nearing.observe(end);
+    if (grown && document.activeElement === grown.button) grown.table.rows[grown.at]?.querySelector("a[href], button")?.focus();
+    grown = null;
+  };
+
   /** Shows the rows that early.js has left out of the first picture, a few at a time. */
   const rest = async () => {
     const table = "main .box > table >";
@@ -368,6 +393,7 @@
     }
     delete root.dataset.part;
     widths();
+    watchEnds();
   };
 
   /** Shows in the tab how many things need somebody, and how bad the worst is. */
@@ -438,6 +464,7 @@
       if (asking === mine) {
         asking = null;
         main.removeAttribute("aria-busy");
+        watchEnds();
       }
       tick();
     }
@@ -525,7 +552,8 @@
       const asked = written({ ...view, plots: [] });
       location.assign(`${asked}${asked === "?" ? "" : "&"}column=${encodeURIComponent(value)}`);
     } else if (name === "open") go({ open: toggled(view.open, value) });
-    else go({ [name]: name === "sort" ? sorted(view.sort, value) : value });
+    else if (name === "rows") longer(button, "push");
+    else go({ [name]: name === "sort" ? chosen(view.sort, value) : value });
   });
   let typing = null;
   const sought = (how) => {
@@ -587,9 +615,9 @@
 
   options.addEventListener("change", () => {
     const { all, density, theme } = options.elements;
-    const chosen = { all: all.checked, density: density.value, theme: theme.value };
-    keep({ ...view, ...chosen });
-    go(chosen, "push");
+    const choices = { all: all.checked, density: density.value, theme: theme.value };
+    keep({ ...view, ...choices });
+    go(choices, "push");
     redraw();
   });
   options.addEventListener("submit", (event) => event.preventDefault());
@@ -1440,6 +1468,8 @@
   if (root.dataset.part !== undefined) {
     root.dataset.part = "growing";
     rest();
+  } else {
+    watchEnds();
   }
   for (const hidden of document.querySelectorAll("[data-script]")) hidden.hidden = false;
   options.querySelector("button").hidden = true;

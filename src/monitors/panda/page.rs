@@ -4,6 +4,7 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::sync::LazyLock;
 
 use super::measurements::PLEDGE;
 use super::score::{Load, Loads, score};
@@ -415,72 +416,51 @@ pub static DATADISK_PAGE: Page = page(
     &[plotted(&DAOD, "files", "daod.{stored}.files"), plotted(&DAOD, "occupied_gb", "daod.{stored}.occupied_gb")],
 );
 
-/// Returns the numbers of [`OF_TABLE`], all at `time` in unix seconds. From `suspicious` on a score is not usual. The sizes of
-/// datadisks have plots if `has_sizes`.
-pub fn latest(rows: &[Row], suspicious: f64, time: i64, has_sizes: bool) -> Vec<Latest> {
+/// Returns the numbers of these measurements, which are of [`OF_TABLE`], all at `time` in unix seconds. From `suspicious` on a
+/// score is not usual. The sizes of datadisks have plots if `has_sizes`.
+pub fn latest(
+    wanted: &[&'static Measurement],
+    rows: &[Row],
+    suspicious: f64,
+    time: i64,
+    has_sizes: bool,
+) -> Vec<Latest> {
     let mut latest = Latests { time: time.saturating_mul(SECOND), all: Vec::new() };
-    let (mut sites, mut queues, mut disks) = (BTreeMap::<String, Loads>::new(), Vec::new(), BTreeMap::new());
-    let (mut of_clouds, mut of_sites) = (BTreeMap::new(), BTreeMap::new());
-    let mut facts = BTreeMap::<String, (Vec<String>, i64)>::new();
-    for row in rows {
-        let text = |column| TABLE.cell(row, column).as_text().unwrap_or("None").to_string();
-        let [queue, source, resource, site, cloud] =
-            ["panda_queue", "prod_source", "resource", "atlas_site", "cloud"].map(text);
-        let of_cric = || FACTS.iter().map(|column| TABLE.cell(row, column).as_text().unwrap_or_default().to_string());
-        facts.entry(queue.clone()).or_insert_with(|| (of_cric().collect(), 0)).1 += 1;
-        let loads = loads(row);
-        queues.push((
-            format!("{queue} {source} {resource}"),
-            vec![queue.clone(), source.clone(), resource.clone()],
-            loads,
-        ));
-        if let Some(score) = score(&loads) {
-            let tags = [&*queue, &*source, &*resource, &score.reason()];
-            latest.push(&QUEUE_SCORE, &tags, &SCORE.info(), Value::Float(score.value()));
-        }
-        let of_site = sites.entry(site.clone()).or_default();
-        *of_site = of_site.plus(loads);
-        for column in TABLE.columns {
-            let status = column.name.strip_suffix("_jobs").filter(|_| !column.name.starts_with("avg"));
-            if let (Some(status), Cell::Int(jobs)) = (status, TABLE.cell(row, column.name)) {
-                let tags = [&cloud, &site, &queue, &source, &resource, status];
-                latest.push(&QUEUE_JOBS, &tags, &COUNT.info(), Value::Int(*jobs));
-                for (name, sums) in [(&cloud, &mut of_clouds), (&site, &mut of_sites)] {
-                    let sum: &mut i64 = sums.entry((name.clone(), status)).or_default();
-                    *sum = sum.saturating_add(*jobs);
-                }
-            }
-        }
-        let running =
-            TABLE.cell(row, "avg6h_running_jobs").as_f64().filter(|_| ANALYSIS_SOURCES.contains(&source.as_str()));
-        let disk: &mut (f64, Option<f64>, Option<f64>) = disks.entry(text("datadisk_name")).or_default();
-        disk.0 += running.unwrap_or(0.0);
-        disk.1 = TABLE.cell(row, "datadisk_files").as_f64().or(disk.1);
-        disk.2 = TABLE.cell(row, "datadisk_occupied_gb").as_f64().or(disk.2);
+    // A grid has thousands of rows: what nobody asks for is not made.
+    let is_any = |of: &[&'static Measurement]| of.iter().any(|one| wanted.iter().any(|asked| asked.name == one.name));
+    if is_any(&[&QUEUE_JOBS, &CLOUD_JOBS, &SITE_JOBS]) {
+        latest.jobs(rows, is_any(&[&QUEUE_JOBS]));
     }
-    for (name, (running, files, occupied)) in
-        disks.iter().filter(|(name, _)| !["None", "NONE"].contains(&name.as_str()))
-    {
-        let name: &[&str] = if has_sizes { &[name, name] } else { &[name] };
-        latest.push(&DAOD, name, &ANALYSIS.info(), Value::Float((running * 100.0).round() / 100.0));
-        files.iter().for_each(|files| latest.push(&DAOD, name, &FILES.info(), Value::Int(*files as i64)));
-        occupied.iter().for_each(|gb| latest.push(&DAOD, name, &OCCUPIED.info(), Value::Float(*gb)));
+    if is_any(&[&DAOD]) {
+        latest.datadisks(rows, has_sizes);
     }
-    for (measurement, sums) in [(&CLOUD_JOBS, of_clouds), (&SITE_JOBS, of_sites)] {
-        for ((name, status), jobs) in sums {
-            latest.push(measurement, &[&name, status], &COUNT.info(), Value::Int(jobs));
-        }
+    if is_any(&[&QUEUE_FACTS]) {
+        latest.facts(rows);
     }
-    for (queue, (labels, count)) in &facts {
-        let tags: Vec<_> = std::iter::once(queue.as_str()).chain(labels.iter().map(String::as_str)).collect();
-        latest.push(&QUEUE_FACTS, &tags, &PARTS.info(), Value::Int(*count));
+    if is_any(&[&QUEUE_SCORE]) {
+        latest.scores(rows);
     }
-    latest.rank(&SUSPICIOUS_QUEUES, queues, suspicious);
-    sites.remove("None");
-    let sites = sites.into_iter().map(|(site, loads)| (site, Vec::new(), loads)).collect();
-    latest.rank(&SUSPICIOUS_SITES, sites, suspicious);
+    if is_any(&[&SUSPICIOUS_QUEUES, &SUSPICIOUS_SITES]) {
+        latest.rankings(rows, suspicious);
+    }
+    let is_wanted = |one: &Latest| wanted.iter().any(|asked| asked.name == one.series.measurement());
+    latest.all.retain(is_wanted);
     latest.all
 }
+
+/// Returns the text of a row in a column.
+fn text<'r>(row: &'r Row, column: &str) -> &'r str {
+    TABLE.cell(row, column).as_text().unwrap_or("None")
+}
+
+/// The columns of counts, each with its index and its status, sorted by status.
+static COUNTS: LazyLock<Vec<(usize, &'static str)>> = LazyLock::new(|| {
+    let columns = TABLE.columns.iter().enumerate().filter(|(_, column)| !column.name.starts_with("avg"));
+    let mut counts: Vec<_> =
+        columns.filter_map(|(at, column)| Some((at, column.name.strip_suffix("_jobs")?))).collect();
+    counts.sort_unstable_by_key(|(_, status)| *status);
+    counts
+});
 
 /// Returns the counts of the table's rows with their averages, at `time` in unix seconds.
 pub fn averages(rows: &[Row], time: i64) -> Vec<Latest> {
@@ -530,10 +510,109 @@ struct Latests {
 impl Latests {
     fn push(&mut self, measurement: &'static Measurement, tags: &[&str], field: &FieldInfo, value: Value) {
         let names = measurement.tags.iter().zip(tags).map(|(tag, value)| (Cow::Borrowed(tag.name), *value));
-        let series = Point::new(Cow::Borrowed(measurement.name), names, [], 0);
+        self.push_of(measurement, Point::new(Cow::Borrowed(measurement.name), names, [], 0), field, value);
+    }
+
+    fn push_of(&mut self, measurement: &'static Measurement, series: Point, field: &FieldInfo, value: Value) {
         if let Some(field) = measurement.field(field.name) {
             self.all.push(Latest { series, field, time: self.time, value, every: measurement.every });
         }
+    }
+
+    /// Adds the counts of clouds and sites, and those of queues if `has_queues`.
+    fn jobs(&mut self, rows: &[Row], has_queues: bool) {
+        // The sums by name, each in the order of the columns.
+        let (mut of_clouds, mut of_sites) = (BTreeMap::new(), BTreeMap::new());
+        if has_queues {
+            self.all.reserve(rows.len() * COUNTS.len());
+        }
+        for row in rows {
+            let [site, cloud] = ["atlas_site", "cloud"].map(|column| text(row, column));
+            let [queue, source, resource] = KEYS.map(|column| text(row, column));
+            let labels = QUEUE_JOBS.labels([cloud, site]);
+            let counts = COUNTS.iter().map(|(at, status)| match row.get(*at) {
+                Some(Cell::Int(jobs)) => (*status, Some(*jobs)),
+                _ => (*status, None),
+            });
+            for (name, sums) in [(cloud, &mut of_clouds), (site, &mut of_sites)] {
+                let sums: &mut Vec<Option<i64>> = sums.entry(name).or_insert_with(|| vec![None; COUNTS.len()]);
+                for (sum, (_, jobs)) in sums.iter_mut().zip(counts.clone()) {
+                    *sum = jobs.map(|jobs| jobs.saturating_add(sum.unwrap_or_default())).or(*sum);
+                }
+            }
+            for (status, jobs) in counts.filter(|_| has_queues) {
+                let Some(jobs) = jobs else { continue };
+                let series = QUEUE_JOBS.point_with(0, [queue, source, resource, status], &labels, &[]);
+                self.push_of(&QUEUE_JOBS, series, &COUNT.info(), Value::Int(jobs));
+            }
+        }
+        for (measurement, all) in [(&CLOUD_JOBS, of_clouds), (&SITE_JOBS, of_sites)] {
+            for (name, sums) in all {
+                for ((_, status), jobs) in COUNTS.iter().zip(sums) {
+                    let Some(jobs) = jobs else { continue };
+                    self.push(measurement, &[name, status], &COUNT.info(), Value::Int(jobs));
+                }
+            }
+        }
+    }
+
+    /// Adds the analysis jobs of each datadisk, and its sizes, which have plots if `has_sizes`.
+    fn datadisks(&mut self, rows: &[Row], has_sizes: bool) {
+        let mut disks = BTreeMap::new();
+        for row in rows {
+            let is_analysis = ANALYSIS_SOURCES.contains(&text(row, "prod_source"));
+            let running = TABLE.cell(row, "avg6h_running_jobs").as_f64().filter(|_| is_analysis);
+            let disk: &mut (f64, Option<f64>, Option<f64>) = disks.entry(text(row, "datadisk_name")).or_default();
+            disk.0 += running.unwrap_or(0.0);
+            disk.1 = TABLE.cell(row, "datadisk_files").as_f64().or(disk.1);
+            disk.2 = TABLE.cell(row, "datadisk_occupied_gb").as_f64().or(disk.2);
+        }
+        for (name, (running, files, occupied)) in disks.into_iter().filter(|(name, _)| !["None", "NONE"].contains(name))
+        {
+            let name: &[&str] = if has_sizes { &[name, name] } else { &[name] };
+            self.push(&DAOD, name, &ANALYSIS.info(), Value::Float((running * 100.0).round() / 100.0));
+            files.iter().for_each(|files| self.push(&DAOD, name, &FILES.info(), Value::Int(*files as i64)));
+            occupied.iter().for_each(|gb| self.push(&DAOD, name, &OCCUPIED.info(), Value::Float(*gb)));
+        }
+    }
+
+    /// Adds what CRIC says of each queue.
+    fn facts(&mut self, rows: &[Row]) {
+        let mut queues = BTreeMap::<&str, (&Row, i64)>::new();
+        for row in rows {
+            queues.entry(text(row, KEYS[0])).or_insert((row, 0)).1 += 1;
+        }
+        for (queue, (row, count)) in queues {
+            let labels = FACTS.iter().map(|column| TABLE.cell(row, column).as_text().unwrap_or_default());
+            let tags: Vec<_> = std::iter::once(queue).chain(labels).collect();
+            self.push(&QUEUE_FACTS, &tags, &PARTS.info(), Value::Int(count));
+        }
+    }
+
+    /// Adds the score of each row that has one.
+    fn scores(&mut self, rows: &[Row]) {
+        for row in rows {
+            let Some(score) = score(&loads(row)) else { continue };
+            let [queue, source, resource] = KEYS.map(|column| text(row, column));
+            let tags = [queue, source, resource, &score.reason()];
+            self.push(&QUEUE_SCORE, &tags, &SCORE.info(), Value::Float(score.value()));
+        }
+    }
+
+    /// Adds the queues and sites with the highest scores.
+    fn rankings(&mut self, rows: &[Row], suspicious: f64) {
+        let (mut sites, mut queues) = (BTreeMap::<&str, Loads>::new(), Vec::with_capacity(rows.len()));
+        for row in rows {
+            let keys = KEYS.map(|column| text(row, column));
+            let loads = loads(row);
+            queues.push((keys.join(" "), keys.map(str::to_string).to_vec(), loads));
+            let of_site = sites.entry(text(row, "atlas_site")).or_default();
+            *of_site = of_site.plus(loads);
+        }
+        self.rank(&SUSPICIOUS_QUEUES, queues, suspicious);
+        sites.remove("None");
+        let sites = sites.into_iter().map(|(site, loads)| (site.to_string(), Vec::new(), loads)).collect();
+        self.rank(&SUSPICIOUS_SITES, sites, suspicious);
     }
 
     /// Adds those with the highest scores, each with its name, its labels and its loads.

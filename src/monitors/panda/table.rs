@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::LazyLock;
 
 use super::arithmetic::{factor, stored};
 use super::score::{Load, Loads, score};
@@ -209,14 +210,19 @@ fn load(now: Option<i64>, averages: &Averages, status: &str) -> Load {
     Load { now, avg1h: average("1h"), avg6h: average("6h"), avg24h: average("24h") }
 }
 
+/// The columns that make a score, for activated, running and failed: the count now, and its averages of 1, 6 and 24 hours.
+static LOADED: LazyLock<[[Option<usize>; 4]; 3]> = LazyLock::new(|| {
+    let of_status =
+        |status: &str| ["", "avg1h_", "avg6h_", "avg24h_"].map(|window| TABLE.at(&format!("{window}{status}_jobs")));
+    ["activated", "running", "failed"].map(of_status)
+});
+
 /// Returns what a row of the table says for its score.
 pub fn loads(row: &[Cell]) -> Loads {
-    let number = |column: String| TABLE.cell(row, &column).as_f64();
-    let load = |status: &str| Load {
-        now: number(format!("{status}_jobs")),
-        avg1h: number(format!("avg1h_{status}_jobs")),
-        avg6h: number(format!("avg6h_{status}_jobs")),
-        avg24h: number(format!("avg24h_{status}_jobs")),
-    };
-    Loads { activated: load("activated"), running: load("running"), failed: load("failed") }
+    let number = |column: Option<usize>| row.get(column?)?.as_f64();
+    let [activated, running, failed] = LOADED.map(|columns| {
+        let [now, avg1h, avg6h, avg24h] = columns.map(number);
+        Load { now, avg1h, avg6h, avg24h }
+    });
+    Loads { activated, running, failed }
 }

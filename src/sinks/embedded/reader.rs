@@ -111,6 +111,10 @@ impl Read for EmbeddedReader {
         Ok(self.ask(|store| store.newest(measurements, &[], now))?.unwrap_or_default())
     }
 
+    fn latest_of(&self, measurements: &[&'static Measurement], of: (&str, &str), now: i64) -> Result<Newest> {
+        Ok(self.ask(|store| store.newest(measurements, &[of], now))?.unwrap_or_default())
+    }
+
     fn range(&self, wanted: &[Wanted], from: i64, to: i64, detail: Detail) -> Result<Vec<Values>> {
         let span = to.saturating_sub(from);
         let answer = self.ask(|store| {

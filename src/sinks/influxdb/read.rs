@@ -99,34 +99,51 @@ impl InfluxReader {
             known.widely.is_some_and(|(asked, clock)| asked.elapsed() < WIDELY && (clock..clock + 7200).contains(&now))
         };
         let mut known = cached.filter(is_fresh).unwrap_or_default();
+        let mut later = Later::default();
+        self.learn(measurements, now, "", (&mut known, &mut later))?;
+        self.cache.lock().unwrap_or_else(PoisonError::into_inner).insert(names, known.clone());
+        Ok((known, later.ahead()))
+    }
+
+    /// Asks for what is not known yet: of all series, or of those that a condition selects, which begins with ` AND `.
+    fn learn(
+        &self,
+        measurements: &[&'static Measurement],
+        now: i64,
+        only: &str,
+        (known, later): (&mut Known, &mut Later),
+    ) -> Result<()> {
         let until = now.saturating_add(AHEAD).saturating_mul(SECOND);
         let is_wide = known.widely.is_none();
-        let mut later = Later::default();
         for measurement in measurements {
             if is_wide {
-                self.ask_widely(measurement, now, until, &mut known)?;
+                self.ask_widely(measurement, (now, until), only, known)?;
                 let is_found = known.newest.values().any(|numbers| numbers.measurement.name == measurement.name);
                 if !is_found && self.config.policy(Tier::Hour) != self.config.policy(Tier::Raw) {
                     known.hourly.insert(measurement.name);
-                    self.ask_widely(measurement, now, until, &mut known)?;
+                    self.ask_widely(measurement, (now, until), only, known)?;
                 }
             }
-            self.ask_recent(measurement, now, until, &mut known, &mut later)?;
+            self.ask_recent(measurement, (now, until), only, (known, later))?;
         }
         if is_wide {
             known.widely = Some((Instant::now(), now));
         }
-        self.cache.lock().unwrap_or_else(PoisonError::into_inner).insert(names, known.clone());
-        let ahead = Ahead { numbers: later.numbers.len(), until: later.last / SECOND };
-        Ok((known, ahead))
+        Ok(())
     }
 
     /// Asks for the newest value of each field in the last day.
-    fn ask_widely(&self, measurement: &'static Measurement, now: i64, until: i64, known: &mut Known) -> Result<()> {
+    fn ask_widely(
+        &self,
+        measurement: &'static Measurement,
+        (now, until): (i64, i64),
+        only: &str,
+        known: &mut Known,
+    ) -> Result<()> {
         let tags: Vec<_> = measurement.tags.iter().map(|tag| identifier(tag.name)).collect();
         for (at, field) in measurement.fields.iter().enumerate() {
             let query = format!(
-                "SELECT last({}::field) FROM {} WHERE time > {} AND time <= {until} GROUP BY {}",
+                "SELECT last({}::field) FROM {} WHERE time > {} AND time <= {until}{only} GROUP BY {}",
                 identifier(field.name),
                 self.from(measurement.name, known.tier(measurement)),
                 now.saturating_sub(86_400).saturating_mul(SECOND),
@@ -152,17 +169,17 @@ impl InfluxReader {
     fn ask_recent(
         &self,
         measurement: &'static Measurement,
-        now: i64,
-        until: i64,
-        known: &mut Known,
-        later: &mut Later,
+        (now, until): (i64, i64),
+        only: &str,
+        (known, later): (&mut Known, &mut Later),
     ) -> Result<()> {
         let tags: Vec<_> = measurement.tags.iter().map(|tag| tag.name).collect();
         let fields: Vec<_> = measurement.fields.iter().map(|field| field.name).collect();
         let since = now.saturating_sub(RECENTLY.max(3 * measurement.every)).saturating_mul(SECOND);
         let tier = known.tier(measurement);
         let from = self.from(measurement.name, tier);
-        self.ask_tier(tier, &format!("SELECT {} FROM {from} WHERE time > {since}", columns(&tags, &fields)), |rows| {
+        let query = format!("SELECT {} FROM {from} WHERE time > {since}{only}", columns(&tags, &fields));
+        self.ask_tier(tier, &query, |rows| {
             for row in &rows.values {
                 let Some((time, given, values)) = parts(row, tags.len()) else { continue };
                 let series = point(measurement.name, pairs(&tags, given), self.catalog);
@@ -391,6 +408,10 @@ impl Later {
         self.numbers.insert((series.into(), field));
         self.last = self.last.max(time);
     }
+
+    fn ahead(&self) -> Ahead {
+        Ahead { numbers: self.numbers.len(), until: self.last / SECOND }
+    }
 }
 
 impl Known {
@@ -416,6 +437,15 @@ impl Known {
         if known.is_none_or(|(last, _)| time >= last) {
             *known = Some((time, value));
         }
+    }
+
+    /// Returns the values, by series and field, with the intervals of their writers.
+    fn with_intervals(self, intervals: &Intervals) -> Vec<Latest> {
+        let mut values = self.into_latest();
+        for one in &mut values {
+            one.every = intervals.of(&one.series, one.every);
+        }
+        values
     }
 
     /// Returns the values, by series and field.
@@ -529,11 +559,15 @@ impl Read for InfluxReader {
     fn latest(&self, measurements: &[&'static Measurement], now: i64) -> Result<Newest> {
         let intervals = Intervals::new(&self.known(&[&COVERAGE, &SCOPE_COVERAGE], now)?.0.into_latest());
         let (known, ahead) = self.known(measurements, now)?;
-        let mut values = known.into_latest();
-        for one in &mut values {
-            one.every = intervals.of(&one.series, one.every);
-        }
-        Ok(Newest { values, ahead })
+        Ok(Newest { values: known.with_intervals(&intervals), ahead })
+    }
+
+    fn latest_of(&self, measurements: &[&'static Measurement], (tag, name): (&str, &str), now: i64) -> Result<Newest> {
+        let intervals = Intervals::new(&self.known(&[&COVERAGE, &SCOPE_COVERAGE], now)?.0.into_latest());
+        let is_it = format!(" AND {}::tag = {}", identifier(tag), string(name));
+        let (mut known, mut later) = (Known::default(), Later::default());
+        self.learn(measurements, now, &is_it, (&mut known, &mut later))?;
+        Ok(Newest { values: known.with_intervals(&intervals), ahead: later.ahead() })
     }
 
     fn range(&self, wanted: &[Wanted], from: i64, to: i64, detail: Detail) -> Result<Vec<Values>> {

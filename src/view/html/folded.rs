@@ -58,8 +58,13 @@ impl SectionView<'_> {
         format!("{}/{}", self.section.name, row.name)
     }
 
-    /// Writes the rows of a table that folds, after the sums of all.
-    pub(super) fn folded(&self, html: &mut String, table: &Table, counts: Counts) {
+    /// Whether the parts of a row of a table that folds are shown.
+    pub(super) fn is_unfolded(&self, row: &Row) -> bool {
+        has_parts(row) && self.view.options.is_open(&self.key(row))
+    }
+
+    /// Writes these rows of a table that folds, after the sums of all.
+    pub(super) fn folded(&self, html: &mut String, table: &Table, counts: Counts, rows: &[(&Row, usize)]) {
         let places = places(table);
         let most = self.most(table, &places);
         if table.declared.sums && table.rows.len() > 1 {
@@ -79,7 +84,7 @@ impl SectionView<'_> {
             }
             html.push_str("</tr>\n</tbody>\n");
         }
-        for row in &table.rows {
+        for (row, _) in rows {
             self.folded_row(html, table, &places, row, most);
         }
     }
@@ -87,8 +92,7 @@ impl SectionView<'_> {
     fn folded_row(&self, html: &mut String, table: &Table, places: &[Place], row: &Row, most: f64) {
         let name = escaped_line(row.name);
         let (class, shape) = self.row_look(table, row);
-        let has_parts = row.sub_rows.iter().any(|part| !part.names.is_empty());
-        let is_open = has_parts && self.view.options.is_open(&self.key(row));
+        let (has_parts, is_open) = (has_parts(row), self.is_unfolded(row));
         let head = match has_parts {
             true => {
                 let mark = if is_open { "▾" } else { "▸" };
@@ -226,6 +230,10 @@ impl SectionView<'_> {
         let _ = write!(svg, "<path class=\"frame\" d=\"M.5 .5h{:.1}v11h-{0:.1}z\"></path></svg>", of * scale + 1.0);
         format!("{svg}<span class=\"used\">{used} / </span>")
     }
+}
+
+fn has_parts(row: &Row) -> bool {
+    row.sub_rows.iter().any(|part| !part.names.is_empty())
 }
 
 /// Returns how many rows there are: `all 14 clouds`, `2 of 14 clouds`.
