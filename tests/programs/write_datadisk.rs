@@ -12,6 +12,7 @@ use gridmon::monitors::panda::TABLE;
 use gridmon::query::{Scan, Selector};
 use gridmon::sinks::Tables;
 use gridmon::sinks::embedded::{EmbeddedReader, EmbeddedTables};
+use gridmon::sources::elastic;
 use gridmon_testkit::program;
 use gridmon_testkit::sandbox::{Outcome, Sandbox, StandIn, fixture, page};
 use serde_json::{Value, json};
@@ -267,4 +268,36 @@ fn the_table_describes_queues_as_qmonit_did() {
         }
     }
     assert_eq!(compared, 5 * 12 - 2 * 3);
+}
+
+/// Rule 22: the sizes are those of the newest UTC day that has any, whatever the order of the days, summed for each endpoint;
+/// one without numbers is passed over.
+#[test]
+fn the_sizes_are_those_of_the_newest_day() {
+    let bucket =
+        |key: &str, bytes: Value, files: Value| json!({"key": key, "3": {"value": bytes}, "1": {"value": files}});
+    let day =
+        |time: i64, buckets: Vec<Value>| json!({"key": time, "4": {"sum_other_doc_count": 0, "buckets": buckets}});
+    let of = |days: Vec<Value>| {
+        let answer = json!({"responses": [{"aggregations": {"days": {"buckets": days}}}]});
+        elastic::datadisks(answer.to_string().as_bytes())
+    };
+    let old = day(
+        1_717_113_600_000,
+        vec![bucket("A_DATADISK", json!(1e9), json!(1)), bucket("B_DATADISK", json!(2e9), json!(2))],
+    );
+    let new = day(
+        1_717_200_000_000,
+        vec![bucket("A_DATADISK", json!(7.5e9), json!(4)), bucket("C_DATADISK", Value::Null, json!(9))],
+    );
+    let empty = day(1_717_286_400_000, Vec::new());
+    for days in [vec![old.clone(), new.clone()], vec![new.clone(), empty.clone(), old.clone()]] {
+        let disks = of(days).unwrap();
+        let disks: Vec<_> = disks.iter().map(|disk| (disk.rse.as_str(), disk.bytes, disk.files)).collect();
+        assert_eq!(disks, [("A_DATADISK", 7_500_000_000, 4)]);
+    }
+    for days in [Vec::new(), vec![empty], vec![day(1, vec![bucket("A_DATADISK", Value::Null, Value::Null)])]] {
+        let error = of(days).unwrap_err().to_string();
+        assert_eq!(error, "the answer holds no endpoint with a size");
+    }
 }

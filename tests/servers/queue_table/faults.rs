@@ -170,6 +170,47 @@ fn a_login_that_may_not_write_and_a_table_of_other_columns_are_named() {
     assert!(mariadb.query("SELECT COUNT(*) FROM other.jobs").trim().parse::<u64>().unwrap() > 8);
 }
 
+/// write-datadisk reads the table alone: a login that may not write is enough, and without the table it sends nothing.
+#[test]
+fn write_datadisk_needs_to_read_the_table_alone_and_sends_nothing_without_it() {
+    let test = "write_datadisk_needs_to_read_the_table_alone_and_sends_nothing_without_it";
+    let Some((influxdb, mut mariadb, site)) = filled(test, &[]) else { return };
+    let at = At::Servers(influxdb.port, mariadb.port);
+    mariadb
+        .query("CREATE USER reader@'127.0.0.1' IDENTIFIED BY 'r'; GRANT SELECT ON monit_jobs.* TO reader@'127.0.0.1'");
+    let run_of = |hour: i64| {
+        let mut hourly = std::process::Command::new(gridmon_testkit::program("write-datadisk"));
+        let now = (START + 3600 * hour + 300).to_string();
+        hourly.args(["--now", &now]).current_dir(site.sandbox.path("")).env_clear();
+        gridmon_testkit::sandbox::Outcome::of(&mut hourly)
+    };
+    let sent = || influxdb.query("SELECT COUNT(*) FROM monit_jobs.\"1h\".datadisks").to_string();
+    site.config(at, "username = reader\npassword = r");
+    let outcome = run_of(1);
+    assert_eq!((outcome.code, outcome.stderr.as_str()), (Some(0), ""));
+    let before = sent();
+    assert!(before.contains("datadisks"), "{before}");
+    let fails = |hour: i64, words: &str| {
+        let outcome = run_of(hour);
+        let is_named = outcome.stderr.contains("write-datadisk: table jobs: ") && outcome.stderr.contains(words);
+        assert!(outcome.code == Some(1) && is_named, "{words}: {outcome:?}");
+        assert!(outcome.stderr.contains("nothing is sent") && outcome.took < Duration::from_secs(20), "{outcome:?}");
+        assert_eq!(sent(), before, "{words}");
+    };
+    site.config(at, "username = reader\npassword = wrong-s3cret");
+    fails(2, "it refuses the login");
+    site.config(at, "timeout_seconds = 2");
+    mariadb.signal("STOP");
+    fails(3, "within 2 s");
+    mariadb.signal("CONT");
+    mariadb.kill();
+    fails(4, "no connection");
+    mariadb.restart();
+    let outcome = run_of(5);
+    assert_eq!(outcome.code, Some(0), "{}", outcome.stderr);
+    assert_ne!(sent(), before);
+}
+
 /// Plays a slot in which MariaDB fails while the run waits for the last row in mid-transaction.
 fn fails_in_mid_transaction(site: &Site, mariadb: &Mariadb, slot: i64, fault: impl FnOnce(&str), words: &str) {
     thread::scope(|scope| {
