@@ -357,12 +357,14 @@
     }
   };
 
-  // A long table grows when its end comes near. The new rows stand before the button that has the focus, which goes to the first
-  // of them.
+  // A long table grows when its end comes near. The new rows stand before its buttons: the focus goes from there to the first of
+  // them, also if it came there while they were on their way.
   let grown = null;
   const longer = (button, how) => {
-    const table = button.closest("table");
-    grown = document.activeElement === button ? { button, table, at: [...table.rows].indexOf(button.closest("tr")) } : null;
+    const end = button.closest("tbody");
+    const table = end.closest("table");
+    const mine = (grown = { end, table, at: [...table.rows].indexOf(end.rows[0]), had: end.contains(document.activeElement) });
+    end.addEventListener("focusin", () => (mine.had = true), { once: true });
     go({ rows: chosen(view.rows, button.value) }, how);
   };
   const nearing = new IntersectionObserver(
@@ -376,7 +378,9 @@
   const watchEnds = () => {
     nearing.disconnect();
     for (const end of main.querySelectorAll(".remaining")) nearing.observe(end);
-    if (grown && document.activeElement === grown.button) grown.table.rows[grown.at]?.querySelector("a[href], button")?.focus();
+    if (grown?.had && (grown.end.contains(document.activeElement) || document.activeElement === document.body)) {
+      grown.table.rows[grown.at]?.querySelector("a[href], button")?.focus();
+    }
     grown = null;
   };
 
