@@ -1,8 +1,61 @@
 //! Values that come in more than one type: a number as text, a flag as a number. One that means nothing is `None`.
 
+use std::borrow::Cow;
+
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
+
+/// Returns the JSON of a text as Python's `json` may have written it: `NaN` and the infinities, which JSON does not have, become
+/// null, and half a surrogate pair in a string, which no text can hold, becomes U+FFFD. So one odd value costs itself alone.
+pub(super) fn of_python(text: Cow<'_, str>) -> Cow<'_, str> {
+    if !["NaN", "Infinity", "\\ud", "\\uD"].iter().any(|odd| text.contains(odd)) {
+        return text;
+    }
+    let mut json = String::with_capacity(text.len());
+    let mut rest = &*text;
+    let mut is_in_string = false;
+    while let Some(at) = rest.find(if is_in_string { &['"', '\\'][..] } else { &['"', 'N', 'I', '-'][..] }) {
+        json.push_str(&rest[..at]);
+        rest = &rest[at..];
+        let (put, length) = match (is_in_string, rest.as_bytes()[0]) {
+            (_, b'"') => {
+                is_in_string = !is_in_string;
+                ("\"", 1)
+            }
+            (true, _) => escape(rest),
+            (false, _) => match ["NaN", "Infinity", "-Infinity"].iter().find(|word| rest.starts_with(**word)) {
+                Some(word) => ("null", word.len()),
+                None => (&rest[..1], 1),
+            },
+        };
+        json.push_str(put);
+        rest = &rest[length..];
+    }
+    json.push_str(rest);
+    Cow::Owned(json)
+}
+
+/// Returns what stands for the escape at the beginning of a text, and its length.
+fn escape(text: &str) -> (&str, usize) {
+    let unit = |text: &str| {
+        let digits = text.strip_prefix("\\u")?.get(..4)?;
+        u16::from_str_radix(digits, 16).ok()
+    };
+    const REPLACEMENT: &str = "\\ufffd";
+    match unit(text) {
+        Some(0xd800..=0xdbff) => match text.get(6..).and_then(unit) {
+            Some(0xdc00..=0xdfff) => (&text[..12], 12),
+            _ => (REPLACEMENT, 6),
+        },
+        Some(0xdc00..=0xdfff) => (REPLACEMENT, 6),
+        // A backslash and the character after it.
+        _ => {
+            let length = text.chars().take(2).map(char::len_utf8).sum();
+            (&text[..length], length)
+        }
+    }
+}
 
 /// Reads a string or number as text; an empty string and every other value are `None`.
 pub(super) fn text<'de, D: Deserializer<'de>>(json: D) -> Result<Option<String>, D::Error> {
@@ -86,4 +139,45 @@ pub(super) fn truth<'de, D: Deserializer<'de>>(json: D) -> Result<Option<bool>, 
         },
         _ => None,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn what_python_writes_beyond_json_costs_itself_alone() {
+        for (python, json) in [
+            (
+                r#"{"a": NaN, "b": [Infinity, -Infinity, -1], "NaN": "NaN"}"#,
+                r#"{"a": null, "b": [null, null, -1], "NaN": "NaN"}"#,
+            ),
+            (r#"["a\\", NaN, "\"NaN\""]"#, r#"["a\\", null, "\"NaN\""]"#),
+            (
+                r#"["x\udce9y", "\ud83d\ude00", "\ud83d", "\uD83Dx", "\\ud83d"]"#,
+                r#"["x\ufffdy", "\ud83d\ude00", "\ufffd", "\ufffdx", "\\ud83d"]"#,
+            ),
+            (r#""\ud83d\ud83d\ude00""#, r#""\ufffd\ud83d\ude00""#),
+            ("Infinite", "Infinite"),
+            (r#"["\ud"#, r#"["\ud"#),
+            ("\"NaN\\", "\"NaN\\"),
+        ] {
+            assert_eq!(of_python(python.into()), json, "{python}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn json_stays_as_it_is(texts in prop::collection::vec(".{0,12}|NaN|\\\\ud800", 0..5), numbers in prop::collection::vec(any::<i64>(), 0..4)) {
+            let json = serde_json::json!({ "NaN": texts, "Infinity": numbers }).to_string();
+            prop_assert_eq!(of_python(json.as_str().into()), json.as_str());
+        }
+
+        #[test]
+        fn any_text_is_taken(text in r#"(["\\uNaInfity,dD83-]|[éa-f0-9]|NaN|\\ud8){0,40}"#) {
+            of_python(text.as_str().into());
+        }
+    }
 }

@@ -75,7 +75,8 @@ fn not_json(text: &str, error: &serde_json::Error) -> anyhow::Error {
     }
 }
 
-/// Returns a response as text, without white space around it. Invalid UTF-8 becomes U+FFFD.
+/// Returns a response as text, without white space around it. Invalid UTF-8 becomes U+FFFD, and what Python writes beyond
+/// JSON is mended.
 ///
 /// # Errors
 /// Fails if nothing is left.
@@ -87,7 +88,7 @@ fn not_empty(json: &[u8]) -> Result<Cow<'_, str>> {
     if text.is_empty() {
         bail!("the answer is empty");
     }
-    Ok(text)
+    Ok(lenient::of_python(text))
 }
 
 /// Runs a command as [`command::run`] does. The arguments in the config may be secret, so what the command prints about

@@ -95,7 +95,7 @@ impl InfluxTiers {
         }
         self.reader.ask(&query, |rows| {
             for row in &rows.values {
-                let Some((time, given, values)) = parts(row, tags.len()) else { continue };
+                let (time, given, values) = parts(row, tags.len())?;
                 let named = fields.iter().zip(values);
                 let named =
                     named.filter_map(|((name, kind), cell)| Some((Name::Owned(name.clone()), number(cell, *kind)?)));

@@ -40,7 +40,9 @@ struct Known {
     widely: Option<(Instant, i64)>,
     /// By series.
     newest: BTreeMap<String, Numbers>,
-    /// The measurements that are not in the raw tier, such as those that are written hourly.
+    /// The measurements of which there is something.
+    found: BTreeSet<&'static str>,
+    /// Those of them that are not in the raw tier, such as those that are written hourly.
     hourly: BTreeSet<&'static str>,
 }
 
@@ -51,6 +53,25 @@ struct Numbers {
     measurement: &'static Measurement,
     /// Time (in nanoseconds) and value of each field, in declared order.
     fields: Vec<Option<(i64, Value)>>,
+}
+
+/// The values of one series with its labels, as they came.
+struct Row {
+    series: Point,
+    /// Time (in nanoseconds) and value of each field, in declared order.
+    fields: Vec<Option<(i64, Value)>>,
+}
+
+impl Row {
+    fn new(series: &Point, measurement: &Measurement) -> Self {
+        Self { series: series.clone(), fields: vec![None; measurement.fields.len()] }
+    }
+}
+
+/// Returns the place of the field that is greater in the point that counts, of two in one slot.
+fn order_place(measurement: &Measurement) -> Option<usize> {
+    let order = measurement.exact?.order;
+    measurement.fields.iter().position(|field| field.name == order)
 }
 
 /// How often the whole last day is requested, to include series that are silent now.
@@ -115,16 +136,23 @@ impl InfluxReader {
     ) -> Result<()> {
         let until = now.saturating_add(AHEAD).saturating_mul(SECOND);
         let is_wide = known.widely.is_none();
+        let has_hours = self.config.policy(Tier::Hour) != self.config.policy(Tier::Raw);
         for measurement in measurements {
-            if is_wide {
-                self.ask_widely(measurement, (now, until), only, known)?;
-                let is_found = known.newest.values().any(|numbers| numbers.measurement.name == measurement.name);
-                if !is_found && self.config.policy(Tier::Hour) != self.config.policy(Tier::Raw) {
+            // What nobody has written yet may begin in either tier.
+            for tier in [Tier::Raw, Tier::Hour] {
+                let is_found = known.found.contains(measurement.name);
+                let has_tier = if is_found { tier == known.tier(measurement) } else { tier == Tier::Raw || has_hours };
+                if !has_tier {
+                    continue;
+                }
+                if is_wide {
+                    self.ask_widely(measurement, tier, (now, until), only, known)?;
+                }
+                self.ask_recent(measurement, tier, (now, until), only, (known, later))?;
+                if !is_found && tier == Tier::Hour && known.found.contains(measurement.name) {
                     known.hourly.insert(measurement.name);
-                    self.ask_widely(measurement, (now, until), only, known)?;
                 }
             }
-            self.ask_recent(measurement, (now, until), only, (known, later))?;
         }
         if is_wide {
             known.widely = Some((Instant::now(), now));
@@ -136,20 +164,22 @@ impl InfluxReader {
     fn ask_widely(
         &self,
         measurement: &'static Measurement,
+        tier: Tier,
         (now, until): (i64, i64),
         only: &str,
         known: &mut Known,
     ) -> Result<()> {
         let tags: Vec<_> = measurement.tags.iter().map(|tag| identifier(tag.name)).collect();
+        let mut rows_of = BTreeMap::<String, Row>::new();
         for (at, field) in measurement.fields.iter().enumerate() {
             let query = format!(
                 "SELECT last({}::field) FROM {} WHERE time > {} AND time <= {until}{only} GROUP BY {}",
                 identifier(field.name),
-                self.from(measurement.name, known.tier(measurement)),
+                self.from(measurement.name, tier),
                 now.saturating_sub(86_400).saturating_mul(SECOND),
                 tags.join(", ")
             );
-            self.ask_tier(known.tier(measurement), &query, |rows| {
+            self.ask_tier(tier, &query, |rows| {
                 let series = point(
                     measurement.name,
                     rows.tags.iter().map(|(name, value)| (name.as_str(), value.as_str())),
@@ -157,11 +187,13 @@ impl InfluxReader {
                 );
                 for row in &rows.values {
                     let [Cell::Int(time), value] = row.as_slice() else { continue };
-                    known.take(measurement, &series, at, *time, value);
+                    let row = rows_of.entry(series.tag_set().into()).or_insert_with(|| Row::new(&series, measurement));
+                    row.fields[at] = number(value, field.kind).map(|value| (*time, value));
                 }
                 Ok(())
             })?;
         }
+        rows_of.into_values().for_each(|row| known.take(measurement, &row));
         Ok(())
     }
 
@@ -169,6 +201,7 @@ impl InfluxReader {
     fn ask_recent(
         &self,
         measurement: &'static Measurement,
+        tier: Tier,
         (now, until): (i64, i64),
         only: &str,
         (known, later): (&mut Known, &mut Later),
@@ -176,20 +209,20 @@ impl InfluxReader {
         let tags: Vec<_> = measurement.tags.iter().map(|tag| tag.name).collect();
         let fields: Vec<_> = measurement.fields.iter().map(|field| field.name).collect();
         let since = now.saturating_sub(RECENTLY.max(3 * measurement.every)).saturating_mul(SECOND);
-        let tier = known.tier(measurement);
         let from = self.from(measurement.name, tier);
         let query = format!("SELECT {} FROM {from} WHERE time > {since}{only}", columns(&tags, &fields));
         self.ask_tier(tier, &query, |rows| {
             for row in &rows.values {
-                let Some((time, given, values)) = parts(row, tags.len()) else { continue };
-                let series = point(measurement.name, pairs(&tags, given), self.catalog);
-                for (at, value) in values.iter().enumerate().take(fields.len()) {
+                let (time, given, values) = parts(row, tags.len())?;
+                let mut row = Row::new(&point(measurement.name, pairs(&tags, given), self.catalog), measurement);
+                for (at, (value, field)) in values.iter().zip(measurement.fields).enumerate() {
                     match value {
                         Cell::Null => {}
-                        _ if time > until => later.take(series.series(), at, time),
-                        _ => known.take(measurement, &series, at, time, value),
+                        _ if time > until => later.take(row.series.series(), at, time),
+                        _ => row.fields[at] = number(value, field.kind).map(|value| (time, value)),
                     }
                 }
+                known.take(measurement, &row);
             }
             Ok(())
         })
@@ -201,7 +234,11 @@ impl InfluxReader {
         let Some(first) = all.first() else { return Ok(()) };
         let (measurement, field) = (first.number.measurement, first.number.field);
         let tags: Vec<_> = measurement.tags.iter().map(|tag| tag.name).collect();
-        let of_folded = if tier == Tier::Raw { Vec::new() } else { FoldedColumns::names(measurement, field.name) };
+        let of_folded = match (tier, measurement.exact) {
+            (Tier::Raw, None) => Vec::new(),
+            (Tier::Raw, Some(exact)) => vec![exact.order.into()],
+            _ => FoldedColumns::names(measurement, field.name),
+        };
         let fields: Vec<_> = [field.name].into_iter().chain(of_folded.iter().map(String::as_str)).collect();
         let time_of =
             |seconds: i64| seconds.saturating_mul(SECOND).saturating_add(tier.window()).clamp(TIMES.from, TIMES.to);
@@ -221,33 +258,37 @@ impl InfluxReader {
         }
         let mut places = HashMap::<&str, Vec<usize>>::new();
         all.iter().enumerate().for_each(|(at, one)| places.entry(&one.path).or_default().push(at));
-        // They come by time, with one series after another at the same time.
-        let mut last: Vec<Option<(i64, f64, Option<Part>)>> = vec![None; all.len()];
+        // They come by time, with one series after another at the same time. Each with its order among those of its time.
+        let mut last: Vec<Option<(i64, f64, Option<Part>, f64)>> = vec![None; all.len()];
         self.ask(&query, |rows| {
             for row in &rows.values {
-                let Some((time, given, [value, rest @ ..])) = parts(row, tags.len()) else { continue };
+                let (time, given, [value, rest @ ..]) = parts(row, tags.len())? else { continue };
                 let Some(value) = number(value, Kind::Float) else { continue };
                 let series = point(measurement.name, pairs(&tags, given), self.catalog);
                 let path = measurement.carbon_path(&series, field.name);
                 let Some(of) = path.and_then(|path| places.get(path.as_str())) else { continue };
-                let next = match FoldedColumns::read(rest) {
+                let order = rest.first().and_then(|cell| number(cell, Kind::Float)).map_or(-1.0, Value::as_f64);
+                let order = if tier == Tier::Raw { order } else { 0.0 };
+                let next = match FoldedColumns::read(if tier == Tier::Raw { &[] } else { rest }) {
                     // A folded point of no slot was replaced by one with other tags.
                     Some(columns) if columns.slots == 0.0 => continue,
                     Some(columns) => columns.part(measurement, field.name, tier, value.as_f64()),
                     None => (value.as_f64(), None),
                 };
-                let next = ((time - tier.window()).div_euclid(SECOND), next.0, next.1);
+                let next = ((time - tier.window()).div_euclid(SECOND), next.0, next.1, order);
                 for at in of {
-                    if let Some((time, value, part)) = last[*at].filter(|last| last.0 < next.0) {
+                    if let Some((time, value, part, _)) = last[*at].filter(|last| last.0 < next.0) {
                         foldings[*at].push(time, value, part);
                     }
-                    last[*at] = Some(next);
+                    if last[*at].is_none_or(|last| last.0 < next.0 || last.3 <= next.3) {
+                        last[*at] = Some(next);
+                    }
                 }
             }
             Ok(())
         })?;
         for (folding, last) in foldings.iter_mut().zip(last) {
-            last.into_iter().for_each(|(time, value, part)| folding.push(time, value, part));
+            last.into_iter().for_each(|(time, value, part, _)| folding.push(time, value, part));
         }
         Ok(())
     }
@@ -336,7 +377,7 @@ impl InfluxReader {
         let end = |order: &str| -> Result<Option<i64>> {
             let mut found = None;
             self.ask(&query(whole, &format!(" ORDER BY time {order} LIMIT 1")), |rows| {
-                found = rows.values.first().and_then(|row| parts(row, tags.len())).map(|(time, ..)| time);
+                found = rows.values.first().map(|row| parts(row, tags.len())).transpose()?.map(|(time, ..)| time);
                 Ok(())
             })?;
             Ok(found)
@@ -347,7 +388,7 @@ impl InfluxReader {
             let part = Window { from: bucket.from.max(whole.from), to: bucket.to.min(whole.to) };
             self.ask(&query(part, ""), |rows| {
                 for row in &rows.values {
-                    let Some((time, given, values)) = parts(row, tags.len()) else { continue };
+                    let (time, given, values) = parts(row, tags.len())?;
                     let named = fields.iter().zip(values);
                     let named = named
                         .filter_map(|((name, kind), cell)| Some((Name::Owned((*name).into()), number(cell, *kind)?)));
@@ -420,22 +461,35 @@ impl Known {
         if self.hourly.contains(measurement.name) { Tier::Hour } else { Tier::Raw }
     }
 
-    /// Takes a value of a field if it is the newest.
-    fn take(&mut self, measurement: &'static Measurement, series: &Point, field: usize, time: i64, cell: &Cell) {
-        let Some(value) = number(cell, measurement.fields[field].kind) else { return };
-        let numbers = self.newest.entry(series.series().into()).or_insert_with(|| Numbers {
-            series: series.clone(),
+    /// Takes the values of a row that are the newest. Of two of one time the one with the greater order counts, else the
+    /// later one.
+    fn take(&mut self, measurement: &'static Measurement, row: &Row) {
+        let Some(time) = row.fields.iter().flatten().map(|(time, _)| *time).max() else { return };
+        self.found.insert(measurement.name);
+        let numbers = self.newest.entry(row.series.series().into()).or_insert_with(|| Numbers {
+            series: row.series.clone(),
             measurement,
             fields: vec![None; measurement.fields.len()],
         });
+        let order = order_place(measurement);
+        let order_in = |fields: &[Option<(i64, Value)>]| fields[order?].map(|(time, order)| (time, order.as_f64()));
+        if let (Some((one, order)), Some((other, known))) = (order_in(&row.fields), order_in(&numbers.fields))
+            && one == other
+            && order < known
+        {
+            return;
+        }
         let newest = numbers.fields.iter().flatten().map(|(time, _)| *time).max();
         if newest.is_none_or(|newest| time >= newest) {
             // The newest labels count.
-            numbers.series = series.clone();
+            numbers.series = row.series.clone();
         }
-        let known = &mut numbers.fields[field];
-        if known.is_none_or(|(last, _)| time >= last) {
-            *known = Some((time, value));
+        for (known, given) in numbers.fields.iter_mut().zip(&row.fields) {
+            if let Some(given) = given
+                && known.is_none_or(|known| given.0 >= known.0)
+            {
+                *known = Some(*given);
+            }
         }
     }
 
@@ -469,10 +523,17 @@ pub(super) fn columns(tags: &[&str], fields: &[&str]) -> String {
 }
 
 /// Returns the time of a row in nanoseconds, the cells of its tags, and those of its fields.
-pub(super) fn parts<'a, 'b>(row: &'a [Cell<'b>], tags: usize) -> Option<(i64, &'a [Cell<'b>], &'a [Cell<'b>])> {
-    let (Cell::Int(time), rest) = row.split_first()? else { return None };
-    let (tags, fields) = rest.split_at_checked(tags)?;
-    Some((*time, tags, fields))
+///
+/// # Errors
+/// Fails if the row has no whole number for its time, or lacks tags: then values would be missing without a word.
+pub(super) fn parts<'a, 'b>(row: &'a [Cell<'b>], tags: usize) -> Result<(i64, &'a [Cell<'b>], &'a [Cell<'b>])> {
+    let time = row.split_first().and_then(|(time, rest)| match time {
+        Cell::Int(time) => Some((*time, rest)),
+        _ => None,
+    });
+    let (time, rest) = time.context("a row of the answer has no time in nanoseconds")?;
+    let (tags, fields) = rest.split_at_checked(tags).context("a row of the answer lacks columns")?;
+    Ok((time, tags, fields))
 }
 
 /// Returns the tags that a row has.
@@ -688,7 +749,7 @@ impl Scan for InfluxReader {
         let mut first = None;
         let what = format!("{}::field", identifier(column.field));
         self.ask_column(&what, column, " ORDER BY time ASC LIMIT 1", |rows| {
-            first = rows.values.first().and_then(|row| parts(row, 0)).map(|(time, ..)| time);
+            first = rows.values.first().map(|row| parts(row, 0)).transpose()?.map(|(time, ..)| time);
             Ok(())
         })?;
         Ok(first)

@@ -30,6 +30,7 @@ use super::kept::Kept;
 use super::lenient::number_of;
 use super::{not_empty, not_json, timeout};
 use crate::config::{FreeKeys, Key, Kind, Section, Unset, Values};
+use crate::model::AHEAD;
 use crate::os::http::{self, Client, Login, Url};
 use crate::os::work::both;
 use crate::problem::Problem;
@@ -396,7 +397,7 @@ pub fn benchmarks(json: &[u8], now: i64) -> Result<Vec<Benchmark>> {
 }
 
 /// Returns the mean of the measurements that count and their number: all of the last two days, up to 30 of the last week,
-/// up to 10 of any age; `None` if there is none.
+/// up to 10 of any age; `None` if there is none. What a clock ahead of ours stamped is left out.
 fn mean(hits: &[Value], now: i64) -> Option<(f64, usize)> {
     let measurement = |hit: &Value| {
         let time = hit.pointer("/_source/timestamp")?.as_str()?;
@@ -405,7 +406,8 @@ fn mean(hits: &[Value], now: i64) -> Option<(f64, usize)> {
         let value = hit.pointer("/_source/profiles/fastBmk/value").filter(|value| value.is_number())?;
         Some((time.as_nanosecond() as f64 / 1e9, number_of(value)?))
     };
-    let mut newest_first: Vec<_> = hits.iter().filter_map(measurement).collect();
+    let is_past = |(time, _): &(f64, f64)| *time <= now.saturating_add(AHEAD) as f64;
+    let mut newest_first: Vec<_> = hits.iter().filter_map(measurement).filter(is_past).collect();
     newest_first.sort_by(|a, b| b.0.total_cmp(&a.0));
     let (mut sum, mut taken) = (0.0, 0);
     for (time, value) in newest_first {
@@ -435,4 +437,113 @@ pub fn check(config: &Config, now: i64, until: Instant) -> Vec<(String, Result<S
         lines.push(("benchmarks".to_string(), answer.map_err(|error| format!("{error:#}"))));
     }
     lines
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn recorded(name: &str) -> Vec<u8> {
+        let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/panda/es");
+        std::fs::read(folder.join(name)).unwrap()
+    }
+
+    fn seconds(clock: &str) -> i64 {
+        clock.parse::<DateTime>().unwrap().to_zoned(TimeZone::UTC).unwrap().timestamp().as_second()
+    }
+
+    /// The recorded answer at clocks at which its measurements are hours, days and years old.
+    #[test]
+    fn benchmarks_are_those_of_the_original_at_any_age() {
+        let expected: Value = serde_json::from_slice(&recorded("es_golden.json")).unwrap();
+        let answer = recorded("test_input_elasticsearch_benchmarks.json");
+        for (clock, queues) in expected.as_object().unwrap() {
+            let found = benchmarks(&answer, seconds(clock)).unwrap();
+            assert_eq!(found.len(), queues.as_object().unwrap().len(), "{clock}");
+            for Benchmark { queue, mean, measurements } in found {
+                let (of, count) = (queues[&queue]["avg_value"].as_f64().unwrap(), &queues[&queue]["measurements"]);
+                assert!(
+                    (mean - of).abs() < 1e-9 && *count == measurements,
+                    "{clock} {queue}: {mean} of {measurements}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn how_many_measurements_count_goes_by_their_age() {
+        let now = 1_717_245_000;
+        let hits = |ages: &[(f64, usize)]| -> Vec<Value> {
+            let hit = |age: f64| {
+                let time = Timestamp::from_second(now - (age * DAY) as i64).unwrap();
+                serde_json::json!({ "_source": { "timestamp": time.to_string(), "profiles": { "fastBmk": { "value": age } } } })
+            };
+            ages.iter().flat_map(|(age, count)| std::iter::repeat_with(move || hit(*age)).take(*count)).collect()
+        };
+        for (ages, counted) in [
+            // Below two days all count, at two days exactly up to 30, at seven exactly up to 10.
+            (&[(1.0, 40)][..], 40),
+            (&[(2.0, 40)], 30),
+            (&[(6.9, 40)], 30),
+            (&[(7.0, 40)], 10),
+            (&[(1.0, 35), (3.0, 5)], 35),
+            (&[(1.0, 28), (3.0, 5)], 30),
+            (&[(3.0, 8), (9.0, 5)], 10),
+            (&[(400.0, 3)], 3),
+            // A clock that is ahead of ours does not push out what is true.
+            (&[(-3.0, 40), (3.0, 4)], 4),
+        ] {
+            assert_eq!(mean(&hits(ages), now).map(|mean| mean.1), Some(counted), "{ages:?}");
+        }
+        assert_eq!(mean(&hits(&[(-1.0, 4)]), now), None);
+        let odd = serde_json::json!([
+            { "_source": { "timestamp": "2024-05-31T12:00:00Z", "profiles": { "fastBmk": { "value": "7" } } } },
+            { "_source": { "timestamp": "2024-05-31T12:00:00Z", "profiles": {} } },
+            { "_source": { "timestamp": "yesterday", "profiles": { "fastBmk": { "value": 7 } } } },
+            { "_source": { "timestamp": "2024-05-31T12:00:00", "profiles": { "fastBmk": { "value": 9.5 } } } },
+        ]);
+        assert_eq!(mean(odd.as_array().unwrap(), now), Some((9.5, 1)), "only a number with a time counts");
+    }
+
+    #[test]
+    fn sizes_are_those_that_the_original_kept() {
+        let expected: Value = serde_json::from_slice(&recorded("test_output_grafana_datadisks.json")).unwrap();
+        let found = datadisks(&recorded("test_input_grafana_datadisks.json")).unwrap();
+        let found: serde_json::Map<_, _> = found
+            .into_iter()
+            .map(|Datadisk { rse, bytes, files }| (rse, serde_json::json!({ "bytes": bytes, "files": files })))
+            .collect();
+        assert_eq!(Value::Object(found), expected);
+    }
+
+    #[test]
+    fn an_answer_without_data_is_an_error_whatever_its_status() {
+        for (answer, said) in [
+            (recorded("msearch_error_response.json"), "Elasticsearch says: \"no such index\""),
+            (recorded("msearch_empty_response.json"), "the answer holds no endpoint with a size"),
+            (br#"{"responses": []}"#.to_vec(), "the answer has no response"),
+            (br#"{"took": 5}"#.to_vec(), "the answer has no response"),
+            (br#"{"responses": [{"status": 200}]}"#.to_vec(), "the answer has no aggregations"),
+            (b"[]".to_vec(), "the answer is not Elasticsearch's: \"[]\""),
+        ] {
+            assert_eq!(datadisks(&answer).unwrap_err().to_string(), said);
+        }
+        // A bucket without sums is passed over, the others count.
+        let answer = br#"{"responses": [{"aggregations": {"4": {"buckets": [
+            {"key": "A_DATADISK", "1": {"value": null}, "3": {"value": 5.0}},
+            {"key": "B_DATADISK"},
+            {"key": "C_DATADISK", "1": {"value": 2.0}, "3": {"value": 7.0}}
+        ]}}}]}"#;
+        let found = datadisks(answer).unwrap();
+        assert_eq!(found, [Datadisk { rse: "C_DATADISK".into(), bytes: 7, files: 2 }]);
+    }
+
+    #[test]
+    fn of_several_days_the_newest_with_endpoints_counts() {
+        let bucket = |bytes: i64| serde_json::json!({ "key": "A", "1": { "value": 1 }, "3": { "value": bytes } });
+        let day = |key: i64, buckets: Vec<Value>| serde_json::json!({ "key": key, "4": { "buckets": buckets } });
+        let days = [day(2, vec![bucket(20)]), day(3, Vec::new()), day(1, vec![bucket(10)])];
+        let answer = serde_json::json!({ "responses": [{ "aggregations": { "days": { "buckets": days } } }] });
+        assert_eq!(datadisks(answer.to_string().as_bytes()).unwrap()[0].bytes, 20);
+    }
 }

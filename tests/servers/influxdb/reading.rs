@@ -85,6 +85,48 @@ fn what_is_written_hourly_is_read_from_the_hourly_policy() {
 }
 
 #[test]
+fn what_begins_later_is_seen_at_once_in_either_tier() {
+    let Some(influxdb) = server("what_begins_later_is_seen_at_once_in_either_tier", &[]) else { return };
+    sink(influxdb.port, "").setup(soon()).unwrap();
+    let reader = reader(influxdb.port, "");
+    let (cloud, datadisk) = (CATALOG.measurement("grid_cloud").unwrap(), CATALOG.measurement("datadisks").unwrap());
+    let newest = || {
+        let newest = reader.latest(&[cloud, datadisk], NOW).unwrap().values;
+        newest.iter().map(|one| format!("{} {}", one.field.name, one.value)).collect::<Vec<_>>()
+    };
+    assert_eq!(newest(), Vec::<String>::new());
+    influxdb.write("d", "10m", &format!("grid_cloud,cloud=a,grid=g quota=4i {}\n", (NOW - 60) * SECOND));
+    assert_eq!(newest(), ["quota 4"]);
+    let tags = "datadisk=D,panda_queue=q,prod_source=managed,resource=SCORE";
+    influxdb.write("d", "1h", &format!("datadisks,{tags} jobs=7i {}\n", (NOW - 60) * SECOND));
+    assert_eq!(newest(), ["jobs 7", "quota 4"]);
+}
+
+#[test]
+fn of_two_runs_in_a_slot_the_later_one_is_read() {
+    let Some(influxdb) = server("of_two_runs_in_a_slot_the_later_one_is_read", &[]) else { return };
+    sink(influxdb.port, "").setup(soon()).unwrap();
+    // The queue's state changed from one run to the other, so InfluxDB holds both, the first one last by its tags.
+    let jobs = |state: &str, sequence: i64, jobs: i64, time: i64| {
+        let tags = format!("job_status=running,panda_queue=q,prod_source=managed,resource=SCORE,site_state={state}");
+        format!("jobs,{tags} jobs={jobs}i,sequence={sequence}i {}\n", time * SECOND)
+    };
+    let (old, new) = (NOW - 40_000, NOW - 60);
+    let lines: String = [old, new].map(|time| jobs("online", 20, 5, time) + &jobs("offline", 400, 7, time)).concat();
+    influxdb.write("d", "10m", &lines);
+    let reader = reader(influxdb.port, "");
+    let measurement = CATALOG.measurement("jobs").unwrap();
+    for now in [NOW, old + 86_000] {
+        let newest = reader.latest(&[measurement], now).unwrap().values;
+        let found: Vec<_> = newest.iter().filter(|one| one.field.name == "jobs").collect();
+        assert_eq!(found.len(), 1);
+        assert_eq!((found[0].value.as_f64(), found[0].series.tag("site_state")), (7.0, Some("offline")), "{now}");
+    }
+    let values = range(&reader, "panda.q.managed.SCORE.running.jobs", old - 600, NOW, 1000);
+    assert_eq!(values.values.iter().map(|(_, value)| *value).collect::<Vec<_>>(), [7.0, 7.0]);
+}
+
+#[test]
 fn a_range_comes_from_the_coarsest_tier_that_has_enough() {
     let Some(influxdb) = server("a_range_comes_from_the_coarsest_tier_that_has_enough", &[]) else { return };
     sink(influxdb.port, "").setup(soon()).unwrap();
