@@ -97,9 +97,9 @@ fn what_begins_later_is_seen_at_once_in_either_tier() {
     assert_eq!(newest(), Vec::<String>::new());
     influxdb.write("d", "10m", &format!("grid_cloud,cloud=a,grid=g quota=4i {}\n", (NOW - 60) * SECOND));
     assert_eq!(newest(), ["quota 4"]);
-    let tags = "datadisk=D,panda_queue=q,prod_source=managed,resource=SCORE";
-    influxdb.write("d", "1h", &format!("datadisks,{tags} jobs=7i {}\n", (NOW - 60) * SECOND));
-    assert_eq!(newest(), ["jobs 7", "quota 4"]);
+    let tags = "panda_queue=q,prod_source=managed,resource=SCORE";
+    influxdb.write("d", "1h", &format!("datadisks,{tags} datadisk_files=7i {}\n", (NOW - 60) * SECOND));
+    assert_eq!(newest(), ["datadisk_files 7", "quota 4"]);
 }
 
 #[test]
