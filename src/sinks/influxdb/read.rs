@@ -68,6 +68,17 @@ impl Row {
     }
 }
 
+/// A value of a number.
+#[derive(Clone, Copy)]
+struct Found {
+    /// In unix seconds.
+    time: i64,
+    value: f64,
+    part: Option<Part>,
+    /// Which one counts, of two of one time: the greater, else the later one.
+    order: f64,
+}
+
 /// Returns the place of the field that is greater in the point that counts, of two in one slot.
 fn order_place(measurement: &Measurement) -> Option<usize> {
     let order = measurement.exact?.order;
@@ -258,8 +269,8 @@ impl InfluxReader {
         }
         let mut places = HashMap::<&str, Vec<usize>>::new();
         all.iter().enumerate().for_each(|(at, one)| places.entry(&one.path).or_default().push(at));
-        // They come by time, with one series after another at the same time. Each with its order among those of its time.
-        let mut last: Vec<Option<(i64, f64, Option<Part>, f64)>> = vec![None; all.len()];
+        // They come by time, with one series after another at the same time.
+        let mut last: Vec<Option<Found>> = vec![None; all.len()];
         self.ask(&query, |rows| {
             for row in &rows.values {
                 let (time, given, [value, rest @ ..]) = parts(row, tags.len())? else { continue };
@@ -275,12 +286,13 @@ impl InfluxReader {
                     Some(columns) => columns.part(measurement, field.name, tier, value.as_f64()),
                     None => (value.as_f64(), None),
                 };
-                let next = ((time - tier.window()).div_euclid(SECOND), next.0, next.1, order);
+                let time = (time - tier.window()).div_euclid(SECOND);
+                let next = Found { time, value: next.0, part: next.1, order };
                 for at in of {
-                    if let Some((time, value, part, _)) = last[*at].filter(|last| last.0 < next.0) {
-                        foldings[*at].push(time, value, part);
+                    if let Some(last) = last[*at].filter(|last| last.time < time) {
+                        foldings[*at].push(last.time, last.value, last.part);
                     }
-                    if last[*at].is_none_or(|last| last.0 < next.0 || last.3 <= next.3) {
+                    if last[*at].is_none_or(|last| last.time < time || last.order <= order) {
                         last[*at] = Some(next);
                     }
                 }
@@ -288,7 +300,7 @@ impl InfluxReader {
             Ok(())
         })?;
         for (folding, last) in foldings.iter_mut().zip(last) {
-            last.into_iter().for_each(|(time, value, part, _)| folding.push(time, value, part));
+            last.into_iter().for_each(|last| folding.push(last.time, last.value, last.part));
         }
         Ok(())
     }
