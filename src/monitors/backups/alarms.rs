@@ -5,15 +5,15 @@ use serde::{Deserialize, Serialize};
 use super::verdict::Verdict;
 use crate::text::ago;
 
-/// An alarm or warning that lasts.
+/// An alarm that lasts, or a warning.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Episode {
     /// When it began, in unix seconds.
     pub since: i64,
     /// When it was last said, in unix seconds.
     pub said: i64,
-    /// The words of the verdicts that were said since, in order.
-    pub verdicts: Vec<String>,
+    /// The verdicts that were said since, in order: alarms alone, or warnings alone.
+    pub verdicts: Vec<Verdict>,
 }
 
 /// Something to say.
@@ -35,28 +35,32 @@ pub struct Notice {
 const AGAIN: i64 = 7 * 86_400;
 
 /// Returns what lasts now, and what to say of it, given what lasted before. `now` is in unix seconds.
+///
+/// An alarm that becomes a warning is over, and that is said: a warning that stays hides neither this nor the next alarm.
 pub fn follow(before: Option<&Episode>, verdict: Verdict, words: &str, now: i64) -> (Option<Episode>, Option<String>) {
     let word = verdict.word();
-    if verdict == Verdict::Ok {
-        let text = before.map(|episode| {
-            let last = episode.verdicts.last().map_or("it", String::as_str);
-            format!("well again, after {} ({last})", ago((now - episode.since).max(0)))
-        });
-        return (None, text);
-    }
-    let Some(episode) = before else {
-        let episode = Episode { since: now, said: now, verdicts: vec![word.into()] };
-        return (Some(episode), Some(format!("{word}: {words}")));
+    let begun = || Some(Episode { since: now, said: now, verdicts: vec![verdict] });
+    let last = before.and_then(|episode| Some((episode, *episode.verdicts.last()?)));
+    let Some((episode, last)) = last else {
+        return if verdict == Verdict::Ok { (None, None) } else { (begun(), Some(format!("{word}: {words}"))) };
     };
+    let lasted = ago((now - episode.since).max(0));
+    match (last.is_alarm(), verdict) {
+        (_, Verdict::Ok) => return (None, Some(format!("well again, after {lasted} ({})", last.word()))),
+        (true, warning) if !warning.is_alarm() => {
+            let text = format!("{word}: {words}; no alarm any more, after {lasted} ({})", last.word());
+            return (begun(), Some(text));
+        }
+        (false, alarm) if alarm.is_alarm() => return (begun(), Some(format!("{word}: {words}"))),
+        _ => {}
+    }
     let mut episode = episode.clone();
     // A clock that was ahead.
     episode.since = episode.since.min(now);
-    let lasted = ago(now - episode.since);
-    if !episode.verdicts.iter().any(|said| said == word) {
-        let last = episode.verdicts.last().cloned().unwrap_or_default();
-        episode.verdicts.push(word.into());
+    if !episode.verdicts.contains(&verdict) {
+        episode.verdicts.push(verdict);
         episode.said = now;
-        return (Some(episode), Some(format!("{word}: {words}; {last} before, {lasted} in all")));
+        return (Some(episode), Some(format!("{word}: {words}; {} before, {lasted} in all", last.word())));
     }
     // A clock that was set back must not silence it until the clock has caught up.
     if (0..AGAIN).contains(&(now - episode.said)) {
@@ -103,6 +107,35 @@ mod tests {
         assert_eq!(run(Verdict::Grown, 202), "grown: so it is");
         assert_eq!(run(Verdict::Grown, 100), "grown: so it is; for 0 s", "the clock was set back");
         assert_eq!(run(Verdict::Grown, 101), "");
+    }
+
+    #[test]
+    fn a_warning_that_stays_hides_neither_the_end_of_an_alarm_nor_the_next_one() {
+        let mut episode = None;
+        let mut run = |verdict, hour: i64| {
+            let (after, text) = follow(episode.as_ref(), verdict, "so it is", hour * 3600);
+            episode = after;
+            text.unwrap_or_default()
+        };
+        assert_eq!(run(Verdict::Old, 0), "old: so it is");
+        assert_eq!(run(Verdict::Hoards, 5), "hoards: so it is; no alarm any more, after 5 h 0 min (old)");
+        assert_eq!(run(Verdict::Hoards, 6), "");
+        assert_eq!(run(Verdict::Old, 7), "old: so it is", "a new onset");
+        assert_eq!(run(Verdict::Old, 8), "");
+        assert_eq!(run(Verdict::Shrunk, 9), "shrunk: so it is; old before, 2 h 0 min in all");
+        assert_eq!(run(Verdict::Grown, 10), "grown: so it is; no alarm any more, after 3 h 0 min (shrunk)");
+        assert_eq!(run(Verdict::Hoards, 11), "hoards: so it is; grown before, 60 min in all");
+        assert_eq!(run(Verdict::Shrunk, 12), "shrunk: so it is");
+        assert_eq!(run(Verdict::Ok, 13), "well again, after 60 min (shrunk)");
+    }
+
+    /// What versions before this one left: words of alarms and warnings in one list.
+    #[test]
+    fn an_episode_of_the_version_before_goes_on() {
+        let kept = r#"{"since": 3600, "said": 7200, "verdicts": ["old", "hoards"]}"#;
+        let episode: Episode = serde_json::from_str(kept).unwrap();
+        assert_eq!(follow(Some(&episode), Verdict::Hoards, "w", 3 * 3600).1, None);
+        assert_eq!(follow(Some(&episode), Verdict::Old, "w", 3 * 3600).1.unwrap(), "old: w");
     }
 
     #[test]

@@ -77,10 +77,12 @@ struct World {
     files: Vec<Vec<Tarball>>,
     /// The fault of each set, and the night after its last one.
     faults: Vec<Option<(usize, i64)>>,
+    /// The night after the last one in which the purge of each set fails.
+    unpurged_until: Vec<i64>,
     /// The night after the last one in which the node is away.
     away_until: i64,
-    /// What lasts: when it was last said, by set, and the last one of the node.
-    lasting: Vec<Option<i64>>,
+    /// What lasts, and when it was last said, by set, and the last one of the node.
+    lasting: Vec<Option<(Verdict, i64)>>,
 }
 
 /// What was said: night, set (or none), verdict.
@@ -96,30 +98,39 @@ impl World {
             hour,
             files: vec![Vec::new(); sets],
             faults: vec![None; sets],
+            unpurged_until: vec![0; sets],
             away_until: 0,
             lasting: vec![None; sets + 1],
         }
     }
 
-    /// Begins faults: in the first ten nights of each twenty, of each set, or of the node alone.
+    /// Begins faults: in the first ten nights of each twenty, of each set, or of the node alone; and in three nights soon after, so
+    /// that one comes back within a week. A purge fails for weeks, whatever else does.
     fn plan(&mut self, night: i64, dice: &mut Dice) {
-        if night < 20 || night % 20 != 0 {
-            return;
+        let most = match night % 20 {
+            0 if night > 0 => 10,
+            13 => 3,
+            _ => return,
+        };
+        for until in &mut self.unpurged_until {
+            if night >= *until && dice.below(6) == 0 {
+                *until = night + 10 + dice.below(60) as i64;
+            }
         }
-        if dice.below(6) == 0 {
+        if most == 10 && dice.below(6) == 0 {
             self.away_until = night + 1 + dice.below(10) as i64;
             return;
         }
         for fault in &mut self.faults {
             if dice.below(2) == 0 {
                 let which = dice.below(FAULTS.len() as u64) as usize;
-                *fault = Some((which, night + 1 + dice.below(FAULTS[which].2) as i64));
+                *fault = Some((which, night + 1 + dice.below(FAULTS[which].2.min(most)) as i64));
             }
         }
     }
 
     /// Makes the tarballs of a night.
-    fn make(&mut self, day: Date, dice: &mut Dice) {
+    fn make(&mut self, night: i64, day: Date, dice: &mut Dice) {
         for (at, (name, minute)) in SETS.iter().enumerate() {
             let fault = self.faults[at].map(|(which, _)| FAULTS[which].0);
             // As cron: a time that is skipped comes at once after, one that is repeated comes once.
@@ -162,7 +173,8 @@ impl World {
                     bytes,
                     sealed,
                 });
-                files.drain(..files.len().saturating_sub(4));
+                let keep = if night < self.unpurged_until[at] { 12 } else { 4 };
+                files.drain(..files.len().saturating_sub(keep));
             }
             if matches!(fault, Some(Fault::Future)) {
                 files.push(Tarball { path: path("2099/01/01/000000"), mtime: made, bytes, sealed });
@@ -178,19 +190,26 @@ impl World {
             let is = match at {
                 at if at == node => is_away.then_some(Verdict::Unreachable),
                 _ if is_away => continue,
-                at => self.faults[at].map(|(which, _)| FAULTS[which].1),
+                at => self.faults[at].map(|(which, _)| FAULTS[which].1).or(self.hoards(at)),
+            };
+            let news = match (is, self.lasting[at]) {
+                (Some(verdict), None) => Some(verdict),
+                // From a warning to an alarm, or back.
+                (Some(verdict), Some((last, _))) if verdict.is_alarm() != last.is_alarm() => Some(verdict),
+                (Some(verdict), Some((_, last))) if now - last >= 7 * DAY => Some(verdict),
+                (None, Some(_)) => Some(Verdict::Ok),
+                _ => None,
             };
             let name = SETS.get(at).map_or("", |(name, _)| name).to_string();
-            match (is, self.lasting[at]) {
-                (Some(verdict), None) => said.push((night, name, verdict)),
-                (Some(verdict), Some(last)) if now - last >= 7 * DAY => said.push((night, name, verdict)),
-                (None, Some(_)) => said.push((night, name, Verdict::Ok)),
-                _ => {}
-            }
-            let is_said =
-                said.last().is_some_and(|last| last.0 == night && SETS.get(at).map_or("", |set| set.0) == last.1);
-            self.lasting[at] = is.and(if is_said { Some(now) } else { self.lasting[at] });
+            said.extend(news.map(|verdict| (night, name, verdict)));
+            let last = self.lasting[at].filter(|_| news.is_none()).map_or(now, |(_, last)| last);
+            self.lasting[at] = is.map(|verdict| (verdict, last));
         }
+    }
+
+    /// Whether more than twice as many as are kept lie there.
+    fn hoards(&self, set: usize) -> Option<Verdict> {
+        (self.files[set].len() > 8).then_some(Verdict::Hoards)
     }
 
     /// Ends the faults whose last night this was.
@@ -244,7 +263,7 @@ fn ten_years(at: usize, seed: u64) -> (Vec<Said>, Vec<Said>, BTreeMap<&'static s
     let mut day = date(2024, 1, 1);
     for night in 0..3653 {
         world.plan(night, &mut dice);
-        world.make(day, &mut dice);
+        world.make(night, day, &mut dice);
         // Lord Howe's morning is the evening before in UTC.
         let days_before = i64::from(world.hour > 20);
         let now = super::zone::as_utc(day.at(0, 0, 0, 0)) - days_before * DAY + world.hour * 3600 + 30 * 60;
@@ -289,7 +308,7 @@ fn ten_years_over_every_change_of_clocks_miss_nothing_and_cry_wolf_never() {
         }
     }
     // The judge can fail: every kind of fault was there, often.
-    for (_, verdict, _) in FAULTS {
+    for verdict in FAULTS.iter().map(|(_, verdict, _)| *verdict).chain([Verdict::Hoards]) {
         assert!(kinds[verdict.word()] > 20, "{kinds:?}");
     }
     assert!(kinds["ok"] > 1000 && kinds["unreachable"] > 20, "{kinds:?}");
