@@ -87,6 +87,26 @@ impl Hub {
 }
 
 #[cfg(test)]
+impl Hub {
+    /// A hub with the original's pattern, in UTC, of which nothing more is said.
+    pub fn usual(name: &str, nodes: &[&str]) -> Self {
+        Self {
+            name: name.into(),
+            nodes: nodes.iter().map(|node| node.to_string()).collect(),
+            root: "/backup".into(),
+            pattern: Pattern::new("{set}/%Y/%m/%d/%H%M%S/*.tar.gz").unwrap(),
+            zone: Zone::utc(),
+            sets: Vec::new(),
+            email: Vec::new(),
+            report_url: None,
+            json_path: None,
+            defaults: Rules::USUAL,
+            exceptions: Vec::new(),
+        }
+    }
+}
+
+#[cfg(test)]
 mod tests {
     use super::*;
 
@@ -96,19 +116,8 @@ mod tests {
             glob: glob.into(),
             some: SomeRules { fresh_seconds: Some(hours * 3600), keep, ..SomeRules::default() },
         };
-        let hub = Hub {
-            name: "ZZ".into(),
-            nodes: Vec::new(),
-            root: "/b".into(),
-            pattern: Pattern::new("{set}-%Y%m%d").unwrap(),
-            zone: Zone::utc(),
-            sets: Vec::new(),
-            email: Vec::new(),
-            report_url: None,
-            json_path: None,
-            defaults: Rules::USUAL,
-            exceptions: vec![of("svn/weekly", 170, None), of("svn/*", 30, Some(9)), of("*", 28, Some(7))],
-        };
+        let exceptions = vec![of("svn/weekly", 170, None), of("svn/*", 30, Some(9)), of("*", 28, Some(7))];
+        let hub = Hub { exceptions, ..Hub::usual("ZZ", &[]) };
         let rules = |set| (hub.rules(set).fresh_seconds / 3600, hub.rules(set).keep);
         assert_eq!(rules("svn/weekly"), (170, Some(9)));
         assert_eq!(rules("svn/x"), (30, Some(9)));

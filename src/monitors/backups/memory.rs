@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::alarms::Episode;
 use super::content::Checked;
 use super::gather::Backup;
+use super::hub::Hub;
 use super::verdict::Verdict;
 use crate::text::count;
 
@@ -42,6 +43,25 @@ pub struct Letter {
 const LINES: usize = 1000;
 
 impl Memory {
+    /// Forgets what was seen and said of hubs, nodes and sets that are no longer watched: nobody looks at them any more. What was
+    /// known of their backups stays, for the day that they are watched again.
+    pub fn forget_unwatched(&mut self, hubs: &[Hub]) {
+        for (name, nodes) in &mut self.hubs {
+            let hub = hubs.iter().find(|hub| hub.name == *name);
+            let sets: BTreeSet<&String> = hub.iter().flat_map(|hub| &hub.sets).collect();
+            for (node, known) in nodes {
+                let hub = hub.filter(|hub| hub.nodes.contains(node));
+                if hub.is_none() {
+                    (known.seen, known.episodes) = (None, BTreeMap::new());
+                }
+                let is_watched = |set: &String| hub.is_some() && (sets.is_empty() || sets.contains(set));
+                for (_, known) in known.sets.iter_mut().filter(|(set, _)| !is_watched(set)) {
+                    (known.seen, known.episode) = (None, None);
+                }
+            }
+        }
+    }
+
     /// Adds a line to the letter of these people, with where more can be seen.
     pub fn write(&mut self, to: &[String], verdict: Verdict, line: String, link: Option<&String>) {
         let letter = self.letter(to);

@@ -148,8 +148,6 @@ impl NodeState {
         if self.unreachable.is_some() {
             return;
         }
-        // A set that is no longer watched is not shown as if it were.
-        memory.sets.values_mut().for_each(|set| set.seen = None);
         for SetState { set, verdict, words, newest, backups } in &self.sets {
             let seen = SeenSet {
                 read: now,

@@ -37,6 +37,9 @@ pub fn node_verdict(seen: &SeenNode) -> Verdict {
 pub fn text(memory: &Memory, hub: Option<&str>, now: i64) -> String {
     let mut texts = Vec::new();
     for (name, nodes) in memory.hubs.iter().filter(|(name, _)| hub.is_none_or(|hub| hub == *name)) {
+        if nodes.values().all(|known| known.seen.is_none()) {
+            continue;
+        }
         let mut table = Table::new(&["node", "is", "asked", "<sets", "<alarms", "<clock", "<disk free"]);
         for (node, known) in nodes {
             let Some(seen) = &known.seen else { continue };
@@ -110,5 +113,56 @@ impl Tally {
             verdict if verdict.is_alarm() => self.alarms.push(said),
             _ => self.warnings.push(said),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::monitors::backups::alarms::Episode;
+    use crate::monitors::backups::hub::Hub;
+    use crate::monitors::backups::memory::SetMemory;
+
+    const NOW: i64 = 1_774_850_400;
+
+    /// A node whose sets `x` and `y` are old, and said to be.
+    fn known() -> NodeMemory {
+        let words = "the newest is 3 d old".to_string();
+        let seen = SeenSet {
+            read: NOW,
+            verdict: Verdict::Old,
+            words,
+            newest: Some(NOW - 260_000),
+            bytes: Some(7),
+            backups: 1,
+        };
+        let episode = Episode { since: NOW, said: NOW, verdicts: vec![Verdict::Old] };
+        let newest = seen.newest;
+        let set = SetMemory { newest, seen: Some(seen), episode: Some(episode), ..SetMemory::default() };
+        let mut node = NodeMemory::NOTHING;
+        node.sets.extend(["x", "y"].map(|name| (name.to_string(), set.clone())));
+        node.seen = Some(SeenNode { asked: NOW, unreachable: Some("no route".into()), ..SeenNode::default() });
+        node
+    }
+
+    #[test]
+    fn what_is_no_longer_watched_is_not_shown_and_its_backups_stay_known() {
+        let mut memory = Memory::default();
+        for (hub, node) in [("A", "n1"), ("A", "n2"), ("B", "n1")] {
+            memory.hubs.entry(hub.into()).or_default().insert(node.into(), known());
+        }
+        assert_eq!(tally(&memory, None).alarms.len(), 9);
+        memory.forget_unwatched(&[Hub { sets: vec!["x".into()], ..Hub::usual("A", &["n1"]) }]);
+        let left = tally(&memory, None);
+        assert_eq!((left.alarms, left.sets), (vec!["A n1 unreachable".to_string(), "A n1 x old".into()], 1));
+        let shown = text(&memory, None, NOW);
+        assert!(shown.contains("hub A") && !shown.contains("hub B") && !shown.contains("n2"), "{shown}");
+        assert!(shown.contains("\nx ") && !shown.contains("\ny "), "{shown}");
+        assert_eq!(text(&memory, Some("B"), NOW), "");
+        for (hub, node, set) in [("A", "n1", "y"), ("A", "n2", "x"), ("B", "n1", "x")] {
+            let set = &memory.hubs[hub][node].sets[set];
+            assert_eq!((set.newest, &set.episode), (Some(NOW - 260_000), &None), "{hub} {node}");
+        }
+        assert!(memory.hubs["A"]["n1"].sets["x"].episode.is_some());
     }
 }

@@ -11,8 +11,7 @@ use super::gather::Gatherer;
 use super::hub::Hub;
 use super::memory::NodeMemory;
 use super::node::{NodeState, Told};
-use super::pattern::Pattern;
-use super::verdict::{Rules, Verdict};
+use super::verdict::Verdict;
 use super::zone::Zone;
 use crate::sources::ssh::{Entry, Seen};
 
@@ -240,19 +239,8 @@ impl World {
 }
 
 fn hub(zone: &str) -> Hub {
-    Hub {
-        name: "ZZ".into(),
-        nodes: vec!["N".into()],
-        root: "/backup".into(),
-        pattern: Pattern::new("{set}/%Y/%m/%d/%H%M%S/*.tar.gz").unwrap(),
-        zone: Zone::named(zone).unwrap(),
-        sets: SETS.iter().map(|(name, _)| name.to_string()).collect(),
-        email: Vec::new(),
-        report_url: None,
-        json_path: None,
-        defaults: Rules::USUAL,
-        exceptions: Vec::new(),
-    }
+    let sets = SETS.iter().map(|(name, _)| name.to_string()).collect();
+    Hub { zone: Zone::named(zone).unwrap(), sets, ..Hub::usual("ZZ", &["N"]) }
 }
 
 /// Lets ten years pass at one place; returns what was said, and what should have been.

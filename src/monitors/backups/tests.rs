@@ -9,8 +9,7 @@ use super::hub::{Exception, Hub, SomeRules};
 use super::memory::NodeMemory;
 use super::name::{bytes, shown};
 use super::node::{NodeState, Told};
-use super::pattern::Pattern;
-use super::verdict::{Rules, Verdict};
+use super::verdict::Verdict;
 use super::zone::Zone;
 use crate::model::parse_time;
 use crate::sources::ssh::Listing;
@@ -73,18 +72,11 @@ fn hub(node: &str, zone: &str, night: &Night) -> Hub {
         some: SomeRules { fresh_seconds: set.fresh_hours.map(|hours| hours * 3600), ..SomeRules::default() },
     });
     Hub {
-        name: node.into(),
-        nodes: vec![node.into()],
-        root: "/backup".into(),
-        pattern: Pattern::new("{set}/%Y/%m/%d/%H%M%S/*.tar.gz").unwrap(),
         zone: Zone::named(zone).unwrap(),
         sets: of_node().map(ExpectedSet::set).collect(),
-        email: Vec::new(),
-        report_url: None,
-        json_path: None,
-        defaults: Rules::USUAL,
         // No name has a star of its own but one, which fits itself.
         exceptions: exceptions.collect(),
+        ..Hub::usual(node, &[node])
     }
 }
 

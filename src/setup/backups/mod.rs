@@ -71,7 +71,8 @@ fn text_of(file: &str) -> Result<String> {
     trusted(&path)
 }
 
-/// Returns what the last run of a grid's collect-backups knew, from the state directory; nothing if there was none.
+/// Returns what the last run of a grid's collect-backups knew of what is still watched, from the state directory; nothing if there
+/// was none.
 ///
 /// # Errors
 /// Fails if it cannot be read.
@@ -80,7 +81,12 @@ pub fn known(config: &Config) -> Result<Memory> {
     if !directory.exists() {
         return Ok(Memory::default());
     }
-    State::open(Some(&directory), PROGRAM, &config.grid.name, false)?.recall(MEMORY)
+    let mut memory: Memory = State::open(Some(&directory), PROGRAM, &config.grid.name, false)?.recall(MEMORY)?;
+    // The hubs of the original's files are not known here; the next run forgets what these no longer name.
+    if config.backups.originals.is_none() {
+        memory.forget_unwatched(&config.backups.hubs);
+    }
+    Ok(memory)
 }
 
 /// Adds a problem to the run.
@@ -92,6 +98,7 @@ fn complain_of(run: &Run<Config>, source: &str, message: String) {
 pub fn collect(run: &Run<Config>, alarmed: &Cell<bool>) -> Collected {
     let config = &run.config.backups;
     let mut memory: Memory = run.recall(MEMORY);
+    memory.forget_unwatched(&config.hubs);
     let keeper = Keeper::new(run);
     let asked = run.ask("nodes", || {
         let for_mail = if run.config.mail.is_some() {

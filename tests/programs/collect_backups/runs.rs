@@ -246,14 +246,45 @@ fn the_originals_files_are_read_as_they_are() {
 }
 
 #[test]
+fn what_the_config_names_no_more_is_no_alarm_and_is_said_anew_when_it_comes_back() {
+    let site = lab();
+    let first = site.hour(0, &[]);
+    assert_eq!(first.stderr.lines().count(), 2);
+    let root = site.sandbox.path("backup");
+    site.config(&format!(
+        "[hub NEW]\nnodes = local\nroot = {}\ntimezone = UTC\nsets = tracs/lab\nshrink_percent = 90\n",
+        root.display()
+    ));
+    let nagios = |now| status(&site, &["backups", "--nagios"], now);
+    // Nothing is known of it yet.
+    assert_eq!(nagios(NOW + 600).code, Some(3));
+    assert_eq!(site.hour(1, &[]).stderr, "");
+    let line = nagios(NOW + 3600);
+    assert!(line.code == Some(0) && line.stdout.starts_with("GRIDMON OK - 1 set well |"), "{}", line.stdout);
+    let shown = status(&site, &["backups"], NOW + 3600).stdout;
+    assert!(shown.contains("hub NEW") && !shown.contains("LAB"), "{shown}");
+    // One set of it comes back: its alarm is a new one.
+    site.hub("");
+    let config = fs::read_to_string(site.sandbox.path("config.cfg")).unwrap();
+    site.sandbox.write("config.cfg", config.replace("sets = svn/docs, ", "sets = "));
+    let back = site.hour(2, &[]);
+    assert_eq!(Some(back.stderr.trim_end()), first.stderr.lines().nth(1));
+    let line = nagios(NOW + 2 * 3600);
+    assert!(line.stdout.starts_with("GRIDMON CRITICAL - LAB local tracs/lab shrunk |"), "{}", line.stdout);
+}
+
+/// What gridmon-status prints at a time.
+fn status(site: &Site, arguments: &[&str], now: u64) -> gridmon_testkit::sandbox::Outcome {
+    let mut command = std::process::Command::new(gridmon_testkit::program("gridmon-status"));
+    let now = now.to_string();
+    command.args(arguments).args(["--now", &now]).current_dir(site.sandbox.path("")).env_clear();
+    gridmon_testkit::sandbox::Outcome::of(&mut command)
+}
+
+#[test]
 fn the_status_tells_what_the_last_run_said_and_whether_there_was_one() {
     let site = lab();
-    let status_at = |arguments: &[&str], now: u64| {
-        let mut command = std::process::Command::new(gridmon_testkit::program("gridmon-status"));
-        let now = now.to_string();
-        command.args(arguments).args(["--now", &now]).current_dir(site.sandbox.path("")).env_clear();
-        gridmon_testkit::sandbox::Outcome::of(&mut command)
-    };
+    let status_at = |arguments: &[&str], now: u64| status(&site, arguments, now);
     let status = |arguments: &[&str]| status_at(arguments, NOW + 600);
     let none = status(&["backups"]);
     assert_eq!((none.code, none.stderr.as_str()), (Some(1), "gridmon-status: no hub is known; run collect-backups\n"));
