@@ -2,38 +2,39 @@
 
 use std::fs::{self, File};
 use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
 use std::process::Command;
 use std::time::{Duration, SystemTime};
 
+use super::mail::{TAKES_ALL, stub};
 use gridmon_testkit::sandbox::{Outcome, Sandbox};
 use gridmon_testkit::{Exim4, program, skip};
 
 /// 2026-03-30 06:00:00 UTC, a Monday.
 const NOW: u64 = 1_774_850_400;
 
-struct Site<'a> {
+struct Site {
     sandbox: Sandbox,
-    exim4: &'a Exim4,
+    ca: PathBuf,
 }
 
-impl<'a> Site<'a> {
-    /// Two hubs on this machine: A tells its own people, B those of `[mail]`.
-    fn new(exim4: &'a Exim4) -> Self {
-        let site = Self { sandbox: Sandbox::new("small"), exim4 };
-        site.config("");
+impl Site {
+    fn new(exim4: &Exim4) -> Self {
+        let site = Self { sandbox: Sandbox::new("small"), ca: exim4.ca() };
+        site.config(exim4.port, "username = u\npassword = p");
         site
     }
 
-    fn config(&self, more: &str) {
+    /// Two hubs on this machine: A tells its own people, B those of `[mail]`.
+    fn config(&self, port: u16, how: &str) {
         let (state, root) = (self.sandbox.path("state"), self.sandbox.path("backup"));
         let text = format!(
             "[grid]\nname = lab\n[embedded]\npath = {0}/gridmon.db\n[state]\ndirectory = {0}\n\
-             [mail]\nhost = localhost\nport = {1}\nfrom = gridmon@example.org\nto = operators@example.org\nusername = u\npassword = p\n\
-             [hub A]\nnodes = local\nroot = {2}/a\npattern = {{set}}.tgz\nsets = db%0ABcc:%20evil@example.org, wiki\n\
+             [mail]\nhost = localhost\nport = {port}\nfrom = gridmon@example.org\nto = operators@example.org\n{how}\n\
+             [hub A]\nnodes = local\nroot = {1}/a\npattern = {{set}}.tgz\nsets = db%0ABcc:%20evil@example.org, wiki\n\
              email = one@example.org, two@example.org\nreport_url = https://monitor.example.org/a/\n\
-             [hub B]\nnodes = local\nroot = {2}/b\npattern = {{set}}.tgz\nsets = home\n{more}",
+             [hub B]\nnodes = local\nroot = {1}/b\npattern = {{set}}.tgz\nsets = home\n",
             state.display(),
-            self.exim4.port,
             root.display()
         );
         let path = self.sandbox.write("config.cfg", text);
@@ -51,7 +52,7 @@ impl<'a> Site<'a> {
     fn hour(&self, hour: u64) -> Outcome {
         let mut command = Command::new(program("collect-backups"));
         command.args(["--now", &(NOW + hour * 3600).to_string()]).current_dir(self.sandbox.path("")).env_clear();
-        Outcome::of(command.env("PATH", "/usr/bin:/bin").env("SSL_CERT_FILE", self.exim4.ca()))
+        Outcome::of(command.env("PATH", "/usr/bin:/bin").env("SSL_CERT_FILE", &self.ca))
     }
 }
 
@@ -120,11 +121,31 @@ fn what_the_server_did_not_take_is_sent_by_a_later_run_and_once() {
     drop(site.sandbox.path(""));
     let sandbox = site.sandbox;
     let exim4 = Exim4::start().unwrap();
-    let site = Site { sandbox, exim4: &exim4 };
-    site.config("");
+    let site = Site { sandbox, ca: exim4.ca() };
+    site.config(exim4.port, "username = u\npassword = p");
     let sent = site.hour(1);
     assert_eq!(sent.code, Some(0), "{}", sent.stderr);
     assert_eq!(site.hour(2).code, Some(0));
     let mails = exim4.mails(2);
     assert!(mails.iter().all(|mail| parts(mail).2.contains(": never: ")), "{mails:?}");
+}
+
+/// The server got all of a mail and never said whether it has it: the alarms in it stand on standard error, once.
+#[test]
+fn an_alarm_that_the_server_may_not_have_is_printed() {
+    let site = Site { sandbox: Sandbox::new("small"), ca: PathBuf::new() };
+    site.config(stub(TAKES_ALL, false), "tls = off");
+    let first = site.hour(0);
+    assert_eq!(first.code, Some(1), "{}", first.stderr);
+    assert!(first.stderr.contains("; the mail may have been sent"), "{}", first.stderr);
+    let alarms = ["A local db%0ABcc:%20evil@example.org: never: ", "A local wiki: never: ", "B local home: never: "];
+    for alarm in alarms {
+        let is_said = |line: &&str| {
+            line.starts_with(&format!("collect-backups: {alarm}"))
+                && line.ends_with("; the mail server did not say whether it has this")
+        };
+        assert_eq!(first.stderr.lines().filter(is_said).count(), 1, "{}", first.stderr);
+    }
+    let next = site.hour(1);
+    assert_eq!((next.code, next.stderr.as_str()), (Some(0), ""));
 }

@@ -213,8 +213,13 @@ fn a_mail_that_the_server_did_not_get_is_sent_by_the_next_run() {
     exim4.mails(1);
 }
 
+const HELLO: &str = "250-stub\r\n250 8BITMIME\r\n";
+
+/// What a server says up to the mail itself.
+pub const TAKES_ALL: &[&str] = &["220 stub\r\n", HELLO, "250 ok\r\n", "250 ok\r\n", "354 go\r\n"];
+
 /// A server that says these lines, one for each that it gets, then is silent; `drips` a byte at a time.
-fn stub(lines: &'static [&'static str], drips: bool) -> u16 {
+pub fn stub(lines: &'static [&'static str], drips: bool) -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
     thread::spawn(move || {
@@ -265,8 +270,6 @@ fn third_run(port: u16, tls: &str) -> (String, bool, Outcome) {
 #[test]
 fn no_mail_server_and_no_bad_one_harms_a_run() {
     let (closed, _ports) = gridmon_testkit::free_port();
-    const HELLO: &str = "250-stub\r\n250 8BITMIME\r\n";
-    const TAKES_ALL: &[&str] = &["220 stub\r\n", HELLO, "250 ok\r\n", "250 ok\r\n", "354 go\r\n"];
     let cases = [
         (closed, "off", "Connection refused"),
         (stub(&[], false), "off", "no answer within "),

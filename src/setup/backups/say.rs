@@ -27,13 +27,14 @@ pub fn line(notice: &Notice) -> String {
 ///
 /// That a letter is handed over is written down before it is: one that a killed run was sending is not mailed again, because the
 /// server may have it, and stands on standard error, because it may not. So nothing is mailed while nothing can be written down:
-/// `is_kept` is whether `memory` stands in the state directory.
+/// `is_kept` is whether `memory` stands in the state directory. A letter of which the server does not say whether it has it stands
+/// there too.
 pub fn say(run: &Run<Config>, memory: &mut Memory, is_kept: bool) {
     let server = run.config.mail.as_ref().filter(|_| is_kept && run.is_live());
     let (unsure, letters): (Vec<_>, Vec<_>) =
         std::mem::take(&mut memory.letters).into_iter().partition(|letter| letter.is_handed);
-    let unsure = unsure.into_iter().flat_map(|letter| letter.lines);
-    let mut lines: Vec<_> = unsure.map(|line| format!("{line}; a run was killed while it mailed this")).collect();
+    let mut lines: Vec<_> =
+        unsure.iter().flat_map(|letter| unsure_lines(letter, "a run was killed while it mailed this")).collect();
     if server.is_none() {
         // Two hubs' readers may have one line in common: that all is well.
         let mut seen = BTreeSet::new();
@@ -53,21 +54,37 @@ pub fn say(run: &Run<Config>, memory: &mut Memory, is_kept: bool) {
                 memory.letters[at].is_handed = false;
                 break;
             }
-            let (kept, said) = post(run, server, &memory.letters[at]);
+            let said = match post(run, server, &memory.letters[at]) {
+                Err(Unsent::Rejected(why)) => {
+                    memory.letters[at].is_handed = false;
+                    at += 1;
+                    vec![format!("{why}; the next run sends it")]
+                }
+                Err(unsure) => {
+                    let letter = memory.letters.remove(at);
+                    let lines: Vec<_> =
+                        unsure_lines(&letter, "the mail server did not say whether it has this").collect();
+                    complain(PROGRAM, &lines);
+                    vec![unsure.to_string()]
+                }
+                Ok(refusals) => {
+                    memory.letters.remove(at);
+                    refusals
+                }
+            };
             problems.extend(said.into_iter().map(|said| Problem::new(Subject::Mail, said)));
-            if kept {
-                memory.letters[at].is_handed = false;
-                at += 1;
-            } else {
-                memory.letters.remove(at);
-            }
         }
         (Some(()), problems)
     });
 }
 
-/// Mails a letter. Returns whether it must be sent again, and what is to be said about it.
-fn post(run: &Run<Config>, server: &Server, letter: &Letter) -> (bool, Vec<String>) {
+/// Returns the lines of a letter that may have arrived or not.
+fn unsure_lines<'a>(letter: &'a Letter, why: &'a str) -> impl Iterator<Item = String> + 'a {
+    letter.lines.iter().map(move |line| format!("{line}; {why}"))
+}
+
+/// Mails a letter. Returns what the server said of recipients that it refuses.
+fn post(run: &Run<Config>, server: &Server, letter: &Letter) -> Result<Vec<String>, Unsent> {
     let server = match letter.to.as_slice() {
         [] => server.clone(),
         to => Server { to: to.to_vec(), ..server.clone() },
@@ -77,11 +94,7 @@ fn post(run: &Run<Config>, server: &Server, letter: &Letter) -> (bool, Vec<Strin
     let links = letter.links.iter().map(|link| format!("See {link}"));
     let text: Vec<_> = letter.lines.iter().cloned().chain(links).collect();
     let mail = Mail::compose(&format!("{origin}: {}", letter.subject()), text.iter().map(String::as_str));
-    match server.send(&mail, limit) {
-        Ok(refusals) => (false, refusals),
-        Err(Unsent::Rejected(why)) => (true, vec![format!("{why}; the next run sends it")]),
-        Err(unsent) => (false, vec![unsent.to_string()]),
-    }
+    server.send(&mail, limit)
 }
 
 /// Returns the weekly line, if all is well.
