@@ -101,7 +101,7 @@ fn alarms_go_by_mail_once_to_the_people_of_each_hub_and_no_name_adds_a_header() 
     let (subject, _, body) = parts(&mails[2]);
     assert!(subject.ends_with(": 2 well again"), "{subject}");
     assert!(body.contains("A local wiki: well again, after 24 h 0 min (never)"), "{body}");
-    assert!(body.contains("all is well: 3 sets on 2 nodes of 2 hubs"), "{body}");
+    assert!(body.contains("all is well: 2 sets on 1 node of hub A"), "{body}");
 }
 
 #[test]

@@ -70,21 +70,9 @@ pub fn follow(before: Option<&Episode>, verdict: Verdict, words: &str, now: i64)
     (Some(episode), Some(format!("{word}: {words}; for {lasted}")))
 }
 
-/// Whether it is time to say that all is well: `weekday`, Monday being 0, has begun since `last`; both times in unix
-/// seconds.
-pub fn is_due(last: i64, weekday: i64, now: i64) -> bool {
-    const DAY: i64 = 86_400;
-    // 1970 began with a Thursday.
-    let today = now.div_euclid(DAY);
-    let begun = (today - (today + 3 - weekday).rem_euclid(7)) * DAY;
-    last < begun
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    const DAY: i64 = 86_400;
 
     #[test]
     fn an_alarm_is_said_once_again_after_a_week_and_when_it_is_over() {
@@ -136,15 +124,5 @@ mod tests {
         let episode: Episode = serde_json::from_str(kept).unwrap();
         assert_eq!(follow(Some(&episode), Verdict::Hoards, "w", 3 * 3600).1, None);
         assert_eq!(follow(Some(&episode), Verdict::Old, "w", 3 * 3600).1.unwrap(), "old: w");
-    }
-
-    #[test]
-    fn the_week_begins_with_its_day() {
-        // 2024-06-04 is a Tuesday.
-        let tuesday = 1_717_459_200;
-        assert!(!is_due(tuesday - 3 * DAY, 1, tuesday - 1));
-        assert!(is_due(tuesday - 3 * DAY, 1, tuesday));
-        assert!(!is_due(tuesday, 1, tuesday + 6 * DAY));
-        assert!(is_due(tuesday, 1, tuesday + 9 * DAY), "the day was missed");
     }
 }

@@ -9,6 +9,7 @@ use super::content::Checked;
 use super::gather::Backup;
 use super::hub::Hub;
 use super::verdict::Verdict;
+use super::weekly::Word;
 use crate::text::count;
 
 /// What all hubs' nodes left, by hub and node.
@@ -17,7 +18,10 @@ use crate::text::count;
 pub struct Memory {
     /// By hub, then by node.
     pub hubs: BTreeMap<String, BTreeMap<String, NodeMemory>>,
-    /// When a run last said that all is well, or the first run, in unix seconds.
+    /// When it was last said of a hub that it is well, or its first run, in unix seconds.
+    pub wells: BTreeMap<String, i64>,
+    /// The same of all hubs, as versions before this one left it.
+    #[serde(skip_serializing)]
     pub well: Option<i64>,
     /// What is to be said and was not, for sure.
     pub letters: Vec<Letter>,
@@ -60,6 +64,10 @@ impl Memory {
                 }
             }
         }
+        self.wells.retain(|name, _| hubs.iter().any(|hub| hub.name == *name));
+        if let Some(well) = self.well.take() {
+            hubs.iter().for_each(|hub| drop(self.wells.entry(hub.name.clone()).or_insert(well)));
+        }
     }
 
     /// Adds a line to the letter of these people, with where more can be seen.
@@ -81,9 +89,12 @@ impl Memory {
         &mut self.letters[at]
     }
 
-    /// Adds a line that is neither alarm nor end to the letter of these people.
-    pub fn greet(&mut self, to: &[String], line: String) {
-        self.letter(to).lines.push(line);
+    /// Adds the weekly word to the letter of its people.
+    pub fn greet(&mut self, Word { to, line, lasting }: Word) {
+        let letter = self.letter(&to);
+        letter.lines.push(line);
+        // Those that began in this run are among those that last.
+        letter.counts.iter_mut().zip(lasting).for_each(|(count, lasting)| *count = lasting.max(*count));
     }
 }
 

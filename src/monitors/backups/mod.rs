@@ -20,6 +20,7 @@ pub mod scm_backup;
 pub mod seal;
 pub mod site;
 pub mod verdict;
+pub mod weekly;
 pub mod zone;
 
 pub use self::arithmetic::points;

@@ -37,6 +37,15 @@ pub fn bytes(text: &str) -> Vec<u8> {
     bytes
 }
 
+/// Returns the first five names of a list, and how many more there are.
+pub fn some_of(names: &[impl AsRef<str>]) -> String {
+    const NAMED: usize = 5;
+    let named: Vec<_> = names.iter().take(NAMED).map(AsRef::as_ref).collect();
+    let more = names.len() - named.len();
+    let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+    named.join(", ") + &more
+}
+
 /// Whether a name fits a glob, in which `*` stands for any text and `?` for one character.
 pub fn fits(glob: &str, name: &str) -> bool {
     let (glob, name): (Vec<_>, Vec<_>) = (glob.chars().collect(), name.chars().collect());

@@ -4,7 +4,7 @@ use super::alarms::{Notice, follow};
 use super::gather::{Backup, Gathered};
 use super::hub::Hub;
 use super::memory::{NodeMemory, SeenNode, SeenSet, SetMemory};
-use super::name::bytes;
+use super::name::{bytes, some_of};
 use super::verdict::{Contents, Question, SetState, Verdict, closed_folder, judge};
 use crate::text::{ago, count, one_line, size};
 
@@ -34,9 +34,6 @@ const LOCKED: i64 = 12 * 3600;
 
 /// How far ahead a disk is foreseen, in days.
 const FORESEEN: f64 = 14.0;
-
-/// How many names a line has.
-const NAMED: usize = 5;
 
 /// What a node told of a hub.
 pub struct Told<'a> {
@@ -236,14 +233,11 @@ fn notes(
         let others: Vec<_> = gathered.sets.keys().filter(|set| !hub.sets.contains(set)).collect();
         *unlisted = others.len();
         if !others.is_empty() {
-            let named: Vec<_> = others.iter().take(NAMED).map(|set| set.as_str()).collect();
-            let more = others.len() - named.len();
-            let more = if more > 0 { format!(" and {more} more") } else { String::new() };
             let words = format!(
-                "{} there that [hub {}] sets does not list: {}{more}",
+                "{} there that [hub {}] sets does not list: {}",
                 count(others.len(), "set"),
                 hub.name,
-                named.join(", ")
+                some_of(&others)
             );
             notes.push((Verdict::Unlisted, words));
         }

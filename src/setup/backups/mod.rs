@@ -24,6 +24,7 @@ use crate::model::Collected;
 use crate::monitors::backups;
 use crate::monitors::backups::memory::Memory;
 use crate::monitors::backups::node::NodeState;
+use crate::monitors::backups::weekly;
 use crate::problem::Problem;
 use crate::sinks::history::TABLES;
 use crate::sources::ssh;
@@ -139,11 +140,9 @@ pub fn collect(run: &Run<Config>, alarmed: &Cell<bool>) -> Collected {
         states.push(state);
     }
     alarmed.set(states.iter().any(|state| state.alarms() > 0));
-    if let Some(line) = say::all_well(config, &states, &mut memory, run.now) {
-        let mut readers: Vec<_> = config.hubs.iter().map(|hub| hub.email.clone()).collect();
-        readers.sort();
-        readers.dedup();
-        readers.iter().for_each(|to| memory.greet(to, line.clone()));
+    if let Some(day) = config.weekly {
+        let words = weekly::words(&config.hubs, day, &states, &mut memory.wells, run.now);
+        words.into_iter().for_each(|word| memory.greet(word));
     }
     // Written down before it is said: what a run that is killed has not said, the next one says.
     let is_kept = run.is_remembered(MEMORY, &memory);

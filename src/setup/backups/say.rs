@@ -1,19 +1,15 @@
 //! Says what is new: by mail, or on standard error.
 
-use std::collections::BTreeSet;
 use std::time::Instant;
 
 use super::super::Config;
 use super::{FOR_MAIL, MEMORY, PROGRAM};
 use crate::frame::{Run, complain};
-use crate::monitors::backups;
-use crate::monitors::backups::alarms::{Notice, is_due};
+use crate::monitors::backups::alarms::Notice;
 use crate::monitors::backups::memory::{Letter, Memory};
-use crate::monitors::backups::node::NodeState;
 use crate::os::files::host_name;
 use crate::os::mail::{Mail, Server, Unsent};
 use crate::problem::{Problem, Subject};
-use crate::text::count;
 
 /// Returns the line that says a notice.
 pub fn line(notice: &Notice) -> String {
@@ -36,10 +32,7 @@ pub fn say(run: &Run<Config>, memory: &mut Memory, is_kept: bool) {
     let mut lines: Vec<_> =
         unsure.iter().flat_map(|letter| unsure_lines(letter, "a run was killed while it mailed this")).collect();
     if server.is_none() {
-        // Two hubs' readers may have one line in common: that all is well.
-        let mut seen = BTreeSet::new();
         lines.extend(letters.into_iter().flat_map(|letter| letter.lines));
-        lines.retain(|line| seen.insert(line.clone()));
         return complain(PROGRAM, &lines);
     }
     complain(PROGRAM, &lines);
@@ -95,16 +88,4 @@ fn post(run: &Run<Config>, server: &Server, letter: &Letter) -> Result<Vec<Strin
     let text: Vec<_> = letter.lines.iter().cloned().chain(links).collect();
     let mail = Mail::compose(&format!("{origin}: {}", letter.subject()), text.iter().map(String::as_str));
     server.send(&mail, limit)
-}
-
-/// Returns the weekly line, if all is well.
-pub fn all_well(config: &backups::Config, states: &[NodeState], memory: &mut Memory, now: i64) -> Option<String> {
-    // The first run begins the first week.
-    let last = *memory.well.get_or_insert(now);
-    let is_well = |state: &NodeState| state.alarms() == 0 && state.notes.is_empty();
-    config.weekly.filter(|day| is_due(last.min(now), *day, now) && states.iter().all(is_well))?;
-    memory.well = Some(now);
-    let sets = states.iter().map(|state| state.sets.len()).sum();
-    let hubs = count(config.hubs.len(), "hub");
-    Some(format!("all is well: {} on {} of {hubs}", count(sets, "set"), count(states.len(), "node")))
 }
