@@ -35,8 +35,10 @@ pub struct Letter {
     pub to: Vec<String>,
     /// The number of alarms that began or go on, warnings, and ends of either.
     pub counts: [usize; 3],
-    /// The lines.
+    /// The lines, as many as it has room for.
     pub lines: Vec<String>,
+    /// How many more there are.
+    pub more: usize,
     /// Where more can be seen.
     pub links: BTreeSet<String>,
     /// Whether a run began to send it. If the run did not end well, the mail server may have it.
@@ -52,7 +54,7 @@ impl Memory {
     pub fn forget_unwatched(&mut self, hubs: &[Hub]) {
         for (name, nodes) in &mut self.hubs {
             let hub = hubs.iter().find(|hub| hub.name == *name);
-            let sets: BTreeSet<&String> = hub.iter().flat_map(|hub| &hub.sets).collect();
+            let sets: BTreeSet<&String> = hub.into_iter().flat_map(|hub| &hub.sets).collect();
             for (node, known) in nodes {
                 let hub = hub.filter(|hub| hub.nodes.contains(node));
                 if hub.is_none() {
@@ -66,7 +68,7 @@ impl Memory {
         }
         self.wells.retain(|name, _| hubs.iter().any(|hub| hub.name == *name));
         if let Some(well) = self.well.take() {
-            hubs.iter().for_each(|hub| drop(self.wells.entry(hub.name.clone()).or_insert(well)));
+            self.wells.extend(hubs.iter().map(|hub| (hub.name.clone(), well)));
         }
     }
 
@@ -76,6 +78,8 @@ impl Memory {
         letter.counts[if verdict == Verdict::Ok { 2 } else { usize::from(!verdict.is_alarm()) }] += 1;
         if letter.lines.len() < LINES {
             letter.lines.push(line);
+        } else {
+            letter.more += 1;
         }
         letter.links.extend(link.cloned());
     }
@@ -99,6 +103,12 @@ impl Memory {
 }
 
 impl Letter {
+    /// Returns its lines, with one that says how many more there are.
+    pub fn text(&self) -> impl Iterator<Item = String> + '_ {
+        let more = (self.more > 0).then(|| format!("and {} more; see gridmon-status backups", self.more));
+        self.lines.iter().cloned().chain(more)
+    }
+
     /// Returns what it is about: `2 alarms, 1 well again`.
     pub fn subject(&self) -> String {
         let [alarms, warnings, ends] = self.counts;
@@ -264,6 +274,28 @@ mod tests {
         // A weekly full backup, and its purge.
         let weekly = |day: i64| 1000 - 100 * (day % 7 == 0) as u64;
         assert_eq!(days(&weekly, 40), None);
+    }
+
+    #[test]
+    fn a_letter_that_is_full_says_how_many_more_there_are() {
+        let mut memory = Memory::default();
+        let to = ["a@example.org".to_string()];
+        (0..LINES).for_each(|at| memory.write(&to, Verdict::Never, format!("A n s{at}: never"), None));
+        assert_eq!(memory.letters[0].text().count(), LINES);
+        (0..7).for_each(|at| memory.write(&to, Verdict::Old, format!("A n t{at}: old"), None));
+        let letter = &memory.letters[0];
+        let text: Vec<_> = letter.text().collect();
+        assert_eq!((text.len(), text[LINES].as_str()), (LINES + 1, "and 7 more; see gridmon-status backups"));
+        assert_eq!(letter.subject(), "1007 alarms");
+    }
+
+    #[test]
+    fn when_all_was_said_to_be_well_is_known_from_the_version_before() {
+        let mut memory: Memory = serde_json::from_str(r#"{"well": 1717459200}"#).unwrap();
+        memory.forget_unwatched(&[Hub::usual("A", &["n"])]);
+        assert_eq!(memory.wells, BTreeMap::from([("A".to_string(), 1_717_459_200)]));
+        let kept: Memory = serde_json::from_str(&serde_json::to_string(&memory).unwrap()).unwrap();
+        assert_eq!(kept, memory);
     }
 
     #[test]

@@ -32,7 +32,7 @@ pub fn say(run: &Run<Config>, memory: &mut Memory, is_kept: bool) {
     let mut lines: Vec<_> =
         unsure.iter().flat_map(|letter| unsure_lines(letter, "a run was killed while it mailed this")).collect();
     if server.is_none() {
-        lines.extend(letters.into_iter().flat_map(|letter| letter.lines));
+        lines.extend(letters.iter().flat_map(Letter::text));
         return complain(PROGRAM, &lines);
     }
     complain(PROGRAM, &lines);
@@ -73,7 +73,7 @@ pub fn say(run: &Run<Config>, memory: &mut Memory, is_kept: bool) {
 
 /// Returns the lines of a letter that may have arrived or not.
 fn unsure_lines<'a>(letter: &'a Letter, why: &'a str) -> impl Iterator<Item = String> + 'a {
-    letter.lines.iter().map(move |line| format!("{line}; {why}"))
+    letter.text().map(move |line| format!("{line}; {why}"))
 }
 
 /// Mails a letter. Returns what the server said of recipients that it refuses.
@@ -85,7 +85,7 @@ fn post(run: &Run<Config>, server: &Server, letter: &Letter) -> Result<Vec<Strin
     let origin = format!("[gridmon {}] {PROGRAM} on {}", run.config.grid.name, host_name());
     let limit = FOR_MAIL.min(run.until.saturating_duration_since(Instant::now()));
     let links = letter.links.iter().map(|link| format!("See {link}"));
-    let text: Vec<_> = letter.lines.iter().cloned().chain(links).collect();
+    let text: Vec<_> = letter.text().chain(links).collect();
     let mail = Mail::compose(&format!("{origin}: {}", letter.subject()), text.iter().map(String::as_str));
     server.send(&mail, limit)
 }
