@@ -181,3 +181,20 @@ fn a_tool_that_hangs_or_is_not_there_says_so_and_is_no_verdict() {
     assert_eq!((late.code, said(&late)), (Some(0), vec![("b", "truncated")]), "{}", late.stderr);
     assert_eq!(site.seals().into_iter().map(|(_, seal)| seal).collect::<Vec<_>>(), ["checked", "truncated"]);
 }
+
+#[test]
+fn a_disk_that_gives_nothing_for_once_is_no_truncated_file() {
+    let Some(site) = Site::start("a_disk_that_gives_nothing_for_once_is_no_truncated_file") else { return };
+    site.backup("a", &compressed(&site.sandbox), 10_000);
+    site.tool("gzip", "echo 'gzip: stdin: Input/output error' >&2; exit 1");
+    let failed = site.run(0, 60, "check = gzip\n");
+    assert_eq!((failed.code, said(&failed)), (Some(0), vec![("a", "unreadable")]), "{}", failed.stderr);
+    let words = "a/2026/03/30/023000/x.tar.gz cannot be read: this login may not, or its disk does not give it";
+    assert!(failed.stderr.contains(words), "{}", failed.stderr);
+    // The next run asks again.
+    site.tool("gzip", "exec /usr/bin/gzip \"$@\"");
+    let later = site.run(1, 60, "check = gzip\n");
+    let well = "well again, after 1 h 0 min (unreadable)";
+    assert_eq!((later.code, said(&later)), (Some(0), vec![("a", well)]), "{}", later.stderr);
+    assert_eq!(site.seals(), [("a".into(), "checked".into())]);
+}

@@ -254,7 +254,9 @@ fn alarm(question: &Question, newest: &Backup, others_are_sealed: bool) -> Optio
             return Some((Verdict::Digest, format!("{of} has another digest than its sidecar says")));
         }
         Some(Verdict::Unreadable) => {
-            return Some((Verdict::Unreadable, format!("this login may not read {}", shown(&newest.path))));
+            let path = shown(&newest.path);
+            let words = format!("{path} cannot be read: this login may not, or its disk does not give it");
+            return Some((Verdict::Unreadable, words));
         }
         _ => {}
     }

@@ -3,7 +3,8 @@
 //! ```text
 //! BEGIN NONCE               a line
 //! C 0 0 0829f71740aab1ab98b33eae21dee122      file 0: the code of md5sum, and what it printed
-//! C 1 1                                       file 1: gzip -t failed
+//! C 1 1                                       file 1: gzip -t found bad data
+//! C 2 201                                     file 2: it cannot be read
 //! END NONCE
 //! ```
 //!
@@ -145,9 +146,10 @@ fn meaning(tool: Tool, code: i32, printed: &str) -> Found {
         (201, _) => Found::Unreadable,
         (0, Tool::Md5) if is_sum => Found::Sum(printed.to_ascii_lowercase()),
         (_, Tool::Md5) => Found::Unreadable,
-        // 2 is a warning: zeros behind the end, as tapes have them.
+        // 2 is a warning: something behind the end, as tapes have it.
         (0 | 2, Tool::Gzip) => Found::Whole,
-        (_, Tool::Gzip) => Found::Broken,
+        (1, Tool::Gzip) => Found::Broken,
+        (_, Tool::Gzip) => Found::Unreadable,
     }
 }
 
@@ -177,6 +179,10 @@ if timeout 1 true >/dev/null 2>&1; then bounded='timeout {seconds}'; fi
 }
 
 /// The functions: each gets the number and the path of a file.
+///
+/// gzip stands in a group whose file the shell opens: if that fails, dash makes code 2 of it, which is gzip's own for a warning, and
+/// the group does not run (after a failing `exec 3<` dash would end). A code 1 is bad data only if gzip says so and `cat` can read
+/// the file: GNU's gzip names a read error, and BusyBox's calls it the end of the file.
 const FUNCTIONS: &str = r#"there() {
 [ -f "$2" ] || { echo C "$1" 200; return 1; }
 [ -r "$2" ] || { echo C "$1" 201; return 1; }
@@ -186,18 +192,33 @@ there "$1" "$2" || return 0
 if command -v md5sum >/dev/null 2>&1; then s=$($bounded md5sum <"$2" 2>/dev/null)
 elif command -v md5 >/dev/null 2>&1; then s=$($bounded md5 -q <"$2" 2>/dev/null)
 else echo C "$1" 127; return 0; fi
-echo C "$1" $? ${s%% *}
+c=$?
+[ $c = 0 ] || [ -f "$2" ] || c=200
+echo C "$1" $c ${s%% *}
 }
 unzip() {
 there "$1" "$2" || return 0
 command -v gzip >/dev/null 2>&1 || { echo C "$1" 127; return 0; }
-$bounded gzip -t <"$2" >/dev/null 2>&1
-echo C "$1" $?
+c=201
+{ e=$($bounded gzip -t 2>&1 >/dev/null); c=$?; } 2>/dev/null <"$2"
+if [ $c = 1 ]; then case $e in
+*'end of file'*|*format*|*crc*|*length*|*corrupt*|*invalid*|*magic*)
+r=1
+{ $bounded cat >/dev/null; r=$?; } 2>/dev/null <"$2"
+[ $r != 1 ] || c=201;;
+*) c=201;;
+esac; fi
+[ $c = 0 ] || [ -f "$2" ] || c=200
+echo C "$1" $c
 }
 "#;
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt;
+    use std::path::Path;
+    use std::process::Command;
+
     use super::*;
 
     #[test]
@@ -216,5 +237,51 @@ mod tests {
         }
         assert_eq!(meaning(Tool::Gzip, 1, ""), Found::Broken);
         assert_eq!(meaning(Tool::Md5, 0, "d41d8"), Found::Unreadable);
+        assert_eq!(meaning(Tool::Gzip, 201, ""), Found::Unreadable);
+    }
+
+    /// What the function prints of a file in a shell, with a gzip that says this; `there` is passed over, as for a file that
+    /// goes away behind it.
+    fn unzipped(shell: &[&str], file: &Path, gzip: &str) -> String {
+        let folder = gridmon_testkit::TempDir::new();
+        let tool = folder.path().join("gzip");
+        std::fs::write(&tool, format!("#!/bin/sh\n{gzip}\n")).unwrap();
+        std::fs::set_permissions(&tool, std::fs::Permissions::from_mode(0o755)).unwrap();
+        let script = format!("bounded=\n{FUNCTIONS}there() {{ :; }}\nunzip 7 \"$1\"\n");
+        let mut command = Command::new(shell[0]);
+        command.args(&shell[1..]).args(["-c", &script, "sh"]).arg(file);
+        command.env("PATH", format!("{}:/usr/bin:/bin", folder.path().display()));
+        let printed = String::from_utf8(command.output().unwrap().stdout).unwrap();
+        printed.trim_end().strip_prefix("C 7 ").unwrap_or_else(|| panic!("{shell:?} {gzip}: {printed}")).into()
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_neither_whole_nor_broken() {
+        let folder = gridmon_testkit::TempDir::new();
+        let file = folder.path().join("x.gz");
+        std::fs::write(&file, "x").unwrap();
+        let shells = [&["dash"][..], &["bash"], &["bash", "--posix"], &["busybox", "sh"], &["sh"]];
+        let is_there = |shell: &&&[&str]| Command::new(shell[0]).args(&shell[1..]).args(["-c", ":"]).status().is_ok();
+        let says = |words: &str, code: i32| format!("echo 'gzip: {words}' >&2; exit {code}");
+        for shell in shells.iter().filter(is_there) {
+            for (words, code) in [
+                ("stdin: unexpected end of file", "1"),
+                ("stdin: not in gzip format", "1"),
+                ("stdin: invalid compressed data--crc error", "1"),
+                ("invalid magic", "1"),
+                ("stdin: Input/output error", "201"),
+                ("stdin: Stale file handle", "201"),
+                ("cannot allocate memory", "201"),
+            ] {
+                assert_eq!(unzipped(shell, &file, &says(words, 1)), code, "{shell:?}: {words}");
+            }
+            assert_eq!(unzipped(shell, &file, "cat >/dev/null"), "0", "{shell:?}");
+            assert_eq!(unzipped(shell, &file, &says("stdin: trailing garbage ignored", 2)), "2", "{shell:?}");
+            // It went away before it was opened, which dash ends with gzip's own 2.
+            assert_eq!(unzipped(shell, &folder.path().join("gone"), "cat >/dev/null"), "200", "{shell:?}");
+            // BusyBox's words for a read error: on Linux a process's own memory has one at its beginning.
+            let memory = Path::new("/proc/self/mem");
+            assert_eq!(unzipped(shell, memory, &says("unexpected end of file", 1)), "201", "{shell:?}");
+        }
     }
 }
