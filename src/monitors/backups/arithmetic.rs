@@ -33,7 +33,7 @@ fn node(state: &NodeState, time: i64) -> Point {
     if is_reached {
         fields.extend([
             SETS.of(state.sets.len() as i64),
-            ALARMS.of(state.alarms() as i64),
+            ALARMS.of(state.alarming_sets() as i64),
             UNLISTED.of(state.unlisted as i64),
         ]);
     }

@@ -44,6 +44,15 @@ pub struct Gathered {
     pub locked: Option<i64>,
 }
 
+impl Gathered {
+    /// Returns the folders that may not be read and in which backups may lie, below the root; empty for the root itself.
+    pub fn closed_folders(&self) -> impl Iterator<Item = &[u8]> {
+        // fsck's, which lies on many disks, and which root alone may read.
+        let is_own = |folder: &&[u8]| folder.rsplit(|byte| *byte == b'/').next() != Some(b"lost+found");
+        self.closed.iter().map(Vec::as_slice).filter(is_own)
+    }
+}
+
 /// A listing that is being gathered.
 pub struct Gatherer<'a> {
     pattern: &'a Pattern,

@@ -43,7 +43,7 @@ pub(super) const WARNING: Field<i64> = Field::gauge(
     "verdict",
     "a number",
     Fold::Max,
-    "0 ok; warnings: 4 stuck, 5 unlisted, 6 filling; alarms: 21 unreachable",
+    "0 ok; warnings: 4 stuck, 5 unlisted, 6 filling; alarms: 19 never, 20 unreadable, 21 unreachable",
 );
 
 /// One node that holds backups.

@@ -18,8 +18,10 @@ pub struct Pattern {
     pub is_folder: bool,
     /// Whether the pattern says that its times are UTC.
     pub is_utc: bool,
-    /// What stands before `{set}/` at the beginning of the pattern; `None` if no folder belongs to one set alone.
-    folder: Option<String>,
+    /// The folders that the pattern begins with, each with its `/`; empty for the root, and for a regular expression.
+    folder: String,
+    /// Whether `{set}/` comes next: each set has a folder of its own.
+    is_apart: bool,
 }
 
 /// A number or word of a stamp.
@@ -97,20 +99,19 @@ impl Pattern {
                 rest = &rest[first.len_utf8()..];
             }
         }
-        let folder = body.split_once("{set}/").map(|(before, _)| before);
-        let folder =
-            folder.filter(|before| !before.contains(['%', '*']) && (before.is_empty() || before.ends_with('/')));
-        let folder = folder.map(String::from);
-        Self::with(&made, &names, is_folder, is_utc, folder)
+        let literal = &body[..body.find(['%', '*', '{']).unwrap_or(body.len())];
+        let folder = &literal[..literal.rfind('/').map_or(0, |at| at + 1)];
+        let is_apart = body[folder.len()..].starts_with("{set}/");
+        Ok(Self { is_utc, folder: folder.into(), is_apart, ..Self::with(&made, &names, is_folder)? })
     }
 
     fn of_regex(expression: &str, is_folder: bool) -> Result<Self> {
         let regex = compiled(expression)?;
         let names: Vec<_> = regex.capture_names().skip(1).map(|name| name.unwrap_or("_")).collect();
-        Self::with(expression, &names, is_folder, false, None)
+        Self::with(expression, &names, is_folder)
     }
 
-    fn with(expression: &str, names: &[&str], is_folder: bool, is_utc: bool, folder: Option<String>) -> Result<Self> {
+    fn with(expression: &str, names: &[&str], is_folder: bool) -> Result<Self> {
         let regex = compiled(expression)?;
         let set = names.iter().position(|name| *name == "set").map(|at| at + 1);
         let mut tokens = Vec::new();
@@ -124,7 +125,7 @@ impl Pattern {
         let is_day = year && (has(Token::DayOfYear) || month && has(Token::Day));
         let is_any = tokens.iter().any(|(_, token)| !matches!(token, Token::Other));
         ensure!(!is_any || is_day || has(Token::Epoch), "has a part of a date, and no whole one: year, month and day");
-        Ok(Self { regex, set, tokens, is_folder, is_utc, folder })
+        Ok(Self { regex, set, tokens, is_folder, is_utc: false, folder: String::new(), is_apart: false })
     }
 
     /// Whether the pattern tells sets apart.
@@ -134,7 +135,12 @@ impl Pattern {
 
     /// Returns the folder that all backups of a set lie in; `None` if a set has none of its own.
     pub fn folder_of(&self, set: &[u8]) -> Option<Vec<u8>> {
-        self.folder.as_ref().map(|before| [before.as_bytes(), set].concat())
+        self.is_apart.then(|| [self.folder.as_bytes(), set].concat())
+    }
+
+    /// Returns the folder that the backups of all sets lie in, as far as the pattern says it; empty for the root.
+    pub fn folder(&self) -> &[u8] {
+        self.folder.trim_end_matches('/').as_bytes()
     }
 
     /// Makes room for [`Pattern::read`].
@@ -389,6 +395,18 @@ mod tests {
         assert!(!Pattern::new(scm).unwrap().is_utc);
         assert_eq!(Pattern::new("vm/{set}/x").unwrap().folder_of(b"101").unwrap(), b"vm/101");
         assert_eq!(Pattern::new("{set}-%Y%m%d.gz").unwrap().folder_of(b"a"), None);
+        for (pattern, folder) in [
+            ("vm/{set}/x", "vm"),
+            ("{set}-%Y%m%d.gz", ""),
+            ("dumps/all/{set}-%Y%m%d.gz", "dumps/all"),
+            ("dumps/x-{set}/y", "dumps"),
+            ("daily/*/{set}", "daily"),
+            ("a/b%%/{set}/x", "a"),
+            ("a/b.gz", "a"),
+            ("regex:dumps/(?P<set>.+)", ""),
+        ] {
+            assert_eq!(Pattern::new(pattern).unwrap().folder(), folder.as_bytes(), "{pattern}");
+        }
     }
 
     #[test]

@@ -23,7 +23,7 @@ pub enum Verdict {
     Hoards = 3,
     /// A warning of a node: LOCKED has been there for long.
     Stuck = 4,
-    /// A warning of a node: sets lie there that nobody asked to watch.
+    /// A warning of a node: sets lie there that nobody asked to watch, or may lie where the login may not read.
     Unlisted = 5,
     /// A warning of a node: the disk will be full in two weeks.
     Filling = 6,
@@ -45,9 +45,9 @@ pub enum Verdict {
     Future = 17,
     /// None is there any more.
     Vanished = 18,
-    /// None was ever there.
+    /// None was ever there; of a node: nobody named its sets, and it never had one.
     Never = 19,
-    /// The login may not read where they lie.
+    /// The login may not read where they lie; of a node: where all do, if nobody named its sets and none was ever seen.
     Unreadable = 20,
     /// The node was not read.
     Unreachable = 21,
@@ -174,8 +174,8 @@ pub struct Question<'a> {
     pub contents: Contents<'a>,
 }
 
-/// Returns what to say of a set whose root was read. `closed` is the folder of the set, or one above it, that may not be
-/// read.
+/// Returns what to say of a set whose root was read. `closed` is the folder of the set, or of all sets, or one above it, that may
+/// not be read.
 pub fn judge(question: &Question, closed: Option<&[u8]>) -> SetState {
     let Question { set, backups, memory, now, .. } = question;
     let is_future = |backup: &Backup| backup.time.max(backup.mtime) > now + AHEAD;
@@ -326,11 +326,13 @@ fn bytes_of(bytes: u64) -> String {
     if bytes < 1000 { count(bytes as usize, "byte") } else { size(bytes) }
 }
 
-/// Returns a folder that may not be read: the set's own or one above it, else, with `inside`, one below it.
+/// Returns a folder that may not be read: this one or one above it, else, with `inside`, one below it.
 pub fn closed_folder<'a>(gathered: &'a Gathered, folder: &[u8], inside: bool) -> Option<&'a [u8]> {
-    let is_in = |inner: &[u8], outer: &[u8]| {
-        outer.is_empty() || inner.strip_prefix(outer).is_some_and(|rest| rest.is_empty() || rest.starts_with(b"/"))
-    };
-    let fits = |closed: &&Vec<u8>| if inside { is_in(closed, folder) } else { is_in(folder, closed) };
-    gathered.closed.iter().find(fits).map(Vec::as_slice)
+    let fits = |closed: &&[u8]| if inside { lies_in(closed, folder) } else { lies_in(folder, closed) };
+    gathered.closed_folders().find(fits)
+}
+
+/// Whether a folder is another one, or lies in it.
+pub fn lies_in(inner: &[u8], outer: &[u8]) -> bool {
+    outer.is_empty() || inner.strip_prefix(outer).is_some_and(|rest| rest.is_empty() || rest.starts_with(b"/"))
 }

@@ -162,7 +162,8 @@ pub fn check(config: &Config, until: Instant) -> Vec<CheckLine> {
     let asking = Asking { config, memory: &Memory::default(), now, until, keeper: None };
     let nodes = ask(&asking).into_iter().map(|Heard { state, .. }| {
         let name = format!("node {} of hub {}", state.node, state.hub);
-        match &state.unreachable {
+        let of_node = state.notes.iter().find(|(verdict, _)| verdict.is_alarm()).map(|(_, words)| words);
+        match state.unreachable.as_ref().or(of_node) {
             Some(why) => (name, Err(why.clone())),
             None => (name, Ok(found(&state))),
         }

@@ -177,6 +177,39 @@ fn sets_that_the_config_does_not_name_are_watched_from_when_they_were_seen() {
 }
 
 #[test]
+fn a_mistyped_root_or_pattern_is_an_alarm_also_where_nobody_named_the_sets() {
+    let site = lab();
+    let mistyped = |root: &str, pattern: &str| {
+        let root = site.sandbox.path(root);
+        site.config(&format!("[hub LAB]\nnodes = local\nroot = {}\ntimezone = UTC\n{pattern}", root.display()));
+    };
+    let none = "no backup is known on this node, and [hub LAB] names no sets";
+    mistyped("bakcup", "");
+    let words = format!(
+        "{} is not there; {none}; correct root, or mount what it should hold",
+        site.sandbox.path("bakcup").display()
+    );
+    let first = site.hour(0, &["--fail-on-alarm"]);
+    assert_eq!((first.code, first.stderr), (Some(1), format!("collect-backups: LAB local: never: {words}\n")));
+    assert_eq!(site.hour(1, &[]).stderr, "", "it is said once");
+    let check = site.hour(1, &["--check"]);
+    assert_eq!(check.code, Some(1));
+    assert!(check.stdout.contains(&format!("failed  node local of hub LAB  {words}")), "{}", check.stdout);
+    // A Tuesday begins, and nothing is well.
+    mistyped("backup", "pattern = {set}/%Y-%m-%d.tgz\n");
+    assert_eq!(site.hour(30, &[]).stderr, "");
+    let dry = site.hour(31, &["--dry-run"]);
+    assert!(dry.stdout.contains("backups_node.LAB.local.verdict 19 "), "{}", dry.stdout);
+    mistyped("backup", "fresh_hours = 100\nshrink_percent = 100\n");
+    let over = site.hour(32, &[]);
+    assert!(
+        over.stderr.starts_with("collect-backups: LAB local: well again, after 32 h 0 min (never)\n"),
+        "{}",
+        over.stderr
+    );
+}
+
+#[test]
 fn a_wrong_config_says_what_is_wrong_before_anything_is_asked() {
     let site = Site::new("");
     for (config, said) in [
