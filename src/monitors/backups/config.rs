@@ -222,6 +222,8 @@ pub struct Config {
     pub originals: Option<(String, String)>,
     /// What of the originals' files was passed over.
     pub passed_over: Vec<String>,
+    /// The hubs of the originals' files that are not watched, each with why.
+    pub unwatched: Vec<(String, String)>,
     /// What is said of sets, by hub, until [`Config::join`].
     exceptions: Vec<(String, Exception)>,
     /// What is said of nodes, by name, until [`Config::join`].
@@ -242,15 +244,15 @@ pub struct NodeSettings {
 }
 
 impl NodeSettings {
-    /// Applies what is said to a node; its name says it better.
-    pub fn apply(self, node: &mut Node) {
-        if !self.shell.is_empty() {
+    /// Gives a node what nothing narrower has said before; its name, such as `backup@host:229`, is the narrowest.
+    pub fn fill(self, node: &mut Node) {
+        if node.shell.is_empty() {
             node.shell = self.shell;
         }
         if let Place::Ssh { user, port, key, .. } = &mut node.place {
             *user = user.take().or(self.user);
             *port = port.or(self.port);
-            *key = self.key.or(key.take());
+            *key = key.take().or(self.key);
         }
     }
 }
@@ -287,6 +289,7 @@ impl Config {
             weekly: DAYS.iter().position(|day| *day == word).map(|day| day as i64),
             originals,
             passed_over: Vec::new(),
+            unwatched: Vec::new(),
             exceptions: Vec::new(),
             settings: Vec::new(),
         };
@@ -327,9 +330,15 @@ impl Config {
         for (name, settings) in std::mem::take(&mut self.settings) {
             let node =
                 self.nodes.get_mut(&name).with_context(|| format!("[node {name}]: no hub has a node of that name"))?;
-            settings.apply(node);
+            settings.fill(node);
         }
         Ok(())
+    }
+
+    /// Gives a node what its `[node …]` says, which is narrower than what the originals' files say.
+    pub(super) fn settle(&self, node: &mut Node) {
+        let own = self.settings.iter().filter(|(name, _)| *name == node.name);
+        own.for_each(|(_, settings)| settings.clone().fill(node));
     }
 
     fn hub(&mut self, values: &Values) -> Result<Hub> {

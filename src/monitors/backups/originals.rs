@@ -4,7 +4,9 @@
 //! blanks between) and more. `.libfab.cnf` has `[HUB]` (the nodes of each hub, blanks between), and `[ENV]` and `[NODE]` with
 //! settings of Fabric. Both are in the syntax of Python's RawConfigParser: keys keep their case; `=` or `:`, whichever comes
 //! first; a line that is indented goes on with the one before; `#` and `;` begin a comment, ` ;` one behind a value; quotes
-//! stay; equal sections are one.
+//! stay; equal sections are one; the keys of `[DEFAULT]` are those of each section that has none of that name.
+//!
+//! What is said of a node: by its own name first, then by `[node …]` of our config, by `[NODE]`, by `[ENV]`.
 
 use anyhow::{Context, Result, bail, ensure};
 
@@ -21,7 +23,7 @@ use crate::text::quote;
 /// A section: its name, and its keys with their values, in order.
 pub type Parsed = Vec<(String, Vec<(String, String)>)>;
 
-/// Parses a text as RawConfigParser does.
+/// Parses a text as RawConfigParser does; `[DEFAULT]` is a part of each section.
 ///
 /// # Errors
 /// Fails for a line that it refuses too.
@@ -69,8 +71,19 @@ pub fn parse(text: &str, file: &str) -> Result<Parsed> {
         keys.push((key.into(), value.into()));
         goes_on = true;
     }
+    if let Some(at) = sections.iter().position(|(name, _)| name == DEFAULT) {
+        let (_, defaults) = sections.remove(at);
+        for (_, keys) in &mut sections {
+            let is_new = |(name, _): &&(String, String)| !keys.iter().any(|(own, _)| own == name);
+            let new: Vec<_> = defaults.iter().filter(is_new).cloned().collect();
+            keys.extend(new);
+        }
+    }
     Ok(sections)
 }
+
+/// The section whose keys all others have.
+const DEFAULT: &str = "DEFAULT";
 
 /// The pattern of scm-backup's tarballs.
 const PATTERN: &str = "{set}/%Y/%m/%d/%H%M%S/*.tar.gz";
@@ -99,14 +112,15 @@ impl Config {
         let hubs = parse(scm_monitor.0, scm_monitor.1)?;
         let fabric = parse(libfab.0, libfab.1)?;
         let section = |name: &str| fabric.iter().find(|(section, _)| section == name).map_or(&[][..], |(_, keys)| keys);
-        for (name, keys) in hubs.iter().filter(|(name, _)| name != "DEFAULT") {
+        for (name, keys) in &hubs {
             if self.hubs.iter().any(|hub| hub.name == *name) {
                 self.passed_over.push(format!("{} [{name}]: [hub {name}] of the config stands for it", scm_monitor.1));
                 continue;
             }
             let Some((_, nodes)) = section("HUB").iter().find(|(hub, _)| hub == name) else {
-                self.passed_over
-                    .push(format!("{} [{name}]: [HUB] of {} names no nodes of it", scm_monitor.1, libfab.1));
+                let why = format!("{} has it, and [HUB] of {} names no nodes of it", scm_monitor.1, libfab.1);
+                let way = format!("add {name} = NODES there, or remove [{name}]");
+                self.unwatched.push((name.clone(), format!("{why}, so it is not watched; {way}")));
                 continue;
             };
             let unknown = keys.iter().filter(|(key, _)| !KNOWN.contains(&key.as_str()));
@@ -119,8 +133,9 @@ impl Config {
                     continue;
                 }
                 let mut made = Node::new(node).with_context(|| format!("{} [HUB] {name}", libfab.1))?;
+                self.settle(&mut made);
                 for of in [node.as_str(), "ENV"] {
-                    fabric_settings(of, section(of), libfab.1, &mut self.passed_over).apply_below(&mut made);
+                    fabric_settings(of, section(of), libfab.1, &mut self.passed_over).fill(&mut made);
                 }
                 if made.shell.is_empty() {
                     made.shell = SHELL.map(String::from).to_vec();
@@ -132,16 +147,6 @@ impl Config {
         self.passed_over.sort();
         self.passed_over.dedup();
         Ok(())
-    }
-}
-
-impl NodeSettings {
-    /// Applies what nothing narrower has said.
-    fn apply_below(mut self, node: &mut Node) {
-        if !node.shell.is_empty() {
-            self.shell.clear();
-        }
-        self.apply(node);
     }
 }
 
@@ -251,6 +256,13 @@ mod tests {
             ]
         );
         assert_eq!(parsed[1], ("Y".into(), vec![("empty".into(), String::new())]));
+        let text = "[A]\nuser = a\n[DEFAULT]\nuser = d\nKey = d\n[B]\nkey = b\n[DEFAULT]\nport = 1\n";
+        let of = |keys: &[(&str, &str)]| keys.iter().map(|(key, value)| (key.to_string(), value.to_string())).collect();
+        let expected: Parsed = vec![
+            ("A".into(), of(&[("user", "a"), ("Key", "d"), ("port", "1")])),
+            ("B".into(), of(&[("key", "b"), ("user", "d"), ("Key", "d"), ("port", "1")])),
+        ];
+        assert_eq!(parse(text, "f").unwrap(), expected);
         assert_eq!(parse("a = b", "f").unwrap_err().to_string(), "f line 1: stands before any [section]");
         assert_eq!(parse("[a]\nb", "f").unwrap_err().to_string(), "f line 2: not KEY = VALUE: \"b\"");
     }

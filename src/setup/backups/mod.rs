@@ -58,7 +58,8 @@ pub fn load(path: Option<&Path>, program: &Program) -> Result<(Config, Setup)> {
     }
     backups.join()?;
     let none = "no hub is configured: add a [hub NAME] with its nodes and root, or [backups] scm_monitor and libfab";
-    ensure!(!backups.hubs.is_empty(), "{none}");
+    let unwatched = backups.unwatched.first().map(|(hub, why)| format!("; hub {hub}: {why}"));
+    ensure!(!backups.hubs.is_empty(), "{none}{}", unwatched.unwrap_or_default());
     Ok((config, setup))
 }
 
@@ -101,6 +102,7 @@ pub fn collect(run: &Run<Config>, alarmed: &Cell<bool>) -> Collected {
     let mut memory: Memory = run.recall(MEMORY);
     memory.forget_unwatched(&config.hubs);
     let keeper = Keeper::new(run);
+    config.unwatched.iter().for_each(|(hub, why)| complain_of(run, &format!("hub {hub}"), why.clone()));
     let asked = run.ask("nodes", || {
         let for_mail = if run.config.mail.is_some() {
             FOR_MAIL.min(run.until.saturating_duration_since(Instant::now()) / 4)
@@ -159,6 +161,7 @@ pub fn check(config: &Config, until: Instant) -> Vec<CheckLine> {
     let config = &config.backups;
     let now = Timestamp::now().as_second();
     let passed_over = config.passed_over.iter().map(|what| ("passed over".to_string(), Ok(what.clone())));
+    let unwatched = config.unwatched.iter().map(|(hub, why)| (format!("hub {hub}"), Err(why.clone())));
     let asking = Asking { config, memory: &Memory::default(), now, until, keeper: None };
     let nodes = ask(&asking).into_iter().map(|Heard { state, .. }| {
         let name = format!("node {} of hub {}", state.node, state.hub);
@@ -168,7 +171,7 @@ pub fn check(config: &Config, until: Instant) -> Vec<CheckLine> {
             None => (name, Ok(found(&state))),
         }
     });
-    passed_over.chain(nodes).collect()
+    passed_over.chain(unwatched).chain(nodes).collect()
 }
 
 fn found(state: &NodeState) -> String {

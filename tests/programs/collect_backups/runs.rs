@@ -1,6 +1,7 @@
 //! Runs on this machine: what is said, when, and with which exit code.
 
 use std::fs::{self, File};
+use std::os::unix::fs::PermissionsExt;
 use std::time::{Duration, SystemTime};
 
 use super::Site;
@@ -276,6 +277,69 @@ fn the_originals_files_are_read_as_they_are() {
     assert!(site.sandbox.path("htdocs/data/scm_backup_monitor_Z9:229.json").exists());
     let check = site.hour(0, &["--check"]);
     assert!(check.stdout.contains("libfab.cnf [ENV] timeout: means nothing here"), "{}", check.stdout);
+}
+
+/// A site with these two files of the original, and an ssh that writes down what it is asked.
+fn original(scm_monitor: &str, libfab: &str, more: &str) -> Site {
+    let site = Site::new("");
+    let at = site.sandbox.path("");
+    for (name, text) in [("scm", scm_monitor), ("fab", libfab)] {
+        fs::set_permissions(site.sandbox.write(name, text), fs::Permissions::from_mode(0o600)).unwrap();
+    }
+    site.config(&format!("[backups]\nscm_monitor = {0}/scm\nlibfab = {0}/fab\n{more}", at.display()));
+    site.sandbox.program("ssh", &format!("echo \"$@\" >> {}/asked; exit 255", at.display()));
+    site
+}
+
+#[test]
+fn of_a_node_the_config_says_it_best_then_its_section_of_fabric_then_that_of_all() {
+    let libfab = "[HUB]\nA = n1 n2 n3 me@n4:229\n[ENV]\nkey_filename = /env\nuser = env\nport = 1\nshell = /env -c\n\
+                  [n1]\nkey_filename = /n1\nuser = n1\n[n2]\nkey_filename = /n2\nuser = n2\nshell = /n2 -c\n";
+    let ours = "[node n2]\nuser = ours\n[node n3]\nkey = /ours\nshell = /ours -s\n";
+    let site = original("[A]\nsrvnode = a\n", libfab, ours);
+    site.hour(0, &[]);
+    let asked = fs::read_to_string(site.sandbox.path("asked")).unwrap();
+    let mut asked: Vec<_> = asked.lines().map(|line| line.split_once("PermitLocalCommand=no ").unwrap().1).collect();
+    asked.sort_by_key(|line| line.split_once(" -- ").unwrap().1);
+    assert_eq!(
+        asked,
+        [
+            "-l n1 -i /n1 -p 1 -- n1 /env -s",
+            "-l ours -i /n2 -p 1 -- n2 /n2 -s",
+            "-l env -i /ours -p 1 -- n3 /ours -s",
+            "-l me -i /env -p 229 -- n4 /env -s",
+        ]
+    );
+}
+
+#[test]
+fn a_hub_of_the_original_that_nobody_watches_is_named_in_each_run() {
+    let scm = "[DEFAULT]\nselect = svn/x\nsrvnode = a\n[A]\n[B]\nsrvnode = b\n";
+    let site = original(scm, "[HUB]\nA = n1\n[DEFAULT]\nport = 229\n[ENV]\n", "");
+    let at = site.sandbox.path("");
+    let (scm, fab) = (at.join("scm"), at.join("fab"));
+    let why = format!(
+        "hub B: {} has it, and [HUB] of {} names no nodes of it, so it is not watched; add B = NODES there, or remove [B]",
+        scm.display(),
+        fab.display()
+    );
+    let first = site.hour(0, &[]);
+    assert_eq!(first.code, Some(1));
+    assert!(first.stderr.lines().any(|line| line == format!("collect-backups: {why}")), "{}", first.stderr);
+    let check = site.hour(0, &["--check"]);
+    let (hub, why) = why.split_once(": ").unwrap();
+    let line = check.stdout.lines().find(|line| line.contains(hub)).unwrap_or_default();
+    assert!(line.starts_with("failed  ") && line.ends_with(why), "{}", check.stdout);
+    // What [DEFAULT] says is said of each section.
+    let asked = fs::read_to_string(site.sandbox.path("asked")).unwrap();
+    assert!(asked.lines().all(|line| line.contains(" -p 229 -- n1 ")), "{asked}");
+    let later = site.hour(3, &[]);
+    assert!(later.code == Some(1) && later.stderr.contains(why), "{}", later.stderr);
+    fs::write(&fab, "[HUB]\n").unwrap();
+    let none = site.hour(4, &[]);
+    assert!(
+        none.code == Some(2) && none.stderr.contains("no hub is configured: ") && none.stderr.contains("; hub A: ")
+    );
 }
 
 #[test]
