@@ -30,6 +30,13 @@ pub struct Kept {
 /// The times and sizes of the backups of one set, oldest first.
 pub type Sizes = Vec<(i64, u64)>;
 
+/// Asks for the times and sizes of one node, given hub and node twice. Where the zone of the stamps is not known, another program's
+/// database has another time of a backup than its file has: what was seen itself counts.
+pub const SIZES: &str = "SELECT name, time, MAX(bytes) FROM backup
+    WHERE hub = ? AND node = ? AND (seal <> 'imported' OR (name, path) NOT IN
+        (SELECT name, path FROM backup WHERE hub = ? AND node = ? AND seal <> 'imported'))
+    GROUP BY name, time ORDER BY name, time";
+
 /// Keeps the history.
 pub trait History: Send + Sync {
     /// Writes backups that were seen. One that is there gets its new size; one that was imported is not put over one that was
@@ -38,7 +45,8 @@ pub trait History: Send + Sync {
     /// # Errors
     /// Fails unless all are there by `until`; some may be.
     fn keep(&self, backups: &[Kept], until: Instant) -> Result<Vec<String>>;
-    /// Returns the history of one node of a hub, by set: of several backups of one time the largest.
+    /// Returns the history of one node of a hub, by set: of several backups of one time the largest. One that was imported and
+    /// then seen counts once, as it was seen.
     ///
     /// # Errors
     /// Fails if the database does not answer by `until`.

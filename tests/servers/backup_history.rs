@@ -220,6 +220,11 @@ fn both_places_keep_the_same() {
         kept("svn/docs", 100, "b", 9, "checked"),
         kept("svn/docs", 100, "b", 1, "imported"),
         kept("svn/old", 50, "a", 4, "imported"),
+        // Known to the original by another time, before it was seen and after.
+        kept("svn/twice", 28_900, "t", 1 << 20, "imported"),
+        kept("svn/twice", 100, "t", 5, "unsealed"),
+        kept("svn/twice", 200, "u", 6, "sealed"),
+        kept("svn/twice", 29_000, "u", 1 << 20, "imported"),
     ];
     for places in [[&mysql as &dyn History, &store], [&store, &mysql]] {
         for place in places {
@@ -229,7 +234,8 @@ fn both_places_keep_the_same() {
     let sizes = store.sizes("Zürich", "h1", soon()).unwrap();
     assert_eq!(mysql.sizes("Zürich", "h1", soon()).unwrap(), sizes);
     assert_eq!(sizes["svn/docs"], [(-3, u64::MAX >> 1), (100, 9)]);
-    assert_eq!((sizes.len(), sizes[long.as_str()].len()), (5, 1));
+    assert_eq!(sizes["svn/twice"], [(100, 5), (200, 6)]);
+    assert_eq!((sizes.len(), sizes[long.as_str()].len()), (6, 1));
     assert!(mysql.sizes("zürich", "h1", soon()).unwrap().is_empty());
     let seals = "SELECT GROUP_CONCAT(DISTINCT seal ORDER BY seal) FROM lab.backup WHERE path = 'b'";
     assert_eq!(mariadb.query(seals), "checked\n");

@@ -15,11 +15,13 @@ pub enum Zone {
     Unknown,
 }
 
-/// How far the time of a file may be from its stamp, read as UTC, if the zone is unknown: a day, and the 14 hours of the
-/// zone that is furthest from UTC.
-const FAR: i64 = 38 * 3600;
-
 const DAY: i64 = 86_400;
+
+/// The zone that is furthest ahead of UTC, in seconds.
+const AHEAD: i64 = 14 * 3600;
+
+/// How far the time of a file may be from its stamp, read as UTC, if the zone is unknown: a day, and the furthest zone.
+const FAR: i64 = DAY + AHEAD;
 
 impl Zone {
     /// Finds a zone by its name, such as `Asia/Shanghai` or `UTC`, in the time-zone database of this build.
@@ -55,6 +57,11 @@ impl Zone {
             (Self::Unknown, Stamp::Local(local)) => unless_far(mtime, as_utc(local)),
             (Self::Unknown, Stamp::Day(day)) => unless_far(mtime, as_utc(day.to_datetime(time(0, 0, 0, 0)))),
         }
+    }
+
+    /// Returns the earliest that a time of a stamp alone may be: read as UTC, it may be up to 14 hours late.
+    pub fn earliest(&self, time: i64) -> i64 {
+        if self.is_known() { time } else { time - AHEAD }
     }
 
     /// Whether stamps have a zone.
@@ -130,5 +137,10 @@ mod tests {
         assert_eq!(read("2026-04-03T03:27:00Z"), at("2026-03-28T10:47:02Z"), "copied anew");
         assert_eq!(Zone::Unknown.time(Stamp::None, 5), (5, None));
         assert_eq!(Zone::Unknown.time(Stamp::Instant(7), 5), (7, Some(7)));
+        // Of the zone that is furthest ahead.
+        let stamp = at("2026-03-28T10:47:02Z");
+        let (kiritimati, _) =
+            Zone::named("Pacific/Kiritimati").unwrap().time(Stamp::Local(date(2026, 3, 28).at(10, 47, 2, 0)), 0);
+        assert_eq!((Zone::Unknown.earliest(stamp), Zone::utc().earliest(stamp)), (kiritimati, stamp));
     }
 }

@@ -174,14 +174,15 @@ fn read_into(run: &Run<Config>, file: &Path) -> Result<(Vec<Kept>, String)> {
     let mut memory: Memory = run.recall(MEMORY);
     let (mut rows, mut foreign) = (Vec::new(), 0);
     for tarball in &tarballs {
-        let found = run.config.backups.hubs.iter().filter_map(|hub| imported(hub, tarball)).collect::<Vec<_>>();
+        let of = |hub: &Hub| imported(hub, tarball).map(|kept| (hub.zone.earliest(kept.time), kept));
+        let found: Vec<_> = run.config.backups.hubs.iter().filter_map(of).collect();
         foreign += usize::from(found.is_empty());
-        for kept in &found {
+        for (newest, kept) in &found {
             let nodes = memory.hubs.entry(kept.hub.clone()).or_default();
             let set = nodes.entry(kept.node.clone()).or_default().sets.entry(kept.set.clone()).or_default();
-            set.newest = set.newest.max(Some(kept.time));
+            set.newest = set.newest.max(Some(*newest));
         }
-        rows.extend(found);
+        rows.extend(found.into_iter().map(|(_, kept)| kept));
     }
     // Before the rows are written: a backup that is known and not in the history is written by the next import.
     run.remember(MEMORY, &memory);

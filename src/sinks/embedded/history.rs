@@ -7,7 +7,7 @@ use anyhow::Result;
 use rusqlite::params;
 
 use super::{Place, SOME};
-use crate::sinks::history::{History, Kept, Sizes};
+use crate::sinks::history::{History, Kept, SIZES, Sizes};
 
 /// The first schema that has the table.
 const SINCE: i64 = 5;
@@ -37,10 +37,8 @@ impl History for Place {
             if store.number("user_version")? < SINCE {
                 return Ok(());
             }
-            let mut query = store.connection.prepare(
-                "SELECT name, time, max(bytes) FROM backup WHERE hub = ?1 AND node = ?2 GROUP BY name, time ORDER BY name, time",
-            )?;
-            let mut rows = query.query(params![hub, node])?;
+            let mut query = store.connection.prepare(SIZES)?;
+            let mut rows = query.query(params![hub, node, hub, node])?;
             while let Some(row) = rows.next()? {
                 let bytes: i64 = row.get(2)?;
                 sets.entry(row.get(0)?).or_default().push((row.get(1)?, bytes.unsigned_abs()));

@@ -9,7 +9,7 @@ use anyhow::{Context, Result};
 use super::Mysql;
 use super::connection::{text, within};
 use super::table::{Duplicate, fitting, put};
-use crate::sinks::history::{History, Kept, Sizes, TABLE};
+use crate::sinks::history::{History, Kept, SIZES, Sizes, TABLE};
 
 impl History for Mysql {
     fn keep(&self, backups: &[Kept], until: Instant) -> Result<Vec<String>> {
@@ -22,11 +22,8 @@ impl History for Mysql {
     }
 
     fn sizes(&self, hub: &str, node: &str, until: Instant) -> Result<BTreeMap<String, Sizes>> {
-        let of = (hub.to_string(), node.to_string());
-        let rows = within(&self.config, until, move |connection| {
-            let query = "SELECT name, time, MAX(bytes) FROM backup WHERE hub = ? AND node = ? GROUP BY name, time ORDER BY time";
-            connection.ask(query, of)
-        })?;
+        let of = (hub.to_string(), node.to_string(), hub.to_string(), node.to_string());
+        let rows = within(&self.config, until, move |connection| connection.ask(SIZES, of))?;
         let mut sets = BTreeMap::<String, Sizes>::new();
         for row in rows {
             let [name, time, bytes] = <[Value; 3]>::try_from(row).ok().context("the history gives another row")?;

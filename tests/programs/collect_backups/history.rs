@@ -7,7 +7,7 @@ use gridmon_testkit::sandbox::fixture;
 use serde_json::Value;
 
 use super::Site;
-use super::runs::{DAY, NOW, lab};
+use super::runs::{DAY, NOW, lab, tarball};
 
 /// The points of each series of a JSON.
 fn series(json: &Value) -> BTreeMap<String, Vec<(i64, f64)>> {
@@ -118,6 +118,48 @@ fn the_originals_database_gives_the_plots_of_the_original_where_it_was_right() {
     let counts: Vec<_> =
         ours["OK"].iter().zip(&theirs["OK"]).map(|(ours, theirs)| (ours.0 - theirs.0, ours.1, theirs.1)).collect();
     assert_eq!(counts, [(0, 5.0, 5.0), (0, 5.0, 5.0), (0, 5.0, 5.0), (0, 5.0, 5.0), (0, 4.0, 4.0), (0, 4.0, 6.0)]);
+}
+
+/// Without a zone the original's stamp, read as UTC, is another time than the file's.
+#[test]
+fn a_tarball_that_the_original_knew_and_that_lies_there_is_one() {
+    let path = |day: u64| format!("svn/a/2026/03/{day}/103000/a.tar.gz");
+    for import_first in [true, false] {
+        let site = Site::new("");
+        // Made in Shanghai.
+        tarball(&site, &path(29), 2 << 20, NOW - DAY - 3 * 3600);
+        let root = site.sandbox.path("backup");
+        let plots = site.sandbox.path("plots_%(node)s.json");
+        let hub = format!("[hub A]\nnodes = local\nroot = {}\nfresh_hours = 30\n", root.display());
+        site.config(&format!("{hub}json_path = {}\n", plots.display()));
+        let database = site.sandbox.path("scm.db");
+        let sqlite = rusqlite::Connection::open(&database).unwrap();
+        sqlite
+            .execute_batch("CREATE TABLE tgzs (date text,node text,size real,dir text,nodepath text primary key)")
+            .unwrap();
+        for day in [28, 29] {
+            let nodepath = format!("local:{}/{}", root.display(), path(day));
+            sqlite.execute("INSERT INTO tgzs VALUES ('', 'local', 2.0, '', ?)", [nodepath]).unwrap();
+        }
+        let import = || assert_eq!(site.hour(0, &["--import", database.to_str().unwrap()]).code, Some(0));
+        if import_first {
+            import();
+        }
+        assert_eq!(site.hour(0, &[]).stderr, "");
+        import();
+        assert_eq!(site.hour(1, &[]).stderr, "");
+        let plot = series(&read(&site, "plots_local.json"));
+        let milliseconds = |time: u64| (time * 1000) as i64;
+        let expected = [(milliseconds(NOW - 2 * DAY + 16_200), 2.0), (milliseconds(NOW - DAY - 3 * 3600), 2.0)];
+        assert_eq!(plot["svn/a"], expected, "import first: {import_first}");
+        // No newer one is gone.
+        let old = site.hour(24, &[]);
+        assert!(old.stderr.contains(" svn/a: old: the newest is 2 d 3 h old"), "{}", old.stderr);
+        // What is gone is not forgotten.
+        fs::remove_dir_all(root.join("svn")).unwrap();
+        let gone = site.hour(25, &[]);
+        assert!(gone.stderr.contains(" svn/a: vanished: no backup is left; the last one was of 2026-03-29 03:00 UTC"));
+    }
 }
 
 #[test]

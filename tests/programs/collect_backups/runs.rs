@@ -12,7 +12,7 @@ pub const NOW: u64 = 1_774_850_400;
 pub const DAY: u64 = 86_400;
 
 /// A tarball of this size, written at this time.
-fn tarball(site: &Site, path: &str, bytes: u64, mtime: u64) {
+pub fn tarball(site: &Site, path: &str, bytes: u64, mtime: u64) {
     let path = site.sandbox.path("backup").join(path);
     fs::create_dir_all(path.parent().unwrap()).unwrap();
     let file = File::create(path).unwrap();
