@@ -337,8 +337,11 @@ impl Config {
 
     /// Gives a node what its `[node …]` says, which is narrower than what the originals' files say.
     pub(super) fn settle(&self, node: &mut Node) {
-        let own = self.settings.iter().filter(|(name, _)| *name == node.name);
-        own.for_each(|(_, settings)| settings.clone().fill(node));
+        for (name, settings) in &self.settings {
+            if *name == node.name {
+                settings.clone().fill(node);
+            }
+        }
     }
 
     fn hub(&mut self, values: &Values) -> Result<Hub> {

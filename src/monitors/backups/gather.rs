@@ -48,8 +48,8 @@ impl Gathered {
     /// Returns the folders that may not be read and in which backups may lie, below the root; empty for the root itself.
     pub fn closed_folders(&self) -> impl Iterator<Item = &[u8]> {
         // fsck's, which lies on many disks, and which root alone may read.
-        let is_own = |folder: &&[u8]| folder.rsplit(|byte| *byte == b'/').next() != Some(b"lost+found");
-        self.closed.iter().map(Vec::as_slice).filter(is_own)
+        let may_hold = |folder: &&[u8]| folder.rsplit(|byte| *byte == b'/').next() != Some(&b"lost+found"[..]);
+        self.closed.iter().map(Vec::as_slice).filter(may_hold)
     }
 }
 

@@ -128,7 +128,7 @@ impl NodeState {
             if found.is_none() && self.unreachable.is_some() {
                 continue;
             }
-            let (is, words) = found.map_or((Verdict::Ok, ""), |(one, words)| (*one, words));
+            let (is, words) = found.map_or((Verdict::Ok, ""), |(one, words)| (*one, words.as_str()));
             let key = verdicts[0].word();
             let (after, text) = follow(memory.episodes.get(key), is, words, now);
             match after {
@@ -368,6 +368,7 @@ mod tests {
     fn a_node_without_any_set_is_an_alarm_with_the_way_out() {
         let none = "no backup is known on this node, and [hub L] names no sets";
         let open = "let it read that folder, or correct root or pattern of [hub L]";
+        let unfit = format!("nothing in /b fits the pattern; {none}; correct root or pattern");
         let dumps = "dumps/{set}-%Y%m%d.gz";
         let (broken, denied) = ("find: './x': Input/output error", "find: './lost+found': Permission denied");
         for (pattern, seen, said, verdict, words) in [
@@ -378,20 +379,8 @@ mod tests {
                 Verdict::Never,
                 format!("/b is not there; {none}; correct root, or mount what it should hold"),
             ),
-            (
-                dumps,
-                vec![],
-                "",
-                Verdict::Never,
-                format!("nothing in /b fits the pattern; {none}; correct root or pattern"),
-            ),
-            (
-                dumps,
-                vec![file("dumps/x", NOW)],
-                "",
-                Verdict::Never,
-                format!("nothing in /b fits the pattern; {none}; correct root or pattern"),
-            ),
+            (dumps, vec![], "", Verdict::Never, unfit.clone()),
+            (dumps, vec![file("dumps/x", NOW)], "", Verdict::Never, unfit.clone()),
             (
                 dumps,
                 vec![Seen::Closed(b"")],
@@ -406,20 +395,8 @@ mod tests {
                 Verdict::Unreadable,
                 format!("this login may not read /b/dumps; {none}; {open}"),
             ),
-            (
-                dumps,
-                vec![Seen::Closed(b"other"), Seen::Failed(1)],
-                "",
-                Verdict::Never,
-                format!("nothing in /b fits the pattern; {none}; correct root or pattern"),
-            ),
-            (
-                "{set}.gz",
-                vec![Seen::Closed(b"lost+found"), Seen::Failed(1)],
-                denied,
-                Verdict::Never,
-                format!("nothing in /b fits the pattern; {none}; correct root or pattern"),
-            ),
+            (dumps, vec![Seen::Closed(b"other"), Seen::Failed(1)], "", Verdict::Never, unfit.clone()),
+            ("{set}.gz", vec![Seen::Closed(b"lost+found"), Seen::Failed(1)], denied, Verdict::Never, unfit.clone()),
             (
                 "{set}.gz",
                 vec![Seen::Closed(b"x/y")],
