@@ -282,12 +282,12 @@ fn the_originals_files_are_read_as_they_are() {
 /// A site with these two files of the original, and an ssh that writes down what it is asked.
 fn original(scm_monitor: &str, libfab: &str, more: &str) -> Site {
     let site = Site::new("");
-    let at = site.sandbox.path("");
     for (name, text) in [("scm", scm_monitor), ("fab", libfab)] {
         fs::set_permissions(site.sandbox.write(name, text), fs::Permissions::from_mode(0o600)).unwrap();
     }
-    site.config(&format!("[backups]\nscm_monitor = {0}/scm\nlibfab = {0}/fab\n{more}", at.display()));
-    site.sandbox.program("ssh", &format!("echo \"$@\" >> {}/asked; exit 255", at.display()));
+    let at = |name| site.sandbox.path(name).display().to_string();
+    site.config(&format!("[backups]\nscm_monitor = {}\nlibfab = {}\n{more}", at("scm"), at("fab")));
+    site.sandbox.program("ssh", &format!("echo \"$@\" >> {}; exit 255", at("asked")));
     site
 }
 
@@ -316,8 +316,7 @@ fn of_a_node_the_config_says_it_best_then_its_section_of_fabric_then_that_of_all
 fn a_hub_of_the_original_that_nobody_watches_is_named_in_each_run() {
     let scm = "[DEFAULT]\nselect = svn/x\nsrvnode = a\n[A]\n[B]\nsrvnode = b\n";
     let site = original(scm, "[HUB]\nA = n1\n[DEFAULT]\nport = 229\n[ENV]\n", "");
-    let at = site.sandbox.path("");
-    let (scm, fab) = (at.join("scm"), at.join("fab"));
+    let (scm, fab) = (site.sandbox.path("scm"), site.sandbox.path("fab"));
     let why = format!(
         "hub B: {} has it, and [HUB] of {} names no nodes of it, so it is not watched; add B = NODES there, or remove [B]",
         scm.display(),
@@ -325,7 +324,8 @@ fn a_hub_of_the_original_that_nobody_watches_is_named_in_each_run() {
     );
     let first = site.hour(0, &[]);
     assert_eq!(first.code, Some(1));
-    assert!(first.stderr.lines().any(|line| line == format!("collect-backups: {why}")), "{}", first.stderr);
+    let said = format!("collect-backups: {why}");
+    assert!(first.stderr.lines().any(|line| line.starts_with(&said)), "{}", first.stderr);
     let check = site.hour(0, &["--check"]);
     let (hub, why) = why.split_once(": ").unwrap();
     let line = check.stdout.lines().find(|line| line.contains(hub)).unwrap_or_default();
