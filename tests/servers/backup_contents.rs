@@ -194,7 +194,7 @@ fn a_disk_that_gives_nothing_for_once_is_no_truncated_file() {
     // The next run asks again.
     site.tool("gzip", "exec /usr/bin/gzip \"$@\"");
     let later = site.run(1, 60, "check = gzip\n");
-    let well = "well again, after 1 h 0 min (unreadable)";
+    let well = "well again, after 60 min (unreadable)";
     assert_eq!((later.code, said(&later)), (Some(0), vec![("a", well)]), "{}", later.stderr);
     assert_eq!(site.seals(), [("a".into(), "checked".into())]);
 }
