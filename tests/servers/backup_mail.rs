@@ -138,14 +138,13 @@ fn an_alarm_that_the_server_may_not_have_is_printed() {
     let first = site.hour(0);
     assert_eq!(first.code, Some(1), "{}", first.stderr);
     assert!(first.stderr.contains("; the mail may have been sent"), "{}", first.stderr);
-    let alarms = ["A local db%0ABcc:%20evil@example.org: never: ", "A local wiki: never: ", "B local home: never: "];
-    for alarm in alarms {
-        let is_said = |line: &&str| {
-            line.starts_with(&format!("collect-backups: {alarm}"))
-                && line.ends_with("; the mail server did not say whether it has this")
-        };
-        assert_eq!(first.stderr.lines().filter(is_said).count(), 1, "{}", first.stderr);
-    }
-    let next = site.hour(1);
-    assert_eq!((next.code, next.stderr.as_str()), (Some(0), ""));
+    let is_said = |line: &&str| {
+        line.starts_with("collect-backups: B local home: never: ")
+            && line.ends_with("; the mail server did not say whether it has this")
+    };
+    assert_eq!(first.stderr.lines().filter(is_said).count(), 1, "{}", first.stderr);
+    // The server is silent to a second recipient, so that it has no text of the other mail: that one waits.
+    assert!(first.stderr.contains("; the next run sends it") && !first.stderr.contains("A local"), "{}", first.stderr);
+    let next = site.hour(1).stderr;
+    assert!(next.contains("; the next run sends it") && !next.contains("B local"), "{next}");
 }
