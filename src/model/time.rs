@@ -16,6 +16,12 @@ pub fn is_ahead(time: i64, now: i64) -> bool {
     time.saturating_sub(now) > AHEAD
 }
 
+/// Returns the last day up to `day` that is this day of the week, Monday being 0; days are those since 1970.
+pub fn last_weekday(day: i64, weekday: i64) -> i64 {
+    // 1970 began with a Thursday.
+    day - (day + 3 - weekday).rem_euclid(7)
+}
+
 /// Formats a time to the minute: `2024-06-01 12:30 UTC`.
 pub fn utc(seconds: i64) -> String {
     Timestamp::from_second(seconds).unwrap_or_default().strftime("%Y-%m-%d %H:%M UTC").to_string()

@@ -6,6 +6,7 @@ use std::fmt::Write as _;
 use super::history::{History, Series};
 use super::plot::{FILLS, Ground, clock};
 use super::scene::{Anchor, Scene, Shape, Text};
+use crate::model::last_weekday;
 use crate::text::count;
 
 const DAY: i64 = 86_400;
@@ -82,8 +83,7 @@ pub(super) fn scene(history: &History, is_dark: bool, ground: &Ground) -> Scene 
 
 /// Returns the Monday of the week of a day, both as days since 1970.
 fn monday(day: i64) -> i64 {
-    // The first day of 1970 was a Thursday.
-    day - (day + 3).rem_euclid(7)
+    last_weekday(day, 0)
 }
 
 /// Returns what each day was.

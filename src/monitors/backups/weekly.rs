@@ -6,6 +6,7 @@ use super::hub::Hub;
 use super::name::some_of;
 use super::node::NodeState;
 use super::verdict::Verdict;
+use crate::model::last_weekday;
 use crate::text::count;
 
 /// What some people are told.
@@ -82,10 +83,7 @@ fn warnings(state: &NodeState) -> Vec<String> {
 /// Whether `weekday`, Monday being 0, has begun since `last`; both times in unix seconds.
 fn is_due(last: i64, weekday: i64, now: i64) -> bool {
     const DAY: i64 = 86_400;
-    // 1970 began with a Thursday.
-    let today = now.div_euclid(DAY);
-    let begun = (today - (today + 3 - weekday).rem_euclid(7)) * DAY;
-    last < begun
+    last < last_weekday(now.div_euclid(DAY), weekday) * DAY
 }
 
 #[cfg(test)]
