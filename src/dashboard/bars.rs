@@ -14,6 +14,7 @@ use crate::os::work::catch;
 use crate::query::{Detail, Wanted};
 use crate::view::bar::{Bar, Bars, CELL_SECONDS, Lines, SmallLine, range};
 use crate::view::page::Kind;
+use crate::view::plot::SWITCH;
 use crate::view::table::Section;
 
 /// The most heartbeats of a page that have a bar.
@@ -21,9 +22,6 @@ const MOST: usize = 500;
 
 /// The most numbers of a page that are in small lines.
 const MOST_LINES: usize = 1000;
-
-/// The unit of what is up or down.
-const SWITCH: &str = "0 or 1";
 
 /// How many numbers one question names.
 const AT_ONCE: usize = 50;

@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 use std::fmt::Write as _;
 
-use super::troubles::{Happened, Place, address};
+use super::troubles::{Happened, Place, address, when};
 use crate::events::{Event, Severity, lasted};
 use crate::view::html::escaped;
 use crate::view::plot::{clock, ticks};
@@ -142,7 +142,7 @@ fn lane(html: &mut String, happened: &Happened, events: &[&Event]) {
 fn mark(html: &mut String, happened: &Happened, event: &Event) {
     let (class, (high, top)) = (class(event.severity), height(event.severity));
     let begin = happened.place(event.since);
-    let title = format!("{}, {}", event.words, super::troubles::when(event));
+    let title = format!("{}, {}", event.words, when(event));
     let title = escaped(&title);
     if event.until == Some(event.since) {
         let _ = write!(

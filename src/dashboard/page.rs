@@ -143,7 +143,7 @@ pub fn whole(view: &View) -> String {
     let options = view.options;
     let title = escaped(&view.config.title);
     let watched = view.line.as_ref().map(|line| line.watched);
-    let of = options.of.splitn(3, '/').nth(2).filter(|name| !name.is_empty());
+    let of = options.named().map(|(.., name)| name).filter(|name| !name.is_empty());
     let site = of.map_or(view.config.title.clone(), |name| format!("{name} – {}", view.config.title));
     let tab = escaped(&tab_title(&site, watched, &options.plots));
     let icon = watched.and_then(tab_icon).unwrap_or(ICON);

@@ -188,8 +188,7 @@ impl Dashboard {
 
     /// Returns what the page of a name has besides, if one is asked for; nothing if the store does not answer.
     fn own(&self, page: &Page, options: &Options, now: i64) -> Vec<Section> {
-        let of = options.of.splitn(3, '/').collect::<Vec<_>>();
-        let &[_, tag, name] = of.as_slice() else { return Vec::new() };
+        let Some((_, tag, name)) = options.named() else { return Vec::new() };
         if page.own.is_empty() {
             return Vec::new();
         }

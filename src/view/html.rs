@@ -123,6 +123,12 @@ impl Options {
         has("*") != has(row)
     }
 
+    /// Returns of whom a page of a name is: the section as the address has it, the tag, and its value.
+    pub fn named(&self) -> Option<(&str, &str, &str)> {
+        let mut parts = self.of.splitn(3, '/');
+        Some((parts.next()?, parts.next()?, parts.next()?))
+    }
+
     /// Returns the names and values of the address, in the order in which the script writes them.
     pub fn pairs(&self) -> Vec<(&'static str, &str)> {
         let mut pairs: Vec<_> = self.plots.iter().map(|path| ("plot", path.as_str())).collect();

@@ -90,8 +90,8 @@ const BETWEEN: f64 = 16.0;
 const LEAST_STRIP: f64 = 48.0;
 const LANE: f64 = 26.0;
 
-/// The unit of what is drawn in steps.
-const SWITCH: &str = "0 or 1";
+/// The unit of what is up or down, drawn in steps.
+pub(crate) const SWITCH: &str = "0 or 1";
 
 /// The colours of everything but lines.
 pub(super) struct Ground {

@@ -63,8 +63,8 @@ struct Row {
 }
 
 impl Row {
-    fn new(series: &Point, measurement: &Measurement) -> Self {
-        Self { series: series.clone(), fields: vec![None; measurement.fields.len()] }
+    fn new(series: Point, measurement: &Measurement) -> Self {
+        Self { series, fields: vec![None; measurement.fields.len()] }
     }
 }
 
@@ -198,7 +198,8 @@ impl InfluxReader {
                 );
                 for row in &rows.values {
                     let [Cell::Int(time), value] = row.as_slice() else { continue };
-                    let row = rows_of.entry(series.tag_set().into()).or_insert_with(|| Row::new(&series, measurement));
+                    let row =
+                        rows_of.entry(series.tag_set().into()).or_insert_with(|| Row::new(series.clone(), measurement));
                     row.fields[at] = number(value, field.kind).map(|value| (*time, value));
                 }
                 Ok(())
@@ -225,7 +226,7 @@ impl InfluxReader {
         self.ask_tier(tier, &query, |rows| {
             for row in &rows.values {
                 let (time, given, values) = parts(row, tags.len())?;
-                let mut row = Row::new(&point(measurement.name, pairs(&tags, given), self.catalog), measurement);
+                let mut row = Row::new(point(measurement.name, pairs(&tags, given), self.catalog), measurement);
                 for (at, (value, field)) in values.iter().zip(measurement.fields).enumerate() {
                     match value {
                         Cell::Null => {}

@@ -26,8 +26,7 @@ pub(super) fn address_of(view: &View, section: &str, tag: &str, name: &str) -> S
 
 /// Writes the page of the name that the address has; whether there is such a name.
 pub(super) fn page_of_a_name(html: &mut String, view: &View) -> bool {
-    let mut parts = view.options.of.splitn(3, '/');
-    let (Some(section), Some(tag), Some(name)) = (parts.next(), parts.next(), parts.next()) else { return false };
+    let Some((section, tag, name)) = view.options.named() else { return false };
     let section = section.replace("%2F", "/");
     let Some(section) = view.sections.iter().find(|one| one.name == section) else { return false };
     let measurements = view.page.measurements();
@@ -235,7 +234,7 @@ fn figure(
 /// Whether a number is the health of a row of the page, and 0 or 1.
 fn is_health(view: &View, of: &'static crate::model::Measurement, number: &Number) -> bool {
     let mut columns = view.page.tables.iter().flat_map(|table| table.columns);
-    let is_unit = of.field(number.field()).is_some_and(|field| field.unit == "0 or 1");
+    let is_unit = of.field(number.field()).is_some_and(|field| field.unit == plot::SWITCH);
     let is_of = |column: &page::Column| matches!(column.kind, Kind::Health(measurement, field) if measurement.name == of.name && field == number.field());
     is_unit && !number.path.is_empty() && columns.any(is_of)
 }
