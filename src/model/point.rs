@@ -330,14 +330,25 @@ impl Point {
             (Tags::Declared(keys, labels), declaration) => {
                 let declaration = declaration?;
                 let at = usize::from(*declaration.sorted.get(at)?);
-                let (tag, place) = (declaration.tags.get(at)?, usize::from(declaration.ranks[at]));
-                let value = match tag.identifies {
-                    true => keys.get(place)?.of(&self.text),
-                    false => &labels.as_ref()?.all().get(place)?.1,
-                };
-                Some((tag.name, value, !tag.identifies))
+                self.declared_tag(declaration, keys, labels.as_ref(), at)
             }
         }
+    }
+
+    /// Returns the tag at a place of the declaration.
+    fn declared_tag<'a>(
+        &'a self,
+        declaration: &'static Measurement,
+        keys: &[KeySpan],
+        labels: Option<&'a Labels>,
+        at: usize,
+    ) -> Option<Given<'a>> {
+        let (tag, place) = (declaration.tags.get(at)?, usize::from(declaration.ranks[at]));
+        let value = match tag.identifies {
+            true => keys.get(place)?.of(&self.text),
+            false => &labels?.all().get(place)?.1,
+        };
+        Some((tag.name, value, !tag.identifies))
     }
 
     fn all_tags(&self) -> impl Iterator<Item = Given<'_>> {
@@ -380,7 +391,13 @@ impl Point {
 
     /// Returns the value of one tag.
     pub fn tag(&self, name: &str) -> Option<&str> {
-        self.tags().find(|tag| tag.0 == name).map(|tag| tag.1)
+        match (&self.tags, self.declaration) {
+            (Tags::Declared(keys, labels), Some(declaration)) => {
+                let at = declaration.tags.iter().position(|tag| tag.name == name)?;
+                self.declared_tag(declaration, keys, labels.as_ref(), at).map(|(_, value, _)| value)
+            }
+            _ => self.tags().find(|tag| tag.0 == name).map(|tag| tag.1),
+        }
     }
 
     /// Returns the value of the tag `name`, which is usually the one at index `at`.

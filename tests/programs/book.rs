@@ -19,7 +19,7 @@ fn documents() -> Vec<PathBuf> {
 }
 
 /// The blocks of commands of a document, each with whether it is run.
-fn blocks(document: &Path) -> Vec<(bool, String)> {
+pub(crate) fn blocks(document: &Path) -> Vec<(bool, String)> {
     let text = fs::read_to_string(document).unwrap();
     let mut blocks = Vec::new();
     let mut open: Option<(bool, String, usize)> = None;

@@ -9,6 +9,8 @@ use std::sync::OnceLock;
 
 use gridmon_testkit::{TempDir, root, servers, skip};
 
+use crate::book::blocks;
+
 /// The packages of this version, and those of one before it, of the same programs.
 struct Built {
     old: PathBuf,
@@ -361,6 +363,32 @@ fn the_debian_package_is_installed_upgraded_removed_and_purged() {
         }
         // Its number must not become somebody else's.
         assert!(debian.sh("getent passwd gridmon").contains("/nologin"));
+    }
+}
+
+/// As a new user would: the package by apt, then the first hour word for word, on a machine that has nothing else.
+#[test]
+#[ignore = "builds everything: make test-all"]
+fn the_first_hour_goes_by_the_book_on_a_bare_debian() {
+    let test = "the_first_hour_goes_by_the_book_on_a_bare_debian";
+    let page = root().join("docs/first-hour.md");
+    for suite in ["bookworm", "trixie"] {
+        let Some(debian) = Debian::new(suite) else { return skip(test, "debootstrap") };
+        let package = file(&built().new, ".deb");
+        let name = package.file_name().unwrap().to_str().unwrap();
+        fs::copy(&package, debian.path("root").join(name)).unwrap();
+        debian.sh(&format!("cd /root && apt install ./{name}"));
+        debian.sh("useradd --create-home --shell /bin/sh reader");
+        let mut said = String::new();
+        for (_, commands) in blocks(&page).into_iter().filter(|(is_run, _)| *is_run) {
+            debian.write("step", &commands);
+            said += &debian.sh("su --login reader --command 'sh -e /step'");
+        }
+        assert!(said.contains(".LoadAverage.") && said.contains("runs as process"), "{suite}: {said}");
+        assert!(said.contains("the load averages of a node"), "{suite}: {said}");
+        assert!(!debian.path("home/reader/gridmon").exists(), "{suite}: it leaves nothing behind");
+        debian.sh("apt remove --yes gridmon");
+        assert!(!debian.path("usr/bin/qagent").exists(), "{suite}");
     }
 }
 
