@@ -22,7 +22,7 @@ fuzz_target!(|data: &[u8]| {
         }
         1 => pickles(data, usize::from(*part) + 1),
         2 => stream(data, usize::from(*part) + 1, |bytes, _, received| Ok(carbon_line::parse(bytes, NOW, received))),
-        3 => stream(data, usize::from(*part) + 1, |bytes, _, received| carbon_pickle::parse(bytes, received)),
+        3 => stream(data, usize::from(*part) + 1, |bytes, _, received| carbon_pickle::parse(bytes, NOW, received)),
         4 => word(data),
         _ => settings(&String::from_utf8_lossy(data)),
     }

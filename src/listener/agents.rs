@@ -13,11 +13,13 @@ use crate::sources::agents::word::{Heard, QULO, Word};
 /// The file of the state directory in which they are remembered.
 pub const FILE: &str = "qmaster.agents";
 
-/// The most agents that are remembered.
+/// The most agents that are remembered, and the most bytes of their texts. Of more, those are forgotten that have been silent for the
+/// longest time: they are known again once they say something.
 const MOST: usize = 100_000;
+const MOST_BYTES: usize = 64 << 20;
 
-/// The largest file, in bytes.
-const LARGEST: u64 = 1 << 30;
+/// The largest file, in bytes: JSON may write each byte of a text as six.
+const LARGEST: u64 = 8 * MOST_BYTES as u64;
 
 /// How long a silent agent is remembered, in seconds.
 const FORGOTTEN: i64 = 30 * 86_400;
@@ -33,9 +35,51 @@ pub(super) struct Agents {
 struct State {
     /// By host.
     all: BTreeMap<String, Heard>,
+    /// How many bytes their texts have.
+    bytes: usize,
     /// The hosts of those that were heard since they were asked for last.
     fresh: BTreeSet<String>,
     is_changed: bool,
+}
+
+/// How many bytes the texts of an agent take, roughly.
+fn weight(heard: &Heard) -> usize {
+    let Word { host, version, sensors, .. } = &heard.word;
+    256 + 2 * host.len() + version.len() + sensors.iter().map(|(name, _)| name.len() + 32).sum::<usize>()
+}
+
+impl State {
+    fn take(&mut self, host: &str) -> Option<Heard> {
+        let heard = self.all.remove(host)?;
+        self.bytes -= weight(&heard);
+        Some(heard)
+    }
+
+    fn put(&mut self, heard: Heard) {
+        let _ = self.take(&heard.word.host);
+        self.bytes += weight(&heard);
+        self.all.insert(heard.word.host.clone(), heard);
+        self.is_changed = true;
+        self.make_room();
+    }
+
+    /// Forgets a tenth of all, those that have been silent for the longest time, if they are too many.
+    fn make_room(&mut self) {
+        while self.all.len() > MOST || self.bytes > MOST_BYTES {
+            let mut times: Vec<_> = self.all.values().map(|heard| heard.at).collect();
+            times.sort_unstable();
+            let until = times[times.len() / 10];
+            // Those of one second go one after the other, as far as there is need.
+            let (least, mut left) = (self.all.len() / 10 + 1, 0);
+            self.all.retain(|_, heard| {
+                let goes = heard.at <= until && left < least;
+                left += usize::from(goes);
+                !goes
+            });
+            self.fresh.retain(|host| self.all.contains_key(host));
+            self.bytes = self.all.values().map(weight).sum();
+        }
+    }
 }
 
 /// Reads what a master remembers.
@@ -51,7 +95,10 @@ impl Agents {
     /// Begins with those that a file remembers; one that cannot be read has none.
     pub fn open(path: PathBuf) -> Self {
         let all = remembered(&path).unwrap_or_default();
-        Self { path, state: Mutex::new(State { all, ..State::default() }) }
+        let bytes = all.values().map(weight).sum();
+        let mut state = State { all, bytes, ..State::default() };
+        state.make_room();
+        Self { path, state: Mutex::new(state) }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -61,23 +108,15 @@ impl Agents {
     /// An agent has said something.
     pub fn hear(&self, word: Word, from: IpAddr, at: i64) {
         let mut state = self.state();
-        if state.all.len() >= MOST && !state.all.contains_key(&word.host) {
-            return;
-        }
         state.fresh.insert(word.host.clone());
-        state.all.insert(word.host.clone(), Heard { word, from: from.to_string(), at });
-        state.is_changed = true;
+        state.put(Heard { word, from: from.to_string(), at });
     }
 
     /// QULo's agents have sent values of sensors: they say nothing about themselves.
     pub fn hear_qulos(&self, seen: &BTreeSet<(String, String)>, from: IpAddr, at: i64) {
         let mut state = self.state();
         for (host, sensor) in seen {
-            let is_known = state.all.contains_key(host);
-            if !is_known && state.all.len() >= MOST {
-                continue;
-            }
-            let heard = state.all.entry(host.clone()).or_default();
+            let mut heard = state.take(host).unwrap_or_default();
             if heard.word.version != QULO {
                 let (host, version) = (host.clone(), QULO.into());
                 heard.word = Word { host, version, ..Word::default() };
@@ -86,7 +125,7 @@ impl Agents {
                 heard.word.sensors.push((sensor.clone(), 0.0));
             }
             (heard.from, heard.at) = (from.to_string(), at);
-            state.is_changed = true;
+            state.put(heard);
         }
     }
 
@@ -107,9 +146,31 @@ impl Agents {
             return Ok(());
         }
         state.all.retain(|_, heard| now - heard.at < FORGOTTEN);
+        state.bytes = state.all.values().map(weight).sum();
         let bytes = serde_json::to_vec(&state.all)?;
         state.is_changed = false;
         drop(state);
         files::write(&self.path, &bytes).context("the agents")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_agents_say_takes_no_more_than_its_room_and_the_silent_go_first() {
+        let agents = Agents::default();
+        let from = IpAddr::from([192, 0, 2, 1]);
+        let word = |host: String| Word { host, sensors: vec![("x".repeat(250), 1.0); 200], ..Word::default() };
+        agents.hear(word("silent".into()), from, 1);
+        for at in 0..2 * MOST_BYTES / 50_000 {
+            agents.hear(word(format!("wn{at}")), from, 10 + at as i64);
+            agents.hear(word("real".into()), from, 10 + at as i64);
+        }
+        let state = agents.state();
+        assert!(state.bytes <= MOST_BYTES && state.bytes == state.all.values().map(weight).sum::<usize>());
+        assert!(state.all.contains_key("real") && !state.all.contains_key("silent"), "{}", state.all.len());
+        assert!(state.all.len() > 500 && state.fresh.iter().all(|host| state.all.contains_key(host)));
     }
 }

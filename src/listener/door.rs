@@ -1,11 +1,12 @@
 //! The listening sockets: who is let in, and what a connection speaks.
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, anyhow, ensure};
 use jiff::Timestamp;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::io::AsyncWriteExt;
@@ -44,6 +45,11 @@ const TLS_HANDSHAKE: u8 = 0x16;
 /// How long those who are being answered have when the listener stops.
 const LAST: Duration = Duration::from_secs(5);
 
+/// The most bytes of requests and, apart from them, of streams that are being received. Who sends a stream cannot be told to send
+/// it again, so requests must not take its room.
+const REQUESTS: usize = 96 << 20;
+const STREAMS: usize = 32 << 20;
+
 /// How many bodies are parsed at once.
 const PARSED_AT_ONCE: usize = 4;
 
@@ -54,7 +60,9 @@ pub(super) struct Shared {
     pub counts: Counts,
     pub series: Series,
     pub agents: Agents,
+    /// The room of requests, and that of streams.
     pub room: Room,
+    pub streams: Room,
     pub parsing: Semaphore,
     pub guests: Arc<Guests>,
     tls: Option<TlsAcceptor>,
@@ -93,7 +101,8 @@ impl Listener {
             counts: Counts::default(),
             series,
             agents: Agents::open(state.join(agents::FILE)),
-            room: Room::default(),
+            room: Room::new(REQUESTS),
+            streams: Room::new(STREAMS),
             parsing: Semaphore::new(PARSED_AT_ONCE),
             guests: Arc::new(Guests::new(places())),
             tls,
@@ -168,22 +177,31 @@ async fn bind(config: &Config) -> Result<Vec<(TcpListener, Speaks)>> {
     let host = (config.host.as_str(), config.port);
     let shown = format!("[qmaster] host {}, port {}", config.host, config.port);
     let mut wanted = Vec::new();
-    let found = tokio::net::lookup_host(host).await.with_context(|| shown.clone())?;
-    // A name may have several addresses; each must be asked for to be listened at.
-    let first = found.into_iter().next().with_context(|| format!("{shown}: it has no address"))?;
-    wanted.push((first, Speaks::Any, config.asks_who()));
+    // A name may have several addresses, as localhost has, and its clients choose any of them.
+    let found: BTreeSet<_> = tokio::net::lookup_host(host).await.with_context(|| shown.clone())?.collect();
+    ensure!(!found.is_empty(), "{shown}: it has no address");
+    let of_host = found.len();
+    wanted.extend(found.into_iter().map(|address| (address, Speaks::Any, config.asks_who())));
     wanted.extend(config.listen.iter().map(|address| (*address, Speaks::Any, config.asks_who())));
     wanted.extend(config.carbon_line.map(|address| (address, Speaks::CarbonLines, false)));
     wanted.extend(config.carbon_pickle.map(|address| (address, Speaks::CarbonPickles, false)));
     let mut listeners = Vec::new();
-    for (address, speaks, asks_who) in wanted {
+    let mut failed = None;
+    for (at, (address, speaks, asks_who)) in wanted.into_iter().enumerate() {
         ensure!(
             asks_who || config.is_open || address.ip().to_canonical().is_loopback(),
             "[qmaster]: {address} is open to other machines, and nothing says who may come: give tokens or tls_client_ca, or \
              set access = open to let everybody in"
         );
-        let listener = TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address}"))?;
-        listeners.push((listener, speaks));
+        match TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address}")) {
+            Ok(listener) => listeners.push((listener, speaks)),
+            // A machine may have no IPv6 though its name has an address of it.
+            Err(error) if at < of_host && of_host > 1 => failed = Some(error),
+            Err(error) => return Err(error),
+        }
+        if at + 1 == of_host && listeners.is_empty() {
+            return Err(failed.unwrap_or_else(|| anyhow!("{shown}: nothing listens")));
+        }
     }
     Ok(listeners)
 }

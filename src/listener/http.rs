@@ -20,12 +20,14 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use super::config::Config;
 use super::door::Shared;
 use super::room::Share;
+use super::series::TooMany;
 use super::streams::offer;
 use crate::model::SECOND;
 use crate::os::guests::Guest;
 use crate::os::hosts::{self, Reached};
+use crate::sources::agents::lines::Lines;
 use crate::sources::agents::word::{self, Word};
-use crate::sources::agents::{Refused, lines};
+use crate::sources::agents::{Received, Refused};
 use crate::text::from_base64;
 
 /// How long a request's head may take to arrive, and how long an idle connection is kept.
@@ -227,7 +229,7 @@ fn metrics(shared: &Shared) -> String {
         (
             "qmaster_receiving_bytes",
             "Bytes of requests and messages that are being received.",
-            shared.room.taken() as u64,
+            (shared.room.taken() + shared.streams.taken()) as u64,
         ),
         ("qmaster_known_series", "Series that are known.", shared.series.known() as u64),
         ("qmaster_spooled_points", "Points that have been put into the spool since the start.", safe),
@@ -245,6 +247,11 @@ async fn agent(request: Request<Incoming>, guest: &Guest, shared: &Arc<Shared>) 
     };
     let word = Word::parse(&body).map_err(bad)?;
     let host = word.host.clone();
+    let most_new = shared.config.new_series_per_hour;
+    if !shared.series.admits_agent(guest.address, most_new, &host, Instant::now()) {
+        let message = format!("{host} is one new series too many within an hour");
+        return Err(Failure::new(StatusCode::TOO_MANY_REQUESTS, "too many requests", message));
+    }
     shared.agents.hear(word, guest.address, Timestamp::now().as_second());
     let accept = Arc::clone(&shared.accept);
     let settings = tokio::task::spawn_blocking(move || accept.settings(&host)).await;
@@ -305,40 +312,91 @@ async fn write(request: Request<Incoming>, guest: &Guest, shared: &Arc<Shared>) 
         }
     };
     let (body, mut share) = body(request.into_body(), most, shared).await?;
-    let Ok(_turn) = shared.parsing.acquire().await else { return Err(Failure::unavailable("it ends".into(), 10)) };
     let now = i64::try_from(Timestamp::now().as_nanosecond()).unwrap_or(i64::MAX);
-    let parsed = tokio::task::spawn_blocking(move || {
-        let body = if is_packed { unpack(&body, most, &mut share)? } else { body };
-        Ok((lines::parse(&body, unit, now), share))
-    });
-    let (received, _share) = parsed.await.unwrap_or_else(|_| {
+    let begin = move || {
+        let mut lines = Lines::new(if is_packed { unpack(&body, most, &mut share)? } else { body }, unit, now);
+        Ok((lines.piece(), lines, share))
+    };
+    let (mut piece, mut lines, _share) = work(begin, shared).await?;
+    let mut kept = Kept::default();
+    while let Some(received) = piece {
+        kept.take(received, guest, shared).await?;
+        piece = None;
+        if !lines.is_done() {
+            (piece, lines) = work(move || Ok((lines.piece(), lines)), shared).await?;
+        }
+    }
+    kept.answer(shared.config.new_series_per_hour)
+}
+
+/// Runs what keeps a processor busy, a few such at once.
+async fn work<T: Send + 'static>(
+    run: impl FnOnce() -> Result<T, Failure> + Send + 'static,
+    shared: &Shared,
+) -> Result<T, Failure> {
+    let Ok(_turn) = shared.parsing.acquire().await else { return Err(Failure::unavailable("it ends".into(), 10)) };
+    tokio::task::spawn_blocking(run).await.unwrap_or_else(|_| {
         Err(Failure::new(StatusCode::INTERNAL_SERVER_ERROR, "internal error", "met a bug of qmaster"))
-    })?;
-    let (mut points, refused) = (received.points, received.refused);
-    shared.counts.refused("line protocol", guest.address, &refused);
-    let most_new = shared.config.new_series_per_hour;
-    let too_many = shared.series.admit(guest.address, most_new, &mut points, Instant::now());
-    let count = points.len();
-    if count > 0 {
-        offer(points, shared).await.map_err(|(why, retry_after)| Failure::unavailable(why, retry_after))?;
-        shared.counts.safe("line protocol", count);
-    }
-    if let Some(too_many) = too_many {
-        let message = format!(
-            "{} points begin more than {most_new} new series within an hour, the first of them {}; {count} others are kept",
-            too_many.points, too_many.first
-        );
-        let refused = Refused { count: too_many.points, reasons: vec![message.clone()] };
+    })
+}
+
+/// What has become of a request's points.
+#[derive(Default)]
+struct Kept {
+    /// How many are safe.
+    count: usize,
+    refused: Refused,
+    too_many: Option<TooMany>,
+}
+
+impl Kept {
+    /// Hands over a piece of a request, and waits until it is safe.
+    async fn take(&mut self, received: Received, guest: &Guest, shared: &Shared) -> Result<(), Failure> {
+        let Received { mut points, refused, .. } = received;
         shared.counts.refused("line protocol", guest.address, &refused);
-        let failure = Failure::new(StatusCode::TOO_MANY_REQUESTS, "too many requests", message);
-        return Err(Failure { retry_after: Some(600), ..failure });
+        self.refused.merge(refused);
+        let most_new = shared.config.new_series_per_hour;
+        let too_many = shared.series.admit(guest.address, most_new, &mut points, Instant::now());
+        if let Some(too_many) = too_many {
+            let reasons = vec![too_many_text(&too_many, most_new)];
+            let refused = Refused { count: too_many.points, reasons };
+            shared.counts.refused("line protocol", guest.address, &refused);
+            let all = self.too_many.get_or_insert_with(|| TooMany { points: 0, ..too_many });
+            all.points += refused.count;
+        }
+        let count = points.len();
+        if count > 0 {
+            let handed = offer(points, shared).await;
+            handed.map_err(|(why, retry_after)| Failure::unavailable(self.unfinished(why), retry_after))?;
+            shared.counts.safe("line protocol", count);
+            self.count += count;
+        }
+        Ok(())
     }
-    if refused.count > 0 {
-        let message =
-            format!("partial write: {} dropped={}; {count} points are kept", refused.reasons.join("; "), refused.count);
-        return Err(Failure::new(StatusCode::BAD_REQUEST, "invalid", message));
+
+    fn unfinished(&self, why: String) -> String {
+        if self.count == 0 { why } else { format!("{why}; the first {} points are kept", self.count) }
     }
-    Ok(respond(StatusCode::NO_CONTENT, "text/plain", String::new()))
+
+    /// Returns the answer once all pieces are taken.
+    fn answer(self, most_new: u64) -> Result<Response<Body>, Failure> {
+        let Self { count, refused, too_many } = self;
+        if let Some(too_many) = too_many {
+            let message = format!("{}; {count} others are kept", too_many_text(&too_many, most_new));
+            let failure = Failure::new(StatusCode::TOO_MANY_REQUESTS, "too many requests", message);
+            return Err(Failure { retry_after: Some(600), ..failure });
+        }
+        if refused.count > 0 {
+            let (reasons, dropped) = (refused.reasons.join("; "), refused.count);
+            let message = format!("partial write: {reasons} dropped={dropped}; {count} points are kept");
+            return Err(Failure::new(StatusCode::BAD_REQUEST, "invalid", message));
+        }
+        Ok(respond(StatusCode::NO_CONTENT, "text/plain", String::new()))
+    }
+}
+
+fn too_many_text(TooMany { points, first }: &TooMany, most_new: u64) -> String {
+    format!("{points} points begin more than {most_new} new series within an hour, the first of them {first}")
 }
 
 /// Reads a body of at most `most` bytes.
@@ -380,7 +438,7 @@ fn unpack(packed: &[u8], most: usize, share: &mut Share) -> Result<Vec<u8>, Fail
             Ok(0) => return Ok(bytes),
             Ok(count) if bytes.len() + count > most => return Err(Failure::too_large(most)),
             Ok(count) => {
-                if !share.grow_to(2 * (packed.len() + bytes.len() + count)) {
+                if !share.grow_to(packed.len() + 2 * (bytes.len() + count)) {
                     return Err(Failure::unavailable("too much is being received at once".into(), 2));
                 }
                 bytes.extend_from_slice(&part[..count]);

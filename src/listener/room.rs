@@ -4,23 +4,23 @@ use std::sync::Arc;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-/// The most bytes that are being received, in steps.
-const STEPS: usize = 96 << (20 - SHIFT);
-
 /// The size of a step, as a power of two.
 const SHIFT: usize = 12;
 
-/// The bytes that may be received at once.
+/// The bytes that may be received at once, in steps.
 #[derive(Clone, Debug)]
-pub(super) struct Room(Arc<Semaphore>);
-
-impl Default for Room {
-    fn default() -> Self {
-        Self(Arc::new(Semaphore::new(STEPS)))
-    }
+pub(super) struct Room {
+    free: Arc<Semaphore>,
+    steps: usize,
 }
 
 impl Room {
+    /// Returns a room of so many bytes.
+    pub fn new(bytes: usize) -> Self {
+        let steps = bytes >> SHIFT;
+        Self { free: Arc::new(Semaphore::new(steps)), steps }
+    }
+
     /// Returns a share that has nothing yet.
     pub fn share(&self) -> Share {
         Share { room: self.clone(), held: None }
@@ -28,7 +28,7 @@ impl Room {
 
     /// Returns how many bytes are taken.
     pub fn taken(&self) -> usize {
-        (STEPS - self.0.available_permits()) << SHIFT
+        (self.steps - self.free.available_permits()) << SHIFT
     }
 }
 
@@ -48,7 +48,7 @@ impl Share {
             return true;
         }
         let Ok(needed) = u32::try_from(needed) else { return false };
-        let Ok(more) = self.room.0.clone().try_acquire_many_owned(needed) else { return false };
+        let Ok(more) = self.room.free.clone().try_acquire_many_owned(needed) else { return false };
         match &mut self.held {
             Some(held) => held.merge(more),
             None => self.held = Some(more),
@@ -63,7 +63,7 @@ mod tests {
 
     #[test]
     fn all_shares_together_are_bounded_and_given_back() {
-        let room = Room::default();
+        let room = Room::new(96 << 20);
         let (mut one, mut other) = (room.share(), room.share());
         assert!(one.grow_to(90 << 20) && one.grow_to(1));
         assert!(other.grow_to(5 << 20) && !other.grow_to(7 << 20));

@@ -57,7 +57,7 @@ const AGAIN: Duration = Duration::from_millis(500);
 
 /// Receives a stream until it ends, or holds what no client of its protocol sends.
 pub(super) async fn receive(mut stream: TcpStream, guest: &Arc<Guest>, speaks: Speaks, shared: &Arc<Shared>) {
-    let (mut buffer, mut share, mut scanner) = (Vec::<u8>::new(), shared.room.share(), Scanner::default());
+    let (mut buffer, mut share, mut scanner) = (Vec::<u8>::new(), shared.streams.share(), Scanner::default());
     let (mut begun, mut most) = (None::<Instant>, READ);
     let mut stopping = shared.stopping.clone();
     loop {
@@ -69,9 +69,16 @@ pub(super) async fn receive(mut stream: TcpStream, guest: &Arc<Guest>, speaks: S
                 _ = stopping.wait_for(|is_so| *is_so) => return,
             }
         }
-        // A vector may double its room when it grows.
-        if !share.grow_to((2 * before).max(before + most)) {
-            return shared.counts.ended(speaks.name(), guest.address, "there is no room for its message now");
+        // A vector may double its room when it grows. An agent of QULo whose connection ends never comes again, so it waits; but not
+        // for ever with the half of a message, of which others may hold more halves.
+        while !share.grow_to((2 * before).max(before + most)) {
+            if begun.is_some_and(|begun| begun.elapsed() > MESSAGE) {
+                return shared.counts.ended(speaks.name(), guest.address, "there is no room for its message now");
+            }
+            tokio::select! {
+                () = tokio::time::sleep(AGAIN) => most = READ,
+                _ = stopping.wait_for(|is_so| *is_so) => return,
+            }
         }
         buffer.reserve(most);
         let left = begun.map_or(MESSAGE, |begun| MESSAGE.saturating_sub(begun.elapsed()));
@@ -103,7 +110,7 @@ pub(super) async fn receive(mut stream: TcpStream, guest: &Arc<Guest>, speaks: S
                     return shared.counts.ended(speaks.name(), guest.address, "its message is too long");
                 }
                 if buffer.is_empty() {
-                    (buffer, share) = (Vec::new(), shared.room.share());
+                    (buffer, share) = (Vec::new(), shared.streams.share());
                 }
             }
             Err(why) => return shared.counts.ended(speaks.name(), guest.address, &why),
@@ -113,10 +120,11 @@ pub(super) async fn receive(mut stream: TcpStream, guest: &Arc<Guest>, speaks: S
 }
 
 fn parse(bytes: &[u8], speaks: Speaks, scanner: &mut Scanner, received: &mut Received) -> Result<usize, String> {
+    let now = Timestamp::now().as_second();
     match speaks {
         Speaks::Any => qulo::parse(bytes, scanner, received),
-        Speaks::CarbonLines => Ok(carbon_line::parse(bytes, Timestamp::now().as_second(), received)),
-        Speaks::CarbonPickles => carbon_pickle::parse(bytes, received),
+        Speaks::CarbonLines => Ok(carbon_line::parse(bytes, now, received)),
+        Speaks::CarbonPickles => carbon_pickle::parse(bytes, now, received),
     }
 }
 
@@ -133,13 +141,17 @@ async fn hand_over(received: Received, speaks: Speaks, guest: &Guest, shared: &S
     }
     shared.counts.refused(speaks.name(), guest.address, &refused);
     let count = points.len();
+    let mut stopping = shared.stopping.clone();
     while !points.is_empty() {
         if offer(points.clone(), shared).await.is_ok() {
             shared.counts.safe(speaks.name(), count);
             return;
         }
         // Nobody could be told to send it again. The sender waits, as its system has no room for more either.
-        tokio::time::sleep(AGAIN).await;
+        tokio::select! {
+            () = tokio::time::sleep(AGAIN) => {}
+            _ = stopping.wait_for(|is_so| *is_so) => return,
+        }
     }
 }
 

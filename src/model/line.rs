@@ -162,30 +162,31 @@ impl Point {
     /// number, or an integer beyond 64 bits with a sign.
     pub fn from_foreign_line(line: &str, unit: i64, now: i64) -> Result<Foreign> {
         let (key, rest) = split_unescaped(line, b' ').with_context(|| format!("{} has no fields", quote(line)))?;
-        let (fields, time) = split_unquoted(rest.trim_start(), b' ').unwrap_or((rest.trim_start(), ""));
-        let time = match time.trim() {
+        let mut fields = Fields::new(rest.trim_start());
+        let (mut numbers, mut texts) = (Vec::new(), Vec::new());
+        for pair in &mut fields {
+            let (name, value) =
+                split_unescaped(pair, b'=').with_context(|| format!("{} is not NAME=VALUE", quote(pair)))?;
+            ensure!(!name.is_empty() && !value.is_empty(), "{} lacks a name or a value", quote(pair));
+            let name = unescape(name, TAG_SPECIALS).into_owned();
+            ensure_short(&name)?;
+            match value.starts_with('"') {
+                true if value.len() > 1 && value.ends_with('"') => texts.push(name),
+                _ => numbers.push((Cow::Owned(name), foreign_number(value)?)),
+            }
+        }
+        let time = match fields.rest.trim() {
             "" => now,
             time => {
                 let units: i64 = time.parse().with_context(|| format!("time {} is not an integer", quote(time)))?;
                 units.checked_mul(unit).with_context(|| format!("time {time} is beyond the year 2262"))?
             }
         };
-        let (mut numbers, mut texts) = (Vec::new(), Vec::new());
-        let mut rest = Some(fields);
-        while let Some(text) = rest {
-            let (pair, after) = split_unquoted(text, b',').map_or((text, None), |(pair, after)| (pair, Some(after)));
-            let (name, value) =
-                split_unescaped(pair, b'=').with_context(|| format!("{} is not NAME=VALUE", quote(pair)))?;
-            ensure!(!name.is_empty() && !value.is_empty(), "{} lacks a name or a value", quote(pair));
-            let name = unescape(name, TAG_SPECIALS).into_owned();
-            match value.starts_with('"') {
-                true if value.len() > 1 && value.ends_with('"') => texts.push(name),
-                _ => numbers.push((Cow::Owned(name), foreign_number(value)?)),
-            }
-            rest = after;
-        }
         if numbers.is_empty() {
             return Ok(Foreign { point: None, texts });
+        }
+        if key.len() > LONGEST_NAME {
+            ensure_short_names(key)?;
         }
         Ok(Foreign { point: Some(Self::from_parts(key, "", numbers, time, line)?), texts })
     }
@@ -206,22 +207,89 @@ fn foreign_number(text: &str) -> Result<Value> {
     }
 }
 
-/// Splits at the first `at` without a backslash before it that does not stand in a text between quotes.
-fn split_unquoted(text: &str, at: u8) -> Option<(&str, &str)> {
-    if !text.contains('"') {
-        return split_unescaped(text, at);
-    }
-    let (mut is_quoted, mut is_escaped) = (false, false);
-    for (end, c) in text.char_indices() {
-        match c {
-            _ if is_escaped => is_escaped = false,
-            '\\' => is_escaped = true,
-            '"' => is_quoted = !is_quoted,
-            _ if c == char::from(at) && !is_quoted => return Some((&text[..end], &text[end + 1..])),
+/// Where texts between quotes stand in a line, told byte by byte. As in InfluxDB a quote begins one behind the first blank alone,
+/// and only where a value stands; in a name it is a character like any other.
+#[derive(Clone, Debug, Default)]
+pub struct Quotes {
+    is_escaped: bool,
+    has_name: bool,
+    has_fields: bool,
+    /// Whether a text has begun and not ended.
+    pub is_open: bool,
+    equals: usize,
+    commas: usize,
+}
+
+impl Quotes {
+    /// Takes the next byte of a line. Returns whether it stands for itself: in no text, and without a backslash before it.
+    pub fn take(&mut self, byte: u8) -> bool {
+        if self.is_escaped {
+            self.is_escaped = false;
+            return false;
+        }
+        match byte {
+            b'\\' => self.is_escaped = true,
+            b'"' if self.has_fields && self.equals > self.commas => self.is_open = !self.is_open,
+            b' ' => self.has_fields |= self.has_name,
+            b'=' if self.has_fields && !self.is_open => self.equals += 1,
+            b',' if self.has_fields && !self.is_open => self.commas += 1,
             _ => {}
         }
+        self.has_name |= byte != b' ';
+        !self.is_open
     }
-    None
+}
+
+/// The fields of a line, `NAME=VALUE` each, until a blank; the rest is the time.
+struct Fields<'a> {
+    rest: &'a str,
+    is_last: bool,
+    /// `None` where no text stands, so that a byte tells more.
+    quotes: Option<Quotes>,
+}
+
+impl<'a> Fields<'a> {
+    fn new(rest: &'a str) -> Self {
+        let quotes = rest.contains('"').then(|| Quotes { has_name: true, has_fields: true, ..Quotes::default() });
+        Self { rest, is_last: false, quotes }
+    }
+}
+
+impl<'a> Iterator for Fields<'a> {
+    type Item = &'a str;
+
+    fn next(&mut self) -> Option<&'a str> {
+        if self.is_last {
+            return None;
+        }
+        let bytes = self.rest.as_bytes();
+        let is_end = |byte: u8| matches!(byte, b',' | b' ');
+        let end = match &mut self.quotes {
+            Some(quotes) => bytes.iter().position(|byte| quotes.take(*byte) && is_end(*byte)),
+            None => (0..bytes.len()).find(|&end| is_end(bytes[end]) && (end == 0 || bytes[end - 1] != b'\\')),
+        };
+        let end = end.unwrap_or(bytes.len());
+        let field = &self.rest[..end];
+        self.is_last = bytes.get(end) != Some(&b',');
+        self.rest = self.rest.get(end + 1..).unwrap_or_default();
+        Some(field)
+    }
+}
+
+/// # Errors
+/// Fails if a name of a series is too long.
+fn ensure_short_names(series: &str) -> Result<()> {
+    let (name, tags) = split_unescaped(series, b',').map_or((series, None), |(name, tags)| (name, Some(tags)));
+    ensure_short(&unescape(name, MEASUREMENT_SPECIALS))?;
+    pairs(tags)?.iter().try_for_each(|(name, value)| ensure_short(name).and_then(|()| ensure_short(value)))
+}
+
+/// # Errors
+/// Fails if a name is so long that it would be cut, and be another one's too.
+fn ensure_short(name: &str) -> Result<()> {
+    let length = name.len();
+    ensure!(length <= LONGEST_NAME, "{} has {length} bytes, more than {LONGEST_NAME}", quote(name));
+    Ok(())
 }
 
 /// Line protocol escapes these characters in a measurement, and `=` as well in tags and field names.

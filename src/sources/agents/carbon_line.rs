@@ -1,7 +1,7 @@
 //! Carbon's line protocol, as collectd's write_graphite, carbon-c-relay and `nc` write it: `path value time`, the time in
 //! unix seconds; -1 or N stands for now. Nothing is answered.
 
-use super::{Received, relayed};
+use super::{NOW, Received, carbon_time, relayed};
 use crate::text::quote;
 
 /// The longest line, in bytes.
@@ -33,10 +33,10 @@ fn point(line: &str, now: i64) -> Result<crate::model::Point, String> {
     };
     let value = value.parse().map_err(|_| format!("{}: {} is no number", quote(path), quote(value)))?;
     let time = match time {
-        None | Some("N" | "-1") => now as f64,
+        None | Some("N") => NOW,
         Some(time) => time.parse().map_err(|_| format!("{}: time {} is no number", quote(path), quote(time)))?,
     };
-    relayed(path, value, time)
+    relayed(path, value, carbon_time(time, now))
 }
 
 #[cfg(test)]
@@ -46,7 +46,7 @@ mod tests {
     #[test]
     fn whole_lines_become_points_and_the_rest_waits() {
         let mut received = Received::default();
-        let text = b"a.b 1.5 100\na.c;t=v 2 100.25\r\n\na.d 3 N\na.d nan 1\nb..c 1 1\n../../x 1 1\na 1 2 3\na.e 4 10";
+        let text = b"a.b 1.5 100\na.c;t=v 2 100.25\r\n\na.d 3 N\na.d 4 -1.0\na.d nan 1\nb..c 1 1\n../../x 1 1\na 1 2 3\na.e 4 10";
         let used = parse(text, 7, &mut received);
         assert_eq!(&text[used..], b"a.e 4 10");
         let lines: Vec<_> = received.points.iter().map(crate::model::Point::line).collect();
@@ -55,7 +55,8 @@ mod tests {
             [
                 "carbon,path=a.b value=1.5 100000000000",
                 r"carbon,path=a.c;t\=v value=2.0 100250000000",
-                "carbon,path=a.d value=3.0 7000000000"
+                "carbon,path=a.d value=3.0 7000000000",
+                "carbon,path=a.d value=4.0 7000000000"
             ]
         );
         assert_eq!(received.refused.count, 4, "{:?}", received.refused);

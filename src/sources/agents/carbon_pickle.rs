@@ -5,16 +5,16 @@ use serde_pickle::{DeOptions, Value};
 
 use super::qulo::number;
 use super::scanner::{Scanned, scan};
-use super::{Received, relayed};
+use super::{Received, carbon_time, relayed};
 
 /// The longest message, in bytes: that of Carbon.
 const LONGEST: usize = 1 << 20;
 
-/// Parses the whole messages at the beginning of a stream. Returns how many bytes they are.
+/// Parses the whole messages at the beginning of a stream; `now` is in unix seconds. Returns how many bytes they are.
 ///
 /// # Errors
 /// Fails if what follows is no message; the stream is then of no more use.
-pub fn parse(bytes: &[u8], received: &mut Received) -> Result<usize, String> {
+pub fn parse(bytes: &[u8], now: i64, received: &mut Received) -> Result<usize, String> {
     let mut used = 0;
     while let Some(head) = bytes.get(used..used + 4) {
         let length = u32::from_be_bytes(head.try_into().unwrap_or_default()) as usize;
@@ -28,10 +28,12 @@ pub fn parse(bytes: &[u8], received: &mut Received) -> Result<usize, String> {
             _ => return Err("a message whose pickle has another length".into()),
         }
         let value = serde_pickle::value_from_slice(pickle, DeOptions::new().decode_strings());
-        let Ok(Value::List(members)) = value else { return Err("a message that is no list".into()) };
+        let Ok(Value::List(members) | Value::Tuple(members)) = value else {
+            return Err("a message that is no list".into());
+        };
         for member in &members {
             match datapoint(member) {
-                Some((path, value, time)) => match relayed(path, value, time) {
+                Some((path, value, time)) => match relayed(path, value, carbon_time(time, now)) {
                     Ok(point) => received.points.push(point),
                     Err(why) => received.refused.add(|| why),
                 },
@@ -48,5 +50,37 @@ fn datapoint(member: &Value) -> Option<(&str, f64, f64)> {
     let (Value::Tuple(pair) | Value::List(pair)) = member else { return None };
     let [Value::String(path), Value::Tuple(inner) | Value::List(inner)] = pair.as_slice() else { return None };
     let [time, value] = inner.as_slice() else { return None };
-    Some((path, number(value)?, number(time)?))
+    Some((path, told(value)?, told(time)?))
+}
+
+/// Returns a number, which may be written as a text: Carbon takes both.
+fn told(value: &Value) -> Option<f64> {
+    match value {
+        Value::String(text) => text.trim().parse().ok(),
+        value => number(value),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parsed(pickle: &[u8]) -> (Vec<String>, usize) {
+        let message = [&(pickle.len() as u32).to_be_bytes(), pickle].concat();
+        let mut received = Received::default();
+        assert_eq!(parse(&message, 7, &mut received), Ok(message.len()));
+        (received.points.iter().map(crate::model::Point::line).collect(), received.refused.count)
+    }
+
+    /// Each as Python's pickle.dumps(…, 2) writes it.
+    #[test]
+    fn what_carbon_takes_becomes_points() {
+        // d = (5, 1.5); [("a", d), ("b", d)]
+        let shared = b"\x80\x02]q\x00(X\x01\0\0\0aq\x01K\x05G?\xf8\0\0\0\0\0\0\x86q\x02\x86q\x03X\x01\0\0\0bq\x04h\x02\x86q\x05e.";
+        let expected = ["carbon,path=a value=1.5 5000000000", "carbon,path=b value=1.5 5000000000"];
+        assert_eq!(parsed(shared), (expected.map(String::from).to_vec(), 0));
+        // (("a", (-1, "1.5")),)
+        let text = b"\x80\x02X\x01\0\0\0aq\0J\xff\xff\xff\xffX\x03\0\0\x001.5q\x01\x86q\x02\x86q\x03\x85q\x04.";
+        assert_eq!(parsed(text), (vec!["carbon,path=a value=1.5 7000000000".into()], 0));
+    }
 }

@@ -11,23 +11,88 @@
 
 use super::Received;
 use crate::model::Point;
+use crate::model::line::Quotes;
 
-/// Parses a body of lines: times are in units of `unit` nanoseconds; `now` is that of lines without one, in unix
-/// nanoseconds.
+/// The longest line, in bytes.
+const LONGEST: usize = 1 << 20;
+
+/// How much is parsed at once: so many points or, where lines have many fields, so many bytes. A point takes far more memory than
+/// its line.
+const PIECE_POINTS: usize = 20_000;
+const PIECE_BYTES: usize = 2 << 20;
+
+/// A body of lines, which is parsed in pieces.
+#[derive(Debug)]
+pub struct Lines {
+    body: Vec<u8>,
+    /// Up to where it is parsed.
+    at: usize,
+    /// How many lines that are.
+    number: usize,
+    unit: i64,
+    now: i64,
+}
+
+/// Parses a body of lines as [`Lines`] does, all at once.
 pub fn parse(body: &[u8], unit: i64, now: i64) -> Received {
-    let mut received = Received::default();
-    let (mut rest, mut number) = (body, 0);
-    while !rest.is_empty() {
-        let end = end_of_line(rest);
-        let line = &rest[..end];
-        rest = rest.get(end + 1..).unwrap_or_default();
-        number += 1;
-        match std::str::from_utf8(line) {
-            Ok(line) => parse_line(line.trim(), number, (unit, now), &mut received),
-            Err(_) => received.refused.add(|| format!("line {number}: not a text in UTF-8")),
-        }
+    let (mut lines, mut all) = (Lines::new(body.to_vec(), unit, now), Received::default());
+    while let Some(Received { points, refused, .. }) = lines.piece() {
+        all.points.extend(points);
+        all.refused.merge(refused);
     }
-    received
+    all
+}
+
+impl Lines {
+    /// Takes a body: times are in units of `unit` nanoseconds; `now` is that of lines without one, in unix nanoseconds.
+    pub fn new(body: Vec<u8>, unit: i64, now: i64) -> Self {
+        Self { body, at: 0, number: 0, unit, now }
+    }
+
+    /// Whether all lines are parsed.
+    pub fn is_done(&self) -> bool {
+        self.at >= self.body.len()
+    }
+
+    /// Parses the next lines; `None` if there are none.
+    pub fn piece(&mut self) -> Option<Received> {
+        if self.is_done() {
+            return None;
+        }
+        let (begin, mut received) = (self.at, Received::default());
+        while !self.is_done() && self.at - begin < PIECE_BYTES && received.points.len() < PIECE_POINTS {
+            let end = self.at + self.end_of_line();
+            let line = &self.body[self.at..end];
+            self.at = end + 1;
+            self.number += 1;
+            let number = self.number;
+            match std::str::from_utf8(line) {
+                _ if line.len() > LONGEST => {
+                    received.refused.add(|| format!("line {number}: it has more than {LONGEST} bytes"));
+                }
+                Ok(line) => parse_line(line.trim(), number, (self.unit, self.now), &mut received),
+                Err(_) => received.refused.add(|| format!("line {number}: not a text in UTF-8")),
+            }
+        }
+        Some(received)
+    }
+
+    /// Returns where the first line that is not parsed ends. A text between quotes may hold line feeds.
+    fn end_of_line(&self) -> usize {
+        let bytes = &self.body[self.at..];
+        let end = bytes.iter().position(|byte| *byte == b'\n').unwrap_or(bytes.len());
+        if !bytes[..end].contains(&b'"') || bytes.trim_ascii_start().starts_with(b"#") {
+            return end;
+        }
+        let mut quotes = Quotes::default();
+        for (at, byte) in bytes.iter().enumerate() {
+            if quotes.take(*byte) && *byte == b'\n' {
+                return at;
+            }
+        }
+        // A quote without its end costs its own line only. There is one of them at most, since any later quote would have ended it.
+        if quotes.is_open { end } else { bytes.len() }
+    }
 }
 
 fn parse_line(line: &str, number: usize, (unit, now): (i64, i64), received: &mut Received) {
@@ -43,28 +108,6 @@ fn parse_line(line: &str, number: usize, (unit, now): (i64, i64), received: &mut
         }
         Err(error) => received.refused.add(|| format!("line {number}: {error:#}")),
     }
-}
-
-/// Returns where the first line ends. A text between quotes may hold line feeds.
-fn end_of_line(bytes: &[u8]) -> usize {
-    let end = bytes.iter().position(|byte| *byte == b'\n').unwrap_or(bytes.len());
-    if !bytes[..end].contains(&b'"') || bytes.trim_ascii_start().starts_with(b"#") {
-        return end;
-    }
-    let (mut is_quoted, mut is_escaped, mut has_fields) = (false, false, false);
-    for (at, byte) in bytes.iter().enumerate() {
-        match byte {
-            _ if is_escaped => is_escaped = false,
-            b'\\' => is_escaped = true,
-            // In a name a quote is a character like any other.
-            b' ' => has_fields |= at > 0,
-            b'"' if has_fields => is_quoted = !is_quoted,
-            b'\n' if !is_quoted => return at,
-            _ => {}
-        }
-    }
-    // A quote without its end costs its own line only.
-    if is_quoted { end } else { bytes.len() }
 }
 
 #[cfg(test)]
@@ -108,6 +151,57 @@ mod tests {
             lines("m f=\"a, b=2 c\nd\\\" e\",g=1 5\nn f=2 6\nm t=\"only\" 7\nm f=\"open 8\nn f=3 9");
         assert_eq!(points, ["m g=1.0 5", "n f=2.0 6", "n f=3.0 9"]);
         assert_eq!(refused.len(), 3, "{refused:?}");
+    }
+
+    #[test]
+    fn a_quote_in_a_name_is_a_character_like_any_other() {
+        let (points, refused) = lines("m in5\"=1 5\nok f=1 7\nt,a=\"b c=2 6\nok2 f=2 7\nm in5\"=2,t=\"a\nb\",g\"=3 6");
+        assert_eq!(points, ["m in5\"=1.0 5", "ok f=1.0 7", "t,a=\"b c=2.0 6", "ok2 f=2.0 7", "m g\"=3.0,in5\"=2.0 6"]);
+        assert_eq!(refused.len(), 1, "{refused:?}");
+    }
+
+    /// Quadratic work on these would take minutes.
+    #[test]
+    fn bodies_of_open_quotes_and_lines_of_many_fields_cost_no_more_than_others() {
+        for (line, refused) in
+            [("m f=\"\n", 100_000), ("m f=\\\"\n", 200_000), ("m\" f=\\\"\n", 200_000), ("m f\"\n", 200_000)]
+        {
+            let open = line.repeat(200_000) + "m g=1 5\n";
+            let received = parse(open.as_bytes(), 1, 7);
+            assert_eq!((received.points.len(), received.refused.count), (1, refused), "{line}");
+        }
+
+        let mut fields = String::from("m ");
+        (0..70_000).for_each(|at| fields += &format!("f{at}=1i,"));
+        let received = parse(format!("{fields}t=\"x\" 5").as_bytes(), 1, 7);
+        assert_eq!(received.points[0].fields().count(), 70_000);
+        let received = parse(format!("{}g=1\nm f=2 5", fields.repeat(2)).as_bytes(), 1, 7);
+        assert_eq!((received.points.len(), received.refused.count), (1, 1), "{:?}", received.refused);
+    }
+
+    #[test]
+    fn a_body_is_parsed_in_pieces_that_are_small() {
+        let body = "m f=1 5\n".repeat(2 * PIECE_POINTS + 7);
+        let mut lines = Lines::new(body.into_bytes(), 1, 7);
+        let counts: Vec<_> = std::iter::from_fn(|| lines.piece()).map(|piece| piece.points.len()).collect();
+        assert_eq!(counts, [PIECE_POINTS, PIECE_POINTS, 7]);
+        let line = format!("m {}=1 5\n", "f".repeat(100));
+        let mut lines = Lines::new(line.repeat(3 * PIECE_BYTES / line.len()).into_bytes(), 1, 7);
+        let pieces = std::iter::from_fn(|| lines.piece()).count();
+        assert!(pieces >= 3, "{pieces}");
+    }
+
+    /// Two of them would be one series.
+    #[test]
+    fn a_name_that_would_be_cut_is_refused() {
+        let long = "x".repeat(crate::model::LONGEST_NAME + 1);
+        for line in
+            [format!("{long} f=1 5"), format!("m,{long}=a f=1 5"), format!("m,t={long} f=1 5"), format!("m {long}=1 5")]
+        {
+            let (points, refused) = lines(&line);
+            assert!(points.is_empty() && refused[0].contains("has 201 bytes, more than 200"), "{refused:?}");
+        }
+        assert_eq!(lines(&format!("m,t={} f=1 5", &long[1..])).1, Vec::<String>::new());
     }
 
     #[test]

@@ -57,6 +57,14 @@ impl Refused {
     }
 }
 
+/// The time that stands for now in Carbon's protocols.
+const NOW: f64 = -1.0;
+
+/// Returns a time of Carbon's protocols in unix seconds.
+fn carbon_time(time: f64, now: i64) -> f64 {
+    if time == NOW { now as f64 } else { time }
+}
+
 /// Returns the point of a value that has a Carbon path, at `time` in unix seconds.
 ///
 /// # Errors

@@ -2,8 +2,8 @@
 //!
 //! A pickle is a program. Only the opcodes that build plain values are let through: None, booleans, numbers, texts, lists,
 //! tuples and dicts. The scanner follows the stack that they build, so that it knows depth and size before anything is
-//! decoded; a memo may give back texts only, since a list that holds another one twice, and that one a third twice, would
-//! fill any memory.
+//! decoded; a memo may give back texts and small tuples of plain values only, since a list that holds another one twice, and that
+//! one a third twice, would fill any memory.
 
 /// The most bytes of one pickle.
 pub const LONGEST: usize = 16 << 20;
@@ -13,6 +13,9 @@ const MOST_VALUES: usize = 1_000_000;
 
 /// The most values within values.
 const DEEPEST: u8 = 16;
+
+/// The most members of a tuple that a memo gives back: a time and a value may be those of several paths.
+const MOST_MEMBERS: usize = 4;
 
 /// The most values that a memo remembers.
 const MOST_REMEMBERED: usize = 1_000_000;
@@ -44,8 +47,8 @@ pub struct Scanner {
     stack: Vec<Item>,
     /// The heights of the stack at the marks.
     marks: Vec<usize>,
-    /// Whether each remembered value is a text; `None` for numbers that were left out.
-    memo: Vec<Option<bool>>,
+    /// The remembered values; `None` for numbers that were left out.
+    memo: Vec<Option<Item>>,
     values: usize,
 }
 
@@ -87,7 +90,20 @@ fn hostile<T>(why: impl Into<String>) -> Result<T, Stop> {
 struct Item {
     /// How deep it is: 0 for one without members.
     depth: u8,
-    is_text: bool,
+    is: Is,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Is {
+    Text,
+    /// A tuple of so many members, none of which has members.
+    Small(usize),
+    Other,
+}
+
+/// What a tuple of members is, which are so deep.
+fn tuple(depth: u8, members: usize) -> Is {
+    if depth <= 1 && members <= MOST_MEMBERS { Is::Small(members) } else { Is::Other }
 }
 
 impl Scanner {
@@ -107,19 +123,19 @@ impl Scanner {
         usize::try_from(number).or_else(|_| hostile(too_long()))
     }
 
-    fn push(&mut self, depth: u8, is_text: bool) -> Result<(), Stop> {
+    fn push(&mut self, depth: u8, is: Is) -> Result<(), Stop> {
         self.values += 1;
         if self.values > MOST_VALUES || depth > DEEPEST {
             return hostile(format!("a pickle of more than {MOST_VALUES} values, or {DEEPEST} of them in one another"));
         }
-        self.stack.push(Item { depth, is_text });
+        self.stack.push(Item { depth, is });
         Ok(())
     }
 
     fn text(&mut self, bytes: &[u8], size: usize) -> Result<(), Stop> {
         let length = self.number(bytes, size)?;
         self.skip(bytes, length)?;
-        self.push(0, true)
+        self.push(0, Is::Text)
     }
 
     /// Takes `count` values off the stack, which a tuple or container gets. Returns its depth.
@@ -141,7 +157,7 @@ impl Scanner {
     /// Gives members of a depth to the container on the stack.
     fn fill(&mut self, depth: u8) -> Result<(), Stop> {
         let bottom = self.marks.last().copied().unwrap_or_default();
-        match self.stack.last_mut().filter(|item| !item.is_text) {
+        match self.stack.last_mut().filter(|item| item.is == Is::Other) {
             Some(container) if depth <= DEEPEST => container.depth = container.depth.max(depth),
             Some(_) => return hostile("a pickle whose values are too deep"),
             None => return hostile("a pickle that fills nothing"),
@@ -151,20 +167,25 @@ impl Scanner {
 
     fn remember(&mut self, at: usize) -> Result<(), Stop> {
         let Some(item) = self.stack.last() else { return hostile("a pickle that remembers nothing") };
-        let is_text = item.is_text;
+        let item = *item;
         if at >= MOST_REMEMBERED || at > self.memo.len() + 1000 {
             return hostile("a pickle that remembers too much");
         }
         if at >= self.memo.len() {
             self.memo.resize(at + 1, None);
         }
-        self.memo[at] = Some(is_text);
+        self.memo[at] = Some(item);
         Ok(())
     }
 
     fn recall(&mut self, at: usize) -> Result<(), Stop> {
         match self.memo.get(at) {
-            Some(Some(true)) => self.push(0, true),
+            Some(Some(Item { is: Is::Text, .. })) => self.push(0, Is::Text),
+            Some(Some(Item { depth, is: Is::Small(members) })) => {
+                let (depth, members) = (*depth, *members);
+                self.values += members;
+                self.push(depth, Is::Small(members))
+            }
             _ => hostile("a pickle that gives one value twice"),
         }
     }
@@ -187,25 +208,27 @@ impl Scanner {
             // A frame only says how long what follows is.
             0x95 => self.skip(bytes, 8)?,
             b'(' => self.marks.push(self.stack.len()),
-            b'N' | 0x88 | 0x89 | b')' | b']' | b'}' => self.push(0, false)?,
-            b'K' => self.skip(bytes, 1).and_then(|()| self.push(0, false))?,
-            b'M' => self.skip(bytes, 2).and_then(|()| self.push(0, false))?,
-            b'J' => self.skip(bytes, 4).and_then(|()| self.push(0, false))?,
-            b'G' => self.skip(bytes, 8).and_then(|()| self.push(0, false))?,
+            b'N' | 0x88 | 0x89 | b')' | b']' | b'}' => self.push(0, Is::Other)?,
+            b'K' => self.skip(bytes, 1).and_then(|()| self.push(0, Is::Other))?,
+            b'M' => self.skip(bytes, 2).and_then(|()| self.push(0, Is::Other))?,
+            b'J' => self.skip(bytes, 4).and_then(|()| self.push(0, Is::Other))?,
+            b'G' => self.skip(bytes, 8).and_then(|()| self.push(0, Is::Other))?,
             0x8a => {
                 let length = self.number(bytes, 1)?;
-                self.skip(bytes, length).and_then(|()| self.push(0, false))?;
+                self.skip(bytes, length).and_then(|()| self.push(0, Is::Other))?;
             }
             b'U' | 0x8c => self.text(bytes, 1)?,
             b'T' | b'X' => self.text(bytes, 4)?,
             0x8d => self.text(bytes, 8)?,
             0x85..=0x87 => {
-                let depth = self.take(usize::from(opcode - 0x84))?;
-                self.push(depth, false)?;
+                let members = usize::from(opcode - 0x84);
+                let depth = self.take(members)?;
+                self.push(depth, tuple(depth, members))?;
             }
             b't' => {
+                let before = self.stack.len();
                 let depth = self.take_marked()?;
-                self.push(depth, false)?;
+                self.push(depth, tuple(depth, before - self.stack.len()))?;
             }
             b'a' => self.take(1).and_then(|depth| self.fill(depth))?,
             b's' => self.take(2).and_then(|depth| self.fill(depth))?,

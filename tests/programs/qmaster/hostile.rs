@@ -5,7 +5,7 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
-use gridmon_testkit::sandbox::{FakeCarbon, Mood};
+use gridmon_testkit::sandbox::{FakeCarbon, Mood, fixture};
 
 use super::{Master, carbon_section, exchange, gzip, request};
 
@@ -109,4 +109,47 @@ fn ten_thousand_idle_connections_keep_nobody_out() {
     let there = master.metric("qmaster_connections");
     assert!(there >= 10_000 || opened.elapsed() > Duration::from_secs(55) && there > 3000, "{there} are there");
     assert!(memory(master.pid()) < 256 << 20, "{} bytes", memory(master.pid()));
+}
+
+/// A small body that is many points: each takes a hundred times the bytes of its line.
+#[test]
+fn a_body_of_very_many_points_takes_bounded_memory() {
+    let carbon = FakeCarbon::start(Mood::Good);
+    let master = Master::start(&carbon_section(&carbon));
+    let before = memory(master.pid());
+    let bomb = gzip("m f=1\n".repeat(1_000_000).as_bytes());
+    assert!(bomb.len() < 20_000);
+    let (status, text) = master.post("/write", "Content-Encoding: gzip\r\n", &bomb);
+    assert_eq!(status, 204, "{text}");
+    assert_eq!(master.metric("qmaster_spooled_points"), 1_000_000);
+    assert!(memory(master.pid()) < before + (150 << 20), "{before} became {}", memory(master.pid()));
+}
+
+/// An agent of QULo whose connection ends never comes again.
+#[test]
+fn requests_that_take_all_the_room_leave_old_agents_theirs() {
+    let carbon = FakeCarbon::start(Mood::Good);
+    let master = Master::start(&carbon_section(&carbon));
+    let message = fs::read(fixture("qulo/proto3/stream_20.bin")).unwrap();
+    let mut agent = master.connect();
+    agent.write_all(&message).unwrap();
+    let name = "qmaster_points_total{from=\"qulo\"}";
+    let one = gridmon_testkit::wait_until("the first round", super::LIMIT, || {
+        Some(master.metric(name)).filter(|count| *count > 60)
+    });
+    let mut slow = Vec::new();
+    for _ in 0..6 {
+        let mut stream = master.connect();
+        stream.write_all(b"POST /write HTTP/1.1\r\nHost: localhost\r\nContent-Length: 20000000\r\n\r\n").unwrap();
+        // The last one may be refused before it is sent.
+        let _ = stream.write_all(&vec![b'\n'; 19_000_000]);
+        slow.push(stream);
+    }
+    gridmon_testkit::wait_until("a room that is full", super::LIMIT, || {
+        (master.post("/write", "", &[b'\n'; 10_000_000]).0 == 503).then_some(())
+    });
+    agent.write_all(&message).unwrap();
+    master.wait_for_metric(name, 2 * one);
+    drop(slow);
+    assert_eq!(master.post("/write", "", b"m f=1 1").0, 204);
 }
