@@ -16,6 +16,7 @@ use serde::de::DeserializeOwned;
 
 use super::args::{Common, Mode};
 use super::dry_run;
+use super::ledger::Ledger;
 use super::listing::{CheckLine, list, print_checks};
 use super::output::{complain, print};
 use super::process::exit_code;
@@ -96,6 +97,16 @@ impl<'a, C> Run<'a, C> {
     /// Stores `value` as `what` for later runs; does nothing under `--dry-run`.
     pub fn remember<T: Serialize>(&self, what: &str, value: &T) {
         self.is_remembered(what, value);
+    }
+
+    /// Opens the value `what`, which is also written by a run that sends nothing; waits for another run that has it.
+    ///
+    /// # Errors
+    /// Fails if it could not be written.
+    pub fn ledger(&self, what: &str) -> Result<Ledger> {
+        let (directory, grid) = self.session(|session| (session.directory.clone(), session.setup.scope.clone()));
+        let program = self.session(|session| session.program.name);
+        Ledger::open(&directory, program, &grid, what, self.until)
     }
 
     /// Stores `value` as [`Run::remember`] does, and returns whether it is stored.

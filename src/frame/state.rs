@@ -76,8 +76,7 @@ impl State {
             false => fs::metadata(&directory).map(drop).map_err(Into::into),
         };
         there.with_context(|| format!("state directory {}", directory.display()))?;
-        let stem = format!("{program}.{}", carbon_component(grid));
-        let mut state = Self { directory, program: program.into(), stem, reports: Vec::new(), problems: Vec::new() };
+        let mut state = Self::named(&directory, program, grid);
         let path = state.path("reports");
         match read_reports(&path) {
             Ok((reports, _)) => state.reports = reports,
@@ -90,6 +89,13 @@ impl State {
         Ok(state)
     }
 
+    /// Returns the state of `program` on `grid` in a directory, without its reports.
+    pub(super) fn named(directory: &Path, program: &str, grid: &str) -> Self {
+        let stem = format!("{program}.{}", carbon_component(grid));
+        let (directory, program) = (directory.to_path_buf(), program.into());
+        Self { directory, program, stem, reports: Vec::new(), problems: Vec::new() }
+    }
+
     /// Returns the state directory.
     pub fn directory(&self) -> &Path {
         &self.directory
@@ -100,7 +106,7 @@ impl State {
         fs::metadata(self.path("reports")).ok()?.modified().ok()
     }
 
-    fn path(&self, what: &str) -> PathBuf {
+    pub(super) fn path(&self, what: &str) -> PathBuf {
         self.directory.join(format!("{}.{what}", self.stem))
     }
 

@@ -41,7 +41,7 @@ impl Graph {
             self.output.is_some() || !io::stdout().is_terminal(),
             "a picture is nothing for a terminal: name a file with --output"
         );
-        let files = RrdFiles { config: rrd, catalog: CATALOG, now };
+        let files = RrdFiles { config: rrd, catalog: CATALOG, now, is_made: false };
         let (file, span) = self.declared();
         let series = self.series(&files)?;
         let shown = format!("{}/{series}/{}.rrd", files.config.directory.display(), file.name);

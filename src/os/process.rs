@@ -28,7 +28,14 @@ impl Identity {
     /// # Errors
     /// Fails without `/proc`.
     pub fn own() -> io::Result<Self> {
-        let pid = getpid().as_raw_nonzero().get();
+        Self::of(getpid().as_raw_pid())
+    }
+
+    /// Returns the name of a process.
+    ///
+    /// # Errors
+    /// Fails if it does not run, or without `/proc`.
+    pub fn of(pid: i32) -> io::Result<Self> {
         Ok(Self { pid, started: started(pid)?, boot: Uptime::now().boot })
     }
 

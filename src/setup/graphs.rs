@@ -1,15 +1,15 @@
 //! Brings the graphs of the files in rrdtool's format into an object store: those whose rows have changed, the longest due
 //! first.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
 use serde::{Deserialize, Serialize};
 
-use super::{CATALOG, Config};
+use super::{CATALOG, Config, instances};
 use crate::frame::{CheckLine, Published};
 use crate::model::{RRD_SPANS, RrdFile, RrdSpan, utc};
 use crate::os::http;
@@ -17,6 +17,7 @@ use crate::os::work::{catch, side_by_side};
 use crate::problem::{Problem, Subject};
 use crate::sinks::rrd::RrdFiles;
 use crate::sinks::s3::{self, Failure, Store};
+use crate::sources::libvirt;
 use crate::text::count;
 use crate::view::png;
 
@@ -33,6 +34,9 @@ struct Memory {
     target: String,
     /// For each series, its graphs by name.
     series: BTreeMap<String, BTreeMap<String, Kept>>,
+    /// The series whose buckets refused a graph in the last run. They come last, so that they hold up no others.
+    #[serde(default)]
+    refused: BTreeSet<String>,
 }
 
 /// A graph that was sent, or is due.
@@ -81,7 +85,7 @@ pub fn publish(published: &Published<Config>, now: i64) -> Vec<Problem> {
         Ok(store) => store,
         Err(error) => return vec![problem(format!("{error:#}; no graph was sent"))],
     };
-    let files = RrdFiles { config: rrd.clone(), catalog: CATALOG, now };
+    let files = RrdFiles { config: rrd.clone(), catalog: CATALOG, now, is_made: false };
     let mut problems = Vec::new();
     let recalled = published.recall::<Memory>(MEMORY);
     let mut memory = recalled.unwrap_or_else(|error| {
@@ -90,9 +94,13 @@ pub fn publish(published: &Published<Config>, now: i64) -> Vec<Problem> {
     });
     let target = format!("{} {}", s3.url, s3.bucket);
     if memory.target != target {
-        memory = Memory { target, series: BTreeMap::new() };
+        memory = Memory { target, ..Memory::default() };
     }
-    let due = match due(s3, &files, &mut memory) {
+    let here = match here(published) {
+        Ok(here) => here,
+        Err(error) => return vec![problem(format!("{error:#}; no graph was sent"))],
+    };
+    let due = match due(s3, &files, &here, &mut memory) {
         Ok((due, unread)) => {
             problems.extend(unread.map(problem));
             due
@@ -105,6 +113,7 @@ pub fn publish(published: &Published<Config>, now: i64) -> Vec<Problem> {
         files,
         until: published.until - TO_REMEMBER,
         ended: Mutex::default(),
+        refused: Mutex::default(),
         failed: AtomicUsize::new(0),
         has_taken: AtomicBool::new(false),
     };
@@ -115,6 +124,7 @@ pub fn publish(published: &Published<Config>, now: i64) -> Vec<Problem> {
             graphs.insert(due.name(), kept);
         }
     }
+    memory.refused = sending.refused.into_inner().unwrap_or_else(PoisonError::into_inner).into_keys().collect();
     if let Err(error) = published.remember(MEMORY, &memory) {
         problems.push(problem(format!("{error:#}; the next run sends all graphs anew")));
     }
@@ -130,12 +140,23 @@ fn possible() -> Result<()> {
     Ok(())
 }
 
+/// Returns the instances of this host, by the last list of libvirt.
+fn here(published: &Published<Config>) -> Result<BTreeSet<String>> {
+    let known = published.recall::<libvirt::Memory>(instances::MEMORY)?.domains;
+    Ok(known.iter().map(|known| known.of.uuid.to_string()).collect())
+}
+
 /// Returns the graphs that are due, those that have been longest first, and says of which series or files there can be none. Forgets
-/// series that are gone.
-fn due(s3: &s3::Config, files: &RrdFiles, memory: &mut Memory) -> Result<(Vec<Due>, Option<String>)> {
+/// series that are gone. An instance that is not `here` any more may be on another host, which sends its graphs now.
+fn due(
+    s3: &s3::Config,
+    files: &RrdFiles,
+    here: &BTreeSet<String>,
+    memory: &mut Memory,
+) -> Result<(Vec<Due>, Option<String>)> {
     let (mut due, mut unread) = (Vec::new(), Vec::<String>::new());
     let mut before = std::mem::take(&mut memory.series);
-    for series in files.series()? {
+    for series in files.series()?.into_iter().filter(|series| here.contains(series)) {
         if let Err(why) = s3.bucket_of(&series) {
             unread.push(format!("the bucket of instance {series} {why}"));
             continue;
@@ -160,7 +181,7 @@ fn due(s3: &s3::Config, files: &RrdFiles, memory: &mut Memory) -> Result<(Vec<Du
             }
         }
     }
-    due.sort_by_key(|due| due.since);
+    due.sort_by_key(|due| (memory.refused.contains(&due.series), due.since));
     let more = unread.len().saturating_sub(1);
     let unread = unread.first().map(|first| {
         let more = if more > 0 { format!("; and {more} more") } else { String::new() };
@@ -177,6 +198,8 @@ struct Sending<'a> {
     until: Instant,
     /// Why nothing more is sent in this run.
     ended: Mutex<Option<String>>,
+    /// The series whose buckets take nothing in this run, each with the reason.
+    refused: Mutex<BTreeMap<String, String>>,
     /// How many graphs were not taken since the last one that was.
     failed: AtomicUsize,
     /// Whether the store has taken one in this run.
@@ -189,6 +212,9 @@ impl Sending<'_> {
         if Instant::now() >= self.until || self.ended().is_some() {
             return Err(None);
         }
+        if let Some(why) = self.refused().get(&due.series) {
+            return Err(Some(why.clone()));
+        }
         let sent = catch(|| self.draw_and_put(due)).unwrap_or_else(|bug| Err(Failure::One(bug.to_string())));
         if sent.is_ok() {
             self.failed.store(0, Ordering::Relaxed);
@@ -198,13 +224,23 @@ impl Sending<'_> {
             if Instant::now() >= self.until && self.has_taken.load(Ordering::Relaxed) {
                 return None;
             }
+            if let Failure::Bucket(why) = &failure
+                && self.config.has_many_buckets()
+            {
+                self.refused().insert(due.series.clone(), why.clone());
+                return Some(why.clone());
+            }
             // A store that hangs, or fails with everything, shall not cost the whole run.
             let failed = self.failed.fetch_add(1, Ordering::Relaxed) + 1;
-            if matches!(failure, Failure::All(_)) || failed >= 2 * self.config.parallel {
+            if matches!(failure, Failure::All(_) | Failure::Bucket(_)) || failed >= 2 * self.config.parallel {
                 self.ended.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(failure.text().into());
             }
             Some(failure.text().into())
         })
+    }
+
+    fn refused(&self) -> MutexGuard<'_, BTreeMap<String, String>> {
+        self.refused.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn ended(&self) -> Option<String> {

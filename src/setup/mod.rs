@@ -255,7 +255,7 @@ impl Config {
             tables: None,
             sinks: Box::new(move |state| {
                 let mut all = sinks::selected(&selected, state);
-                all.extend(rrd.as_ref().map(sinks::files));
+                all.extend(rrd.as_ref().map(|rrd| sinks::files(rrd, state)));
                 all
             }),
         }

@@ -21,13 +21,14 @@ use crate::sinks::{Sink, Tables};
 /// directory unless the config names a path.
 pub fn sinks(config: &Config, state: &Path) -> Vec<Box<dyn Sink>> {
     let mut sinks = selected(&Selected::of(config), state);
-    sinks.extend(config.rrd.as_ref().map(files));
+    sinks.extend(config.rrd.as_ref().map(|rrd| files(rrd, state)));
     sinks
 }
 
 /// Returns the sink of files in rrdtool's format.
-pub(super) fn files(config: &rrd::Config) -> Box<dyn Sink> {
-    Box::new(RrdFiles { config: config.clone(), catalog: CATALOG, now: Timestamp::now().as_second() })
+pub(super) fn files(config: &rrd::Config, state: &Path) -> Box<dyn Sink> {
+    let is_made = config.directory.parent() == Some(state);
+    Box::new(RrdFiles { config: config.clone(), catalog: CATALOG, now: Timestamp::now().as_second(), is_made })
 }
 
 /// The sections that select sinks of points.

@@ -77,7 +77,7 @@ const UUID: &str = "8d1d0b5e-6e0e-4f5e-9f0e-0a8d4b2c1f00";
 
 fn sink(directory: &Path) -> RrdFiles {
     let config = Config { directory: directory.to_path_buf(), keep_days: Some(30) };
-    RrdFiles { config, catalog: CATALOG, now: START + 400 * DAY }
+    RrdFiles { config, catalog: CATALOG, now: START + 400 * DAY, is_made: true }
 }
 
 fn point(machine: &str, seconds: i64, fields: &[FieldValue]) -> Point {

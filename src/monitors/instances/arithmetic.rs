@@ -11,6 +11,10 @@ use crate::sources::libvirt::{Answer, Device, Domain, Nova, Stats};
 /// How old what the guest told of its memory may be, in seconds.
 const GUEST_LIMIT: i64 = 600;
 
+/// How far ahead of our clock, by rounding, it may have told that, in seconds. More is of a clock that was set back: nobody knows
+/// how old it is.
+const GUEST_AHEAD: i64 = 5;
+
 /// What the arithmetic needs.
 #[derive(Debug)]
 pub struct InstancesInput<'a> {
@@ -39,13 +43,14 @@ pub fn points(input: &InstancesInput, bases: &mut Bases) -> Collected {
         let points = vec![host(&[HEARTBEAT.of(0)])];
         return Collected { points, complete: vec![&INSTANCE_HOST], scope, ..Collected::default() };
     };
-    let running = answer.domains.iter().filter(|domain| domain.stats.is_on()).count();
-    let mut points = vec![host(&[
-        HEARTBEAT.of(1),
-        INSTANCES.of(answer.known as i64),
-        RUNNING.of(running as i64),
-        UNANSWERED.of(answer.unanswered as i64),
-    ])];
+    let mut of_host = vec![HEARTBEAT.of(1), INSTANCES.of(answer.known as i64)];
+    // Of those that were not asked nobody knows whether they are on.
+    if answer.unasked.is_empty() {
+        let running = answer.domains.iter().filter(|domain| domain.stats.is_on()).count();
+        of_host.push(RUNNING.of(running as i64));
+    }
+    of_host.push(UNANSWERED.of(answer.unanswered as i64));
+    let mut points = vec![host(&of_host)];
     let mut before = std::mem::take(&mut bases.of);
     if bases.boot != input.boot {
         (bases.boot, before) = (input.boot.into(), BTreeMap::new());
@@ -78,7 +83,7 @@ impl<'a> Read<'a> {
         let at = input.began.plus(i64::try_from(domain.at.as_nanos()).unwrap_or(i64::MAX));
         let seconds = at.wall.div_euclid(1_000_000_000);
         let told = domain.stats.balloon.last_update.and_then(|told| i64::try_from(told).ok());
-        let is_fresh = told.is_some_and(|told| seconds.saturating_sub(told) <= GUEST_LIMIT);
+        let is_fresh = told.is_some_and(|told| (-GUEST_AHEAD..=GUEST_LIMIT).contains(&seconds.saturating_sub(told)));
         let now = Base::new(domain, at, is_fresh);
         let before = before.filter(|before| now.continues(before));
         Self { domain, is_fresh, now, before }

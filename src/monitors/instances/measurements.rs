@@ -19,16 +19,16 @@ const fn rate(name: &'static str, unit: &'static str, meaning: &'static str) -> 
 }
 
 pub(super) const HEARTBEAT: Field<i64> =
-    Field::gauge("heartbeat", "0 or 1", Fold::Mean, "whether libvirtd answered in this run");
+    Field::gauge("heartbeat", "0 or 1", Fold::Mean, "whether libvirtd told of its instances in this run");
 pub(super) const INSTANCES: Field<i64> =
     Field::gauge("instances", "instances", Fold::Mean, "how many libvirt has, those that are off included");
 pub(super) const RUNNING: Field<i64> =
-    Field::gauge("running", "instances", Fold::Mean, "how many of them are on: running, paused, suspended, stopping");
+    Field::gauge("running", "instances", Fold::Mean, "how many of them are on: running, paused, suspended, stopping; absent if some were not asked");
 pub(super) const UNANSWERED: Field<i64> = Field::gauge(
     "unanswered",
     "instances",
     Fold::Max,
-    "how many did not tell everything: their QEMU hangs, or a job of libvirt holds them",
+    "how many did not tell everything: their QEMU hangs, or a job of libvirt holds them for more than 15 min",
 );
 
 /// One host of instances.

@@ -209,6 +209,9 @@ fn no_answer_is_no_point_and_the_base_stays() {
     let answer = Answer { known: 1, unasked: vec![Uuid([1; 16])], unanswered: 1, ..Answer::default() };
     let run = host.take(began, Some(&answer));
     assert!(run.points.len() == 1 && run.complete.len() == 1);
+    // Whether it is on nobody knows.
+    let of_host: Vec<_> = run.points[0].fields().map(|(name, _)| name).collect();
+    assert_eq!(of_host, ["heartbeat", "instances", "unanswered"]);
     assert_eq!(rx(&host.run(600.0, &[tap(600)])), Some(1.0));
 }
 
@@ -334,6 +337,10 @@ fn the_guests_memory_counts_for_ten_minutes() {
     // A CD-ROM without a disc has no sizes.
     assert_eq!(field(&run, "instance_block", "sda", "capacity_bytes"), None);
     for (after, is_told) in [(743.0, true), (744.0, false)] {
+        assert_eq!(of(&host.run(after, &later), "memory_usable_bytes").is_some(), is_told, "{after} s");
+    }
+    // A clock that was set back: how old it is nobody knows.
+    for (after, is_told) in [(139.0, true), (137.0, false), (-86_400.0, false)] {
         assert_eq!(of(&host.run(after, &later), "memory_usable_bytes").is_some(), is_told, "{after} s");
     }
 }

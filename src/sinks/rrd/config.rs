@@ -16,7 +16,8 @@ pub const SECTION: Section = Section::new(
             Kind::Path,
             Unset::Absent("/var/lib/gridmon/rrd"),
             "The folder of the files: INSTANCE/cpu.rrd, net.rrd, disk.rrd. Without it none are written. Points go to the \
-             other sinks all the same.",
+             other sinks all the same. A run makes it in the state directory alone; elsewhere --setup does, since a disk may not \
+             be mounted.",
         ),
         Key::new(
             "keep_days",

@@ -55,6 +55,9 @@ pub struct RrdFiles {
     pub catalog: Catalog,
     /// The real time, in unix seconds.
     pub now: i64,
+    /// Whether a run makes the directory: it lies in the state directory. Another one may be missing because its disk is not
+    /// mounted, and what was written then would be hidden below the disk.
+    pub is_made: bool,
 }
 
 /// Why a point is not in its files.
@@ -75,7 +78,10 @@ impl Sink for RrdFiles {
     }
 
     fn send(&self, batch: &Batch, deadline: Instant) -> Sent {
-        let mut sent = Sent { dropped: Vec::new(), refused: Vec::new(), result: Ok(()) };
+        let mut sent = Sent { dropped: Vec::new(), refused: Vec::new(), result: self.ensure_there() };
+        if sent.result.is_err() {
+            return sent;
+        }
         let mut points: Vec<_> = batch.points.iter().filter(|point| !files_of(point).is_empty()).collect();
         // A file takes values in the order of time.
         points.sort_by_key(|point| point.time());
@@ -106,6 +112,7 @@ impl Sink for RrdFiles {
 
     fn check(&self, _: Instant) -> Result<String> {
         let shown = self.config.directory.display();
+        self.ensure_there()?;
         let Some(there) = self.look()? else {
             return Ok(format!("{shown} does not exist yet; the first run makes it"));
         };
@@ -172,6 +179,17 @@ struct Looked {
 }
 
 impl RrdFiles {
+    /// Fails if the directory is missing and is not to be made.
+    fn ensure_there(&self) -> Result<()> {
+        let directory = &self.config.directory;
+        ensure!(
+            self.is_made || directory.try_exists()?,
+            "{} does not exist: mount its disk; if it is new, make it with --setup",
+            directory.display()
+        );
+        Ok(())
+    }
+
     /// Writes a point into its files.
     fn write(&self, point: &Point, deadline: Instant) -> Result<(), Failure> {
         let mut failure = None;

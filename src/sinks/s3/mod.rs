@@ -83,7 +83,8 @@ impl Store {
         let bucket = config
             .bucket_of(instance)
             .map_err(|why| Failure::One(format!("[s3] bucket: that of instance {instance} {why}")))?;
-        let md5 = base64(&md5::compute(picture).0);
+        let digest = md5::compute(picture);
+        let md5 = base64(&digest.0);
         let headers = [("content-md5", md5.as_str()), ("content-type", "image/png")];
         let send = |url: Url| {
             self.send(&Request { method: Method::Put, url, query: &[], headers: &headers, body: picture }, until)
@@ -98,7 +99,7 @@ impl Store {
             let location = reply.location.as_deref().unwrap_or_default();
             reply = send(redirected(&url, location).map_err(|error| Failure::All(format!("{error:#}")))?)?;
         }
-        if reply.is_taken() { Ok(()) } else { Err(reply.failure(config, &bucket)) }
+        if reply.has_stored(&format!("{digest:x}")) { Ok(()) } else { Err(reply.failure(config, &bucket)) }
     }
 
     /// Asks for nothing of the bucket; returns the text for `--check`.
@@ -120,7 +121,7 @@ impl Store {
             "the first run makes it"
         };
         match reply.failure(config, &bucket) {
-            _ if reply.is_taken() => Ok(format!("{shown} has bucket {bucket}{unencrypted}")),
+            _ if reply.is_list() => Ok(format!("{shown} has bucket {bucket}{unencrypted}")),
             _ if reply.says("NoSuchBucket") => {
                 Ok(format!("{shown} answers, without bucket {}; {made}{unencrypted}", config.bucket))
             }
@@ -154,7 +155,8 @@ impl Store {
         if !reply.is_taken() && !is_there {
             let why = reply.failure(&self.config, bucket);
             let hint = if reply.status == 403 { "; make it by hand" } else { "" };
-            return Err(Failure::All(format!("bucket {bucket} is missing and was not made: {}{hint}", why.text())));
+            let text = format!("bucket {bucket} is missing and was not made: {}{hint}", why.text());
+            return Err(if matches!(why, Failure::All(_)) { Failure::All(text) } else { Failure::Bucket(text) });
         }
         found.insert(bucket.into());
         Ok(())

@@ -15,11 +15,11 @@ use crate::text::count;
 pub struct Answer {
     /// The domains that answered, sorted by UUID. Those whose QEMU did not have fewer counters.
     pub domains: Vec<Domain>,
-    /// How many domains there are; the last run's number if there was no list.
+    /// How many domains there are, those that went meanwhile not counted; by the last list if none came.
     pub known: usize,
     /// Those of them that exist and were not asked.
     pub unasked: Vec<Uuid>,
-    /// How many of them did not tell everything.
+    /// How many of them did not tell everything, but for those that a job of libvirt holds since less than [`BUSY`].
     pub unanswered: usize,
     /// Whether each domain told everything.
     pub is_whole: bool,
@@ -39,8 +39,17 @@ impl Asker<'_> {
         } else {
             self.problems.extend(unasked.iter().map(|known| unasked_problem(known)));
         }
-        if self.memory.lists > 0 {
-            let message = "the list of domains does not come: libvirtd waits for the lock of a domain, perhaps one on a storage that hangs; the last run's list serves";
+        let is_unlisted = self.memory.lists > 0;
+        let is_unknown = is_unlisted && self.memory.domains.is_empty();
+        if is_unlisted {
+            let instead = if is_unknown {
+                "no earlier list is known, so no instance has points in this run"
+            } else {
+                "the last run's list serves"
+            };
+            let message = format!(
+                "the list of domains does not come: libvirtd waits for the lock of a domain, perhaps one on a storage that hangs; {instead}"
+            );
             self.problems.insert(0, Problem::of_source("libvirt list", message));
         }
         let outstanding = self.memory.outstanding();
@@ -53,7 +62,7 @@ impl Asker<'_> {
         }
         let passed_by: Vec<_> = self.domains.values().filter(|domain| domain.stats.is_passed_by()).collect();
         let unasked: Vec<_> = unasked.iter().map(|known| known.of.uuid).collect();
-        let unanswered = passed_by.len() + unasked.len();
+        let mut unanswered = unasked.len();
         let busy = std::mem::take(&mut self.memory.busy);
         for domain in &passed_by {
             let of = &domain.of;
@@ -62,14 +71,15 @@ impl Asker<'_> {
             let since = busy.get(&of.uuid).filter(|(id, _)| *id == of.id).map_or(self.now, |(_, since)| *since);
             self.memory.busy.insert(of.uuid, (of.id, since));
             if let Some(message) = why_passed_by(is_held, is_unsure, self.now - since) {
+                unanswered += 1;
                 self.problems.push(Problem::of_source(format!("instance {} ({})", of.uuid, of.name), message));
             }
         }
-        if ended.is_some() && self.domains.is_empty() {
+        if is_unknown || ended.is_some() && self.domains.is_empty() {
             return (None, self.problems);
         }
-        let is_whole = ended.is_none() && unanswered == 0 && self.memory.lists == 0;
-        let known = self.memory.domains.len();
+        let is_whole = ended.is_none() && passed_by.is_empty() && unasked.is_empty() && !is_unlisted;
+        let known = self.domains.len() + unasked.len();
         let mut novas: BTreeMap<_, _> =
             self.memory.domains.iter().map(|known| (known.of.uuid, known.nova.clone().flatten())).collect();
         let with_nova = |domain| Domain { nova: nova_of(&mut novas, &domain), ..domain };

@@ -6,7 +6,8 @@
 //! - State and interface never ask QEMU: what is not asked for all has these two.
 //! - When the lock of a domain is held (a storage that hangs), even the list of domains does not come. Then the last list is
 //!   asked for in parts, which are halved where a call is lost.
-//! - At most 3 calls are lost in a run, and at most 5 wait for an answer over all runs ([`memory`](super::memory)).
+//! - At most 3 calls are lost in a run, and at most 5 wait for an answer over all runs ([`memory`](super::memory)). Each is written
+//!   down as lost before it is made; what cannot be written down is not asked.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::os::unix::fs::MetadataExt;
@@ -17,7 +18,7 @@ use super::Config;
 use super::answer::Answer;
 use super::client::{Client, Failure};
 use super::domain::{Domain, parse};
-use super::memory::Memory;
+use super::memory::{Known, MOST_LOST, MOST_OUTSTANDING, Memory};
 use super::message::{self, DomainRef, Groups, Procedure, Uuid};
 use super::nova::{self, NAMESPACES, Nova};
 use crate::problem::Problem;
@@ -41,15 +42,22 @@ const METADATA_EVERY: i64 = 12;
 const NO_DOMAIN: i32 = 42;
 const NO_METADATA: i32 = 80;
 
+/// Stores what is remembered for later runs, before a call that may be lost.
+pub type Keep<'a> = &'a dyn Fn(&Memory) -> anyhow::Result<()>;
+
 /// Queries libvirtd, at most until `until`; `now` is the run's clock in unix seconds. Returns its answer, unless it does not
 /// answer, and what is missing.
-pub fn collect(config: &Config, memory: &mut Memory, now: i64, until: Instant) -> (Option<Answer>, Vec<Problem>) {
-    if let Ok(socket) = std::fs::metadata(&config.socket) {
-        memory.meet((socket.dev(), socket.ino()));
-    }
+pub fn collect(
+    config: &Config,
+    memory: &mut Memory,
+    now: i64,
+    until: Instant,
+    keep: Keep,
+) -> (Option<Answer>, Vec<Problem>) {
     let mut asker = Asker {
         config,
         memory,
+        keep,
         now,
         until,
         began: Instant::now(),
@@ -72,14 +80,25 @@ enum Trouble {
     Lost,
     /// libvirtd refused it.
     Refused(Failure),
-    /// There is nobody to ask, or no time.
+    /// There is nobody to ask, no time, or no place to remember a call.
     Over(String),
+}
+
+impl Trouble {
+    fn why(self) -> String {
+        match self {
+            Self::Lost => "no answer".into(),
+            Self::Refused(failure) => failure.to_string(),
+            Self::Over(why) => why,
+        }
+    }
 }
 
 /// A run's questions and what came of them.
 pub(super) struct Asker<'a> {
     config: &'a Config,
     pub(super) memory: &'a mut Memory,
+    keep: Keep<'a>,
     pub(super) now: i64,
     until: Instant,
     began: Instant,
@@ -117,12 +136,16 @@ impl Asker<'_> {
     fn connect(&mut self) -> Result<(), String> {
         if self.client.is_none() {
             let client = Client::open(&self.config.socket, self.config.timeout, self.until);
-            self.client = Some(client.map_err(|failure| match failure {
+            let client = client.map_err(|failure| match failure {
                 Failure::TimedOut(_) => format!(
                     "libvirtd took the connection and gave {failure}; is it stopped, or are all its workers busy?"
                 ),
                 other => other.to_string(),
-            })?);
+            })?;
+            if let Ok(socket) = std::fs::metadata(&self.config.socket) {
+                self.memory.meet((socket.dev(), socket.ino()), client.daemon(&self.config.socket).as_ref());
+            }
+            self.client = Some(client);
         }
         Ok(())
     }
@@ -153,12 +176,39 @@ impl Asker<'_> {
         }
     }
 
+    /// Makes a call that may be lost; `lost` notes that it was. It is written down as lost before it is made.
+    fn risk(
+        &mut self,
+        procedure: Procedure,
+        body: &[u8],
+        lost: impl Fn(&mut Memory),
+    ) -> Result<Vec<u8>, Trouble> {
+        self.fear(&lost)?;
+        let answer = self.call(procedure, body);
+        if matches!(answer, Err(Trouble::Lost)) {
+            lost(self.memory);
+        }
+        answer
+    }
+
+    /// Writes down what is remembered if calls are lost.
+    fn fear(&mut self, lost: impl Fn(&mut Memory)) -> Result<(), Trouble> {
+        // A new libvirtd owes nothing.
+        self.connect().map_err(Trouble::Over)?;
+        let mut feared = self.memory.clone();
+        lost(&mut feared);
+        (self.keep)(&feared).map_err(|error| {
+            Trouble::Over(format!("{error:#}; a call that hangs must be remembered, so libvirtd is asked for nothing more"))
+        })
+    }
+
     /// Asks for the list of domains; returns whether it came. Without it the last one serves.
     fn list(&mut self) -> Result<bool, String> {
-        if !self.memory.may_list(self.now) {
+        if !self.memory.may_list(self.now) || !self.memory.may_meet_a_lock(self.lost) {
             return Ok(false);
         }
-        match self.call(Procedure::List, &message::list()) {
+        let now = self.now;
+        match self.risk(Procedure::List, &message::list(), |memory| memory.list_lost(now)) {
             Ok(body) => {
                 let mut domains = message::read_list(&body).map_err(|error| format!("list of domains: {error:#}"))?;
                 // The order is random; runs must not differ by it.
@@ -166,29 +216,34 @@ impl Asker<'_> {
                 self.memory.listed(&domains);
                 Ok(true)
             }
-            Err(Trouble::Lost) => {
-                self.memory.list_lost(self.now);
-                Ok(false)
-            }
+            Err(Trouble::Lost) => Ok(false),
             Err(Trouble::Refused(failure)) => Err(format!("list of domains: {failure}")),
             Err(Trouble::Over(why)) => Err(why),
         }
     }
 
-    /// Asks for counters of domains; returns whether the answer came.
-    fn stats(&mut self, list: &[&DomainRef], groups: Groups) -> Result<bool, String> {
+    /// Asks for counters of domains; returns whether the answer came. `lost` notes that it did not.
+    fn stats(
+        &mut self,
+        list: &[&DomainRef],
+        groups: Groups,
+        lost: impl Fn(&mut Memory),
+    ) -> Result<bool, String> {
         if list.is_empty() {
             return Ok(true);
         }
-        let body = match self.call(Procedure::Stats, &message::stats(list, groups)) {
+        let begin = self.began.elapsed();
+        let body = match self.risk(Procedure::Stats, &message::stats(list, groups), lost) {
             Ok(body) => body,
             Err(Trouble::Lost) => return Ok(false),
             Err(Trouble::Refused(failure)) => return Err(format!("counters: {failure}")),
             Err(Trouble::Over(why)) => return Err(why),
         };
-        let domains = parse(&body, self.began.elapsed()).map_err(|error| format!("counters: {error:#}"))?;
-        self.asked.extend(list.iter().map(|domain| domain.uuid));
-        for domain in domains {
+        // libvirtd reads one domain after another. In the middle of a long call no time is wrong by more than half of it.
+        let at = (begin + self.began.elapsed()) / 2;
+        let domains = parse(&body, at, list.len()).map_err(|error| format!("counters: {error:#}"))?;
+        let asked: BTreeSet<_> = list.iter().map(|domain| domain.uuid).collect();
+        for domain in domains.into_iter().filter(|domain| asked.contains(&domain.of.uuid)) {
             let is_partial = domain.stats.is_passed_by();
             match (groups, is_partial) {
                 (_, false) => self.memory.answered(&domain.of),
@@ -200,21 +255,25 @@ impl Asker<'_> {
                 self.domains.insert(domain.of.uuid, domain);
             }
         }
+        self.asked.extend(asked);
         Ok(true)
     }
 
     /// Asks for all counters of domains in one call; returns whether the answer came.
     fn bulk(&mut self, list: &[&DomainRef]) -> Result<bool, String> {
-        // A domain that holds up a call already is passed by, so a list of them is safe.
-        let are_held = list.iter().all(|domain| self.memory.held.contains_key(&domain.uuid));
-        if !are_held && self.memory.budget(self.lost, FOR_TRUSTED) == 0 {
+        if !self.may_ask(list, FOR_TRUSTED) {
             return Ok(false);
         }
-        let came = self.stats(list, Groups::All)?;
-        if !came {
-            self.memory.lost(list);
+        self.stats(list, Groups::All, |memory| memory.lost(list))
+    }
+
+    /// Whether a call for all counters of these domains may be made. One that holds up a call already is passed by, so that a
+    /// list of them can hang at a lock alone.
+    fn may_ask(&self, list: &[&DomainRef], spare: usize) -> bool {
+        if list.iter().all(|domain| self.memory.held.contains_key(&domain.uuid)) {
+            return self.memory.may_meet_a_lock(self.lost);
         }
-        Ok(came)
+        self.memory.budget(self.lost, spare) > 0
     }
 
     /// Asks for the counters of domains of which some hang.
@@ -239,15 +298,14 @@ impl Asker<'_> {
             open.iter().zip(before).partition(|(one, before)| self.sent(one) > *before);
         let alive: Vec<_> = alive.into_iter().map(|(one, _)| *one).collect();
         for list in alive.chunks(LIST) {
-            if self.memory.budget(self.lost, FOR_ALIVE) > 0 && !self.stats(list, Groups::All)? {
-                self.memory.lost(list);
+            if self.may_ask(list, FOR_ALIVE) {
+                self.stats(list, Groups::All, |memory| memory.lost(list))?;
             }
         }
         for (one, _) in rest {
             let is_told = self.domains.get(&one.uuid).is_some_and(|told| !told.stats.is_passed_by());
-            let is_safe = self.memory.held.contains_key(&one.uuid) || self.memory.budget(self.lost, FOR_UNSURE) > 0;
-            if !is_told && is_safe && !self.stats(&[one], Groups::All)? {
-                self.memory.lost(&[one]);
+            if !is_told && self.may_ask(&[one], FOR_UNSURE) {
+                self.stats(&[one], Groups::All, |memory| memory.lost(&[one]))?;
             }
         }
         Ok(())
@@ -260,12 +318,10 @@ impl Asker<'_> {
 
     /// Asks for what never asks QEMU; returns whether the answer came.
     fn quiet(&mut self, list: &[&DomainRef]) -> Result<bool, String> {
-        let came = self.stats(list, Groups::Quiet)?;
-        if !came {
-            self.memory.stuck += 1;
-            self.memory.suspect(list, true);
+        if !self.memory.may_meet_a_lock(self.lost) {
+            return Ok(false);
         }
-        Ok(came)
+        self.stats(list, Groups::Quiet, |memory| memory.locked_up(list))
     }
 
     /// Asks for the domains of the last list, while the lock of one of them holds up every list: first those that no lost call
@@ -301,40 +357,57 @@ impl Asker<'_> {
             return Ok(());
         }
         if !is_certain {
-            if self.stats(list, Groups::All)? {
+            if self.stats(list, Groups::All, |memory| memory.locked_up(list))? {
                 return Ok(());
             }
-            self.memory.stuck += 1;
             return self.part(list, true, spare);
         }
         let (first, second) = list.split_at(list.len() / 2);
-        if self.stats(first, Groups::All)? {
+        if self.stats(first, Groups::All, |memory| memory.locked_up(first))? {
             return self.part(second, true, spare);
         }
-        self.memory.stuck += 1;
         self.part(first, true, spare)?;
         self.part(second, false, spare)
     }
 
-    /// Asks for nova's metadata, of new domains and of some others.
+    /// Asks for nova's metadata, of new domains and of some others. One that is refused costs the others nothing.
     fn metadata(&mut self) -> Result<(), String> {
         let turn = self.now.div_euclid(300).rem_euclid(METADATA_EVERY);
-        for at in 0..self.memory.domains.len() {
-            let known = &self.memory.domains[at];
-            let is_due = known.nova.is_none() || i64::from(known.of.uuid.0[15]) % METADATA_EVERY == turn;
-            if !is_due || !self.domains.contains_key(&known.of.uuid) {
-                continue;
+        let is_due = |known: &Known| {
+            known.nova.is_none() || i64::from(known.of.uuid.0[15]) % METADATA_EVERY == turn
+        };
+        let all = self.memory.domains.iter().enumerate();
+        let told = all.filter(|(_, known)| is_due(known) && self.domains.contains_key(&known.of.uuid));
+        let due: Vec<_> = told.map(|(at, known)| (at, known.of.clone())).collect();
+        let may_ask = |asker: &Self| asker.lost < MOST_LOST && asker.memory.outstanding() < MOST_OUTSTANDING;
+        if due.is_empty() || !may_ask(self) {
+            return Ok(());
+        }
+        // Written down once for all of them: there are many, and the first that is lost ends them.
+        self.fear(|memory| memory.stuck += 1).map_err(Trouble::why)?;
+        let mut refused = Vec::new();
+        for (at, of) in due {
+            match self.nova(&of) {
+                Ok(Some(nova)) => self.memory.domains[at].nova = Some(nova),
+                Ok(None) => {}
+                Err(Trouble::Refused(failure)) => refused.push(format!("metadata of {}: {failure}", of.name)),
+                Err(Trouble::Lost) => {
+                    self.memory.locked_up(&[&of]);
+                    return Err(format!("metadata of {} did not come", of.name));
+                }
+                Err(Trouble::Over(why)) => return Err(why),
             }
-            let of = known.of.clone();
-            if let Some(nova) = self.nova(&of)? {
-                self.memory.domains[at].nova = Some(nova);
-            }
+        }
+        if let Some(first) = refused.first() {
+            let more = if refused.len() > 1 { format!("; and {} more", refused.len() - 1) } else { String::new() };
+            let message = format!("{first}{more}; they have no project and flavor, or those of before");
+            self.problems.push(Problem::of_source("libvirt metadata", message));
         }
         Ok(())
     }
 
     /// Asks for the metadata of one domain. `None` if it is unknown now.
-    fn nova(&mut self, of: &DomainRef) -> Result<Option<Option<Nova>>, String> {
+    fn nova(&mut self, of: &DomainRef) -> Result<Option<Option<Nova>>, Trouble> {
         for namespace in NAMESPACES {
             match self.call(Procedure::Metadata, &message::metadata(of, namespace)) {
                 Ok(body) => {
@@ -350,13 +423,7 @@ impl Asker<'_> {
                 }
                 Err(Trouble::Refused(Failure::Refused(refusal))) if refusal.code == NO_METADATA => {}
                 Err(Trouble::Refused(Failure::Refused(refusal))) if refusal.code == NO_DOMAIN => return Ok(None),
-                Err(Trouble::Refused(failure)) => return Err(format!("metadata of {}: {failure}", of.name)),
-                Err(Trouble::Lost) => {
-                    self.memory.stuck += 1;
-                    self.memory.suspect(&[of], true);
-                    return Err(format!("metadata of {} did not come", of.name));
-                }
-                Err(Trouble::Over(why)) => return Err(why),
+                Err(trouble) => return Err(trouble),
             }
         }
         Ok(Some(None))

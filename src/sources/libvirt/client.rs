@@ -7,9 +7,11 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use rustix::io::Errno;
+use rustix::net::sockopt::socket_peercred;
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, connect, socket_with};
 
 use super::message::{self, Procedure, Refusal};
+use crate::os::process::Identity;
 use crate::text::quote_ends;
 
 /// Why a call has no reply.
@@ -80,6 +82,16 @@ impl Client {
         }
         client.call(Procedure::Open, &message::open(), until)?;
         Ok(client)
+    }
+
+    /// Returns the process that serves the socket; `None` if it is not seen from here, as from another container.
+    ///
+    /// The kernel names the process that listened last when we connected. Under systemd's socket activation that is systemd, or
+    /// the libvirtd before, until the one that our connection has started listens too; it has, once it answers. So who is no
+    /// longer there, and the first process of all, are asked for once more.
+    pub fn daemon(&self, socket: &Path) -> Option<Identity> {
+        let listener = |stream: &UnixStream| Identity::of(socket_peercred(stream).ok()?.pid.as_raw_pid()).ok();
+        listener(&self.stream).filter(|found| found.pid != 1).or_else(|| listener(&connected(socket).ok()?))
     }
 
     /// Calls a procedure; returns the body of the reply. After a failure other than [`Failure::Refused`] the connection is

@@ -13,7 +13,7 @@ use super::nova::Nova;
 pub struct Domain {
     /// Its name, UUID and the number of its run.
     pub of: DomainRef,
-    /// How long after the begin of the collection its numbers came.
+    /// How long after the begin of the collection its numbers were read.
     pub at: Duration,
     /// What nova knows of it; `None` if it is not nova's.
     pub nova: Option<Nova>,
@@ -204,11 +204,11 @@ impl Balloon {
     }
 }
 
-/// Reads the reply to STATS, which came `at` after the begin of the collection.
+/// Reads the reply to STATS about at most so many domains, which came `at` after the begin of the collection.
 ///
 /// # Errors
 /// As [`read_stats`].
-pub fn parse(body: &[u8], at: Duration) -> Result<Vec<Domain>> {
+pub fn parse(body: &[u8], at: Duration, most: usize) -> Result<Vec<Domain>> {
     let begin = |of| Domain { of, at, nova: None, stats: Stats::default() };
-    read_stats(body, begin, |domain, key, value| domain.stats.take(key, value))
+    read_stats(body, most, begin, |domain, key, value| domain.stats.take(key, value))
 }

@@ -1,7 +1,8 @@
 //! What one run tells the next: the domains, and the calls that libvirtd still owes an answer.
 //!
 //! Each call that was given up keeps one of libvirtd's 20 workers until the QEMU moves that it waits for. So lost calls are
-//! counted over the runs, and only a domain that answers, or is gone, shows that its call has ended.
+//! counted over the runs, and only a domain that answers, or is gone, shows that its call has ended. They are written down before
+//! they are made, since a run that is killed in one of them cannot do it any more.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::message::{DomainRef, Uuid};
 use super::nova::Nova;
+use crate::os::process::Identity;
 
 /// The most calls that a run may lose.
 pub const MOST_LOST: usize = 3;
@@ -38,8 +40,10 @@ pub struct Memory {
     pub list_lost_at: i64,
     /// Domains that libvirtd passed by in the last run, with their run and since when, in unix seconds.
     pub busy: BTreeMap<Uuid, (i32, i64)>,
-    /// The socket, by device and inode: a new libvirtd has no old calls.
+    /// The socket, by device and inode.
     pub socket: (u64, u64),
+    /// The libvirtd behind it, as [`Identity::text`] names it: a new one has no old calls. Empty if it was not seen.
+    pub daemon: String,
 }
 
 /// Some of the domains that may hold a lock.
@@ -64,10 +68,20 @@ pub struct Known {
 const LOCKED_PAUSE: i64 = 3600;
 
 impl Memory {
-    /// Forgets the calls of another libvirtd than that of the socket.
-    pub fn meet(&mut self, socket: (u64, u64)) {
-        if self.socket != socket {
-            *self = Self { domains: std::mem::take(&mut self.domains), socket, ..Self::default() };
+    /// Forgets the calls of another libvirtd than this one. Where systemd keeps the socket, only the process tells them apart.
+    pub fn meet(&mut self, socket: (u64, u64), daemon: Option<&Identity>) {
+        let known = Identity::parse(&self.daemon);
+        let is_same = match (&known, daemon) {
+            (Some(known), Some(daemon)) => known == daemon,
+            (Some(known), None) => self.socket == socket && !matches!(known.find(), Ok(None)),
+            (None, _) => self.socket == socket,
+        };
+        if !is_same {
+            *self = Self { domains: std::mem::take(&mut self.domains), ..Self::default() };
+        }
+        self.socket = socket;
+        if let Some(daemon) = daemon {
+            self.daemon = daemon.text();
         }
     }
 
@@ -82,6 +96,12 @@ impl Memory {
     pub fn budget(&self, lost: usize, spare: usize) -> usize {
         let over_all = (MOST_OUTSTANDING - spare).saturating_sub(self.outstanding());
         MOST_LOST.saturating_sub(lost + spare.min(1)).min(over_all)
+    }
+
+    /// Whether a call may be made that hangs at a domain's lock alone, if this run lost `lost`: state and network of all are worth
+    /// one call beyond [`MOST_OUTSTANDING`], which shows that the lock is held.
+    pub fn may_meet_a_lock(&self, lost: usize) -> bool {
+        lost < MOST_LOST && self.outstanding() <= MOST_OUTSTANDING
     }
 
     /// Whether a domain holds up a call, or may.
@@ -112,6 +132,10 @@ impl Memory {
 
     /// Notes that a call for these domains was given up.
     pub fn lost(&mut self, domains: &[&DomainRef]) {
+        if domains.iter().all(|domain| self.held.contains_key(&domain.uuid)) {
+            // libvirtd passes their QEMUs by, so it waits for a lock.
+            return self.locked_up(domains);
+        }
         if let [one] = domains {
             self.held.insert(one.uuid, one.id);
             self.unsure.remove(&one.uuid);
@@ -125,6 +149,12 @@ impl Memory {
     pub fn list_lost(&mut self, now: i64) {
         self.lists += 1;
         self.list_lost_at = now;
+    }
+
+    /// Notes that a call was given up that waits for the lock of one of these domains.
+    pub fn locked_up(&mut self, domains: &[&DomainRef]) {
+        self.stuck += 1;
+        self.suspect(domains, true);
     }
 
     /// Notes domains one of which may hold a lock, or surely does.

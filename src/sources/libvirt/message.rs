@@ -15,6 +15,9 @@ pub const LONGEST: usize = (32 << 20) + HEADER;
 /// The bytes of a header, its length included.
 pub const HEADER: usize = 28;
 
+/// The most domains of a host, as libvirt itself has it.
+pub const MOST_DOMAINS: usize = 16_384;
+
 const PROGRAM: u32 = 0x2000_8086;
 const VERSION: u32 = 1;
 
@@ -228,10 +231,10 @@ pub fn read_version(body: &[u8]) -> Result<String> {
 /// Reads the reply to LIST. The order is libvirtd's, which is random.
 ///
 /// # Errors
-/// As [`read_auth_list`].
+/// As [`read_auth_list`], and if there are more than [`MOST_DOMAINS`].
 pub fn read_list(body: &[u8]) -> Result<Vec<DomainRef>> {
     let mut reader = Reader::new(body);
-    let count = reader.u32()?;
+    let count = count_of_domains(&mut reader, MOST_DOMAINS)?;
     let mut domains = Vec::new();
     for _ in 0..count {
         domains.push(domain(&mut reader)?);
@@ -239,6 +242,12 @@ pub fn read_list(body: &[u8]) -> Result<Vec<DomainRef>> {
     reader.u32()?;
     reader.end()?;
     Ok(domains)
+}
+
+fn count_of_domains(reader: &mut Reader, most: usize) -> Result<u32> {
+    let count = reader.u32()?;
+    ensure!(count as usize <= most, "the answer has {count} domains instead of at most {most}");
+    Ok(count)
 }
 
 fn domain(reader: &mut Reader) -> Result<DomainRef> {
@@ -265,18 +274,18 @@ impl Value<'_> {
     }
 }
 
-/// Reads the reply to STATS: hands each domain to `begin`, and then each of its counters to `take`. Returns the number of
-/// domains.
+/// Reads the reply to STATS about at most so many domains: hands each to `begin`, and then each of its counters to `take`.
 ///
 /// # Errors
-/// As [`read_auth_list`], and if a value has a type that the protocol does not know.
+/// As [`read_auth_list`], if there are more domains, and if a value has a type that the protocol does not know.
 pub fn read_stats<T>(
     body: &[u8],
+    most: usize,
     mut begin: impl FnMut(DomainRef) -> T,
     mut take: impl FnMut(&mut T, &[u8], Value),
 ) -> Result<Vec<T>> {
     let mut reader = Reader::new(body);
-    let count = reader.u32()?;
+    let count = count_of_domains(&mut reader, most)?;
     let mut domains = Vec::new();
     for _ in 0..count {
         let mut domain = begin(domain(&mut reader)?);

@@ -47,7 +47,11 @@ pub const SECTION: Section = Section::new(
     "Reads the instances of this host from libvirt, and says when and how long collect-instances runs.",
     &[
         Key::deadline("240"),
-        Key::interval("300", 3600),
+        Key {
+            help: "The seconds between two runs, at most 540, since a rate is made over 600 s at most; times of points are rounded \
+                   down to it. Change it together with the crontab.",
+            ..Key::interval("300", 540)
+        },
         Key::new(
             "socket",
             Kind::Path,

@@ -1,8 +1,10 @@
 //! A libvirtd of which QEMUs hang and locks are held, as the real one behaves: what is asked of it, and what is lost.
 
+use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::io::{self, Read, Write};
 use std::os::unix::net::{UnixListener, UnixStream};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::thread;
@@ -29,6 +31,16 @@ struct Faults {
     packets: u64,
     /// How a client must prove itself.
     auth: i32,
+    /// A call for metadata of these is refused.
+    forbidden: BTreeSet<u8>,
+    /// How many calls for counters hang at a lock that was taken after the list came.
+    late_lock: usize,
+    /// Domains of the list that libvirtd does not know any more when it is asked for their counters.
+    gone: BTreeSet<u8>,
+    /// Domains that an answer tells of beside those that were asked for.
+    intruders: u8,
+    /// How long an answer with counters takes.
+    pace: Duration,
 }
 
 struct Daemon {
@@ -66,7 +78,7 @@ impl Daemon {
         let before = self.faults().lost;
         self.now += 300;
         let until = Instant::now() + Duration::from_secs(20);
-        let (answer, problems) = collect(&self.config, &mut self.memory, self.now, until);
+        let (answer, problems) = collect(&self.config, &mut self.memory, self.now, until, &|_| Ok(()));
         let answer = answer.unwrap_or_default();
         let whole = answer.domains.iter().filter(|domain| !domain.stats.is_passed_by());
         let whole = whole.map(|domain| domain.of.uuid.0[15]).collect();
@@ -122,7 +134,13 @@ fn answer(procedure: u32, body: &[u8], domains: u8, faults: &mut Faults) -> Opti
         66 => (0, Writer::default().u32(1).i32(faults.auth).0),
         273 if !faults.locked.is_empty() => return None,
         273 => (0, all.fold(Writer::default().u32(domains.into()), put).u32(domains.into()).0),
-        265 => (1, Writer::default().i32(80).i32(0).some_text("metadata not found").0),
+        265 => {
+            let mut reader = Reader::new(body);
+            let (_, uuid) = (reader.text().unwrap(), reader.uuid().unwrap());
+            let is_forbidden = faults.forbidden.contains(&uuid[15]);
+            let (code, words) = if is_forbidden { (29, "operation forbidden") } else { (80, "metadata not found") };
+            (1, Writer::default().i32(code).i32(0).some_text(words).0)
+        }
         344 => {
             let mut reader = Reader::new(body);
             let mut asked = Vec::new();
@@ -135,6 +153,13 @@ fn answer(procedure: u32, body: &[u8], domains: u8, faults: &mut Faults) -> Opti
             if asked.iter().any(|number| faults.locked.contains(number)) {
                 return None;
             }
+            if faults.late_lock > 0 {
+                faults.late_lock -= 1;
+                return None;
+            }
+            thread::sleep(faults.pace);
+            asked.retain(|number| !faults.gone.contains(number));
+            asked.extend(200..200 + faults.intruders);
             if let Some(number) = asked.iter().copied().find(|number| !is_quiet && faults.fresh.remove(number)) {
                 faults.held.insert(number);
                 return None;
@@ -229,7 +254,7 @@ fn what_a_client_must_prove_is_done_or_refused_in_words() {
         let daemon = Daemon::start(&format!("auth{auth}"), 1);
         daemon.faults().auth = auth;
         let until = Instant::now() + Duration::from_secs(5);
-        let (answer, problems) = collect(&daemon.config, &mut Memory::default(), 0, until);
+        let (answer, problems) = collect(&daemon.config, &mut Memory::default(), 0, until, &|_| Ok(()));
         assert!(answer.is_none() && problems[0].message.starts_with(words), "{problems:?}");
     }
     let mut polkit = Daemon::start("polkit", 1);
@@ -242,7 +267,7 @@ fn a_socket_that_is_not_there_or_somebody_elses_is_named() {
     let daemon = Daemon::start("none", 1);
     let config = Config { socket: "/nowhere/libvirt-sock-ro".into(), ..daemon.config.clone() };
     let until = Instant::now() + Duration::from_secs(5);
-    let said = |config: &Config| collect(config, &mut Memory::default(), 0, until).1[0].message.clone();
+    let said = |config: &Config| collect(config, &mut Memory::default(), 0, until, &|_| Ok(())).1[0].message.clone();
     let message = said(&config);
     assert!(
         message.starts_with("/nowhere/libvirt-sock-ro: No such file or directory (os error 2); libvirtd does not run"),
@@ -260,4 +285,131 @@ fn a_socket_that_is_not_there_or_somebody_elses_is_named() {
     let message = said(&Config { socket: other.clone(), ..config });
     assert!(message.starts_with("what answers is not libvirtd: \"HTTP\" begins no message"), "{message}");
     std::fs::remove_file(other).unwrap();
+}
+
+/// A run that is killed leaves what it wrote down before its last call.
+#[test]
+fn a_run_that_is_killed_at_any_call_has_written_down_what_it_lost() {
+    for kill_at in 1..=8 {
+        let mut daemon = Daemon::start(&format!("killed{kill_at}"), 150);
+        daemon.run();
+        let hung = [3, 50, 51, 52, 53, 54, 55, 120];
+        daemon.faults().fresh.extend(hung);
+        for run in 0..4 {
+            daemon.now += 300;
+            let (kept, count) = (RefCell::new(daemon.memory.clone()), RefCell::new(0));
+            let keep = |memory: &Memory| {
+                *count.borrow_mut() += 1;
+                assert!(*count.borrow() < kill_at, "killed, which is no fault");
+                *kept.borrow_mut() = memory.clone();
+                Ok(())
+            };
+            let (config, mut memory, until) =
+                (&daemon.config, daemon.memory.clone(), Instant::now() + Duration::from_secs(20));
+            let killed =
+                catch_unwind(AssertUnwindSafe(|| collect(config, &mut memory, daemon.now, until, &keep))).is_err();
+            daemon.memory = if killed { kept.into_inner() } else { memory };
+            let lost = daemon.faults().lost;
+            let owed = daemon.memory.outstanding();
+            assert!(lost <= owed && lost <= 5, "killed at {kill_at}, run {run}: {lost} lost, {owed} known");
+        }
+    }
+}
+
+#[test]
+fn what_cannot_be_remembered_is_not_asked() {
+    let daemon = Daemon::start("forgetful", 3);
+    daemon.faults().fresh.insert(1);
+    let until = Instant::now() + Duration::from_secs(20);
+    let keep = |_: &Memory| anyhow::bail!("state file /s: No space left on device");
+    let (answer, problems) = collect(&daemon.config, &mut Memory::default(), 0, until, &keep);
+    assert!(answer.is_none());
+    assert_eq!(
+        problems[0].message,
+        "state file /s: No space left on device; a call that hangs must be remembered, so libvirtd is asked for nothing \
+         more; no instance has points in this run"
+    );
+    assert_eq!((problems.len(), daemon.faults().lost), (1, 0));
+}
+
+#[test]
+fn a_list_that_never_came_is_no_answer_and_no_zeros() {
+    let mut daemon = Daemon::start("unknown", 5);
+    daemon.faults().locked.insert(2);
+    let until = Instant::now() + Duration::from_secs(20);
+    for run in 0..2 {
+        daemon.now += 300;
+        let (answer, problems) = collect(&daemon.config, &mut daemon.memory, daemon.now, until, &|_| Ok(()));
+        assert_eq!(answer, None, "run {run}");
+        let said: Vec<_> = problems.iter().map(|problem| problem.message.as_str()).collect();
+        assert!(said.len() == 1 && said[0].ends_with("no earlier list is known, so no instance has points in this run"));
+    }
+    assert_eq!(daemon.faults().lost, 1);
+}
+
+#[test]
+fn a_run_loses_three_calls_at_most_also_to_a_lock_that_is_taken_meanwhile() {
+    for held in [false, true] {
+        let mut daemon = Daemon::start(&format!("late{held}"), 250);
+        daemon.run();
+        if held {
+            // All of them hold up calls: they are asked as safe ones.
+            daemon.memory.held = daemon.memory.domains.iter().map(|known| (known.of.uuid, known.of.id)).collect();
+            daemon.memory.held.retain(|uuid, _| uuid.0[15] <= 4);
+        }
+        daemon.faults().late_lock = 100;
+        for run in 0..4 {
+            let (_, _, subjects, lost) = daemon.run();
+            assert!(lost <= 3, "held {held}, run {run}: {lost}");
+            assert!(!subjects.is_empty());
+        }
+    }
+}
+
+#[test]
+fn metadata_that_is_refused_costs_the_others_nothing() {
+    let mut daemon = Daemon::start("forbidden", 30);
+    daemon.faults().forbidden.extend([1, 7]);
+    let (answer, whole, subjects, _) = daemon.run();
+    assert_eq!((whole.len(), answer.is_whole, subjects), (30, true, vec!["libvirt metadata".to_string()]));
+    // The others are known not to be nova's; these are asked again.
+    let unknown = daemon.memory.domains.iter().filter(|known| known.nova.is_none()).count();
+    assert_eq!(unknown, 2);
+}
+
+#[test]
+fn domains_that_go_while_they_are_asked_are_gone_and_others_never_come_in() {
+    let mut daemon = Daemon::start("gone", 30);
+    daemon.faults().gone.insert(4);
+    let (answer, whole, subjects, _) = daemon.run();
+    assert_eq!((answer.known, answer.unanswered, whole), (29, 0, but(30, &[4])));
+    assert_eq!(subjects, [""; 0]);
+    daemon.faults().gone.clear();
+    daemon.faults().intruders = 1;
+    let (answer, _, subjects, _) = daemon.run();
+    assert!(answer.domains.is_empty() && subjects == ["libvirt"], "{subjects:?}");
+}
+
+#[test]
+fn the_time_of_a_reading_is_the_middle_of_its_call() {
+    let mut daemon = Daemon::start("slow", 3);
+    daemon.faults().pace = Duration::from_millis(100);
+    let (answer, ..) = daemon.run();
+    let at = answer.domains[0].at.as_millis();
+    assert!((50..100).contains(&at), "{at} ms");
+}
+
+/// A migration takes seconds or minutes, and holds the domain's job.
+#[test]
+fn a_domain_that_a_job_holds_for_a_moment_is_not_said_to_be_silent() {
+    let mut daemon = Daemon::start("busy", 5);
+    daemon.run();
+    daemon.faults().held.insert(2);
+    for run in 0..3 {
+        let (answer, whole, subjects, _) = daemon.run();
+        assert_eq!((answer.unanswered, whole, subjects.len(), answer.is_whole), (0, but(5, &[2]), 0, false), "{run}");
+    }
+    // It began 15 min ago.
+    let (answer, _, subjects, _) = daemon.run();
+    assert_eq!((answer.unanswered, subjects.len()), (1, 1));
 }

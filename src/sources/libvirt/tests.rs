@@ -7,6 +7,7 @@ use super::memory::{MOST_LOST, MOST_OUTSTANDING, Memory};
 use super::message::{self, DomainRef, Groups, HEADER, LONGEST, Procedure, Uuid, Value};
 use super::nova;
 use super::xdr::Writer;
+use crate::os::process::Identity;
 
 /// The bytes of a recorded frame.
 macro_rules! frame {
@@ -66,10 +67,10 @@ fn recorded_replies_are_read_whole() {
     assert_eq!(body(frame!("open.reply")), (false, &[][..]));
     let list = message::read_list(body(frame!("list_all_domains.reply")).1).unwrap();
     assert_eq!(list, [domain(3, 3), domain(1, 1), domain(2, 2)]);
-    let all = parse(body(frame!("stats.reply")).1, Duration::ZERO).unwrap();
+    let all = parse(body(frame!("stats.reply")).1, Duration::ZERO, 100).unwrap();
     assert_eq!(all.iter().map(|domain| domain.of.id).collect::<Vec<_>>(), [3, 1, 2]);
     assert!(all.iter().all(|domain| domain.stats.is_on() && !domain.stats.is_passed_by()));
-    let one = &parse(body(frame!("stats_one.reply")).1, Duration::ZERO).unwrap()[0].stats;
+    let one = &parse(body(frame!("stats_one.reply")).1, Duration::ZERO, 100).unwrap()[0].stats;
     assert_eq!(
         (one.state, one.vcpus, one.vcpus_limit, one.balloon.current),
         (Some(1), Some(2), Some(2), Some(16 << 20))
@@ -79,9 +80,9 @@ fn recorded_replies_are_read_whole() {
         (one.block[&0].name.as_str(), one.block[&0].numbers[2], one.block[&0].numbers[8]),
         ("vda", Some(43), Some(1 << 20))
     );
-    let quiet = parse(body(frame!("stats_state_interface.reply")).1, Duration::ZERO).unwrap();
+    let quiet = parse(body(frame!("stats_state_interface.reply")).1, Duration::ZERO, 100).unwrap();
     assert!(quiet.iter().all(|domain| domain.stats.is_passed_by() && domain.stats.cpu_time.is_none()));
-    assert_eq!(parse(body(frame!("stats_gone.reply")).1, Duration::ZERO).unwrap(), []);
+    assert_eq!(parse(body(frame!("stats_gone.reply")).1, Duration::ZERO, 100).unwrap(), []);
     let xml = message::read_metadata(body(frame!("metadata.reply")).1).unwrap();
     let nova = nova::parse(&xml).unwrap();
     assert_eq!((nova.name.as_str(), nova.flavor.as_str()), ("web-1", "m1.tiny"));
@@ -118,18 +119,21 @@ fn recorded_refusals_are_read_with_libvirts_number_and_words() {
 fn an_answer_that_breaks_off_or_lies_is_refused_and_allocates_nothing() {
     let whole = body(frame!("stats.reply")).1;
     for length in 0..whole.len() {
-        assert!(parse(&whole[..length], Duration::ZERO).is_err(), "{length}");
+        assert!(parse(&whole[..length], Duration::ZERO, 100).is_err(), "{length}");
     }
     let longer = [whole, &[0; 4]].concat();
-    assert_eq!(parse(&longer, Duration::ZERO).unwrap_err().to_string(), "the answer has 4 bytes more than it should");
-    // Four billion domains, keys and bytes.
-    for lie in [Writer::default().u32(u32::MAX), Writer::default().u32(1).u32(u32::MAX).u32(0)] {
-        assert_eq!(parse(&lie.0, Duration::ZERO).unwrap_err().to_string(), "the answer breaks off");
+    assert_eq!(parse(&longer, Duration::ZERO, 100).unwrap_err().to_string(), "the answer has 4 bytes more than it should");
+    let more = parse(whole, Duration::ZERO, 2).unwrap_err().to_string();
+    assert_eq!(more, "the answer has 3 domains instead of at most 2");
+    assert!(message::read_list(&Writer::default().u32(16_385).0).unwrap_err().to_string().starts_with("the answer has"));
+    // Four billion keys and bytes.
+    for lie in [Writer::default().u32(1), Writer::default().u32(1).u32(u32::MAX).u32(0)] {
+        assert_eq!(parse(&lie.0, Duration::ZERO, 100).unwrap_err().to_string(), "the answer breaks off");
     }
     let odd =
         |kind| Writer::default().u32(1).text("a").bytes(&[0; 16]).i32(1).u32(1).text("state.state").u32(kind).u32(0);
     assert_eq!(
-        parse(&odd(8).0, Duration::ZERO).unwrap_err().to_string(),
+        parse(&odd(8).0, Duration::ZERO, 100).unwrap_err().to_string(),
         "the answer has a value of type 8, which the protocol does not know"
     );
     for length in [0, HEADER - 1, LONGEST + 1, u32::MAX as usize] {
@@ -147,7 +151,7 @@ fn every_type_of_value_is_read() {
     let values = values.text("4").u32(4).bytes(&u64::MAX.to_be_bytes()).text("5").u32(5).bytes(&1.5_f64.to_be_bytes());
     let values = values.text("6").u32(6).u32(1).text("7").u32(7).text("oui");
     let mut seen = Vec::new();
-    message::read_stats(&values.0, |_| (), |(), _, value| seen.push(format!("{value:?}"))).unwrap();
+    message::read_stats(&values.0, 100, |_| (), |(), _, value| seen.push(format!("{value:?}"))).unwrap();
     let expected = [
         Value::Negative(-1),
         Value::Unsigned(7),
@@ -200,8 +204,33 @@ fn lost_calls_are_counted_until_each_domain_answers_or_is_gone() {
     memory.listed(&now);
     assert_eq!((memory.outstanding(), memory.held.len()), (2, 2));
     // A new libvirtd owes nothing.
-    memory.meet((1, 2));
+    memory.meet((1, 2), None);
     assert_eq!((memory.outstanding(), memory.unsure.len(), memory.domains.len()), (0, 0, 7));
+}
+
+/// systemd keeps the socket over a restart.
+#[test]
+fn a_libvirtd_is_told_from_the_one_before_by_its_process() {
+    let own = Identity::own().unwrap();
+    let known = Memory { held: [(uuid(1), 1)].into(), socket: (1, 2), daemon: own.text(), ..Memory::default() };
+    let after = |socket, daemon: Option<&Identity>, memory: &Memory| {
+        let mut memory = memory.clone();
+        memory.meet(socket, daemon);
+        (memory.outstanding(), memory.daemon == own.text())
+    };
+    // The same one, also at another socket or where it cannot be seen.
+    assert_eq!(after((1, 2), Some(&own), &known), (1, true));
+    assert_eq!(after((7, 7), Some(&own), &known), (1, true));
+    assert_eq!(after((1, 2), None, &known), (1, true));
+    // Another one, and one that has ended.
+    let parent = Identity::of(std::os::unix::process::parent_id().cast_signed()).unwrap();
+    assert_eq!(after((1, 2), Some(&parent), &known), (0, false));
+    let (pid, rest) = own.text().split_once('\n').map(|(pid, rest)| (pid.to_string(), rest.to_string())).unwrap();
+    let ended = Memory { daemon: format!("{pid}\n1{rest}"), ..known.clone() };
+    assert_eq!(after((1, 2), None, &ended), (0, false));
+    // Of a memory without it the socket decides.
+    let older = Memory { daemon: String::new(), ..known };
+    assert_eq!((after((1, 2), Some(&own), &older), after((1, 3), Some(&own), &older)), ((1, true), (0, true)));
 }
 
 #[test]

@@ -110,8 +110,10 @@ fn page(status: &str, body: &str) -> String {
     format!("HTTP/1.1 {status}\r\nContent-Length: {}\r\n\r\n{body}", body.len())
 }
 
-fn ok() -> Option<String> {
-    Some(page("200 OK", ""))
+/// An object was stored: its MD5 is told.
+fn taken(request: &Request) -> Option<String> {
+    let etag = format!("{:x}", md5::compute(&request.body));
+    Some(format!("HTTP/1.1 200 OK\r\nETag: \"{etag}\"\r\nContent-Length: 0\r\n\r\n"))
 }
 
 /// Amazon's answers by their titles, `404 NoSuchBucket`, made whole.
@@ -131,7 +133,7 @@ fn recorded() -> BTreeMap<String, String> {
 
 #[test]
 fn a_request_is_signed_with_type_and_checksum() {
-    let stub = Stub::start(Box::new(|_, _| ok()));
+    let stub = Stub::start(Box::new(|request, _| taken(request)));
     put(&stub.store("region = eu-central-1")).unwrap();
     let [request] = stub.seen().try_into().unwrap();
     assert!(
@@ -158,7 +160,7 @@ fn a_missing_bucket_is_made_once_and_kept_connections_are_used() {
     let stub = Stub::start(Box::new(move |request, _| {
         let mut made = known.lock().unwrap();
         *made |= request.is_bucket();
-        if *made { ok() } else { Some(missing.clone()) }
+        if *made { taken(request) } else { Some(missing.clone()) }
     }));
     let store = stub.store("region = eu-central-1");
     thread::scope(|scope| (0..8).for_each(|_| drop(scope.spawn(|| (0..20).for_each(|_| put(&store).unwrap())))));
@@ -179,7 +181,7 @@ fn a_bucket_that_is_there_by_now_is_fine() {
         let stub = Stub::start(Box::new(move |request, at| match at {
             0 => Some(answers["404 NoSuchBucket"].clone()),
             _ if request.is_bucket() => Some(answers[code].clone()),
-            _ => ok(),
+            _ => taken(request),
         }));
         put(&stub.store("")).unwrap();
         assert_eq!(stub.seen().len(), 3, "{code}");
@@ -189,6 +191,7 @@ fn a_bucket_that_is_there_by_now_is_fine() {
 #[test]
 fn every_refusal_says_what_to_do() {
     let all = |text: &str| Failure::All(text.into());
+    let bucket = |text: &str| Failure::Bucket(text.into());
     let answers = recorded();
     let skew =
         page("403 Forbidden", "<Error><Code>RequestTimeTooSkewed</Code><Message>The difference</Message></Error>");
@@ -199,13 +202,13 @@ fn every_refusal_says_what_to_do() {
         (late, all(&format!("URL/ answered HTTP 403 AccessDenied: {clock}"))),
         (
             answers["301 PermanentRedirect"].clone(),
-            all(
+            bucket(
                 "URL/ answered HTTP 301 PermanentRedirect: bucket gridmon-heprc lies in eu-central-1; set [s3] region = eu-central-1",
             ),
         ),
         (
             answers["400 AuthorizationHeaderMalformed"].clone(),
-            all(
+            bucket(
                 "URL/ answered HTTP 400 AuthorizationHeaderMalformed: bucket gridmon-heprc lies in eu-central-1; set [s3] region = eu-central-1",
             ),
         ),
@@ -216,13 +219,21 @@ fn every_refusal_says_what_to_do() {
         ),
         (
             answers["403 AccessDenied"].clone(),
-            all(
+            bucket(
                 "URL/ answered HTTP 403 AccessDenied: the key may not write into bucket gridmon-heprc, or it is somebody else's",
             ),
         ),
         (
             answers["an answer that is no S3"].clone(),
             Failure::One("URL/ answered HTTP 502, without one of S3's codes".into()),
+        ),
+        (
+            page("200 OK", "<html><body>Welcome to the proxy</body></html>"),
+            all("URL/ answered HTTP 200 as no object store does: is it a proxy's or a web server's? See [s3] url"),
+        ),
+        (
+            page("200 OK\r\nETag: \"d41d8cd98f00b204e9800998ecf8427e\"", ""),
+            Failure::One("URL/ answered HTTP 200, and stored something else than was sent".into()),
         ),
         (
             page("404 Not Found", "nothing here"),
@@ -243,11 +254,68 @@ fn every_refusal_says_what_to_do() {
         let plain = |text: &str| text.replace(&stub.url, "URL");
         let failure = match failure {
             Failure::All(text) => Failure::All(plain(&text)),
+            Failure::Bucket(text) => Failure::Bucket(plain(&text)),
             Failure::One(text) => Failure::One(plain(&text)),
         };
         assert_eq!(failure, expected, "{shown}");
         assert_eq!(stub.seen().len(), 1, "{shown}");
     }
+}
+
+/// Amazon's checksum of an encrypted object is no MD5, nor is every store's.
+#[test]
+fn a_checksum_of_another_kind_is_no_refusal() {
+    for etag in [
+        "\"d41d8cd98f00b204e9800998ecf8427e\"\r\nx-amz-server-side-encryption: aws:kms",
+        "\"0123456789abcdef-1\"",
+    ] {
+        let stub = Stub::start(Box::new(move |_, _| Some(page(&format!("200 OK\r\nETag: {etag}"), ""))));
+        put(&stub.store("")).unwrap();
+    }
+}
+
+/// Of three buckets the first takes nothing: the others get their graphs in the same run, and in each later one before it is
+/// tried.
+#[test]
+fn a_bucket_that_refuses_holds_up_no_other() {
+    let stub = Stub::start(Box::new(move |request, _| match request.line.contains("-000000000001.monitor") {
+        true => Some(recorded()["403 AccessDenied"].clone()),
+        false => taken(request),
+    }));
+    let host = Host::start();
+    host.config(&stub.url, &format!("bucket = {{instance}}.monitor\nparallel = 1\n{}", keys("hidden+secret")));
+    host.good(0);
+    for (slot, due) in [(1, 27), (2, 15)] {
+        let before = stub.seen().len();
+        let run = host.run(slot);
+        assert_eq!(run.code, Some(1), "{}", run.stderr);
+        // Those of six hours and a month wait since the run before.
+        let said = format!("; 9 of {due} graphs wait for the next run");
+        assert!(run.stderr.contains("HTTP 403 AccessDenied") && run.stderr.contains(&said), "{}", run.stderr);
+        let seen = &stub.seen()[before..];
+        let of_it: Vec<_> = (0..seen.len()).filter(|at| seen[*at].line.contains("-000000000001.monitor")).collect();
+        assert_eq!((seen.len(), of_it.len()), (due - 9 + 1, 1), "it is tried once");
+        assert!(slot == 1 || of_it == [seen.len() - 1], "it is tried last: {of_it:?}");
+    }
+}
+
+/// An instance that moved to another host has its graphs from there: what lies here is older, and would be sent over them.
+#[test]
+fn graphs_of_an_instance_that_is_gone_are_sent_no_more() {
+    let stub = Stub::start(Box::new(|request, _| taken(request)));
+    let mut host = Host::start();
+    host.config(&stub.url, &format!("bucket = gridmon-heprc\n{}", keys("hidden+secret")));
+    (0..2).for_each(|slot| host.good(slot));
+    assert_eq!(stub.seen().len(), 27);
+    // The third one moves away, and what was sent is forgotten.
+    host.player = super::player::Player::start(&host.sandbox.path("libvirt-of-two"), 2).unwrap();
+    host.config(&stub.url, &format!("bucket = gridmon-heprc\n{}", keys("hidden+secret")));
+    let graphs = host.sandbox.path("state/collect-instances.lab.graphs");
+    std::fs::remove_file(graphs).unwrap();
+    host.good(2);
+    let again: Vec<_> = stub.seen()[27..].iter().map(|request| request.line.clone()).collect();
+    assert_eq!(again.len(), 18);
+    assert!(again.iter().all(|line| !line.contains("-000000000003/")), "{again:?}");
 }
 
 #[test]
@@ -256,14 +324,14 @@ fn a_key_that_may_make_no_bucket_says_so() {
     let stub = Stub::start(Box::new(move |request, _| {
         Some(answers[if request.is_bucket() { "403 AccessDenied" } else { "404 NoSuchBucket" }].clone())
     }));
-    let Err(Failure::All(text)) = put(&stub.store("")) else { panic!("it took it") };
+    let Err(Failure::Bucket(text)) = put(&stub.store("")) else { panic!("it took it") };
     assert!(text.starts_with("bucket gridmon-heprc is missing and was not made: "), "{text}");
     assert!(text.ends_with("; make it by hand"), "{text}");
 }
 
 #[test]
 fn a_temporary_redirect_is_signed_anew_and_no_other_is_followed() {
-    let other = Stub::start(Box::new(|_, _| ok()));
+    let other = Stub::start(Box::new(|request, _| taken(request)));
     let to = format!("{}/elsewhere/cpu-1d.png?X-Amz-Signature=old", other.url);
     let stub = Stub::start(Box::new(move |_, _| {
         Some(format!("HTTP/1.1 307 Temporary Redirect\r\nLocation: {to}\r\nContent-Length: 0\r\n\r\n"))
@@ -281,15 +349,15 @@ fn a_temporary_redirect_is_signed_anew_and_no_other_is_followed() {
 
 #[test]
 fn a_store_that_hangs_or_resets_costs_its_time_and_no_more() {
-    let slow = Stub::start(Box::new(|_, _| {
+    let slow = Stub::start(Box::new(|request, _| {
         thread::sleep(Duration::from_secs(5));
-        ok()
+        taken(request)
     }));
     let began = Instant::now();
     let Err(Failure::One(text)) = put(&slow.store("timeout_seconds = 1")) else { panic!("it took it") };
     assert!(text.ends_with("no answer within 1 s") && began.elapsed() < Duration::from_secs(3), "{text}");
     // A connection that breaks is tried once more.
-    let once = Stub::start(Box::new(|_, at| if at == 0 { None } else { ok() }));
+    let once = Stub::start(Box::new(|request, at| if at == 0 { None } else { taken(request) }));
     put(&once.store("")).unwrap();
     assert_eq!(once.seen().len(), 2);
     let always = Stub::start(Box::new(|_, _| None));
@@ -302,9 +370,9 @@ fn a_store_that_hangs_or_resets_costs_its_time_and_no_more() {
 /// A store that takes a third of a second for each graph, and a run that has six seconds: what did not fit goes first in the next one.
 #[test]
 fn what_does_not_fit_into_a_run_goes_first_in_the_next_one() {
-    let stub = Stub::start(Box::new(|_, _| {
+    let stub = Stub::start(Box::new(|request, _| {
         thread::sleep(Duration::from_millis(300));
-        ok()
+        taken(request)
     }));
     let host = Host::start();
     host.config_of(8, &stub.url, &format!("bucket = gridmon-heprc\nparallel = 1\n{}", keys("hidden+secret")));

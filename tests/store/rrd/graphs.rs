@@ -19,7 +19,7 @@ fn fixtures() -> PathBuf {
 
 fn sink(directory: &Path) -> RrdFiles {
     let config = Config { directory: directory.to_path_buf(), keep_days: None };
-    RrdFiles { config, catalog: Catalog::new(&ALL), now: START }
+    RrdFiles { config, catalog: Catalog::new(&ALL), now: START, is_made: true }
 }
 
 /// The point of an instance: processors in percent, and bytes a second received, sent, read and written.
