@@ -297,7 +297,8 @@ fn a_quiet_month_of_instances_has_no_trouble() {
     for run in 0..30 * 288 {
         let time = BEGIN + 300 * run;
         player.at(time);
-        let (answer, problems) = libvirt::collect(&config, &mut memory, time, Instant::now() + Duration::from_secs(20), &|_| Ok(()));
+        let (answer, problems) =
+            libvirt::collect(&config, &mut memory, time, Instant::now() + Duration::from_secs(20), &|_| Ok(()));
         assert!(problems.is_empty() && answer.is_some());
         let began = Moment { wall: time * SECOND, running: Some(300 * run * SECOND) };
         let input = InstancesInput {

@@ -51,9 +51,8 @@ fn ask(run: &Run<Config>) -> (Option<Answer>, Vec<Problem>) {
             return (None, vec![Problem::of_source("libvirt", message)]);
         }
     };
-    let forgotten = |error: anyhow::Error, then: &str| {
-        Problem::new(Subject::Memory(MEMORY.into()), format!("{error:#}; {then}"))
-    };
+    let forgotten =
+        |error: anyhow::Error, then: &str| Problem::new(Subject::Memory(MEMORY.into()), format!("{error:#}; {then}"));
     let mut problems = Vec::new();
     let mut memory = ledger.read::<Memory>().unwrap_or_else(|error| {
         problems.push(forgotten(error, "this run goes on without it"));

@@ -22,8 +22,12 @@ pub(super) const HEARTBEAT: Field<i64> =
     Field::gauge("heartbeat", "0 or 1", Fold::Mean, "whether libvirtd told of its instances in this run");
 pub(super) const INSTANCES: Field<i64> =
     Field::gauge("instances", "instances", Fold::Mean, "how many libvirt has, those that are off included");
-pub(super) const RUNNING: Field<i64> =
-    Field::gauge("running", "instances", Fold::Mean, "how many of them are on: running, paused, suspended, stopping; absent if some were not asked");
+pub(super) const RUNNING: Field<i64> = Field::gauge(
+    "running",
+    "instances",
+    Fold::Mean,
+    "how many of them are on: running, paused, suspended, stopping; absent if some were not asked",
+);
 pub(super) const UNANSWERED: Field<i64> = Field::gauge(
     "unanswered",
     "instances",

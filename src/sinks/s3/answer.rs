@@ -74,9 +74,8 @@ impl Reply {
     /// that stores nothing; an object store gives a checksum, which is the MD5 unless it encrypts.
     pub fn has_stored(&self, md5: &str) -> bool {
         let is_md5 = |etag: &str| etag.len() == 32 && etag.bytes().all(|byte| byte.is_ascii_hexdigit());
-        let is_ours = |etag: &String| {
-            !etag.is_empty() && (self.is_encrypted || !is_md5(etag) || etag.eq_ignore_ascii_case(md5))
-        };
+        let is_ours =
+            |etag: &String| !etag.is_empty() && (self.is_encrypted || !is_md5(etag) || etag.eq_ignore_ascii_case(md5));
         self.is_taken() && self.etag.as_ref().is_some_and(is_ours)
     }
 
@@ -106,8 +105,12 @@ impl Reply {
         let name = config.name();
         if self.is_taken() {
             return match &self.etag {
-                Some(_) => Failure::One(format!("{name} answered HTTP {status}, and stored something else than was sent")),
-                None => Failure::All(format!("{name} answered HTTP {status} as no object store does: is it a proxy's or a web server's? See [s3] url")),
+                Some(_) => {
+                    Failure::One(format!("{name} answered HTTP {status}, and stored something else than was sent"))
+                }
+                None => Failure::All(format!(
+                    "{name} answered HTTP {status} as no object store does: is it a proxy's or a web server's? See [s3] url"
+                )),
             };
         }
         let answered = match code {
@@ -115,7 +118,9 @@ impl Reply {
             None => format!("{name} answered HTTP {status}, without one of S3's codes"),
         };
         if let (301 | 400, Some(region)) = (status, region) {
-            return Failure::Bucket(format!("{answered}: bucket {bucket} lies in {region}; set [s3] region = {region}"));
+            return Failure::Bucket(format!(
+                "{answered}: bucket {bucket} lies in {region}; set [s3] region = {region}"
+            ));
         }
         let clock = "the clocks of this machine and of the store differ by more than 15 min; set the one that is wrong";
         match (status, code.as_deref().unwrap_or_default()) {

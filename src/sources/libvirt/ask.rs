@@ -177,12 +177,7 @@ impl Asker<'_> {
     }
 
     /// Makes a call that may be lost; `lost` notes that it was. It is written down as lost before it is made.
-    fn risk(
-        &mut self,
-        procedure: Procedure,
-        body: &[u8],
-        lost: impl Fn(&mut Memory),
-    ) -> Result<Vec<u8>, Trouble> {
+    fn risk(&mut self, procedure: Procedure, body: &[u8], lost: impl Fn(&mut Memory)) -> Result<Vec<u8>, Trouble> {
         self.fear(&lost)?;
         let answer = self.call(procedure, body);
         if matches!(answer, Err(Trouble::Lost)) {
@@ -198,7 +193,9 @@ impl Asker<'_> {
         let mut feared = self.memory.clone();
         lost(&mut feared);
         (self.keep)(&feared).map_err(|error| {
-            Trouble::Over(format!("{error:#}; a call that hangs must be remembered, so libvirtd is asked for nothing more"))
+            Trouble::Over(format!(
+                "{error:#}; a call that hangs must be remembered, so libvirtd is asked for nothing more"
+            ))
         })
     }
 
@@ -223,12 +220,7 @@ impl Asker<'_> {
     }
 
     /// Asks for counters of domains; returns whether the answer came. `lost` notes that it did not.
-    fn stats(
-        &mut self,
-        list: &[&DomainRef],
-        groups: Groups,
-        lost: impl Fn(&mut Memory),
-    ) -> Result<bool, String> {
+    fn stats(&mut self, list: &[&DomainRef], groups: Groups, lost: impl Fn(&mut Memory)) -> Result<bool, String> {
         if list.is_empty() {
             return Ok(true);
         }
@@ -373,9 +365,7 @@ impl Asker<'_> {
     /// Asks for nova's metadata, of new domains and of some others. One that is refused costs the others nothing.
     fn metadata(&mut self) -> Result<(), String> {
         let turn = self.now.div_euclid(300).rem_euclid(METADATA_EVERY);
-        let is_due = |known: &Known| {
-            known.nova.is_none() || i64::from(known.of.uuid.0[15]) % METADATA_EVERY == turn
-        };
+        let is_due = |known: &Known| known.nova.is_none() || i64::from(known.of.uuid.0[15]) % METADATA_EVERY == turn;
         let all = self.memory.domains.iter().enumerate();
         let told = all.filter(|(_, known)| is_due(known) && self.domains.contains_key(&known.of.uuid));
         let due: Vec<_> = told.map(|(at, known)| (at, known.of.clone())).collect();

@@ -342,7 +342,9 @@ fn a_list_that_never_came_is_no_answer_and_no_zeros() {
         let (answer, problems) = collect(&daemon.config, &mut daemon.memory, daemon.now, until, &|_| Ok(()));
         assert_eq!(answer, None, "run {run}");
         let said: Vec<_> = problems.iter().map(|problem| problem.message.as_str()).collect();
-        assert!(said.len() == 1 && said[0].ends_with("no earlier list is known, so no instance has points in this run"));
+        assert!(
+            said.len() == 1 && said[0].ends_with("no earlier list is known, so no instance has points in this run")
+        );
     }
     assert_eq!(daemon.faults().lost, 1);
 }

@@ -122,10 +122,15 @@ fn an_answer_that_breaks_off_or_lies_is_refused_and_allocates_nothing() {
         assert!(parse(&whole[..length], Duration::ZERO, 100).is_err(), "{length}");
     }
     let longer = [whole, &[0; 4]].concat();
-    assert_eq!(parse(&longer, Duration::ZERO, 100).unwrap_err().to_string(), "the answer has 4 bytes more than it should");
+    assert_eq!(
+        parse(&longer, Duration::ZERO, 100).unwrap_err().to_string(),
+        "the answer has 4 bytes more than it should"
+    );
     let more = parse(whole, Duration::ZERO, 2).unwrap_err().to_string();
     assert_eq!(more, "the answer has 3 domains instead of at most 2");
-    assert!(message::read_list(&Writer::default().u32(16_385).0).unwrap_err().to_string().starts_with("the answer has"));
+    assert!(
+        message::read_list(&Writer::default().u32(16_385).0).unwrap_err().to_string().starts_with("the answer has")
+    );
     // Four billion keys and bytes.
     for lie in [Writer::default().u32(1), Writer::default().u32(1).u32(u32::MAX).u32(0)] {
         assert_eq!(parse(&lie.0, Duration::ZERO, 100).unwrap_err().to_string(), "the answer breaks off");

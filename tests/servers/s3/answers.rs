@@ -265,10 +265,9 @@ fn every_refusal_says_what_to_do() {
 /// Amazon's checksum of an encrypted object is no MD5, nor is every store's.
 #[test]
 fn a_checksum_of_another_kind_is_no_refusal() {
-    for etag in [
-        "\"d41d8cd98f00b204e9800998ecf8427e\"\r\nx-amz-server-side-encryption: aws:kms",
-        "\"0123456789abcdef-1\"",
-    ] {
+    for etag in
+        ["\"d41d8cd98f00b204e9800998ecf8427e\"\r\nx-amz-server-side-encryption: aws:kms", "\"0123456789abcdef-1\""]
+    {
         let stub = Stub::start(Box::new(move |_, _| Some(page(&format!("200 OK\r\nETag: {etag}"), ""))));
         put(&stub.store("")).unwrap();
     }
