@@ -48,7 +48,7 @@ fn main() -> ExitCode {
 
 fn files(directory: &Path) -> RrdFiles {
     let config = Config { directory: directory.to_path_buf(), keep_days: None };
-    RrdFiles { config, catalog: CATALOG, now: SLOT + 100 * 86_400 }
+    RrdFiles { config, catalog: CATALOG, now: SLOT + 100 * 86_400, is_made: true }
 }
 
 fn send(files: &RrdFiles, points: Vec<Point>, time: i64) {
