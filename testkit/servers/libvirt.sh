@@ -2,7 +2,8 @@
 # libvirt.sh DIR N: libvirtd with N real QEMU domains, in the foreground. DIR is absolute and short: a socket's path holds 107
 # bytes. DIR/ready appears when every domain runs; DIR/uri is where virsh finds it, DIR/run/libvirt-sock-ro where a monitor does. It ends when standard
 # input closes; standard output closes once it has ended. While DIR/down exists a libvirtd that ends stays down, else it is
-# started again.
+# started again. If DIR/activated exists at the start, the sockets are not libvirtd's own: somebody else listens, hands them over
+# and keeps them while it is down, as systemd does.
 # All of it, daemon, QEMUs and taps, lives in mount, network and process namespaces of its own: one kill ends it. QEMU emulates (no
 # KVM), 16 MiB each; about nine times a second a guest reads 4096 bytes, writes 2048 and sends a frame of 512, and gets packets of
 # 1042 bytes. Needs root.
@@ -69,8 +70,33 @@ cat <<X
 X
 }
 
+# activate COMMAND…: what systemd does with libvirtd.socket and libvirtd-ro.socket.
+activate() {
+  exec perl -e '
+    use Socket; use POSIX ();
+    my ($d, @command) = @ARGV;
+    my @sockets = map {
+      my $path = "/run/libvirt/$_";
+      socket(my $socket, PF_UNIX, SOCK_STREAM, 0) or die $!;
+      bind($socket, sockaddr_un($path)) && listen($socket, 100) or die "$path: $!";
+      chmod 0777, $path;
+      $socket
+    } "libvirt-sock", "libvirt-sock-ro";
+    for (;; select undef, undef, undef, 0.05) {
+      next if -e "$d/down";
+      my $child = fork;
+      if ($child) { waitpid $child, 0; next }
+      POSIX::dup2(fileno $sockets[$_], 10 + $_) for 0, 1;
+      POSIX::dup2(10 + $_, 3 + $_) for 0, 1;
+      @ENV{"LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES"} = ($$, 2, "libvirtd.socket:libvirtd-ro.socket");
+      exec @command or die $!;
+    }' "$D" "$@"
+}
+
 start() {
-  libvirtd -p "$D/libvirtd.pid" >>"$D/log/libvirtd.txt" 2>&1 & daemon=$!
+  local by=
+  [ -e "$D/activated" ] && by=activate
+  $by libvirtd -p "$D/libvirtd.pid" >>"$D/log/libvirtd.txt" 2>&1 & daemon=$!
   until [ -S "$D/run/libvirt-sock" ] && v list >/dev/null 2>&1; do
     kill -0 $daemon || { tail -3 "$D/log/libvirtd.txt"; exit 1; }
     sleep 0.05

@@ -76,9 +76,9 @@ impl Server {
         Server { child, stdin }
     }
 
-    /// Waits until `ready` answers, and gives `false` where the server has ended instead.
+    /// Waits until `ready` answers, and gives `false` where the server has ended instead. Two dozen QEMUs take minutes.
     fn wait_ready(&mut self, what: &str, mut ready: impl FnMut() -> bool) -> bool {
-        wait_until(what, Duration::from_secs(60), || {
+        wait_until(what, Duration::from_secs(240), || {
             if self.child.try_wait().expect("our own child").is_some() {
                 return Some(false);
             }

@@ -21,6 +21,15 @@ impl Libvirt {
     /// Starts libvirtd with `domains` domains, `instance-00000001` and so on; answers `None` where libvirtd, QEMU or tini is not
     /// installed, or nobody may make namespaces.
     pub fn start(domains: usize) -> Option<Libvirt> {
+        Self::start_by(domains, false)
+    }
+
+    /// Starts it as [`Libvirt::start`] does, with sockets that somebody else listens at and keeps, as systemd does.
+    pub fn start_activated(domains: usize) -> Option<Libvirt> {
+        Self::start_by(domains, true)
+    }
+
+    fn start_by(domains: usize, is_activated: bool) -> Option<Libvirt> {
         let programs = ["/usr/sbin/libvirtd", "/usr/bin/virsh", "/usr/bin/qemu-system-x86_64", "/usr/bin/tini"];
         let is_root = fs::metadata("/proc/self").is_ok_and(|process| process.uid() == 0);
         if !is_root || !programs.iter().all(|program| Path::new(program).exists()) {
@@ -28,6 +37,9 @@ impl Libvirt {
         }
         let dir = TempDir::new();
         let path = dir.path().to_str().expect("an ASCII path");
+        if is_activated {
+            fs::write(dir.path().join("activated"), "").expect("the folder is ours");
+        }
         let mut server = Server::start("libvirt.sh", &[path, &domains.to_string()]);
         let ready = server.wait_ready("libvirtd and its domains", || dir.path().join("ready").exists());
         assert!(ready, "libvirtd did not start: {}", tail(&dir.path().join("output")));
@@ -76,9 +88,34 @@ impl Libvirt {
         signal(self.process(&guest).expect("its QEMU runs"), name);
     }
 
+    /// The number of libvirtd's process.
+    pub fn daemon(&self) -> u32 {
+        self.process("libvirtd.pid").expect("libvirtd runs")
+    }
+
+    /// Lets libvirtd wait for a pipe as for a storage that hangs, with the lock of a domain that is off, until the lock is
+    /// [released](Self::release_lock).
+    pub fn hold_lock(&self, domain: usize) {
+        let disk = self.path(&format!("disks/{domain}.img"));
+        fs::rename(&disk, disk.with_extension("kept")).expect("the disk is a file");
+        let made = Command::new("mkfifo").arg(&disk).status().expect("mkfifo, of coreutils");
+        assert!(made.success());
+        let uri = fs::read_to_string(self.path("uri")).expect("the script writes it");
+        let asks = ["1", "virsh", "-q", "-c", uri.trim(), "domblkinfo", &Self::name(domain), "vda"];
+        let asked = Command::new("timeout").args(asks).output().expect("timeout, of coreutils");
+        assert_eq!(asked.status.code(), Some(124), "{asked:?}");
+    }
+
+    /// Releases the lock that libvirtd holds since [`Self::hold_lock`].
+    pub fn release_lock(&self, domain: usize) {
+        let disk = self.path(&format!("disks/{domain}.img"));
+        fs::OpenOptions::new().write(true).open(&disk).expect("libvirtd reads it");
+        fs::rename(disk.with_extension("kept"), &disk).expect("the folder is ours");
+    }
+
     /// Sends a signal to libvirtd.
     pub fn signal_daemon(&self, name: &str) {
-        signal(self.process("libvirtd.pid").expect("libvirtd runs"), name);
+        signal(self.daemon(), name);
     }
 
     /// Ends libvirtd, which stays down; its domains go on.
