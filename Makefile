@@ -55,6 +55,7 @@ TIMED = --config 'target."cfg(unix)".runner = ["env", "RUSTC_BOOTSTRAP=1"]'
 test-all: SUITES = trixie sid
 test-all: TESTS = --include-ignored
 test-all: test
+	@$(MAKE) --no-print-directory soak-rrd
 
 # Checks format, lints, every set of features and documentation; runs no test and installs nothing. One profile for all, so
 # that a dependency is compiled once for all sets of features that agree on it.
@@ -76,7 +77,7 @@ style:
 
 # The long proofs of delivery and store, all or one by one. All take at most three hours. GRIDMON_SEED repeats the faults of a
 # seed.
-SOAKS = soak-kills soak-outage soak-faults soak-model soak-fan-in soak-store soak-writers soak-rollup soak-clients soak-nights soak-system
+SOAKS = soak-kills soak-outage soak-faults soak-model soak-fan-in soak-store soak-rrd soak-writers soak-rollup soak-clients soak-nights soak-system
 .PHONY: $(SOAKS)
 SOAK = GRIDMON_SOAK=1 cargo test --release --locked
 soak: $(SOAKS)
@@ -104,6 +105,10 @@ soak-fan-in:
 # The embedded store: what is written and read, and every kind of damage.
 soak-store:
 	$(SOAK) --test store embedded:: -- --nocapture
+
+# A writer of files in rrdtool's format that is killed at every system call; built as for the gate.
+soak-rrd: test-deps
+	GRIDMON_SOAK=1 cargo test --locked --features $(TESTED) --test store rrd::kills -- --nocapture
 
 # 20,000 runs into the embedded store.
 soak-writers: test-deps
