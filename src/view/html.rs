@@ -652,7 +652,8 @@ impl<'a> SectionView<'a> {
         }
         html.push_str("<tr>");
         for Place { column, head, .. } in &places {
-            let is_number = !matches!(column.declared.kind, Kind::Key(_) | Kind::Health(..) | Kind::Switch(..));
+            let is_number =
+                !matches!(column.declared.kind, Kind::Key(_) | Kind::Label(..) | Kind::Health(..) | Kind::Switch(..));
             let class = if is_number { " class=\"n\"" } else { "" };
             let title = match column_meaning(column.declared) {
                 "" => String::new(),
@@ -818,6 +819,9 @@ impl<'a> SectionView<'a> {
                     };
                     let _ = write!(html, "<td class=\"name\">{link}</td>");
                 }
+                Kind::Label(..) => {
+                    let _ = write!(html, "<td class=\"name\"{span}>{}</td>", escaped_line(line.row.labels[at]));
+                }
                 Kind::Health(..) => {
                     let health = self.health(cell);
                     let _ = write!(html, "<td class=\"beat {}\"{span}>", health.class());
@@ -860,7 +864,8 @@ impl<'a> SectionView<'a> {
             }
             let mut without = 0;
             for (at, column) in table.shown().filter(|(_, column)| line == 0 || !column.outer) {
-                let has_none = !column.declared.summed || matches!(column.declared.kind, Kind::Health(..));
+                let has_none =
+                    !column.declared.summed || matches!(column.declared.kind, Kind::Label(..) | Kind::Health(..));
                 if !has_none && without > 0 {
                     empty_cell(html, span, std::mem::take(&mut without));
                 }

@@ -160,6 +160,8 @@ pub enum Kind {
     Switch(&'static Measurement, &'static str),
     /// The number of the measurement's only field, of series whose tag has this value.
     One(&'static Measurement, &'static str, &'static str),
+    /// A label of the row's series of this measurement, as text.
+    Label(&'static Measurement, &'static str),
     /// One column per value of a tag.
     Pivot(Pivot),
 }
@@ -314,6 +316,11 @@ pub const fn switch(measurement: &'static Measurement, name: &'static str) -> Co
     column(Kind::Switch(measurement, name), name)
 }
 
+/// Declares a column with what a tag that describes says of the row, such as the flavor of an instance.
+pub const fn label(measurement: &'static Measurement, tag: &'static str) -> Column {
+    column(Kind::Label(measurement, tag), tag)
+}
+
 /// Declares a column with the numbers of the only field, of series whose tag has this value, which is the head.
 pub const fn one(measurement: &'static Measurement, tag: &'static str, value: &'static str) -> Column {
     column(Kind::One(measurement, tag, value), value)
@@ -436,7 +443,7 @@ impl Column {
         match self.kind {
             Kind::Field(_, name) => fields.any(|field| field.name == name && field.kind == Type::Float),
             Kind::One(..) | Kind::Pivot(_) => fields.next().is_some_and(|field| field.kind == Type::Float),
-            Kind::Key(_) | Kind::Health(..) | Kind::Switch(..) => false,
+            Kind::Key(_) | Kind::Label(..) | Kind::Health(..) | Kind::Switch(..) => false,
         }
     }
 
@@ -447,7 +454,9 @@ impl Column {
             Kind::Field(measurement, _) | Kind::Health(measurement, _) | Kind::Switch(measurement, _) => {
                 Some(measurement)
             }
-            Kind::One(measurement, ..) | Kind::Pivot(Pivot { measurement, .. }) => Some(measurement),
+            Kind::One(measurement, ..) | Kind::Label(measurement, _) | Kind::Pivot(Pivot { measurement, .. }) => {
+                Some(measurement)
+            }
         }
     }
 }

@@ -124,7 +124,10 @@ impl<'a> Selection<'a> {
         let (mut rows, is_folded) = (std::mem::take(&mut table.rows), table.declared.folded);
         rows.retain_mut(|row| {
             let is_wrong = troubles.next().unwrap_or_default();
-            let is_found = is_section || !self.is_search() || self.finds(row.name) || self.has_part(row, is_folded);
+            let is_named = |row: &Row| {
+                self.finds(row.name) || row.labels.iter().any(|label| !label.is_empty() && self.finds(label))
+            };
+            let is_found = is_section || !self.is_search() || is_named(row) || self.has_part(row, is_folded);
             is_found && (is_wrong || !self.options.wrong)
         });
         table.rows = rows;
@@ -148,7 +151,7 @@ impl<'a> Selection<'a> {
     /// Returns the address's word for a click on the head of a column, and how the column is sorted now.
     pub fn head(&self, table: &Table, column: &page::Column, head: &str) -> (String, Option<Ordering>) {
         let name = column_name(table, column, head);
-        let rises = matches!(column.kind, Kind::Key(_));
+        let rises = matches!(column.kind, Kind::Key(_) | Kind::Label(..));
         let is = |sort: &String| sort.strip_prefix('-').unwrap_or(sort) == name;
         match self.options.sorts.iter().find(|sort| is(sort)) {
             None => (name, None),
@@ -184,6 +187,8 @@ impl<'a> Selection<'a> {
             if is_row {
                 table.rows.sort_by(|a, b| turned(a.name.cmp(b.name)));
             }
+        } else if let Kind::Label(..) = kind {
+            table.rows.sort_by(|a, b| turned(a.labels[at].cmp(b.labels[at])));
         } else {
             let number = |cell: Option<&Cell>| match kind {
                 Kind::Health(..) => Some(match Health::of(cell) {

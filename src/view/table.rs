@@ -73,6 +73,8 @@ pub struct Row<'a> {
     pub name: &'a str,
     /// A cell per column of the table; `None` if there is no number, and in columns of the sub-rows.
     pub cells: Vec<Option<Cell<'a>>>,
+    /// The text of each column of labels; empty in all others, and where nothing is known.
+    pub labels: Vec<&'a str>,
     /// The sub-rows, sorted by name. If there are none, one without names and numbers.
     pub sub_rows: Vec<SubRow<'a>>,
 }
@@ -318,7 +320,12 @@ impl<'a> TableBuilder<'a> {
             if sub_rows.is_empty() {
                 sub_rows.push(SubRow { names: Vec::new(), cells: vec![None; columns.len()] });
             }
-            Row { name, cells: fill(&row.numbers), sub_rows }
+            let label = |column: &Column<'a>| {
+                let Kind::Label(of, tag) = column.declared.kind else { return "" };
+                let newest = row.all().filter(|(measurement, _)| std::ptr::eq(*measurement, of));
+                newest.max_by_key(|(_, number)| number.time).map_or("", |(_, number)| number.tag(tag))
+            };
+            Row { name, cells: fill(&row.numbers), labels: columns.iter().map(label).collect(), sub_rows }
         };
         let mut rows: Vec<_> = self.rows.iter().map(row).collect();
         rows.sort_by_key(|row| !self.declared.sum_row.is_empty() && row.name == self.declared.sum_row);
@@ -404,7 +411,7 @@ fn is_level_one(keys: &[&str], column: &page::Column) -> bool {
 /// declaration.
 fn fits<'a>(column: &'a page::Column, number: &'a Number) -> Option<&'a str> {
     match column.kind {
-        Kind::Key(_) => None,
+        Kind::Key(_) | Kind::Label(..) => None,
         Kind::Field(_, field) | Kind::Health(_, field) | Kind::Switch(_, field) => {
             (field == number.field).then_some(column.head)
         }

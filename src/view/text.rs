@@ -114,7 +114,7 @@ fn as_declared(table: &Table) -> String {
         for (at, column) in table.shown().filter(|(_, column)| std::ptr::eq(column.declared, of)) {
             let Some(head) = column.in_text() else { continue };
             let unit = if of.unit.is_empty() { String::new() } else { format!(" ({})", of.unit) };
-            let right = !matches!(of.kind, Kind::Key(_) | Kind::Switch(..) | Kind::Health(..));
+            let right = !matches!(of.kind, Kind::Key(_) | Kind::Label(..) | Kind::Switch(..) | Kind::Health(..));
             columns.push(TextColumn::Column(at, column));
             heads.push(format!("{}{}{unit}", if right { "<" } else { "" }, one_line(head)));
         }
@@ -150,6 +150,10 @@ fn cell(table: &Table, row: &Row, sub_row: &SubRow, wanted: &TextColumn, cells: 
     match column.declared.kind {
         Kind::Key(_) if column.outer => one_line(row.name),
         Kind::Key(tag) => table.declared.sub_row_name(&sub_row.names, tag).map_or("-".into(), one_line),
+        Kind::Label(..) => match row.labels[at] {
+            "" => "-".into(),
+            label => one_line(label),
+        },
         Kind::Switch(..) => it.map_or("-", |it| if it.is_zero() { "no" } else { "yes" }).into(),
         Kind::Health(..) => match Health::of(it) {
             Health::Up => "up".into(),

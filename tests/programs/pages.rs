@@ -15,6 +15,7 @@ use gridmon::dashboard::config::Source as From;
 use gridmon::dashboard::{Config, Dashboard, serve};
 use gridmon::model::{Declaration, Field, FieldInfo, Fold, Measurement, Point, SECOND, Tag};
 use gridmon::monitors::grid::page::GRIDS;
+use gridmon::monitors::instances::page::INSTANCES_PAGE;
 use gridmon::query::{self, Ahead, Detail, Latest, Newest, Values, Wanted};
 use gridmon::view::page::{self, Page, Table};
 use gridmon::view::{table, text};
@@ -123,7 +124,7 @@ fn latest(lines: &str) -> Vec<Latest> {
         for (name, value) in point.fields() {
             let Some(field) = fields.iter().find(|field| field.name == name) else { continue };
             let every = if point.measurement().starts_with("made_up_host") { 300 } else { 60 };
-            let series = Point::of_series(point.series()).unwrap();
+            let series = Point::of_series_with(point.series(), &point.labels_text()).unwrap();
             let key = (point.series().to_string(), name.to_string());
             match newest.get(&key) {
                 Some(Latest { time, .. }) if *time > point.time() => {}
@@ -165,6 +166,10 @@ struct Site {
 
 impl Site {
     fn start() -> Self {
+        Self::with(&[&GRIDS, &FARM])
+    }
+
+    fn with(pages: &[&'static Page]) -> Self {
         let world = Arc::new(World::default());
         let clock = world.clone();
         let config = Config {
@@ -175,7 +180,7 @@ impl Site {
             read: From::Embedded,
         };
         let now = Box::new(move || clock.now.load(Ordering::Relaxed));
-        let pages = Page::all(&[&GRIDS, &FARM], gridmon::setup::CATALOG.measurements().chain([&QUEUE]));
+        let pages = Page::all(pages, gridmon::setup::CATALOG.measurements().chain([&QUEUE]));
         let dashboard = Dashboard::new(config, pages, Box::new(Made(world.clone())), gridmon::setup::CATALOG, now);
         let (sender, port) = mpsc::channel();
         // It serves until the test ends.
@@ -326,6 +331,42 @@ made_up_queue,cluster=<south>,queue=a\\ b,kind=cpu jobs=1i {time}
     // No page shows what another one is about.
     check("pages/empty.json", &site.get("/api/v1/summary").replace(&(NOW + 30).to_string(), &NOW.to_string()));
     assert!(site.get("/pages/coverage/").contains("There is nothing of coverage in the store &lt;made up&gt;."));
+}
+
+/// The labels of instances stand in their table; its talkers and sums are as without them.
+#[test]
+fn the_labels_of_instances_are_shown_found_and_sorted_by() {
+    let time = NOW * SECOND;
+    let instance = |name: &str, flavor: &str, cores: f64| {
+        format!(
+            "instance,grid=g,host=h1,instance={name},name=i-{name},project=p<{name}>,flavor={flavor} state=1i,cpu_cores={cores} {time}\n"
+        )
+    };
+    let host = format!("instance_host,grid=g,host=h1 heartbeat=1i,instances=2i,running=2i,unanswered=0i {time}\n");
+    let lines = [host, instance("a", "m1.tiny", 0.5), instance("b", "c8.large", 7.5)].concat();
+    let shown = text(&INSTANCES_PAGE, &lines, NOW + 30, false);
+    let row = |name: &str| {
+        let line = shown.lines().find(|line| line.trim_start().starts_with(name)).unwrap_or_else(|| panic!("{shown}"));
+        line.split_whitespace().take(4).map(String::from).collect::<Vec<_>>()
+    };
+    assert_eq!(
+        (row("a "), row("b ")),
+        (
+            ["a", "i-a", "p<a>", "m1.tiny"].map(String::from).to_vec(),
+            ["b", "i-b", "p<b>", "c8.large"].map(String::from).to_vec(),
+        )
+    );
+    let site = Site::with(&[&INSTANCES_PAGE]);
+    site.holds(&lines, NOW + 30);
+    let tables = |query: &str| site.get(&format!("/pages/instances/tables{query}"));
+    let html = tables("");
+    for cell in ["<td class=\"name\">p&lt;a&gt;</td>", "<td class=\"name\">c8.large</td>", "CPU <b>b</b>"] {
+        assert!(html.contains(cell), "{cell}: {html}");
+    }
+    let order = |html: &str| html.find("data-key=\"a\"").unwrap() < html.find("data-key=\"b\"").unwrap();
+    assert!(order(&html) && !order(&tables("?sort=instances:flavor")) && order(&tables("?sort=-instances:flavor")));
+    let found = tables("?find=c8");
+    assert!(found.contains("data-key=\"b\"") && !found.contains("data-key=\"a\""), "{found}");
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use super::measurements::{INSTANCE, INSTANCE_BLOCK, INSTANCE_HOST, INSTANCE_NET};
 use crate::text::Shows;
-use crate::view::page::{Column, Page, Table, field, health, key};
+use crate::view::page::{Column, Page, Table, field, health, key, label};
 
 static HOSTS: &[Column] = &[
     key("grid"),
@@ -14,6 +14,10 @@ static HOSTS: &[Column] = &[
 
 static INSTANCES: &[Column] = &[
     key("instance"),
+    // Its owner's name for it only with `[libvirt] names = send`, else libvirt's.
+    label(&INSTANCE, "name"),
+    label(&INSTANCE, "project"),
+    label(&INSTANCE, "flavor"),
     field(&INSTANCE, "state").shows(Shows::Named(state)),
     field(&INSTANCE, "cpu_ratio").head("CPU").shows(Shows::Percent).group("CPU"),
     field(&INSTANCE, "cpu_cores").head("cores").lines(&["cores"]).group("CPU"),

@@ -74,7 +74,8 @@ impl SectionView<'_> {
                 all_rows(table, counts)
             );
             for place in places.iter().filter(|place| !matches!(place.column.declared.kind, Kind::Key(_))) {
-                let has_none = !place.column.declared.summed || matches!(place.column.declared.kind, Kind::Health(..));
+                let kind = place.column.declared.kind;
+                let has_none = !place.column.declared.summed || matches!(kind, Kind::Label(..) | Kind::Health(..));
                 let cells = table.rows.iter().flat_map(|row| place.cells(row));
                 let sum = if has_none { String::new() } else { self.sum(place.column, cells) };
                 let yes = if matches!(place.column.declared.kind, Kind::Switch(..)) { " yes" } else { "" };
