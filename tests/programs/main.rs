@@ -9,6 +9,7 @@ mod clocks;
 mod cloud_monitor;
 mod collect_backups;
 mod collect_grid;
+mod collect_instances;
 mod collect_panda;
 mod collect_slurm;
 mod compare;

@@ -138,6 +138,21 @@ fn a_series_has_a_folder_and_a_value_is_written_once() {
     assert!(sink.check(soon()).unwrap().ends_with("has 2 files"));
 }
 
+/// Its disk is not mounted: what was written then would lie below the disk.
+#[test]
+fn a_folder_that_is_missing_is_made_in_the_state_directory_alone() {
+    let folder = TempDir::new();
+    let sink = RrdFiles { is_made: false, ..sink(&folder.path().join("disk/rrd")) };
+    let one = || vec![point(UUID, START, &[RATIO.of(0.5)])];
+    let why = send(&sink, one()).result.unwrap_err().to_string();
+    assert!(why.ends_with("disk/rrd does not exist: mount its disk; if it is new, make it with --setup"), "{why}");
+    assert_eq!(sink.check(soon()).unwrap_err().to_string(), why);
+    assert!(!folder.path().join("disk").exists());
+    sink.setup(soon()).unwrap();
+    take(&sink, one());
+    assert!(sink.check(soon()).unwrap().ends_with("has 1 file"));
+}
+
 /// A clock that was wrong has left a value of next year: what comes now is refused by name, and the others go on.
 #[test]
 fn a_file_whose_last_value_is_still_to_come_is_named_and_holds_up_no_others() {
