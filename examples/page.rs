@@ -37,6 +37,7 @@ static PAGE: Page = Page {
     overview: None,
     about: &[],
     own: &[],
+    own_tables: &[],
     near: None,
     section: Some("site"),
     program: "collect-machines",

@@ -41,7 +41,7 @@ fn read(data: &[u8], size: usize) -> (Option<bool>, Vec<String>) {
     let pattern = Pattern::new("{set}/%Y/%m/%d/%H%M%S/*.tar.gz").expect("a good one");
     let zone = Zone::utc();
     let mut gatherer = Gatherer::new(&pattern, &zone, "only");
-    let mut listing = Listing::new("n");
+    let mut listing = Listing::new("n", 10_000);
     let mut seen = Vec::new();
     for piece in data.chunks(size) {
         let read = listing.read(piece, |root, record| {

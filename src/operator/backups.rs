@@ -1,15 +1,21 @@
-//! `gridmon-status backups`: what the last run of collect-backups said of every set.
+//! `gridmon-status backups`: what the last run of collect-backups said of every set, and each backup that was ever seen of one.
 
+use std::collections::BTreeSet;
 use std::process::ExitCode;
+use std::time::{Duration, Instant};
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 
 use super::status::{Level, plugin_line};
-use crate::frame::{print, print_in_time};
+use crate::frame::{print, print_in_time, state};
+use crate::model::utc;
 use crate::monitors::backups::memory::Memory;
+use crate::monitors::backups::name::some_of;
+use crate::monitors::backups::page::digest;
 use crate::monitors::backups::report::{Tally, tally, text};
-use crate::setup::{Config, backups};
-use crate::text::{ago, count};
+use crate::setup::{Config, backups, history as history_of};
+use crate::sinks::history::{Kept, OfSet};
+use crate::text::{Table, ago, count, one_line, quote, size};
 
 /// How many names a monitor's line has.
 const NAMED: usize = 5;
@@ -31,6 +37,46 @@ pub fn run(config: &Config, now: i64, hub: Option<&str>, is_for_monitor: bool) -
         bail!("no hub{called} is known; run collect-backups");
     }
     Ok(print(&shown))
+}
+
+/// How long the history may take to be read.
+const FOR_HISTORY: Duration = Duration::from_secs(50);
+
+/// Prints every backup of a set on a node, given as `NODE/SET`, of one hub or of each that has the node.
+///
+/// # Errors
+/// Fails if the history cannot be read, or has no such backup.
+pub fn history(config: &Config, hub: Option<&str>, of: &str) -> Result<ExitCode> {
+    let (node, set) = of.split_once('/').with_context(|| format!("{} is not NODE/SET", quote(of)))?;
+    let memory = backups::known(config)?;
+    let known = memory.hubs.iter().filter(|(name, _)| hub.is_none_or(|hub| hub == *name));
+    let known: Vec<_> = known.filter_map(|(name, nodes)| Some((name, nodes.get(node)?))).collect();
+    if known.is_empty() {
+        let nodes: BTreeSet<_> = memory.hubs.values().flat_map(|nodes| nodes.keys().map(String::as_str)).collect();
+        let of_hub = hub.map(|hub| format!(" in hub {}", quote(hub))).unwrap_or_default();
+        let nodes = nodes.into_iter().collect::<Vec<_>>();
+        let nodes = if nodes.is_empty() { "none is; run collect-backups".into() } else { nodes.join(", ") };
+        bail!("no node called {} is known{of_hub}; known: {nodes}", quote(node));
+    }
+    let directory = state::directory(config.state_directory.as_deref());
+    let kept = history_of(config, &directory);
+    let mut texts = Vec::new();
+    for (name, _) in &known {
+        let asked = OfSet { hub: (*name).clone(), node: node.into(), set: set.into() };
+        let rows = kept.newest(&asked, usize::MAX, Instant::now() + FOR_HISTORY)?;
+        let mut table = Table::new(&["time", "<size", "digest", "path"]);
+        for Kept { time, path, bytes, seal, .. } in &rows {
+            table.row(&[utc(*time), size(*bytes), digest(seal).into(), one_line(path)]);
+        }
+        if !rows.is_empty() {
+            texts.push(format!("hub {}, {} on {node}\n\n{}", one_line(name), one_line(set), table.text()));
+        }
+    }
+    if texts.is_empty() {
+        let sets: BTreeSet<_> = known.iter().flat_map(|(_, node)| node.sets.keys().chain(node.kept.keys())).collect();
+        bail!("no backup of {} on {node} was ever seen; of {}", quote(set), some_of(&sets.into_iter().collect::<Vec<_>>()));
+    }
+    Ok(print(&texts.join("\n")))
 }
 
 /// Returns the line of a monitor: what is wrong, and whether collect-backups itself still runs.

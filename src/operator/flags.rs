@@ -120,6 +120,9 @@ enum Command {
         /// A line and an exit code for Nagios and Icinga: CRITICAL for an alarm, WARNING for a warning
         #[arg(long)]
         nagios: bool,
+        /// Print every backup of a set that was ever seen on a node, the newest first, also those that are gone
+        #[arg(long, value_name = "NODE/SET", conflicts_with = "nagios")]
+        history: Option<String>,
     },
     Doctor(doctor::Doctor),
     /// Tell what a number is: its unit, source and newest value; without NAME list every measurement
@@ -261,7 +264,8 @@ fn execute(arguments: &Arguments, watchdog: &Watchdog) -> ExitCode {
         }
         Some(Command::Grid { grid, all, .. }) => store::grid(&config, now, grid.as_deref(), *all),
         Some(Command::Problems { system, nagios }) => problems::run(&config, now, system.as_deref(), None, *nagios),
-        Some(Command::Backups { hub, nagios }) => backups::run(&config, now, hub.as_deref(), *nagios),
+        Some(Command::Backups { hub, history: Some(of), .. }) => backups::history(&config, hub.as_deref(), of),
+        Some(Command::Backups { hub, nagios, .. }) => backups::run(&config, now, hub.as_deref(), *nagios),
         Some(Command::Doctor(doctor)) => doctor.run(&config, arguments.now),
         Some(Command::Explain { name }) => meaning::run(&config, now, name.as_deref()),
         Some(Command::Graph(graph)) => graph.run(&config, now),

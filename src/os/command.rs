@@ -94,12 +94,13 @@ pub fn run(
     mut read: impl FnMut(&[u8]) -> anyhow::Result<()>,
 ) -> Result<(), Failure> {
     let mut refused = None;
-    let ended = follow(command, Stdio::null(), deadline, |piece| {
+    let take = |piece: &[u8]| {
         if refused.is_none() {
             refused = read(piece).err();
         }
         Ok(())
-    })?;
+    };
+    let ended = follow(command, Stdio::null(), deadline, take, |_| ())?;
     if !ended.status.success() {
         // cloud_status prints its errors on standard output.
         return Err(Failure::Exit(ended.status, ended.printed()));
@@ -118,6 +119,20 @@ pub fn exchange(
     deadline: Instant,
     read: impl FnMut(&[u8]) -> anyhow::Result<()>,
 ) -> Result<Ended, Failure> {
+    exchange_and_hear(command, input, deadline, read, |_| ())
+}
+
+/// Like [`exchange`]; also passes all of its standard error to `hear`, piece by piece.
+///
+/// # Errors
+/// As [`exchange`].
+pub fn exchange_and_hear(
+    command: &mut Command,
+    input: &[u8],
+    deadline: Instant,
+    read: impl FnMut(&[u8]) -> anyhow::Result<()>,
+    hear: impl FnMut(&[u8]),
+) -> Result<Ended, Failure> {
     // A file, and no pipe: nobody has to write while the output is read.
     let file = memfd_create("input", MemfdFlags::CLOEXEC).map_err(io::Error::from).map(File::from);
     let file = file.and_then(|mut file| {
@@ -125,7 +140,7 @@ pub fn exchange(
         file.rewind()?;
         Ok(file)
     });
-    follow(command, file.map_err(Failure::Start)?.into(), deadline, read)
+    follow(command, file.map_err(Failure::Start)?.into(), deadline, read, hear)
 }
 
 /// The end of a child whose output was read to its end.
@@ -158,6 +173,7 @@ fn follow(
     input: Stdio,
     deadline: Instant,
     mut read: impl FnMut(&[u8]) -> anyhow::Result<()>,
+    mut hear: impl FnMut(&[u8]),
 ) -> Result<Ended, Failure> {
     let started = Instant::now();
     if ENDING.load(Ordering::SeqCst) {
@@ -197,6 +213,7 @@ fn follow(
             let count = read_some(&mut err, &mut buffer);
             err_open = count > 0;
             append_both_ends(&mut stderr, &buffer[..count]);
+            hear(&buffer[..count]);
         }
         if !out_ready && !err_ready && ended_at.is_none() && child.has_ended() {
             ended_at = Some(Instant::now());

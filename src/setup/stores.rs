@@ -5,7 +5,7 @@ use std::path::Path;
 use anyhow::{Context, Result, bail, ensure};
 
 use super::with_tables::WithTables;
-use super::{CATALOG, Config, store_place, tables};
+use super::{CATALOG, Config, history, store_place, tables};
 use crate::dashboard::config::Source;
 use crate::frame::state;
 use crate::os::http;
@@ -24,7 +24,8 @@ pub fn reader(config: &Config) -> Result<Box<dyn Read>> {
     let directory = state::directory(config.state_directory.as_deref());
     let tables = tables(config, &directory);
     let (suspicious, grid) = (config.panda.suspicious_score, config.grid.name.clone());
-    Ok(Box::new(WithTables { points: points_reader(config)?, tables, suspicious, grid }))
+    let (history, hubs) = (history(config, &directory), config.backups.hubs.clone());
+    Ok(Box::new(WithTables { points: points_reader(config)?, tables, suspicious, grid, history, hubs }))
 }
 
 fn points_reader(config: &Config) -> Result<Box<dyn Read>> {

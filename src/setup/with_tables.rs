@@ -1,17 +1,22 @@
 //! A store of points with the tables beside it, as one store: the numbers of pages that are made of the table of queues, and
 //! the plots of what is a sum of stored numbers.
 
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Error, Result};
 
-use crate::model::{COVERAGE, Measurement, Point, Row, SECOND};
+use crate::model::{COVERAGE, Measurement, Point, Row, SECOND, carbon_component};
+use crate::monitors::backups::BACKUP_SET;
+use crate::monitors::backups::hub::Hub;
+use crate::monitors::backups::page::{BACKUP_HISTORY, SHOWN, history};
 use crate::monitors::panda::page::{OF_TABLE, QUEUE_AVERAGES, QUEUE_PLEDGE, averages, latest, pledges};
 use crate::monitors::panda::rules::{BEFORE, DETAIL, counts_of, scores};
 use crate::monitors::panda::sums::{MADE, MadeOf, made_of};
 use crate::monitors::panda::{DATADISKS, JOBS, TABLE};
-use crate::query::{Detail, Join, Newest, Read, TooMuch, Values, Wanted};
+use crate::query::{Detail, Join, Latest, Newest, Read, TooMuch, Values, Wanted};
 use crate::sinks::Tables;
+use crate::sinks::history::{History, OfSet};
 
 /// How long the table may take to be read.
 const TABLE_SECONDS: Duration = Duration::from_secs(20);
@@ -33,6 +38,10 @@ pub(super) struct WithTables {
     pub suspicious: f64,
     /// The grid whose runs cover the points.
     pub grid: String,
+    /// The history of backups.
+    pub history: Box<dyn History>,
+    /// The hubs of the config.
+    pub hubs: Vec<Hub>,
 }
 
 impl WithTables {
@@ -91,6 +100,24 @@ impl WithTables {
             newest.values.extend(pledges(jobs.values));
         }
         Ok(newest)
+    }
+
+    /// Returns the newest backups of a set on each of its nodes, those that are gone too.
+    fn backups(&self, set: &str, now: i64) -> Result<Vec<Latest>> {
+        let until = Instant::now() + TABLE_SECONDS;
+        let mut nodes = BTreeSet::new();
+        for one in self.points.latest_of(&[&BACKUP_SET], ("set", set), now)?.values {
+            let tag = |name: &str| one.series.tag(name).unwrap_or_default();
+            nodes.insert((tag("hub").to_string(), tag("node").to_string()));
+        }
+        let mut found = Vec::new();
+        for (hub, node) in nodes {
+            // A Carbon path does not spell names as the history does.
+            for kept in self.history.newest(&spelled(&self.hubs, &hub, &node, set), SHOWN, until)? {
+                found.extend(history([&hub, &node, set], (kept.time, &kept.path), kept.bytes, &kept.seal, now));
+            }
+        }
+        Ok(found)
     }
 
     /// Returns the coverage of PanDA's jobs as a number.
@@ -173,6 +200,20 @@ impl WithTables {
     }
 }
 
+/// Returns a set as the config spells it; as it is, if that has no such set.
+fn spelled(hubs: &[Hub], hub: &str, node: &str, set: &str) -> OfSet {
+    let is_one = |name: &str, shown: &str| name == shown || carbon_component(name) == shown;
+    let known = hubs.iter().find(|known| is_one(&known.name, hub));
+    let name = |names: Option<&Vec<String>>, shown: &str| {
+        names.and_then(|names| names.iter().find(|name| is_one(name, shown))).cloned().unwrap_or_else(|| shown.into())
+    };
+    OfSet {
+        hub: known.map_or_else(|| hub.into(), |known| known.name.clone()),
+        node: name(known.map(|known| &known.nodes), node),
+        set: name(known.map(|known| &known.sets), set),
+    }
+}
+
 impl Read for WithTables {
     fn describe(&self) -> String {
         self.points.describe()
@@ -187,7 +228,12 @@ impl Read for WithTables {
     }
 
     fn latest_of(&self, measurements: &[&'static Measurement], of: (&str, &str), now: i64) -> Result<Newest> {
-        let mut newest = self.newest(measurements, Some(of), now)?;
+        let is_history = |one: &&&'static Measurement| one.name == BACKUP_HISTORY.name;
+        let (history, others): (Vec<_>, Vec<_>) = measurements.iter().partition(is_history);
+        let mut newest = self.newest(&others, Some(of), now)?;
+        if !history.is_empty() && of.0 == "set" {
+            newest.values.extend(self.backups(of.1, now)?);
+        }
         newest.values.retain(|one| one.series.tag(of.0) == Some(of.1));
         Ok(newest)
     }

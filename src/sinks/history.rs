@@ -27,6 +27,25 @@ pub struct Kept {
     pub seal: String,
 }
 
+/// One set on one node.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct OfSet {
+    /// The hub.
+    pub hub: String,
+    /// The node.
+    pub node: String,
+    /// The set.
+    pub set: String,
+}
+
+impl OfSet {
+    /// Returns a row of [`NEWEST`] as a backup.
+    pub(super) fn kept(&self, time: i64, path: String, bytes: i64, seal: String) -> Kept {
+        let Self { hub, node, set } = self.clone();
+        Kept { hub, node, set, time, path, bytes: bytes.unsigned_abs(), seal }
+    }
+}
+
 /// The times and sizes of the backups of one set, oldest first.
 pub type Sizes = Vec<(i64, u64)>;
 
@@ -36,6 +55,12 @@ pub const SIZES: &str = "SELECT name, time, MAX(bytes) FROM backup
     WHERE hub = ? AND node = ? AND (seal <> 'imported' OR (name, path) NOT IN
         (SELECT name, path FROM backup WHERE hub = ? AND node = ? AND seal <> 'imported'))
     GROUP BY name, time ORDER BY name, time";
+
+/// Asks for the newest backups of one set, given hub, node and set twice, and how many.
+pub const NEWEST: &str = "SELECT time, path, bytes, seal FROM backup
+    WHERE hub = ? AND node = ? AND name = ? AND (seal <> 'imported' OR path NOT IN
+        (SELECT path FROM backup WHERE hub = ? AND node = ? AND name = ? AND seal <> 'imported'))
+    ORDER BY time DESC, path DESC LIMIT ?";
 
 /// Keeps the history.
 pub trait History: Send + Sync {
@@ -51,6 +76,12 @@ pub trait History: Send + Sync {
     /// # Errors
     /// Fails if the database does not answer by `until`.
     fn sizes(&self, hub: &str, node: &str, until: Instant) -> Result<BTreeMap<String, Sizes>>;
+    /// Returns the newest backups of a set, `most` of them, the newest first: those that are gone too. One that was imported and
+    /// then seen is there once, as it was seen.
+    ///
+    /// # Errors
+    /// Fails if the database does not answer by `until`.
+    fn newest(&self, of: &OfSet, most: usize, until: Instant) -> Result<Vec<Kept>>;
 }
 
 /// The history as a table of a database that has others. A path is too long for a key, so the key is a digest of set, time and

@@ -22,6 +22,9 @@ pub struct Page {
     /// Measurements that the page of a name has besides, read when it is asked for: those of several fields as a table, a number
     /// without a plot among what describes the name.
     pub own: &'static [&'static Measurement],
+    /// How tables of `own` look, each of one measurement: without one a table has a column for each field. The row with the greatest
+    /// names comes first, such as the latest time.
+    pub own_tables: &'static [Table],
     /// A tag, and the tag by which its names are neighbours: queues of one site.
     pub near: Option<(&'static str, &'static str)>,
     /// The tag with one section per value; `None` for a page of one section.
@@ -571,6 +574,7 @@ impl Page {
             overview: None,
             about: &[],
             own: &[],
+            own_tables: &[],
             near: None,
             section,
             program: "",
@@ -595,7 +599,7 @@ impl Page {
 
     /// Returns the page of [`Self::own`] alone.
     pub fn of_own(&self) -> Self {
-        Self { tables: &[], overview: None, about: self.own, own: &[], ..*self }
+        Self { tables: &[], overview: None, about: self.own, own: &[], own_tables: &[], ..*self }
     }
 
     /// Returns the measurements of the page, each once, in the order of its tables.

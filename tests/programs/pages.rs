@@ -71,6 +71,7 @@ static FARM: Page = Page {
     overview: None,
     about: &[],
     own: &[],
+    own_tables: &[],
     near: None,
     section: None,
     program: "collect-made-up",

@@ -47,6 +47,12 @@ pub const SECTION: Section = Section::new(
             "How long the whole answer of a node may take, in seconds.",
         ),
         Key::new(
+            "node_entries",
+            Kind::Number { least: 1000, most: 100_000_000, unit: "entries" },
+            Unset::Default("2000000"),
+            "How many files and folders a node may list, in up to 256 bytes each: beyond, it is not read, so that no node fills the memory.",
+        ),
+        Key::new(
             "report_directory",
             Kind::Path,
             Unset::Absent("/var/www/html/backups"),
@@ -282,6 +288,7 @@ impl Config {
                 ssh: values.command("ssh")?,
                 connect_seconds: values.number("connect_seconds")?,
                 node_seconds: values.number("node_seconds")?,
+                node_entries: values.number("node_entries")? as usize,
             },
             check_seconds: values.number("check_seconds")?,
             parallel: values.number("parallel")? as usize,

@@ -21,7 +21,7 @@ pub struct Backup {
     pub bytes: u64,
     /// Its path below the root.
     pub path: Box<[u8]>,
-    /// What its sidecar says; `None` if it has none, or one that says nothing.
+    /// What its sidecar says; `None` if it has none, or one that says nothing, and [`Seal::CLOSED`] if it cannot be read.
     pub seal: Option<Seal>,
 }
 
@@ -98,6 +98,11 @@ impl<'a> Gatherer<'a> {
             Seen::Seal(path, line) => {
                 if let (Some(of), Some(seal)) = (path.strip_suffix(SIDECAR), Seal::parse(line)) {
                     self.seals.insert(of.into(), seal);
+                }
+            }
+            Seen::ClosedSeal(path) => {
+                if let Some(of) = path.strip_suffix(SIDECAR) {
+                    self.seals.insert(of.into(), Seal::CLOSED);
                 }
             }
             Seen::Closed(path) => self.gathered.closed.push(path.to_vec()),

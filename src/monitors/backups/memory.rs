@@ -60,10 +60,13 @@ impl Memory {
                 if hub.is_none() {
                     (known.seen, known.episodes) = (None, BTreeMap::new());
                 }
-                let is_watched = |set: &String| hub.is_some() && (sets.is_empty() || sets.contains(set));
-                for (_, known) in known.sets.iter_mut().filter(|(set, _)| !is_watched(set)) {
+                let is_watched = |set: &String, known: &SetMemory| {
+                    hub.is_some() && (sets.contains(set) || sets.is_empty() && known.is_known())
+                };
+                for (_, known) in known.sets.iter_mut().filter(|(set, known)| !is_watched(set, known)) {
                     (known.seen, known.episode) = (None, None);
                 }
+                known.sets.retain(|_, known| *known != SetMemory::default());
             }
         }
         self.wells.retain(|name, _| hubs.iter().any(|hub| hub.name == *name));
@@ -120,6 +123,9 @@ impl Letter {
     }
 }
 
+/// The digests of a set's backups, by week, as weeks since 1970.
+pub type Weeks = BTreeMap<i64, u64>;
+
 /// What one node left.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
@@ -130,6 +136,9 @@ pub struct NodeMemory {
     pub free: Vec<(i64, u64)>,
     /// Its sets.
     pub sets: BTreeMap<String, SetMemory>,
+    /// What the history has of what lies there, watched or not: by set and week, a digest of its backups.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub kept: BTreeMap<String, Weeks>,
     /// What the last run saw of it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub seen: Option<SeenNode>,
@@ -197,9 +206,10 @@ const DAYS: usize = 30;
 const DAY: i64 = 86_400;
 
 impl SetMemory {
-    /// Whether a backup was ever seen.
+    /// Whether a backup was ever seen, if only one of a time to come.
     pub fn is_known(&self) -> bool {
-        self.newest.is_some() || !self.sizes.is_empty()
+        let was_there = |seen: &SeenSet| seen.backups > 0 || seen.verdict == Verdict::Vanished;
+        self.newest.is_some() || !self.sizes.is_empty() || self.seen.as_ref().is_some_and(was_there)
     }
 
     /// Takes what lies there now, oldest first; what is later than `until`, in unix seconds, does not count.
@@ -222,7 +232,8 @@ impl SetMemory {
 
 impl NodeMemory {
     /// That of a node that was never asked.
-    pub const NOTHING: Self = Self { episodes: BTreeMap::new(), free: Vec::new(), sets: BTreeMap::new(), seen: None };
+    pub const NOTHING: Self =
+        Self { episodes: BTreeMap::new(), free: Vec::new(), sets: BTreeMap::new(), kept: BTreeMap::new(), seen: None };
 
     /// Takes the free bytes of the disk at `now`, in unix seconds.
     pub fn learn_disk(&mut self, free: u64, now: i64) {

@@ -7,6 +7,7 @@ pub mod config;
 pub mod content;
 pub mod gather;
 pub mod hub;
+pub mod kept;
 mod measurements;
 pub mod memory;
 pub mod name;

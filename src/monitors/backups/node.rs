@@ -1,11 +1,12 @@
 //! One node of one hub: its sets and itself, judged, and what is remembered of them.
 
 use super::alarms::{Notice, follow};
-use super::gather::{Backup, Gathered};
+use super::gather::Gathered;
 use super::hub::Hub;
 use super::memory::{NodeMemory, SeenNode, SeenSet, SetMemory};
 use super::name::{bytes, shown, some_of};
 use super::verdict::{Contents, Question, SetState, Verdict, closed_folder, judge, lies_in};
+use crate::sources::ssh::SKEW;
 use crate::text::{ago, count, one_line, size};
 
 /// The state of one node of one hub.
@@ -95,7 +96,12 @@ impl NodeState {
                 now,
                 contents,
             };
-            state.sets.push(judged(&question, hub, gathered, failed.as_deref()));
+            let mut of_set = judged(&question, hub, gathered, failed.as_deref());
+            // Then each stamp that it makes is ahead.
+            if let Some(skew) = told.skew_seconds.filter(|skew| of_set.verdict == Verdict::Future && *skew > SKEW) {
+                of_set.words += &format!("; the node's clock is {} ahead of ours", ago(skew));
+            }
+            state.sets.push(of_set);
             let mut known: SetMemory = known;
             known.learn(backups, now + 15 * 60);
             memory.sets.insert(set, known);
@@ -207,7 +213,10 @@ fn failed(gathered: &Gathered, said: &str) -> Option<String> {
 fn watched(hub: &Hub, gathered: &Gathered, memory: &NodeMemory) -> Vec<String> {
     let mut sets: Vec<String> = match hub.sets.is_empty() {
         false => hub.sets.clone(),
-        true => gathered.sets.keys().chain(memory.sets.keys()).cloned().collect(),
+        true => {
+            let known = memory.sets.iter().filter(|(_, known)| known.is_known()).map(|(set, _)| set);
+            gathered.sets.keys().chain(known).cloned().collect()
+        }
     };
     sets.sort();
     sets.dedup();
@@ -303,16 +312,6 @@ fn notes(
         }
     }
     notes
-}
-
-/// Returns the backups that no earlier run knew, with their sets.
-pub fn new_ones<'a>(gathered: &'a Gathered, memory: &NodeMemory) -> Vec<(&'a str, &'a Backup)> {
-    let nothing = SetMemory::default();
-    let of_set = |(set, backups): (&'a String, &'a Vec<Backup>)| {
-        let known = memory.sets.get(set).unwrap_or(&nothing).clone();
-        backups.iter().filter(move |backup| known.is_new(backup)).map(move |backup| (set.as_str(), backup))
-    };
-    gathered.sets.iter().flat_map(of_set).collect()
 }
 
 #[cfg(test)]

@@ -1,8 +1,8 @@
 //! Sidecars: `FILE.dna` beside a backup, written and copied last. It holds a dict of Python:
 //! `{'dig': '0829f71740aab1ab98b33eae21dee122', 'size': 1915051630L}`, with the `L` from some Pythons.
 
-/// What a sidecar says of its file.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// What a sidecar says of its file; nothing at all if it cannot be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Seal {
     /// The size, in bytes.
     pub bytes: Option<u64>,
@@ -11,6 +11,9 @@ pub struct Seal {
 }
 
 impl Seal {
+    /// That of a sidecar that lies there and cannot be read.
+    pub const CLOSED: Self = Self { bytes: None, digest: None };
+
     /// Reads the first line of a sidecar; `None` if it says nothing.
     pub fn parse(line: &[u8]) -> Option<Self> {
         let text = String::from_utf8_lossy(line);

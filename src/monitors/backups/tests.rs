@@ -90,7 +90,7 @@ fn judge(
         let output = zstd::decode_all(LISTINGS[night.night - 1]).unwrap();
         let hubs: Vec<_> = NODES.iter().map(|(node, zone)| hub(node, zone, &night)).collect();
         let mut gatherers: Vec<_> = hubs.iter().map(|hub| Gatherer::new(&hub.pattern, &hub.zone, "")).collect();
-        let mut listing = Listing::new("n");
+        let mut listing = Listing::new("n", usize::MAX);
         for piece in output.chunks(1000) {
             listing.read(piece, |root, seen| gatherers[root].take(seen)).unwrap();
         }

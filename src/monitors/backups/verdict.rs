@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::gather::{Backup, Gathered};
 use super::memory::SetMemory;
 use super::name::shown;
+use super::seal::Seal;
 use super::zone::Zone;
 use crate::model::utc;
 use crate::text::{ago, count, size};
@@ -207,7 +208,8 @@ pub fn judge(question: &Question, closed: Option<&[u8]>) -> SetState {
         return state(Verdict::Future, format!("{path} is {what} {}, which is still to come; {counts}", utc(time)));
     }
     // One without a sidecar among those with one is still arriving, and the one before it is judged.
-    let is_sealed = |at: usize| counted.iter().enumerate().any(|(other, backup)| other != at && backup.seal.is_some());
+    let sealed = counted.iter().filter(|backup| backup.seal.is_some()).count();
+    let is_sealed = |at: usize| sealed > usize::from(counted[at].seal.is_some());
     let is_arriving = |at: usize| counted[at].seal.is_none() && is_sealed(at) && now - counted[at].mtime <= ARRIVING;
     let Some(at) = (0..counted.len()).rev().find(|at| !is_arriving(*at)) else {
         return state(Verdict::Ok, String::new());
@@ -242,6 +244,10 @@ fn alarm(question: &Question, newest: &Backup, others_are_sealed: bool) -> Optio
         let words =
             format!("{of} has {}; something has at least {}", bytes_of(newest.bytes), bytes_of(rules.least_bytes));
         return Some((Verdict::Small, words));
+    }
+    if newest.seal == Some(Seal::CLOSED) {
+        let words = format!("{of} has a sidecar that cannot be read: this login may not, or its disk does not give it");
+        return Some((Verdict::Unreadable, words));
     }
     let sealed = newest.seal.and_then(|seal| seal.bytes).filter(|_| rules.check != Check::None);
     if let Some(says) = sealed.filter(|says| *says != newest.bytes) {

@@ -67,6 +67,7 @@ pub static GRIDS: Page = Page {
     overview: None,
     about: &[],
     own: &[],
+    own_tables: &[],
     near: None,
     section: Some("grid"),
     program: "collect-grid",

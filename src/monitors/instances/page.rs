@@ -91,6 +91,7 @@ pub static INSTANCES_PAGE: Page = Page {
     overview: None,
     about: &[],
     own: &[],
+    own_tables: &[],
     near: None,
     section: Some("host"),
     program: "collect-instances",

@@ -289,6 +289,7 @@ const fn page(
         overview: None,
         about: &[],
         own: &[],
+        own_tables: &[],
         near: None,
         section: None,
         program: "collect-panda",
@@ -383,6 +384,7 @@ pub static PANDA: Page = Page {
     overview: Some(&OVERVIEW),
     about: &[&QUEUE_FACTS],
     own: &[&QUEUE_SCORE, &QUEUE_AVERAGES, &QUEUE_PLEDGE],
+    own_tables: &[],
     near: Some(("queue", "site")),
     ..page(("panda", "PanDA", ""), &PANDA_TABLES, &PANDA_PLOTS)
 };

@@ -67,6 +67,7 @@ pub static SLURM_PAGE: Page = Page {
     overview: None,
     about: &[],
     own: &[],
+    own_tables: &[],
     near: None,
     section: Some("cluster"),
     program: "collect-slurm",

@@ -5,14 +5,15 @@ use std::time::Instant;
 
 use jiff::Timestamp;
 
-use super::history::{Keeper, kept};
+use super::history::{Keeper, row};
 use crate::monitors::backups;
 use crate::monitors::backups::content::{self, Checked, Content, Contents, Wanted};
-use crate::monitors::backups::gather::{Gathered, Gatherer};
+use crate::monitors::backups::gather::{Backup, Gathered, Gatherer};
 use crate::monitors::backups::hub::Hub;
+use crate::monitors::backups::kept;
 use crate::monitors::backups::memory::{Memory, NodeMemory};
 use crate::monitors::backups::name::{bytes, shown};
-use crate::monitors::backups::node::{NodeState, Told, new_ones};
+use crate::monitors::backups::node::{NodeState, Told};
 use crate::os::work::{catch, side_by_side};
 use crate::sinks::history::Kept;
 use crate::sources::ssh::content::{Found, Question, contents};
@@ -103,14 +104,16 @@ fn ask_node(asking: &Asking, node: &Node, hubs: &[usize]) -> Vec<Heard> {
             skew_seconds: answer.skew_seconds,
             contents: &|backup| contents.of(backup),
         };
-        let new = new_ones(&gathered, &before).into_iter();
-        keep(&mut new.map(|(set, backup)| kept(hub, &node.name, set, backup, None)));
+        let digests = kept::digests(&gathered);
+        let known = |set: &str, backup: &Backup| before.sets.get(set)?.checked(backup);
+        let news = kept::news(&gathered, &digests, &before);
+        keep(&mut news.map(|(set, backup)| row(hub, &node.name, set, backup, known(set, backup))));
         let (state, mut memory) = NodeState::judge(hub, &node.name, &told, &before, now);
         // A file that is checked later than it came gets its new word in the history.
         let mut checked = BTreeMap::<&str, Vec<Checked>>::new();
         keep(
             &mut results(&wanted, &found)
-                .map(|(Wanted { set, backup, .. }, content)| kept(hub, &node.name, set, backup, Some(content))),
+                .map(|(Wanted { set, backup, .. }, content)| row(hub, &node.name, set, backup, Some(content))),
         );
         for (Wanted { set, backup, .. }, content) in results(&wanted, &found) {
             let (path, bytes, mtime) = (shown(&backup.path), backup.bytes, backup.mtime);
@@ -120,6 +123,9 @@ fn ask_node(asking: &Asking, node: &Node, hubs: &[usize]) -> Vec<Heard> {
             if let Some(known) = memory.sets.get_mut(set) {
                 known.learn_contents(backups, checked.remove(set.as_str()).unwrap_or_default().into_iter());
             }
+        }
+        if state.unreachable.is_none() {
+            memory.kept = digests;
         }
         let unchecked = content::unchecked(&wanted, &found, why.as_deref());
         Heard { hub: at, state, memory, unchecked }

@@ -16,6 +16,7 @@ use crate::monitors::backups::gather::Backup;
 use crate::monitors::backups::hub::Hub;
 use crate::monitors::backups::memory::Memory;
 use crate::monitors::backups::name::shown;
+use crate::monitors::backups::seal::Seal;
 use crate::os::work::catch;
 use crate::sinks::embedded::Place;
 use crate::sinks::history::{History, IMPORTED, Kept};
@@ -32,10 +33,11 @@ const FOR_PART: Duration = Duration::from_secs(20);
 const PART: usize = 2_500;
 
 /// Returns a backup as the history has it, with what a check of its content found.
-pub fn kept(hub: &Hub, node: &str, set: &str, backup: &Backup, content: Option<Content>) -> Kept {
-    let of_sidecar = match backup.seal.map(|seal| seal.bytes) {
+pub fn row(hub: &Hub, node: &str, set: &str, backup: &Backup, content: Option<Content>) -> Kept {
+    let of_sidecar = match backup.seal {
         None => "unsealed",
-        Some(Some(bytes)) if bytes != backup.bytes => "truncated",
+        Some(Seal::CLOSED) => "unreadable",
+        Some(seal) if seal.bytes.is_some_and(|bytes| bytes != backup.bytes) => "truncated",
         Some(_) => "sealed",
     };
     Kept {

@@ -158,11 +158,17 @@ pub fn collect(run: &Run<Config>, alarmed: &Cell<bool>) -> Collected {
 
 /// Asks every node, for `--check`.
 pub fn check(config: &Config, until: Instant) -> Vec<CheckLine> {
+    // What is missing is only known from what was there.
+    let (mut memory, unknown) = match known(config) {
+        Ok(memory) => (memory, None),
+        Err(error) => (Memory::default(), Some(("what was known".to_string(), Err(format!("{error:#}"))))),
+    };
     let config = &config.backups;
+    memory.forget_unwatched(&config.hubs);
     let now = Timestamp::now().as_second();
     let passed_over = config.passed_over.iter().map(|what| ("passed over".to_string(), Ok(what.clone())));
     let unwatched = config.unwatched.iter().map(|(hub, why)| (format!("hub {hub}"), Err(why.clone())));
-    let asking = Asking { config, memory: &Memory::default(), now, until, keeper: None };
+    let asking = Asking { config, memory: &memory, now, until, keeper: None };
     let nodes = ask(&asking).into_iter().map(|Heard { state, .. }| {
         let name = format!("node {} of hub {}", state.node, state.hub);
         let of_node = state.notes.iter().find(|(verdict, _)| verdict.is_alarm()).map(|(_, words)| words);
@@ -171,7 +177,7 @@ pub fn check(config: &Config, until: Instant) -> Vec<CheckLine> {
             None => (name, Ok(found(&state))),
         }
     });
-    passed_over.chain(unwatched).chain(nodes).collect()
+    passed_over.chain(unknown).chain(unwatched).chain(nodes).collect()
 }
 
 fn found(state: &NodeState) -> String {

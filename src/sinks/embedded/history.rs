@@ -7,7 +7,7 @@ use anyhow::Result;
 use rusqlite::params;
 
 use super::{Place, SOME};
-use crate::sinks::history::{History, Kept, SIZES, Sizes};
+use crate::sinks::history::{History, Kept, NEWEST, OfSet, SIZES, Sizes};
 
 /// The first schema that has the table.
 const SINCE: i64 = 5;
@@ -46,6 +46,23 @@ impl History for Place {
             Ok(())
         })?;
         Ok(sets)
+    }
+
+    /// Empty if there is no store, or an older one.
+    fn newest(&self, of: &OfSet, most: usize, _until: Instant) -> Result<Vec<Kept>> {
+        let Some(store) = self.open_to_read()? else { return Ok(Vec::new()) };
+        store.read_with(|store| {
+            if store.number("user_version")? < SINCE {
+                return Ok(Vec::new());
+            }
+            let OfSet { hub, node, set } = of;
+            let mut query = store.connection.prepare(NEWEST)?;
+            let most = i64::try_from(most).unwrap_or(i64::MAX);
+            let rows = query.query_map(params![hub, node, set, hub, node, set, most], |row| {
+                Ok(of.kept(row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?))
+            })?;
+            Ok(rows.collect::<rusqlite::Result<_>>()?)
+        })
     }
 }
 

@@ -9,7 +9,7 @@ use anyhow::{Context, Result};
 use super::Mysql;
 use super::connection::{text, within};
 use super::table::{Duplicate, fitting, put};
-use crate::sinks::history::{History, Kept, SIZES, Sizes, TABLE};
+use crate::sinks::history::{History, Kept, NEWEST, OfSet, SIZES, Sizes, TABLE};
 
 impl History for Mysql {
     fn keep(&self, backups: &[Kept], until: Instant) -> Result<Vec<String>> {
@@ -32,5 +32,18 @@ impl History for Mysql {
             sets.entry(text(name)).or_default().push((number(time)?, number(bytes)?.unsigned_abs()));
         }
         Ok(sets)
+    }
+
+    fn newest(&self, of: &OfSet, most: usize, until: Instant) -> Result<Vec<Kept>> {
+        let OfSet { hub, node, set } = of.clone();
+        let parameters = (hub.clone(), node.clone(), set.clone(), hub, node, set, most as u64);
+        let rows = within(&self.config, until, move |connection| connection.ask(NEWEST, parameters))?;
+        let kept = |row| {
+            let [time, path, bytes, seal] = <[Value; 4]>::try_from(row).ok().context("the history gives another row")?;
+            let number =
+                |value: Value| text(value).parse().context("the history has a time or size that is no number");
+            Ok(of.kept(number(time)?, text(path), number(bytes)?, text(seal)))
+        };
+        rows.into_iter().map(kept).collect()
     }
 }

@@ -76,20 +76,19 @@ pub fn contents(
     seconds: u64,
     until: Instant,
 ) -> (Vec<Option<Found>>, Option<String>) {
-    let mut found = vec![None; questions.len()];
     let nonce = nonce();
     let script = script(roots, questions, &nonce, seconds);
     let needs_login = roots.iter().any(|root| script::needs_login(&root.path));
     // The node's own `timeout` comes first, so that nothing goes on there.
     let grace = Duration::from_secs(bounds.connect_seconds + 1);
     let deadline = until.min(Instant::now() + Duration::from_secs(seconds) + grace);
-    let mut reader = Reader { nonce: &nonce, rest: Vec::new(), has_begun: false, has_ended: false };
+    let mut answers = Answers::new(&nonce, questions);
     let ended = exchange(&mut command(node, bounds, needs_login), &script, deadline, |piece| {
-        reader.read(piece, questions, &mut found);
+        answers.read(piece);
         Ok(())
     });
     let why = match ended {
-        _ if reader.has_ended => None,
+        _ if answers.has_ended => None,
         Ok(ended) => Some(match one_text(&ended.stderr).as_str() {
             "" => format!("it ended with {}", ended.status),
             said => quote_ends(said),
@@ -97,30 +96,50 @@ pub fn contents(
         Err(Failure::TimedOut(..)) => Some(format!("no answer in time: [backups] check_seconds is {seconds}")),
         Err(failure) => Some(failure.to_string()),
     };
-    (found, why)
+    (answers.found, why)
 }
 
-/// What is read of an answer.
-struct Reader<'a> {
+/// The answers to some questions, read piece by piece as they arrive.
+pub struct Answers<'a> {
     nonce: &'a str,
+    questions: &'a [Question],
     rest: Vec<u8>,
     has_begun: bool,
     has_ended: bool,
+    /// What was found out of each file.
+    pub found: Vec<Option<Found>>,
 }
 
 /// The longest line that is looked at, in bytes.
 const LONGEST: usize = 4096;
 
-impl Reader<'_> {
-    fn read(&mut self, piece: &[u8], questions: &[Question], found: &mut [Option<Found>]) {
-        self.rest.extend_from_slice(piece);
-        while let Some(end) = self.rest.iter().position(|byte| *byte == b'\n') {
-            let line: Vec<u8> = self.rest.drain(..=end).collect();
+impl<'a> Answers<'a> {
+    /// Begins to read the answers with this nonce.
+    pub fn new(nonce: &'a str, questions: &'a [Question]) -> Self {
+        let found = vec![None; questions.len()];
+        Self { nonce, questions, rest: Vec::new(), has_begun: false, has_ended: false, found }
+    }
+
+    /// Reads the next piece. What is no answer is passed over, and so are lines that are too long.
+    pub fn read(&mut self, piece: &[u8]) {
+        let Self { nonce, questions, found, .. } = self;
+        let mut parts = piece.split(|byte| *byte == b'\n').peekable();
+        while let Some(part) = parts.next() {
+            if self.rest.len() <= LONGEST {
+                self.rest.extend_from_slice(&part[..part.len().min(LONGEST + 1)]);
+            }
+            if parts.peek().is_none() {
+                return;
+            }
+            let line = std::mem::take(&mut self.rest);
+            if line.len() > LONGEST {
+                continue;
+            }
             let line = String::from_utf8_lossy(&line);
             let words: Vec<_> = line.split_whitespace().collect();
             match words[..] {
-                ["BEGIN", nonce] if nonce == self.nonce => self.has_begun = true,
-                ["END", nonce] if nonce == self.nonce && self.has_begun => self.has_ended = true,
+                ["BEGIN", of] if of == *nonce => self.has_begun = true,
+                ["END", of] if of == *nonce && self.has_begun => self.has_ended = true,
                 ["C", at, code, ref rest @ ..] if self.has_begun && !self.has_ended => {
                     let answer = at.parse::<usize>().ok().zip(code.parse::<i32>().ok());
                     if let Some((at, code)) = answer.filter(|(at, _)| *at < found.len()) {
@@ -129,9 +148,6 @@ impl Reader<'_> {
                 }
                 _ => {}
             }
-        }
-        if self.rest.len() > LONGEST {
-            self.rest.clear();
         }
     }
 }
@@ -229,11 +245,10 @@ mod tests {
         let text =
             format!("motd\nC 1 1\nBEGIN other\nC 1 1\n\nBEGIN n\nC 0 0 {sum}\nC 1 0\nC 9 0\nC 2 124\nC 3 0 {sum}");
         for size in [1, 7, 4096] {
-            let mut found = vec![None; 4];
-            let mut reader = Reader { nonce: "n", rest: Vec::new(), has_begun: false, has_ended: false };
-            text.as_bytes().chunks(size).for_each(|piece| reader.read(piece, &questions, &mut found));
+            let mut answers = Answers::new("n", &questions);
+            text.as_bytes().chunks(size).for_each(|piece| answers.read(piece));
             let expected = [Some(Found::Sum(sum.to_lowercase())), Some(Found::Whole), Some(Found::Late), None];
-            assert_eq!((found, reader.has_ended), (expected.to_vec(), false), "the last line was cut");
+            assert_eq!((answers.found, answers.has_ended), (expected.to_vec(), false), "the last line was cut");
         }
         assert_eq!(meaning(Tool::Gzip, 1, ""), Found::Broken);
         assert_eq!(meaning(Tool::Md5, 0, "d41d8"), Found::Unreadable);

@@ -2,7 +2,7 @@
 
 use anyhow::{Context, Result, bail, ensure};
 
-use crate::text::quote;
+use crate::text::{quote, size};
 
 /// A file or folder of a node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,6 +24,8 @@ pub enum Seen<'a> {
     Entry(Entry<'a>),
     /// The first line of a small file `NAME.dna`, by the path of that file.
     Seal(&'a [u8], &'a [u8]),
+    /// A small file `NAME.dna` that cannot be read, by its path.
+    ClosedSeal(&'a [u8]),
     /// A folder that the login may not read, with everything below it; empty for the root.
     Closed(&'a [u8]),
     /// The root is not there.
@@ -61,10 +63,18 @@ const MOST_NOISE: usize = 1 << 20;
 /// The longest record, in bytes: no path is longer than 4096.
 const LONGEST: usize = 64 << 10;
 
+/// How many bytes a record has at most, on average: what counts in memory are many names, or long ones.
+const AVERAGE: usize = 256;
+
 /// A listing that is being read.
 #[derive(Debug)]
 pub struct Listing {
     nonce: String,
+    /// The most records, and how many there were.
+    most: usize,
+    records: usize,
+    /// The bytes of all pieces.
+    bytes: usize,
     state: State,
     rest: Vec<u8>,
     noise: usize,
@@ -80,10 +90,13 @@ pub struct Listing {
 }
 
 impl Listing {
-    /// Begins to read the listing with this nonce.
-    pub fn new(nonce: &str) -> Self {
+    /// Begins to read the listing with this nonce, and with at most so many records.
+    pub fn new(nonce: &str, most: usize) -> Self {
         Self {
             nonce: nonce.into(),
+            most,
+            records: 0,
+            bytes: 0,
             state: State::Noise,
             rest: Vec::new(),
             noise: 0,
@@ -108,10 +121,14 @@ impl Listing {
     /// Reads the next piece, and hands what it says of each root to `see`.
     ///
     /// # Errors
-    /// Fails if it is no listing.
+    /// Fails if it is no listing, or a longer one than was agreed.
     pub fn read(&mut self, piece: &[u8], mut see: impl FnMut(usize, Seen)) -> Result<()> {
         if self.state == State::Ended {
             return Ok(());
+        }
+        self.bytes = self.bytes.saturating_add(piece.len());
+        if self.bytes > self.most.saturating_mul(AVERAGE).saturating_add(MOST_NOISE) {
+            bail!(self.too_long(&format!("{} of files and folders", size(self.most.saturating_mul(AVERAGE) as u64))));
         }
         let mut bytes = std::mem::take(&mut self.rest);
         let searched = bytes.len().saturating_sub(2);
@@ -124,6 +141,10 @@ impl Listing {
         }
         while let State::Records(kind) = self.state {
             let Some((end, next)) = record_end(&bytes, at, from, kind) else { break };
+            self.records += 1;
+            if self.records > self.most {
+                bail!(self.too_long(&format!("{} files and folders", self.most)));
+            }
             self.record(kind, &bytes[at..end], &mut see)?;
             (at, from) = (next, next);
         }
@@ -131,6 +152,11 @@ impl Listing {
         ensure!(bytes.len() <= LONGEST, "its listing holds a record without an end");
         self.rest = bytes;
         Ok(())
+    }
+
+    /// Says that it lists more than this.
+    fn too_long(&self, most: &str) -> String {
+        format!("it lists more than {most}: narrow the root, or raise [backups] node_entries, which is {}", self.most)
     }
 
     /// Skips whole lines up to BEGIN; returns where the records or the unfinished line begin.
@@ -190,6 +216,7 @@ impl Listing {
             b"V" => Seen::NoVariable(value),
             b"N" => Seen::Missing,
             b"X" => Seen::Closed(below(value)),
+            b"U" => Seen::ClosedSeal(below(value)),
             b"Z" => Seen::Failed(number(value).with_context(odd)?),
             b"D" => match disk(value) {
                 Some((bytes, free)) => Seen::Disk(bytes, free),
@@ -309,13 +336,18 @@ mod tests {
             }
             Seen::Seal(path, line) => format!("seal {:?} {:?}", text(path), text(line)),
             Seen::Closed(path) => format!("closed {:?}", text(path)),
+            Seen::ClosedSeal(path) => format!("closed seal {:?}", text(path)),
             other => format!("{other:?}"),
         }
     }
 
     /// Reads a whole output in pieces of `size` bytes.
     fn read(output: &[u8], size: usize) -> (Result<bool, String>, Vec<String>) {
-        let mut listing = Listing::new("n1");
+        read_at_most(output, size, usize::MAX)
+    }
+
+    fn read_at_most(output: &[u8], size: usize, most: usize) -> (Result<bool, String>, Vec<String>) {
+        let mut listing = Listing::new("n1", most);
         let mut all = Vec::new();
         for piece in output.chunks(size) {
             let done = listing.read(piece, |root, seen| all.push(format!("{root} {}", shown(seen))));
@@ -328,7 +360,7 @@ mod tests {
 
     const GNU: &[u8] =
         b"motd\nBEGIN n0 gnu 5\nBEGIN n1 gnu 1774764000\nR\t0\0d\t4096\t1.5\t\0f\t7\t12.25\ta/new\nline\tx\0\
-        l\t3\t9.0\ta/last\0L\t8\t13\t./a/link\0S\t./a/x.dna\0T\t{'size': 7}\0F\tb/l\0d\t1\t2.0\t\0f\t1\t2.0\tc\0\
+        l\t3\t9.0\ta/last\0L\t8\t13\t./a/link\0S\t./a/x.dna\0T\t{'size': 7}\0U\t./a/y.dna\0F\tb/l\0d\t1\t2.0\t\0f\t1\t2.0\tc\0\
         X\t./closed\0Z\t1\0D\t//srv/a b 1000 600 300 67% /mnt/a b\0R\t1\0N\t\0R\t2\0V\tSCM\0END\tn1 0\0bye\n";
 
     const STAT: &[u8] =
@@ -346,6 +378,7 @@ mod tests {
             "0 f 7 12 \"a/new\\nline\\tx\"",
             "0 f 8 13 \"a/link\"",
             "0 seal \"a/x.dna\" \"{'size': 7}\"",
+            "0 closed seal \"a/y.dna\"",
             "0 d 1 2 \"b/l\"",
             "0 f 1 2 \"b/l/c\"",
             "0 closed \"closed\"",
@@ -384,6 +417,24 @@ mod tests {
                 assert!(whole != Ok(true) || length >= end + 8, "{length}");
             }
         }
+    }
+
+    /// A host that lies may go on for ever: records of next to nothing, of long names, of sidecars, of closed folders.
+    #[test]
+    fn a_listing_is_held_to_so_many_records_and_bytes() {
+        let begin = b"\nBEGIN n1 gnu 1\nR\t0\0".to_vec();
+        let way = "narrow the root, or raise [backups] node_entries, which is 1000";
+        for record in [&b"f\t1\t1\ta\0"[..], b"l\t1\t1\ta\0", b"S\ta\0T\tx\0", b"X\t./a\0", b"U\t./a\0", b"R\t0\0"] {
+            let output = [begin.clone(), record.repeat(2000)].concat();
+            let (result, seen) = read_at_most(&output, 4096, 1000);
+            assert_eq!(result, Err(format!("it lists more than 1000 files and folders: {way}")));
+            assert!(seen.len() < 1000);
+        }
+        let long = [&b"f\t1\t1\t"[..], &[b'a'; 4000], b"\0"].concat();
+        let output = [begin, long.repeat(900)].concat();
+        let (result, seen) = read_at_most(&output, 65_536, 1000);
+        assert_eq!(result, Err(format!("it lists more than 256 kB of files and folders: {way}")));
+        assert!(seen.len() < 400, "{}", seen.len());
     }
 
     #[test]

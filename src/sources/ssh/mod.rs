@@ -11,6 +11,7 @@
 //!
 //! A node with nothing below its folder prints the folder alone; one without the folder says that it is not there.
 
+mod complaints;
 pub mod content;
 pub mod listing;
 pub mod script;
@@ -22,10 +23,11 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
 
+use self::complaints::Complaints;
 pub use self::listing::{Entry, Listing, Seen};
 pub use self::script::Root;
 use crate::config::Program;
-use crate::os::command::{Ended, Failure, exchange};
+use crate::os::command::{Ended, Failure, exchange_and_hear};
 use crate::text::{quote, quote_ends};
 
 /// A machine that is asked.
@@ -99,6 +101,8 @@ pub struct Bounds {
     pub connect_seconds: u64,
     /// The seconds for the whole answer of a node.
     pub node_seconds: u64,
+    /// The most files and folders that a node may list.
+    pub node_entries: usize,
 }
 
 /// How far a clock may be ahead or behind before it is worth a word, in seconds.
@@ -109,7 +113,7 @@ pub const SKEW: i64 = 120;
 pub struct Answer {
     /// How far its clock is ahead of ours, in seconds; `None` if it does not tell it.
     pub skew_seconds: Option<i64>,
-    /// What it printed on standard error, in short; find names there what it could not read.
+    /// The first line of each kind in which find named what it could not read.
     pub said: String,
 }
 
@@ -130,17 +134,19 @@ pub fn list(
     let nonce = nonce();
     let script = script::listing(roots, &nonce, bounds.node_seconds);
     let needs_login = roots.iter().any(|root| script::needs_login(&root.path));
-    let mut listing = Listing::new(&nonce);
+    let (mut listing, mut complaints) = (Listing::new(&nonce, bounds.node_entries), Complaints::default());
     let mut skew = None;
-    let ended = exchange(&mut command(node, bounds, needs_login), &script, deadline, |piece| {
+    let read = |piece: &[u8]| {
         listing.read(piece, &mut see)?;
         if skew.is_none() {
             skew = listing.clock.map(|theirs| theirs - clock());
         }
         Ok(())
-    });
+    };
+    let hear = |piece: &[u8]| complaints.read(piece);
+    let ended = exchange_and_hear(&mut command(node, bounds, needs_login), &script, deadline, read, hear);
     match ended {
-        Ok(ended) if listing.is_whole() => Ok(Answer { skew_seconds: skew, said: one_text(&ended.stderr) }),
+        Ok(_) if listing.is_whole() => Ok(Answer { skew_seconds: skew, said: complaints.text() }),
         Ok(ended) => Err(cut(&listing, &ended)),
         Err(failure) => Err(explain(&listing, &failure, bounds)),
     }

@@ -15,6 +15,7 @@
 //! f⇥1346052⇥1774667222.0000000000⇥svn/dybsvn/2026/03/28/104702/dybsvn.tar.gz
 //! L⇥1300000⇥1774667222⇥./svn/x/2026/03/28/104702/x.tar.gz       a link to a file: size and time of the file
 //! S⇥./svn/x/2026/03/28/104702/x.tar.gz.dna     T⇥{'dig': '…', 'size': 1300000}
+//! U⇥./svn/x/2026/03/29/104702/x.tar.gz.dna     one that cannot be read
 //! X⇥./svn/closed                      a folder that may not be read
 //! Z⇥1                                 find failed
 //! D⇥/dev/sda1 1000 600 400 60% /data  the last line of df
@@ -160,7 +161,9 @@ printf '\nBEGIN %s %s %s\n' "$nonce" "$kind" "$(date +%s 2>/dev/null)"
 }
 rec() { printf "$begins"'%s	%s'"$ends" "$1" "$2"; }
 links='for f do [ -f "$f" ] && s=$(stat -L "$option" "$sizes" "$f") && printf "$begins""L	%s	%s$ends" "$s" "$f"; done; :'
-seals='for f do l=; IFS= read -r l <"$f"; printf "$begins""S	%s$ends$begins""T	%s$ends" "$f" "$l"; done; :'
+seals='for f do [ -e "$f" ] || continue; l=
+if [ -r "$f" ] && { IFS= read -r l <"$f"; [ -n "$l" ] || [ ! -s "$f" ]; }; then printf "$begins""S	%s$ends$begins""T	%s$ends" "$f" "$l"
+else printf "$begins""U	%s$ends" "$f"; fi; done; :'
 closed='for f do [ -r "$f" ] && [ -x "$f" ] || printf "$begins""X	%s$ends" "$f"; done; :'
 enter() {
 rec R "$1"

@@ -95,8 +95,65 @@ fn is_fact((measurement, numbers): &Group) -> bool {
     measurement.fields.len() == 1 && matches!(numbers[..], [number] if number.path.is_empty())
 }
 
-/// Writes a table with a row for each series and a column for each field.
+/// Writes a table with a row for each series: with its declared columns, or a column for each field.
 fn table(html: &mut String, view: &View, measurement: &'static crate::model::Measurement, numbers: &[&Number]) {
+    let is_of = |table: &&page::Table| {
+        table.columns.iter().filter_map(page::Column::measurement).any(|of| of.name == measurement.name)
+    };
+    match view.page.own_tables.iter().find(is_of) {
+        Some(declared) => declared_table(html, declared, numbers),
+        None => table_of_fields(html, view, measurement, numbers),
+    }
+}
+
+/// Writes a table with its declared columns, the greatest names first.
+fn declared_table(html: &mut String, declared: &page::Table, numbers: &[&Number]) {
+    let keys: Vec<_> = declared.keys().collect();
+    let mut rows = BTreeMap::<Vec<&str>, Vec<&Number>>::new();
+    for number in numbers {
+        rows.entry(keys.iter().map(|key| number.tag(key)).collect()).or_default().push(number);
+    }
+    let (name, caption) = (declared.name, escaped(declared.caption));
+    let _ = write!(
+        html,
+        "<h3>{caption}</h3>\n<div class=\"box\" data-key=\"{name}\"><table><caption class=\"unseen\">{caption}</caption><thead><tr>"
+    );
+    let is_key = |column: &page::Column| matches!(column.kind, Kind::Key(_));
+    for column in declared.columns {
+        let class = if is_key(column) { "" } else { " class=\"n\"" };
+        let _ = write!(
+            html,
+            "<th scope=\"col\"{class} title=\"{}\">{}</th>",
+            escaped(column_meaning(column)),
+            escaped(column.head)
+        );
+    }
+    html.push_str("</tr></thead>\n<tbody>\n");
+    for (names, numbers) in rows.iter().rev() {
+        let _ = write!(html, "<tr data-key=\"{}\">", escaped_line(&names.join(" · ")));
+        let mut names = names.iter();
+        for (at, column) in declared.columns.iter().enumerate() {
+            let is_its = |number: &&&Number| matches!(column.kind, Kind::Field(_, field) if field == number.field());
+            let number = numbers.iter().find(is_its);
+            let _ = match (is_key(column), number) {
+                (true, _) => {
+                    let name = escaped_line(names.next().copied().unwrap_or_default());
+                    if at == 0 { write!(html, "<th scope=\"row\">{name}</th>") } else { write!(html, "<td>{name}</td>") }
+                }
+                (false, Some(number)) => {
+                    let shows = column.shows.unwrap_or(Shows::Number);
+                    write!(html, "<td><span>{}</span></td>", escaped(&shows.text(number.value.as_f64())))
+                }
+                (false, None) => write!(html, "<td><span class=\"zero\">–</span></td>"),
+            };
+        }
+        html.push_str("</tr>\n");
+    }
+    html.push_str("</tbody></table></div>\n");
+}
+
+/// Writes a table with a column for each field.
+fn table_of_fields(html: &mut String, view: &View, measurement: &'static crate::model::Measurement, numbers: &[&Number]) {
     let mut rows = BTreeMap::<Vec<&str>, Vec<&Number>>::new();
     for number in numbers {
         let words = measurement.tags.iter().filter(|tag| tag.identifies).map(|tag| number.tag(tag.name));
