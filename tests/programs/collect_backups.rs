@@ -1,6 +1,8 @@
 //! collect-backups from end to end, on this machine and over stand-ins for ssh. Real ssh servers are in tests/servers.
 
 mod history;
+mod kept;
+mod original;
 mod report;
 mod runs;
 mod tree;

@@ -317,6 +317,7 @@ fn notes(
 #[cfg(test)]
 mod tests {
     use super::super::gather::Gatherer;
+    use super::super::memory::Memory;
     use super::super::pattern::Pattern;
     use super::super::verdict::Rules;
     use super::super::zone::Zone;
@@ -357,6 +358,54 @@ mod tests {
         let (state, after) = NodeState::judge(hub, "N", &told, memory, now);
         *memory = after;
         state
+    }
+
+    #[test]
+    fn a_stamp_of_the_future_names_a_node_whose_clock_is_ahead() {
+        let hub = hub("{set}-%Y%m%d-%H%M%S.gz", &["a"]);
+        let mut gatherer = Gatherer::new(&hub.pattern, &hub.zone, hub.only_set());
+        gatherer.take(file("a-20260330-120000.gz", NOW + 6 * HOUR));
+        let gathered = gatherer.finish();
+        let words = |skew_seconds| {
+            let told = Told { gathered: &gathered, said: "", skew_seconds, contents: &|_| None };
+            let (state, _) = NodeState::judge(&hub, "N", &told, &NodeMemory::default(), NOW);
+            assert_eq!(state.sets[0].verdict, Verdict::Future);
+            state.sets[0].words.clone()
+        };
+        let future = "a-20260330-120000.gz is stamped 2026-03-30 12:00 UTC, which is still to come; none counts";
+        assert_eq!(words(Some(6 * HOUR)), format!("{future}; the node's clock is 6 h 0 min ahead of ours"));
+        for skew in [None, Some(0), Some(100), Some(-6 * HOUR)] {
+            assert_eq!(words(skew), future, "{skew:?}");
+        }
+    }
+
+    #[test]
+    fn only_what_is_or_was_there_is_watched_where_nobody_named_the_sets() {
+        let (mut named, mut memory) = (hub("{set}-%Y%m%d.gz", &["a", "typo"]), NodeMemory::default());
+        let mut said = |hub: &Hub, seen: &[Seen], hour: i64| {
+            let mut all = Memory::default();
+            all.hubs.entry("L".into()).or_default().insert("N".into(), std::mem::take(&mut memory));
+            all.forget_unwatched(std::slice::from_ref(hub));
+            memory = all.hubs.remove("L").unwrap().remove("N").unwrap();
+            let now = NOW + hour * HOUR;
+            let state = run(hub, seen, "", &mut memory, now);
+            let notices = state.notices(&mut memory, now);
+            state.remember(&mut memory, now);
+            let words = notices.into_iter().map(|notice| format!("{}: {}", notice.set.unwrap_or_default(), notice.verdict.word()));
+            words.collect::<Vec<_>>()
+        };
+        let a = file("a-20260330.gz", NOW);
+        assert_eq!(said(&named, &[a], 0), ["typo: never"]);
+        named.sets.clear();
+        let unnamed = named;
+        assert!(said(&unnamed, &[a], 1).is_empty(), "the name is gone, and so is its alarm");
+        // A set of which only a backup of the future was ever there is one.
+        let future = file("b-20990101.gz", NOW);
+        assert_eq!(said(&unnamed, &[a, future], 2), ["b: future"]);
+        assert!(said(&unnamed, &[a, future], 3).is_empty());
+        assert_eq!(said(&unnamed, &[a], 4), ["b: vanished"]);
+        assert!(said(&unnamed, &[a], 5).is_empty());
+        assert_eq!(said(&unnamed, &[a, file("b-20260330.gz", NOW)], 6), ["b: ok"]);
     }
 
     fn once(hub: &Hub, seen: &[Seen], said: &str) -> NodeState {

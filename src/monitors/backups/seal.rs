@@ -56,6 +56,7 @@ mod tests {
             ("{'dig': '0829f71740aab1ab98b33eae21dee122', 'size': 8192}", Some(8192), sum),
             ("{'size': 1915051630L, 'dig': u'0829f71740aab1ab98b33eae21dee122'}\r", Some(1_915_051_630), sum),
             ("{\"dig\": \"0829F71740AAB1AB98B33EAE21DEE122\", \"size\": 1}", Some(1), sum),
+            (include_str!("../../../tests/fixtures/backups/golden/svnsetup.tar.gz.dna"), Some(8192), sum),
             ("{'size': 5}", Some(5), None),
             ("{'dig': 'short', 'size': 5}", Some(5), None),
         ] {

@@ -10,7 +10,7 @@ use super::Site;
 use super::runs::{DAY, NOW, lab, tarball};
 
 /// The points of each series of a JSON.
-fn series(json: &Value) -> BTreeMap<String, Vec<(i64, f64)>> {
+pub fn series(json: &Value) -> BTreeMap<String, Vec<(i64, f64)>> {
     let point = |point: &Value| (point[0].as_i64().unwrap(), point[1].as_f64().unwrap());
     let points = |series: &Value| series["data"].as_array().unwrap().iter().map(point).collect();
     let name = |series: &Value| series["name"].as_str().unwrap().to_string();
@@ -18,7 +18,7 @@ fn series(json: &Value) -> BTreeMap<String, Vec<(i64, f64)>> {
 }
 
 /// A JSON without what the series hold and what names the run.
-fn shape(mut json: Value) -> Value {
+pub fn shape(mut json: Value) -> Value {
     for series in json["series"].as_array_mut().unwrap() {
         series["data"] = Value::Null;
     }
@@ -27,7 +27,7 @@ fn shape(mut json: Value) -> Value {
     json
 }
 
-fn read(site: &Site, name: &str) -> Value {
+pub fn read(site: &Site, name: &str) -> Value {
     serde_json::from_slice(&fs::read(site.sandbox.path(name)).unwrap()).unwrap()
 }
 

@@ -116,7 +116,7 @@ fn a_hostile_name_is_text_on_every_page() {
 }
 
 /// The rows of the tables of a page, each a list of cells without roles and backslashes.
-fn rows(rst: &str) -> Vec<Vec<String>> {
+pub fn rows(rst: &str) -> Vec<Vec<String>> {
     let cell = |cell: &str| {
         let cell = cell.trim().replace('\\', "");
         cell.strip_prefix(':')
@@ -128,7 +128,7 @@ fn rows(rst: &str) -> Vec<Vec<String>> {
 }
 
 /// Makes the tree that a night's listing of the original shows, with sizes in whole MiB.
-fn night(site: &Site, night: usize) {
+pub fn night(site: &Site, night: usize) {
     let _ = fs::remove_dir_all(site.sandbox.path("fold"));
     let listing = fs::read_to_string(fixture(&format!("backups/golden/zz{night}.du.txt"))).unwrap();
     for line in listing.lines() {

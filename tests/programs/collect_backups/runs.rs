@@ -370,7 +370,7 @@ fn what_the_config_names_no_more_is_no_alarm_and_is_said_anew_when_it_comes_back
 }
 
 /// What gridmon-status prints at a time.
-fn status(site: &Site, arguments: &[&str], now: u64) -> gridmon_testkit::sandbox::Outcome {
+pub fn status(site: &Site, arguments: &[&str], now: u64) -> gridmon_testkit::sandbox::Outcome {
     let mut command = std::process::Command::new(gridmon_testkit::program("gridmon-status"));
     let now = now.to_string();
     command.args(arguments).args(["--now", &now]).current_dir(site.sandbox.path("")).env_clear();
