@@ -1,5 +1,6 @@
-//! Reads what collect-backups reads from outside: the listing of a node, patterns and the paths that they read, the two config files
-//! of scm-backup-monitor, and sidecars. They may be refused; a listing is read the same in pieces of any size.
+//! Reads what collect-backups reads from outside: the listing of a node and what it prints on standard error, patterns and the paths
+//! that they read, the two config files of scm-backup-monitor and the hubs that come of them, sidecars, and what a node says of the
+//! content of its files. They may be refused; what a node prints is read the same in pieces of any size.
 
 #![no_main]
 
@@ -7,20 +8,24 @@ use gridmon::monitors::backups::gather::Gatherer;
 use gridmon::monitors::backups::name::{bytes, shown};
 use gridmon::monitors::backups::originals;
 use gridmon::monitors::backups::pattern::Pattern;
-use gridmon::monitors::backups::seal::Seal;
+use gridmon::monitors::backups::seal::{Seal, digest};
 use gridmon::monitors::backups::site::file_name;
 use gridmon::monitors::backups::zone::Zone;
-use gridmon::sources::ssh::Listing;
+use gridmon::setup::Config;
+use gridmon::sources::ssh::content::{Answers, Found, Question, Tool};
+use gridmon::sources::ssh::{Complaints, Listing, Place, Root, script};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|data: &[u8]| {
     // The first byte says which reader; the first line is a pattern where one is needed.
     let Some((&which, data)) = data.split_first() else { return };
-    match which % 4 {
+    match which % 6 {
         0 => listing(data),
         1 => pattern(data),
         2 => drop(originals::parse(&String::from_utf8_lossy(data), "f")),
-        _ => sidecar(data),
+        3 => sidecar(data),
+        4 => hubs(data),
+        _ => answers(data),
     }
 });
 
@@ -72,6 +77,55 @@ fn pattern(data: &[u8]) {
         for zone in [Zone::utc(), Zone::Unknown, Zone::named("Europe/Zurich").expect("a zone")] {
             let _ = zone.time(stamp, 1_774_850_400);
         }
+    }
+}
+
+/// The two files of the original, with a zero byte between them.
+fn hubs(data: &[u8]) {
+    let text = String::from_utf8_lossy(data);
+    let (scm_monitor, libfab) = text.split_once('\0').unwrap_or((&text, "[HUB]\nZZ = SDU me@Z9:229\n"));
+    let (config, _) = Config::parse("[grid]\nname = a\n[hub OURS]\nnodes = SDU\nroot = /b\n", "f").expect("a good one");
+    let mut backups = config.backups;
+    let variable = |name: &str| (name == "HOME").then(|| "/home/$HOME".to_string());
+    if backups.add_originals((scm_monitor, "scm"), (libfab, "fab"), &variable).is_err() || backups.join().is_err() {
+        return;
+    }
+    for hub in &backups.hubs {
+        assert!(!hub.nodes.is_empty());
+        // Each can be asked, and no name is an option of ssh.
+        for node in &hub.nodes {
+            if let Place::Ssh { host, .. } = &backups.nodes[node].place {
+                assert!(!host.starts_with('-') && !host.is_empty(), "{host:?}");
+            }
+        }
+        let roots = [Root { path: hub.root.clone(), linked: Vec::new() }];
+        script::listing(&roots, "n", 1);
+        assert!(hub.sets.iter().all(|set| shown(&bytes(set)) == *set));
+    }
+}
+
+/// What a node says of three files.
+fn answers(data: &[u8]) {
+    let question = |tool| Question { root: 0, path: b"x".as_slice().into(), tool };
+    let questions = [question(Tool::Md5), question(Tool::Gzip), question(Tool::Md5)];
+    let read = |size: usize| {
+        let mut answers = Answers::new("n", &questions);
+        data.chunks(size).for_each(|piece| answers.read(piece));
+        answers.found
+    };
+    let whole = read(data.len().max(1));
+    for (found, question) in whole.iter().zip(&questions) {
+        match found {
+            Some(Found::Sum(sum)) => assert!(question.tool == Tool::Md5 && digest(sum).is_some()),
+            Some(Found::Whole | Found::Broken) => assert_eq!(question.tool, Tool::Gzip),
+            _ => {}
+        }
+    }
+    for size in [1, 3, 64] {
+        assert_eq!(whole, read(size));
+        let mut complaints = Complaints::default();
+        data.chunks(size).for_each(|piece| complaints.read(piece));
+        assert!(complaints.text().lines().all(|line| line.starts_with("find: ")));
     }
 }
 

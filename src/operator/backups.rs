@@ -74,7 +74,11 @@ pub fn history(config: &Config, hub: Option<&str>, of: &str) -> Result<ExitCode>
     }
     if texts.is_empty() {
         let sets: BTreeSet<_> = known.iter().flat_map(|(_, node)| node.sets.keys().chain(node.kept.keys())).collect();
-        bail!("no backup of {} on {node} was ever seen; of {}", quote(set), some_of(&sets.into_iter().collect::<Vec<_>>()));
+        bail!(
+            "no backup of {} on {node} was ever seen; of {}",
+            quote(set),
+            some_of(&sets.into_iter().collect::<Vec<_>>())
+        );
     }
     Ok(print(&texts.join("\n")))
 }

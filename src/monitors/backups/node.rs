@@ -391,7 +391,9 @@ mod tests {
             let state = run(hub, seen, "", &mut memory, now);
             let notices = state.notices(&mut memory, now);
             state.remember(&mut memory, now);
-            let words = notices.into_iter().map(|notice| format!("{}: {}", notice.set.unwrap_or_default(), notice.verdict.word()));
+            let words = notices
+                .into_iter()
+                .map(|notice| format!("{}: {}", notice.set.unwrap_or_default(), notice.verdict.word()));
             words.collect::<Vec<_>>()
         };
         let a = file("a-20260330.gz", NOW);

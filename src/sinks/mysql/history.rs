@@ -39,9 +39,9 @@ impl History for Mysql {
         let parameters = (hub.clone(), node.clone(), set.clone(), hub, node, set, most as u64);
         let rows = within(&self.config, until, move |connection| connection.ask(NEWEST, parameters))?;
         let kept = |row| {
-            let [time, path, bytes, seal] = <[Value; 4]>::try_from(row).ok().context("the history gives another row")?;
-            let number =
-                |value: Value| text(value).parse().context("the history has a time or size that is no number");
+            let [time, path, bytes, seal] =
+                <[Value; 4]>::try_from(row).ok().context("the history gives another row")?;
+            let number = |value: Value| text(value).parse().context("the history has a time or size that is no number");
             Ok(of.kept(number(time)?, text(path), number(bytes)?, text(seal)))
         };
         rows.into_iter().map(kept).collect()

@@ -23,7 +23,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
 
-use self::complaints::Complaints;
+pub use self::complaints::Complaints;
 pub use self::listing::{Entry, Listing, Seen};
 pub use self::script::Root;
 use crate::config::Program;

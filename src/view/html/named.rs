@@ -138,7 +138,11 @@ fn declared_table(html: &mut String, declared: &page::Table, numbers: &[&Number]
             let _ = match (is_key(column), number) {
                 (true, _) => {
                     let name = escaped_line(names.next().copied().unwrap_or_default());
-                    if at == 0 { write!(html, "<th scope=\"row\">{name}</th>") } else { write!(html, "<td>{name}</td>") }
+                    if at == 0 {
+                        write!(html, "<th scope=\"row\">{name}</th>")
+                    } else {
+                        write!(html, "<td>{name}</td>")
+                    }
                 }
                 (false, Some(number)) => {
                     let shows = column.shows.unwrap_or(Shows::Number);
@@ -153,7 +157,12 @@ fn declared_table(html: &mut String, declared: &page::Table, numbers: &[&Number]
 }
 
 /// Writes a table with a column for each field.
-fn table_of_fields(html: &mut String, view: &View, measurement: &'static crate::model::Measurement, numbers: &[&Number]) {
+fn table_of_fields(
+    html: &mut String,
+    view: &View,
+    measurement: &'static crate::model::Measurement,
+    numbers: &[&Number],
+) {
     let mut rows = BTreeMap::<Vec<&str>, Vec<&Number>>::new();
     for number in numbers {
         let words = measurement.tags.iter().filter(|tag| tag.identifies).map(|tag| number.tag(tag.name));

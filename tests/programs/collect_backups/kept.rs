@@ -6,7 +6,7 @@ use std::os::unix::fs::PermissionsExt;
 use gridmon_testkit::sandbox::site::Site as Dashboard;
 
 use super::Site;
-use super::runs::{DAY, NOW, lab, status, tarball};
+use super::runs::{DAY, NOW, block, lab, status, tarball};
 
 /// What `gridmon-status backups --history` prints of a set, without its heads: time, path.
 fn kept(site: &Site, set: &str) -> Vec<String> {
@@ -34,13 +34,8 @@ fn the_history_of_a_set_is_printed_the_newest_first_with_what_is_gone() {
     fs::remove_dir_all(site.sandbox.path("backup/tracs/lab/2026/03/27")).unwrap();
     site.hour(1, &[]);
     let shown = status(&site, &["backups", "--history", "local/tracs/lab"], NOW);
-    let text = "hub LAB, tracs/lab on local\n\n\
-                time                    size  digest      path\n\
-                2026-03-30 02:30 UTC  120 kB  no sidecar  tracs/lab/2026/03/30/023000/lab.tar.gz\n\
-                2026-03-29 02:30 UTC  900 kB  no sidecar  tracs/lab/2026/03/29/023000/lab.tar.gz\n\
-                2026-03-28 02:30 UTC  900 kB  no sidecar  tracs/lab/2026/03/28/023000/lab.tar.gz\n\
-                2026-03-27 02:30 UTC  900 kB  no sidecar  tracs/lab/2026/03/27/023000/lab.tar.gz\n";
-    assert_eq!((shown.code, shown.stdout.as_str(), shown.stderr.as_str()), (Some(0), text, ""));
+    let text = block("gridmon-status backups --history").join("\n") + "\n";
+    assert_eq!((shown.code, shown.stdout.as_str(), shown.stderr.as_str()), (Some(0), text.as_str(), ""));
     assert_eq!(status(&site, &["backups", "LAB", "--history", "local/tracs/lab"], NOW).stdout, text);
     for (arguments, says) in [
         (&["backups", "--history", "local"][..], "\"local\" is not NODE/SET"),
@@ -110,7 +105,8 @@ fn the_page_of_a_set_has_its_history() {
     let page = dashboard.get("/pages/backups/?of=LAB/set/%3Cb%3E").text();
     let (_, table) = page.split_once("<h3>Every backup that was seen</h3>").unwrap_or_else(|| panic!("{page}"));
     let table = table.split("</table>").next().unwrap();
-    let heads: Vec<_> = table.split("<th scope=\"col\"").skip(1).map(|head| head.split(['>', '<']).nth(1).unwrap()).collect();
+    let heads: Vec<_> =
+        table.split("<th scope=\"col\"").skip(1).map(|head| head.split(['>', '<']).nth(1).unwrap()).collect();
     assert_eq!(heads, ["time", "node", "size", "digest", "path"]);
     let rows: Vec<_> = table.split("<tr data-key=").skip(1).collect();
     assert_eq!(rows.len(), 3, "{table}");
@@ -209,7 +205,8 @@ fn a_sidecar_that_cannot_be_read_is_unreadable_and_not_missing() {
     assert!(run.code == Some(0) && run.stderr.contains(said), "{}", run.stderr);
     let shown = status(&site, &["backups", "--history", "N/tracs/lab"], NOW).stdout;
     assert!(shown.contains("2026-03-30 02:30 UTC  120 kB  sidecar not readable  "), "{shown}");
-    fs::set_permissions(root.join("tracs/lab/2026/03/30/023000/lab.tar.gz.dna"), fs::Permissions::from_mode(0o644)).unwrap();
+    fs::set_permissions(root.join("tracs/lab/2026/03/30/023000/lab.tar.gz.dna"), fs::Permissions::from_mode(0o644))
+        .unwrap();
     let run = site.hour(1, &[]);
     assert!(run.stderr.contains("tracs/lab: well again, after 60 min (unreadable)"), "{}", run.stderr);
     let shown = status(&site, &["backups", "--history", "N/tracs/lab"], NOW).stdout;

@@ -72,7 +72,10 @@ fn one_node_well_and_one_dead_on_the_same_evening() {
             tarball(&site, &format!("{}/{name}-{number}.tar.gz", folder("repos")), 15, &written);
         }
     }
-    answers(&site, "[ $host != H1 ] || { echo \"ssh: connect to host $host port 22: Connection refused\" >&2; exit 255; }");
+    answers(
+        &site,
+        "[ $host != H1 ] || { echo \"ssh: connect to host $host port 22: Connection refused\" >&2; exit 255; }",
+    );
     let database = site.sandbox.path("scm.db");
     rusqlite::Connection::open(&database).unwrap().execute_batch(&golden("c2_2.dump.sql")).unwrap();
     let now = "2012-11-13T10:20:00Z";
@@ -139,13 +142,19 @@ fn two_sets_with_one_beginning_have_their_plots() {
         tarball(&site, &format!("{folder}/{name}"), 2, "2012-11-13T02:47:02Z");
     }
     let run = site.at("2013-11-13T08:09:36Z", &[]);
-    assert_eq!(run.stderr.lines().filter(|line| line.contains(": old: the newest is 365 d ")).count(), 2, "{}", run.stderr);
+    assert_eq!(
+        run.stderr.lines().filter(|line| line.contains(": old: the newest is 365 d ")).count(),
+        2,
+        "{}",
+        run.stderr
+    );
     let theirs: Value = serde_json::from_str(&golden("x_prefix.json")).unwrap();
     let mut ours = read(&site, "plots_SDU.json");
     let points = series(&ours);
     assert_eq!((points["svn/dybsvn"].len(), points["svn/dybaux"].len()), (4, 4));
     // Backups, where the original counted every .gz.
-    let counts: Vec<_> = points["OK"].iter().zip(&series(&theirs)["OK"]).map(|(ours, theirs)| (ours.1, theirs.1)).collect();
+    let counts: Vec<_> =
+        points["OK"].iter().zip(&series(&theirs)["OK"]).map(|(ours, theirs)| (ours.1, theirs.1)).collect();
     assert_eq!(counts, [(2.0, 2.0), (2.0, 2.0), (2.0, 2.0), (2.0, 4.0)]);
     ours["series"].as_array_mut().unwrap().retain(|series| series["name"] == "OK");
     assert_eq!(shape(ours), shape(theirs));
@@ -165,7 +174,9 @@ fn zz() -> Site {
         for (set, points) in theirs.iter().filter(|(set, _)| *set != "OK") {
             let mut right: Vec<_> = points
                 .iter()
-                .map(|(time, size)| (time - 8 * 3_600_000, if *size >= 10.0 && size % 10.0 == 0.0 { size / 10.0 } else { *size }))
+                .map(|(time, size)| {
+                    (time - 8 * 3_600_000, if *size >= 10.0 && size % 10.0 == 0.0 { size / 10.0 } else { *size })
+                })
                 .collect();
             right.sort_by(|a, b| a.partial_cmp(b).unwrap());
             if number == 3 && set == "svn/dybaux" {
@@ -190,10 +201,9 @@ fn json_of(night: usize) -> PathBuf {
 #[test]
 fn tgzmon_fails_what_is_old_and_each_morning_a_count_that_is_none_of_a_set() {
     let site = zz();
-    for (golden_name, now) in [
-        ("tgzmon_tuesday", "2012-11-13T08:30:00Z"),
-        ("tgzmon_next_morning", "2012-11-14T01:00:00Z"),
-    ] {
+    for (golden_name, now) in
+        [("tgzmon_tuesday", "2012-11-13T08:30:00Z"), ("tgzmon_next_morning", "2012-11-14T01:00:00Z")]
+    {
         let dry = site.at(now, &["--dry-run", "--format", "json"]);
         let points: Vec<Value> = dry.stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
         let mail = golden(&format!("{golden_name}.mail.txt"));
@@ -207,9 +217,9 @@ fn tgzmon_fails_what_is_old_and_each_morning_a_count_that_is_none_of_a_set() {
             }
             let age = rest.trim_start().strip_prefix("age ").unwrap();
             let age = age.split("  ").next().unwrap();
-            let (days, clock) = age.split_once(", ").map_or((0, age), |(days, clock)| {
-                (days.split(' ').next().unwrap().parse::<i64>().unwrap(), clock)
-            });
+            let (days, clock) = age
+                .split_once(", ")
+                .map_or((0, age), |(days, clock)| (days.split(' ').next().unwrap().parse::<i64>().unwrap(), clock));
             let seconds = clock.split(':').fold(0, |sum, part| sum * 60 + part.parse::<i64>().unwrap()) + days * 86_400;
             let point = points.iter().find(|point| point["tags"]["set"] == set).unwrap_or_else(|| panic!("{set}"));
             assert_eq!(point["fields"]["age_seconds"], seconds, "{golden_name} {set}");
@@ -219,7 +229,10 @@ fn tgzmon_fails_what_is_old_and_each_morning_a_count_that_is_none_of_a_set() {
         }
         assert_eq!(judged, 4, "{golden_name}");
     }
-    assert!(golden("tgzmon_next_morning.mail.txt").contains("monitor_age OK   ") && golden("tgzmon_next_morning.mail.txt").contains("violations:2"));
+    assert!(
+        golden("tgzmon_next_morning.mail.txt").contains("monitor_age OK   ")
+            && golden("tgzmon_next_morning.mail.txt").contains("violations:2")
+    );
 }
 
 /// The mail of the second night has the whole page; ours is the one line that is new.
@@ -230,7 +243,10 @@ fn a_mail_says_what_is_new() {
          sets = svn/dybsvn tracs/dybsvn svn/dybaux tracs/dybaux\n",
     );
     let mail = golden("zz2.mail.txt");
-    let alarmed: Vec<_> = ["svn/dybsvn", "tracs/dybsvn", "svn/dybaux", "tracs/dybaux"].into_iter().filter(|set| mail.contains(set)).collect();
+    let alarmed: Vec<_> = ["svn/dybsvn", "tracs/dybsvn", "svn/dybaux", "tracs/dybaux"]
+        .into_iter()
+        .filter(|set| mail.contains(set))
+        .collect();
     assert_eq!(alarmed, ["tracs/dybaux"]);
     night(&site, 1);
     site.at("2012-11-11T08:09:36Z", &[]);
@@ -266,7 +282,9 @@ fn digests_match_differ_and_are_missing() {
         golden.lines().map(of).collect::<String>()
     };
     assert_eq!(["tarball_count", "dna_match", "dna_mismatch", "dna_missing"].map(counts), ["111", "100", "010", "001"]);
-    let site = site("[hub D]\nnodes = N\nroot = $SCM_FOLD/backup\ntimezone = UTC\ncheck = digest\nsets = a b c\nleast_bytes = 1\n");
+    let site = site(
+        "[hub D]\nnodes = N\nroot = $SCM_FOLD/backup\ntimezone = UTC\ncheck = digest\nsets = a b c\nleast_bytes = 1\n",
+    );
     let now = "2012-11-13T10:20:00Z";
     for (set, text, seal) in [
         ("a", "hello", Some("5d41402abc4b2a76b9719d911017c592")),
@@ -289,7 +307,12 @@ fn digests_match_differ_and_are_missing() {
     assert!(run.stderr.contains(" b: digest: "), "{}", run.stderr);
     for (set, word) in [("a", "checked: good"), ("b", "another digest"), ("c", "no sidecar")] {
         let shown = status(&site, &["backups", "--history", &format!("N/{set}")], 1_352_802_000);
-        assert!(shown.stdout.contains(&format!("5 B  {word}  {set}/2012/11/13/020000/x.tar.gz")), "{}{}", shown.stdout, shown.stderr);
+        assert!(
+            shown.stdout.contains(&format!("5 B  {word}  {set}/2012/11/13/020000/x.tar.gz")),
+            "{}{}",
+            shown.stdout,
+            shown.stderr
+        );
     }
 }
 
@@ -305,9 +328,24 @@ const SITUATIONS: [(&str, &str, i32, &str); 16] = [
     ("b_noise", "echo 'Welcome to SDU, quota 93% used'", 0, ""),
     ("b_stray", "stray", 0, ""),
     ("b_perm", "perm", 0, ": unreadable: this login may not read svn/dybsvn"),
-    ("b_nokey", "echo 'me@SDU: Permission denied (publickey).' >&2; exit 255", 1, "add the user's public key to its authorized_keys"),
-    ("b_hostkey", "echo '@ WARNING: REMOTE HOST IDENTIFICATION HAS CHANGED! @' >&2; exit 255", 1, "its host key is not the known one"),
-    ("b_refused", "echo 'ssh: connect to host SDU port 22: Connection refused' >&2; exit 255", 1, "no ssh server listens there"),
+    (
+        "b_nokey",
+        "echo 'me@SDU: Permission denied (publickey).' >&2; exit 255",
+        1,
+        "add the user's public key to its authorized_keys",
+    ),
+    (
+        "b_hostkey",
+        "echo '@ WARNING: REMOTE HOST IDENTIFICATION HAS CHANGED! @' >&2; exit 255",
+        1,
+        "its host key is not the known one",
+    ),
+    (
+        "b_refused",
+        "echo 'ssh: connect to host SDU port 22: Connection refused' >&2; exit 255",
+        1,
+        "no ssh server listens there",
+    ),
     ("b_blackhole", "exec sleep 60", 1, "gave no answer in 2 s"),
     ("b_hang", "echo hello; exec sleep 60", 1, "gave no answer in 2 s"),
     ("b_verbosefalse", "verbose", 0, ""),
@@ -319,7 +357,8 @@ fn in_each_situation_the_exit_code_and_the_words_are_right() {
     let cases: Vec<_> = table.lines().skip(1).map(|line| line.split('\t').next().unwrap()).collect();
     assert_eq!(cases, SITUATIONS.map(|(name, ..)| name));
     for (name, does, code, says) in SITUATIONS {
-        let sets = if does == "x" { "nosuch" } else { "svn/dybsvn tracs/dybsvn svn/dybaux tracs/dybaux folders/svnsetup" };
+        let sets =
+            if does == "x" { "nosuch" } else { "svn/dybsvn tracs/dybsvn svn/dybaux tracs/dybaux folders/svnsetup" };
         let hub = "root = $SCM_FOLD/backup/dayabay\ntimezone = Asia/Shanghai\n";
         let site = site(&format!("[hub ZZ]\nnodes = SDU\n{hub}sets = {sets}\n"));
         night(&site, 1);
@@ -343,7 +382,9 @@ fn in_each_situation_the_exit_code_and_the_words_are_right() {
             }
             // A key of the original's files that means nothing here.
             "verbose" => {
-                for (name, text) in [("scm", "[ZZ]\nsrvnode = dayabay\n"), ("fab", "[HUB]\nZZ = SDU\n[ENV]\nverbose = False\n")] {
+                for (name, text) in
+                    [("scm", "[ZZ]\nsrvnode = dayabay\n"), ("fab", "[HUB]\nZZ = SDU\n[ENV]\nverbose = False\n")]
+                {
                     fs::set_permissions(site.sandbox.write(name, text), fs::Permissions::from_mode(0o600)).unwrap();
                 }
                 let at = |name| site.sandbox.path(name).display().to_string();

@@ -54,7 +54,7 @@ impl Site {
     }
 }
 
-fn block(name: &str) -> Vec<String> {
+pub fn block(name: &str) -> Vec<String> {
     let page = fs::read_to_string(gridmon_testkit::root().join("docs/collect-backups.md")).unwrap();
     let (_, rest) = page.split_once(&format!("<!-- {name} -->\n```\n")).unwrap();
     rest.split("\n```").next().unwrap().lines().skip(1).map(String::from).collect()
