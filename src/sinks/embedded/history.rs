@@ -61,7 +61,7 @@ impl History for Place {
             let rows = query.query_map(params![hub, node, set, hub, node, set, most], |row| {
                 Ok(of.kept(row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?))
             })?;
-            Ok(rows.collect::<rusqlite::Result<_>>()?)
+            rows.collect()
         })
     }
 }
