@@ -6,7 +6,7 @@ use std::process::Command;
 use std::time::{Duration, Instant, SystemTime};
 
 use gridmon::sinks::embedded::Place;
-use gridmon::sinks::history::{History, Kept};
+use gridmon::sinks::history::{History, Kept, OfSet};
 use gridmon::sinks::mysql::{Config, Mysql};
 use gridmon_testkit::sandbox::{Outcome, Sandbox, fixture};
 use gridmon_testkit::{Mariadb, TempDir, program, skip};
@@ -148,7 +148,8 @@ fn mariadb_has_the_history_over_purges_and_an_outage() {
     site.backup("svn/docs/2026/03/30/053000/docs.tar.gz", 700_031, 0);
     let away = site.hour(4);
     assert_eq!(away.code, Some(1));
-    assert!(away.stderr.contains(waits) && away.stderr.contains("the next run writes 1 backup"), "{}", away.stderr);
+    // The week that has changed: three that were there, and the new one.
+    assert!(away.stderr.contains(waits) && away.stderr.contains("the next run writes 4 backups"), "{}", away.stderr);
     assert_eq!(site.plot("local", "svn/docs"), before, "the plots stay as they were");
     mariadb.restart();
     assert_eq!(site.hour(5).code, Some(0));
@@ -237,6 +238,26 @@ fn both_places_keep_the_same() {
     assert_eq!(sizes["svn/twice"], [(100, 5), (200, 6)]);
     assert_eq!((sizes.len(), sizes[long.as_str()].len()), (6, 1));
     assert!(mysql.sizes("zürich", "h1", soon()).unwrap().is_empty());
+    let newest = |place: &dyn History, set: &str, most: usize| {
+        let of = OfSet { hub: "Zürich".into(), node: "h1".into(), set: set.into() };
+        place.newest(&of, most, soon()).unwrap()
+    };
+    for (set, most, expected) in [
+        ("svn/docs", 10, vec![(100, "b", 9, "checked"), (100, "a", 5, "sealed"), (-3, "c", u64::MAX >> 1, "sealed")]),
+        ("svn/docs", 1, vec![(100, "b", 9, "checked")]),
+        ("svn/twice", usize::MAX, vec![(200, "u", 6, "sealed"), (100, "t", 5, "unsealed")]),
+        ("svn/old", 10, vec![(50, "a", 4, "imported")]),
+        (long.as_str(), 10, vec![(100, long.as_str(), 3, "sealed")]),
+        ("svn/none", 10, vec![]),
+    ] {
+        let of = |(time, path, bytes, seal): (i64, &str, u64, &str)| kept(set, time, path, bytes, seal);
+        let expected: Vec<_> = expected.into_iter().map(of).collect();
+        assert_eq!(
+            (newest(&mysql, set, most), newest(&store, set, most)),
+            (expected.clone(), expected),
+            "{set} {most}"
+        );
+    }
     let seals = "SELECT GROUP_CONCAT(DISTINCT seal ORDER BY seal) FROM lab.backup WHERE path = 'b'";
     assert_eq!(mariadb.query(seals), "checked\n");
 }
