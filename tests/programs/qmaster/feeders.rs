@@ -12,7 +12,7 @@ use gridmon_testkit::{free_port, wait_until};
 use super::{LIMIT, Master, carbon_section, wait_for};
 
 /// A process of the test's own, ended on drop.
-struct Feeder(Child);
+pub(super) struct Feeder(pub(super) Child);
 
 impl Drop for Feeder {
     fn drop(&mut self) {

@@ -7,6 +7,7 @@ use gridmon_testkit::sandbox::{FakeCarbon, Mood, Outcome};
 use gridmon_testkit::wait_until;
 
 use super::agents::{Agent, stored};
+use super::feeders::Feeder;
 use super::{LIMIT, Master, carbon_section};
 
 #[test]
@@ -79,10 +80,13 @@ fn make_certificates(master: &Master) {
     }
 }
 
+/// Flags of openssl's client, with which it speaks TLS 1.1; at its own level of security it refuses that itself.
+const OLD_TLS: &str = "-cert client.pem -key client.key -tls1_1 -cipher DEFAULT@SECLEVEL=0";
+
 /// Sends a request through openssl's own client; returns what came back.
-fn through_tls(master: &Master, arguments: &str, request: &str) -> String {
+fn through_tls(master: &Master, port: u16, arguments: &str, request: &str) -> String {
     let mut client = Command::new("openssl")
-        .args(["s_client", "-quiet", "-connect", &format!("127.0.0.1:{}", master.port), "-CAfile", "ca.pem"])
+        .args(["s_client", "-quiet", "-connect", &format!("127.0.0.1:{port}"), "-CAfile", "ca.pem"])
         .args(arguments.split_whitespace())
         .current_dir(master.folder.path())
         .stdin(Stdio::piped())
@@ -125,12 +129,24 @@ fn certificates_let_in_unless_they_are_expired_or_of_others() {
         ("", false),
         ("-cert stranger.pem -key stranger.key", false),
         ("-cert old.pem -key old.key", false),
-        ("-cert client.pem -key client.key -tls1_1", false),
+        (OLD_TLS, false),
     ] {
-        let text = through_tls(&master, arguments, request);
+        let text = through_tls(&master, master.port, arguments, request);
         assert_eq!(text.starts_with("HTTP/1.1 204"), is_in, "{arguments}: {text}");
         answers.push(text);
     }
+    // A server that takes the old TLS is reached with the same flags.
+    let port = master.port + 1; // It is one of the four that the master's are of.
+    let server = format!(
+        "s_server -accept 127.0.0.1:{port} -cert server.pem -key server.key -CAfile ca.pem -Verify 1 -www -tls1_1 \
+         -cipher DEFAULT@SECLEVEL=0"
+    );
+    let mut command = Command::new("openssl");
+    command.args(server.split(' ')).current_dir(master.folder.path());
+    let _server = Feeder(command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap());
+    wait_until("a server that takes TLS 1.1", LIMIT, || {
+        through_tls(&master, port, OLD_TLS, "GET / HTTP/1.0\r\n\r\n").starts_with("HTTP/1.0 200").then_some(())
+    });
     // Nothing is said in the clear.
     let mut plain = master.connect();
     plain.write_all(request.as_bytes()).unwrap();
