@@ -25,38 +25,83 @@ fn config(folder: &Path, more: &str) -> PathBuf {
     path
 }
 
-#[test]
-fn openrc_starts_reloads_restarts_and_stops_it() {
+/// Tells OpenRC's script of a service one order after the other, with a shell's line after each; returns what was printed: a line
+/// `ORDER CODE`, and what the script said, indented by two blanks. `None` where OpenRC is not installed.
+fn tell_openrc(service: &str, at: &Path, config: &Path, orders: &str, after: &str) -> Option<Outcome> {
     if !Path::new("/usr/sbin/openrc-run").exists() || !rustix::process::geteuid().is_root() {
-        return skip("openrc_starts_reloads_restarts_and_stops_it", "openrc, or root,");
+        return None;
     }
-    let folder = TempDir::new();
-    let at = folder.path();
     for part in ["init.d", "conf.d"] {
         fs::create_dir(at.join(part)).unwrap();
     }
-    fs::copy(root().join("contrib/openrc/qagent"), at.join("init.d/qagent")).unwrap();
+    fs::copy(root().join("contrib/openrc").join(service), at.join("init.d").join(service)).unwrap();
+    let name = service.to_uppercase();
     let settings = format!(
-        "QAGENT_USER=root\nQAGENT_COMMAND={}\nQAGENT_PIDFILE={}\nQAGENT_CONFIG={}\n",
-        program("qagent").display(),
-        at.join("run/qagent.pid").display(),
-        config(at, "").display()
+        "{name}_USER=root\n{name}_COMMAND={}\n{name}_PIDFILE={}\n{name}_CONFIG={}\n",
+        program(service).display(),
+        at.join("run/pid").display(),
+        config.display()
     );
-    fs::write(at.join("conf.d/qagent"), settings).unwrap();
+    fs::write(at.join("conf.d").join(service), settings).unwrap();
     // OpenRC keeps its state in /run, and works only where it has booted: it gets a /run of its own.
     let script = format!(
         "mount -t tmpfs none /run || exit 9; mkdir -p /run/lock /run/openrc; cd /run/openrc; mkdir {BOOTED}; touch softlevel\n\
-         for order in status start status start reload restart stop status; do\n\
-         openrc-run {}/init.d/qagent $order >output 2>&1; echo \"$order $?\"; sed 's/^/  /' output; done",
+         for order in {orders}; do\n\
+         openrc-run {}/init.d/{service} $order >output 2>&1; echo \"$order $?\"; sed 's/^/  /' output; {after}; done",
         at.display()
     );
-    let told = Outcome::of(Command::new("unshare").args(["-m", "bash", "-c", &script]).stdin(Stdio::null()));
-    let codes: Vec<_> = told.stdout.lines().filter(|line| !line.starts_with(' ')).collect();
+    Some(Outcome::of(Command::new("unshare").args(["-m", "bash", "-c", &script]).stdin(Stdio::null())))
+}
+
+/// The lines `ORDER CODE`.
+fn codes(told: &Outcome) -> Vec<&str> {
+    told.stdout.lines().filter(|line| !line.starts_with(' ')).collect()
+}
+
+#[test]
+fn openrc_starts_reloads_restarts_and_stops_it() {
+    let folder = TempDir::new();
+    let at = folder.path();
+    let orders = "status start status start reload restart stop status";
+    let Some(told) = tell_openrc("qagent", at, &config(at, ""), orders, ":") else {
+        return skip("openrc_starts_reloads_restarts_and_stops_it", "openrc, or root,");
+    };
     let expected =
         ["status 3", "start 0", "status 0", "start 0", "reload 0", "restart 0", "stop 0", "status 3"].as_slice();
-    assert_eq!(codes, expected, "{}\n{}", told.stdout, told.stderr);
+    assert_eq!(codes(&told), expected, "{}\n{}", told.stdout, told.stderr);
     assert!(told.lines_with("qagent: runs as process ").len() >= 3, "{}", told.stdout);
-    assert!(!at.join("run/qagent.pid").exists());
+    assert!(!at.join("run/pid").exists());
+}
+
+#[cfg(feature = "qmaster")]
+#[test]
+fn openrc_starts_a_qmaster_that_answers_and_stops_it() {
+    let (folder, ports) = (TempDir::new(), Ports::free());
+    let (at, port) = (folder.path(), ports.first());
+    let config = config(at, &format!("[qmaster]\nport = {port}"));
+    // What it answers, and how many files it may open.
+    let after = format!(
+        "curl -s -m 5 http://127.0.0.1:{port}/healthz | sed 's/^/  healthz /'; \
+         pid=$(grep -oE -m1 '^[0-9]+' {}/run/pid 2>/dev/null) && sed -n 's/^Max open files/  files/p' /proc/$pid/limits",
+        at.display()
+    );
+    let Some(told) = tell_openrc("qmaster", at, &config, "status start status stop status", &after) else {
+        return skip("openrc_starts_a_qmaster_that_answers_and_stops_it", "openrc, or root,");
+    };
+    assert_eq!(
+        codes(&told),
+        ["status 3", "start 0", "status 0", "stop 0", "status 3"],
+        "{}\n{}",
+        told.stdout,
+        told.stderr
+    );
+    assert_eq!(told.lines_with("  healthz ok").len(), 2, "after start and status: {}", told.stdout);
+    // Where root itself may not allow so many, OpenRC says so and starts it all the same.
+    let is_allowed = |line: &str| line.split_whitespace().nth(1) == Some("65536");
+    let may_not = !told.lines_with("unable to apply RC_ULIMIT").is_empty();
+    let files = told.lines_with("  files ");
+    assert!(files.len() == 2 && (may_not || files.into_iter().all(is_allowed)), "{}", told.stdout);
+    assert!(!at.join("run/pid").exists());
 }
 
 /// The services of a machine: two listeners that a script starts and ends.
@@ -175,4 +220,66 @@ fn a_part_that_does_not_start_is_named_and_the_others_start() {
     assert!(lines[1].contains("runs, and listens on") && lines[2].contains("qagent: runs as process "), "{lines:?}");
     let wrong = system.tell("begin");
     assert_eq!((wrong.code, wrong.stderr.as_str()), (Some(2), "usage: gridmon-system start|stop|status\n"));
+}
+
+/// A service script that is told to start, status or stop `$2`: it listens at `$PORT` of `::1`, lets a child keep its output open, and
+/// ends nothing at stop while the file `never` is there.
+const KEEPS_OUTPUT: &str = "#!/bin/bash
+cd \"${0%/*}\" || exit 9
+echo \"$1 $2\" >> told
+port=$(cat port.$2)
+case $1 in
+start) python3 -c \"import socket, time
+s = socket.create_server(('::1', $port), family=socket.AF_INET6)
+time.sleep(300)\" & echo $! > pid.$2;;
+stop) [ -e never.$2 ] || kill $(cat pid.$2) || true;;
+esac
+";
+
+/// Graphite, Grafana and qmaster, whose script keeps its output open, at `[::1]`.
+#[test]
+fn grafana_has_its_place_and_a_script_that_keeps_its_output_open_or_ends_nothing_holds_nobody_up() {
+    if std::net::TcpListener::bind("[::1]:0").is_err() || !Path::new("/usr/bin/python3").exists() {
+        return skip("grafana_has_its_place", "IPv6 or python3");
+    }
+    let (folder, ports) = (TempDir::new(), Ports::free());
+    let services = ["graphite", "grafana", "qmaster"];
+    let mut settings = format!("AGENTS=/none SECONDS_EACH=20 MANAGE={}\n", folder.path().join("manage").display());
+    for (service, port) in services.iter().zip(ports.first()..) {
+        folder.write(&format!("port.{service}"), port.to_string());
+        let name = service.to_uppercase();
+        settings += &format!("{name}={service} {name}_PORT=[::1]:{port}\n");
+    }
+    let conf = folder.write("system.conf", settings);
+    let manage = folder.write("manage", KEEPS_OUTPUT);
+    fs::set_permissions(manage, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    let tell = |action: &str| {
+        let mut command = Command::new(root().join("contrib/gridmon-system"));
+        let told = Outcome::of(command.arg(action).env("GRIDMON_SYSTEM", &conf).stdin(Stdio::null()));
+        let lines: Vec<_> = told.stdout.lines().map(String::from).collect();
+        (told, lines)
+    };
+    let (started, lines) = tell("start");
+    assert_eq!((started.code, lines.len()), (Some(0), 3), "{started:?}");
+    for (line, service) in lines.iter().zip(services) {
+        assert!(line.starts_with(service) && line.contains("runs, and listens on [::1]:"), "{lines:?}");
+    }
+    assert!(started.took < Duration::from_secs(60), "{started:?}");
+    assert_eq!(tell("status").0.code, Some(0));
+    folder.write("never.grafana", "");
+    let mut text = fs::read_to_string(&conf).unwrap();
+    text += "SECONDS_EACH=3\n";
+    fs::write(&conf, text).unwrap();
+    let (stopped, lines) = tell("stop");
+    assert_eq!((stopped.code, lines.len()), (Some(1), 3), "{stopped:?}");
+    assert!(lines[0].starts_with("qmaster ") && lines[0].ends_with(" has ended"), "{lines:?}");
+    let hangs = "FAILED: it was stopped, and [::1]:";
+    assert!(lines[1].starts_with("grafana ") && lines[1].contains(hangs), "{lines:?}");
+    assert!(lines[2].starts_with("graphite ") && lines[2].ends_with(" has ended"), "{lines:?}");
+    fs::remove_file(folder.path().join("never.grafana")).unwrap();
+    assert!(tell("stop").1[1].ends_with(" has ended"));
+    let told = fs::read_to_string(folder.path().join("told")).unwrap();
+    let begins = "start graphite\nstart grafana\nstart qmaster\n";
+    let goes_back = "stop qmaster\nstop grafana\nstop graphite\n";
+    assert!(told.starts_with(begins) && told.contains(goes_back), "{told}");
 }
