@@ -222,8 +222,8 @@ fn a_part_that_does_not_start_is_named_and_the_others_start() {
     assert_eq!((wrong.code, wrong.stderr.as_str()), (Some(2), "usage: gridmon-system start|stop|status\n"));
 }
 
-/// A service script that is told to start, status or stop `$2`: it listens at `$PORT` of `::1`, lets a child keep its output open, and
-/// ends nothing at stop while the file `never` is there.
+/// A service script that is told to start, status or stop `$2`: it listens at a port of `::1`, lets a child keep its output open,
+/// and ends nothing at stop while the file `never.$2` is there.
 const KEEPS_OUTPUT: &str = "#!/bin/bash
 cd \"${0%/*}\" || exit 9
 echo \"$1 $2\" >> told
@@ -282,4 +282,58 @@ fn grafana_has_its_place_and_a_script_that_keeps_its_output_open_or_ends_nothing
     let begins = "start graphite\nstart grafana\nstart qmaster\n";
     let goes_back = "stop qmaster\nstop grafana\nstop graphite\n";
     assert!(told.starts_with(begins) && told.contains(goes_back), "{told}");
+}
+
+/// systemctl and rc-service of a host: they say what they were told. `unit` and `script` are files of hosts that have them.
+const MANAGERS: [(&str, &str); 3] = [
+    (
+        "systemctl",
+        "#!/bin/sh\ncd $SCM_FOLD\ncase $1 in cat) [ -e unit ];; start) touch runs;; stop) rm -f runs;;\n\
+         is-active) [ -e runs ] && echo active || { echo inactive; exit 3; };; esac\n",
+    ),
+    ("rc-service", "#!/bin/sh\n[ $1 != --exists ] || exec test -e $SCM_FOLD/script\necho rc-service $*\n"),
+    ("qagent", "#!/bin/sh\necho qagent $*\n"),
+];
+
+/// Whoever started an agent is asked: systemd, OpenRC, or the agent itself; also where the login shell is csh.
+#[test]
+fn the_service_manager_of_a_host_is_asked_about_its_agent() {
+    let Some(hosts) = SshHosts::start(3) else {
+        return skip("the_service_manager_of_a_host", "openssh-server, busybox, tcsh or python3");
+    };
+    let folder = TempDir::new();
+    let executable: fs::Permissions = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+    for (host, has) in [("h001", "unit"), ("h002", "script"), ("h003", "neither"), ("csh", "unit")] {
+        let bin = hosts.folder(host).join("bin");
+        fs::create_dir(&bin).unwrap();
+        fs::write(hosts.folder(host).join(has), "").unwrap();
+        for (name, text) in MANAGERS {
+            fs::write(bin.join(name), text).unwrap();
+            fs::set_permissions(bin.join(name), executable.clone()).unwrap();
+        }
+    }
+    let ssh = format!(
+        "#!/bin/sh\nexec ssh -F {} -o ConnectTimeout=20 \"$1\" \"env PATH=\\$SCM_FOLD/bin:\\$PATH $2\"\n",
+        hosts.config().display()
+    );
+    let ssh = folder.write("ssh", ssh);
+    fs::set_permissions(&ssh, executable).unwrap();
+    let agents = folder.write("agents", "h001\nh002\nh003\ncsh\n");
+    let settings = format!("GRAPHITE= QMASTER= AGENTS={} SSH={}\n", agents.display(), ssh.display());
+    let conf = folder.write("system.conf", settings);
+    for (action, code, by_systemd) in [
+        ("start", 0, "qagent: active, by systemd"),
+        ("status", 0, "qagent: active, by systemd"),
+        ("stop", 0, "qagent: has ended"),
+        ("status", 1, "FAILED, exit code 3: qagent: inactive, by systemd"),
+    ] {
+        let mut command = Command::new(root().join("contrib/gridmon-system"));
+        let told = Outcome::of(command.arg(action).env("GRIDMON_SYSTEM", &conf).stdin(Stdio::null()));
+        assert_eq!(told.code, Some(code), "{told:?}");
+        let said = |host: &str| told.stdout.lines().find_map(|line| Some(line.strip_prefix(host)?.trim().to_string()));
+        assert_eq!(said("h001").as_deref(), Some(by_systemd), "{told:?}");
+        assert_eq!(said("csh").as_deref(), Some(by_systemd), "{told:?}");
+        assert_eq!(said("h002"), Some(format!("rc-service qagent {action}")), "{told:?}");
+        assert_eq!(said("h003"), Some(format!("qagent {action}")), "{told:?}");
+    }
 }
