@@ -1,5 +1,7 @@
 //! Folds the closed windows of a store: the new ones, those that late points made dirty, and those that a person asks for.
 
+mod shown;
+
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::thread;
@@ -8,7 +10,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail, ensure};
 
 use crate::config::{Key, Kind, Section, Unset, Values};
-use crate::model::{Point, SECOND, Tier, utc};
+use crate::model::{SECOND, Tier, utc};
 use crate::rollup::{Begins, length, source, window_of};
 use crate::sinks::tiers::{Task, Tiers};
 use crate::sinks::windows::{Backfill, Record, Windows};
@@ -128,21 +130,8 @@ impl<'a> Downsampler<'a> {
         let _lock = work.lock()?;
         let record = work.windows.record()?;
         let before = record.clone().unwrap_or_default();
-        let begins = work.begins.all().map(|(name, begin)| (name.to_string(), begin)).collect();
-        let mut now = Record { measurements: self.store.measurements(), begins, ..before.clone() };
-        now.begun = before.begun.max(work.closed);
-        if record.is_none() {
-            now.done = i64::MIN;
-        }
-        // A measurement that is folded only now has no folded window.
-        let is_more = match (&before.measurements, &now.measurements) {
-            (Some(before), Some(now)) => now.iter().any(|name| !before.contains(name)),
-            (before, now) => before != now && record.is_some(),
-        };
-        if is_more {
-            now.done = i64::MIN;
-        }
-        work.mark_earlier(&before)?;
+        let mut now = work.record(record.as_ref());
+        work.windows.mark(work.earlier(&before)?)?;
         if record.as_ref() != Some(&now) {
             work.windows.keep(&now)?;
         }
@@ -192,59 +181,12 @@ impl<'a> Downsampler<'a> {
     fn missing_hours(&self, day: i64) -> Result<()> {
         let mut hours = self.work(Tier::Hour)?;
         let _lock = hours.lock()?;
-        for label in (day - 23 * hours.length..=day).step_by(hours.length as usize) {
+        for label in hours_of(day) {
             if !self.store.has(Tier::Hour, label * SECOND)? {
                 hours.fold(label, true, true)?;
             }
         }
         Ok(())
-    }
-
-    /// Shows what [`Downsampler::run`], or with labels [`Downsampler::backfill`], would write; of days only what their folded
-    /// hours give. `show` gets the points of each window.
-    ///
-    /// # Errors
-    /// Fails if the store or the state cannot be read, or if `show` fails.
-    pub fn show(
-        &self,
-        tier: Tier,
-        labels: Option<(i64, i64)>,
-        show: &mut dyn FnMut(Vec<Point>) -> Result<()>,
-    ) -> Result<()> {
-        let work = self.work(tier)?;
-        let done = work.windows.record()?.map_or(i64::MIN, |record| record.done);
-        let (first, last) = labels.unwrap_or((done.saturating_add(work.length), work.closed));
-        let mut chosen: BTreeSet<i64> = match labels {
-            Some(_) => BTreeSet::new(),
-            None => work.windows.dirty()?.into_iter().filter(|label| *label < first).collect(),
-        };
-        let mut next = first;
-        loop {
-            let label = match chosen.pop_first() {
-                Some(label) => label,
-                None if labels.is_some() && next > last => return Ok(()),
-                None if labels.is_some() => {
-                    next += work.length;
-                    next - work.length
-                }
-                None => match work.next(next, last)? {
-                    Some(label) => {
-                        next = label + work.length;
-                        label
-                    }
-                    None => return Ok(()),
-                },
-            };
-            let mut points = Vec::new();
-            let mut take = |point: Point| {
-                points.push(point);
-                Ok(())
-            };
-            let mut task = work.task(false, labels.is_some());
-            task.show = Some(&mut take);
-            self.store.fold(tier, window_of(tier, label * SECOND), &mut task)?;
-            show(points)?;
-        }
     }
 
     /// Deletes the points of a window by its label, in unix seconds; the day of an hour is folded again. Returns the number of
@@ -254,10 +196,12 @@ impl<'a> Downsampler<'a> {
     /// Fails if the store or the state cannot be written.
     pub fn delete(&self, tier: Tier, label: i64) -> Result<usize> {
         let work = self.work(tier)?;
+        // Whoever folds days locks them before the hours. Meanwhile nobody takes the mark of the day, so that it can be made
+        // first: killed after it, the day is folded once too often; killed before it, nothing is deleted.
+        let _days = work.coarser.as_ref().map(|_| self.work(Tier::Day)?.lock()).transpose()?;
         let _lock = work.lock()?;
-        let count = self.store.delete(tier, label * SECOND)?;
         work.mark_coarser(label)?;
-        Ok(count)
+        self.store.delete(tier, label * SECOND)
     }
 }
 
@@ -267,22 +211,51 @@ impl Work<'_> {
         lock.with_context(|| format!("another process folds the {} of it all the time", noun(self.tier)))
     }
 
-    /// Marks the windows of which late coverage has changed the meaning: what was not covered yet, is now.
-    fn mark_earlier(&self, before: &Record) -> Result<()> {
+    /// Returns what a run writes down before it folds the windows that are new since `record`.
+    fn record(&self, record: Option<&Record>) -> Record {
+        let begins = self.begins.all().map(|(name, begin)| (name.to_string(), begin)).collect();
+        let before = record.cloned().unwrap_or_default();
+        let mut now = Record { measurements: self.of.store.measurements(), begins, ..before.clone() };
+        now.begun = before.begun.max(self.closed);
+        // A measurement that is folded only now has no folded window.
+        let is_more = match (&before.measurements, &now.measurements) {
+            (Some(before), Some(now)) => now.iter().any(|name| !before.contains(name)),
+            (before, now) => before != now && record.is_some(),
+        };
+        if is_more || record.is_none() {
+            now.done = i64::MIN;
+        }
+        now
+    }
+
+    /// Returns the labels of the windows of which late coverage has changed the meaning: what was not covered yet, is now. Only
+    /// of those that may have points: coverage of a clock that stood in 1970 is half a million hours early.
+    fn earlier(&self, before: &Record) -> Result<BTreeSet<i64>> {
+        let mut labels = BTreeSet::new();
         for (measurement, begin) in self.begins.all() {
-            let first = self.windows.label_of(begin);
             let last = match before.begins.get(measurement) {
                 Some(known) if *known <= begin => continue,
                 Some(known) => self.windows.label_of(*known).min(before.begun),
                 None => before.begun,
             };
-            self.windows.mark((first..=last).step_by(self.length as usize))?;
+            let mut next = self.windows.label_of(begin);
+            while let Some(label) = self.next(next, last)? {
+                labels.insert(label);
+                next = label + self.length;
+            }
         }
-        Ok(())
+        Ok(labels)
     }
 
     fn task(&self, is_refold: bool, before_coverage: bool) -> Task<'_> {
-        Task { begins: &self.begins, grid: self.of.grid, is_refold, before_coverage, go_on: self.of.go_on, show: None }
+        let (grid, go_on) = (self.of.grid, self.of.go_on);
+        Task { begins: &self.begins, grid, is_refold, before_coverage, go_on, shows_parts: false, show: None }
+    }
+
+    /// Whether the points that a window is folded from are no longer all kept.
+    fn is_expired(&self, label: i64) -> bool {
+        let window = window_of(self.tier, label.saturating_mul(SECOND));
+        self.oldest_kept.is_some_and(|kept| source(self.tier, window).1.from < kept)
     }
 
     /// Returns the label of the first window from the one with the label `from` on, up to `last`, that may have points to
@@ -333,7 +306,7 @@ impl Work<'_> {
         (self.of.go_on)()?;
         let window = window_of(self.tier, label.saturating_mul(SECOND));
         self.windows.take(label)?;
-        if self.oldest_kept.is_some_and(|kept| source(self.tier, window).1.from < kept) {
+        if self.is_expired(label) {
             self.folds.expired += 1;
             return self.windows.clear(label);
         }
@@ -348,10 +321,20 @@ impl Work<'_> {
 
     /// Marks the day of an hour, if it is folded already.
     fn mark_coarser(&self, label: i64) -> Result<()> {
-        let Some(coarser) = &self.coarser else { return Ok(()) };
-        let day = length(Tier::Day) / SECOND;
-        coarser.mark([(label - 1).div_euclid(day) * day + day])
+        self.coarser.as_ref().map_or(Ok(()), |coarser| coarser.mark([day_of(label)]))
     }
+}
+
+/// Returns the label of the day to which the hour with this label belongs; both in unix seconds.
+fn day_of(hour: i64) -> i64 {
+    let day = length(Tier::Day) / SECOND;
+    (hour - 1).div_euclid(day) * day + day
+}
+
+/// Returns the labels of the hours of a day by its own label, in unix seconds.
+fn hours_of(day: i64) -> impl Iterator<Item = i64> {
+    let hour = length(Tier::Hour) / SECOND;
+    (day - 23 * hour..=day).step_by(hour as usize)
 }
 
 /// Names the windows of a tier.

@@ -171,9 +171,15 @@ impl Hand<'_> {
         ensure!(!stores.is_empty(), "points go to no store that is folded: set [embedded] path or [influxdb] url");
         let mut code = ExitCode::SUCCESS;
         for store in &stores {
-            let done = self.of_store(store.as_ref(), &state).with_context(|| store.name())?;
-            if done != ExitCode::SUCCESS {
-                code = done;
+            match self.of_store(store.as_ref(), &state).with_context(|| store.name()) {
+                Ok(ExitCode::SUCCESS) => {}
+                Ok(failed) => code = failed,
+                // Wrong flags are wrong for all of them.
+                Err(error) if error.is::<Usage>() => return Err(error),
+                Err(error) => {
+                    complain(self.program.name, &[format!("{error:#}")]);
+                    code = ExitCode::FAILURE;
+                }
             }
         }
         Ok(code)

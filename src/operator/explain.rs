@@ -6,7 +6,7 @@ use anyhow::{Context, Result, bail, ensure};
 
 use crate::model::{COVERAGE, Fold, Measurement, Point, SCOPE_COVERAGE, SECOND, Tier, Value, Window};
 use crate::query::Selector;
-use crate::rollup::{Coverage, Covered, Folded, HOUR, WindowFold, label_time, slot_of, source, window_of};
+use crate::rollup::{Coverage, Covered, Folded, HOUR, PARTS, WindowFold, label_time, slot_of, source, window_of};
 use crate::setup::CATALOG;
 use crate::sinks::tiers::Tiers;
 use crate::text::{Table, count, quote};
@@ -47,7 +47,11 @@ pub fn explain(store: &dyn Tiers, tier: Tier, series: &str, label: i64, grid: &s
     points.sort_by_key(Point::time);
     let mut fold = WindowFold::new(tier, measurement, &coverage);
     points.iter().for_each(|point| fold.add(point));
-    let folded = fold.finish(window.to);
+    let mut folded = fold.finish(window.to);
+    let of_hours: Vec<_> = folded.iter().map(|folded| folded.parts.clone()).collect();
+    if tier == Tier::Day {
+        store.complete_day(measurement, window, begins.of(measurement.name), &mut folded)?;
+    }
     let covered = coverage.of(&points[0]);
     let mut text =
         format!("{}\n{} window {}, {}\n\n", points[0].series(), tier, shown(window), store.reader().describe());
@@ -55,6 +59,9 @@ pub fn explain(store: &dyn Tiers, tier: Tier, series: &str, label: i64, grid: &s
     text += &covered_text(finer, &covered);
     for folded in &folded {
         text += &arithmetic(measurement, folded);
+    }
+    if folded.iter().zip(&of_hours).any(|(one, of_hours)| one.parts != *of_hours) {
+        text += "An hour here does not tell of how many values its means are: those of the day are of its raw points.\n";
     }
     let time = label_time(measurement, &points[0], window.to);
     let mut stored = Vec::new();
@@ -80,8 +87,7 @@ fn is_same(stored: &Point, folded: &Point) -> bool {
 }
 
 fn each(store: &dyn Tiers, selector: &Selector, window: Window, tier: Tier, take: &mut dyn FnMut(Point)) -> Result<()> {
-    store.reader().each(selector, window, tier, &mut |mut point| {
-        CATALOG.declare(&mut point);
+    store.each(selector, window, tier, &mut |point| {
         take(point);
         Ok(())
     })
@@ -119,6 +125,7 @@ fn clock(time: i64) -> String {
 /// Returns the points as a table, each with its slot, or hour, and whether that is covered.
 fn rows(measurement: &Measurement, finer: Tier, points: &[Point], covered: &Covered) -> String {
     let names: BTreeSet<_> = points.iter().flat_map(|point| point.fields().map(|(name, _)| name)).collect();
+    let names: BTreeSet<_> = names.iter().copied().filter(|name| is_told(measurement, name, &names)).collect();
     let labels: BTreeSet<_> = points.iter().map(Point::labels_text).collect();
     let mut heads = vec!["UTC", "covered"];
     heads.extend(names.iter().copied());
@@ -138,6 +145,17 @@ fn rows(measurement: &Measurement, finer: Tier, points: &[Point], covered: &Cove
         table.row(&row);
     }
     table.text()
+}
+
+/// Whether a field is a column of the table: of the parts of an hour's values those alone that a mean is made of.
+fn is_told(measurement: &Measurement, name: &str, all: &BTreeSet<&str>) -> bool {
+    let exact = measurement.exact.map(|exact| [exact.field, exact.sum, exact.slots]).unwrap_or_default();
+    let [sum, slots, ..] = PARTS;
+    let mut of_mean = [sum, slots].into_iter().filter_map(|end| measurement.field(name.strip_suffix(end)?));
+    let is_part = || PARTS.iter().any(|end| name.strip_suffix(end).is_some_and(|field| all.contains(field)));
+    exact.contains(&name)
+        || !is_part()
+        || of_mean.any(|field| field.fold == Fold::Mean && !exact.contains(&field.name))
 }
 
 fn covered_text(finer: Tier, covered: &Covered) -> String {

@@ -60,9 +60,14 @@ impl Begins {
     /// Adds a point of [`COVERAGE`] or [`SCOPE_COVERAGE`]; ignores other points, and those of no slot.
     pub fn add(&mut self, point: &Point) {
         if let Some((measurement, ..)) = read(point) {
-            let begin = self.0.entry(measurement.into()).or_insert(i64::MAX);
-            *begin = (*begin).min(point.time());
+            self.add_time(measurement, point.time());
         }
+    }
+
+    /// Adds the time of a covered slot or label of a measurement, in nanoseconds.
+    pub fn add_time(&mut self, measurement: &str, time: i64) {
+        let begin = self.0.entry(measurement.into()).or_insert(i64::MAX);
+        *begin = (*begin).min(time);
     }
 
     /// Returns when the coverage of a measurement begins, in nanoseconds; `None` if it was never covered.

@@ -51,11 +51,18 @@ impl Folded {
         if measurement.exact.is_some() {
             return self.point;
         }
+        self.with_all_parts()
+    }
+
+    /// Returns the point with the parts of each field as more fields, unless it has one of that name.
+    pub fn with_all_parts(self) -> Point {
         let mut fields = Vec::with_capacity(5 * self.parts.len());
         for ((name, value), Parts { sum, slots, least, most }) in self.point.fields().zip(&self.parts) {
             fields.push((Cow::Owned(name.to_string()), value));
             let parts = [*sum, Value::Int(*slots), *least, *most];
-            fields.extend(PARTS.iter().zip(parts).map(|(end, part)| (Cow::Owned(format!("{name}{end}")), part)));
+            let parts = PARTS.iter().zip(parts).map(|(end, part)| (format!("{name}{end}"), part));
+            let is_new = |name: &str| self.point.fields().all(|(own, _)| own != name);
+            fields.extend(parts.filter(|(name, _)| is_new(name)).map(|(name, part)| (Cow::Owned(name), part)));
         }
         self.point.at(self.point.time(), fields)
     }
@@ -275,8 +282,9 @@ impl SeriesFold {
                     let sum = field(exact.sum).map(|(sum, _)| sum.as_f64() as i64).filter(|_| slots.is_some());
                     exact_parts(&exact, series, value, sum.zip(slots.flatten()))
                 }
-                Some(_) => mean_parts(value, slots.flatten().unwrap_or(QMONIT_SLOTS)),
-                None => parts_of(declared.name, value, field),
+                Some(_) => told_parts(declared.name, field)
+                    .unwrap_or_else(|| mean_parts(value, slots.flatten().unwrap_or(QMONIT_SLOTS))),
+                None => told_parts(declared.name, field).unwrap_or(Parts { sum: value, slots: 1, least: value, most: value }),
             });
             Tally::add(tally, value, parts, at);
         }
@@ -359,11 +367,13 @@ fn mean_parts(mean: Value, slots: i64) -> Parts {
 /// The ends of the names of the fields that hold the parts of a field where a store has no columns for them.
 pub const PARTS: [&str; 4] = ["_sum", "_slots", "_least", "_most"];
 
-/// Returns the parts that fields of their own tell; those of one value if they are not there.
-fn parts_of(name: &str, value: Value, field: &HourField) -> Parts {
+/// Returns the parts that fields of their own tell; `None` if they are not there.
+fn told_parts(name: &str, field: &HourField) -> Option<Parts> {
     let part = |end: &str| field(&format!("{name}{end}")).map(|(part, _)| part);
     match PARTS.map(part) {
-        [Some(sum), Some(slots), Some(least), Some(most)] => Parts { sum, slots: slots.as_f64() as i64, least, most },
-        _ => Parts { sum: value, slots: 1, least: value, most: value },
+        [Some(sum), Some(slots), Some(least), Some(most)] => {
+            Some(Parts { sum, slots: slots.as_f64() as i64, least, most })
+        }
+        _ => None,
     }
 }

@@ -2,9 +2,9 @@
 
 use anyhow::Result;
 
-use crate::model::{Measurement, Point, Tier, Window};
-use crate::query::Scan;
-use crate::rollup::{Begins, source};
+use crate::model::{Catalog, Measurement, Point, Tier, Window};
+use crate::query::{Scan, Selector};
+use crate::rollup::{Begins, Folded, source};
 
 /// A store that folds its points into its own coarser tiers.
 pub trait Tiers {
@@ -13,6 +13,36 @@ pub trait Tiers {
 
     /// Returns its reader.
     fn reader(&self) -> &dyn Scan;
+
+    /// Returns the measurements that are declared.
+    fn catalog(&self) -> Catalog;
+
+    /// Calls `each` with the points of a tier that `selector` and `window` select, declared; beside a folded value its parts
+    /// ([`crate::rollup::PARTS`]) as more fields, as far as the store knows them.
+    ///
+    /// # Errors
+    /// Fails if the store cannot be read, or if `each` fails.
+    fn each(
+        &self,
+        selector: &Selector,
+        window: Window,
+        tier: Tier,
+        each: &mut dyn FnMut(Point) -> Result<()>,
+    ) -> Result<()>;
+
+    /// Replaces the values of a day's points that their hours do not give in this store. `begin` is when the coverage of
+    /// the measurement begins in the hours.
+    ///
+    /// # Errors
+    /// Fails if the store cannot be read.
+    fn complete_day(&self, _: &'static Measurement, _: Window, _: Option<i64>, _: &mut [Folded]) -> Result<()> {
+        Ok(())
+    }
+
+    /// Returns a folded point as it is written.
+    fn written(&self, _: &'static Measurement, folded: Folded) -> Point {
+        folded.point
+    }
 
     /// Returns the measurements that it folds; `None` for all.
     fn measurements(&self) -> Option<Vec<String>>;
@@ -44,7 +74,7 @@ pub trait Tiers {
     /// folding it again is harmless.
     fn fold(&self, tier: Tier, window: Window, task: &mut Task) -> Result<usize>;
 
-    /// Whether a tier has a point at a label, in nanoseconds.
+    /// Whether a tier has a point at a label, in nanoseconds, that stands for some slot.
     ///
     /// # Errors
     /// Fails if the store cannot be read.
@@ -69,6 +99,8 @@ pub struct Task<'a> {
     pub before_coverage: bool,
     /// Called between any two writes; its error ends the fold.
     pub go_on: &'a dyn Fn() -> Result<()>,
+    /// Whether the points that are shown have their parts as fields, also where the store has columns for them.
+    pub shows_parts: bool,
     /// Takes the points instead of the store.
     pub show: Option<&'a mut dyn FnMut(Point) -> Result<()>>,
 }

@@ -1,5 +1,6 @@
 //! downsample-1h and downsample-1d as cron and people start them, on the embedded store.
 
+mod by_hand;
 mod compare;
 mod kills;
 

@@ -172,6 +172,24 @@ impl Tiers for EmbeddedTiers {
         &self.reader
     }
 
+    fn catalog(&self) -> Catalog {
+        self.catalog
+    }
+
+    fn each(
+        &self,
+        selector: &Selector,
+        window: Window,
+        tier: Tier,
+        each: &mut dyn FnMut(Point) -> Result<()>,
+    ) -> Result<()> {
+        let mut declared = |mut point: Point| {
+            self.catalog.declare(&mut point);
+            each(point)
+        };
+        self.read(|store| store.points_with_parts(tier, selector, window, &mut declared, &|_| {}))
+    }
+
     fn measurements(&self) -> Option<Vec<String>> {
         None
     }
@@ -209,6 +227,7 @@ impl Tiers for EmbeddedTiers {
             tier,
             window,
             shows,
+            shows_parts: task.shows_parts,
             catalog: self.catalog,
             coverage: &coverage,
             folds: HashMap::new(),
@@ -306,6 +325,7 @@ struct Folding<'a> {
     window: Window,
     /// Whether the points are only shown.
     shows: bool,
+    shows_parts: bool,
     catalog: Catalog,
     coverage: &'a Coverage<'a>,
     /// One fold for each declaration, used for one series after another.
@@ -452,7 +472,8 @@ impl Folding<'_> {
             let time = label_time(measurement, names, self.window.to);
             piece.points += 1;
             if self.shows {
-                piece.shown.push(Folded::new(names, time, &fields).point);
+                let folded = Folded::new(names, time, &fields);
+                piece.shown.push(if self.shows_parts { folded.with_all_parts() } else { folded.point });
             }
             piece.series.push((series, time, fields, Rc::clone(named)));
         }

@@ -21,8 +21,8 @@ use crate::model::{
     COVERAGE, Catalog, Fold, Kind, Measurement, Name, Point, SCOPE_COVERAGE, SECOND, Tier, Value, Window,
 };
 use crate::os::http::Client;
-use crate::query::Scan;
-use crate::rollup::{Begins, Coverage, Folded, HOUR, PARTS, WindowFold, source};
+use crate::query::{Scan, Selector};
+use crate::rollup::{Begins, Coverage, DAY, Folded, HOUR, PARTS, WindowFold, source};
 use crate::sinks::tiers::{Task, Tiers};
 use crate::text::count;
 
@@ -38,6 +38,8 @@ pub struct InfluxTiers {
     measurements: Vec<&'static Measurement>,
     /// The time of the first point to fold in raw and in hourly points, in nanoseconds, as far as it was asked for.
     firsts: Mutex<HashMap<&'static str, Option<i64>>>,
+    /// A time in each tier within a day of which slots are covered, in nanoseconds.
+    near: Mutex<HashMap<&'static str, i64>>,
 }
 
 /// A series of a window's points: its tags in line protocol, and the time in nanoseconds.
@@ -64,7 +66,7 @@ impl InfluxTiers {
             }
         }
         let (client, reader) = (config.client()?, InfluxReader::new(config, catalog)?);
-        Ok(Self { config: config.clone(), client, catalog, reader, measurements, firsts: Mutex::default() })
+        Ok(Self { config: config.clone(), client, catalog, reader, measurements, firsts: Mutex::default(), near: Mutex::default() })
     }
 
     fn connection(&self) -> Connection<'_> {
@@ -74,7 +76,7 @@ impl InfluxTiers {
     }
 
     /// Calls `each` with the points of a measurement in a tier, by time. Only these tags and fields are read.
-    fn each(
+    fn points(
         &self,
         measurement: &str,
         (tags, fields): (&[&str], &[(String, Kind)]),
@@ -118,7 +120,7 @@ impl InfluxTiers {
         let condition = of_measurement(measurement);
         for of in [&COVERAGE, &SCOPE_COVERAGE] {
             let tags: Vec<_> = of.tags.iter().map(|tag| tag.name).collect();
-            self.each(of.name, (&tags, &fields), (finer, times), &condition, &mut |point| {
+            self.points(of.name, (&tags, &fields), (finer, times), &condition, &mut |point| {
                 coverage.add(finer, &point, self.catalog);
                 Ok(())
             })?;
@@ -127,7 +129,7 @@ impl InfluxTiers {
             let grid: Vec<_> = measurement.tags.iter().map(|tag| tag.name).filter(|name| *name == "grid").collect();
             let count = measurement.fields.iter().find(|field| field.count).into_iter();
             let fields: Vec<_> = count.map(|field| (field.name.to_string(), Kind::Float)).collect();
-            self.each(measurement.name, (&grid, &fields), (finer, times), "", &mut |point| {
+            self.points(measurement.name, (&grid, &fields), (finer, times), "", &mut |point| {
                 match finer {
                     Tier::Raw => coverage.assume(measurement, &point, point.time(), task.grid),
                     _ => coverage.assume_hour(measurement, &point, point.time(), task.grid),
@@ -150,13 +152,13 @@ impl InfluxTiers {
         let (finer, times) = source(tier, window);
         let fields = if finer == Tier::Raw { raw_fields(measurement) } else { folded_fields(measurement) };
         let mut fold = WindowFold::new(tier, measurement, coverage);
-        self.each(measurement.name, (&tags, &fields), (finer, times), "", &mut |point| {
+        self.points(measurement.name, (&tags, &fields), (finer, times), "", &mut |point| {
             fold.add(&point);
             Ok(())
         })?;
         let mut folded = fold.finish(window.to);
-        if tier == Tier::Day && measurement.exact.is_some() {
-            self.mean_from_raw(measurement, window, begin, &mut folded)?;
+        if tier == Tier::Day {
+            self.complete_day(measurement, window, begin, &mut folded)?;
         }
         Ok(folded)
     }
@@ -180,6 +182,14 @@ impl InfluxTiers {
         if changed.is_empty() {
             return Ok(());
         }
+        // A person asks for one series, which need not be looked for among all.
+        let only = match folded.iter().find(|one| differs(one)) {
+            Some(one) if changed.len() == 1 => {
+                let keys = measurement.tags.iter().filter(|tag| tag.identifies);
+                of_tags(keys.filter_map(|tag| Some((tag.name, one.point.tag(tag.name)?))))
+            }
+            _ => String::new(),
+        };
         let begins = Begins::default();
         let nothing = Coverage::new(&begins);
         let mut fold = WindowFold::new(Tier::Hour, measurement, &nothing);
@@ -190,23 +200,29 @@ impl InfluxTiers {
                 continue;
             }
             let fields = raw_fields(measurement);
-            self.each(measurement.name, (&tags, &fields), (Tier::Raw, hour), "", &mut |point| {
+            self.points(measurement.name, (&tags, &fields), (Tier::Raw, hour), &only, &mut |point| {
                 if changed.contains(point.series()) {
                     fold.add(&point);
                 }
                 Ok(())
             })?;
         }
-        let raw: HashMap<String, Point> =
-            fold.finish(0).into_iter().map(|one| (one.point.series().to_string(), one.point)).collect();
+        let raw: HashMap<String, Folded> =
+            fold.finish(0).into_iter().map(|one| (one.point.series().to_string(), one)).collect();
         for one in folded.iter_mut().filter(|one| differs(one)) {
             let Some(of_raw) = raw.get(one.point.series()) else { continue };
-            let value = |name: &str| of_raw.fields().find(|(field, _)| *field == name).map(|(_, value)| value);
-            let fields = one.point.fields().map(|(name, value_)| {
-                let better = value(name).filter(|_| !exact.contains(&name));
-                (Name::Owned(name.to_string()), better.unwrap_or(value_))
-            });
-            one.point = one.point.at(one.point.time(), fields.collect::<Vec<_>>());
+            let better = |name: &str| {
+                let mut fields = of_raw.point.fields().zip(&of_raw.parts);
+                let found = fields.find(|((field, _), _)| *field == name && !exact.contains(field));
+                found.map(|((_, value), parts)| (value, *parts))
+            };
+            let mut fields = Vec::with_capacity(one.parts.len());
+            for ((name, value), parts) in one.point.fields().zip(&mut one.parts) {
+                let (value, of_raw) = better(name).unwrap_or((value, *parts));
+                *parts = of_raw;
+                fields.push((Name::Owned(name.to_string()), value));
+            }
+            one.point = one.point.at(one.point.time(), fields);
         }
         Ok(())
     }
@@ -223,7 +239,7 @@ impl InfluxTiers {
         let at = Window { from: label, to: label + HOUR };
         let fields = folded_fields(measurement);
         let mut replaced = Vec::new();
-        self.each(measurement.name, (&tags, &fields), (tier, at), "", &mut |point| {
+        self.points(measurement.name, (&tags, &fields), (tier, at), "", &mut |point| {
             if !given.contains(&(point.tag_set().into_owned(), point.time())) {
                 replaced.extend(without_slots(measurement, &point));
             }
@@ -247,7 +263,7 @@ impl InfluxTiers {
         for of in [&COVERAGE, &SCOPE_COVERAGE] {
             let tags: Vec<_> = of.tags.iter().map(|tag| tag.name).collect();
             let fields = [(slots.to_string(), Kind::Int)];
-            self.each(of.name, (&tags, &fields), (tier, at), &of_measurement(measurement), &mut |point| {
+            self.points(of.name, (&tags, &fields), (tier, at), &of_measurement(measurement), &mut |point| {
                 let has_slots = point.fields().any(|(_, value)| !value.is_zero());
                 if has_slots && !given.contains(&(point.tag_set().into_owned(), point.time())) {
                     replaced.push(point.at(point.time(), [(Name::Borrowed(slots), Value::Int(0))]));
@@ -309,7 +325,14 @@ impl InfluxTiers {
 
 /// Returns the condition on points of coverage that they are those of a measurement.
 fn of_measurement(measurement: &Measurement) -> String {
-    format!("{}::tag = {}", identifier("measurement"), string(measurement.name))
+    of_tags([("measurement", measurement.name)].into_iter())
+}
+
+/// Returns the condition that points have these tags.
+fn of_tags<'a>(tags: impl Iterator<Item = (&'a str, &'a str)>) -> String {
+    let conditions: Vec<_> =
+        tags.map(|(name, value)| format!("{}::tag = {}", identifier(name), string(value))).collect();
+    conditions.join(" AND ")
 }
 
 fn raw_fields(measurement: &Measurement) -> Vec<(String, Kind)> {
@@ -337,11 +360,19 @@ fn folded_fields(measurement: &Measurement) -> Vec<(String, Kind)> {
     fields
 }
 
+/// Returns the fields of folded points that tell the slots of others, each with the field that it belongs to.
+fn slots_fields(measurement: &Measurement) -> Vec<(&'static str, String)> {
+    match measurement.exact {
+        Some(exact) => vec![(exact.field, exact.slots.into())],
+        None => measurement.fields.iter().map(|field| (field.name, format!("{}{}", field.name, PARTS[1]))).collect(),
+    }
+}
+
 /// Returns a folded point as one of no slot; `None` if it is one.
 fn without_slots(measurement: &Measurement, point: &Point) -> Option<Point> {
     let value = |name: &str| point.fields().find(|(field, _)| *field == name).map(|(_, value)| value);
     let Some(exact) = measurement.exact else {
-        let slots = measurement.fields.iter().map(|field| format!("{}{}", field.name, PARTS[1]));
+        let slots = slots_fields(measurement).into_iter().map(|(_, slots)| slots);
         let slots: Vec<_> = slots.filter(|name| value(name).is_some_and(|slots| !slots.is_zero())).collect();
         let slots: Vec<_> = slots.into_iter().map(|name| (Name::Owned(name), Value::Int(0))).collect();
         return (!slots.is_empty()).then(|| point.at(point.time(), slots));
@@ -362,30 +393,49 @@ impl Tiers for InfluxTiers {
         &self.reader
     }
 
+    fn catalog(&self) -> Catalog {
+        self.catalog
+    }
+
+    fn each(
+        &self,
+        selector: &Selector,
+        window: Window,
+        tier: Tier,
+        each: &mut dyn FnMut(Point) -> Result<()>,
+    ) -> Result<()> {
+        self.reader.each(selector, window, tier, &mut |mut point| {
+            self.catalog.declare(&mut point);
+            each(point)
+        })
+    }
+
+    fn complete_day(
+        &self,
+        measurement: &'static Measurement,
+        window: Window,
+        begin: Option<i64>,
+        folded: &mut [Folded],
+    ) -> Result<()> {
+        match measurement.exact {
+            Some(_) => self.mean_from_raw(measurement, window, begin, folded),
+            None => Ok(()),
+        }
+    }
+
+    fn written(&self, measurement: &'static Measurement, folded: Folded) -> Point {
+        folded.with_parts(measurement)
+    }
+
     fn measurements(&self) -> Option<Vec<String>> {
         Some(self.measurements.iter().map(|measurement| measurement.name.to_string()).collect())
     }
 
     fn begins(&self, tier: Tier) -> Result<Begins> {
-        let mut begins = Begins::default();
-        for measurement in &self.measurements {
-            for of in [&COVERAGE, &SCOPE_COVERAGE] {
-                let slots = identifier(SLOTS.info().name);
-                let from = self.reader.from(of.name, tier);
-                let condition = of_measurement(measurement);
-                let query =
-                    format!("SELECT first({slots}::field) FROM {from} WHERE {condition} AND {slots}::field > 0");
-                self.reader.ask(&query, |rows| {
-                    if let Some([Cell::Int(time), ..]) = rows.values.first().map(Vec::as_slice) {
-                        begins.add(&COVERAGE.point(*time, ["any", measurement.name], &[SLOTS.of(1)]));
-                    }
-                    Ok(())
-                })?;
-            }
-        }
         // It is looked for anew in each run.
         self.firsts.lock().unwrap_or_else(PoisonError::into_inner).clear();
-        Ok(begins)
+        self.near.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        self.begins_from(tier, i64::MIN)
     }
 
     fn next(&self, tier: Tier, from: i64) -> Result<Option<i64>> {
@@ -393,12 +443,15 @@ impl Tiers for InfluxTiers {
         let first = match known {
             Some(first) => first,
             None => {
-                let first = self.first(tier)?;
+                let first = self.first(tier, i64::MIN)?;
                 self.firsts.lock().unwrap_or_else(PoisonError::into_inner).insert(tier.name(), first);
                 first
             }
         };
-        Ok(first.map(|first| first.max(from)))
+        match first {
+            Some(first) if first < from => self.after(tier, from),
+            first => Ok(first),
+        }
     }
 
     fn oldest_kept(&self, tier: Tier, now: i64) -> Result<Option<i64>> {
@@ -428,15 +481,28 @@ impl Tiers for InfluxTiers {
     fn has(&self, tier: Tier, label: i64) -> Result<bool> {
         let at = Window { from: label, to: label + HOUR };
         for measurement in &self.measurements {
+            // A point without slots is an older system's; one of no slot was deleted, or replaced.
+            let columns = slots_fields(measurement).into_iter().map(|(field, slots)| {
+                let [field, slots] = [field, &slots].map(|name| format!("{}::field", identifier(name)));
+                format!("count({field}), count({slots}), max({slots})")
+            });
             let query = format!(
-                "SELECT * FROM {} WHERE time >= {} AND time < {} LIMIT 1",
+                "SELECT {} FROM {} WHERE time >= {} AND time < {}",
+                columns.collect::<Vec<_>>().join(", "),
                 self.reader.from(measurement.name, tier),
                 at.from,
                 at.to
             );
             let mut found = false;
             self.reader.ask(&query, |rows| {
-                found |= !rows.values.is_empty();
+                for row in &rows.values {
+                    let (_, _, numbers) = parts(row, 0)?;
+                    let number = |cell: &Cell| number(cell, Kind::Float).map_or(0.0, Value::as_f64);
+                    found |= numbers.chunks(3).any(|of| match of {
+                        [values, with_slots, most] => number(values) > number(with_slots) || number(most) > 0.0,
+                        _ => false,
+                    });
+                }
                 Ok(())
             })?;
             if found {
@@ -459,16 +525,38 @@ impl Tiers for InfluxTiers {
 }
 
 impl InfluxTiers {
-    /// Returns the time of the first point to fold of a tier, in nanoseconds.
-    fn first(&self, tier: Tier) -> Result<Option<i64>> {
-        // Before the first coverage of these everything is an older system's.
-        let begins = self.begins(tier)?;
-        let exact = self.measurements.iter().filter(|measurement| measurement.exact.is_some());
-        let mut first = exact.filter_map(|measurement| begins.of(measurement.name)).min();
-        for measurement in self.measurements.iter().filter(|measurement| measurement.exact.is_none()) {
+    /// Returns the time of the first point to fold of a tier at or after `from`, which is later than the very first; both in
+    /// nanoseconds. Within a day of covered slots every time counts as one: points are not looked for at each window.
+    fn after(&self, tier: Tier, from: i64) -> Result<Option<i64>> {
+        let is_near = |time: i64| time.saturating_sub(from) < DAY;
+        let known = self.near.lock().unwrap_or_else(PoisonError::into_inner).get(tier.name()).copied();
+        if known.is_some_and(|known| (known..known.saturating_add(DAY)).contains(&from)) {
+            return Ok(Some(from));
+        }
+        if self.begins_from(tier, from)?.first().is_some_and(is_near) {
+            self.near.lock().unwrap_or_else(PoisonError::into_inner).insert(tier.name(), from);
+            return Ok(Some(from));
+        }
+        // A long gap, such as after coverage of a clock that stood in 1970.
+        self.first(tier, from)
+    }
+
+    /// Returns the time of the first point to fold of a tier at or after `from`; both in nanoseconds.
+    fn first(&self, tier: Tier, from: i64) -> Result<Option<i64>> {
+        let begins = self.begins_from(tier, from)?;
+        let mut first = begins.first();
+        let is_all = from == i64::MIN;
+        for measurement in &self.measurements {
+            // Before the first coverage of these everything is an older system's.
+            if measurement.exact.is_some() && is_all {
+                continue;
+            }
             for field in measurement.fields {
-                let from = self.reader.from(measurement.name, tier);
-                let query = format!("SELECT first({}::field) FROM {from}", identifier(field.name));
+                let of = self.reader.from(measurement.name, tier);
+                let mut query = format!("SELECT first({}::field) FROM {of}", identifier(field.name));
+                if !is_all {
+                    let _ = write!(query, " WHERE time >= {from}");
+                }
                 self.reader.ask(&query, |rows| {
                     if let Some([Cell::Int(time), ..]) = rows.values.first().map(Vec::as_slice) {
                         first = Some(first.map_or(*time, |first| first.min(*time)));
@@ -478,6 +566,29 @@ impl InfluxTiers {
             }
         }
         Ok(first)
+    }
+
+    /// Returns when coverage begins in a tier, or the first of it at or after `from`, in nanoseconds.
+    fn begins_from(&self, tier: Tier, from: i64) -> Result<Begins> {
+        let mut begins = Begins::default();
+        let since = if from == i64::MIN { String::new() } else { format!(" AND time >= {from}") };
+        for measurement in &self.measurements {
+            for of in [&COVERAGE, &SCOPE_COVERAGE] {
+                let slots = identifier(SLOTS.info().name);
+                let from = self.reader.from(of.name, tier);
+                let condition = of_measurement(measurement);
+                let query = format!(
+                    "SELECT first({slots}::field) FROM {from} WHERE {condition} AND {slots}::field > 0{since}"
+                );
+                self.reader.ask(&query, |rows| {
+                    if let Some([Cell::Int(time), ..]) = rows.values.first().map(Vec::as_slice) {
+                        begins.add_time(measurement.name, *time);
+                    }
+                    Ok(())
+                })?;
+            }
+        }
+        Ok(begins)
     }
 }
 

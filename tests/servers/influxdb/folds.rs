@@ -6,6 +6,7 @@ mod oracle;
 #[path = "../../store/rollup/points.rs"]
 mod points;
 
+mod by_hand;
 mod histories;
 
 use gridmon::model::{Point, SECOND};
