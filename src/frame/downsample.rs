@@ -161,9 +161,11 @@ impl<'a> Downsampler<'a> {
         while next <= last {
             let lock = work.lock()?;
             let end = last.min(next.saturating_add((AT_A_TIME - 1) * work.length));
+            work.begin(end)?;
             while next <= end {
-                if tier == Tier::Day {
-                    self.missing_hours(next)?;
+                if tier == Tier::Day && self.missing_hours(next)? {
+                    // The coverage of the hours may begin earlier now.
+                    work.begins = self.store.begins(Tier::Hour)?;
                 }
                 work.fold(next, true, true)?;
                 progress(next);
@@ -177,8 +179,8 @@ impl<'a> Downsampler<'a> {
         Ok(work.folds)
     }
 
-    /// Folds the hours of a day, by its label, that have no point at all.
-    fn missing_hours(&self, day: i64) -> Result<()> {
+    /// Folds the hours of a day, by its label, that have no point at all. Returns whether there were points to fold.
+    fn missing_hours(&self, day: i64) -> Result<bool> {
         let mut hours = self.work(Tier::Hour)?;
         let _lock = hours.lock()?;
         for label in hours_of(day) {
@@ -186,7 +188,7 @@ impl<'a> Downsampler<'a> {
                 hours.fold(label, true, true)?;
             }
         }
-        Ok(())
+        Ok(hours.folds.points > 0)
     }
 
     /// Deletes the points of a window by its label, in unix seconds; the day of an hour is folded again. Returns the number of
@@ -209,6 +211,17 @@ impl Work<'_> {
     fn lock(&self) -> Result<std::fs::File> {
         let lock = self.windows.lock(self.of.until)?;
         lock.with_context(|| format!("another process folds the {} of it all the time", noun(self.tier)))
+    }
+
+    /// Says that windows up to `last` may be folded, before a backfill folds one that no run has begun: it is folded again by
+    /// the run that comes to it, and what it has no more then is removed.
+    fn begin(&self, last: i64) -> Result<()> {
+        let record = self.windows.record()?;
+        if record.as_ref().is_some_and(|record| record.begun >= last) {
+            return Ok(());
+        }
+        let record = record.unwrap_or_else(|| Record { begun: i64::MIN, done: i64::MIN, ..self.record(None) });
+        self.windows.keep(&Record { begun: record.begun.max(last), ..record })
     }
 
     /// Returns what a run writes down before it folds the windows that are new since `record`.

@@ -8,7 +8,7 @@ use super::session::Session;
 use super::state::State;
 use super::zero_fill::zero_fill;
 use crate::delivery::{self, Delivery, Outcome};
-use crate::model::{COVERAGE, Collected, Dropped, Point, SECOND, Tier, sort, validate};
+use crate::model::{COVERAGE, Collected, Dropped, Measurement, Point, SECOND, Tier, sort, validate};
 use crate::os::files::host_name;
 use crate::os::work::catch;
 use crate::problem::{Problem, Subject};
@@ -31,17 +31,22 @@ pub(super) fn prepare(session: &mut Session, mut collected: Collected) -> Prepar
     let (scope, time) = (session.setup.scope.clone(), session.time);
     let catalog = session.setup.catalog;
     points.iter_mut().for_each(|point| catalog.declare(point));
-    sort(&mut points);
+    let (mut points, mut rejected) = validate(points);
+    // A count that no sink can take, or one of two names that became one, is neither absent nor zero.
+    let is_whole = |one: &Measurement| !rejected.iter().any(|dropped| dropped.measurement() == one.name);
+    collected.complete.retain(|one| !one.has_counts() || is_whole(one));
     let before: BTreeSet<String> = session.recall("series");
-    let (zeros, series) = zero_fill(&before, &points, (&collected.complete, &collected.zeros), time, catalog);
-    points.extend(zeros);
+    let (mut more, series) = zero_fill(&before, &points, (&collected.complete, &collected.zeros), time, catalog);
     let step = session.interval_seconds();
-    points.extend(collected.complete.iter().map(|one| collected.coverage(one, &scope, time, step)));
+    more.extend(collected.complete.iter().map(|one| collected.coverage(one, &scope, time, step)));
     if let Some(last) = session.state.as_ref().filter(|_| session.is_live()).and_then(State::last) {
-        points.push(last.point(&scope, &host_name(), session.program.name, session.interval_seconds()));
+        more.push(last.point(&scope, &host_name(), session.program.name, session.interval_seconds()));
     }
-    session.report.collected = points.len();
-    let (points, rejected) = validate(points);
+    let (more, rejected_too) = validate(more);
+    points.extend(more);
+    sort(&mut points);
+    rejected.extend(rejected_too);
+    session.report.collected = points.len() + rejected.len();
     Prepared { points, rejected, series }
 }
 
@@ -58,6 +63,7 @@ pub(super) fn publish(session: &mut Session, collected: Collected, until: Instan
     }
     let spool = delivery::open(&session.directory, session.setup.catalog).map_err(|error| format!("{error:#}"));
     let sinks = (session.setup.sinks)(&session.directory);
+    sinks.iter().for_each(|sink| sink.at(session.now));
     let header = Header {
         program: session.program.name.into(),
         grid: session.setup.scope.clone(),

@@ -56,7 +56,7 @@ pub use self::rrd::{RRD_FOLDS, RRD_HEARTBEAT, RRD_ROWS, RRD_SPANS, RRD_STEP, Rrd
 pub use self::table::{Cell, Column, ColumnKind, Rest, Row, TableInfo};
 pub use self::tier::Tier;
 pub use self::time::{AHEAD, SECOND, is_ahead, last_weekday, parse_time, utc};
-pub use self::value::Value;
+pub use self::value::{Value, WideSum};
 pub use self::window::Window;
 
 #[cfg(test)]

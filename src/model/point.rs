@@ -476,6 +476,13 @@ pub struct Dropped {
     pub why: String,
 }
 
+impl Dropped {
+    /// Returns the measurement of its series.
+    pub fn measurement(&self) -> &str {
+        self.name.split(',').next().unwrap_or_default()
+    }
+}
+
 /// Sorts points by series and time. The sort is stable: points of one row keep their order. Returns whether a series has
 /// several.
 pub fn sort(points: &mut [Point]) -> bool {

@@ -35,6 +35,59 @@ impl Value {
     }
 }
 
+/// A sum of values that integers cannot overflow.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum WideSum {
+    /// Of integers alone.
+    Int(i128),
+    /// Of values of which one is a float.
+    Float(f64),
+}
+
+impl WideSum {
+    /// Returns the sum with another one added.
+    #[must_use]
+    pub fn plus(self, other: impl Into<Self>) -> Self {
+        match (self, other.into()) {
+            (Self::Int(one), Self::Int(other)) => Self::Int(one.saturating_add(other)),
+            (one, other) => Self::Float((one.as_f64() + other.as_f64()).clamp(f64::MIN, f64::MAX)),
+        }
+    }
+
+    /// Returns it as a floating-point number.
+    pub fn as_f64(self) -> f64 {
+        match self {
+            Self::Int(sum) => sum as f64,
+            Self::Float(sum) => sum,
+        }
+    }
+
+    /// Returns it as an integer: a float of an older system may be one in disguise.
+    pub fn whole(self) -> i128 {
+        match self {
+            Self::Int(sum) => sum,
+            Self::Float(sum) => sum.round() as i128,
+        }
+    }
+
+    /// Returns it as a value, beyond the largest number that number.
+    pub fn value(self) -> Value {
+        match self {
+            Self::Int(sum) => Value::Int(sum.clamp(i64::MIN.into(), i64::MAX.into()) as i64),
+            Self::Float(sum) => Value::Float(sum),
+        }
+    }
+}
+
+impl From<Value> for WideSum {
+    fn from(value: Value) -> Self {
+        match value {
+            Value::Int(value) => Self::Int(value.into()),
+            Value::Float(value) => Self::Float(value),
+        }
+    }
+}
+
 impl From<i64> for Value {
     fn from(value: i64) -> Self {
         Self::Int(value)

@@ -61,7 +61,8 @@ pub fn explain(store: &dyn Tiers, tier: Tier, series: &str, label: i64, grid: &s
         text += &arithmetic(measurement, folded);
     }
     if folded.iter().zip(&of_hours).any(|(one, of_hours)| one.parts != *of_hours) {
-        text += "An hour here does not tell of how many values its means are: those of the day are of its raw points.\n";
+        text +=
+            "An hour here does not tell of how many values its means are: those of the day are of its raw points.\n";
     }
     let time = label_time(measurement, &points[0], window.to);
     let mut stored = Vec::new();
@@ -153,9 +154,7 @@ fn is_told(measurement: &Measurement, name: &str, all: &BTreeSet<&str>) -> bool 
     let [sum, slots, ..] = PARTS;
     let mut of_mean = [sum, slots].into_iter().filter_map(|end| measurement.field(name.strip_suffix(end)?));
     let is_part = || PARTS.iter().any(|end| name.strip_suffix(end).is_some_and(|field| all.contains(field)));
-    exact.contains(&name)
-        || !is_part()
-        || of_mean.any(|field| field.fold == Fold::Mean && !exact.contains(&field.name))
+    exact.contains(&name) || !is_part() || of_mean.any(|field| field.fold == Fold::Mean && !exact.contains(&field.name))
 }
 
 fn covered_text(finer: Tier, covered: &Covered) -> String {

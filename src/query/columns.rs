@@ -3,7 +3,7 @@
 use anyhow::Result;
 
 use super::{Scan, Selector};
-use crate::model::{Point, SECOND, Tier, Value, Window};
+use crate::model::{Point, SECOND, Tier, Value, WideSum, Window};
 
 /// The sum of one field over the points of a group.
 #[derive(Clone, Debug, PartialEq)]
@@ -11,7 +11,7 @@ pub struct Total {
     /// The values of the grouping tags, in their order; empty for a tag that the points lack.
     pub group: Vec<String>,
     /// The sum, which is an integer if all values are.
-    pub sum: Value,
+    pub sum: WideSum,
 }
 
 /// One field of the points of a tier in a time range.

@@ -11,7 +11,7 @@ use anyhow::{Context, Result};
 
 use crate::model::collected::STEP;
 use crate::model::{
-    COVERAGE, Catalog, FieldInfo, Measurement, Number, Point, SCOPE_COVERAGE, Tier, Value, Window, utc,
+    COVERAGE, Catalog, FieldInfo, Measurement, Number, Point, SCOPE_COVERAGE, Tier, Value, WideSum, Window, utc,
 };
 use crate::text::{count, quote};
 
@@ -353,9 +353,9 @@ pub trait Scan: Read {
     /// # Errors
     /// Fails if the store does not answer.
     fn totals(&self, column: Column, by: &[&str]) -> Result<Vec<Total>> {
-        let mut totals = BTreeMap::<Vec<String>, Value>::new();
+        let mut totals = BTreeMap::<Vec<String>, WideSum>::new();
         each_value(self, column, &mut |point, value| {
-            let sum = totals.entry(group(point, by)).or_insert(Value::Int(0));
+            let sum = totals.entry(group(point, by)).or_insert(WideSum::Int(0));
             *sum = sum.plus(value);
         })?;
         Ok(totals.into_iter().map(|(group, sum)| Total { group, sum }).collect())

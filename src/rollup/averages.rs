@@ -205,7 +205,7 @@ fn raw_parts(store: &dyn Scan, question: &Question, coverage: &RawCoverage) -> R
         let covered = coverage.covered.range(from..to).count() as i64;
         let mut part = Part { covered, rows: BTreeMap::new() };
         for total in store.totals(column(from, to), &keys)? {
-            part.row(total.group).sum += whole(total.sum);
+            part.row(total.group).sum += total.sum.whole();
         }
         for (from, to) in coverage.gaps(from, to) {
             // As a rule a slot without coverage has no points, and this is quickly found out.
@@ -241,7 +241,7 @@ pub fn current(store: &dyn Scan, question: &Question) -> Result<BTreeMap<(Vec<St
     let int = |value: i128| i64::try_from(value).unwrap_or(i64::MAX);
     let totals = store.totals(column, &question.keys())?;
     let mut values: BTreeMap<_, _> =
-        totals.into_iter().map(|total| (split(total.group), int(whole(total.sum)))).collect();
+        totals.into_iter().map(|total| (split(total.group), int(total.sum.whole()))).collect();
     for crowd in crowds(store, question, column)? {
         values.insert(split(crowd.group), int(crowd.winner.jobs));
     }
@@ -457,7 +457,7 @@ fn add_folded(
     part.covered += coverage.slots.range(from..to).map(|(_, slots)| slots).sum::<i64>();
     let keys = question.keys();
     for total in store.totals(column("jobs_sum", from, to), &keys)? {
-        part.row(total.group).sum += whole(total.sum);
+        part.row(total.group).sum += total.sum.whole();
     }
     // A series stands for the covered slots of its hour, but for hours with uncovered slots in which it has points. A point
     // of no slot was replaced by one with other labels.
@@ -468,7 +468,7 @@ fn add_folded(
                 continue;
             }
             for total in store.totals(column("slots", label, label + HOUR), &keys)? {
-                let slots = whole(total.sum) as i64;
+                let slots = total.sum.whole() as i64;
                 part.row(total.group).more += if slots > 0 { slots - covered } else { 0 };
             }
         }

@@ -33,6 +33,12 @@ impl Covered {
         &self.times
     }
 
+    /// Returns it with the slots of another one added.
+    fn with(mut self, other: &Self) -> Self {
+        other.times.iter().for_each(|(time, slots)| self.add(*time, *slots));
+        self
+    }
+
     /// Adds slots at a time. Of two numbers for one time the greater one counts.
     pub fn add(&mut self, time: i64, slots: i64) {
         match self.times.binary_search_by_key(&time, |slot| slot.0) {
@@ -84,6 +90,12 @@ impl Begins {
     pub fn first(&self) -> Option<i64> {
         self.0.values().min().copied()
     }
+}
+
+/// Whether a folded point of an exact count stands for no slot.
+pub fn is_of_no_slot(measurement: &Measurement, point: &Point) -> bool {
+    let slots = measurement.exact.map(|exact| exact.slots);
+    point.fields().any(|(name, value)| Some(name) == slots && value.is_zero())
 }
 
 /// Whether a collector's coverage is that of a series.
@@ -156,8 +168,12 @@ impl<'a> Coverage<'a> {
         self.assume_slots(measurement, series, grid, slot_of(measurement, time), 1);
     }
 
-    /// Takes the hour of a point that an older system folded for covered, if the coverage of its measurement begins later.
+    /// Takes the hour of a point that an older system folded for covered, if the coverage of its measurement begins later. One
+    /// of no slot was deleted, or replaced by one with other labels.
     pub fn assume_hour(&mut self, measurement: &Measurement, series: &Point, time: i64, grid: &str) {
+        if is_of_no_slot(measurement, series) {
+            return;
+        }
         self.assume_slots(measurement, series, grid, time.div_euclid(HOUR) * HOUR, QMONIT_SLOTS);
     }
 
@@ -179,10 +195,7 @@ impl<'a> Coverage<'a> {
         for covered in candidates(all, series) {
             found = Some(match found {
                 None => Cow::Borrowed(covered),
-                Some(mut both) => {
-                    covered.times.iter().for_each(|(time, slots)| both.to_mut().add(*time, *slots));
-                    both
-                }
+                Some(both) => Cow::Owned(both.into_owned().with(covered)),
             });
         }
         found.unwrap_or(Cow::Borrowed(&NOTHING))
@@ -193,7 +206,11 @@ impl<'a> Coverage<'a> {
         let mut points = Vec::new();
         for (measurement, all) in &self.own {
             for ((grid, scope), own) in all {
-                let mut fields = vec![SLOTS.of(own.covered.total)];
+                // A slot that the whole grid covers is one of each scope in it: of an hour's numbers alone nobody could tell
+                // which of their slots are the same.
+                let grids = all.get(&(grid.clone(), String::new())).filter(|_| !scope.is_empty());
+                let total = grids.map_or(own.covered.total, |grids| own.covered.clone().with(&grids.covered).total);
+                let mut fields = vec![SLOTS.of(total)];
                 fields.extend(own.step.map(|(_, step)| STEP.of(step.as_f64() as i64)));
                 points.push(match scope.is_empty() {
                     true => COVERAGE.point(label, [grid.as_str(), measurement], &fields),

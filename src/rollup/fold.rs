@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use super::{Covered, hundredths};
-use crate::model::{Exact, FieldInfo, Fold, Kind, Measurement, Point, SECOND, Value};
+use crate::model::{Exact, FieldInfo, Fold, Kind, Measurement, Point, SECOND, Value, WideSum};
 
 /// What a folded value was made of.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -82,45 +82,6 @@ pub fn label_time(measurement: &Measurement, series: &Point, label: i64) -> i64 
     label + measurement.exact.map_or(0, |exact| (exact.offset)(series))
 }
 
-/// A sum that integers cannot overflow.
-#[derive(Clone, Copy, Debug)]
-enum Sum {
-    Int(i128),
-    Float(f64),
-}
-
-impl Sum {
-    fn plus(self, value: Value) -> Self {
-        match (self, value) {
-            (Self::Int(sum), Value::Int(value)) => Self::Int(sum + i128::from(value)),
-            (sum, value) => Self::Float((sum.as_f64() + value.as_f64()).clamp(f64::MIN, f64::MAX)),
-        }
-    }
-
-    fn as_f64(self) -> f64 {
-        match self {
-            Self::Int(sum) => sum as f64,
-            Self::Float(sum) => sum,
-        }
-    }
-
-    /// Returns it as an integer: a float of an older system may be one in disguise.
-    fn whole(self) -> i128 {
-        match self {
-            Self::Int(sum) => sum,
-            Self::Float(sum) => sum.round() as i128,
-        }
-    }
-
-    /// Returns it as a value, beyond the largest number that number.
-    fn value(self) -> Value {
-        match self {
-            Self::Int(sum) => Value::Int(sum.clamp(i64::MIN.into(), i64::MAX.into()) as i64),
-            Self::Float(sum) => Value::Float(sum),
-        }
-    }
-}
-
 /// Whether a value is smaller than another; two integers are compared exactly.
 fn is_less(one: Value, other: Value) -> bool {
     match (one, other) {
@@ -140,7 +101,7 @@ fn most(one: Value, other: Value) -> Value {
 /// What is known of a field of a series in a window.
 #[derive(Clone, Copy, Debug)]
 struct Tally {
-    sum: Sum,
+    sum: WideSum,
     /// The slots of its values.
     slots: i64,
     /// The covered slots at the times of its values.
@@ -153,7 +114,7 @@ struct Tally {
 impl Tally {
     fn add(this: &mut Option<Self>, value: Value, parts: Parts, covered: i64) {
         let Some(tally) = this else {
-            let zero = if matches!(parts.sum, Value::Int(_)) { Sum::Int(0) } else { Sum::Float(0.0) };
+            let zero = if matches!(parts.sum, Value::Int(_)) { WideSum::Int(0) } else { WideSum::Float(0.0) };
             let Parts { sum, slots, least, most } = parts;
             *this = Some(Self { sum: zero.plus(sum), slots, covered, least, most, last: value });
             return;
@@ -284,7 +245,12 @@ impl SeriesFold {
                 }
                 Some(_) => told_parts(declared.name, field)
                     .unwrap_or_else(|| mean_parts(value, slots.flatten().unwrap_or(QMONIT_SLOTS))),
-                None => told_parts(declared.name, field).unwrap_or(Parts { sum: value, slots: 1, least: value, most: value }),
+                None => told_parts(declared.name, field).unwrap_or(Parts {
+                    sum: value,
+                    slots: 1,
+                    least: value,
+                    most: value,
+                }),
             });
             Tally::add(tally, value, parts, at);
         }
@@ -305,7 +271,7 @@ impl SeriesFold {
                 Some(exact) if exact.field == field.name => {
                     let only = |value| Parts { sum: value, least: value, most: value, ..parts };
                     // Older systems may have had fractions; the sum stays an integer.
-                    let sum = Sum::Int(tally.sum.whole()).value();
+                    let sum = WideSum::Int(tally.sum.whole()).value();
                     let slots = Value::Int(tally.slots);
                     folded.push(FoldedField { name: exact.sum, value: sum, parts: only(sum) });
                     folded.push(FoldedField { name: exact.slots, value: slots, parts: only(slots) });
@@ -333,11 +299,11 @@ fn value(fold: Fold, tally: &Tally) -> Value {
 }
 
 /// Returns the value of the exact count: its sum for events, else its mean.
-fn exact_value(exact: &Exact, series: &Point, sum: Sum, slots: i64) -> f64 {
+fn exact_value(exact: &Exact, series: &Point, sum: WideSum, slots: i64) -> f64 {
     match (is_event(exact, series), sum) {
         (true, sum) => sum.as_f64(),
-        (false, Sum::Int(sum)) => hundredths(sum, slots).unwrap_or_default(),
-        (false, Sum::Float(sum)) => (sum / slots as f64 * 100.0 + 0.5).floor() / 100.0,
+        (false, WideSum::Int(sum)) => hundredths(sum, slots).unwrap_or_default(),
+        (false, WideSum::Float(sum)) => (sum / slots as f64 * 100.0 + 0.5).floor() / 100.0,
     }
 }
 

@@ -24,7 +24,7 @@ mod coverage;
 mod fold;
 mod window;
 
-pub use self::coverage::{Begins, Coverage, Covered};
+pub use self::coverage::{Begins, Coverage, Covered, is_of_no_slot};
 pub use self::fold::{Folded, FoldedField, HourField, PARTS, Parts, SeriesFold, label_time, slot_of};
 pub use self::window::{WindowFold, length, source, window_of};
 

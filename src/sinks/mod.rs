@@ -58,6 +58,9 @@ pub type MakeSinks = Box<dyn Fn(&Path) -> Vec<Box<dyn Sink>> + Send + Sync>;
 pub trait Sink: Sync {
     /// Its permanent name: the spool lists under it the batches that wait for this sink.
     fn name(&self) -> &str;
+    /// Tells the run's clock, in unix seconds: what the sink remembers from run to run ends by it, also under `--now`. Without it
+    /// the machine's clock counts.
+    fn at(&self, _now: i64) {}
     /// Sends the points of a batch and waits for the acknowledgement, at most until `deadline`. Sending the same points
     /// twice gives the same rows.
     fn send(&self, batch: &Batch, deadline: Instant) -> Sent;

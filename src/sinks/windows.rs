@@ -273,6 +273,10 @@ impl Sink for Marking {
         self.sink.name()
     }
 
+    fn at(&self, now: i64) {
+        self.sink.at(now);
+    }
+
     fn send(&self, batch: &Batch, deadline: Instant) -> Sent {
         let mut sent = self.sink.send(batch, deadline);
         let tier = batch.header.tier.parse().ok();

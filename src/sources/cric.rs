@@ -342,13 +342,24 @@ pub fn federations(json: &[u8]) -> Result<Vec<Federation>> {
 
 fn parse<T: Record>(json: &[u8]) -> Result<Vec<T>> {
     let text = not_empty(json)?;
-    let records: Records<T::Raw> = serde_json::from_str(&text).map_err(|error| match error.is_data() {
+    let records: Records<T::Raw> = match serde_json::from_str(&text) {
+        // A record with a key twice, of which the last counts, as in Python. Values one by one are slower.
+        Err(error) if error.to_string().starts_with("duplicate field") => serde_json::from_str(&text).map(one_by_one),
+        records => records,
+    }
+    .map_err(|error| match error.is_data() {
         true => anyhow!("the answer is not an object of records: {}: {error}", quote(&text)),
         false => not_json(&text, &error),
     })?;
     let records: Vec<T> = records.0.into_iter().filter_map(|(key, raw)| T::read(key, raw)).collect();
     ensure!(!records.is_empty(), "the answer has no usable record: {}", quote(&text));
     Ok(records)
+}
+
+/// Reads records of which some have a key twice.
+fn one_by_one<T: DeserializeOwned>(records: Records<serde_json::Map<String, Value>>) -> Records<T> {
+    let read = |(key, record)| Some((key, serde_json::from_value(Value::Object(record)).ok()?));
+    Records(records.0.into_iter().filter_map(read).collect())
 }
 
 /// The records of an answer by key, without those that are no objects.

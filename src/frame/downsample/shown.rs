@@ -10,7 +10,8 @@ use anyhow::{Context, Result};
 use super::{Downsampler, Work, day_of, hours_of};
 use crate::model::{COVERAGE, Kind, Measurement, Point, SCOPE_COVERAGE, SECOND, Tier, Value, Window};
 use crate::query::Selector;
-use crate::rollup::{Coverage, HOUR, PARTS, WindowFold, source, window_of};
+use crate::rollup::{Coverage, HOUR, PARTS, WindowFold, is_of_no_slot, source, window_of};
+use crate::sinks::tiers::Task;
 
 /// The hours of a day that a run would fold first, by their labels in unix seconds; each with whether it is folded although an
 /// older system has folded it.
@@ -97,29 +98,36 @@ impl Work<'_> {
     }
 
     /// Returns the points of a day of which some hours are to be folded first.
-    fn day_of_hours(
-        &self,
-        hours: &Work,
-        label: i64,
-        pending: &Pending,
-        before_coverage: bool,
-    ) -> Result<Vec<Point>> {
+    fn day_of_hours(&self, hours: &Work, label: i64, pending: &Pending, before_coverage: bool) -> Result<Vec<Point>> {
         let (store, window) = (self.of.store, window_of(Tier::Day, label * SECOND));
         let (_, times) = source(Tier::Day, window);
-        let mut coverage = Coverage::new(&self.begins);
+        let (mut begins, mut covered) = (self.begins.clone(), Vec::new());
         let mut undeclared = HashMap::<String, Fields>::new();
+        // One point of each hour and grid is enough to tell that an older system covered it.
+        let mut old = BTreeMap::new();
         hours.each_hour(label, pending, &mut |point| {
-            coverage.add(Tier::Hour, &point, store.catalog());
             match point.declaration() {
-                Some(measurement) if measurement.exact.is_some() && coverage.may_assume(measurement, times.from) => {
-                    coverage.assume_hour(measurement, &point, point.time(), self.of.grid);
+                Some(measurement) if is_coverage(measurement.name) => {
+                    begins.add(&point);
+                    covered.push(point);
+                }
+                Some(measurement) if measurement.exact.is_some() && !is_of_no_slot(measurement, &point) => {
+                    let key = (measurement.name, point.tag("grid").map(String::from), point.time().div_euclid(HOUR));
+                    old.entry(key).or_insert((measurement, point));
                 }
                 Some(_) => {}
                 None => learn(&point, undeclared.entry(point.series().into()).or_default()),
             }
             Ok(())
         })?;
-        let task = self.task(false, before_coverage);
+        let mut coverage = Coverage::new(&begins);
+        covered.iter().for_each(|point| coverage.add(Tier::Hour, point, store.catalog()));
+        for (measurement, point) in old.into_values() {
+            if coverage.may_assume(measurement, times.from) {
+                coverage.assume_hour(measurement, &point, point.time(), self.of.grid);
+            }
+        }
+        let task = Task { begins: &begins, ..self.task(false, before_coverage) };
         let is_folded = |measurement: &Measurement| task.folds(Tier::Day, measurement, window);
         let mut folds = BTreeMap::<(&str, *const Measurement), (&Measurement, WindowFold)>::new();
         hours.each_hour(label, pending, &mut |point| {
@@ -134,7 +142,7 @@ impl Work<'_> {
         let mut points = Vec::new();
         for (measurement, fold) in folds.into_values() {
             let mut folded = fold.finish(window.to);
-            store.complete_day(measurement, window, self.begins.of(measurement.name), &mut folded)?;
+            store.complete_day(measurement, window, begins.of(measurement.name), &mut folded)?;
             points.extend(folded.into_iter().map(|folded| store.written(measurement, folded)));
         }
         let own = coverage.points(window.to).into_iter();

@@ -7,11 +7,24 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::read::{Series, time_of, time_within, value};
 use super::{Store, Tier};
-use crate::model::{SECOND, Value};
+use crate::model::{SECOND, WideSum};
 use crate::query::{Column, Step, Total};
 
 /// The values of a series in a bucket: the part of the WHERE that all questions share.
 const THERE: &str = "bucket = ?1 AND series = ?2 AND field = ?3 AND time >= ?4 AND time < ?5";
+
+/// The sums of the upper and the lower halves of the integers, which cannot overflow, that of the floats, and their number.
+const HALVES: &str = "sum(CASE typeof(value) WHEN 'integer' THEN value >> 32 ELSE 0 END),
+    sum(CASE typeof(value) WHEN 'integer' THEN value & 4294967295 ELSE 0 END),
+    total(CASE typeof(value) WHEN 'real' THEN value END), count(CASE typeof(value) WHEN 'real' THEN value END)";
+
+/// Returns the sum of a row of [`HALVES`].
+fn halves(row: &Row) -> rusqlite::Result<WideSum> {
+    let (upper, lower): (i64, i64) = (row.get(0)?, row.get(1)?);
+    let integers = WideSum::Int((i128::from(upper) << 32) + i128::from(lower));
+    let floats: i64 = row.get(3)?;
+    Ok(if floats > 0 { integers.plus(WideSum::Float(row.get(2)?)) } else { integers })
+}
 
 /// Takes a bucket, the times within it, and the id of the field; `false` ends the walk.
 type EachBucket<'a> = &'a mut dyn FnMut(&Connection, i64, (i64, i64), i64) -> rusqlite::Result<bool>;
@@ -22,7 +35,13 @@ impl Store {
     /// # Errors
     /// Fails if the store cannot be read.
     pub(super) fn totals(&self, column: Column, by: &[&str]) -> Result<Vec<Total>> {
-        let totals = self.added(column, by, "sum(value)", |row| value(row, 0))?;
+        let totals = match self.added(column, by, "sum(value)", |row| Ok(value(row, 0)?.into())) {
+            // Counts near the largest number, which SQLite does not add up.
+            Err(error) if format!("{error:#}").contains("integer overflow") => {
+                self.added(column, by, HALVES, halves)?
+            }
+            totals => totals?,
+        };
         Ok(totals.into_iter().map(|(group, sum)| Total { group, sum }).collect())
     }
 
@@ -31,8 +50,8 @@ impl Store {
     /// # Errors
     /// Fails if the store cannot be read.
     pub(super) fn counts(&self, column: Column, by: &[&str]) -> Result<Vec<(Vec<String>, u64)>> {
-        let counts = self.added(column, by, "count(*)", |row| Ok(Value::Int(row.get(0)?)))?;
-        Ok(counts.into_iter().map(|(group, count)| (group, count.as_f64() as u64)).collect())
+        let counts = self.added(column, by, "count(*)", |row| Ok(WideSum::Int(row.get::<_, i64>(0)?.into())))?;
+        Ok(counts.into_iter().map(|(group, count)| (group, count.whole() as u64)).collect())
     }
 
     /// Adds up what `read` makes of the row `what` of each series and bucket, by group.
@@ -41,19 +60,19 @@ impl Store {
         column: Column,
         by: &[&str],
         what: &str,
-        read: impl Fn(&Row) -> rusqlite::Result<Value>,
-    ) -> Result<BTreeMap<Vec<String>, Value>> {
+        read: impl Fn(&Row) -> rusqlite::Result<WideSum>,
+    ) -> Result<BTreeMap<Vec<String>, WideSum>> {
         let found = self.grouped(column, by)?;
-        let mut sums: Vec<Option<Value>> = vec![None; found.len()];
+        let mut sums: Vec<Option<WideSum>> = vec![None; found.len()];
         // Without values a sum is one row too.
         self.each_row(column, &found, what, " HAVING count(*) > 0", &mut |at, _, row| {
-            sums[at] = Some(sums[at].unwrap_or(Value::Int(0)).plus(read(row)?));
+            sums[at] = Some(sums[at].unwrap_or(WideSum::Int(0)).plus(read(row)?));
             Ok(())
         })?;
-        let mut added = BTreeMap::<Vec<String>, Value>::new();
+        let mut added = BTreeMap::<Vec<String>, WideSum>::new();
         for ((_, group), sum) in found.into_iter().zip(sums) {
             let Some(sum) = sum else { continue };
-            let total = added.entry(group).or_insert(Value::Int(0));
+            let total = added.entry(group).or_insert(WideSum::Int(0));
             *total = total.plus(sum);
         }
         Ok(added)

@@ -6,7 +6,7 @@ use rusqlite::types::ToSqlOutput;
 use rusqlite::{Connection, OptionalExtension, Statement, ToSql, Transaction, params};
 
 use crate::model::{Point, Tier, Value};
-use crate::rollup::Parts;
+use crate::rollup::{Parts, length};
 
 /// One row of a tier, in the order of its key.
 #[derive(Clone, Copy)]
@@ -174,6 +174,8 @@ fn describe<'a>(
             let is_after = |time: i64| match (tier, of) {
                 // A raw point at the time of a fold is newer than the folded points.
                 (Tier::Hour | Tier::Day, Tier::Raw) => point.time() > time,
+                // A folded point stands at the end of its window, and was folded from points somewhere in it.
+                (Tier::Raw, Tier::Hour | Tier::Day) => point.time() >= time.saturating_sub(length(of)),
                 _ => point.time() >= time,
             };
             is_newest &= time.map_or(of != tier || own >= bucket, |time| is_after(begins.wrapping_add(time)));

@@ -48,6 +48,8 @@ pub(super) enum Verdict {
     Refused(String),
     /// It, or a proxy, takes no body of this size.
     TooLarge(String),
+    /// A limit that its operator can raise keeps out some of the points; it may have stored others.
+    Full(String),
 }
 
 /// The error of an InfluxDB that takes nothing for now, and says for how long.
@@ -111,6 +113,7 @@ impl Connection<'_> {
         let reply = Reply::of(answer);
         match (reply.status, reply.message.as_deref()) {
             (413, _) => Ok(Verdict::TooLarge(reply.shown())),
+            (400 | 422, Some(message)) if is_full(message) => Ok(Verdict::Full(message.into())),
             (400 | 422, Some(message)) if is_about_points(message) => Ok(Verdict::Refused(reason(message))),
             _ => Err(self.explain(&reply, Right::Write)),
         }
@@ -144,7 +147,9 @@ impl Connection<'_> {
     pub fn write_nothing(&self, database: &str, policy: &str) -> Result<()> {
         match self.write(database, policy, String::new())? {
             Verdict::Stored => Ok(()),
-            Verdict::Refused(why) | Verdict::TooLarge(why) => bail!("it refuses a body without points: {why}"),
+            Verdict::Refused(why) | Verdict::TooLarge(why) | Verdict::Full(why) => {
+                bail!("it refuses a body without points: {why}")
+            }
         }
     }
 
@@ -237,8 +242,22 @@ fn message(body: &str) -> Option<String> {
         error: Option<String>,
         message: Option<String>,
     }
-    let Error { error, message } = serde_json::from_str(body).ok()?;
-    message.or(error)
+    match serde_json::from_str(body) {
+        Ok(Error { error, message }) => message.or(error),
+        Err(_) if body.len() as u64 >= LONGEST_ERROR => beginning(body),
+        Err(_) => None,
+    }
+}
+
+/// Returns the beginning of the message of an error that is too long to be read.
+fn beginning(body: &str) -> Option<String> {
+    const KEPT: usize = 2000;
+    let text = ["{\"error\":\"", "\"message\":\""].iter().find_map(|key| body.split_once(key)).map(|(_, text)| text)?;
+    let kept = &text[..text.floor_char_boundary(KEPT)];
+    // An escape may be cut in two.
+    let whole = kept.rfind('\\').filter(|at| kept.len() - at < 6).map_or(kept, |at| kept[..at].trim_end_matches('\\'));
+    let message: String = serde_json::from_str(&format!("\"{whole}\"")).ok()?;
+    Some(format!("{message} … (an error of more than 1 MiB)"))
 }
 
 /// Whether a database, bucket, mapping or retention policy is missing.
@@ -254,9 +273,25 @@ fn is_about_points(message: &str) -> bool {
         .any(|words| message.contains(words))
 }
 
+/// Whether a limit of the server keeps out new series, which is no fault of the points (1.x: max-series-per-database,
+/// max-values-per-tag).
+fn is_full(message: &str) -> bool {
+    message.contains("max-series-per-database") || message.contains("max-values-per-tag")
+}
+
+/// Returns the limit, without what differs from point to point.
+pub(super) fn limit(message: &str) -> &str {
+    let limit = reason_of(message);
+    [" value=", " dropped="].iter().fold(limit, |limit, end| limit.split(end).next().unwrap_or(limit))
+}
+
 /// Returns the reason for which points were refused.
 fn reason(message: &str) -> String {
-    message.strip_prefix("partial write: ").unwrap_or(message).into()
+    reason_of(message).into()
+}
+
+fn reason_of(message: &str) -> &str {
+    message.strip_prefix("partial write: ").unwrap_or(message)
 }
 
 /// Returns how many points a refusal says that it dropped, at least: of several shards only the first one that failed is
@@ -299,6 +334,24 @@ mod tests {
         assert_eq!(dropped("partial write: dropped 3 points outside retention policy"), 3);
         assert_eq!(dropped("unable to parse 'm v=': missing field value dropped=0"), 0);
         assert_eq!((dropped("dropped="), dropped("dropped="), dropped("")), (0, 0, 0));
+        let long = format!(r#"{{"error":"unable to parse 'm\\\"x=\n {}"#, "é\\\\".repeat(400_000));
+        let cut = message(&long).unwrap();
+        assert!(is_about_points(&cut) && cut.len() < 2100 && cut.ends_with("… (an error of more than 1 MiB)"), "{cut}");
+        assert_eq!(message(&long[..5000]), None, "half an answer");
+        for (message, expected) in [
+            (
+                "partial write: max-series-per-database limit exceeded: (10) dropped=3",
+                "max-series-per-database limit exceeded: (10)",
+            ),
+            (
+                r#"partial write: max-values-per-tag limit exceeded (5/5): measurement="m" tag="a" value="p7" dropped=2"#,
+                r#"max-values-per-tag limit exceeded (5/5): measurement="m" tag="a""#,
+            ),
+        ] {
+            assert!(is_full(message));
+            assert_eq!(limit(message), expected);
+        }
+        assert!(!is_full("partial write: points beyond retention policy dropped=1"));
         assert!(is_missing("database not found: \"d\"") && is_missing("retention policy not found: 10m"));
         assert!(is_missing("bucket \"d/10m\" not found") && !is_missing("page not found"));
     }

@@ -66,7 +66,15 @@ impl InfluxTiers {
             }
         }
         let (client, reader) = (config.client()?, InfluxReader::new(config, catalog)?);
-        Ok(Self { config: config.clone(), client, catalog, reader, measurements, firsts: Mutex::default(), near: Mutex::default() })
+        Ok(Self {
+            config: config.clone(),
+            client,
+            catalog,
+            reader,
+            measurements,
+            firsts: Mutex::default(),
+            near: Mutex::default(),
+        })
     }
 
     fn connection(&self) -> Connection<'_> {
@@ -128,7 +136,9 @@ impl InfluxTiers {
         if coverage.may_assume(measurement, times.from) && (finer == Tier::Raw || measurement.exact.is_some()) {
             let grid: Vec<_> = measurement.tags.iter().map(|tag| tag.name).filter(|name| *name == "grid").collect();
             let count = measurement.fields.iter().find(|field| field.count).into_iter();
-            let fields: Vec<_> = count.map(|field| (field.name.to_string(), Kind::Float)).collect();
+            let mut fields: Vec<_> = count.map(|field| (field.name.to_string(), Kind::Float)).collect();
+            let slots = measurement.exact.filter(|_| finer != Tier::Raw).map(|exact| exact.slots);
+            fields.extend(slots.map(|slots| (slots.to_string(), Kind::Int)));
             self.points(measurement.name, (&grid, &fields), (finer, times), "", &mut |point| {
                 match finer {
                     Tier::Raw => coverage.assume(measurement, &point, point.time(), task.grid),
@@ -577,9 +587,8 @@ impl InfluxTiers {
                 let slots = identifier(SLOTS.info().name);
                 let from = self.reader.from(of.name, tier);
                 let condition = of_measurement(measurement);
-                let query = format!(
-                    "SELECT first({slots}::field) FROM {from} WHERE {condition} AND {slots}::field > 0{since}"
-                );
+                let query =
+                    format!("SELECT first({slots}::field) FROM {from} WHERE {condition} AND {slots}::field > 0{since}");
                 self.reader.ask(&query, |rows| {
                     if let Some([Cell::Int(time), ..]) = rows.values.first().map(Vec::as_slice) {
                         begins.add_time(measurement.name, *time);

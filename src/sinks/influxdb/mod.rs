@@ -40,13 +40,19 @@ pub struct Influxdb {
     config: Config,
     client: OnceLock<Client>,
     pause: Pause,
+    /// The run's clock, in unix seconds; the machine's if nobody says it.
+    now: OnceLock<i64>,
 }
 
 impl Influxdb {
     /// Creates the sink, which remembers in the directory `state`; it opens no connection yet.
     pub fn new(config: Config, state: &Path) -> Self {
         let pause = Pause::new(config.peer, state);
-        Self { config, client: OnceLock::new(), pause }
+        Self { config, client: OnceLock::new(), pause, now: OnceLock::new() }
+    }
+
+    fn now(&self) -> i64 {
+        self.now.get().copied().unwrap_or_else(pause::wall)
     }
 
     fn connection(&self, ends: Instant) -> Result<Connection<'_>> {
@@ -67,10 +73,10 @@ impl Influxdb {
         if batch.points.is_empty() {
             return Ok(write::Refused::default());
         }
-        self.pause.ensure_over(self.config.name())?;
+        self.pause.ensure_over(self.config.name(), self.now())?;
         let written = write::write(&self.connection(deadline)?, database, self.config.policy(tier), &batch.points);
         if let Some(busy) = written.as_ref().err().and_then(|error| error.downcast_ref::<Busy>()) {
-            self.pause.remember(self.config.name(), &busy.retry_after);
+            self.pause.remember(self.config.name(), &busy.retry_after, self.now());
         } else if written.is_ok() {
             self.pause.forget();
         }
@@ -94,6 +100,10 @@ impl Influxdb {
 impl Sink for Influxdb {
     fn name(&self) -> &str {
         self.config.peer.sink
+    }
+
+    fn at(&self, now: i64) {
+        let _ = self.now.set(now);
     }
 
     fn send(&self, batch: &Batch, deadline: Instant) -> Sent {

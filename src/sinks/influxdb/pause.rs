@@ -26,27 +26,28 @@ impl Pause {
         Self { path: state.join(format!("{}.pause", peer.sink)), peer }
     }
 
-    /// Fails while the server wants to be left alone. What cannot be read is no pause.
+    /// Fails while the server wants to be left alone, by the clock `now` in unix seconds. What cannot be read is no pause.
     ///
     /// # Errors
     /// Fails with the end of the pause.
-    pub fn ensure_over(&self, name: &str) -> Result<()> {
+    pub fn ensure_over(&self, name: &str, now: i64) -> Result<()> {
         let text = files::read(&self.path, 4096).ok().and_then(|bytes| String::from_utf8(bytes).ok());
         let Some((until, of)) = text.as_deref().and_then(|text| text.trim_end().split_once(' ')) else { return Ok(()) };
         let until: i64 = until.parse().unwrap_or_default();
         // Another server asked for nothing, and a clock that was set back must not make a pause longer.
-        if of == name && (1..=LONGEST).contains(&until.saturating_sub(now())) {
+        if of == name && (1..=LONGEST).contains(&until.saturating_sub(now)) {
             bail!("{} at {name} asked to be left alone until {}", self.peer.title, utc(until));
         }
         Ok(())
     }
 
-    /// Remembers a `Retry-After`: seconds, or a date. What cannot be written is asked for again.
-    pub fn remember(&self, name: &str, retry_after: &str) {
-        let date = || rfc2822::parse(retry_after).map(|date| date.timestamp().as_second() - now());
+    /// Remembers a `Retry-After` from the clock `now` on: seconds, or a date by the server's own clock, which is no run's. What
+    /// cannot be written is asked for again.
+    pub fn remember(&self, name: &str, retry_after: &str, now: i64) {
+        let date = || rfc2822::parse(retry_after).map(|date| date.timestamp().as_second() - wall());
         let seconds = retry_after.trim().parse().or_else(|_| date()).unwrap_or_default();
         if seconds > 0 {
-            let until = now().saturating_add(seconds.min(LONGEST));
+            let until = now.saturating_add(seconds.min(LONGEST));
             let _ = files::write(&self.path, format!("{until} {name}\n").as_bytes());
         }
     }
@@ -57,7 +58,8 @@ impl Pause {
     }
 }
 
-fn now() -> i64 {
+/// Returns the time by the machine's clock, in unix seconds.
+pub(super) fn wall() -> i64 {
     let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
     since.as_ref().map_or(0, Duration::as_secs).cast_signed()
 }
@@ -67,27 +69,33 @@ mod tests {
     use super::*;
     use crate::sinks::influxdb::config::INFLUXDB;
 
+    /// The clock of a run of 2024.
+    const NOW: i64 = 1_717_245_000;
+
     #[test]
     fn a_pause_holds_for_its_server_and_its_time_alone() {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("target").join(format!("pause-{}", std::process::id()));
         fs::create_dir_all(&folder).unwrap();
         let pause = Pause::new(&INFLUXDB, &folder);
-        assert!(pause.ensure_over("http://a/").is_ok());
-        pause.remember("http://a/", "30");
-        let error = pause.ensure_over("http://a/").unwrap_err().to_string();
+        assert!(pause.ensure_over("http://a/", NOW).is_ok());
+        pause.remember("http://a/", "30", NOW);
+        let error = pause.ensure_over("http://a/", NOW).unwrap_err().to_string();
         assert!(error.starts_with("InfluxDB at http://a/ asked to be left alone until 2"), "{error}");
-        assert!(pause.ensure_over("http://b/").is_ok());
-        pause.remember("http://a/", "999999999");
-        assert!(pause.ensure_over("http://a/").is_err());
+        assert!(pause.ensure_over("http://b/", NOW).is_ok());
+        pause.remember("http://a/", "999999999", NOW);
+        assert!(pause.ensure_over("http://a/", NOW).is_err());
+        // The run's clock ends it, whatever the machine's says.
+        pause.remember("http://a/", "30", NOW);
+        assert!(pause.ensure_over("http://a/", NOW + 29).is_err() && pause.ensure_over("http://a/", NOW + 30).is_ok());
         pause.forget();
         for ended in ["0", "-5", "soon", "Wed, 21 Oct 2015 07:28:00 GMT"] {
-            pause.remember("http://a/", ended);
-            assert!(pause.ensure_over("http://a/").is_ok(), "{ended}");
+            pause.remember("http://a/", ended, NOW);
+            assert!(pause.ensure_over("http://a/", NOW).is_ok(), "{ended}");
         }
-        pause.remember("http://a/", "Mon, 21 Oct 2250 07:28:00 GMT");
-        assert!(pause.ensure_over("http://a/").is_err());
-        fs::write(folder.join("influxdb.pause"), format!("{} http://a/\n", now() + 2 * LONGEST)).unwrap();
-        assert!(pause.ensure_over("http://a/").is_ok(), "the clock was set back");
+        pause.remember("http://a/", "Mon, 21 Oct 2250 07:28:00 GMT", NOW);
+        assert!(pause.ensure_over("http://a/", NOW).is_err());
+        fs::write(folder.join("influxdb.pause"), format!("{} http://a/\n", NOW + 2 * LONGEST)).unwrap();
+        assert!(pause.ensure_over("http://a/", NOW).is_ok(), "the clock was set back");
         fs::remove_dir_all(folder).unwrap();
     }
 }

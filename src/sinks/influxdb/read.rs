@@ -13,7 +13,7 @@ use super::client::Connection;
 use super::config::Config;
 use super::influxql::{Cell, Rows, identifier, string};
 use crate::model::{
-    AHEAD, COVERAGE, Catalog, Kind, Measurement, Name, Point, SCOPE_COVERAGE, SECOND, Tier, Value, Window,
+    AHEAD, COVERAGE, Catalog, Kind, Measurement, Name, Point, SCOPE_COVERAGE, SECOND, Tier, Value, WideSum, Window,
 };
 use crate::os::http::Client;
 use crate::query::{
@@ -703,8 +703,8 @@ impl Scan for InfluxReader {
         self.ask_column(&what, column, &grouped(by), |rows| {
             for row in &rows.values {
                 let sum = match row.as_slice() {
-                    [_, Cell::Int(sum)] => Value::Int(*sum),
-                    [_, Cell::Float(sum)] => Value::Float(*sum),
+                    [_, Cell::Int(sum)] => WideSum::Int((*sum).into()),
+                    [_, Cell::Float(sum)] => WideSum::Float(*sum),
                     _ => continue,
                 };
                 totals.push(Total { group: group_of(&rows, by), sum });

@@ -6,11 +6,16 @@
 
 use anyhow::Result;
 
-use super::client::{Connection, Verdict, dropped};
+use super::client::{Connection, Verdict, dropped, limit};
 use crate::model::Point;
+use crate::sinks::ClosedPlace;
 
 /// The most bytes of lines in a body, before compression. InfluxDB takes 25 MB, InfluxDB 2 50 MB.
 const LARGEST_BODY: usize = 10 << 20;
+
+/// How often a batch is sent again in parts because a limit of the server keeps some of its points out: all of them wait anyway, and
+/// this is for the others. InfluxDB 1.6.7 then drops points of series that it has, more than it says.
+const MOST_FULLS: usize = 64;
 
 /// Points that InfluxDB refused for good, each with the reason.
 pub(super) type Refused = Vec<(Point, String)>;
@@ -18,10 +23,11 @@ pub(super) type Refused = Vec<(Point, String)>;
 /// Writes points into a retention policy of a database. Returns those that InfluxDB refused; it has stored the others.
 ///
 /// # Errors
-/// Fails unless each point is stored or refused. Some may be stored; sending all of them again is harmless.
+/// Fails unless each point is stored or refused: with [`ClosedPlace`] if a limit of the server keeps some out, which its operator
+/// can raise; most others are stored then. Some may be stored; sending all of them again is harmless.
 pub(super) fn write(connection: &Connection, database: &str, policy: &str, points: &[Point]) -> Result<Refused> {
-    let mut refused = Vec::new();
-    let mut next = 0;
+    let (mut refused, mut full) = (Vec::new(), None);
+    let (mut next, mut fulls) = (0, 0_usize);
     while next < points.len() {
         let (body, count) = body(&points[next..]);
         let group: Vec<_> = points[next..next + count].iter().collect();
@@ -36,6 +42,15 @@ pub(super) fn write(connection: &Connection, database: &str, policy: &str, point
                     (why, is_whole)
                 }
                 Verdict::TooLarge(why) => (why, false),
+                Verdict::Full(why) => {
+                    let is_whole = dropped(&why) >= group.len() || group.len() == 1 || fulls == MOST_FULLS;
+                    fulls += 1;
+                    full = Some(why);
+                    if is_whole {
+                        continue;
+                    }
+                    (String::new(), false)
+                }
             };
             if is_whole || group.len() == 1 {
                 // The count is that of the body, not of the point.
@@ -47,7 +62,16 @@ pub(super) fn write(connection: &Connection, database: &str, policy: &str, point
             }
         }
     }
-    Ok(refused)
+    match full {
+        Some(why) => Err(ClosedPlace(format!(
+            "{} at {}: {}; it takes no new series: raise that limit of its [data], or drop series; the points wait",
+            connection.config.peer.title,
+            connection.config.name(),
+            limit(&why)
+        ))
+        .into()),
+        None => Ok(refused),
+    }
 }
 
 /// Returns the first body of points, one at least, and how many are in it.
@@ -139,7 +163,7 @@ mod tests {
         assert_eq!(parted(conflict), "1 4 7");
         assert_eq!(parted("points beyond retention policy dropped=2"), "8 7 6 5");
         assert_eq!(parted("unable to parse 'm2,a=2 v=2i,w=0.5 8': odd dropped=0"), "2");
-        assert_eq!(parted("max-values-per-tag limit exceeded dropped=2"), "0 1 2 3");
+        assert_eq!(parted("odd dropped=2"), "0 1 2 3");
         // What all of them are, or none of them is, parts nothing.
         assert_eq!(parted(r#"input field "v" on measurement "m9" is"#), "0 1 2 3");
     }

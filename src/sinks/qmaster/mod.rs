@@ -139,6 +139,10 @@ impl Sink for Qmaster {
         "qmaster"
     }
 
+    fn at(&self, now: i64) {
+        self.http.at(now);
+    }
+
     fn send(&self, batch: &Batch, deadline: Instant) -> Sent {
         match self.protocol(deadline) {
             Ok(Protocol::Qulo) => qulo::send(&self.config, batch, self.catalog, deadline),

@@ -8,7 +8,8 @@
 //! ```
 //!
 //! The search asks for the days of the window apart, and takes the newest: documents of one snapshot need not carry one
-//! timestamp. It avoids what Elasticsearch 8 and OpenSearch have dropped (`interval`, `order: _term`). An error comes with
+//! timestamp. It avoids what Elasticsearch 8 and OpenSearch have dropped (`interval`, `order: _term`), so that it
+//! needs Elasticsearch 7.2 or later, the first with `calendar_interval`, or any OpenSearch. An error comes with
 //! HTTP 200 inside `responses`.
 //!
 //! Benchmarks: `POST …/benchmarks-*/_search`, at most 50 per queue, newest first. None has come since 2020.

@@ -138,3 +138,49 @@ fn points_that_go_to_carbon_alone_give_no_table_and_who_named_mysql_is_told() {
     let check = site.at(NOW, &["--check"]);
     assert_eq!(check.lines_with(&format!("tables go to no database, since {why}")).len(), 1, "{}", check.stdout);
 }
+
+/// Python's json takes the last of two; the record is one like any other, and so are all others of the answer.
+#[test]
+fn a_key_twice_in_a_record_costs_no_topic() {
+    let site = Site::golden();
+    let text = recorded("scraped_cric_pandaqueue.json").to_string();
+    let twice = text.replacen(
+        "\"atlas_site\":",
+        "\"country\":\"Nowhere\",\"country\":\"Germany\",\"atlas_site\":\"X\",\"atlas_site\":",
+        1,
+    );
+    assert_ne!(text, twice);
+    let (before, lines) = site.lines(NOW);
+    assert_eq!((before.code, before.stderr.as_str()), (Some(0), ""));
+    site.server.answers(QUEUES, page("200 OK", &twice));
+    site.server.answers(SITES, page("200 OK", "{\"CERN\":{\"name\":\"CERN\",\"name\":\"CERN\"}}"));
+    let (outcome, with_twice) = site.lines(NOW);
+    assert_eq!((outcome.code, outcome.stderr.as_str()), (Some(0), ""));
+    assert_eq!(jobs(&with_twice).len(), jobs(&lines).len());
+}
+
+/// PanDA's two queues are one series of the stores: one of them is missing, so that nothing is known of what is absent.
+#[test]
+fn of_two_names_that_become_one_the_second_is_named_and_nothing_counts_as_zero() {
+    let site = Site::golden();
+    let counts = |jobs: i64| json!({"managed": {"SCORE": {"running": jobs}}});
+    site.server.gives(PANDA, &json!({"A\nB": counts(1), "C": counts(3)}));
+    assert_eq!(site.at(NOW, &[]).code, Some(0));
+    site.server.gives(PANDA, &json!({"A\nB": counts(1), "A_B": counts(2)}));
+    let later = NOW + 600;
+    let (outcome, lines) = site.lines(later);
+    assert_eq!(outcome.code, Some(1));
+    assert!(
+        outcome.stderr.contains("jobs,job_status=running,panda_queue=A_B,prod_source=managed,resource=SCORE")
+            && outcome.stderr.contains("another point has the same name"),
+        "{}",
+        outcome.stderr
+    );
+    assert_eq!(jobs(&lines).len(), 1, "no zero of C: {lines:?}");
+    assert!(!lines.iter().any(|line| line.contains("measurement=jobs")), "no coverage: {lines:?}");
+    // The next whole answer has the zero.
+    assert_eq!(site.at(later, &[]).code, Some(1));
+    site.server.gives(PANDA, &json!({"A\nB": counts(1)}));
+    let (outcome, lines) = site.lines(later + 600);
+    assert_eq!((jobs(&lines).len(), outcome.stderr.as_str()), (2, ""), "{lines:?}");
+}

@@ -37,9 +37,7 @@ fn others(slot: i64) -> Vec<String> {
     }
     for cluster in ["one", "two"].into_iter().filter(|cluster| *cluster == "one" || step % 4 == 0) {
         lines.push(format!("scope_coverage,grid=heprc,measurement=slurm_jobs,scope=cluster\\={cluster} slots=1i,step_seconds=600i {time}"));
-        lines.push(format!(
-            "slurm_jobs,cluster={cluster},grid=heprc,partition=p,state=running cpus=8i,gpus=0i,jobs={step}i {time}"
-        ));
+        lines.push(format!("slurm_jobs,cluster={cluster},state=RUNNING jobs={step}i {time}"));
     }
     lines
 }

@@ -118,3 +118,54 @@ fn a_batch_goes_where_its_header_says_and_no_time_is_no_answer() {
     let error = format!("{:#}", sink.send(&batch, Instant::now()).result.unwrap_err());
     assert!(error.ends_with("has no time left for another request"), "{error}");
 }
+
+/// A limit of the server is no fault of the points: an operator can raise it, and then they are stored.
+#[test]
+fn points_beyond_a_limit_of_the_server_wait_and_the_others_are_stored() {
+    let name = "points_beyond_a_limit_of_the_server_wait_and_the_others_are_stored";
+    for (setting, limit) in [
+        ("data.max-series-per-database", "max-series-per-database limit exceeded: (8)"),
+        ("data.max-values-per-tag", r#"max-values-per-tag limit exceeded (8/8): measurement="m" tag="a""#),
+    ] {
+        let Some(influxdb) = server(name, &[(setting, "8")]) else { return };
+        let sink = sink(influxdb.port, "");
+        sink.setup(soon()).unwrap();
+        let points = |series: i64, time: i64| (0..series).map(move |at| format!("m,a=p{at} v={at}i {time}"));
+        let sent = sink.send(&batch("raw", points(8, 1)), soon());
+        assert!(sent.result.is_ok() && sent.refused.is_empty(), "{:?}", sent.result);
+        let sent = sink.send(&batch("raw", points(12, 2)), soon());
+        let error = sent.result.unwrap_err();
+        assert!(error.is::<ClosedPlace>() && sent.refused.is_empty(), "{error:#}");
+        let words = format!(
+            "InfluxDB at http://127.0.0.1:{}/: {limit}; it takes no new series: raise that limit",
+            influxdb.port
+        );
+        assert!(format!("{error:#}").starts_with(&words), "{error:#}");
+        assert_eq!(count(&influxdb, "SELECT count(v) FROM d.\"10m\".m WHERE time = 2"), 8, "those that it knows");
+        // The operator makes room.
+        influxdb.query("DROP DATABASE d");
+        sink.setup(soon()).unwrap();
+        let sent = sink.send(&batch("raw", points(12, 2).skip(6)), soon());
+        assert!(sent.result.is_ok() && sent.refused.is_empty(), "{:?}", sent.result);
+        assert_eq!(count(&influxdb, "SELECT count(v) FROM d.\"10m\".m WHERE time = 2"), 6);
+    }
+}
+
+/// InfluxDB repeats each line that it cannot read, in the body and in a header.
+#[test]
+fn an_error_of_more_than_a_megabyte_costs_the_bad_lines_alone() {
+    let Some(influxdb) = server("an_error_of_more_than_a_megabyte_costs_the_bad_lines_alone", &[]) else { return };
+    let sink = sink(influxdb.port, "");
+    sink.setup(soon()).unwrap();
+    let long = "x".repeat(400);
+    let line = |at: i64| match at % 5 {
+        0 => format!("n,a=ok{at} v=1i 5"),
+        _ => format!("n,a=bad{at},b={long} v=1i 9223372036854775807"),
+    };
+    let sent = sink.send(&batch("raw", (0..5_000).map(line)), soon());
+    let (names, why) = refused(&sent);
+    assert_eq!(names.len(), 4_000);
+    assert!(names.iter().all(|name| name.starts_with("bad")));
+    assert!(why.len() < 4096 && why.contains("unable to parse"), "{why}");
+    assert_eq!(count(&influxdb, "SELECT count(v) FROM d.\"10m\".n"), 1_000);
+}

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, ensure};
 use gridmon::frame::Downsampler;
 use gridmon::model::{Point, SECOND, Tier, Value};
-use gridmon::rollup::{DAY, HOUR, Parts};
+use gridmon::rollup::{DAY, HOUR, Parts, length};
 use gridmon::setup::CATALOG;
 use gridmon::sinks::embedded::{Config, EmbeddedTiers, Place, Store};
 use gridmon::sinks::windows::Windows;
@@ -21,11 +21,11 @@ use rusqlite::Connection;
 use rusqlite::types::Value as Cell_;
 
 use super::oracle::{Oracle, Rows};
-use super::points::{D, coverage, grid, jobs, measurement, schedd};
+use super::points::{D, coverage, grid, jobs, measurement, schedd, scope_coverage, slurm};
 
 const MINUTE: i64 = 60;
 
-pub const MEASUREMENTS: [&str; 4] = ["jobs", "grid_jobs", "grid_cloud", "grid_schedd"];
+pub const MEASUREMENTS: [&str; 5] = ["jobs", "grid_jobs", "grid_cloud", "grid_schedd", "slurm_jobs"];
 
 /// A folder in memory, where there is one: each commit is synced.
 pub fn folder(name: &str) -> PathBuf {
@@ -48,12 +48,15 @@ pub struct World {
     /// What the store holds: the raw points by series, time and field.
     pub raw: RefCell<BTreeMap<(String, i64), BTreeMap<String, Value>>>,
     store: RefCell<Option<Store>>,
+    /// The time of the newest raw point of each series, with its labels.
+    labels: RefCell<BTreeMap<String, (i64, String)>>,
 }
 
 impl World {
     pub fn new(name: &str) -> Self {
         let config = Config { path: None, keep_raw_days: Some(40), keep_1h_days: None, keep_1d_days: None };
-        Self { folder: folder(name), config, raw: RefCell::default(), store: RefCell::default() }
+        let (raw, store, labels) = Default::default();
+        Self { folder: folder(name), config, raw, store, labels }
     }
 
     pub fn place(&self) -> Place {
@@ -74,11 +77,33 @@ impl World {
         for point in points {
             let row = raw.entry((point.series().into(), point.time())).or_default();
             row.extend(point.fields().map(|(name, value)| (name.to_string(), value)));
+            let mut labels = self.labels.borrow_mut();
+            let newest = labels.entry(point.series().into()).or_insert((i64::MIN, String::new()));
+            if point.time() >= newest.0 {
+                *newest = (point.time(), point.labels_text());
+            }
         }
     }
 
     /// A run of a down-sampler by the clock `now`, killed after so many writes.
     pub fn fold(&self, tier: Tier, now: i64, killed_after: usize) -> Result<()> {
+        self.downsample(now, killed_after, &|of| of.run(tier).map(drop))
+    }
+
+    /// A backfill of some windows that begin at `from` or later, in nanoseconds.
+    fn backfill(&self, tier: Tier, from: i64, windows: i64, now: i64, killed_after: usize) -> Result<()> {
+        let length = length(tier) / SECOND;
+        let first = (from / SECOND + length - 1).div_euclid(length) * length + length;
+        self.downsample(now, killed_after, &|of| {
+            let last = of.closed(tier).min(first + windows * length);
+            if first <= last {
+                of.backfill(tier, first, last, &|_| {})?;
+            }
+            Ok(())
+        })
+    }
+
+    fn downsample(&self, now: i64, killed_after: usize, work: &dyn Fn(&Downsampler) -> Result<()>) -> Result<()> {
         let store = EmbeddedTiers::new(self.config.clone(), self.place(), CATALOG);
         let left = Cell::new(killed_after);
         let go_on = || {
@@ -95,7 +120,13 @@ impl World {
             until: later(),
             go_on: &go_on,
         };
-        downsampler.run(tier).map(drop)
+        work(&downsampler)
+    }
+
+    /// When the coverage of `jobs` begins, in nanoseconds.
+    fn begin_of_jobs(&self) -> Option<i64> {
+        let raw = self.raw.borrow();
+        raw.keys().filter(|(series, _)| series == "coverage,grid=a,measurement=jobs").map(|(_, time)| *time).min()
     }
 
     pub fn points(&self) -> Vec<Point> {
@@ -176,6 +207,18 @@ impl World {
             }
             assert_rows(&self.stored(Tier::Day, name), &expected, &format!("{what} {name} 1d"));
         }
+        self.check_labels(what);
+    }
+
+    /// A series has the labels of its newest point, whichever came last, raw or folded.
+    fn check_labels(&self, what: &str) {
+        let connection = Connection::open(self.path()).unwrap();
+        let mut query = connection.prepare("SELECT key, labels FROM series").unwrap();
+        let stored = query.query_map([], |row| Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?))).unwrap();
+        let stored: BTreeMap<_, _> = stored.map(Result::unwrap).collect();
+        for (series, (_, labels)) in &*self.labels.borrow() {
+            assert_eq!(stored.get(series), Some(labels), "{what}: labels of {series}");
+        }
     }
 }
 
@@ -199,14 +242,26 @@ pub fn assert_rows(stored: &Rows, expected: &Rows, what: &str) {
 fn batch(random: &mut Random, which: usize, slot: i64, offset: usize) -> Vec<Point> {
     let mut points = Vec::new();
     let is_whole = random.below(6) > 0;
+    if let Some(cluster) = which.checked_sub(3) {
+        // Two programs write one measurement: each tells of its own scope.
+        let cluster = ["one", "two"][cluster];
+        points.extend(is_whole.then(|| scope_coverage(slot, "a", "slurm_jobs", &format!("cluster={cluster}"))));
+        for state in ["RUNNING", "PENDING"] {
+            if random.below(3) > 0 {
+                points.push(slurm(slot, cluster, state, random.below(50) as i64));
+            }
+        }
+        return points;
+    }
     if which == 0 {
+        let state = ["online", "online", "offline", "test"][random.below(4)];
         points.extend(is_whole.then(|| coverage(slot, "a", "jobs")));
         for status in ["running", "finished"] {
             for queue in ["P", "Q", "R"] {
                 if random.below(4) > 0 {
                     let count = random.below(1000) as i64;
                     let power = random.below(3) as f64 * 0.25;
-                    points.push(jobs(slot, (queue, status), "online", count, Some(offset as i64), power));
+                    points.push(jobs(slot, (queue, status), state, count, Some(offset as i64), power));
                 }
             }
         }
@@ -221,6 +276,12 @@ fn batch(random: &mut Random, which: usize, slot: i64, offset: usize) -> Vec<Poi
     }
     points.extend((name == "a").then(|| schedd(slot, random.below(1000) as f64 / 1000.0)));
     points
+}
+
+/// Whether a point of `jobs` or its coverage is of a slot, in unix seconds.
+fn is_slot_of(point: &Point, slot: i64) -> bool {
+    let is_jobs = point.measurement() == "jobs" || point.tag("measurement") == Some("jobs");
+    is_jobs && point.time() / SECOND / 600 == slot / 600
 }
 
 fn history(case: u64, seed: u64) {
@@ -239,7 +300,7 @@ fn history(case: u64, seed: u64) {
             dark = random.below(12) as i64;
         }
         dark -= 1;
-        for which in (0..3).filter(|_| dark < 0) {
+        for which in (0..5).filter(|_| dark < 0) {
             if random.below(8) == 0 {
                 continue;
             }
@@ -253,6 +314,11 @@ fn history(case: u64, seed: u64) {
                 }
                 _ => world.deliver(&points),
             }
+            // A second run in the slot: the first one is not sent after it. Other tags may have come.
+            if which == 0 && random.below(8) == 0 {
+                waiting.retain(|(_, other)| other.first().is_none_or(|other| !is_slot_of(other, time)));
+                world.deliver(&batch(&mut random, which, time * SECOND, 599));
+            }
         }
         while let Some(at) = waiting.iter().position(|(until, _)| *until <= time) {
             let (_, points) = waiting.swap_remove(at);
@@ -265,6 +331,16 @@ fn history(case: u64, seed: u64) {
             let killed_after = if random.below(2) == 0 { random.below(12) } else { usize::MAX };
             last_run = last_run.max(now);
             let _ = world.fold(tier, now, killed_after);
+        }
+        // A person folds some windows anew, which may be newer than the last run. What is before the first coverage is left
+        // alone: it would be an older system's.
+        if random.below(20) == 0
+            && let Some(begin) = world.begin_of_jobs()
+        {
+            let tier = [Tier::Hour, Tier::Hour, Tier::Day][random.below(3)];
+            let from = begin + random.below(20) as i64 * HOUR;
+            let killed_after = if random.below(2) == 0 { random.below(12) } else { usize::MAX };
+            let _ = world.backfill(tier, from, random.below(30) as i64, time + 600, killed_after);
         }
     }
     // The rest comes, in any order, some of it after a run.
@@ -346,4 +422,31 @@ fn a_series_with_the_id_of_a_forgotten_one_is_folded_as_its_own_measurement() {
     let row = ("grid_jobs,grid=a,status=idle,type=all".into(), D + 2 * HOUR, "jobs".into());
     assert_eq!(rows.keys().collect::<Vec<_>>(), [&row]);
     assert_eq!(rows[&row].0, Value::Float(5.0));
+}
+
+/// A machine whose clock stood in 1970 has sent coverage: the half million hours since are not marked, and nothing changes.
+#[test]
+fn coverage_of_1970_marks_no_hour_without_points() {
+    let world = World::new("epoch");
+    let now = D / SECOND + 90_000;
+    let slot = |time: i64| {
+        world.deliver(&[coverage(time, "a", "jobs"), jobs(time, ("P", "running"), "online", 30, Some(1), 0.25)]);
+    };
+    (0..6).for_each(|at| slot(D + HOUR + at * 600 * SECOND));
+    world.fold(Tier::Day, now, usize::MAX).unwrap();
+    let before = [Tier::Hour, Tier::Day].map(|tier| world.stored(tier, "jobs"));
+    world.deliver(&[coverage(600 * SECOND, "a", "jobs")]);
+    // Killed before the first window is folded again: what is marked by then stays.
+    let _ = world.fold(Tier::Hour, now, 0);
+    let marks = fs::read_dir(world.folder.join("windows")).unwrap().count();
+    assert!(marks < 20, "{marks} files");
+    world.fold(Tier::Day, now, usize::MAX).unwrap();
+    assert_eq!([Tier::Hour, Tier::Day].map(|tier| world.stored(tier, "jobs")), before);
+    // The other way round: the first run of all has it.
+    let world = World::new("epoch-first");
+    world.deliver(&[coverage(600 * SECOND, "a", "jobs"), coverage(D, "a", "jobs")]);
+    world.deliver(&[jobs(D, ("P", "running"), "online", 30, Some(1), 0.25)]);
+    world.fold(Tier::Day, now, 40).unwrap();
+    assert_eq!(world.stored_coverage(Tier::Hour, "jobs", D + HOUR).into_values().collect::<Vec<_>>(), [1]);
+    assert!(!world.stored(Tier::Day, "jobs").is_empty());
 }

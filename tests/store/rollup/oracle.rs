@@ -83,9 +83,15 @@ impl<'a> Oracle<'a> {
                 slots.entry((text(*grid, "a"), String::new())).or_default().insert(*slot);
             });
         }
-        let within =
-            |slots: &BTreeSet<i64>| hours.iter().map(|from| slots.range(*from..from + HOUR).count() as i64).sum();
-        slots.iter().map(|(whose, slots)| (whose.clone(), within(slots))).filter(|(_, slots)| *slots > 0).collect()
+        let within = |slots: &BTreeSet<i64>| {
+            hours.iter().map(|from| slots.range(*from..from + HOUR).count() as i64).sum::<i64>()
+        };
+        let of_grid = |grid: &String| slots.get(&(grid.clone(), String::new())).cloned().unwrap_or_default();
+        let covered = slots.iter().filter(|(_, slots)| within(slots) > 0);
+        // What the whole grid covers is covered in each scope that tells of itself.
+        covered
+            .map(|((grid, scope), slots)| ((grid.clone(), scope.clone()), within(&(slots | &of_grid(grid)))))
+            .collect()
     }
 
     /// The points of a series that count, by slot.

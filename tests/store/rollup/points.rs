@@ -85,6 +85,23 @@ pub fn coverage(slot: i64, grid: &str, measurement: &str) -> Point {
     )
 }
 
+/// Coverage where several programs write one measurement, each in its scope.
+#[allow(dead_code)]
+pub fn scope_coverage(slot: i64, grid: &str, measurement: &str, scope: &str) -> Point {
+    point(
+        "scope_coverage",
+        &[("grid", grid), ("measurement", measurement), ("scope", scope)],
+        &[("slots", Value::Int(1)), ("step_seconds", Value::Int(600))],
+        slot,
+    )
+}
+
+/// A point of a cluster's jobs, a count.
+#[allow(dead_code)]
+pub fn slurm(slot: i64, cluster: &str, state: &str, value: i64) -> Point {
+    point("slurm_jobs", &[("cluster", cluster), ("state", state)], &[("jobs", Value::Int(value))], slot)
+}
+
 /// Points of some hours of a day, each once: runs every ten minutes, some of them missing, in part without coverage.
 pub fn points(random: &mut Random) -> Vec<Point> {
     let mut all = BTreeMap::new();
