@@ -1,6 +1,6 @@
 #!/bin/bash
 # exim4.sh DIR PORT: an SMTP server on loopback that takes mail for anybody but "reject" after STARTTLS and a login as u with the
-# password p, and puts it into DIR/mail (a maildir), in the foreground; as root. DIR/ca.pem is the CA of its certificate, which
+# password p or m4il-s3cret, and puts it into DIR/mail (a maildir), in the foreground; as root. DIR/ca.pem is the CA of its certificate, which
 # is for localhost; DIR/log/mainlog says what it took. It ends when standard input closes; standard output closes once it
 # has ended.
 set -euo pipefail
@@ -60,7 +60,7 @@ plain:
   driver = plaintext
   public_name = PLAIN
   server_prompts = :
-  server_condition = \${if and{{eq{\$auth2}{u}}{eq{\$auth3}{p}}}}
+  server_condition = \${if and{{eq{\$auth2}{u}}{or{{eq{\$auth3}{p}}{eq{\$auth3}{m4il-s3cret}}}}}}
   server_set_id = \$auth2
 C
 chown -R Debian-exim:Debian-exim "$home"

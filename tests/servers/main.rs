@@ -19,5 +19,6 @@ mod queue_table;
 mod real_servers;
 mod receivers;
 mod s3;
+mod secrets;
 mod slurm;
 mod ssh_hosts;

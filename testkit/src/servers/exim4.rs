@@ -10,7 +10,7 @@ use std::{
 };
 
 /// An SMTP server on localhost, killed on drop. It takes mail for anybody but `reject` after a login as `u` with the password
-/// `p`.
+/// `p` or [`Exim4::PASSWORD`].
 #[derive(Debug)]
 pub struct Exim4 {
     /// Its port.
@@ -21,6 +21,9 @@ pub struct Exim4 {
 }
 
 impl Exim4 {
+    /// A password of `u` that can be looked for.
+    pub const PASSWORD: &'static str = "m4il-s3cret";
+
     /// Starts one, or answers `None` where exim4 is not installed.
     pub fn start() -> Option<Exim4> {
         if !Path::new("/usr/sbin/exim4").exists() {
