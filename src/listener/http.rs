@@ -361,7 +361,7 @@ impl Kept {
             let reasons = vec![too_many_text(&too_many, most_new)];
             let refused = Refused { count: too_many.points, reasons };
             shared.counts.refused("line protocol", guest.address, &refused);
-            let all = self.too_many.get_or_insert_with(|| TooMany { points: 0, ..too_many });
+            let all = self.too_many.get_or_insert(TooMany { points: 0, ..too_many });
             all.points += refused.count;
         }
         let count = points.len();
