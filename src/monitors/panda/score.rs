@@ -35,18 +35,20 @@ pub struct Load {
 }
 
 impl Load {
-    /// Returns the sum of two loads; what is known of one alone is that.
+    /// Returns the sum of two loads; what is known of one alone is that. A load whose number now is unknown adds nothing: its
+    /// averages would make the number of all others look like a fall.
     #[must_use]
     pub fn plus(self, other: Self) -> Self {
+        let [this, other] = [self, other].map(|load| if load.now.is_some() { load } else { Self::default() });
         let sum = |a: Option<f64>, b: Option<f64>| match (a, b) {
             (Some(a), Some(b)) => Some(a + b),
             (one, other) => one.or(other),
         };
         Self {
-            now: sum(self.now, other.now),
-            avg1h: sum(self.avg1h, other.avg1h),
-            avg6h: sum(self.avg6h, other.avg6h),
-            avg24h: sum(self.avg24h, other.avg24h),
+            now: sum(this.now, other.now),
+            avg1h: sum(this.avg1h, other.avg1h),
+            avg6h: sum(this.avg6h, other.avg6h),
+            avg24h: sum(this.avg24h, other.avg24h),
         }
     }
 }
@@ -233,6 +235,16 @@ mod tests {
         let site = (0..10).fold(Loads::default(), |site, _| site.plus(queue));
         assert!(score(&queue).unwrap().value() < SUSPICIOUS && score(&site).unwrap().value() > SUSPICIOUS);
         assert_eq!(score(&site).unwrap().reason(), "0 running, 80 in 1 h");
+    }
+
+    #[test]
+    fn queues_whose_number_now_is_unknown_do_not_make_their_site_suspicious() {
+        let unknown = Load { now: None, ..steady(500.0) };
+        let unknown = Loads { running: unknown, failed: unknown, activated: unknown };
+        let odd = Loads { running: steady(3.0), failed: steady(0.0), activated: steady(1.0) };
+        let site = unknown.plus(odd).plus(unknown);
+        assert_eq!((site, score(&site).unwrap().value()), (odd, 0.0));
+        assert_eq!(score(&unknown.plus(unknown)), None);
     }
 
     /// Numbers by chance, the same in each run.
