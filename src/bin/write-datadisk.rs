@@ -73,7 +73,10 @@ fn table(run: &Run<Config>) -> (Option<Vec<Row>>, Vec<Problem>) {
         Ok(rows) if rows.is_empty() => {
             (None, vec![Problem::of_source("table jobs", "has no rows; has collect-panda run? nothing is sent")])
         }
-        Ok(rows) => (Some(rows), Vec::new()),
+        Ok(rows) => {
+            let (rows, problem) = panda::of_hour(rows, run.now);
+            (Some(rows), problem.into_iter().map(|text| Problem::of_source("table jobs", text)).collect())
+        }
         Err(error) => (None, vec![Problem::of_source("table jobs", format!("{error:#}; nothing is sent"))]),
     }
 }

@@ -71,6 +71,7 @@ pub fn rows_at(store: &dyn Scan, slot: i64, known: &Known) -> Result<Vec<Row>> {
         slot,
     };
     let input = TableInput {
+        slot,
         rows: &rows(store, &question)?,
         current: &current(store, &question)?,
         odd: &known.panda.odd,

@@ -13,6 +13,7 @@ use crate::monitors::backups::page::{BACKUP_HISTORY, SHOWN, history};
 use crate::monitors::panda::page::{OF_TABLE, QUEUE_AVERAGES, QUEUE_PLEDGE, averages, latest, pledges};
 use crate::monitors::panda::rules::{BEFORE, DETAIL, counts_of, scores};
 use crate::monitors::panda::sums::{MADE, MadeOf, made_of};
+use crate::monitors::panda::table::newest_slot;
 use crate::monitors::panda::{DATADISKS, JOBS, TABLE};
 use crate::query::{Detail, Join, Latest, Newest, Read, TooMuch, Values, Wanted};
 use crate::sinks::Tables;
@@ -66,6 +67,13 @@ impl WithTables {
         Ok(values.iter().any(|one| !one.values.is_empty()))
     }
 
+    /// Returns the newest slot of jobs that was seen whole, for a table of an older version, which says no slot itself.
+    fn covered(&self, now: i64) -> Result<i64> {
+        let covered = self.points.latest(&[&COVERAGE], now)?.values.into_iter();
+        let covered = covered.filter(|one| one.series.tag("measurement") == Some(JOBS.name));
+        Ok(covered.map(|one| one.time / SECOND).max().unwrap_or(now))
+    }
+
     /// Returns the newest values of measurements; of a queue, only its own ones are looked at.
     fn newest(&self, measurements: &[&'static Measurement], of: Option<(&str, &str)>, now: i64) -> Result<Newest> {
         let is_of_table = |one: &&&'static Measurement| OF_TABLE.iter().any(|of_table| of_table.name == one.name);
@@ -82,10 +90,10 @@ impl WithTables {
         let queue = of.filter(|(tag, _)| *tag == "queue").map(|(_, name)| name);
         let mut rows = self.rows()?;
         rows.retain(|row| queue.is_none_or(|queue| TABLE.cell(row, "panda_queue").as_text() == Some(queue)));
-        // The table is as old as the newest slot that was seen whole; it says no time itself.
-        let covered = self.points.latest(&[&COVERAGE], now)?.values.into_iter();
-        let covered = covered.filter(|one| one.series.tag("measurement") == Some(JOBS.name));
-        let time = covered.map(|one| one.time / SECOND).max().unwrap_or(now);
+        let time = match newest_slot(&rows) {
+            Some(slot) => slot.min(now),
+            None => self.covered(now)?,
+        };
         let is_asked = |name: &str| of_table.iter().any(|one| one.name == name);
         let has_sizes = is_asked("daod") && self.has_sizes(&rows, now)?;
         newest.values.extend(latest(&of_table, &rows, self.suspicious, time, has_sizes));

@@ -50,6 +50,11 @@ impl Site {
 
     /// Writes the table: the averages of running jobs that QMonit had.
     fn fill_table(&self) {
+        self.fill_table_of(NOW.div_euclid(600) * 600);
+    }
+
+    /// Writes the table of a slot.
+    fn fill_table_of(&self, slot: i64) {
         let mut rows = Vec::<Row>::new();
         for row in recorded("sel_dd.json").as_array().unwrap() {
             let averages = ["avg1h", "avg6h", "avg12h", "avg24h", "avg7d", "avg30d"]
@@ -59,6 +64,7 @@ impl Site {
                 "panda_queue" => text(0),
                 "resource" => text(1),
                 "prod_source" => text(2),
+                "slot" => Cell::Int(slot),
                 name => averages
                     .iter()
                     .position(|average| average == name)
@@ -173,9 +179,29 @@ fn without_the_table_nothing_is_sent_and_without_sizes_the_rest_is() {
     }
 }
 
-/// The columns are those that QMonit's SQL implies, and the score; in MySQL and in the embedded store alike.
+/// collect-panda ended, or may write the table no more: its averages are not those of this hour.
 #[test]
-fn the_table_has_qmonits_columns_and_the_score() {
+fn the_averages_of_an_old_table_are_left_out_and_named() {
+    let site = Site::golden();
+    let slot = NOW.div_euclid(600) * 600;
+    let shown = |slot: i64| {
+        site.fill_table_of(slot);
+        site.run(&["--now", &NOW.to_string(), "--dry-run", "--format", "influx"])
+    };
+    let averages = |text: &str| text.matches("avg1h_running_jobs=").count();
+    for (slot, is_old) in [(slot + 600, false), (slot - 1800, false), (slot - 2400, true), (slot - 30 * 86_400, true)] {
+        let outcome = shown(slot);
+        assert_eq!(outcome.code, Some(i32::from(is_old)), "{slot}: {}", outcome.stderr);
+        assert_eq!(averages(&outcome.stdout) == 0, is_old, "{slot}: {}", outcome.stdout);
+        assert!(outcome.stdout.contains("datadisk_files="), "{slot}: {}", outcome.stdout);
+        let words = "write-datadisk: table jobs: is of 2024-0";
+        assert_eq!(outcome.stderr.starts_with(words), is_old, "{slot}: {}", outcome.stderr);
+    }
+}
+
+/// The columns are those that QMonit's SQL implies, the score and the slot; in MySQL and in the embedded store alike.
+#[test]
+fn the_table_has_qmonits_columns_the_score_and_the_slot() {
     let sql = fs::read_to_string(fixture("panda/mysql_jobs.sql")).unwrap();
     let body = sql
         .split_once("CREATE TABLE")
@@ -194,7 +220,7 @@ fn the_table_has_qmonits_columns_and_the_score() {
     let mut expected: Vec<_> = expected
         .map(|part| part.trim_end_matches(',').split_whitespace().take(2).collect::<Vec<_>>().join(" "))
         .collect();
-    expected.push("score DOUBLE".into());
+    expected.extend(["score DOUBLE", "slot BIGINT"].map(String::from));
     let kind = |kind: ColumnKind| match kind {
         ColumnKind::Text(longest) => format!("VARCHAR({longest})"),
         ColumnKind::Real => "DOUBLE".into(),
@@ -210,7 +236,7 @@ fn the_table_has_qmonits_columns_and_the_score() {
         .arg("SELECT name || ' ' || type FROM pragma_table_info('jobs')")
         .output();
     let Ok(output) = output else {
-        return gridmon_testkit::skip("the_table_has_qmonits_columns_and_the_score", "sqlite3");
+        return gridmon_testkit::skip("the_table_has_qmonits_columns_the_score_and_the_slot", "sqlite3");
     };
     let kind = |kind: ColumnKind| match kind {
         ColumnKind::Text(_) => "TEXT",
@@ -241,6 +267,7 @@ fn the_table_describes_queues_as_qmonit_did() {
         let (key, values) = line.split_once(" ON DUPLICATE KEY UPDATE ").unwrap();
         let key: Vec<String> = key.split('"').skip(1).step_by(2).map(String::from).collect();
         let input = TableInput {
+            slot: NOW,
             rows: std::slice::from_ref(&key),
             current: &BTreeMap::new(),
             odd: &[],

@@ -3,8 +3,8 @@
 use std::collections::HashMap;
 
 use super::arithmetic::{factor, offset, stored, tag};
-use super::table::{TABLE, by_name, datadisk, sizes};
-use crate::model::{Declaration, Field, FieldValue, Fold, Measurement, Point, Row, Tag};
+use super::table::{TABLE, by_name, datadisk, newest_slot, sizes};
+use crate::model::{Cell, Declaration, Field, FieldValue, Fold, Measurement, Point, Row, Tag, utc};
 use crate::sources::cric::Queue;
 use crate::sources::elastic::Datadisk;
 
@@ -61,6 +61,27 @@ pub static DATADISKS: Measurement = Measurement::new(Declaration {
     carbon: "datadisks.{panda_queue}.{prod_source}.{resource}.{field}",
     every: 3600,
 });
+
+/// How old the slot of the table may be, in seconds: as with every number, three intervals may be missing. The slot itself has
+/// lasted for one.
+const OLDEST: i64 = 4 * 600;
+
+/// Returns the rows of the table as they may be used at `now`, in unix seconds: without their averages, and with a line that says
+/// so, if they are old. collect-panda may have ended long ago, or may be refused by the table.
+pub fn of_hour(mut rows: Vec<Row>, now: i64) -> (Vec<Row>, Option<String>) {
+    let Some(slot) = newest_slot(&rows).filter(|slot| now.saturating_sub(*slot) > OLDEST) else {
+        return (rows, None);
+    };
+    let averages: Vec<_> = AVERAGES.iter().filter_map(|average| TABLE.at(average.info().name)).collect();
+    for row in &mut rows {
+        for at in &averages {
+            row[*at] = Cell::Null;
+        }
+    }
+    let line =
+        format!("is of {}: does collect-panda run, and may it write the table? The averages are left out", utc(slot));
+    (rows, Some(line))
+}
 
 /// The status that the points are of.
 const RUNNING: &str = "running";

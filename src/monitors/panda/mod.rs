@@ -12,7 +12,7 @@ pub mod sums;
 pub mod table;
 
 pub use self::arithmetic::{PandaInput, offset, points};
-pub use self::datadisks::{DATADISK_MEASUREMENTS, DATADISKS, datadisks};
+pub use self::datadisks::{DATADISK_MEASUREMENTS, DATADISKS, datadisks, of_hour};
 pub use self::measurements::{JOBS, MEASUREMENTS};
 pub use self::original::{CAUSES, DATADISK_CAUSES};
 pub use self::table::{TABLE, TABLES};

@@ -47,7 +47,7 @@ const STATUSES: [&str; 16] = [
     "closed",
 ];
 
-const COLUMNS: [Column; 56] = [
+const COLUMNS: [Column; 57] = [
     Column::text("panda_queue", 128),
     Column::text("prod_source", 64),
     Column::text("resource", 64),
@@ -104,10 +104,22 @@ const COLUMNS: [Column; 56] = [
     Column::real("avg7d_running_jobs"),
     Column::real("avg30d_running_jobs"),
     Column::real("score"),
+    Column::integer(SLOT),
 ];
+
+/// The column of the slot that a row is of, in unix seconds: a table that nobody can write any more must not look new.
+const SLOT: &str = "slot";
+
+/// Returns the newest slot that the rows are of, in unix seconds; `None` if none of them says it, as in a table of an older version.
+pub fn newest_slot(rows: &[Row]) -> Option<i64> {
+    let at = TABLE.at(SLOT)?;
+    rows.iter().filter_map(|row| if let Cell::Int(slot) = row.get(at)? { Some(*slot) } else { None }).max()
+}
 
 /// What the rows are made of.
 pub struct TableInput<'a> {
+    /// The slot, in unix seconds.
+    pub slot: i64,
     /// The rows: queue, production source and resource type as the points have them, sorted.
     pub rows: &'a [Vec<String>],
     /// The counts now, by row and status.
@@ -145,6 +157,7 @@ pub fn rows(input: &TableInput) -> Vec<Row> {
         let load = |status: &str| load(count(status), averages, status);
         let loads = Loads { activated: load("activated"), running: load("running"), failed: load("failed") };
         row.push(score(&loads).map(|score| score.value()).into());
+        row.push(Cell::Int(input.slot));
         rows.push(row);
     }
     rows

@@ -18,8 +18,14 @@ use crate::text::quote;
 pub(super) const APPLICATION: i64 = 0x676d_6f6e;
 
 /// Each migrates a store from one schema version to the next. `PRAGMA user_version` counts the applied ones.
-pub(super) const MIGRATIONS: [&str; 5] =
-    [include_str!("1.sql"), include_str!("2.sql"), include_str!("3.sql"), include_str!("4.sql"), include_str!("5.sql")];
+pub(super) const MIGRATIONS: [&str; 6] = [
+    include_str!("1.sql"),
+    include_str!("2.sql"),
+    include_str!("3.sql"),
+    include_str!("4.sql"),
+    include_str!("5.sql"),
+    include_str!("6.sql"),
+];
 
 /// Creates an empty store under another name, checks it, and moves it to `path`, unless another process just did so. A
 /// half-made store at `path` could not be told from a truncated one. If it fails, it leaves nothing.

@@ -43,7 +43,16 @@ impl Tables for EmbeddedTables {
             if store.number("user_version")? < SINCE {
                 return Ok(Vec::new());
             }
-            let columns: Vec<_> = table.columns.iter().map(|column| column.name).collect();
+            // A store that no newer version has written since lacks what is new.
+            let known = format!("SELECT name FROM pragma_table_info('{}')", table.name);
+            let there = store
+                .connection
+                .prepare(&known)?
+                .query_map([], |row| row.get(0))?
+                .collect::<Result<HashSet<String>, _>>()?;
+            let columns =
+                table.columns.iter().map(|column| if there.contains(column.name) { column.name } else { "NULL" });
+            let columns: Vec<_> = columns.collect();
             let keys: Vec<_> = table.key_columns().iter().map(|column| column.name).collect();
             let query = format!("SELECT {} FROM {} ORDER BY {}", columns.join(", "), table.name, keys.join(", "));
             let mut query = store.connection.prepare(&query)?;

@@ -185,6 +185,7 @@ fn write_datadisk_needs_to_read_the_table_alone_and_sends_nothing_without_it() {
         gridmon_testkit::sandbox::Outcome::of(&mut hourly)
     };
     let sent = || influxdb.query("SELECT COUNT(*) FROM monit_jobs.\"1h\".datadisks").to_string();
+    assert_eq!(run(&site, 6).code, Some(0));
     site.config(at, "username = reader\npassword = r");
     let outcome = run_of(1);
     assert_eq!((outcome.code, outcome.stderr.as_str()), (Some(0), ""));
@@ -206,9 +207,17 @@ fn write_datadisk_needs_to_read_the_table_alone_and_sends_nothing_without_it() {
     mariadb.kill();
     fails(4, "no connection");
     mariadb.restart();
+    assert_eq!(run(&site, 30).code, Some(0));
     let outcome = run_of(5);
     assert_eq!(outcome.code, Some(0), "{}", outcome.stderr);
     assert_ne!(sent(), before);
+
+    // The table of an hour ago says nothing of this one.
+    let averages = || influxdb.query("SELECT COUNT(avg1h_running_jobs) FROM monit_jobs.\"1h\".datadisks").to_string();
+    let (all, with_averages) = (sent(), averages());
+    let outcome = run_of(6);
+    assert!(outcome.code == Some(1) && outcome.stderr.contains("table jobs: is of "), "{outcome:?}");
+    assert!(sent() != all && averages() == with_averages, "{}", averages());
 }
 
 /// Plays a slot in which MariaDB fails while the run waits for the last row in mid-transaction.

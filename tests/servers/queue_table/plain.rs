@@ -152,6 +152,7 @@ pub fn expected(points: &AllPoints, slot: i64, odd: &[[String; 4]]) -> Vec<Row> 
                 row.extend(of_slots.into_iter().chain([7, 30].map(|days| long(&key, days))));
             }
             row.push(score(&loads(&row)).map(|score| score.value()).into());
+            row.push(Cell::Int(slot));
             row
         })
         .collect()
