@@ -222,6 +222,12 @@ fn explain(error: Error, config: &Config) -> anyhow::Error {
                 1264 | 1406 => {
                     format!("a column is narrower than the one that --setup makes; {NOTHING}: ALTER TABLE … MODIFY it")
                 }
+                1364 => format!(
+                    "a column that is not gridmon's needs a value; {NOTHING}: ALTER TABLE … ALTER COLUMN … SET DEFAULT …"
+                ),
+                1366 => format!(
+                    "its character set lacks a letter; {NOTHING}: ALTER TABLE … CONVERT TO CHARACTER SET utf8mb4 COLLATE utf8mb4_bin"
+                ),
                 1153 => SMALL_PACKETS.into(),
                 1317 | 1927 => format!("somebody ended the connection; {NOTHING}"),
                 1040 | 1203 | 1226 => "it takes no more connections".into(),

@@ -50,6 +50,8 @@ impl Tables for Mysql {
             let version = connection.version()?;
             let columns = columns(connection, table)?;
             ensure_key(connection, table)?;
+            ensure_transactions(connection, table)?;
+            ensure_others_have_defaults(connection, table)?;
             let missing: Vec<_> = table.columns.iter().filter(|column| !columns.contains_key(column.name)).collect();
             ensure!(missing.is_empty(), "the table {} lacks {}: --setup adds it", table.name, names(&missing));
             ensure_may_write(connection, table)?;
@@ -140,6 +142,37 @@ fn ensure_key(connection: &mut Connection, table: &TableInfo) -> Result<()> {
     Ok(())
 }
 
+/// Fails if the table's engine has no transactions: a run that fails would leave a part of its rows.
+fn ensure_transactions(connection: &mut Connection, table: &TableInfo) -> Result<()> {
+    let query = "SELECT TABLES.ENGINE FROM information_schema.TABLES \
+         JOIN information_schema.ENGINES ON ENGINES.ENGINE = TABLES.ENGINE \
+         WHERE TABLE_SCHEMA = DATABASE() AND TABLE_NAME = ? AND TRANSACTIONS = 'NO'";
+    if let Some(engine) = connection.ask(query, (table.name,))?.into_iter().flatten().next().map(text) {
+        let name = table.name;
+        bail!(
+            "the table {name} has the engine {engine}, which knows no transactions, so a run that fails would leave a part of its rows: ALTER TABLE {name} ENGINE=InnoDB"
+        );
+    }
+    Ok(())
+}
+
+/// Fails if a column that is not ours needs a value in each new row.
+fn ensure_others_have_defaults(connection: &mut Connection, table: &TableInfo) -> Result<()> {
+    let query = "SELECT COLUMN_NAME FROM information_schema.COLUMNS \
+         WHERE TABLE_SCHEMA = DATABASE() AND TABLE_NAME = ? AND IS_NULLABLE = 'NO' AND COLUMN_DEFAULT IS NULL \
+         AND EXTRA NOT LIKE '%auto_increment%' AND EXTRA NOT LIKE '%GENERATED%'";
+    let needed = connection.ask(query, (table.name,))?.into_iter().flatten().map(text);
+    let is_ours = |name: &str| table.columns.iter().any(|column| column.name.eq_ignore_ascii_case(name));
+    let others: Vec<_> = needed.filter(|name| !is_ours(name)).map(|name| quote(&name)).collect();
+    ensure!(
+        others.is_empty(),
+        "the table {} needs a value in {}, which is not gridmon's: ALTER TABLE … ALTER COLUMN … SET DEFAULT …",
+        table.name,
+        others.join(", ")
+    );
+    Ok(())
+}
+
 /// Fails unless the login may write rows. Changes none.
 fn ensure_may_write(connection: &mut Connection, table: &TableInfo) -> Result<()> {
     let (name, column) = (identifier(table.name), identifier(table.columns[0].name));
@@ -171,13 +204,15 @@ pub(super) fn put(
 ) -> Result<Option<String>> {
     let columns = columns(connection, table)?;
     ensure_key(connection, table)?;
+    ensure_transactions(connection, table)?;
     let missing: Vec<_> = table.columns.iter().filter(|column| !columns.contains_key(column.name)).collect();
     connection.run("START TRANSACTION")?;
-    for (rows, duplicate) in rows {
-        upsert(connection, table, &|column| columns.contains_key(column.name), rows, *duplicate)?;
-    }
+    // First, since to a collation that is blind to case the row `Q` replaces that of `q`, which keeps its key, and would go.
     if removes {
         remove_others(connection, table, rows.iter().flat_map(|(rows, _)| rows))?;
+    }
+    for (rows, duplicate) in rows {
+        upsert(connection, table, &|column| columns.contains_key(column.name), rows, *duplicate)?;
     }
     connection.run("COMMIT")?;
     let columns = if missing.len() == 1 { "column" } else { "columns" };

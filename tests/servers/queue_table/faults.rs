@@ -334,6 +334,44 @@ fn a_narrow_column_is_named_and_nothing_is_written_in_part() {
     assert_eq!(mariadb.query(TABLE_OF_NOW), before);
 }
 
+/// A table that somebody else made, in ways that QMonit's own statements passed.
+#[test]
+fn an_engine_a_needed_column_and_a_character_set_are_named_with_their_remedies() {
+    let test = "an_engine_a_needed_column_and_a_character_set_are_named_with_their_remedies";
+    let Some((_influxdb, mariadb, site)) = filled(test, &["--sql-mode="]) else { return };
+    let before = mariadb.query(TABLE_OF_NOW);
+    let checked = |words: &str| {
+        let check = site.run(&["--check"]);
+        assert!(check.code == Some(1) && check.lines_with("mysql, table jobs")[0].contains(words), "{}", check.stdout);
+    };
+    for engine in ["MyISAM", "Aria"] {
+        mariadb.query(&format!("ALTER TABLE monit_jobs.jobs ENGINE={engine}"));
+        fails(&site, 1, "ALTER TABLE jobs ENGINE=InnoDB");
+        checked("ALTER TABLE jobs ENGINE=InnoDB");
+    }
+    mariadb.query("ALTER TABLE monit_jobs.jobs ENGINE=InnoDB, ADD COLUMN note VARCHAR(9) NOT NULL");
+    fails(&site, 1, "error 1364");
+    fails(&site, 1, "a column that is not gridmon's needs a value");
+    checked("the table jobs needs a value in \"note\"");
+    mariadb.query("ALTER TABLE monit_jobs.jobs DROP COLUMN note");
+    assert_eq!(mariadb.query(TABLE_OF_NOW), before);
+    mariadb.query("ALTER TABLE monit_jobs.jobs CONVERT TO CHARACTER SET latin1");
+    site.panda_says(&serde_json::json!({ "Q漢": { "managed": { "null": { "running": 5 } } } }));
+    let outcome = site.at(START + SLOT);
+    assert!(outcome.stderr.contains("error 1366") && outcome.stderr.contains("CONVERT TO CHARACTER SET utf8mb4"));
+}
+
+#[test]
+fn a_queue_that_differs_by_case_alone_from_one_that_went_keeps_its_row() {
+    let test = "a_queue_that_differs_by_case_alone_from_one_that_went_keeps_its_row";
+    let Some((_influxdb, mariadb, site)) = filled(test, &["--sql-mode="]) else { return };
+    mariadb.query("ALTER TABLE monit_jobs.jobs CONVERT TO CHARACTER SET utf8mb4 COLLATE utf8mb4_general_ci");
+    mariadb.query("UPDATE monit_jobs.jobs SET panda_queue = 'q0' WHERE panda_queue = 'Q0'");
+    assert_eq!(run(&site, 1).code, Some(0));
+    let row = format!("Q0\tmanaged\tMCORE\t{}\t", site::jobs("Q0", "running", 1).unwrap());
+    assert!(mariadb.query(TABLE_OF_NOW).contains(&row));
+}
+
 /// Runs openssl in a folder.
 fn openssl(folder: &std::path::Path, arguments: &str) {
     let mut command = std::process::Command::new("openssl");
