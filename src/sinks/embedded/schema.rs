@@ -224,12 +224,13 @@ mod tests {
     use crate::query::Selector;
 
     /// The real migrations and a possible next one, which changes every row.
-    const NEXT: [&str; 6] = [
+    const NEXT: [&str; 7] = [
         MIGRATIONS[0],
         MIGRATIONS[1],
         MIGRATIONS[2],
         MIGRATIONS[3],
         MIGRATIONS[4],
+        MIGRATIONS[5],
         "ALTER TABLE series ADD COLUMN seen INTEGER; UPDATE series SET seen = 1; UPDATE tier_raw SET value = value + 1;",
     ];
 

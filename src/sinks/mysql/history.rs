@@ -8,17 +8,15 @@ use anyhow::{Context, Result};
 
 use super::Mysql;
 use super::connection::{text, within};
-use super::table::{Duplicate, fitting, put};
+use super::table::{Duplicate, put};
 use crate::sinks::history::{History, Kept, NEWEST, OfSet, SIZES, Sizes, TABLE};
 
 impl History for Mysql {
     fn keep(&self, backups: &[Kept], until: Instant) -> Result<Vec<String>> {
         let (imported, seen): (Vec<_>, Vec<_>) = backups.iter().partition(|kept| kept.is_imported());
-        let rows = |kept: Vec<&Kept>| fitting(&TABLE, &kept.into_iter().map(Kept::row).collect::<Vec<_>>());
-        let ((imported, left_out), (seen, more)) = (rows(imported), rows(seen));
-        let rows = [(imported, Duplicate::Stays), (seen, Duplicate::Replaced)];
-        let missing = within(&self.config, until, move |connection| put(connection, &TABLE, &rows, false))?;
-        Ok(left_out.into_iter().chain(more).chain(missing).collect())
+        let rows = |kept: Vec<&Kept>| kept.into_iter().map(Kept::row).collect::<Vec<_>>();
+        let rows = vec![(rows(imported), Duplicate::Stays), (rows(seen), Duplicate::Replaced)];
+        within(&self.config, until, move |connection| put(connection, &TABLE, rows, false))
     }
 
     fn sizes(&self, hub: &str, node: &str, until: Instant) -> Result<BTreeMap<String, Sizes>> {

@@ -21,11 +21,9 @@ impl Tables for Mysql {
     }
 
     fn write(&self, table: &'static TableInfo, rows: &[Row], rest: Rest, deadline: Instant) -> Result<Vec<String>> {
-        let (rows, mut said) = fitting(table, rows);
-        let rows = [(rows, Duplicate::Replaced)];
+        let rows = vec![(rows.to_vec(), Duplicate::Replaced)];
         let removes = rest == Rest::Removed;
-        said.extend(within(&self.config, deadline, move |connection| put(connection, table, &rows, removes))?);
-        Ok(said)
+        within(&self.config, deadline, move |connection| put(connection, table, rows, removes))
     }
 
     fn read(&self, table: &'static TableInfo, deadline: Instant) -> Result<Vec<Row>> {
@@ -100,17 +98,31 @@ impl Mysql {
     }
 }
 
-const COLUMNS: &str = "SELECT COLUMN_NAME, DATA_TYPE FROM information_schema.COLUMNS \
+const COLUMNS: &str = "SELECT COLUMN_NAME, CHARACTER_SET_NAME FROM information_schema.COLUMNS \
      WHERE TABLE_SCHEMA = DATABASE() AND TABLE_NAME = ?";
 
-/// Returns the columns that the server's table has, with their types.
-fn columns(connection: &mut Connection, table: &TableInfo) -> Result<BTreeMap<String, String>> {
+/// The columns that the server's table has, each with the largest character of its character set.
+type Columns = BTreeMap<String, char>;
+
+/// Returns the largest character up to which a character set has all; of one that is not known, those that all sets have.
+fn largest(character_set: &str) -> char {
+    match character_set {
+        "utf8mb4" | "utf16" | "utf32" | "gb18030" => char::MAX,
+        "utf8" | "utf8mb3" | "ucs2" => '\u{ffff}',
+        "latin1" => '\u{ff}',
+        _ => '\u{7f}',
+    }
+}
+
+/// Returns the columns that the server's table has.
+fn columns(connection: &mut Connection, table: &TableInfo) -> Result<Columns> {
     let rows = connection.ask(COLUMNS, (table.name,))?;
     let columns: BTreeMap<_, _> = rows
         .into_iter()
         .filter_map(|row| {
-            let mut row = row.into_iter().map(text);
-            Some((row.next()?, row.next()?))
+            let mut row = row.into_iter();
+            let (name, set) = (row.next()?, row.next()?);
+            Some((text(name), if set == Value::NULL { char::MAX } else { largest(&text(set)) }))
         })
         .collect();
     if columns.is_empty() {
@@ -194,15 +206,18 @@ pub(super) enum Duplicate {
     Stays,
 }
 
-/// Writes rows in one transaction, and removes all others if `removes` says so. Returns which columns the server's table lacks,
-/// if there are any.
+/// Writes rows in one transaction, and removes all others if `removes` says so. Returns what it left out, and which columns the
+/// server's table lacks, a line each.
 pub(super) fn put(
     connection: &mut Connection,
     table: &TableInfo,
-    rows: &[(Vec<Row>, Duplicate)],
+    rows: Vec<(Vec<Row>, Duplicate)>,
     removes: bool,
-) -> Result<Option<String>> {
+) -> Result<Vec<String>> {
     let columns = columns(connection, table)?;
+    let mut said = Vec::new();
+    let mut fit = |(rows, duplicate)| (fitting(table, rows, &columns, &mut said), duplicate);
+    let rows: Vec<_> = rows.into_iter().map(&mut fit).collect();
     ensure_key(connection, table)?;
     ensure_transactions(connection, table)?;
     let missing: Vec<_> = table.columns.iter().filter(|column| !columns.contains_key(column.name)).collect();
@@ -211,14 +226,16 @@ pub(super) fn put(
     if removes {
         remove_others(connection, table, rows.iter().flat_map(|(rows, _)| rows))?;
     }
-    for (rows, duplicate) in rows {
+    for (rows, duplicate) in &rows {
         upsert(connection, table, &|column| columns.contains_key(column.name), rows, *duplicate)?;
     }
     connection.run("COMMIT")?;
-    let columns = if missing.len() == 1 { "column" } else { "columns" };
-    Ok((!missing.is_empty()).then(|| {
-        format!("the table {} lacks the {columns} {}: --setup adds what is missing", table.name, names(&missing))
-    }))
+    if !missing.is_empty() {
+        let columns = if missing.len() == 1 { "column" } else { "columns" };
+        let missing = names(&missing);
+        said.push(format!("the table {} lacks the {columns} {missing}: --setup adds what is missing", table.name));
+    }
+    Ok(said)
 }
 
 /// Writes rows.
@@ -279,31 +296,49 @@ fn key(table: &TableInfo, row: &[Cell]) -> Vec<String> {
     row[..table.keys].iter().map(|cell| cell.as_text().unwrap_or_default().into()).collect()
 }
 
-/// Returns the rows as they fit into the columns, and what does not. A text that describes is cut; a key is not, since it
-/// would name another row.
-pub(super) fn fitting(table: &TableInfo, rows: &[Row]) -> (Vec<Row>, Vec<String>) {
-    let longest = |at: usize| match table.columns[at].kind {
-        ColumnKind::Text(longest) => longest,
-        _ => usize::MAX,
+/// Returns the rows as they fit into the columns; says what does not. Of a text that describes, what does not fit is cut or `?`; a key
+/// is not changed, since it would name another row.
+fn fitting(table: &TableInfo, rows: Vec<Row>, columns: &Columns, said: &mut Vec<String>) -> Vec<Row> {
+    let limits = |column: &Column| match column.kind {
+        ColumnKind::Text(longest) => Some((longest, columns.get(column.name).copied().unwrap_or(char::MAX))),
+        _ => None,
     };
-    let is_long = |at: usize, cell: &Cell| cell.as_text().is_some_and(|text| text.chars().count() > longest(at));
-    let (mut fitting, mut left_out) = (Vec::with_capacity(rows.len()), Vec::new());
-    for row in rows {
-        if let Some(at) = (0..table.keys).find(|at| is_long(*at, &row[*at])) {
-            left_out.push(row[at].as_text().map(quote).unwrap_or_default());
-            continue;
+    let limits: Vec<_> = table.columns.iter().map(limits).collect();
+    let (mut long, mut foreign) = (Vec::new(), Vec::new());
+    let fit = |mut row: Row| {
+        for (at, (cell, limits)) in row.iter_mut().zip(&limits).enumerate() {
+            let (Cell::Text(text), Some((longest, largest))) = (cell, limits) else { continue };
+            let is_long = text.len() > *longest && text.chars().count() > *longest;
+            let is_foreign = text.chars().any(|letter| letter > *largest);
+            if at < table.keys && (is_long || is_foreign) {
+                if is_long { &mut long } else { &mut foreign }.push(quote(text));
+                return None;
+            }
+            if is_long || is_foreign {
+                let known = |letter| if letter > *largest { '?' } else { letter };
+                *text = text.chars().take(*longest).map(known).collect();
+            }
         }
-        let cut = |(at, cell): (usize, &Cell)| match cell.as_text() {
-            Some(text) if is_long(at, cell) => Cell::Text(text.chars().take(longest(at)).collect()),
-            _ => cell.clone(),
-        };
-        fitting.push(row.iter().enumerate().map(cut).collect());
+        Some(row)
+    };
+    let fitting = rows.into_iter().filter_map(fit).collect();
+    let name = table.name;
+    let why = [
+        (long, "since a name is too long for its column".to_string()),
+        (
+            foreign,
+            format!(
+                "since its character set lacks a letter (ALTER TABLE {name} CONVERT TO CHARACTER SET utf8mb4 COLLATE utf8mb4_bin)"
+            ),
+        ),
+    ];
+    for (left_out, why) in why {
+        said.extend(left_out.first().map(|first| {
+            let rows = count(left_out.len(), "row");
+            format!("{rows} of the table {name} left out, {why}: {first}")
+        }));
     }
-    let left_out = left_out.first().map(|first| {
-        let rows = count(left_out.len(), "row");
-        format!("{rows} of the table {} left out, since a name is too long for its column: {first}", table.name)
-    });
-    (fitting, left_out.into_iter().collect())
+    fitting
 }
 
 fn value(cell: &Cell) -> Value {
@@ -380,8 +415,14 @@ mod tests {
     fn a_description_is_cut_to_its_column_and_a_key_is_not() {
         let row =
             |queue: &str, site: &str| vec![Cell::Text(queue.into()), Cell::Text(site.into()), Cell::Null, Cell::Int(1)];
-        let (rows, left_out) = fitting(&TABLE, &[row("ab", "München"), row("abcdef", "x"), row("ééééé", "x")]);
-        assert_eq!(rows, [row("ab", "Münc"), row("ééééé", "x")]);
-        assert_eq!(left_out, ["1 row of the table jobs left out, since a name is too long for its column: \"abcdef\""]);
+        let (columns, mut said) = (Columns::from([("queue".into(), '\u{ff}'), ("site".into(), '\u{ff}')]), Vec::new());
+        let rows = vec![row("ab", "München"), row("abcdef", "x"), row("ééééé", "x"), row("漢", "x"), row("a", "c漢d")];
+        let rows = fitting(&TABLE, rows, &columns, &mut said);
+        assert_eq!(rows, [row("ab", "Münc"), row("ééééé", "x"), row("a", "c?d")]);
+        assert_eq!(said[0], "1 row of the table jobs left out, since a name is too long for its column: \"abcdef\"");
+        assert!(
+            said[1].contains("character set lacks a letter") && said[1].ends_with("\"漢\"") && said.len() == 2,
+            "{said:?}"
+        );
     }
 }
