@@ -3,9 +3,14 @@
 use std::collections::BTreeMap;
 
 use gridmon::model::{Point, SECOND, Tier, Value, Window};
+use gridmon::monitors::panda::TABLE;
 use gridmon::rollup::{Begins, Coverage, DAY, HOUR, WindowFold, source};
 use gridmon::setup::CATALOG;
+use gridmon::setup::queue_table::{Known, rows_at};
+use gridmon::sinks::embedded::EmbeddedReader;
+use gridmon::sources::panda::Statistics;
 
+use super::histories::World;
 use super::points::measurement;
 use super::recorded::{given, read};
 
@@ -117,4 +122,47 @@ fn half_an_hour_of_which_nothing_is_known_is_no_time_of_the_hour_before() {
     points.sort_by_key(Point::time);
     let folded = folded(Tier::Hour, window, &points);
     assert!(folded.values().all(|line| line.contains("jobs=180.0 ")), "180, not 360: {folded:?}");
+}
+
+/// QMonit's own numbers of a queue now, and its averages of up to a day; those of 7 and 30 days it made of its days.
+#[test]
+fn the_averages_of_a_table_are_those_of_the_original_but_for_its_bugs() {
+    let points = given("derived.json", Tier::Raw);
+    let newest = D + 12 * HOUR + HOUR / 2;
+    let world = World::new("derived");
+    let covered = |slot: i64| {
+        let values = [("slots".into(), Value::Int(1)), ("step_seconds".into(), Value::Int(600))];
+        let tags = [("grid".into(), "a"), ("measurement".into(), "jobs")];
+        Point::new("coverage".into(), tags, values, newest - slot * HOUR / 6)
+    };
+    world.deliver(&points.iter().cloned().chain((0..144).map(covered)).collect::<Vec<_>>());
+    let panda = Statistics { groups: Vec::new(), odd: Vec::new() };
+    let known = Known { panda: &panda, queues: &[], datadisks: &[] };
+    let rows = rows_at(&EmbeddedReader::new(world.place()), newest / SECOND, &known).unwrap();
+    let of = |key: &[&str]| rows.iter().find(|row| (0..3).all(|at| row[at].as_text() == Some(key[at])));
+    let (mut same, mut differences) = (0, Vec::new());
+    for line in read("derived.sql").lines().filter(|line| line.starts_with("INSERT")) {
+        let (key, values) = line.trim_end_matches(';').split_once(" ON DUPLICATE KEY UPDATE ").unwrap();
+        let key: Vec<&str> = key.split('"').skip(1).step_by(2).collect();
+        let row = of(&key).unwrap();
+        for (column, theirs) in values.split(", ").map(|pair| pair.split_once('=').unwrap()) {
+            let (ours, theirs) = (TABLE.cell(row, column).as_f64(), theirs.parse::<f64>().unwrap());
+            if ours.is_some_and(|ours| (ours - theirs).abs() < 0.006) {
+                same += 1;
+            } else if !column.contains("7d") && !column.contains("30d") {
+                let ours = ours.map_or("nothing".into(), |ours| format!("{ours:.2}"));
+                differences.push(format!("{} {column}: {ours}, not {theirs}", key[1..].join(" ")));
+            }
+        }
+    }
+    // A queue that ran 50 jobs in one slot of the newest hour, and in twelve of the day before: the original takes the newest values,
+    // however old they are, and a slot without one is no zero.
+    let bugs = [("1h", 50.0 / 6.0), ("6h", 50.0 / 36.0), ("12h", 50.0 / 72.0), ("24h", 13.0 * 50.0 / 144.0)];
+    let bugs = bugs.map(|(window, ours)| format!("user SCORE avg{window}_running_jobs: {ours:.2}, not 50"));
+    differences.sort();
+    let mut bugs = bugs.to_vec();
+    bugs.sort();
+    assert_eq!((same, differences), (22, bugs));
+    // It adds the row of a queue up to a day later.
+    assert!(of(&["NEW_QUEUE", "managed", "SCORE"]).is_some() && of(&["VANISHED", "user", "SCORE"]).is_none());
 }
