@@ -123,6 +123,7 @@ fn the_points_are_qmonits_but_for_what_is_not_known() {
     }
     assert_eq!(stored, [0, golden.len()], "they stand with the hourly points");
     // The report of the run before is as raw as ever, and each point is accounted for.
+    site.fill_table_of(NOW + 3600);
     let again = site.run(&["-v", "--now", &(NOW + 3600).to_string()]);
     assert_eq!(again.code, Some(0), "{}", again.stderr);
     let count = golden.len() + 1;

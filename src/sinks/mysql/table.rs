@@ -222,12 +222,11 @@ pub(super) fn put(
     ensure_transactions(connection, table)?;
     let missing: Vec<_> = table.columns.iter().filter(|column| !columns.contains_key(column.name)).collect();
     connection.run("START TRANSACTION")?;
-    // First, since to a collation that is blind to case the row `Q` replaces that of `q`, which keeps its key, and would go.
-    if removes {
-        remove_others(connection, table, rows.iter().flat_map(|(rows, _)| rows))?;
-    }
     for (rows, duplicate) in &rows {
         upsert(connection, table, &|column| columns.contains_key(column.name), rows, *duplicate)?;
+    }
+    if removes {
+        remove_others(connection, table, rows.iter().flat_map(|(rows, _)| rows))?;
     }
     connection.run("COMMIT")?;
     if !missing.is_empty() {
@@ -249,9 +248,11 @@ fn upsert(
     let there: Vec<usize> = (0..table.columns.len()).filter(|at| is_there(&table.columns[*at])).collect();
     let name = |at: &usize| identifier(table.columns[*at].name);
     let columns = there.iter().map(name).collect::<Vec<_>>().join(", ");
-    let updates = there.iter().filter(|at| **at >= table.keys);
     let updates = match duplicate {
-        Duplicate::Replaced => updates.map(|at| format!("{0} = VALUES({0})", name(at))).collect::<Vec<_>>().join(", "),
+        // The key too: to a collation that is blind to case `Q` is the row of `q`, whose key nobody would know.
+        Duplicate::Replaced => {
+            there.iter().map(|at| format!("{0} = VALUES({0})", name(at))).collect::<Vec<_>>().join(", ")
+        }
         // INSERT IGNORE would pass over other errors too.
         Duplicate::Stays => format!("{0} = {0}", name(&0)),
     };
