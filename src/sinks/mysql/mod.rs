@@ -45,7 +45,7 @@ mod absent {
     use super::Mysql;
     use crate::model::{Rest, Row, TableInfo};
     use crate::sinks::Tables;
-    use crate::sinks::history::{History, Kept, Sizes};
+    use crate::sinks::history::{History, Kept, OfSet, Sizes};
 
     /// Says that this build has no client.
     fn absent<T>(this: &Mysql) -> Result<T> {
@@ -58,6 +58,10 @@ mod absent {
         }
 
         fn sizes(&self, _: &str, _: &str, _: Instant) -> Result<BTreeMap<String, Sizes>> {
+            absent(self)
+        }
+
+        fn newest(&self, _: &OfSet, _: usize, _: Instant) -> Result<Vec<Kept>> {
             absent(self)
         }
     }

@@ -124,7 +124,7 @@ impl System {
         let manage = format!(
             "#!/bin/bash\ncd {} || exit 9\necho \"$1 $2\" >> told\ncase $2 in graphite) port={graphite};; *) port={qmaster};; esac\n\
              case $1 in\n\
-             start) [ -e broken.$2 ] && {{ echo no licence; exit 7; }}\n\
+             start) [ -e broken.$2 ] && {{ echo no licence; exit 7; }}; [ -e pid.$2 ] && exit 0\n\
              setsid python3 {} http $port values.$2 </dev/null >/dev/null 2>&1 & echo $! > pid.$2;;\n\
              stop) kill \"$(cat pid.$2)\"; rm pid.$2;;\nstatus) kill -0 \"$(cat pid.$2)\";;\nesac\n",
             system.folder.path().display(),
