@@ -339,7 +339,7 @@ fn the_debian_package_is_installed_upgraded_removed_and_purged() {
         assert!(!debian.asked().contains("restart") && !debian.asked().contains("enable"), "{}", debian.asked());
         let mode = |path: &str| debian.sh(&format!("stat -c '%U %G %a' {path}"));
         assert_eq!(mode("/var/lib/gridmon"), "gridmon gridmon 750\n");
-        assert_eq!(mode("/etc/gridmon"), "root gridmon 750\n");
+        assert_eq!(mode("/etc/gridmon"), "root gridmon 755\n");
         assert!(debian.sh("collect-grid --version").starts_with("collect-grid "));
 
         let before = set_up(&debian);
