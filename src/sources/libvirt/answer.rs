@@ -19,7 +19,7 @@ pub struct Answer {
     pub known: usize,
     /// Those of them that exist and were not asked.
     pub unasked: Vec<Uuid>,
-    /// How many of them did not tell everything, but for those that a job of libvirt holds since less than [`BUSY`].
+    /// How many of them did not tell everything, but for those that a job of libvirt has held for less than 15 min.
     pub unanswered: usize,
     /// Whether each domain told everything.
     pub is_whole: bool,
