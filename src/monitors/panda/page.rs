@@ -621,10 +621,13 @@ impl Latests {
     fn rank(&mut self, measurement: &'static Measurement, all: Vec<(String, Vec<String>, Loads)>, suspicious: f64) {
         let scored = all.into_iter().filter_map(|(name, labels, loads)| Some((score(&loads)?, name, labels, loads)));
         let mut scored: Vec<_> = scored.collect();
+        // If all do as they always do they are shown: a page without rows would look as if nobody had looked.
+        if scored.iter().any(|(score, ..)| score.value() > 0.0) {
+            scored.retain(|(score, ..)| score.value() > 0.0);
+        }
         scored.sort_by(|a, b| b.0.value().total_cmp(&a.0.value()).then_with(|| a.1.cmp(&b.1)));
         for (at, (score, name, labels, loads)) in scored.into_iter().take(RANKED).enumerate() {
             let (rank, reason) = (format!("{:02}", at + 1), score.reason());
-            // A page without rows would look as if nobody had looked.
             let reason = if reason.is_empty() { "as usual".into() } else { reason };
             let labels = labels.iter().map(String::as_str);
             let tags: Vec<&str> = [rank.as_str(), &name, &reason].into_iter().chain(labels).collect();

@@ -73,6 +73,18 @@ fn suspicious_queues_and_sites_come_first_with_the_reason_in_words() {
 }
 
 #[test]
+fn queues_that_do_as_always_are_shown_when_no_other_is_there() {
+    let sandbox = Sandbox::new("small");
+    let tables = EmbeddedTables { place: sandbox.path("state/gridmon.db").into() };
+    let rows = [row("GOOD", "managed", "SITE-A", 390, "A_DATADISK")];
+    tables.write(&TABLE, &rows, Rest::Removed, Instant::now() + Duration::from_secs(30)).unwrap();
+    let page = Site::start(&sandbox).get("/pages/suspicious/").text();
+    for text in ["GOOD managed MCORE", "SITE-A", "as usual"] {
+        assert!(page.contains(text), "{text}: {page}");
+    }
+}
+
+#[test]
 fn without_a_table_the_pages_are_empty_and_the_others_work() {
     let sandbox = Sandbox::new("small");
     let site = Site::start(&sandbox);
