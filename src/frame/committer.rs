@@ -228,11 +228,12 @@ impl<D: Disk> Committer<D> {
         match made.flatten() {
             Ok(made) => {
                 self.filled().bytes += made.as_ref().map_or(0, |made| made.entry.bytes);
-                dones.into_iter().for_each(|done| done(Ok(())));
+                // Counted first: who hears that it is safe may ask at once how much is.
                 let mut state = self.state();
                 state.published += offered;
                 state.batches += 1;
                 drop(state);
+                dones.into_iter().for_each(|done| done(Ok(())));
                 if let Some(made) = made {
                     published(batch, made);
                 }

@@ -109,7 +109,8 @@ impl Agent {
 
     /// Sends what waits in its spool, until nothing does.
     pub fn flush(&self) {
-        wait_until("the agent's spool to be empty", LIMIT, || {
+        // A master whose disk was full has asked it to come back in 30 s.
+        wait_until("the agent's spool to be empty", 3 * LIMIT, || {
             let flushed = Outcome::of(&mut self.command("gridmon-status", &["flush"]));
             (flushed.code == Some(0)).then_some(())
         });

@@ -244,7 +244,7 @@ fn what_is_no_store_is_refused_in_words_and_left_as_it_is() {
             "newer",
             &newer,
             format!(
-                "{shown} has schema 99, which a newer gridmon made; this one knows schemas up to 5: run the newer one again"
+                "{shown} has schema 99, which a newer gridmon made; this one knows schemas up to 6: run the newer one again"
             ),
         ),
         ("folder", &|| fs::create_dir(&path).unwrap(), format!("{shown} is not a file")),

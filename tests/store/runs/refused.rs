@@ -36,7 +36,7 @@ fn what_is_no_store_is_refused_and_the_points_wait() {
         (
             &newer,
             format!(
-                "{shown} has schema 99, which a newer gridmon made; this one knows schemas up to 5: run the newer one again"
+                "{shown} has schema 99, which a newer gridmon made; this one knows schemas up to 6: run the newer one again"
             ),
         ),
         (&|| fs::create_dir(at.store()).unwrap(), format!("{shown} is not a file")),
