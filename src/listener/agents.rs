@@ -70,10 +70,10 @@ impl State {
             times.sort_unstable();
             let until = times[times.len() / 10];
             // Those of one second go one after the other, as far as there is need.
-            let (least, mut left) = (self.all.len() / 10 + 1, 0);
+            let (most, mut gone) = (self.all.len() / 10 + 1, 0);
             self.all.retain(|_, heard| {
-                let goes = heard.at <= until && left < least;
-                left += usize::from(goes);
+                let goes = heard.at <= until && gone < most;
+                gone += usize::from(goes);
                 !goes
             });
             self.fresh.retain(|host| self.all.contains_key(host));

@@ -1,5 +1,5 @@
 //! How many new series each client begins: a client that puts a job's number into a tag, or into a field's name, must not fill every
-//! store. So are the fields that no series of their measurement had before.
+//! store. The fields that no series of their measurement had before are counted likewise.
 //!
 //! Which series are known outlives a restart, in a file of their hashes. Its first eight bytes are the hash of a known text: a
 //! version that hashes otherwise takes none of them.
@@ -83,13 +83,17 @@ impl Seen {
         self.known.insert(hash)
     }
 
+    /// Forgets the clients that have begun nothing for an hour, if they are many.
+    fn sweep(&mut self, now: Instant) {
+        if self.clients.len() > 10_000 {
+            self.clients.retain(|_, (since, _)| now.duration_since(*since) < WINDOW);
+        }
+    }
+
     /// Whether a client may send it: it is known, or one of the client's `most` new ones of an hour.
     fn admits(&mut self, (client, most): (IpAddr, u64), (begun, hash): (Begun, u64), now: Instant) -> bool {
         if self.knows(hash) {
             return true;
-        }
-        if self.clients.len() > 10_000 {
-            self.clients.retain(|_, (since, _)| now.duration_since(*since) < WINDOW);
         }
         let (since, counts) = self.clients.entry(client).or_insert((now, [0; 2]));
         if now.duration_since(*since) >= WINDOW {
@@ -150,6 +154,8 @@ impl Series {
     /// Takes the points of series that the client may not begin from `points`. Returns which they were.
     pub fn admit(&self, client: IpAddr, most: u64, points: &mut Vec<Point>, now: Instant) -> Option<TooMany> {
         let mut seen = self.seen();
+        // Once for all points: there may be many of either.
+        seen.sweep(now);
         let mut refused: Option<TooMany> = None;
         points.retain(|point| {
             let measurement = point.measurement();
@@ -169,7 +175,11 @@ impl Series {
 
     /// Whether the client may begin the series of an agent.
     pub fn admits_agent(&self, client: IpAddr, most: u64, host: &str, now: Instant) -> bool {
-        self.seen().admits((client, most), (Begun::Series, hash(("agent", "", host))), now)
+        let (mut seen, hash) = (self.seen(), hash(("agent", "", host)));
+        seen.knows(hash) || {
+            seen.sweep(now);
+            seen.admits((client, most), (Begun::Series, hash), now)
+        }
     }
 
     /// Returns how many series are known.
