@@ -104,7 +104,7 @@ fn config(folder: &Path, ssh: &str, nodes: &[String], root: &Path) {
 
 fn collect(folder: &Path) -> Command {
     let mut command = clean(program("collect-backups"), PATH);
-    command.args(["--now", &NOW.to_string(), "--dry-run"]).current_dir(folder).env("HOME", folder);
+    command.args(["--now", &NOW.to_string()]).current_dir(folder).env("HOME", folder);
     command.stdout(Stdio::null()).stderr(Stdio::null());
     command
 }
@@ -134,7 +134,7 @@ fn one_host(table: &mut Table) {
     };
     let find = format!("find {} -printf '%y\\t%s\\t%T@\\t%P\\0'", root.display());
     let measure = || {
-        let [ours, bare] = turns(3, [&mut || cost(&mut collect(folder.path())).wall, &mut || ssh(&find)]);
+        let [ours, bare] = turns(3, [&mut || cost(collect(folder.path()).arg("--dry-run")).wall, &mut || ssh(&find)]);
         (median(ours), median(bare))
     };
     let (ours, bare) = table.twice(measure, |(ours, bare)| *ours <= BESIDE_FIND * bare);
@@ -171,8 +171,18 @@ fn many_hosts(table: &mut Table) {
     fs::set_permissions(&ssh, fs::Permissions::from_mode(0o755)).expect("our own file");
     let nodes: Vec<_> = (0..HOSTS).map(|host| format!("h{host}")).collect();
     config(folder.path(), &ssh.display().to_string(), &nodes, Path::new("/b"));
-    let took = table.twice(|| cost(&mut collect(folder.path())).wall, |took| *took <= HOSTS_S);
-    table.target("time", &seconds(took), "", "at most 60 s", took <= HOSTS_S);
-    let memory = memory_mb(&mut collect(folder.path()));
-    table.target("memory", &megabytes(memory), "", "at most 64 MB", memory <= HOSTS_MB);
+    // The first run writes a history of a million rows; a later one knows what the first one knew.
+    let mut run = |what: &str, measure: &dyn Fn(&mut Command) -> f64, unit: &dyn Fn(f64) -> String, most: f64| {
+        let value = measure(&mut collect(folder.path()));
+        table.target(what, &unit(value), "", &format!("at most {}", unit(most)), value <= most);
+    };
+    let wall = |run: &mut Command| cost(run).wall;
+    run("a first run: time", &wall, &seconds, HOSTS_S);
+    run("a later run: time", &wall, &seconds, HOSTS_S);
+    run("a later run: memory", &memory_mb, &megabytes, HOSTS_MB);
+    for kept in ["state", "gridmon.db", "gridmon.db-wal", "gridmon.db-shm"].map(|name| folder.path().join(name)) {
+        let _ = if kept.is_dir() { fs::remove_dir_all(&kept) } else { fs::remove_file(&kept) };
+    }
+    fs::create_dir(folder.path().join("state")).expect("a folder of our own");
+    run("a first run: memory", &memory_mb, &megabytes, HOSTS_MB);
 }

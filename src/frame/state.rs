@@ -199,8 +199,8 @@ impl State {
     /// # Errors
     /// Fails if it cannot be written.
     pub fn remember<T: Serialize>(&self, what: &str, value: &T) -> Result<()> {
-        let bytes = serde_json::to_vec(value).with_context(|| what.to_string())?;
-        self.write(what, &bytes)
+        let written = files::write_json(&self.path(what), value);
+        written.map_err(|error| with_remedy(error, &self.directory, &self.program))
     }
 
     /// Takes the lock of this program and grid. Returns `None` if another run holds it and is no older than `deadline`.

@@ -1,7 +1,7 @@
 //! Files that are whole or not there, and never another user's trap; the host's name.
 
 use std::fs::{self, DirBuilder, File, FileType, OpenOptions};
-use std::io::{self, ErrorKind, Read, Write};
+use std::io::{self, BufWriter, ErrorKind, Read, Write};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt, OpenOptionsExt};
 use std::path::Path;
@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use rustix::fs::OFlags;
+use serde::Serialize;
 
 use super::owner::{explain, me};
 
@@ -18,7 +19,23 @@ use super::owner::{explain, me};
 /// # Errors
 /// Fails if it cannot be written; the previous content stays.
 pub fn write(path: &Path, bytes: &[u8]) -> Result<()> {
-    let written = replace(path, 0o640, |file| Ok(file.write_all(bytes)?));
+    write_by(path, |file| file.write_all(bytes))
+}
+
+/// Writes a value as JSON, as [`write`] does; part by part, so that a long one is not twice in memory.
+///
+/// # Errors
+/// Fails if it cannot be written; the previous content stays.
+pub fn write_json(path: &Path, value: &impl Serialize) -> Result<()> {
+    write_by(path, |file| {
+        let mut file = BufWriter::with_capacity(64 << 10, file);
+        serde_json::to_writer(&mut file, value)?;
+        file.flush()
+    })
+}
+
+fn write_by(path: &Path, fill: impl FnOnce(&mut File) -> io::Result<()>) -> Result<()> {
+    let written = replace(path, 0o640, |file| Ok(fill(file)?));
     written.with_context(|| format!("state file {}", path.display()))
 }
 

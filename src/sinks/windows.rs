@@ -143,7 +143,7 @@ impl Windows {
 
     fn write<T: Serialize>(&self, end: &str, value: &T) -> Result<()> {
         create_dir(&self.folder).with_context(|| self.folder.display().to_string())?;
-        files::write(&self.path(end), &serde_json::to_vec(value)?)
+        files::write_json(&self.path(end), value)
     }
 
     fn remove(&self, end: &str) -> Result<()> {

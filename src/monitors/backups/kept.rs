@@ -18,14 +18,14 @@ fn week(backup: &Backup) -> i64 {
 /// Returns the digests of what lies there, by set. The order of a listing makes no difference.
 pub fn digests(gathered: &Gathered) -> BTreeMap<String, Weeks> {
     let of_set = |(set, backups): (&String, &Vec<Backup>)| {
-        let mut weeks = Weeks::new();
+        let mut weeks = BTreeMap::<i64, u64>::new();
         for backup in backups {
             let mut hasher = DefaultHasher::new();
             (backup.time, &backup.path, backup.bytes, backup.seal).hash(&mut hasher);
             let digest = weeks.entry(week(backup)).or_default();
             *digest = digest.wrapping_add(hasher.finish());
         }
-        (set.clone(), weeks)
+        (set.clone(), Weeks::from(weeks))
     };
     gathered.sets.iter().map(of_set).collect()
 }
@@ -38,7 +38,7 @@ pub fn news<'a>(
 ) -> impl Iterator<Item = (&'a str, &'a Backup)> {
     gathered.sets.iter().flat_map(move |(set, backups)| {
         let (now, before) = (digests.get(set), before.kept.get(set));
-        let of = |weeks: Option<&Weeks>, week: i64| weeks.and_then(|weeks| weeks.get(&week)).copied();
+        let of = |weeks: Option<&Weeks>, week: i64| weeks.and_then(|weeks| weeks.of(week));
         let is_new = move |backup: &&Backup| of(before, week(backup)) != of(now, week(backup)) || before.is_none();
         backups.iter().filter(is_new).map(move |backup| (set.as_str(), backup))
     })

@@ -123,8 +123,31 @@ impl Letter {
     }
 }
 
-/// The digests of a set's backups, by week, as weeks since 1970.
-pub type Weeks = BTreeMap<i64, u64>;
+/// The digests of a set's backups, by week, as weeks since 1970, oldest first. A list, since there are many of them: a map takes
+/// three times the memory.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "BTreeMap<i64, u64>", into = "BTreeMap<i64, u64>")]
+pub struct Weeks(Box<[(i64, u64)]>);
+
+impl Weeks {
+    /// Returns the digest of a week; `None` if nothing is known of it.
+    pub fn of(&self, week: i64) -> Option<u64> {
+        let at = self.0.binary_search_by_key(&week, |(week, _)| *week).ok()?;
+        Some(self.0[at].1)
+    }
+}
+
+impl From<BTreeMap<i64, u64>> for Weeks {
+    fn from(digests: BTreeMap<i64, u64>) -> Self {
+        Self(digests.into_iter().collect())
+    }
+}
+
+impl From<Weeks> for BTreeMap<i64, u64> {
+    fn from(weeks: Weeks) -> Self {
+        weeks.0.into_iter().collect()
+    }
+}
 
 /// What one node left.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]

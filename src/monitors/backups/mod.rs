@@ -20,6 +20,7 @@ pub mod rules;
 pub mod scm_backup;
 pub mod seal;
 pub mod site;
+mod template;
 pub mod verdict;
 pub mod weekly;
 pub mod zone;

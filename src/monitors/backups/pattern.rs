@@ -3,14 +3,18 @@
 //! A template has tokens of strptime, `{set}`, and `*` for anything within a name. `regex:` before a regular expression
 //! with named groups is the escape. Both match a whole path below the root.
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 use jiff::civil::{Date, DateTime, Time};
 use regex::bytes::{CaptureLocations, Regex, RegexBuilder};
+
+use super::template::{Piece, Places, pieces};
 
 /// A pattern of backups.
 #[derive(Clone, Debug)]
 pub struct Pattern {
     regex: Regex,
+    /// Where the groups lie in a path that matches; `None` if only the expression can tell.
+    places: Option<Places>,
     /// The group of the set's name.
     set: Option<usize>,
     tokens: Vec<(usize, Token)>,
@@ -75,34 +79,15 @@ impl Pattern {
             return Self::of_regex(expression.trim(), is_folder);
         }
         ensure!(!body.is_empty() && !body.starts_with('/'), "is not a path below the root");
-        let mut made = String::new();
-        let mut names = Vec::new();
-        let mut rest = body;
-        let mut is_utc = false;
-        while let Some(first) = rest.chars().next() {
-            if let Some(after) = rest.strip_prefix("{set}") {
-                ensure!(!names.contains(&"set"), "has {{set}} twice");
-                names.push("set");
-                made.push_str("(.+)");
-                rest = after;
-            } else if let Some(after) = rest.strip_prefix('%') {
-                let token = after.chars().next().context("ends with %")?;
-                made.push_str(&expanded(token, &mut names)?);
-                rest = &after[token.len_utf8()..];
-                is_utc |= rest.starts_with('Z') && token != '%';
-            } else if let Some(after) = rest.strip_prefix('*') {
-                made.push_str("[^/]*");
-                rest = after;
-            } else {
-                ensure!(first != '{' && first != '}', "has a {first} that is not of {{set}}");
-                made.push_str(&regex::escape(&first.to_string()));
-                rest = &rest[first.len_utf8()..];
-            }
-        }
+        let pieces = pieces(body)?;
+        let expression: String = pieces.iter().map(Piece::expression).collect();
+        let names: Vec<_> = pieces.iter().filter_map(Piece::name).collect();
+        let is_utc = pieces.windows(2).any(|two| matches!(two, [Piece::Part(..), Piece::Text('Z')]));
         let literal = &body[..body.find(['%', '*', '{']).unwrap_or(body.len())];
         let folder = &literal[..literal.rfind('/').map_or(0, |at| at + 1)];
         let is_apart = body[folder.len()..].starts_with("{set}/");
-        Ok(Self { is_utc, folder: folder.into(), is_apart, ..Self::with(&made, &names, is_folder)? })
+        let pattern = Self::with(&expression, &names, is_folder)?;
+        Ok(Self { is_utc, folder: folder.into(), is_apart, places: Places::of(&pieces), ..pattern })
     }
 
     fn of_regex(expression: &str, is_folder: bool) -> Result<Self> {
@@ -125,7 +110,7 @@ impl Pattern {
         let is_day = year && (has(Token::DayOfYear) || month && has(Token::Day));
         let is_any = tokens.iter().any(|(_, token)| !matches!(token, Token::Other));
         ensure!(!is_any || is_day || has(Token::Epoch), "has a part of a date, and no whole one: year, month and day");
-        Ok(Self { regex, set, tokens, is_folder, is_utc: false, folder: String::new(), is_apart: false })
+        Ok(Self { regex, places: None, set, tokens, is_folder, is_utc: false, folder: String::new(), is_apart: false })
     }
 
     /// Whether the pattern tells sets apart.
@@ -151,8 +136,15 @@ impl Pattern {
     /// Returns the set of a path, empty if the pattern does not tell sets apart, and its stamp; `None` if the path is not
     /// that of a backup.
     pub fn read<'a>(&self, path: &'a [u8], scratch: &mut Scratch) -> Option<(&'a [u8], Stamp)> {
-        self.regex.captures_read(scratch, path)?;
-        let group = |at: usize| scratch.get(at).map(|(begin, end)| &path[begin..end]);
+        // Whether a path matches costs a tenth of where its groups lie.
+        let set_end = match &self.places {
+            Some(places) => self.regex.is_match(path).then(|| places.set_end(path))?,
+            None => self.regex.captures_read(scratch, path).map(|_| 0)?,
+        };
+        let group = |at: usize| match &self.places {
+            Some(places) => path.get(places.group(at, set_end)?),
+            None => scratch.get(at).map(|(begin, end)| &path[begin..end]),
+        };
         let set = match self.set {
             Some(at) => group(at)?,
             None => b"",
@@ -171,42 +163,6 @@ impl Pattern {
 fn compiled(expression: &str) -> Result<Regex> {
     let regex = RegexBuilder::new(&format!("^(?:{expression})$")).unicode(false).dot_matches_new_line(true).build();
     regex.map_err(|error| anyhow::anyhow!("is no regular expression: {}", error.to_string().replace('\n', " ")))
-}
-
-/// Returns the expression of a token, and adds the names of its groups.
-fn expanded(token: char, names: &mut Vec<&'static str>) -> Result<String> {
-    let composite = match token {
-        'F' => "Y-m-d",
-        'T' => "H:M:S",
-        'R' => "H:M",
-        'D' => "m/d/y",
-        _ => "",
-    };
-    if !composite.is_empty() {
-        return composite.chars().map(|c| if c.is_alphabetic() { expanded(c, names) } else { Ok(c.into()) }).collect();
-    }
-    let (name, expression) = match token {
-        '%' => return Ok("%".into()),
-        'Y' => ("Y", r"(\d{4})"),
-        'y' => ("y", r"(\d{2})"),
-        'm' => ("m", r"(\d{2})"),
-        'b' | 'B' | 'h' => ("b", "([A-Za-z]{3,9})"),
-        'd' => ("d", r"(\d{2})"),
-        'e' => ("d", r"([ \d]?\d)"),
-        'j' => ("j", r"(\d{3})"),
-        'H' => ("H", r"(\d{2})"),
-        'I' => ("I", r"(\d{2})"),
-        'p' => ("p", "([AaPp][Mm])"),
-        'M' => ("M", r"(\d{2})"),
-        'S' => ("S", r"(\d{2})"),
-        's' => ("s", r"(\d{1,11})"),
-        'z' => ("z", r"([+-]\d{2}:?\d{2}|Z)"),
-        'f' => ("f", r"(\d{1,9})"),
-        'a' | 'A' => ("a", "([A-Za-z]{3,9})"),
-        _ => bail!("has %{token}, which is none of %Y %y %m %b %d %e %j %H %I %p %M %S %f %s %z %a %F %T %R %D %%"),
-    };
-    names.push(name);
-    Ok(expression.into())
 }
 
 fn token(name: &str) -> Option<Token> {
@@ -326,6 +282,8 @@ fn offset(text: &str) -> Option<i64> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn read(pattern: &str, path: &str) -> Option<(String, String)> {
@@ -448,4 +406,46 @@ mod tests {
             assert!(format!("{error:#}").starts_with(why), "{pattern}: {error:#}");
         }
     }
+
+    proptest! {
+        /// The places of the groups are those that the expression finds.
+        #[test]
+        fn places_are_where_the_expression_finds_the_groups(
+            pieces in prop::collection::vec(0..SAMPLES.len(), 1..12),
+            words in prop::collection::vec((0..3usize, "[a/1-]{0,3}"), 12),
+        ) {
+            let template: String = pieces.iter().map(|at| SAMPLES[*at].0).collect();
+            let Ok(pattern) = Pattern::new(&template) else { return Ok(()) };
+            let plain = Pattern { places: None, ..pattern.clone() };
+            let scratch = &mut pattern.scratch();
+            // A path that fits, with a word somewhere that may spoil it.
+            let mut path = String::new();
+            for (piece, (which, word)) in pieces.iter().zip(&words) {
+                path += SAMPLES[*piece].1[*which];
+                path += if *which == 2 { word } else { "" };
+            }
+            for path in [path.as_str(), &path.replacen('1', "/", 1), &format!("{path}/x")] {
+                let found = pattern.read(path.as_bytes(), scratch);
+                prop_assert_eq!(found, plain.read(path.as_bytes(), scratch), "{} {}", template, path);
+            }
+        }
+    }
+
+    /// Pieces of templates, each with texts that it fits.
+    const SAMPLES: [(&str, [&str; 3]); 14] = [
+        ("{set}", ["a", "a/b-1", "12/2026/1"]),
+        ("*", ["", "x1", "a-20"]),
+        ("/", ["/"; 3]),
+        ("-", ["-"; 3]),
+        ("1", ["1"; 3]),
+        ("%Y-%m-%d", ["2026-03-28", "2024-12-31", "2026-01-01"]),
+        ("%Y%m%d", ["20260328", "20241231", "20260101"]),
+        ("/%Y/%m/%d/", ["/2026/03/28/", "/2024/12/31/", "/2026/01/01/"]),
+        ("%D", ["03/28/26", "12/31/24", "01/01/26"]),
+        ("%H%M", ["0130", "2359", "0000"]),
+        ("T%T", ["T01:30:00", "T23:59:59", "T00:00:00"]),
+        ("%s", ["1774678022", "1", "17746"]),
+        ("%Y-%b-%d", ["2026-Mar-28", "2024-December-31", "2026-Jan-01"]),
+        ("%z", ["+0100", "Z", "-08:00"]),
+    ];
 }

@@ -1,6 +1,7 @@
 //! Asks every node once, for all hubs that it serves.
 
 use std::collections::BTreeMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use jiff::Timestamp;
@@ -20,13 +21,12 @@ use crate::sources::ssh::content::{Found, Question, contents};
 use crate::sources::ssh::{Node, Root, list};
 
 /// What one node told of one hub.
+#[derive(Clone)]
 pub struct Heard {
     /// The number of the hub.
     pub hub: usize,
     /// The node's state.
     pub state: NodeState,
-    /// What is to be remembered of it.
-    pub memory: NodeMemory,
     /// Why files could not be checked, in words.
     pub unchecked: Option<String>,
 }
@@ -35,8 +35,8 @@ pub struct Heard {
 pub struct Asking<'a> {
     /// The config.
     pub config: &'a backups::Config,
-    /// What the run before knew.
-    pub memory: &'a Memory,
+    /// What the run before knew; of each node that answered, what is to be remembered instead.
+    pub memory: &'a Mutex<Memory>,
     /// The time, in unix seconds.
     pub now: i64,
     /// When all must have answered.
@@ -45,9 +45,24 @@ pub struct Asking<'a> {
     pub keeper: Option<&'a Keeper>,
 }
 
+impl Asking<'_> {
+    fn memory(&self) -> MutexGuard<'_, Memory> {
+        // Who panics with it has put nothing in.
+        self.memory.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn memory_of(&self, hub: &Hub, node: &Node) -> NodeMemory {
+        self.memory().hubs.get(&hub.name).and_then(|nodes| nodes.get(&node.name)).cloned().unwrap_or_default()
+    }
+
+    fn remember(&self, hub: &Hub, node: &Node, memory: NodeMemory) {
+        self.memory().hubs.entry(hub.name.clone()).or_default().insert(node.name.clone(), memory);
+    }
+}
+
 /// Asks every node once, for all hubs that it serves; returns the states in the order of the hubs and their nodes.
 pub fn ask(asking: &Asking) -> Vec<Heard> {
-    let Asking { config, memory, .. } = *asking;
+    let config = asking.config;
     let mut served: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
     for (at, hub) in config.hubs.iter().enumerate() {
         hub.nodes.iter().for_each(|node| served.entry(node).or_default().push(at));
@@ -56,7 +71,7 @@ pub fn ask(asking: &Asking) -> Vec<Heard> {
     let heard = side_by_side(served.len(), config.parallel, |at| {
         let (name, hubs) = &served[at];
         catch(|| ask_node(asking, &config.nodes[*name], hubs)).unwrap_or_else(|bug| {
-            let unheard = |&hub: &usize| unheard(config, hub, name, bug.to_string(), memory);
+            let unheard = |&hub: &usize| unheard(config, hub, name, bug.to_string());
             hubs.iter().map(unheard).collect()
         })
     });
@@ -66,18 +81,13 @@ pub fn ask(asking: &Asking) -> Vec<Heard> {
     heard
 }
 
-fn memory_of(memory: &Memory, hub: &Hub, node: &str) -> NodeMemory {
-    memory.hubs.get(&hub.name).and_then(|nodes| nodes.get(node)).cloned().unwrap_or_default()
-}
-
-fn unheard(config: &backups::Config, hub: usize, node: &str, why: String, memory: &Memory) -> Heard {
-    let of = &config.hubs[hub];
-    Heard { hub, state: NodeState::unreachable(of, node, why), memory: memory_of(memory, of, node), unchecked: None }
+fn unheard(config: &backups::Config, hub: usize, node: &str, why: String) -> Heard {
+    Heard { hub, state: NodeState::unreachable(&config.hubs[hub], node, why), unchecked: None }
 }
 
 /// Asks one node, in one login.
 fn ask_node(asking: &Asking, node: &Node, hubs: &[usize]) -> Vec<Heard> {
-    let Asking { config, memory, now, until, keeper } = *asking;
+    let Asking { config, now, until, keeper, .. } = *asking;
     let keep = |news: &mut dyn Iterator<Item = Kept>| keeper.into_iter().for_each(|keeper| keeper.take(news));
     let of = |at: &usize| &config.hubs[*at];
     let roots: Vec<_> = hubs.iter().map(|at| root(of(at))).collect();
@@ -91,11 +101,11 @@ fn ask_node(asking: &Asking, node: &Node, hubs: &[usize]) -> Vec<Heard> {
     });
     let answer = match answer {
         Ok(answer) => answer,
-        Err(why) => return hubs.iter().map(|&hub| unheard(config, hub, &node.name, why.clone(), memory)).collect(),
+        Err(why) => return hubs.iter().map(|&hub| unheard(config, hub, &node.name, why.clone())).collect(),
     };
     let heard = gatherers.into_iter().zip(hubs).map(|(gatherer, &at)| {
         let (hub, gathered) = (&config.hubs[at], gatherer.finish());
-        let before = memory_of(memory, hub, &node.name);
+        let before = asking.memory_of(hub, node);
         let (wanted, found, why) = contents_of(asking, node, hub, &gathered, &before);
         let contents = Contents::new(hub, &gathered, &before, &wanted, &found);
         let told = Told {
@@ -128,9 +138,15 @@ fn ask_node(asking: &Asking, node: &Node, hubs: &[usize]) -> Vec<Heard> {
             memory.kept = digests;
         }
         let unchecked = content::unchecked(&wanted, &found, why.as_deref());
-        Heard { hub: at, state, memory, unchecked }
+        (Heard { hub: at, state, unchecked }, memory)
     });
-    heard.collect()
+    let heard: Vec<_> = heard.collect();
+    // Made anew now that the listing is gone: else what lasts lies scattered in its memory, and holds twice as much of it.
+    let anew = |(heard, memory): &(Heard, NodeMemory)| {
+        asking.remember(&config.hubs[heard.hub], node, memory.clone());
+        heard.clone()
+    };
+    heard.iter().map(anew).collect()
 }
 
 /// Has the node read what is new, if the config wants that.

@@ -7,6 +7,7 @@ mod say;
 
 use std::cell::Cell;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
@@ -101,6 +102,7 @@ pub fn collect(run: &Run<Config>, alarmed: &Cell<bool>) -> Collected {
     let config = &run.config.backups;
     let mut memory: Memory = run.recall(MEMORY);
     memory.forget_unwatched(&config.hubs);
+    let memory = Mutex::new(memory);
     let keeper = Keeper::new(run);
     config.unwatched.iter().for_each(|(hub, why)| complain_of(run, &format!("hub {hub}"), why.clone()));
     let asked = run.ask("nodes", || {
@@ -131,14 +133,15 @@ pub fn collect(run: &Run<Config>, alarmed: &Cell<bool>) -> Collected {
     keeper.finish(run);
     let Some(heard) = asked.answer() else { return Collected::default() };
     let mut states = Vec::new();
-    for Heard { hub, state, memory: mut of_node, .. } in heard {
+    let mut memory = memory.into_inner().unwrap_or_else(PoisonError::into_inner);
+    for Heard { hub, state, .. } in heard {
         let hub = &config.hubs[hub];
-        for notice in state.notices(&mut of_node, run.now) {
+        let of_node = memory.hubs.entry(hub.name.clone()).or_default().entry(state.node.clone()).or_default();
+        let notices = state.notices(of_node, run.now);
+        state.remember(of_node, run.now);
+        for notice in notices {
             memory.write(&hub.email, notice.verdict, say::line(&notice), hub.report_url.as_ref());
         }
-        state.remember(&mut of_node, run.now);
-        let nodes = memory.hubs.entry(hub.name.clone()).or_default();
-        nodes.insert(state.node.clone(), of_node);
         states.push(state);
     }
     alarmed.set(states.iter().any(|state| state.alarms() > 0));
@@ -165,7 +168,7 @@ pub fn check(config: &Config, until: Instant) -> Vec<CheckLine> {
     };
     let config = &config.backups;
     memory.forget_unwatched(&config.hubs);
-    let now = Timestamp::now().as_second();
+    let (now, memory) = (Timestamp::now().as_second(), Mutex::new(memory));
     let passed_over = config.passed_over.iter().map(|what| ("passed over".to_string(), Ok(what.clone())));
     let unwatched = config.unwatched.iter().map(|(hub, why)| (format!("hub {hub}"), Err(why.clone())));
     let asking = Asking { config, memory: &memory, now, until, keeper: None };

@@ -94,7 +94,7 @@ impl Qmaster {
         (known.is_http, known.asked) = (asked.is_ok(), now);
         known.silences = if asked.is_ok() { 0 } else { known.silences + 1 };
         // What cannot be written is asked again.
-        let _ = serde_json::to_vec(&known).map(|bytes| files::write(&self.memory, &bytes));
+        let _ = files::write_json(&self.memory, &known);
         match asked {
             Ok(_) => Ok(Protocol::Http),
             Err(_) if known.silences >= SILENCES => Ok(Protocol::Qulo),
