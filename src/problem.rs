@@ -73,18 +73,26 @@ pub struct Problem {
     pub message: String,
     /// Whether somebody else says it: it is printed only by a run that prints everything.
     pub is_quiet: bool,
+    /// The part that failed for those who count the runs in which it did, if that is a larger one.
+    pub counts_as: Option<&'static str>,
 }
 
 impl Problem {
     /// Creates a problem of `subject`, with the text of `error`.
     pub fn new(subject: Subject, error: impl fmt::Display) -> Self {
-        Self { subject, message: error.to_string(), is_quiet: false }
+        Self { subject, message: error.to_string(), is_quiet: false, counts_as: None }
     }
 
     /// Lets somebody else say it.
     #[must_use]
     pub fn quiet(self) -> Self {
         Self { is_quiet: true, ..self }
+    }
+
+    /// Lets it count as one of `part`, which fails for as long as any of its own does.
+    #[must_use]
+    pub fn counting_as(self, part: &'static str) -> Self {
+        Self { counts_as: Some(part), ..self }
     }
 
     /// Creates a problem of the source, or part of a source, called `name`.
@@ -208,7 +216,7 @@ pub fn notify(
 ) -> (Vec<Line>, BTreeMap<String, Failing>) {
     let mut lines = Vec::new();
     let mut failing = BTreeMap::new();
-    for Problem { subject, message, is_quiet } in problems {
+    for Problem { subject, message, is_quiet, .. } in problems {
         let subject = subject.to_string();
         let known = before.get(&subject);
         let mut state = known.cloned().unwrap_or(Failing { since: now, said: UNSAID, message: String::new() });

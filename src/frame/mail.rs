@@ -227,7 +227,11 @@ impl Alarms {
         for problem in
             problems.iter().filter(|one| !one.is_quiet && matches!(one.subject, Subject::Source(_) | Subject::Sink(_)))
         {
-            failing.entry(problem.subject.to_string()).or_insert(&problem.message);
+            let (name, message) = match problem.counts_as {
+                Some(part) => (part.to_string(), format!("{}: {}", problem.subject, problem.message)),
+                None => (problem.subject.to_string(), problem.message.clone()),
+            };
+            failing.entry(name).or_insert(message);
         }
         for (name, message) in &failing {
             let part = self.parts.entry(name.clone()).or_default();
@@ -363,6 +367,21 @@ mod tests {
             assert_eq!(mails(&mut alarms, runs), expected, "{runs}");
             assert!(alarms.parts.is_empty(), "{runs}: nothing is left to know");
         }
+    }
+
+    #[test]
+    fn parts_that_fail_by_turns_count_as_what_they_are_parts_of() {
+        let mut alarms = Alarms::default();
+        let mut mails = Vec::new();
+        for at in 0..6_i64 {
+            let names = [format!("count A/s/r/{at}"), format!("count B/s/r/{at}")];
+            let problems = names.map(|name| Problem::of_source(name, "is null").counting_as("counts of panda"));
+            alarms.observe(&problems, NOW + at);
+            mails.extend(alarms.take(&origin(NOW + at)).map(|mail| (at, mail)));
+        }
+        let [(2, mail)] = mails.as_slice() else { panic!("{mails:?}") };
+        let text = format!("{mail:?}");
+        assert!(text.contains("counts of panda has failed since") && text.contains("count A/s/r/2: is null"), "{text}");
     }
 
     #[test]

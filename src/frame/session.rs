@@ -296,7 +296,14 @@ impl Session {
 
     /// Returns the lines of `--setup`: what each sink needed and has now.
     pub(super) fn set_up(&self) -> Vec<CheckLine> {
-        let mut lines = self.ask_sinks(|sink, until| sink.setup(until));
+        let mut lines = Vec::new();
+        // As a run would, which may be the next thing that is started.
+        if !self.directory.exists() {
+            let made = state::prepare(&self.directory, self.program.name);
+            let line = made.map(|()| format!("made {}", self.directory.display()));
+            lines.push(("state".into(), line.map_err(|error| format!("{error:#}"))));
+        }
+        lines.extend(self.ask_sinks(|sink, until| sink.setup(until)));
         lines.extend(self.ask_tables(|tables, table, until| tables.setup(table, until)));
         lines
     }

@@ -1,7 +1,7 @@
 //! Parses and formats times; all are UTC.
 
 use anyhow::{Result, anyhow, ensure};
-use jiff::civil::DateTime;
+use jiff::civil::{Date, DateTime};
 use jiff::tz::TimeZone;
 use jiff::{Timestamp, ToSpan};
 
@@ -33,7 +33,7 @@ pub fn month_before(seconds: i64) -> i64 {
     before.map_or(seconds, |before| before.timestamp().as_second())
 }
 
-/// Parses unix seconds, RFC 3339, or `YYYY-mm-dd HH:MM:SS` in UTC; returns unix seconds.
+/// Parses unix seconds, RFC 3339, or `YYYY-mm-dd` with `HH:MM:SS` or without in UTC; returns unix seconds.
 ///
 /// # Errors
 /// Fails if the text is not a time from 1970 to 2262.
@@ -43,10 +43,13 @@ pub fn parse_time(text: &str) -> Result<i64> {
     } else if let Ok(time) = text.parse::<Timestamp>() {
         time.as_second()
     } else {
-        let civil = DateTime::strptime("%Y-%m-%d %H:%M:%S", text).ok();
+        let civil = DateTime::strptime("%Y-%m-%d %H:%M:%S", text);
+        // Of a time as well, jiff takes the day alone.
+        let day = || text.parse::<Date>().ok().filter(|day| day.to_string() == text).map(DateTime::from);
+        let civil = civil.ok().or_else(day);
         let civil = civil.and_then(|civil| civil.to_zoned(TimeZone::UTC).ok());
         civil
-            .ok_or_else(|| anyhow!("give unix seconds, RFC 3339, or YYYY-mm-dd HH:MM:SS in UTC"))?
+            .ok_or_else(|| anyhow!("give unix seconds, RFC 3339, or YYYY-mm-dd, with HH:MM:SS or without, in UTC"))?
             .timestamp()
             .as_second()
     };
@@ -66,6 +69,7 @@ mod tests {
             ("2024-06-01T12:30:00Z", 1_717_245_000),
             ("2024-06-01T14:30:00+02:00", 1_717_245_000),
             ("2024-06-01 12:30:00", 1_717_245_000),
+            ("2024-06-01", 1_717_200_000),
             ("0", 0),
         ] {
             assert_eq!(parse_time(text).unwrap(), seconds, "{text}");

@@ -322,8 +322,7 @@ mod backend {
     }
 
     pub fn new(tls: &Tls) -> Result<Http> {
-        // It fails only if a provider is installed already.
-        let _ = rustls::crypto::ring::default_provider().install_default();
+        tls::install();
         let http =
             Http { tls: tls.clone(), plain: OnceLock::new(), secured: OnceLock::new(), looking_up: Arc::default() };
         // A file that the config names is read at once, so that a wrong one is said before anything is asked.
@@ -364,7 +363,7 @@ mod backend {
             if let Some(identity) = tls::identity(&self.tls)? {
                 builder = builder.identity(identity);
             }
-            let client = builder.build().map_err(|error| not_made(error, &self.tls))?;
+            let client = builder.build().context("HTTP client")?;
             Ok(self.secured.get_or_init(|| client))
         }
 
@@ -375,19 +374,6 @@ mod backend {
                 // What the environment names must not see a login, and cron has another environment than a person.
                 .no_proxy()
                 .dns_resolver(Arc::new(Resolver { looking_up: self.looking_up.clone() }))
-        }
-    }
-
-    /// Says why no client could be made.
-    fn not_made(error: reqwest::Error, tls: &Tls) -> anyhow::Error {
-        let error = anyhow::Error::new(error);
-        let is_of_other_key = |cause: &rustls::Error| matches!(cause, rustls::Error::InconsistentKeys(_));
-        match &tls.certificate {
-            Some(certificate) if error.chain().filter_map(|cause| cause.downcast_ref()).any(is_of_other_key) => {
-                let key = tls.key.as_ref().unwrap_or(certificate).display();
-                anyhow!("certificate {}: the key in {key} is not its key", certificate.display())
-            }
-            _ => error.context("HTTP client"),
         }
     }
 

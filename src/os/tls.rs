@@ -16,10 +16,54 @@ pub struct Tls {
     pub is_unverified: bool,
 }
 
+#[cfg(any(feature = "http", feature = "mysql"))]
+pub(crate) use keys::install;
 #[cfg(feature = "mysql")]
 pub(crate) use reading::usable_cas;
 #[cfg(feature = "http")]
 pub(super) use reading::{cas, identity};
+
+/// The cryptography of the TLS clients: ring's, but for a check of the client's own certificate. Rustls reads that to see whether
+/// the key is its key, and refuses what it cannot read, like a grid's proxy (RFC 3820) or a certificate of version 1. Whether it is
+/// good is for the server to say.
+#[cfg(any(feature = "http", feature = "mysql"))]
+mod keys {
+    use std::sync::Arc;
+
+    use rustls::crypto::{CryptoProvider, KeyProvider, ring};
+    use rustls::pki_types::PrivateKeyDer;
+    use rustls::sign::{Signer, SigningKey};
+    use rustls::{Error, SignatureAlgorithm, SignatureScheme};
+
+    /// Makes it that of every client of this process.
+    pub fn install() {
+        // It fails only if it is installed already.
+        let _ = CryptoProvider { key_provider: &Keys, ..ring::default_provider() }.install_default();
+    }
+
+    #[derive(Debug)]
+    struct Keys;
+
+    impl KeyProvider for Keys {
+        fn load_private_key(&self, key: PrivateKeyDer<'static>) -> Result<Arc<dyn SigningKey>, Error> {
+            Ok(Arc::new(Unpaired(ring::sign::any_supported_type(&key)?)))
+        }
+    }
+
+    /// A key that does not tell its public half, so that no certificate is read for it.
+    #[derive(Debug)]
+    struct Unpaired(Arc<dyn SigningKey>);
+
+    impl SigningKey for Unpaired {
+        fn choose_scheme(&self, offered: &[SignatureScheme]) -> Option<Box<dyn Signer>> {
+            self.0.choose_scheme(offered)
+        }
+
+        fn algorithm(&self) -> SignatureAlgorithm {
+            self.0.algorithm()
+        }
+    }
+}
 
 #[cfg(any(feature = "http", feature = "mysql"))]
 mod reading {
@@ -27,12 +71,18 @@ mod reading {
     use std::io::Read;
     use std::path::{Path, PathBuf};
 
+    #[cfg(feature = "http")]
+    use anyhow::bail;
     use anyhow::{Context, Result, ensure};
     #[cfg(feature = "http")]
     use reqwest::{Certificate, Identity};
     use rustls::RootCertStore;
     use rustls::pki_types::CertificateDer;
+    #[cfg(feature = "http")]
+    use rustls::pki_types::PrivateKeyDer;
     use rustls::pki_types::pem::PemObject;
+    #[cfg(feature = "http")]
+    use rustls::{Error, InconsistentKeys, crypto::ring, sign::CertifiedKey};
 
     #[cfg(feature = "http")]
     use super::Tls;
@@ -127,6 +177,10 @@ mod reading {
             pem.push(b'\n');
             pem.extend(read(key).with_context(|| format!("key {}", key.display()))?);
         }
+        if is_of_other_key(&pem) {
+            let key = tls.key.as_ref().unwrap_or(certificate).display();
+            bail!("certificate {}: the key in {key} is not its key", certificate.display());
+        }
         // The library's error could quote the key.
         let identity = Identity::from_pem(&pem).ok();
         let identity = identity.with_context(|| {
@@ -136,6 +190,15 @@ mod reading {
             )
         });
         identity.map(Some)
+    }
+
+    /// Whether a certificate that can be read is that of another key.
+    #[cfg(feature = "http")]
+    fn is_of_other_key(pem: &[u8]) -> bool {
+        let chain: Vec<_> = CertificateDer::pem_slice_iter(pem).flatten().collect();
+        let key = PrivateKeyDer::from_pem_slice(pem).ok().and_then(|key| ring::sign::any_supported_type(&key).ok());
+        let matched = key.filter(|_| !chain.is_empty()).map(|key| CertifiedKey::new(chain, key).keys_match());
+        matches!(matched, Some(Err(Error::InconsistentKeys(InconsistentKeys::KeyMismatch))))
     }
 
     /// Reads a file, also through a link: a hashed folder of CAs is made of them.

@@ -24,7 +24,7 @@ use serde_json::Value;
 
 use super::kept::Kept;
 use super::lenient::{number, number_of, or_default, text_or_empty, texts, whole};
-use super::{CA, CERTIFICATE, KEY, not_empty, not_json, read_tls, timeout};
+use super::{CA, CERTIFICATE, KEY, not_json, parse_json, read_tls, timeout};
 use crate::config::{Key, Kind, Section, Unset, Values};
 use crate::os::http::{self, Client, Tls, Url};
 use crate::os::work::both;
@@ -341,18 +341,21 @@ pub fn federations(json: &[u8]) -> Result<Vec<Federation>> {
 }
 
 fn parse<T: Record>(json: &[u8]) -> Result<Vec<T>> {
-    let text = not_empty(json)?;
-    let records: Records<T::Raw> = match serde_json::from_str(&text) {
+    parse_json(json, parse_text)
+}
+
+fn parse_text<T: Record>(text: &str) -> Result<Vec<T>> {
+    let records: Records<T::Raw> = match serde_json::from_str(text) {
         // A record with a key twice, of which the last counts, as in Python. Values one by one are slower.
-        Err(error) if error.to_string().starts_with("duplicate field") => serde_json::from_str(&text).map(one_by_one),
+        Err(error) if error.to_string().starts_with("duplicate field") => serde_json::from_str(text).map(one_by_one),
         records => records,
     }
     .map_err(|error| match error.is_data() {
-        true => anyhow!("the answer is not an object of records: {}: {error}", quote(&text)),
-        false => not_json(&text, &error),
+        true => anyhow!("the answer is not an object of records: {}: {error}", quote(text)),
+        false => not_json(text, &error),
     })?;
     let records: Vec<T> = records.0.into_iter().filter_map(|(key, raw)| T::read(key, raw)).collect();
-    ensure!(!records.is_empty(), "the answer has no usable record: {}", quote(&text));
+    ensure!(!records.is_empty(), "the answer has no usable record: {}", quote(text));
     Ok(records)
 }
 

@@ -57,6 +57,40 @@ fn escape(text: &str) -> (&str, usize) {
     }
 }
 
+/// Returns a JSON with each number beyond all floats, which Python and Elasticsearch may write, as a text; `None` if it has none.
+pub(super) fn finite(json: &str) -> Option<String> {
+    let mut made = String::with_capacity(json.len());
+    let mut rest = json;
+    let mut is_changed = false;
+    while let Some(at) = rest.find(|c: char| matches!(c, '"' | '-' | '0'..='9')) {
+        let (before, from) = rest.split_at(at);
+        let end = |c: char| !matches!(c, '+' | '-' | '.' | 'e' | 'E' | '0'..='9');
+        let is_string = from.starts_with('"');
+        let length = if is_string { string_length(from) } else { from.find(end).unwrap_or(from.len()) };
+        let token = &from[..length];
+        let is_huge = !is_string && token.parse().is_ok_and(f64::is_infinite);
+        let quote = if is_huge { "\"" } else { "" };
+        [before, quote, token, quote].iter().for_each(|part| made.push_str(part));
+        is_changed |= is_huge;
+        rest = &from[length..];
+    }
+    made.push_str(rest);
+    is_changed.then_some(made)
+}
+
+/// Returns the length of the string at the beginning of a JSON, with its quotes.
+fn string_length(json: &str) -> usize {
+    let mut bytes = json.bytes().enumerate().skip(1);
+    while let Some((at, byte)) = bytes.next() {
+        match byte {
+            b'"' => return at + 1,
+            b'\\' => drop(bytes.next()),
+            _ => {}
+        }
+    }
+    json.len()
+}
+
 /// Reads a string or number as text; an empty string and every other value are `None`.
 pub(super) fn text<'de, D: Deserializer<'de>>(json: D) -> Result<Option<String>, D::Error> {
     Value::deserialize(json).map(|value| text_of(&value))
@@ -168,6 +202,22 @@ mod tests {
         }
     }
 
+    #[test]
+    fn a_number_beyond_all_floats_is_a_text() {
+        let long = format!("1{}", "0".repeat(400));
+        for (json, made) in [
+            (r#"{"a": 1e400, "b": [-2.5E+999, 1e308]}"#, Some(r#"{"a": "1e400", "b": ["-2.5E+999", 1e308]}"#)),
+            (r#"{"1e400": "-1e999\"1e999", "b": 7, "c": 1e-400, "d": 0e999}"#, None),
+            (r#"["\\", 1e999]"#, Some(r#"["\\", "1e999"]"#)),
+            ("1e999", Some("\"1e999\"")),
+            ("[\"1e999", None),
+            ("[\"é\\", None),
+            (&long, Some(&format!("\"{long}\""))),
+        ] {
+            assert_eq!(finite(json).as_deref(), made, "{json}");
+        }
+    }
+
     proptest! {
         #[test]
         fn json_stays_as_it_is(texts in prop::collection::vec(".{0,12}|NaN|\\\\ud800", 0..5), numbers in prop::collection::vec(any::<i64>(), 0..4)) {
@@ -178,6 +228,7 @@ mod tests {
         #[test]
         fn any_text_is_taken(text in r#"(["\\uNaInfity,dD83-]|[éa-f0-9]|NaN|\\ud8){0,40}"#) {
             of_python(text.as_str().into());
+            finite(&text);
         }
     }
 }

@@ -91,6 +91,13 @@ fn not_empty(json: &[u8]) -> Result<Cow<'_, str>> {
     Ok(lenient::of_python(text))
 }
 
+/// Parses an answer in JSON, also as Python writes it. A number beyond all floats becomes a text, so that it costs itself alone.
+fn parse_json<T>(json: &[u8], parse: impl Fn(&str) -> Result<T>) -> Result<T> {
+    let text = not_empty(json)?;
+    // There is hardly ever one, and to look for it takes as long as to parse.
+    parse(&text).or_else(|error| lenient::finite(&text).map_or(Err(error), |text| parse(&text)))
+}
+
 /// Runs a command as [`command::run`] does. The arguments in the config may be secret, so what the command prints about
 /// them is left out of the failure.
 fn run(

@@ -18,7 +18,7 @@ use anyhow::{Context, Result, anyhow, bail, ensure};
 use serde::Deserialize;
 use serde::de::{DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
-use super::{CA, CERTIFICATE, KEY, not_empty, not_json, read_tls, timeout};
+use super::{CA, CERTIFICATE, KEY, not_json, parse_json, read_tls, timeout};
 use crate::config::{Key, Kind, Section, Unset, Values};
 use crate::os::http::{self, Tls, Url};
 use crate::problem::Problem;
@@ -134,6 +134,9 @@ impl Statistics {
     }
 }
 
+/// The part of PanDA that fails while any count is odd, whichever it is.
+const COUNTS: &str = "counts of panda";
+
 /// The most odd counts that are named one by one.
 const MOST_NAMED: usize = 100;
 
@@ -154,15 +157,21 @@ fn odd_problems(odd: &[Odd]) -> Vec<Problem> {
         .iter()
         .take(MOST_NAMED)
         .map(|Odd { key, what }| {
-            let name = key.join("/");
-            let message = format!("is {what}, no number of jobs; it is left out, and the answer is not whole");
-            Problem::of_source(format!("count {}", name.replace(char::is_whitespace, "_")), message)
+            let name = key.join("/").replace(char::is_whitespace, "_");
+            // A name with a blank or slash is not seen in the others'.
+            let is_plain = key.iter().all(|part| !part.contains(|c: char| c.is_whitespace() || c == '/'));
+            let names = if is_plain {
+                String::new()
+            } else {
+                format!(" ({})", key.each_ref().map(|part| quote(part)).join(", "))
+            };
+            let message = format!("is {what}, no number of jobs{names}; it is left out, and the answer is not whole");
+            Problem::of_source(format!("count {name}"), message).counting_as(COUNTS)
         })
         .collect();
     if odd.len() > MOST_NAMED {
         let more = odd.len() - MOST_NAMED;
-        problems
-            .push(Problem::of_source("panda", format!("{more} more counts are no numbers of jobs; they are left out")));
+        problems.push(Problem::of_source(COUNTS, format!("{more} more are no numbers of jobs; they are left out")));
     }
     problems
 }
@@ -189,8 +198,10 @@ fn explain(error: anyhow::Error, url: &Url) -> anyhow::Error {
 /// # Errors
 /// Fails if the answer is not JSON, says that PanDA failed, holds no count, or has another shape.
 pub fn parse(json: &[u8]) -> Result<Statistics> {
-    let text = not_empty(json)?;
-    let text = text.as_ref();
+    parse_json(json, parse_text)
+}
+
+fn parse_text(text: &str) -> Result<Statistics> {
     let read = |read_data: bool| -> Result<Answer, anyhow::Error> {
         let mut json = serde_json::Deserializer::from_str(text);
         let answer = json.deserialize_map(AnswerVisitor { reads_data: read_data });
@@ -200,8 +211,10 @@ pub fn parse(json: &[u8]) -> Result<Statistics> {
     let statistics = match answer.success {
         // The retired address answers without an envelope; there could be a queue of that name.
         Flag::Absent | Flag::Object => {
-            let data: Data = serde_json::from_str(text).map_err(|error| misshapen(text, &error))?;
-            data.0
+            let Data(statistics) = serde_json::from_str(text).map_err(|error| misshapen(text, &error))?;
+            let has_any = statistics.count() > 0 || statistics.odd.is_empty();
+            ensure!(has_any, "the answer is not PanDA's statistics: no count in it is a number: {}", quote(text));
+            statistics
         }
         Flag::Is(false) => bail!("PanDA says that it failed: {}", quote(&answer.message.unwrap_or_default())),
         Flag::Is(true) => {

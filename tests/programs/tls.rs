@@ -62,6 +62,31 @@ pub fn relay(sandbox: &Sandbox, to: &str, asks: bool) -> (u16, Relay, Ports) {
     (port, relay, ports)
 }
 
+/// Starts OpenSSL's server, which gives the sandbox's files to who shows a certificate of the CA; a proxy's too, which no other server
+/// here takes.
+pub fn files_for_proxies(sandbox: &Sandbox) -> (u16, Relay, Ports) {
+    let (port, ports) = free_port();
+    let mut server = Command::new("openssl");
+    server.args([
+        "s_server",
+        "-accept",
+        &port.to_string(),
+        "-cert",
+        "server.pem",
+        "-key",
+        "server.key",
+        "-WWW",
+        "-quiet",
+    ]);
+    server.args(["-CAfile", "ca.pem", "-Verify", "9", "-verify_return_error", "-allow_proxy_certs"]);
+    server.current_dir(sandbox.path("")).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    let relay = Relay(server.spawn().unwrap());
+    wait_until("the server to listen", Duration::from_secs(20), || {
+        std::net::TcpStream::connect(("127.0.0.1", port)).ok()
+    });
+    (port, relay, ports)
+}
+
 /// Whether OpenSSL and HAProxy are here; says so if not.
 pub fn tools(test: &str) -> bool {
     let missing = ["/usr/bin/openssl", "/usr/sbin/haproxy"].iter().find(|tool| !Path::new(tool).exists());

@@ -609,6 +609,7 @@ impl Sink for Embedded {
         // A run creates the state directory, but no other directory.
         if self.place.remembered()?.is_none()
             && let Some(folder) = self.config.path.as_deref().and_then(Path::parent)
+            && !self.place.lies_above_its_memory(folder)
             && let Err(error) = folder.metadata()
         {
             bail!("{} cannot be made: {}: {error}", self.place.path().display(), folder.display());

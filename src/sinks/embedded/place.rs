@@ -69,6 +69,11 @@ impl Place {
         Ok(store)
     }
 
+    /// Whether a folder is there as soon as the state directory is.
+    pub(super) fn lies_above_its_memory(&self, folder: &Path) -> bool {
+        self.memory.as_deref().is_some_and(|memory| memory.starts_with(folder))
+    }
+
     /// Returns the id of the store that earlier runs found here; `None` if no run remembers one.
     ///
     /// # Errors

@@ -28,7 +28,7 @@ pub(super) type Refused = Vec<(Point, String)>;
 pub(super) fn write(connection: &Connection, database: &str, policy: &str, points: &[Point]) -> Result<Refused> {
     let (mut refused, mut full) = (Vec::new(), None);
     let (mut next, mut fulls) = (0, 0_usize);
-    while next < points.len() {
+    'groups: while next < points.len() {
         let (body, count) = body(&points[next..]);
         let group: Vec<_> = points[next..next + count].iter().collect();
         next += count;
@@ -41,11 +41,25 @@ pub(super) fn write(connection: &Connection, database: &str, policy: &str, point
                     let is_whole = dropped(&why) >= group.len();
                     (why, is_whole)
                 }
-                Verdict::TooLarge(why) => (why, false),
-                Verdict::Full(why) => {
-                    let is_whole = dropped(&why) >= group.len() || group.len() == 1 || fulls == MOST_FULLS;
+                Verdict::TooLarge(why) if group.len() > 1 => (why, false),
+                // No limit of a body is there for good: an operator can raise it, also that of a proxy.
+                Verdict::TooLarge(why) => {
+                    full = Some(format!(
+                        "it takes no body of one point: {why}; raise that limit, of it or of a proxy before it"
+                    ));
                     fulls += 1;
-                    full = Some(why);
+                    if fulls > MOST_FULLS {
+                        break 'groups;
+                    }
+                    continue;
+                }
+                Verdict::Full(why) => {
+                    let is_whole = dropped(&why) >= group.len() || group.len() == 1 || fulls >= MOST_FULLS;
+                    fulls += 1;
+                    full = Some(format!(
+                        "{}; it takes no new series: raise that limit of its [data], or drop series",
+                        limit(&why)
+                    ));
                     if is_whole {
                         continue;
                     }
@@ -64,10 +78,9 @@ pub(super) fn write(connection: &Connection, database: &str, policy: &str, point
     }
     match full {
         Some(why) => Err(ClosedPlace(format!(
-            "{} at {}: {}; it takes no new series: raise that limit of its [data], or drop series; the points wait",
+            "{} at {}: {why}; the points wait",
             connection.config.peer.title,
-            connection.config.name(),
-            limit(&why)
+            connection.config.name()
         ))
         .into()),
         None => Ok(refused),

@@ -158,8 +158,7 @@ fn connect(config: &Config, database: Option<&str>, ends: Instant) -> Result<Con
         None => SslOpts::default(),
     });
     if ssl.is_some() {
-        // It fails only if a provider is installed already.
-        let _ = rustls::crypto::ring::default_provider().install_default();
+        tls::install();
     }
     let options = OptsBuilder::new()
         .ip_or_hostname(Some(config.host.clone()))

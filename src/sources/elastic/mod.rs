@@ -29,9 +29,8 @@ use serde_json::{Value, json};
 
 use super::kept::Kept;
 use super::lenient::number_of;
-use super::{not_empty, not_json, timeout};
+use super::{not_json, parse_json, timeout};
 use crate::config::{FreeKeys, Key, Kind, Section, Unset, Values};
-use crate::model::AHEAD;
 use crate::os::http::{self, Client, Login, Url};
 use crate::os::work::both;
 use crate::problem::Problem;
@@ -317,8 +316,8 @@ pub fn datadisks(json: &[u8]) -> Result<Vec<Datadisk>> {
     ensure_whole(response)?;
     let newest = response.pointer("/aggregations/days/buckets").and_then(Value::as_array).and_then(|days| {
         let has_some = |day: &&Value| endpoints(day).is_some_and(|endpoints| !endpoints.is_empty());
-        let time = |day: &&Value| day.get("key").and_then(Value::as_i64).unwrap_or(i64::MIN);
-        days.iter().filter(has_some).max_by_key(time)
+        let time = |day: &&Value| day.get("key").and_then(number_of).unwrap_or(f64::MIN);
+        days.iter().filter(has_some).max_by(|one, other| time(one).total_cmp(&time(other)))
     });
     let aggregation = newest.or(response.get("aggregations")).context("the answer has no aggregations")?;
     let others = aggregation.pointer("/4/sum_other_doc_count").and_then(Value::as_i64).unwrap_or(0);
@@ -345,9 +344,11 @@ fn endpoints(aggregation: &Value) -> Option<&Vec<Value>> {
 }
 
 fn read(json: &[u8]) -> Result<Value> {
-    let text = not_empty(json)?;
-    let answer: Value = serde_json::from_str(&text).map_err(|error| not_json(&text, &error))?;
-    ensure!(answer.is_object(), "the answer is not Elasticsearch's: {}", quote(&text));
+    let answer: Value = parse_json(json, |text| {
+        let answer: Value = serde_json::from_str(text).map_err(|error| not_json(text, &error))?;
+        ensure!(answer.is_object(), "the answer is not Elasticsearch's: {}", quote(text));
+        Ok(answer)
+    })?;
     if let Some(error) = answer.get("error") {
         bail!("Elasticsearch says: {}", quote(&reason(error)));
     }
@@ -359,6 +360,8 @@ fn ensure_whole(response: &Value) -> Result<()> {
     if let Some(error) = response.get("error") {
         bail!("Elasticsearch says: {}", quote(&reason(error)));
     }
+    let status = response.get("status").and_then(number_of).unwrap_or(200.0);
+    ensure!((200.0..300.0).contains(&status), "Elasticsearch answers with status {status}");
     ensure!(
         response.get("timed_out") != Some(&Value::Bool(true)),
         "Elasticsearch ran out of time; the answer is a part"
@@ -398,7 +401,8 @@ pub fn benchmarks(json: &[u8], now: i64) -> Result<Vec<Benchmark>> {
 }
 
 /// Returns the mean of the measurements that count and their number: all of the last two days, up to 30 of the last week,
-/// up to 10 of any age; `None` if there is none. What a clock ahead of ours stamped is left out.
+/// up to 10 of any age; `None` if there is none. What is later than `now` is younger than two days: a run of `--now` asks what came
+/// since.
 fn mean(hits: &[Value], now: i64) -> Option<(f64, usize)> {
     let measurement = |hit: &Value| {
         let time = hit.pointer("/_source/timestamp")?.as_str()?;
@@ -407,8 +411,7 @@ fn mean(hits: &[Value], now: i64) -> Option<(f64, usize)> {
         let value = hit.pointer("/_source/profiles/fastBmk/value").filter(|value| value.is_number())?;
         Some((time.as_nanosecond() as f64 / 1e9, number_of(value)?))
     };
-    let is_past = |(time, _): &(f64, f64)| *time <= now.saturating_add(AHEAD) as f64;
-    let mut newest_first: Vec<_> = hits.iter().filter_map(measurement).filter(is_past).collect();
+    let mut newest_first: Vec<_> = hits.iter().filter_map(measurement).collect();
     newest_first.sort_by(|a, b| b.0.total_cmp(&a.0));
     let (mut sum, mut taken) = (0.0, 0);
     for (time, value) in newest_first {
@@ -491,12 +494,13 @@ mod tests {
             (&[(1.0, 28), (3.0, 5)], 30),
             (&[(3.0, 8), (9.0, 5)], 10),
             (&[(400.0, 3)], 3),
-            // A clock that is ahead of ours does not push out what is true.
-            (&[(-3.0, 40), (3.0, 4)], 4),
+            // What came after the run's clock.
+            (&[(-3.0, 40), (3.0, 4)], 40),
+            (&[(-3.0, 4), (3.0, 4)], 8),
         ] {
             assert_eq!(mean(&hits(ages), now).map(|mean| mean.1), Some(counted), "{ages:?}");
         }
-        assert_eq!(mean(&hits(&[(-1.0, 4)]), now), None);
+        assert_eq!(mean(&hits(&[(-1.0, 4)]), now), Some((-1.0, 4)));
         let odd = serde_json::json!([
             { "_source": { "timestamp": "2024-05-31T12:00:00Z", "profiles": { "fastBmk": { "value": "7" } } } },
             { "_source": { "timestamp": "2024-05-31T12:00:00Z", "profiles": {} } },
@@ -542,9 +546,16 @@ mod tests {
     #[test]
     fn of_several_days_the_newest_with_endpoints_counts() {
         let bucket = |bytes: i64| serde_json::json!({ "key": "A", "1": { "value": 1 }, "3": { "value": bytes } });
-        let day = |key: i64, buckets: Vec<Value>| serde_json::json!({ "key": key, "4": { "buckets": buckets } });
-        let days = [day(2, vec![bucket(20)]), day(3, Vec::new()), day(1, vec![bucket(10)])];
-        let answer = serde_json::json!({ "responses": [{ "aggregations": { "days": { "buckets": days } } }] });
-        assert_eq!(datadisks(answer.to_string().as_bytes()).unwrap()[0].bytes, 20);
+        // A key may come as a float, as sums do.
+        for key in [|day: i64| serde_json::json!(day), |day: i64| serde_json::json!(day as f64)] {
+            let day = |at: i64, buckets: Vec<Value>| serde_json::json!({ "key": key(at), "4": { "buckets": buckets } });
+            let days = [day(2, vec![bucket(20)]), day(3, Vec::new()), day(1, vec![bucket(10)])];
+            let answer = |status: i64| {
+                let response = serde_json::json!({ "status": status, "aggregations": { "days": { "buckets": days } } });
+                datadisks(serde_json::json!({ "responses": [response] }).to_string().as_bytes())
+            };
+            assert_eq!(answer(200).unwrap()[0].bytes, 20);
+            assert_eq!(answer(500).unwrap_err().to_string(), "Elasticsearch answers with status 500");
+        }
     }
 }

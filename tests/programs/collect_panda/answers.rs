@@ -92,6 +92,46 @@ fn odd_counts_are_named_and_left_out_and_the_rest_is_sent_without_coverage() {
 }
 
 #[test]
+fn a_number_beyond_all_floats_and_names_of_any_characters_are_named() {
+    let site = Site::golden();
+    site.server.answers(PANDA, page("200 OK", r#"{"CERN": {"managed": {"SCORE": {"running": 5, "sent": 1e400}}}, "B Q,1": {"te/st a": {"S": {"sent": null}}}}"#));
+    let (outcome, lines) = site.lines(NOW);
+    assert!(lines.iter().any(|line| line.contains("job_status=running,") && line.contains("jobs=5i")), "{lines:?}");
+    for said in [
+        r#"count CERN/managed/SCORE/sent: is "1e400", no number of jobs; "#,
+        r#"count B_Q,1/te/st_a/S/sent: is null, no number of jobs ("B Q,1", "te/st a", "S", "sent"); "#,
+    ] {
+        assert!(outcome.stderr.contains(said), "{said}: {}", outcome.stderr);
+    }
+    // An envelope without a word of success is no queue.
+    site.server.answers(PANDA, page("200 OK", r#"{"data": {"CERN": {"managed": {"SCORE": {"running": 5}}}}}"#));
+    let outcome = site.at(NOW + 600, &["-n"]);
+    let said = "panda: the answer is not PanDA's statistics: no count in it is a number";
+    assert!(outcome.code == Some(1) && outcome.stderr.contains(said), "{}", outcome.stderr);
+}
+
+#[test]
+fn setup_makes_the_state_directory_in_which_the_table_lies() {
+    let site = Site::golden();
+    let path = |name: &str| site.sandbox.path(name).display().to_string();
+    let state = format!("[state]\ndirectory = {}\n", path("new/state"));
+    let store = format!("[embedded]\npath = {}\n", path("new/gridmon.db"));
+    for sink in ["[carbon]\nhost = 127.0.0.1\n", &store] {
+        let _ = fs::remove_dir_all(path("new"));
+        site.sandbox.write("config.cfg", format!("[panda]\nurl = {}{PANDA}\n{state}{sink}", site.server.url));
+        let check = site.run(&["--check"]);
+        assert!(check.lines_with("failed  embedded").is_empty(), "{sink}: {}", check.stdout);
+        let setup = site.run(&["--setup"]);
+        assert!(
+            setup.stdout.contains("ok      state") && setup.lines_with("failed  embedded").is_empty(),
+            "{sink}: {}",
+            setup.stdout
+        );
+        assert!(site.sandbox.path("new/state").is_dir());
+    }
+}
+
+#[test]
 fn a_bad_answer_of_cric_never_replaces_a_good_copy() {
     let site = Site::golden();
     assert_eq!(site.at(NOW, &[]).stderr, "");

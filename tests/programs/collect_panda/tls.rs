@@ -3,7 +3,7 @@
 use gridmon_testkit::{Influxdb, skip};
 
 use super::*;
-use crate::tls::{certificates, openssl, relay, tools};
+use crate::tls::{certificates, files_for_proxies, openssl, relay, tools};
 
 #[test]
 fn a_hashed_folder_of_cas_is_trusted_and_a_client_certificate_is_shown() {
@@ -54,6 +54,47 @@ fn a_hashed_folder_of_cas_is_trusted_and_a_client_certificate_is_shown() {
     fs::remove_file(site.sandbox.path("cas/grid-CA.pem")).unwrap();
     let empty = all(&format!("ca = {}\n", path("cas")));
     assert!(empty.stderr.contains(": no certificate in it"), "{}", empty.stderr);
+}
+
+#[test]
+fn a_grids_proxy_is_shown_as_it_is() {
+    if !tools("a_grids_proxy_is_shown_as_it_is") {
+        return;
+    }
+    let site = Site::golden();
+    let sandbox = &site.sandbox;
+    certificates(sandbox);
+    let key = "-newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes";
+    openssl(sandbox, &format!("req {key} -subj /CN=client/CN=1 -keyout proxy.key -out proxy.csr"));
+    sandbox
+        .write("proxy.ext", "proxyCertInfo=critical,language:id-ppl-inheritAll\nkeyUsage=critical,digitalSignature\n");
+    let by_client = "-CA client.pem -CAkey client.key -days 1";
+    openssl(sandbox, &format!("x509 -req -in proxy.csr {by_client} -extfile proxy.ext -out proxy.crt"));
+    // Without extensions it is of version 1.
+    openssl(sandbox, "x509 -req -in client.csr -CA ca.pem -CAkey ca.key -days 9 -out first.crt");
+    let read = |name: &str| fs::read_to_string(sandbox.path(name)).unwrap();
+    let answer = json!({"success": true, "message": "", "data": recorded("panda_stats.json")});
+    sandbox.write("panda?time_window=10", answer.to_string());
+    let (port, _server, _ports) = files_for_proxies(sandbox);
+    let asked = |login: &str| {
+        let text = fs::read_to_string(sandbox.path("config.cfg")).unwrap();
+        let section =
+            format!("\nurl = https://localhost:{port}/panda\nca = {}\n{login}", sandbox.path("ca.pem").display());
+        let file = sandbox.write("config.cfg", text.replace(&format!("\nurl = {}{PANDA}\n", site.server.url), &section));
+        fs::set_permissions(file, fs::Permissions::from_mode(0o600)).unwrap();
+        let outcome = site.at(NOW, &["-n", "-v"]);
+        site.config("");
+        outcome
+    };
+    site.config("");
+    assert_eq!(asked("").code, Some(1), "the server wants a certificate");
+    for parts in [["proxy.crt", "proxy.key", "client.pem"], ["first.crt", "client.key", "ca.pem"]] {
+        let file = sandbox.write("shown.pem", parts.map(read).concat());
+        fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).unwrap();
+        let known = asked(&format!("certificate = {}\n", file.display()));
+        assert_eq!(known.code, Some(0), "{parts:?}: {}", known.stderr);
+        assert!(known.stdout.contains("panda.CERN.managed.MCORE.running.jobs 153"), "{parts:?}");
+    }
 }
 
 #[test]

@@ -116,6 +116,36 @@ fn influxdb_2_is_checked_by_queries_alone_and_its_refusals_are_understood() {
 }
 
 #[test]
+fn a_body_that_is_too_large_is_sent_in_parts_and_a_point_that_is_waits() {
+    let lines = |at: i64| format!("m,a={}{at} v=1i {at}", if at == 77 { "large".repeat(30) } else { String::new() });
+    let stored = |answer: &'static (dyn Fn(&str) -> bool + Sync)| {
+        let (port, requests) = stub(move |(_, body)| {
+            if answer(body) {
+                reply("413 Request Entity Too Large", "", "too large")
+            } else {
+                reply("204 No Content", "", "")
+            }
+        });
+        let sent = sink(port, "").send(&batch("raw", (0..200).map(lines)), soon());
+        assert!(sent.refused.is_empty() && sent.dropped.is_empty(), "nothing is thrown away: {sent:?}");
+        let requests = requests.lock().unwrap();
+        let taken: usize =
+            requests.iter().filter(|(_, body)| !answer(body)).map(|(_, body)| body.lines().count()).sum();
+        (sent.result, taken, requests.len())
+    };
+    let (result, taken, _) = stored(&|body| body.lines().count() > 30);
+    assert!(result.is_ok() && taken == 200, "{result:?}");
+    let (result, taken, _) = stored(&|body| body.contains("large"));
+    let error = result.unwrap_err();
+    assert!(error.is::<ClosedPlace>() && taken == 199, "{taken}: {error:#}");
+    let words = "it takes no body of one point: HTTP 413 \"too large\"; raise that limit, of it or of a proxy before it; the points wait";
+    assert!(format!("{error:#}").ends_with(words), "{error:#}");
+    // Nothing is taken at all: it is not asked for every point.
+    let (result, taken, requests) = stored(&|_| true);
+    assert!(result.unwrap_err().is::<ClosedPlace>() && taken == 0 && requests < 200, "{requests}");
+}
+
+#[test]
 fn whatever_else_answers_acknowledges_nothing_and_blames_no_batch() {
     let page = "<html><title>502 Bad Gateway</title></html>";
     for (answer, words) in [
