@@ -7,8 +7,9 @@ use std::sync::atomic::{AtomicU32, Ordering};
 #[derive(Debug)]
 pub struct Network(String);
 
-/// Tells the networks of one process from each other.
+/// Tells the networks of one process from each other, and its lines.
 static MADE: AtomicU32 = AtomicU32::new(0);
+static LINES: AtomicU32 = AtomicU32::new(0);
 
 impl Network {
     /// Makes one without a line; `None` without iproute2, or without the right to.
@@ -57,7 +58,7 @@ impl Line {
     pub fn make() -> Option<Self> {
         let network = Network::make()?;
         // 198.18.0.0/15 is set aside for tests of networks.
-        let number = std::process::id() % 16_384;
+        let number = (2 * std::process::id() + LINES.fetch_add(1, Ordering::Relaxed)) % 16_384;
         let of = |last: u32| format!("198.18.{}.{}", number / 64, number % 64 * 4 + last);
         let (interface, other) = (format!("gm{number}a"), format!("gm{number}b"));
         let line = Self { network, address: of(1), interface };
