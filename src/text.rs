@@ -1,5 +1,7 @@
 //! Text and tables for people.
 
+use std::borrow::Cow;
+
 /// Returns text from outside on one line, without characters that move a terminal's cursor.
 pub fn one_line(text: &str) -> String {
     printable(text.trim())
@@ -15,6 +17,15 @@ pub fn quote(text: &str) -> String {
     let text = text.trim();
     let cut = text.floor_char_boundary(LONGEST);
     format!("\"{}{}\"", printable(&text[..cut]), if cut < text.len() { "…" } else { "" })
+}
+
+/// Returns a name for a message, at most 240 bytes of it.
+pub fn cut(name: &str) -> Cow<'_, str> {
+    const LONGEST: usize = 240;
+    match &name[..name.floor_char_boundary(LONGEST)] {
+        begin if begin.len() < name.len() => Cow::Owned(format!("{begin}…")),
+        _ => Cow::Borrowed(name),
+    }
 }
 
 /// Quotes the message of another program: on one line, at most 240 bytes of it, from the beginning and the end.

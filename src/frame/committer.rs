@@ -27,11 +27,20 @@ pub struct Busy {
     pub retry_after: u64,
 }
 
-/// The most points that wait for their batch. More are not accepted until it is published.
-const MOST_WAITING: usize = 200_000;
+/// How much a [`Committer`] takes at once.
+#[derive(Clone, Copy, Debug)]
+pub struct Bounds {
+    /// How many points may wait for their batch before no more are accepted until it is published.
+    pub waiting: usize,
+    /// At how many points a batch is closed, so that no sink gets more at once than it can take in time.
+    pub in_batch: usize,
+}
 
-/// The most points of one batch, so that no sink gets more at once than it can take in time.
-const MOST_IN_BATCH: usize = 50_000;
+impl Default for Bounds {
+    fn default() -> Self {
+        Self { waiting: 200_000, in_batch: 50_000 }
+    }
+}
 
 /// How full the spool may be with what others sent, in percent of `[spool] max_bytes`. The rest is for the service's own
 /// batches, so that the spool's limit, which drops, is not reached.
@@ -56,6 +65,7 @@ const RETRY_FULL: u64 = 30;
 pub struct Committer<D: Disk = Directory> {
     spool: Spool<D>,
     limits: spool::Config,
+    bounds: Bounds,
     /// What each batch says of itself, but for its time.
     header: Header,
     /// For how long the machine has been running, in seconds.
@@ -110,8 +120,14 @@ impl<D: Disk> Committer<D> {
             database: String::new(),
             sinks,
         };
-        let (running, state, changed, filled) = Default::default();
-        Self { spool, limits, header, running, state, changed, filled }
+        let (bounds, running, state, changed, filled) = Default::default();
+        Self { spool, limits, bounds, header, running, state, changed, filled }
+    }
+
+    /// Sets how much it takes at once.
+    #[must_use]
+    pub fn bounded(self, bounds: Bounds) -> Self {
+        Self { bounds, ..self }
     }
 
     fn state(&self) -> MutexGuard<'_, Offered> {
@@ -135,7 +151,7 @@ impl<D: Disk> Committer<D> {
         if state.is_ending {
             return Err(Busy { why: "the service is about to end".into(), retry_after: 5 });
         }
-        if state.points > MOST_WAITING {
+        if state.points > self.bounds.waiting {
             return Err(Busy { why: format!("{} points wait for the disk", state.points), retry_after: 1 });
         }
         state.points += points.len();
@@ -180,7 +196,7 @@ impl<D: Disk> Committer<D> {
         self.look(at);
         let mut state = self.state();
         let (mut points, mut dones) = (Vec::new(), Vec::new());
-        while points.len() < MOST_IN_BATCH
+        while points.len() < self.bounds.in_batch
             && let Some((some, done)) = state.offers.pop_front()
         {
             state.points -= some.len();

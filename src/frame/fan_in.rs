@@ -47,7 +47,7 @@ pub struct Intake<C> {
 pub struct Receiving {
     /// What it listens to, for a message.
     pub description: String,
-    /// Accepts no more connections, and returns when what was received has been offered, or after a few seconds.
+    /// Accepts no more connections, and returns when what was received is safe, or after a few seconds.
     pub stop: Box<dyn FnOnce()>,
     /// Returns what it had to refuse since it was asked last.
     pub problems: Box<dyn FnMut() -> Vec<Problem>>,
@@ -137,6 +137,11 @@ fn serve<C>(
             say(Level::Info, program.name, &[receiving.description.clone()]);
             run_ticks(session, &committer, &notes, &mut receiving, watchdog);
             (receiving.stop)();
+            let last: Vec<_> = (receiving.problems)()
+                .iter()
+                .map(|problem| format!("{}: {}", problem.subject, problem.message))
+                .collect();
+            complain(program.name, &last);
         });
         committer.end();
         let committed = commit.join().map_err(|_| anyhow!("what was received last could not be published"));

@@ -13,6 +13,7 @@ use crate::delivery::Account;
 use crate::model::{Declaration, Dropped, Field, Fold, Measurement, Point, SECOND, Tag};
 use crate::os::files;
 use crate::problem::Failing;
+use crate::text::cut;
 
 /// The report of one run.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -67,7 +68,7 @@ pub static RUN: Measurement = Measurement::new(Declaration {
 impl Report {
     /// Returns the first 20 dropped points by name, each with the reason, for a report.
     pub fn names(dropped: &[Dropped]) -> Vec<String> {
-        dropped.iter().take(20).map(|dropped| format!("{}: {}", dropped.name, dropped.why)).collect()
+        dropped.iter().take(20).map(|dropped| format!("{}: {}", cut(&dropped.name), dropped.why)).collect()
     }
 
     /// Whether the run was on `host`.

@@ -26,6 +26,7 @@ use crate::os::work::catch;
 use crate::problem::{Problem, Repeat, Subject, fold, notify};
 use crate::sinks::{MakeSinks, MakeTables, Sink, Tables};
 use crate::spool;
+use crate::text::cut;
 
 /// The frame's description of a program.
 #[derive(Debug)]
@@ -449,7 +450,7 @@ fn dropped_problem(dropped: &[Dropped], all: bool) -> Option<Problem> {
     }
     let named = if all { dropped.len() } else { NAMED };
     let names: Vec<_> =
-        dropped.iter().take(named).map(|dropped| format!("{} ({})", dropped.name, dropped.why)).collect();
+        dropped.iter().take(named).map(|dropped| format!("{} ({})", cut(&dropped.name), dropped.why)).collect();
     let more = dropped.len().saturating_sub(named);
     let more = if more > 0 { format!(" and {more} more, which --verbose names") } else { String::new() };
     Some(Problem::new(Subject::DroppedPoints, format!("{}{more}", names.join(", "))))

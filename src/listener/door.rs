@@ -174,36 +174,51 @@ fn places() -> usize {
 }
 
 async fn bind(config: &Config) -> Result<Vec<(TcpListener, Speaks)>> {
-    let host = (config.host.as_str(), config.port);
-    let shown = format!("[qmaster] host {}, port {}", config.host, config.port);
-    let mut wanted = Vec::new();
-    // A name may have several addresses, as localhost has, and its clients choose any of them.
-    let found: BTreeSet<_> = tokio::net::lookup_host(host).await.with_context(|| shown.clone())?.collect();
-    ensure!(!found.is_empty(), "{shown}: it has no address");
-    let of_host = found.len();
-    wanted.extend(found.into_iter().map(|address| (address, Speaks::Any, config.asks_who())));
-    wanted.extend(config.listen.iter().map(|address| (*address, Speaks::Any, config.asks_who())));
-    wanted.extend(config.carbon_line.map(|address| (address, Speaks::CarbonLines, false)));
-    wanted.extend(config.carbon_pickle.map(|address| (address, Speaks::CarbonPickles, false)));
-    let mut listeners = Vec::new();
-    let mut failed = None;
-    for (at, (address, speaks, asks_who)) in wanted.into_iter().enumerate() {
-        ensure!(
-            asks_who || config.is_open || address.ip().to_canonical().is_loopback(),
-            "[qmaster]: {address} is open to other machines, and nothing says who may come: give tokens or tls_client_ca, or \
-             set access = open to let everybody in"
-        );
-        match TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address}")) {
-            Ok(listener) => listeners.push((listener, speaks)),
-            // A machine may have no IPv6 though its name has an address of it.
-            Err(error) if at < of_host && of_host > 1 => failed = Some(error),
-            Err(error) => return Err(error),
-        }
-        if at + 1 == of_host && listeners.is_empty() {
-            return Err(failed.unwrap_or_else(|| anyhow!("{shown}: nothing listens")));
-        }
+    let mut listeners = bind_host(config).await?;
+    let listen = config.listen.iter().map(|address| (*address, Speaks::Any));
+    let lines = config.carbon_line.map(|address| (address, Speaks::CarbonLines));
+    let pickles = config.carbon_pickle.map(|address| (address, Speaks::CarbonPickles));
+    for (address, speaks) in listen.chain(lines).chain(pickles) {
+        ensure_guarded(address, speaks, config)?;
+        listeners.push((listen_at(address).await?, speaks));
     }
     Ok(listeners)
+}
+
+/// Listens at the addresses of the host. A name may have several, as localhost has, and its clients choose any of them; but a
+/// machine may have no IPv6 though its name has an address of it.
+async fn bind_host(config: &Config) -> Result<Vec<(TcpListener, Speaks)>> {
+    let shown = format!("[qmaster] host {}, port {}", config.host, config.port);
+    let host = (config.host.as_str(), config.port);
+    let found: BTreeSet<_> = tokio::net::lookup_host(host).await.with_context(|| shown.clone())?.collect();
+    let (mut listeners, mut failed) = (Vec::new(), None);
+    for address in found {
+        ensure_guarded(address, Speaks::Any, config)?;
+        match listen_at(address).await {
+            Ok(listener) => listeners.push((listener, Speaks::Any)),
+            Err(error) => failed = Some(error),
+        }
+    }
+    if listeners.is_empty() {
+        return Err(failed.unwrap_or_else(|| anyhow!("{shown}: it has no address")));
+    }
+    Ok(listeners)
+}
+
+async fn listen_at(address: SocketAddr) -> Result<TcpListener> {
+    TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address}"))
+}
+
+/// # Errors
+/// Fails if an address is open to other machines though nothing says who may come.
+fn ensure_guarded(address: SocketAddr, speaks: Speaks, config: &Config) -> Result<()> {
+    let asks_who = speaks == Speaks::Any && config.asks_who();
+    ensure!(
+        asks_who || config.is_open || address.ip().to_canonical().is_loopback(),
+        "[qmaster]: {address} is open to other machines, and nothing says who may come: give tokens or tls_client_ca, or \
+         set access = open to let everybody in"
+    );
+    Ok(())
 }
 
 async fn enter(listener: TcpListener, speaks: Speaks, shared: Arc<Shared>) {

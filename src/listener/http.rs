@@ -19,15 +19,14 @@ use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::config::Config;
 use super::door::Shared;
+use super::request::{Answer, Kept};
 use super::room::Share;
-use super::series::TooMany;
 use super::streams::offer;
 use crate::model::SECOND;
 use crate::os::guests::Guest;
 use crate::os::hosts::{self, Reached};
 use crate::sources::agents::lines::Lines;
 use crate::sources::agents::word::{self, Word};
-use crate::sources::agents::{Received, Refused};
 use crate::text::from_base64;
 
 /// How long a request's head may take to arrive, and how long an idle connection is kept.
@@ -102,6 +101,17 @@ impl Failure {
             response.headers_mut().insert(header::WWW_AUTHENTICATE, schemes);
         }
         response
+    }
+}
+
+impl From<Answer> for Failure {
+    fn from(Answer { status, message, retry_after }: Answer) -> Self {
+        let (status, code) = match status {
+            400 => (StatusCode::BAD_REQUEST, "invalid"),
+            429 => (StatusCode::TOO_MANY_REQUESTS, "too many requests"),
+            _ => (StatusCode::SERVICE_UNAVAILABLE, "unavailable"),
+        };
+        Self { retry_after, ..Self::new(status, code, message) }
     }
 }
 
@@ -318,15 +328,26 @@ async fn write(request: Request<Incoming>, guest: &Guest, shared: &Arc<Shared>) 
         Ok((lines.piece(), lines, share))
     };
     let (mut piece, mut lines, _share) = work(begin, shared).await?;
-    let mut kept = Kept::default();
+    let (mut kept, most_new) = (Kept::default(), shared.config.new_series_per_hour);
     while let Some(received) = piece {
-        kept.take(received, guest, shared).await?;
+        let (points, refused) = kept.admit(received, guest.address, (&shared.series, most_new), Instant::now());
+        shared.counts.refused("line protocol", guest.address, &refused);
+        let count = points.len();
+        if count > 0 {
+            let offered = offer(points, shared).await;
+            offered.map_err(|(why, retry_after)| Failure::from(kept.unfinished(why, retry_after)))?;
+            shared.counts.safe("line protocol", count);
+            kept.keep(count);
+        }
         piece = None;
         if !lines.is_done() {
             (piece, lines) = work(move || Ok((lines.piece(), lines)), shared).await?;
         }
     }
-    kept.answer(shared.config.new_series_per_hour)
+    match kept.answer(most_new) {
+        Answer { status: 204, .. } => Ok(respond(StatusCode::NO_CONTENT, "text/plain", String::new())),
+        answer => Err(answer.into()),
+    }
 }
 
 /// Runs what keeps a processor busy, a few such at once.
@@ -338,65 +359,6 @@ async fn work<T: Send + 'static>(
     tokio::task::spawn_blocking(run).await.unwrap_or_else(|_| {
         Err(Failure::new(StatusCode::INTERNAL_SERVER_ERROR, "internal error", "met a bug of qmaster"))
     })
-}
-
-/// What has become of a request's points.
-#[derive(Default)]
-struct Kept {
-    /// How many are safe.
-    count: usize,
-    refused: Refused,
-    too_many: Option<TooMany>,
-}
-
-impl Kept {
-    /// Hands over a piece of a request, and waits until it is safe.
-    async fn take(&mut self, received: Received, guest: &Guest, shared: &Shared) -> Result<(), Failure> {
-        let Received { mut points, refused, .. } = received;
-        shared.counts.refused("line protocol", guest.address, &refused);
-        self.refused.merge(refused);
-        let most_new = shared.config.new_series_per_hour;
-        let too_many = shared.series.admit(guest.address, most_new, &mut points, Instant::now());
-        if let Some(too_many) = too_many {
-            let reasons = vec![too_many_text(&too_many, most_new)];
-            let refused = Refused { count: too_many.points, reasons };
-            shared.counts.refused("line protocol", guest.address, &refused);
-            let all = self.too_many.get_or_insert(TooMany { points: 0, ..too_many });
-            all.points += refused.count;
-        }
-        let count = points.len();
-        if count > 0 {
-            let handed = offer(points, shared).await;
-            handed.map_err(|(why, retry_after)| Failure::unavailable(self.unfinished(why), retry_after))?;
-            shared.counts.safe("line protocol", count);
-            self.count += count;
-        }
-        Ok(())
-    }
-
-    fn unfinished(&self, why: String) -> String {
-        if self.count == 0 { why } else { format!("{why}; the first {} points are kept", self.count) }
-    }
-
-    /// Returns the answer once all pieces are taken.
-    fn answer(self, most_new: u64) -> Result<Response<Body>, Failure> {
-        let Self { count, refused, too_many } = self;
-        if let Some(too_many) = too_many {
-            let message = format!("{}; {count} others are kept", too_many_text(&too_many, most_new));
-            let failure = Failure::new(StatusCode::TOO_MANY_REQUESTS, "too many requests", message);
-            return Err(Failure { retry_after: Some(600), ..failure });
-        }
-        if refused.count > 0 {
-            let (reasons, dropped) = (refused.reasons.join("; "), refused.count);
-            let message = format!("partial write: {reasons} dropped={dropped}; {count} points are kept");
-            return Err(Failure::new(StatusCode::BAD_REQUEST, "invalid", message));
-        }
-        Ok(respond(StatusCode::NO_CONTENT, "text/plain", String::new()))
-    }
-}
-
-fn too_many_text(TooMany { points, first }: &TooMany, most_new: u64) -> String {
-    format!("{points} points begin more than {most_new} new series within an hour, the first of them {first}")
 }
 
 /// Reads a body of at most `most` bytes.

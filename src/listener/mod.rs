@@ -24,10 +24,10 @@ mod counts;
 mod door;
 #[cfg(feature = "qmaster")]
 mod http;
+pub mod request;
 #[cfg(feature = "qmaster")]
 mod room;
-#[cfg(feature = "qmaster")]
-mod series;
+pub mod series;
 #[cfg(feature = "qmaster")]
 mod streams;
 #[cfg(feature = "qmaster")]

@@ -15,6 +15,7 @@ use anyhow::{Context, Result};
 
 use crate::model::Point;
 use crate::os::files;
+use crate::text::cut;
 
 /// The time in which new series are counted.
 const WINDOW: Duration = Duration::from_secs(3600);
@@ -25,7 +26,7 @@ const MOST_KNOWN: usize = 4_000_000;
 
 /// The series that have been seen.
 #[derive(Debug, Default)]
-pub(super) struct Series {
+pub struct Series {
     /// The file that remembers them.
     path: Option<PathBuf>,
     seen: Mutex<Seen>,
@@ -45,7 +46,7 @@ struct Seen {
 
 /// The new series that were refused.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct TooMany {
+pub struct TooMany {
     /// How many points they had.
     pub points: usize,
     /// The first of them.
@@ -165,7 +166,8 @@ impl Series {
             if field.is_none() && may((Begun::Series, hash(point.series()))) {
                 return true;
             }
-            let first = || field.map_or(point.series().into(), |name| format!("field {name} of {measurement}"));
+            let named = |name| format!("field {} of {}", cut(name), cut(measurement));
+            let first = || field.map_or_else(|| cut(point.series()).into_owned(), named);
             let refused = refused.get_or_insert_with(|| TooMany { points: 0, first: first() });
             refused.points += 1;
             false

@@ -14,6 +14,7 @@ use crate::model::Point;
 use crate::os::guests::Guest;
 use crate::sources::agents::scanner::{self, Scanner};
 use crate::sources::agents::{Received, Refused, carbon_line, carbon_pickle, qulo};
+use crate::text::count;
 
 /// What is spoken at an address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,9 +63,10 @@ pub(super) async fn receive(mut stream: TcpStream, guest: &Arc<Guest>, speaks: S
     let mut stopping = shared.stopping.clone();
     loop {
         let before = buffer.len();
-        // An idle stream holds no memory.
+        // An idle stream holds no memory. What has come is read also when qmaster is about to stop: nobody can be told to send it again.
         if before == 0 {
             tokio::select! {
+                biased;
                 readable = stream.readable() => if readable.is_err() { return },
                 _ = stopping.wait_for(|is_so| *is_so) => return,
             }
@@ -83,6 +85,7 @@ pub(super) async fn receive(mut stream: TcpStream, guest: &Arc<Guest>, speaks: S
         buffer.reserve(most);
         let left = begun.map_or(MESSAGE, |begun| MESSAGE.saturating_sub(begun.elapsed()));
         let read = tokio::select! {
+            biased;
             read = tokio::time::timeout(left, stream.read_buf(&mut buffer)) => read,
             _ = stopping.wait_for(|is_so| *is_so) => return,
         };
@@ -128,7 +131,26 @@ fn parse(bytes: &[u8], speaks: Speaks, scanner: &mut Scanner, received: &mut Rec
     }
 }
 
-/// Hands over what was received, and waits until it is safe.
+/// Points that are not accepted now, and that nobody can be told to send again. When qmaster must end, they are counted and named.
+struct Held<'a> {
+    count: usize,
+    speaks: Speaks,
+    guest: &'a Guest,
+    shared: &'a Shared,
+}
+
+impl Drop for Held<'_> {
+    fn drop(&mut self) {
+        if self.count > 0 {
+            let why =
+                format!("{} given up, since qmaster ended while nothing was accepted", count(self.count, "point"));
+            let refused = Refused { count: self.count, reasons: vec![why] };
+            self.shared.counts.refused(self.speaks.name(), self.guest.address, &refused);
+        }
+    }
+}
+
+/// Hands over what was received, and waits until it is safe, when qmaster is about to stop until that has taken its time.
 async fn hand_over(received: Received, speaks: Speaks, guest: &Guest, shared: &Shared) {
     let Received { mut points, mut refused, seen } = received;
     shared.agents.hear_qulos(&seen, guest.address, Timestamp::now().as_second());
@@ -140,18 +162,16 @@ async fn hand_over(received: Received, speaks: Speaks, guest: &Guest, shared: &S
         });
     }
     shared.counts.refused(speaks.name(), guest.address, &refused);
-    let count = points.len();
-    let mut stopping = shared.stopping.clone();
+    let mut held = Held { count: 0, speaks, guest, shared };
     while !points.is_empty() {
         if offer(points.clone(), shared).await.is_ok() {
-            shared.counts.safe(speaks.name(), count);
+            shared.counts.safe(speaks.name(), points.len());
             return;
         }
-        // Nobody could be told to send it again. The sender waits, as its system has no room for more either.
-        tokio::select! {
-            () = tokio::time::sleep(AGAIN) => {}
-            _ = stopping.wait_for(|is_so| *is_so) => return,
-        }
+        // The sender waits, as its system has no room for more either.
+        held.count = points.len();
+        tokio::time::sleep(AGAIN).await;
+        held.count = 0;
     }
 }
 

@@ -3,6 +3,7 @@
 
 mod agents;
 mod balanced;
+mod ends;
 mod feeders;
 mod hostile;
 mod old_agents;
