@@ -2,7 +2,7 @@
 
 use super::declaration::Part;
 use super::name::push_component;
-use super::{FieldInfo, LONGEST_NAME, Measurement, Point, Value, carbon_component};
+use super::{FieldInfo, Measurement, Point, Value, carbon_component};
 
 /// The field of a series that a Carbon path names.
 #[derive(Clone, Debug)]
@@ -42,28 +42,44 @@ pub const RELAYED_PATH: &str = "path";
 /// The field that holds their value.
 pub const RELAYED_VALUE: &str = "value";
 
-/// Whether a path that came by Carbon's own protocols may leave for Carbon as it is: no component of it is empty or leads
-/// out of Carbon's folder, and it is short enough for one name.
+/// The longest path that Carbon can make into a file's, in bytes: the system takes 4,095 with Carbon's own folder and the ending.
+const LONGEST_PATH: usize = 4000;
+
+/// The longest name of a folder or file, in bytes.
+const LONGEST_FILE: usize = 255;
+
+/// Whether a path that came by Carbon's own protocols may leave for Carbon as it is: Carbon can make a file of it, inside its folder.
+/// The file of a path with tags, `a.b;tag=value`, is named by a hash.
 pub fn is_relayable(path: &str) -> bool {
-    let fits = |c: char| !c.is_control() && !c.is_whitespace() && !matches!(c, '/' | '\\');
-    path.len() <= LONGEST_NAME && path.split('.').all(|component| !component.is_empty()) && path.chars().all(fits)
+    let fits = |c: char| !c.is_control() && !c.is_whitespace() && c != '\\';
+    let is_file = || {
+        let name = path.rsplit(['.', '/']).next().unwrap_or_default();
+        name.len() + ".wsp".len() <= LONGEST_FILE && path.split(['.', '/']).all(|folder| folder.len() <= LONGEST_FILE)
+    };
+    path.len() <= LONGEST_PATH
+        && !path.starts_with('/')
+        && path.split('.').all(|component| !component.is_empty())
+        && path.chars().all(fits)
+        && (path.contains(';') || is_file())
 }
 
 /// Returns the Carbon path of a field of a point that no measurement declares: `MEASUREMENT.TAGVALUES.FIELD`, with the tags
-/// sorted by name, each a component; or, for a value that came by Carbon's own protocols, its own path.
+/// sorted by name, each a component; or, for a value that came by Carbon's own protocols, its own path. Returns `None` for a path
+/// that Carbon cannot keep.
 pub fn undeclared_path(point: &Point, field: &str) -> Option<String> {
     if point.measurement() == RELAYED && field == RELAYED_VALUE && point.tags().count() == 1 {
         let path = point.tag(RELAYED_PATH)?;
         return is_relayable(path).then(|| path.into());
     }
-    let mut path = carbon_component(point.measurement()).into_owned();
+    let mut path = String::with_capacity(point.series().len() + field.len());
+    push_component(point.measurement(), &mut path);
     for (_, value) in point.tags() {
         path.push('.');
         push_component(value, &mut path);
     }
     path.push('.');
-    path.push_str(&carbon_component(field));
-    Some(path)
+    push_component(field, &mut path);
+    (path.len() <= LONGEST_PATH).then_some(path)
 }
 
 impl Measurement {
@@ -177,6 +193,31 @@ mod tests {
         carbon: "{host/}.Load.{disk}.{field}",
         every: 60,
     });
+
+    #[test]
+    fn names_that_are_longer_than_a_component_may_be_stay_apart_in_carbon() {
+        let long = "é".repeat(150);
+        let path = |measurement: &str, tag: &str, field: &str| {
+            let fields = [(field.to_string().into(), Value::Int(1))];
+            undeclared_path(&Point::new(measurement.to_string().into(), [("t".into(), tag)], fields, 0), field)
+        };
+        assert_eq!(path("m", &"x".repeat(200), "f"), Some(format!("m.{}.f", "x".repeat(200))));
+        let of_tag = path("m", &long, "f").unwrap();
+        assert_eq!(of_tag, format!("m.{}_68f95dee7a64a70d.f", "_".repeat(91)));
+        let others = [format!("{long}x"), format!("{long}y"), format!("x{long}")];
+        let mut all: Vec<_> = others.iter().map(|tag| path("m", tag, "f").unwrap()).chain([of_tag]).collect();
+        all.extend([path(&long, "t", "f").unwrap(), path("m", "t", &long).unwrap()]);
+        assert!(all.iter().all(|path| path.split('.').all(|component| component.len() <= 200)), "{all:?}");
+        let count = all.len();
+        all.sort();
+        all.dedup();
+        assert_eq!(all.len(), count);
+        // Carbon could make no file of it.
+        let (tags, long): (Vec<_>, _) = ((0..20).map(|at| format!("t{at:02}")).collect(), "x".repeat(200));
+        let tags = tags.iter().map(|name| (name.clone().into(), long.as_str()));
+        let point = Point::new("m".into(), tags, [("f".into(), Value::Int(1))], 0);
+        assert_eq!(undeclared_path(&point, "f").map(|path| path.len()), None);
+    }
 
     #[test]
     fn a_host_that_ends_with_a_dot_is_folders_and_the_path_leads_back_to_it() {

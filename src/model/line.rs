@@ -8,6 +8,10 @@ use anyhow::{Context, Result, bail, ensure};
 use super::{LONGEST_NAME, Name, Point, Value};
 use crate::text::quote;
 
+/// The longest series with one of its fields that a line from outside may have, in bytes as they are written: what InfluxDB takes,
+/// which joins them with four bytes.
+const LONGEST_KEY: usize = 65_535 - 4;
+
 impl Point {
     /// Parses a series as [`Point::series`] wrote it into a point without fields, at time 0.
     ///
@@ -158,8 +162,8 @@ impl Point {
     /// `now`, in unix nanoseconds. A boolean becomes 1 or 0.
     ///
     /// # Errors
-    /// Fails if the line lacks a measurement or fields, has a tag or field twice, or has a value that is none, an infinite
-    /// number, or an integer beyond 64 bits with a sign.
+    /// Fails if the line lacks a measurement or fields, has a tag or field twice, has a value that is none, an infinite
+    /// number, or an integer beyond 64 bits with a sign, or has names that are longer than InfluxDB takes.
     pub fn from_foreign_line(line: &str, unit: i64, now: i64) -> Result<Foreign> {
         let (key, rest) = split_unescaped(line, b' ').with_context(|| format!("{} has no fields", quote(line)))?;
         let mut fields = Fields::new(rest.trim_start());
@@ -168,8 +172,14 @@ impl Point {
             let (name, value) =
                 split_unescaped(pair, b'=').with_context(|| format!("{} is not NAME=VALUE", quote(pair)))?;
             ensure!(!name.is_empty() && !value.is_empty(), "{} lacks a name or a value", quote(pair));
+            ensure!(
+                key.len() + name.len() <= LONGEST_KEY,
+                "field {} of {} has {} bytes with its series, more than {LONGEST_KEY}",
+                quote(name),
+                quote(key),
+                key.len() + name.len()
+            );
             let name = unescape(name, TAG_SPECIALS).into_owned();
-            ensure_short(&name)?;
             match value.starts_with('"') {
                 true if value.len() > 1 && value.ends_with('"') => texts.push(name),
                 _ => numbers.push((Cow::Owned(name), foreign_number(value)?)),
@@ -184,9 +194,6 @@ impl Point {
         };
         if numbers.is_empty() {
             return Ok(Foreign { point: None, texts });
-        }
-        if key.len() > LONGEST_NAME {
-            ensure_short_names(key)?;
         }
         Ok(Foreign { point: Some(Self::from_parts(key, "", numbers, time, line)?), texts })
     }
@@ -274,22 +281,6 @@ impl<'a> Iterator for Fields<'a> {
         self.rest = self.rest.get(end + 1..).unwrap_or_default();
         Some(field)
     }
-}
-
-/// # Errors
-/// Fails if a name of a series is too long.
-fn ensure_short_names(series: &str) -> Result<()> {
-    let (name, tags) = split_unescaped(series, b',').map_or((series, None), |(name, tags)| (name, Some(tags)));
-    ensure_short(&unescape(name, MEASUREMENT_SPECIALS))?;
-    pairs(tags)?.iter().try_for_each(|(name, value)| ensure_short(name).and_then(|()| ensure_short(value)))
-}
-
-/// # Errors
-/// Fails if a name is so long that it would be cut, and be another one's too.
-fn ensure_short(name: &str) -> Result<()> {
-    let length = name.len();
-    ensure!(length <= LONGEST_NAME, "{} has {length} bytes, more than {LONGEST_NAME}", quote(name));
-    Ok(())
 }
 
 /// Line protocol escapes these characters in a measurement, and `=` as well in tags and field names.

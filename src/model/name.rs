@@ -1,13 +1,17 @@
 //! Makes names from outside safe. Only here does text from outside become part of a name: [`safe_text`] makes it fit
 //! for line protocol and every store keyed by tags; [`carbon_component`] also for Carbon's file tree and graphite-web's
 //! target language.
+//!
+//! What a source reads is cut to [`LONGEST_NAME`]. A point that somebody else made keeps its names as long as they are, since two of
+//! them that were cut could be one series; in its Carbon path a longer one ends with a hash.
 
 use std::borrow::Cow;
+use std::fmt::Write as _;
 
 use super::line::is_plain;
 
-/// The longest tag value or component of a Carbon path, in bytes. Carbon makes a component into a file name, and loses
-/// one beyond 255 bytes, ending included, without an error.
+/// The longest tag value that is made of what a source reads, and the longest component of a Carbon path that is made of a name, in
+/// bytes. Carbon makes a component into a file name, and loses one beyond 255 bytes, ending included, without an error.
 pub const LONGEST_NAME: usize = 200;
 
 /// A name from a declaration (borrowed) or from a parsed line (owned).
@@ -16,17 +20,20 @@ pub type Name = Cow<'static, str>;
 /// Returns text from outside as a tag value: not empty, at most [`LONGEST_NAME`] bytes, without control characters and
 /// without backslashes, which line protocol cannot write at the end of a name.
 pub fn safe_text(text: &str) -> Cow<'_, str> {
-    if is_plain(text) {
-        return Cow::Borrowed(text);
-    }
+    clean(&text[..text.floor_char_boundary(LONGEST_NAME)])
+}
+
+/// Returns text as [`safe_text`] does, of any length.
+pub(super) fn clean(text: &str) -> Cow<'_, str> {
     let unsafe_char = |c: char| c.is_control() || c == '\\' || c == '\u{2028}' || c == '\u{2029}';
-    let cut = text.floor_char_boundary(LONGEST_NAME);
-    if text.is_empty() {
-        Cow::Borrowed("_")
-    } else if cut == text.len() && !text.contains(unsafe_char) {
+    if is_plain(text) {
         Cow::Borrowed(text)
+    } else if text.is_empty() {
+        Cow::Borrowed("_")
+    } else if text.contains(unsafe_char) {
+        Cow::Owned(text.chars().map(|c| if unsafe_char(c) { '_' } else { c }).collect())
     } else {
-        Cow::Owned(text[..cut].chars().map(|c| if unsafe_char(c) { '_' } else { c }).collect())
+        Cow::Borrowed(text)
     }
 }
 
@@ -40,13 +47,25 @@ pub fn carbon_component(text: &str) -> Cow<'_, str> {
     }
 }
 
-/// Appends the component of a name that is already safe text, like the names of a point.
-pub(super) fn push_component(safe: &str, path: &mut String) {
-    if safe.bytes().all(|byte| FITS[usize::from(byte)]) {
-        path.push_str(safe);
+/// Appends the component of a point's name. A name that is longer than a component may be is cut, and its hash tells it from others.
+pub(super) fn push_component(name: &str, path: &mut String) {
+    /// The digits of the hash, and `_` before them.
+    const HASH: usize = 17;
+    let end = if name.len() <= LONGEST_NAME { name.len() } else { name.floor_char_boundary(LONGEST_NAME - HASH) };
+    let kept = &name[..end];
+    if kept.bytes().all(|byte| FITS[usize::from(byte)]) {
+        path.push_str(kept);
     } else {
-        path.extend(safe.chars().map(|c| if fits(c) { c } else { '_' }));
+        path.extend(kept.chars().map(|c| if fits(c) { c } else { '_' }));
     }
+    if end < name.len() {
+        let _ = write!(path, "_{:016x}", hash(name));
+    }
+}
+
+/// FNV-1a, the same for every version and machine: a path must not change.
+fn hash(text: &str) -> u64 {
+    text.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3))
 }
 
 /// Whether a character is allowed in a component of a Carbon path.
@@ -74,7 +93,7 @@ pub(super) fn safe_measurement(name: Name) -> Name {
 }
 
 pub(super) fn safe_name(name: Name) -> Name {
-    match safe_text(&name) {
+    match clean(&name) {
         Cow::Borrowed(safe) if safe.len() == name.len() => name,
         safe => Cow::Owned(safe.into_owned()),
     }

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::fmt;
 
 use super::line::{MEASUREMENT_SPECIALS, TAG_SPECIALS, escape, is_plain};
-use super::name::{safe_measurement, safe_name};
+use super::name::{clean, safe_measurement, safe_name};
 use super::order::sort_by_name;
 use super::{FieldValue, Kind, LONGEST_NAME, Labels, Measurement, Name, Tag, Value, safe_text};
 
@@ -108,8 +108,8 @@ fn put_escaped(text: &mut String, raw: &str, specials: &[char]) -> Option<Span> 
 }
 
 impl Point {
-    /// Returns a point with safe texts and with tags and fields sorted by name; all tags are keys. Of two values for
-    /// one name the first one stays.
+    /// Returns a point with safe texts of any length and with tags and fields sorted by name; all tags are keys. Of two values
+    /// for one name the first one stays.
     pub fn new<'a>(
         measurement: Name,
         tags: impl IntoIterator<Item = (Name, &'a str)>,
@@ -127,7 +127,7 @@ impl Point {
         fields: impl IntoIterator<Item = (Name, Value)>,
         time: i64,
     ) -> Self {
-        let safe = |is_label| move |(name, value): (Name, &'a str)| (safe_name(name), safe_text(value), is_label);
+        let safe = |is_label| move |(name, value): (Name, &'a str)| (safe_name(name), clean(value), is_label);
         let mut tags: Vec<_> = keys.into_iter().map(safe(false)).chain(labels.into_iter().map(safe(true))).collect();
         tags.sort_by(|a, b| a.0.cmp(&b.0));
         tags.dedup_by(|b, a| a.0 == b.0);

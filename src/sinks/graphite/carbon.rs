@@ -26,6 +26,7 @@ use crate::sinks::pickle;
 use crate::sinks::tcp::Timeout;
 use crate::sinks::{Sent, Sink};
 use crate::spool::Batch;
+use crate::text::cut;
 
 /// `[carbon]`.
 pub const SECTION: Section = Section::new(
@@ -208,7 +209,9 @@ fn first_come(points: &[Point], catalog: Catalog) -> (Vec<Datapoint>, Vec<Droppe
         let added = added.and_then(|()| {
             let key = |datapoint: &Datapoint| (datapoint.path.clone(), datapoint.time);
             let others = own.iter().find_map(|datapoint| Some((&datapoint.path, taken.get(&key(datapoint))?.1)));
-            others.map_or(Ok(()), |(path, first)| Err(format!("its Carbon path {path} is taken by {}", first.series())))
+            others.map_or(Ok(()), |(path, first)| {
+                Err(format!("its Carbon path {path} is taken by {}", cut(first.series())))
+            })
         });
         match added {
             Ok(()) => taken.extend(own.into_iter().map(|one| ((one.path, one.time), (one.value, point)))),
@@ -230,7 +233,7 @@ const END: &[u8] = b"e.";
 
 /// Encodes `datapoints` as messages, each with its length in front and as full as Carbon allows.
 ///
-/// A single path must fit into a message; the paths of [`datapoints`], a few components of 200 bytes, always do.
+/// A single path must fit into a message; the paths of [`datapoints`] always do.
 ///
 /// We write the pickles ourselves: serde-pickle is slower (see `make bench`) and does not tell the size of a frame in
 /// advance. They use the opcodes of protocol 2 that every reader knows: BINUNICODE, BININT, BINFLOAT, TUPLE2,

@@ -12,6 +12,7 @@
 use super::Received;
 use crate::model::Point;
 use crate::model::line::Quotes;
+use crate::text::cut;
 
 /// The longest line, in bytes.
 const LONGEST: usize = 1 << 20;
@@ -103,7 +104,9 @@ fn parse_line(line: &str, number: usize, (unit, now): (i64, i64), received: &mut
         Ok(foreign) => {
             received.points.extend(foreign.point);
             for field in foreign.texts {
-                received.refused.add(|| format!("line {number}: field {field} is a text, and only numbers are kept"));
+                received
+                    .refused
+                    .add(|| format!("line {number}: field {} is a text, and only numbers are kept", cut(&field)));
             }
         }
         Err(error) => received.refused.add(|| format!("line {number}: {error:#}")),
@@ -113,6 +116,7 @@ fn parse_line(line: &str, number: usize, (unit, now): (i64, i64), received: &mut
 #[cfg(test)]
 mod tests {
     use super::*;
+
 
     fn lines(body: &str) -> (Vec<String>, Vec<String>) {
         let received = parse(body.as_bytes(), 1, 7);
@@ -191,17 +195,22 @@ mod tests {
         assert!(pieces >= 3, "{pieces}");
     }
 
-    /// Two of them would be one series.
+    /// Of two names that were cut one series would be made.
     #[test]
-    fn a_name_that_would_be_cut_is_refused() {
-        let long = "x".repeat(crate::model::LONGEST_NAME + 1);
-        for line in
-            [format!("{long} f=1 5"), format!("m,{long}=a f=1 5"), format!("m,t={long} f=1 5"), format!("m {long}=1 5")]
-        {
-            let (points, refused) = lines(&line);
-            assert!(points.is_empty() && refused[0].contains("has 201 bytes, more than 200"), "{refused:?}");
+    fn names_are_as_long_as_influxdb_takes_them_and_stay_whole() {
+        let most = 65_535 - 4 - "m,t=".len() - "f".len();
+        for length in [201, 4_096, most] {
+            let long = "x".repeat(length);
+            let line = format!("m,t={long} f=1.0 5");
+            assert_eq!(lines(&line), (vec![line], vec![]), "{length}");
+            assert_eq!(lines(&format!("m {long}=1.0,f=2 5")), (vec![format!("m f=2.0,{long}=1.0 5")], vec![]));
         }
-        assert_eq!(lines(&format!("m,t={} f=1 5", &long[1..])).1, Vec::<String>::new());
+        let long = "x".repeat(most + 1);
+        for line in [format!("m,t={long} f=1 5"), format!("m,{long}=t f=1 5"), format!("{long},t=m f=1 5")] {
+            let (points, refused) = lines(&line);
+            assert!(points.is_empty() && refused[0].contains("has 65532 bytes with its series"), "{refused:?}");
+            assert!(refused[0].len() < 500, "{refused:?}");
+        }
     }
 
     #[test]

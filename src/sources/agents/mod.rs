@@ -71,7 +71,7 @@ fn carbon_time(time: f64, now: i64) -> f64 {
 /// Fails with the reason if Carbon could not keep the path, the value or the time.
 pub fn relayed(path: &str, value: f64, time: f64) -> Result<Point, String> {
     if !is_relayable(path) {
-        return Err(format!("{} is no path that Carbon can keep, or is longer than a name may be", quote(path)));
+        return Err(format!("{} is no path that Carbon can keep", quote(path)));
     }
     if !value.is_finite() {
         return Err(format!("{}: {value} is no number", quote(path)));
