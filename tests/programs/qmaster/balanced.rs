@@ -20,11 +20,11 @@ use gridmon_testkit::network::Line;
 use gridmon_testkit::sandbox::Mood;
 use gridmon_testkit::sandbox::disk::SmallDisk;
 use gridmon_testkit::sandbox::proof::Keeper;
-use gridmon_testkit::{Front, Influxdb, signal, skip};
+use gridmon_testkit::{Front, Influxdb, signal, skip, wait_until};
 use serde_json::Value;
 
-use super::Master;
 use super::agents::{Agent, stored};
+use super::{LIMIT, Master};
 
 /// How long everything may take to arrive after the end.
 const ARRIVES: Duration = Duration::from_secs(120);
@@ -262,9 +262,11 @@ impl System {
             }
             Kind::DiskIsFull => {
                 let disk = self.masters[one].disk.as_ref().expect("it is there");
-                disk.fill("ballast");
-                // Of a measurement that no agent has.
-                assert_eq!(self.masters[one].post("/write", "", b"probe f=1 1").0, 503, "it is not full");
+                // What the sinks have is removed meanwhile, and leaves room. The point is of a measurement that no agent has.
+                wait_until("a disk that is full", LIMIT, || {
+                    disk.fill("ballast");
+                    (self.masters[one].post("/write", "", b"probe f=1 1").0 == 503).then_some(())
+                });
                 thread::sleep(long);
                 fs::remove_file(disk.path("ballast")).unwrap();
             }
