@@ -52,15 +52,16 @@ const LONGEST_FILE: usize = 255;
 /// The file of a path with tags, `a.b;tag=value`, is named by a hash.
 pub fn is_relayable(path: &str) -> bool {
     let fits = |c: char| !c.is_control() && !c.is_whitespace() && c != '\\';
+    let (name, tags) = path.split_at(path.find(';').unwrap_or(path.len()));
     let is_file = || {
-        let name = path.rsplit(['.', '/']).next().unwrap_or_default();
-        name.len() + ".wsp".len() <= LONGEST_FILE && path.split(['.', '/']).all(|folder| folder.len() <= LONGEST_FILE)
+        let last = name.rsplit(['.', '/']).next().unwrap_or_default();
+        last.len() + ".wsp".len() <= LONGEST_FILE && name.split(['.', '/']).all(|folder| folder.len() <= LONGEST_FILE)
     };
     path.len() <= LONGEST_PATH
         && !path.starts_with('/')
-        && path.split('.').all(|component| !component.is_empty())
+        && name.split('.').all(|component| !component.is_empty())
         && path.chars().all(fits)
-        && (path.contains(';') || is_file())
+        && (!tags.is_empty() || is_file())
 }
 
 /// Returns the Carbon path of a field of a point that no measurement declares: `MEASUREMENT.TAGVALUES.FIELD`, with the tags

@@ -47,7 +47,7 @@ mod tests {
     #[test]
     fn whole_lines_become_points_and_the_rest_waits() {
         let mut received = Received::default();
-        let text = b"a.b 1.5 100\na.c;t=v 2 100.25\r\n\na.d 3 N\na.d 4 -1.0\na.d nan 1\nb..c 1 1\n../../x 1 1\na 1 2 3\na.e 4 10";
+        let text = b"a.b 1.5 100\na.c;t=v 2 100.25\r\n\na.d 3 N\na.d 4 -1.0\na.d nan 1\nb...c..d 1 1\n../../x 1 1\nb. 1 1\na 1 2 3\na.e 4 10";
         let used = parse(text, 7, &mut received);
         assert_eq!(&text[used..], b"a.e 4 10");
         let lines: Vec<_> = received.points.iter().map(crate::model::Point::line).collect();
@@ -57,7 +57,8 @@ mod tests {
                 "carbon,path=a.b value=1.5 100000000000",
                 r"carbon,path=a.c;t\=v value=2.0 100250000000",
                 "carbon,path=a.d value=3.0 7000000000",
-                "carbon,path=a.d value=4.0 7000000000"
+                "carbon,path=a.d value=4.0 7000000000",
+                "carbon,path=b.c.d value=1.0 1000000000"
             ]
         );
         assert_eq!(received.refused.count, 4, "{:?}", received.refused);
@@ -70,7 +71,7 @@ mod tests {
         let [folder, file, tag] = [255, 251, 3_000].map(|length| "x".repeat(length));
         let long = format!("{}{file}", "abcdefghi.".repeat(374));
         assert_eq!(long.len(), 3991);
-        for path in [&format!("{folder}.a.{file}"), &long, &format!("a.b;c={tag};d=/var"), "a/b.c"] {
+        for path in [&format!("{folder}.a.{file}"), &long, &format!("a.b;c={tag};d=/var/../x"), "a/b.c"] {
             let mut received = Received::default();
             parse(format!("{path} 1 5\n").as_bytes(), 7, &mut received);
             assert_eq!(

@@ -12,6 +12,7 @@ pub mod qulo;
 pub mod scanner;
 pub mod word;
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 
 use crate::model::{Point, RELAYED, RELAYED_PATH, RELAYED_VALUE, Value, is_relayable};
@@ -65,11 +66,13 @@ fn carbon_time(time: f64, now: i64) -> f64 {
     if time == NOW { now as f64 } else { time }
 }
 
-/// Returns the point of a value that has a Carbon path, at `time` in unix seconds.
+/// Returns the point of a value that has a Carbon path, at `time` in unix seconds. Dots side by side are one, as in Carbon's files.
 ///
 /// # Errors
 /// Fails with the reason if Carbon could not keep the path, the value or the time.
 pub fn relayed(path: &str, value: f64, time: f64) -> Result<Point, String> {
+    let path = one_dot_each(path);
+    let path = path.as_ref();
     if !is_relayable(path) {
         return Err(format!("{} is no path that Carbon can keep", quote(path)));
     }
@@ -82,6 +85,16 @@ pub fn relayed(path: &str, value: f64, time: f64) -> Result<Point, String> {
         [(RELAYED_VALUE.into(), Value::Float(value))],
         nanoseconds(time)?,
     ))
+}
+
+/// Makes dots side by side one, but for those of tags, and for those at the begin or end, of which Carbon can make no file.
+fn one_dot_each(path: &str) -> Cow<'_, str> {
+    let (name, tags) = path.split_at(path.find(';').unwrap_or(path.len()));
+    if !name.contains("..") || name.starts_with('.') || name.ends_with('.') {
+        return Cow::Borrowed(path);
+    }
+    let folders: Vec<_> = name.split('.').filter(|folder| !folder.is_empty()).collect();
+    Cow::Owned(folders.join(".") + tags)
 }
 
 /// Returns a time in unix seconds as nanoseconds.

@@ -284,6 +284,28 @@ fn grafana_has_its_place_and_a_script_that_keeps_its_output_open_or_ends_nothing
     assert!(told.starts_with(begins) && told.contains(goes_back), "{told}");
 }
 
+#[test]
+fn an_odd_line_of_the_list_costs_no_other_and_is_no_flag_of_ssh() {
+    let folder = TempDir::new();
+    let ssh = folder.write("ssh", "#!/bin/sh\necho \"asked $1\"\n");
+    fs::set_permissions(&ssh, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    let agents = folder.write("agents", "first\r\no'brien\n-oProxyCommand=id\nquote\"d\nback\\slash\nlast");
+    let settings = format!("GRAPHITE= QMASTER= PARALLEL=1 AGENTS={} SSH={}\n", agents.display(), ssh.display());
+    let conf = folder.write("system.conf", settings);
+    let mut command = Command::new(root().join("contrib/gridmon-system"));
+    let told = Outcome::of(command.arg("status").env("GRIDMON_SYSTEM", &conf).stdin(Stdio::null()));
+    let lines: Vec<_> = told.stdout.lines().map(|line| line.split_whitespace().collect::<Vec<_>>().join(" ")).collect();
+    let expected = [
+        "first asked first",
+        "o'brien asked o'brien",
+        "-oProxyCommand=id FAILED, this is no host",
+        "quote\"d asked quote\"d",
+        "back\\slash asked back\\slash",
+        "last asked last",
+    ];
+    assert_eq!((lines, told.code, told.stderr.as_str()), (expected.map(String::from).to_vec(), Some(1), ""));
+}
+
 /// systemctl and rc-service of a host: they say what they were told. `unit` and `script` are files of hosts that have them.
 const MANAGERS: [(&str, &str); 3] = [
     (
