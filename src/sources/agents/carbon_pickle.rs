@@ -1,4 +1,5 @@
-//! Carbon's pickle protocol: a 4-byte big-endian length and a pickle of `[(path, (time, value)), …]`, as relays send it.
+//! Carbon's pickle protocol: a 4-byte big-endian length and a pickle of `[(path, (time, value)), …]`, as relays send it, of any of
+//! Python's protocols.
 //! Nothing is answered.
 
 use serde_pickle::{DeOptions, Value};
@@ -73,6 +74,28 @@ mod tests {
     }
 
     /// Each as Python's pickle.dumps(…, 2) writes it.
+    #[test]
+    fn pickles_of_every_protocol_become_points() {
+        let expected =
+            vec!["carbon,path=a.b value=1.5 5000000000".to_string(), "carbon,path=c value=2.0 6000000000".into()];
+        // [("a.b", (5, 1.5)), ("c", (6L, 2))] by Python 2 and 3.
+        for pickle in [
+            &b"(lp1\n(S'a.b'\np2\n(I5\nF1.5\ntp3\ntp4\na(S'c'\np5\n(L6L\nI2\ntp6\ntp7\na."[..],
+            b"(lp0\n(Va.b\np1\n(I5\nF1.5\ntp2\ntp3\na(Vc\np4\n(I6\nI2\ntp5\ntp6\na.",
+            b"]q\x01((U\x03a.bq\x02(K\x05G?\xf8\0\0\0\0\0\0tq\x03tq\x04(U\x01cq\x05(L6L\nK\x02tq\x06tq\x07e.",
+            b"]q\0((X\x03\0\0\0a.bq\x01(K\x05G?\xf8\0\0\0\0\0\0tq\x02tq\x03(X\x01\0\0\0cq\x04(K\x06K\x02tq\x05tq\x06e.",
+        ] {
+            assert_eq!(parsed(pickle), (expected.clone(), 0), "{}", pickle.escape_ascii());
+        }
+        let digits = [b"(lp0\n(Va\np1\n(I5\nL", &[b'9'; 500][..], b"L\ntp2\ntp3\na."].concat();
+        for hostile in
+            [&b"cos\nsystem\n(S'id'\ntR."[..], b"(lp0\n(Va\npx\n.", &digits, b"(i__main__\nX\n.", b"I1\n", b"g0\n."]
+        {
+            let message = [&(hostile.len() as u32).to_be_bytes(), hostile].concat();
+            assert!(parse(&message, 7, &mut Received::default()).is_err(), "{}", hostile.escape_ascii());
+        }
+    }
+
     #[test]
     fn what_carbon_takes_becomes_points() {
         // d = (5, 1.5); [("a", d), ("b", d)]

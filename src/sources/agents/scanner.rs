@@ -20,6 +20,9 @@ const MOST_MEMBERS: usize = 4;
 /// The most values that a memo remembers.
 const MOST_REMEMBERED: usize = 1_000_000;
 
+/// The most digits of a number that is written as text.
+const MOST_DIGITS: usize = 400;
+
 /// What stands at the beginning of a stream.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Scanned {
@@ -34,9 +37,10 @@ pub enum Scanned {
 /// The first opcode of each pickle of protocol 2 and later.
 pub const FIRST: u8 = 0x80;
 
-/// Looks for the pickle at the beginning of `bytes`.
+/// Looks for the pickle at the beginning of `bytes`, which may be of protocol 0 or 1 too: Carbon takes them, and its own example of a
+/// client writes protocol 1.
 pub fn scan(bytes: &[u8]) -> Scanned {
-    Scanner::default().scan(bytes)
+    Scanner { is_of_any: true, ..Scanner::default() }.scan(bytes)
 }
 
 /// Follows one pickle, which may arrive in parts.
@@ -50,6 +54,8 @@ pub struct Scanner {
     /// The remembered values; `None` for numbers that were left out.
     memo: Vec<Option<Item>>,
     values: usize,
+    /// Whether it may be of a protocol that has no first opcode.
+    is_of_any: bool,
 }
 
 impl Scanner {
@@ -70,6 +76,10 @@ impl Scanner {
             }
         }
     }
+}
+
+fn not_plain(opcode: u8) -> String {
+    format!("a pickle with the opcode {opcode:#04x}, which builds no plain value")
 }
 
 fn too_long() -> String {
@@ -138,6 +148,20 @@ impl Scanner {
         self.push(0, Is::Text)
     }
 
+    /// Reads up to a line feed.
+    fn line<'a>(&mut self, bytes: &'a [u8]) -> Result<&'a [u8], Stop> {
+        let rest = &bytes[self.at..];
+        let Some(length) = rest.iter().position(|byte| *byte == b'\n') else { return Err(Stop::Incomplete) };
+        self.at += length + 1;
+        Ok(&rest[..length])
+    }
+
+    /// Reads the digits of a number in the memo.
+    fn place(&mut self, bytes: &[u8]) -> Result<usize, Stop> {
+        let digits = std::str::from_utf8(self.line(bytes)?).ok().and_then(|digits| digits.parse().ok());
+        digits.map_or_else(|| hostile("a pickle that remembers at no number"), Ok)
+    }
+
     /// Takes `count` values off the stack, which a tuple or container gets. Returns its depth.
     fn take(&mut self, count: usize) -> Result<u8, Stop> {
         let bottom = self.marks.last().copied().unwrap_or_default();
@@ -190,13 +214,26 @@ impl Scanner {
         }
     }
 
+    /// Follows one opcode of protocol 0.
+    fn step_of_text(&mut self, opcode: u8, bytes: &[u8]) -> Result<(), Stop> {
+        match opcode {
+            b'I' | b'L' | b'F' if self.line(bytes)?.len() > MOST_DIGITS => hostile("a pickle of too many digits"),
+            b'I' | b'L' | b'F' => self.push(0, Is::Other),
+            b'S' | b'V' => self.line(bytes).map(drop).and_then(|()| self.push(0, Is::Text)),
+            b'l' | b'd' => self.take_marked().and_then(|depth| self.push(depth, Is::Other)),
+            b'p' => self.place(bytes).and_then(|at| self.remember(at)),
+            b'g' => self.place(bytes).and_then(|at| self.recall(at)),
+            other => hostile(not_plain(other)),
+        }
+    }
+
     /// Follows one opcode; returns whether it was the last one.
     fn step(&mut self, bytes: &[u8]) -> Result<bool, Stop> {
         let Some(opcode) = bytes.get(self.at).copied() else { return Err(Stop::Incomplete) };
         let is_first = self.at == 0;
         self.at += 1;
-        if is_first != (opcode == FIRST) {
-            return hostile("no pickle of protocol 2, 3 or 4");
+        if is_first != (opcode == FIRST) && !(is_first && self.is_of_any) {
+            return hostile("no pickle of protocol 2 to 5");
         }
         match opcode {
             FIRST => {
@@ -238,7 +275,8 @@ impl Scanner {
             0x94 => self.remember(self.memo.len())?,
             b'h' => self.number(bytes, 1).and_then(|at| self.recall(at))?,
             b'j' => self.number(bytes, 4).and_then(|at| self.recall(at))?,
-            other => return hostile(format!("a pickle with the opcode {other:#04x}, which builds no plain value")),
+            other if self.is_of_any => self.step_of_text(other, bytes)?,
+            other => return hostile(not_plain(other)),
         }
         if self.marks.len() > usize::from(DEEPEST) {
             return hostile("a pickle with too many marks");
