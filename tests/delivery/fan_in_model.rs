@@ -144,7 +144,7 @@ struct Attempt {
 const FEW_SERIES: u64 = 60;
 
 /// How little a committer may take at once, where that is little.
-const LITTLE: Bounds = Bounds { waiting: 8, in_batch: 12 };
+const LITTLE: Bounds = Bounds { waiting: 8, in_batch: 4 };
 
 /// The most points of a piece.
 const PIECE: usize = 10;
