@@ -132,25 +132,49 @@ fn columns(connection: &mut Connection, table: &TableInfo) -> Result<Columns> {
     Ok(columns)
 }
 
-/// Fails unless a unique key of the table is exactly the declared one.
+/// Fails unless a unique key of the table is exactly the declared one, and if another one holds rows of different keys for the same.
 fn ensure_key(connection: &mut Connection, table: &TableInfo) -> Result<()> {
-    let query = "SELECT INDEX_NAME, COLUMN_NAME FROM information_schema.STATISTICS \
-         WHERE TABLE_SCHEMA = DATABASE() AND TABLE_NAME = ? AND NON_UNIQUE = 0";
-    let mut indices = BTreeMap::<String, BTreeSet<String>>::new();
+    let query = "SELECT INDEX_NAME, COLUMN_NAME, SUB_PART FROM information_schema.STATISTICS \
+         WHERE TABLE_SCHEMA = DATABASE() AND TABLE_NAME = ? AND NON_UNIQUE = 0 ORDER BY INDEX_NAME, SEQ_IN_INDEX";
+    let mut indices = Indices::new();
     for row in connection.ask(query, (table.name,))? {
-        let mut row = row.into_iter().map(text);
-        if let (Some(index), Some(column)) = (row.next(), row.next()) {
-            indices.entry(index).or_default().insert(column);
+        let mut row = row.into_iter();
+        if let (Some(index), Some(column), Some(prefix)) = (row.next(), row.next(), row.next()) {
+            indices.entry(text(index)).or_default().push((text(column), prefix == Value::NULL));
         }
     }
-    let wanted: BTreeSet<String> = table.key_columns().iter().map(|column| column.name.into()).collect();
-    let columns = wanted.iter().map(String::as_str).collect::<Vec<_>>().join(", ");
+    check_keys(table, &indices)
+}
+
+/// The columns of each unique index, and whether the whole of a column is in it, not a prefix alone.
+type Indices = BTreeMap<String, Vec<(String, bool)>>;
+
+fn check_keys(table: &TableInfo, indices: &Indices) -> Result<()> {
+    let name = table.name;
+    let keys: BTreeSet<&str> = table.key_columns().iter().map(|column| column.name).collect();
+    let columns = table.key_columns().iter().map(|column| column.name).collect::<Vec<_>>().join(", ");
+    let whole = |index: &[(String, bool)]| -> BTreeSet<String> {
+        index.iter().filter(|(_, is_whole)| *is_whole).map(|(column, _)| column.clone()).collect()
+    };
+    let is_key = |index: &&Vec<(String, bool)>| {
+        index.len() == keys.len() && whole(index).iter().map(String::as_str).eq(keys.iter().copied())
+    };
     ensure!(
-        indices.values().any(|columns| *columns == wanted),
-        "the table {} has no unique key of exactly {columns}, so each run would add its rows again: ALTER TABLE {} ADD UNIQUE KEY ({columns})",
-        table.name,
-        table.name
+        indices.values().any(|index| is_key(&index)),
+        "the table {name} has no unique key of exactly {columns}, so each run would add its rows again: ALTER TABLE {name} ADD UNIQUE KEY ({columns})"
     );
+    // A row would silently take the place of another one: prefixes of names are alike, and a queue has several rows.
+    let is_ours = |column: &str| table.columns.iter().any(|own| own.name.eq_ignore_ascii_case(column));
+    let is_narrow = |index: &[(String, bool)]| {
+        let whole = whole(index);
+        index.iter().all(|(column, _)| is_ours(column)) && !keys.iter().all(|key| whole.contains(*key))
+    };
+    if let Some((index, _)) = indices.iter().find(|(_, index)| is_narrow(index)) {
+        let index = identifier(index);
+        bail!(
+            "the unique key {index} of the table {name} has not the whole of {columns}, so rows would take each other's place: ALTER TABLE {name} DROP INDEX {index}"
+        );
+    }
     Ok(())
 }
 
@@ -410,6 +434,35 @@ mod tests {
              PRIMARY KEY (`queue`)) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_bin"
         );
         assert_eq!(identifier("a`; DROP"), "`a``; DROP`");
+    }
+
+    #[test]
+    fn a_key_of_prefixes_is_none_and_a_second_one_must_not_make_rows_alike() {
+        static OF_TWO: TableInfo = TableInfo {
+            name: "jobs",
+            columns: &[Column::text("queue", 5), Column::text("part", 5), Column::real("mean")],
+            keys: 2,
+        };
+        let of = |indices: &[(&str, &[(&str, bool)])]| {
+            let columns = |columns: &[(&str, bool)]| columns.iter().map(|(name, is)| (name.to_string(), *is)).collect();
+            let indices = indices.iter().map(|(name, index)| (name.to_string(), columns(index))).collect();
+            check_keys(&OF_TWO, &indices).map_err(|error| error.to_string())
+        };
+        let exact: (&str, &[(&str, bool)]) = ("k", &[("part", true), ("queue", true)]);
+        assert_eq!(of(&[exact]), Ok(()));
+        assert!(of(&[]).unwrap_err().contains("no unique key of exactly queue, part"));
+        assert!(of(&[("k", &[("queue", false), ("part", true)])]).unwrap_err().contains("no unique key of exactly"));
+        assert!(of(&[("k", &[("queue", true), ("part", true), ("mean", true)])]).is_err());
+        // Others' own numbers, and keys that say more than ours, are in nobody's way.
+        let more: &[(&str, bool)] = &[("queue", true), ("part", true), ("mean", true)];
+        assert_eq!(
+            of(&[exact, ("PRIMARY", &[("id", true)]), ("both", &[("queue", true), ("id", true)]), ("m", more)]),
+            Ok(())
+        );
+        for narrow in [&[("queue", true)] as &[_], &[("queue", true), ("part", false)], &[("mean", true)]] {
+            let said = of(&[exact, ("narrow", narrow)]).unwrap_err();
+            assert!(said.ends_with("ALTER TABLE jobs DROP INDEX `narrow`"), "{said}");
+        }
     }
 
     #[test]

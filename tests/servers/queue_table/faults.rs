@@ -137,7 +137,14 @@ fn a_login_that_may_not_write_and_a_table_of_other_columns_are_named() {
     // Without its key each run would add rows.
     mariadb.query("ALTER TABLE monit_jobs.jobs DROP PRIMARY KEY");
     fails(&site, 3, "no unique key of exactly panda_queue, prod_source, resource");
+    // One over prefixes would make one row of two queues whose names begin alike.
+    mariadb.query("ALTER TABLE monit_jobs.jobs ADD UNIQUE KEY short (panda_queue(2), prod_source, resource)");
+    fails(&site, 3, "no unique key of exactly panda_queue, prod_source, resource");
     mariadb.query("ALTER TABLE monit_jobs.jobs ADD PRIMARY KEY (panda_queue, prod_source, resource)");
+    fails(&site, 3, "ALTER TABLE jobs DROP INDEX `short`");
+    let check = site.run(&["--check"]);
+    assert!(check.code == Some(1) && check.stdout.contains("DROP INDEX `short`"), "{}", check.stdout);
+    mariadb.query("ALTER TABLE monit_jobs.jobs DROP INDEX short");
 
     // A login that may only read, a wrong one, one without the database, and a server without TLS.
     mariadb
