@@ -39,14 +39,13 @@ struct Args {
 fn main() -> ExitCode {
     let args: Args = frame::start(&PROGRAM);
     if let Some(source) = &args.compare.compare {
-        return setup::compare(
-            &PROGRAM,
-            &args.common,
-            setup::load_with(&panda::TABLES, None),
-            collect,
-            source,
-            panda::DATADISK_CAUSES,
-        );
+        let older = |config: &Config, wanted: frame::Wanted| {
+            let directory = frame::state::directory(config.state_directory.as_deref());
+            setup::of_datadisks(config, &directory, source, wanted)
+        };
+        let causes = (source.as_str(), panda::DATADISK_CAUSES);
+        let load = setup::load_with(&panda::TABLES, None);
+        return frame::cron_compare(&PROGRAM, &args.common, load, collect, older, causes);
     }
     frame::cron(&PROGRAM, &args.common, setup::load_with(&panda::TABLES, None), collect, check)
 }

@@ -1,6 +1,6 @@
 //! `--compare`: how the points of a run differ from those that an older system wrote. Nothing is sent and nothing is kept.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::fs::File;
 use std::path::Path;
@@ -61,8 +61,29 @@ pub struct Older {
     pub others: usize,
     /// What of it could not be read.
     pub notes: Vec<String>,
-    /// The series whose points the older system's own arithmetic explains, each with the reason.
-    pub by_rule: BTreeMap<String, &'static str>,
+    /// What the older system's own arithmetic explains, by series.
+    pub by_rule: BTreeMap<String, ByRule>,
+}
+
+/// What of a point the older system's own arithmetic gives, so that a difference of it has this cause.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ByRule {
+    /// The reason.
+    pub why: &'static str,
+    /// The tags and fields that the arithmetic gives as they stand in the older system.
+    pub names: BTreeSet<String>,
+    /// Whether it gives that the older system alone has the point, or that it has none.
+    pub is_whole: bool,
+}
+
+impl ByRule {
+    fn explains(&self, difference: &Difference) -> bool {
+        match difference {
+            Difference::Tag(name) | Difference::Field(name) => self.names.contains(*name),
+            Difference::Missing | Difference::Again | Difference::Extra => self.is_whole,
+            Difference::Time => false,
+        }
+    }
 }
 
 /// Collects as the program does, reads the points of the older system by `older`, and prints how they differ.
@@ -212,19 +233,15 @@ struct Counts {
 }
 
 impl Found {
-    fn add(
-        &mut self,
-        one: &Compared,
-        (causes, by_rule): (&[Cause], &BTreeMap<String, &'static str>),
-        catalog: Catalog,
-    ) {
+    fn add(&mut self, one: &Compared, (causes, by_rule): (&[Cause], &BTreeMap<String, ByRule>), catalog: Catalog) {
         let counts = self.counts.entry(group(one, catalog)).or_default();
         counts.here += usize::from(one.ours.is_some());
         counts.there += usize::from(one.theirs.is_some());
         let mut kind = "";
         for difference in &one.differences {
             let cause = one.cause(difference, causes);
-            let why = cause.map(|cause| cause.why).or_else(|| by_rule.get(one.series()).copied());
+            let ruled = || by_rule.get(one.series()).filter(|rule| rule.explains(difference)).map(|rule| rule.why);
+            let why = cause.map(|cause| cause.why).or_else(ruled);
             match why {
                 Some(why) => *self.known.entry(why).or_default() += 1,
                 None => counts.unknown += 1,

@@ -31,7 +31,7 @@ pub mod zero_fill;
 
 pub use self::args::{Common, Format};
 pub use self::committer::{Bounds, Busy, Committed, Committer, Done};
-pub use self::compare::{Compare, Older, Wanted, compared, cron_compare, is_address, is_there, print_compared};
+pub use self::compare::{ByRule, Compare, Older, Wanted, compared, cron_compare, is_address, is_there, print_compared};
 pub use self::cron::{Published, Run, cron, cron_last, cron_then};
 pub use self::daemon::{Daemon, Files, Order, Ready};
 pub use self::downsample::{Downsampler, Folds};

@@ -6,10 +6,10 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 
 use crate::frame::downsample::Downsampler;
-use crate::frame::{Older, Program, Wanted, compared, is_address, print_compared};
+use crate::frame::{ByRule, Older, Program, Wanted, compared, is_address, print_compared};
 use crate::model::{Measurement, Point, SECOND, Tier, Window};
 use crate::monitors::panda::JOBS;
-use crate::monitors::panda::folded::{BY_RULE, FOLD_CAUSES, is_by_rule, qmonits, read_by_qmonit};
+use crate::monitors::panda::folded::{BY_RULE, FOLD_CAUSES, Ruled, qmonits, read_by_qmonit};
 use crate::query::Selector;
 use crate::rollup::length;
 use crate::setup::{CATALOG, Config, older};
@@ -82,8 +82,11 @@ fn stored(of: &Downsampler, tier: Tier, window: Window) -> Result<Vec<Point>> {
     Ok(points)
 }
 
-/// Returns the series whose point is what QMonit's own arithmetic makes.
-fn by_rule(older: &Older, values: &BTreeMap<String, Vec<f64>>) -> BTreeMap<String, &'static str> {
-    let is_so = |point: &&Point| values.get(point.series()).is_some_and(|values| is_by_rule(point, values));
-    older.points.iter().filter(is_so).map(|point| (point.series().to_string(), BY_RULE)).collect()
+/// Returns what of each point QMonit's own arithmetic makes.
+fn by_rule(older: &Older, ruled: &BTreeMap<String, Ruled>) -> BTreeMap<String, ByRule> {
+    let of = |point: &Point| {
+        let (names, is_whole) = ruled.get(point.series())?.of(point);
+        Some((point.series().to_string(), ByRule { why: BY_RULE, names, is_whole }))
+    };
+    older.points.iter().filter_map(of).collect()
 }

@@ -38,7 +38,7 @@ mod with_tables;
 
 pub use self::catalog::{CATALOG, PLOTTED, senders};
 pub use self::grid::Grid;
-pub use self::older::{compare, of_backups, older};
+pub use self::older::{compare, of_backups, of_datadisks, older};
 pub use self::pages::pages;
 pub use self::rules::SYSTEMS;
 use self::sections::Timing;

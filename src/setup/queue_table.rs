@@ -84,7 +84,11 @@ pub fn rows_at(store: &dyn Scan, slot: i64, known: &Known) -> Result<Vec<Row>> {
 
 /// Returns the store that holds the points and can be asked for sums, with its name as a sink; `None` if they go to Carbon or
 /// a master alone.
-fn points_store(config: &Config, directory: &Path, until: Instant) -> Result<Option<(&'static str, Box<dyn Scan>)>> {
+pub(super) fn points_store(
+    config: &Config,
+    directory: &Path,
+    until: Instant,
+) -> Result<Option<(&'static str, Box<dyn Scan>)>> {
     match &config.influxdb {
         _ if !can_be_asked(config) => Ok(None),
         Some(influxdb) if http::AVAILABLE => {

@@ -154,6 +154,50 @@ fn against_qmonits_own_points_only_what_is_not_known_differs() {
     assert!(outcome.stdout.contains(unknown) && outcome.stdout.ends_with("unknown 0\n"), "{}", outcome.stdout);
 }
 
+/// QMonit's average of an hour is of its newest six values: what they give is known, and nothing else is.
+#[test]
+fn an_average_that_qmonits_own_counts_do_not_give_has_no_known_cause() {
+    let site = Site::golden();
+    site.fill_table();
+    let hour = NOW.div_euclid(3600) * 3600;
+    let golden = fs::read_to_string(fixture("panda/datadisk.lp")).unwrap();
+    let compare = |from: &str, to: &str| {
+        assert!(golden.contains(from), "{from}");
+        let source = site.sandbox.write("old.lp", golden.replace(from, to));
+        site.run(&["--now", &NOW.to_string(), "--compare", source.to_str().unwrap()])
+    };
+    let changed = ("avg1h_running_jobs=10.5,", "avg1h_running_jobs=12.5,");
+    let unknown = |outcome: &Outcome| {
+        let lines = outcome.lines_with("no known cause").len();
+        assert_eq!(outcome.code, Some(i32::from(lines > 0)), "{}{}", outcome.stdout, outcome.stderr);
+        lines
+    };
+    // Without the counts nobody knows.
+    assert_eq!(unknown(&compare(changed.0, changed.1)), 1);
+    // Six values in 70 minutes, since one run was left out.
+    let jobs = |at: i64, jobs: f64| {
+        let keys = "jobs,job_status=running,panda_queue=AGLT2,prod_source=managed,resource=MCORE";
+        let mut point = Point::from_line(&format!("{keys} jobs={jobs} {at}000000001")).unwrap();
+        gridmon::setup::CATALOG.declare(&mut point);
+        point
+    };
+    let raw: Vec<_> = [(0, 10.0), (1, 10.0), (2, 10.0), (3, 10.0), (5, 10.0), (6, 25.0), (7, 99.0)]
+        .map(|(back, count)| jobs(hour - back * 600, count))
+        .into();
+    let until = Instant::now() + Duration::from_secs(30);
+    let mut store = gridmon::sinks::embedded::Store::open(&site.sandbox.path("state/gridmon.db"), until).unwrap();
+    store.write(Tier::Raw, &raw, until).unwrap();
+    assert_eq!(unknown(&compare(changed.0, changed.1)), 1, "a queue without days has no row");
+    store.write(Tier::Day, &[jobs(hour - 13 * 3600, 7.0)], until).unwrap();
+    let known = compare(changed.0, changed.1);
+    assert_eq!(unknown(&known), 0);
+    let line = known.lines_with("avg1h_running_jobs: 10.5 here, 12.5 there")[0];
+    assert!(line.contains("newest 6, 36, 72 or 144 values"), "{line}");
+    // Neither another number, nor another field of the same point.
+    assert_eq!(unknown(&compare(changed.0, "avg1h_running_jobs=12.4,")), 1);
+    assert_eq!(unknown(&compare("avg30d_running_jobs=5.0,", "avg30d_running_jobs=12.5,")), 1);
+}
+
 #[test]
 fn without_the_table_nothing_is_sent_and_without_sizes_the_rest_is() {
     let site = Site::golden();

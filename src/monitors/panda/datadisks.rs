@@ -22,7 +22,7 @@ const fn average(name: &'static str) -> Field<f64> {
 }
 
 /// The averages, by the columns of the table.
-const AVERAGES: [Field<f64>; 6] = [
+pub(super) const AVERAGES: [Field<f64>; 6] = [
     average("avg1h_running_jobs"),
     average("avg6h_running_jobs"),
     average("avg12h_running_jobs"),

@@ -1,6 +1,7 @@
 //! PanDA's queues: how many jobs each has, and what CRIC says of it.
 
 mod arithmetic;
+pub mod averaged;
 mod datadisks;
 pub mod folded;
 mod measurements;

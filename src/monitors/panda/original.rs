@@ -27,7 +27,10 @@ pub static CAUSES: &[Cause] = &[
         why: "QMonit's pledge was a fraction, for which InfluxDB refused the whole point",
         is_general: false,
         explains: |of, difference| {
-            *difference == Difference::Extra && of.tag("pledge_type")[0].is_some_and(|pledge| pledge.contains('.'))
+            // The field is the pledge of processors alone.
+            let is_fraction = |pledge: &str| pledge.ends_with(" (CPU)") && pledge.contains('.');
+            *difference == Difference::Extra
+                && of.tag("pledge_type")[0].is_some_and(|pledges| pledges.split(';').any(is_fraction))
         },
     },
     NULL_TAG,
@@ -35,14 +38,19 @@ pub static CAUSES: &[Cause] = &[
     Cause {
         why: "QMonit had no pledge from January to March, and joined pledges by atlas_site",
         is_general: false,
-        explains: |of, difference| is_pledge(difference) && of.field(PLEDGE.info().name)[1] == Some(Value::Int(0)),
+        explains: |of, difference| {
+            let [ours, theirs] = of.tag("pledge_type").map(|pledge| pledge.is_some_and(|pledge| pledge != "None"));
+            is_pledge(difference) && ours && !theirs && of.field(PLEDGE.info().name)[1] == Some(Value::Int(0))
+        },
     },
     Cause {
         why: "of several federations of a site QMonit took the last one of a dict of Python",
         is_general: false,
         explains: |of, difference| {
-            is_pledge(difference)
-                && of.tag("pledge_type").into_iter().all(|pledge| pledge.is_some_and(|it| it != "None"))
+            // Another federation has pledges of another amount: the number alone does not come from there.
+            let [ours, theirs] = of.tag("pledge_type");
+            let is_there = [ours, theirs].into_iter().all(|pledge| pledge.is_some_and(|it| it != "None"));
+            is_pledge(difference) && is_there && ours != theirs
         },
     },
     Cause {
@@ -53,7 +61,12 @@ pub static CAUSES: &[Cause] = &[
     Cause {
         why: "QMonit took the ages of benchmarks by the clock of its host's zone",
         is_general: false,
-        explains: |_, difference| *difference == Difference::Field(BENCHMARK.info().name),
+        explains: |of, difference| {
+            // Ages weigh the same jobs otherwise: they make no benchmark where there is none.
+            let is_known = |value: Option<Value>| value.is_some_and(|value| value.as_f64() > 0.0);
+            let name = BENCHMARK.info().name;
+            *difference == Difference::Field(name) && of.field(name).into_iter().all(is_known)
+        },
     },
     Cause {
         why: "the tags changed within the slot, so QMonit's two runs left two points",
@@ -112,11 +125,6 @@ pub static DATADISK_CAUSES: &[Cause] = &[
             *difference == Difference::Tag("datadisk_name")
                 && theirs.is_some_and(|name| name.eq_ignore_ascii_case("none"))
         },
-    },
-    Cause {
-        why: "averages are over the slots of their time; QMonit's were over the newest values, however old",
-        is_general: false,
-        explains: |_, difference| matches!(difference, Difference::Field(name) if name.starts_with("avg")),
     },
 ];
 
@@ -188,6 +196,9 @@ mod tests {
             ("tier=T jobs=1i 1", "tier=U jobs=1i 1"),
             ("tier=T jobs=1i 1", "tier=T jobs=1i 2"),
             ("pledge_type=None federation_HS06_pledge=0i 1", "pledge_type=None federation_HS06_pledge=5i 1"),
+            ("pledge_type=1\\ (CPU) federation_HS06_pledge=1i 1", "pledge_type=1\\ (CPU) federation_HS06_pledge=2i 1"),
+            ("pledge_type=1\\ (CPU) federation_HS06_pledge=1i 1", "pledge_type=1\\ (CPU) federation_HS06_pledge=0i 1"),
+            ("tier=T HS06_benchmark=1 1", "tier=T HS06_benchmark=0 1"),
         ];
         for (ours, theirs) in unknown {
             assert_eq!(causes(&[ours], &[theirs]), ["-"], "{ours} {theirs}");
@@ -199,6 +210,7 @@ mod tests {
         let unknown = "atlas_site=None,type=None,cloud=None,site_state=None jobs=1i 1";
         assert!(causes(&[unknown], &[])[0].contains("does not know"));
         assert!(causes(&["pledge_type=1.5\\ (CPU) jobs=1i 1"], &[])[0].contains("fraction"));
+        assert_eq!(causes(&["pledge_type=1\\ (CPU);1.5\\ (Disk) jobs=1i 1"], &[]), ["-"]);
         let twice = causes(&["tier=T jobs=1i 1"], &["tier=T jobs=1i 1", "tier=U jobs=1i 1"]);
         assert!(twice.len() == 1 && twice[0].contains("two points"), "{twice:?}");
     }

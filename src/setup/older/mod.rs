@@ -1,6 +1,7 @@
 //! What an older system wrote, for `--compare`: points, or values of Carbon or of files in rrdtool's format.
 
 mod backups;
+mod datadisks;
 mod files;
 mod values;
 
@@ -12,6 +13,7 @@ use std::process::ExitCode;
 use anyhow::{Context, Result, bail, ensure};
 
 pub use self::backups::of_backups;
+pub use self::datadisks::of_datadisks;
 use super::{CATALOG, Config};
 use crate::frame::{Common, Older, Program, Run, Setup, Wanted, cron_compare, is_address, is_there};
 use crate::model::{Cause, Collected, Point};
@@ -114,29 +116,50 @@ fn is_of_another(point: &Point, ours: &[Point]) -> bool {
     })
 }
 
+/// An address of an older system: what stands before `?`, and the database and retention policy of InfluxDB that it names.
+struct Address {
+    url: Url,
+    database: Option<String>,
+    policy: Option<String>,
+}
+
+impl Address {
+    fn parse(address: &str) -> Result<Self> {
+        ensure!(http::AVAILABLE, "this build has no HTTP");
+        let mut url = Url::parse(address).context("is not an address")?;
+        ensure!(
+            url.username().is_empty() && url.password().is_none(),
+            "the login belongs into [influxdb] or [graphite] of the config, not into an address"
+        );
+        let (mut database, mut policy) = (None, None);
+        for (name, value) in url.query_pairs() {
+            match name.as_ref() {
+                "db" if !value.is_empty() => database = Some(value.into_owned()),
+                "rp" if !value.is_empty() => policy = Some(value.into_owned()),
+                _ => bail!("{} is not db=NAME or rp=POLICY", quote(&format!("{name}={value}"))),
+            }
+        }
+        url.set_query(None);
+        Ok(Self { url, database, policy })
+    }
+
+    /// Returns the config of the InfluxDB, `None` of a Graphite; with the policy that the address names for all points, or with those
+    /// of each tier.
+    fn influxdb(&self, config: &Config, is_of_policy: bool) -> Option<influxdb::Config> {
+        let policy = self.policy.clone().filter(|_| is_of_policy);
+        let database = self.database.clone()?;
+        Some(influxdb::Config::elsewhere(config.influxdb.as_ref(), self.url.clone(), database, policy))
+    }
+}
+
 /// Reads InfluxDB, or graphite-web if the address names no database.
 fn of_address(config: &Config, address: &str, wanted: Wanted) -> Result<Older> {
-    ensure!(http::AVAILABLE, "this build has no HTTP");
-    let mut url = Url::parse(address).context("is not an address")?;
-    ensure!(
-        url.username().is_empty() && url.password().is_none(),
-        "the login belongs into [influxdb] or [graphite] of the config, not into an address"
-    );
-    let (mut database, mut policy) = (None, None);
-    for (name, value) in url.query_pairs() {
-        match name.as_ref() {
-            "db" if !value.is_empty() => database = Some(value.into_owned()),
-            "rp" if !value.is_empty() => policy = Some(value.into_owned()),
-            _ => bail!("{} is not db=NAME or rp=POLICY", quote(&format!("{name}={value}"))),
-        }
-    }
-    url.set_query(None);
-    let Some(database) = database else {
-        ensure!(policy.is_none(), "names a retention policy and no database: add &db=NAME");
-        return values::of_graphite(config, url, wanted)
+    let address = Address::parse(address)?;
+    let Some(config) = address.influxdb(config, true) else {
+        ensure!(address.policy.is_none(), "names a retention policy and no database: add &db=NAME");
+        return values::of_graphite(config, address.url, wanted)
             .context("is no graphite-web; an InfluxDB needs ?db=NAME behind its address");
     };
-    let config = influxdb::Config::elsewhere(config.influxdb.as_ref(), url, database, policy);
     let reader = InfluxReader::new(&config, CATALOG)?.until(wanted.until);
     let mut older = Older::default();
     for measurement in wanted.program.measurements {
