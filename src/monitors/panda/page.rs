@@ -4,13 +4,15 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 use std::sync::LazyLock;
 
 use super::measurements::PLEDGE;
 use super::score::{Load, Loads, score};
-use super::table::{AVERAGED, KEYS, TABLE, loads};
+use super::table::{AVERAGED, COUNTED, KEYS, TABLE, loads};
 use crate::model::{Cell, Declaration, Field, FieldInfo, Fold, Measurement, Point, Row, SECOND, Tag, Value};
 use crate::query::Latest;
+use crate::text::count;
 use crate::view::page::{
     Column, Overview, Page, Placement, PlotPlace, Scatter, Table, field, health, key, pivot, plotted,
 };
@@ -118,6 +120,29 @@ pub(super) static SITE_JOBS: Measurement = Measurement::new(Declaration {
     every: 600,
 });
 
+const LEFT_OUT: Field<i64> =
+    Field::gauge("left_out", "counts", Fold::Last, "that PanDA gave as no number: they are missing in the sum");
+
+/// The counts that a sum of [`CLOUD_JOBS`] lacks, where it lacks any.
+static CLOUD_LEFT_OUT: Measurement = Measurement::new(Declaration {
+    name: "cloud_left_out",
+    meaning: "counts that are missing in the jobs of a cloud",
+    tags: &[Tag::key("cloud"), Tag::key("status")],
+    fields: &[LEFT_OUT.info()],
+    carbon: "cloud_left_out.{cloud}.{status}",
+    every: 600,
+});
+
+/// The counts that a sum of [`SITE_JOBS`] lacks, where it lacks any.
+static SITE_LEFT_OUT: Measurement = Measurement::new(Declaration {
+    name: "site_left_out",
+    meaning: "counts that are missing in the jobs of a site",
+    tags: &[Tag::key("site"), Tag::key("status")],
+    fields: &[LEFT_OUT.info()],
+    carbon: "site_left_out.{site}.{status}",
+    every: 600,
+});
+
 const FILES: Field<i64> = Field::gauge("files", "files", Fold::Last, "on the datadisk");
 const OCCUPIED: Field<f64> = gauge("occupied_gb", "gigabytes", "on the datadisk");
 const ANALYSIS: Field<f64> =
@@ -213,11 +238,13 @@ pub static QUEUE_PLEDGE: Measurement = Measurement::new(Declaration {
 });
 
 /// The measurements that the table of queues gives.
-pub static OF_TABLE: [&Measurement; 10] = [
+pub static OF_TABLE: [&Measurement; 12] = [
     &SUSPICIOUS_QUEUES,
     &SUSPICIOUS_SITES,
     &CLOUD_JOBS,
+    &CLOUD_LEFT_OUT,
     &SITE_JOBS,
+    &SITE_LEFT_OUT,
     &QUEUE_JOBS,
     &QUEUE_SCORE,
     &QUEUE_FACTS,
@@ -267,8 +294,13 @@ static JOBS: &[Column] = &[
 /// The statuses that PanDA always counts.
 const STATUSES: &[&str] = &["assigned", "activated", "running", "finished", "failed"];
 
-static CLOUDS: &[Column] = &[key("cloud"), pivot(&CLOUD_JOBS, "status", STATUSES, None)];
-static SITES_OF_JOBS: &[Column] = &[key("site"), pivot(&SITE_JOBS, "status", STATUSES, None)];
+static CLOUDS: &[Column] = &[key("cloud"), pivot(&CLOUD_JOBS, "status", STATUSES, None), left_out(&CLOUD_LEFT_OUT)];
+static SITES_OF_JOBS: &[Column] = &[key("site"), pivot(&SITE_JOBS, "status", STATUSES, None), left_out(&SITE_LEFT_OUT)];
+
+/// Declares a column for each status of which a sum lacks a count; as a rule there is none.
+const fn left_out(of: &'static Measurement) -> Column {
+    pivot(of, "status", &[], None).group("left out of the sum").alarm(&COUNTED)
+}
 
 static DISKS: &[Column] = &[
     key("datadisk"),
@@ -389,7 +421,9 @@ pub static PANDA: Page = Page {
     ..page(("panda", "PanDA", ""), &PANDA_TABLES, &PANDA_PLOTS)
 };
 
-static PANDA_PLOTS: [PlotPlace; 9] = [
+static PANDA_PLOTS: [PlotPlace; 11] = [
+    plotted(&CLOUD_LEFT_OUT, LEFT_OUT.info().name, ""),
+    plotted(&SITE_LEFT_OUT, LEFT_OUT.info().name, ""),
     plotted(&QUEUE_FACTS, "parts", ""),
     plotted(&QUEUE_PLEDGE, PLEDGE.info().name, ""),
     plotted(&QUEUE_AVERAGES, AVERAGES[0].0.info().name, OF_COUNT),
@@ -430,7 +464,7 @@ pub fn latest(
     let mut latest = Latests { time: time.saturating_mul(SECOND), all: Vec::new() };
     // A grid has thousands of rows: what nobody asks for is not made.
     let is_any = |of: &[&'static Measurement]| of.iter().any(|one| wanted.iter().any(|asked| asked.name == one.name));
-    if is_any(&[&QUEUE_JOBS, &CLOUD_JOBS, &SITE_JOBS]) {
+    if is_any(&[&QUEUE_JOBS, &CLOUD_JOBS, &CLOUD_LEFT_OUT, &SITE_JOBS, &SITE_LEFT_OUT]) {
         latest.jobs(rows, is_any(&[&QUEUE_JOBS]));
     }
     if is_any(&[&DAOD]) {
@@ -504,6 +538,33 @@ pub fn pledges(jobs: Vec<Latest>) -> Vec<Latest> {
     newest.into_iter().flat_map(each).collect()
 }
 
+/// The jobs of a cloud or site in one status.
+#[derive(Clone, Copy, Default)]
+struct Total {
+    /// The sum of what is known.
+    jobs: Option<i64>,
+    /// How many counts are not.
+    left_out: i64,
+}
+
+impl Total {
+    fn add(&mut self, jobs: Option<i64>) {
+        match jobs {
+            Some(jobs) => self.jobs = Some(jobs.saturating_add(self.jobs.unwrap_or_default())),
+            None => self.left_out += 1,
+        }
+    }
+}
+
+/// What has a score.
+struct Ranked {
+    name: String,
+    labels: Vec<String>,
+    loads: Loads,
+    /// How many of its counts are no numbers.
+    left_out: usize,
+}
+
 struct Latests {
     time: i64,
     all: Vec<Latest>,
@@ -523,7 +584,6 @@ impl Latests {
 
     /// Adds the counts of clouds and sites, and those of queues if `has_queues`.
     fn jobs(&mut self, rows: &[Row], has_queues: bool) {
-        // The sums by name, each in the order of the columns.
         let (mut of_clouds, mut of_sites) = (BTreeMap::new(), BTreeMap::new());
         if has_queues {
             self.all.reserve(rows.len() * COUNTS.len());
@@ -537,9 +597,9 @@ impl Latests {
                 _ => (*status, None),
             });
             for (name, sums) in [(cloud, &mut of_clouds), (site, &mut of_sites)] {
-                let sums: &mut Vec<Option<i64>> = sums.entry(name).or_insert_with(|| vec![None; COUNTS.len()]);
+                let sums: &mut Vec<Total> = sums.entry(name).or_insert_with(|| vec![Total::default(); COUNTS.len()]);
                 for (sum, (_, jobs)) in sums.iter_mut().zip(counts.clone()) {
-                    *sum = jobs.map(|jobs| jobs.saturating_add(sum.unwrap_or_default())).or(*sum);
+                    sum.add(jobs);
                 }
             }
             for (status, jobs) in counts.filter(|_| has_queues) {
@@ -548,11 +608,16 @@ impl Latests {
                 self.push_of(&QUEUE_JOBS, series, &COUNT.info(), Value::Int(jobs));
             }
         }
-        for (measurement, all) in [(&CLOUD_JOBS, of_clouds), (&SITE_JOBS, of_sites)] {
+        // A column that a table lacks is no odd count of each row.
+        let is_known: Vec<bool> =
+            (0..COUNTS.len()).map(|at| of_clouds.values().any(|sums| sums[at].jobs.is_some())).collect();
+        for (of, left_out, all) in [(&CLOUD_JOBS, &CLOUD_LEFT_OUT, of_clouds), (&SITE_JOBS, &SITE_LEFT_OUT, of_sites)] {
             for (name, sums) in all {
-                for ((_, status), jobs) in COUNTS.iter().zip(sums) {
-                    let Some(jobs) = jobs else { continue };
-                    self.push(measurement, &[name, status], &COUNT.info(), Value::Int(jobs));
+                for (((_, status), sum), is_known) in COUNTS.iter().zip(sums).zip(&is_known) {
+                    sum.jobs.iter().for_each(|jobs| self.push(of, &[name, status], &COUNT.info(), Value::Int(*jobs)));
+                    if *is_known && sum.left_out > 0 {
+                        self.push(left_out, &[name, status], &LEFT_OUT.info(), Value::Int(sum.left_out));
+                    }
                 }
             }
         }
@@ -603,32 +668,42 @@ impl Latests {
 
     /// Adds the queues and sites with the highest scores.
     fn rankings(&mut self, rows: &[Row], suspicious: f64) {
-        let (mut sites, mut queues) = (BTreeMap::<&str, Loads>::new(), Vec::with_capacity(rows.len()));
+        let (mut sites, mut queues) = (BTreeMap::<&str, (Loads, usize)>::new(), Vec::with_capacity(rows.len()));
         for row in rows {
             let keys = KEYS.map(|column| text(row, column));
             let loads = loads(row);
-            queues.push((keys.join(" "), keys.map(str::to_string).to_vec(), loads));
-            let of_site = sites.entry(text(row, "atlas_site")).or_default();
+            queues.push(Ranked { name: keys.join(" "), labels: keys.map(str::to_string).to_vec(), loads, left_out: 0 });
+            let (of_site, left_out) = sites.entry(text(row, "atlas_site")).or_default();
             *of_site = of_site.plus(loads);
+            *left_out +=
+                [loads.running, loads.failed, loads.activated].iter().filter(|load| load.now.is_none()).count();
         }
         self.rank(&SUSPICIOUS_QUEUES, queues, suspicious);
         sites.remove("None");
-        let sites = sites.into_iter().map(|(site, loads)| (site.to_string(), Vec::new(), loads)).collect();
-        self.rank(&SUSPICIOUS_SITES, sites, suspicious);
+        let ranked = |(site, (loads, left_out)): (&str, _)| Ranked {
+            name: site.to_string(),
+            labels: Vec::new(),
+            loads,
+            left_out,
+        };
+        self.rank(&SUSPICIOUS_SITES, sites.into_iter().map(ranked).collect(), suspicious);
     }
 
-    /// Adds those with the highest scores, each with its name, its labels and its loads.
-    fn rank(&mut self, measurement: &'static Measurement, all: Vec<(String, Vec<String>, Loads)>, suspicious: f64) {
-        let scored = all.into_iter().filter_map(|(name, labels, loads)| Some((score(&loads)?, name, labels, loads)));
+    /// Adds those with the highest scores.
+    fn rank(&mut self, measurement: &'static Measurement, all: Vec<Ranked>, suspicious: f64) {
+        let scored = all.into_iter().filter_map(|ranked| Some((score(&ranked.loads)?, ranked)));
         let mut scored: Vec<_> = scored.collect();
         // If all do as they always do they are shown: a page without rows would look as if nobody had looked.
         if scored.iter().any(|(score, ..)| score.value() > 0.0) {
             scored.retain(|(score, ..)| score.value() > 0.0);
         }
-        scored.sort_by(|a, b| b.0.value().total_cmp(&a.0.value()).then_with(|| a.1.cmp(&b.1)));
-        for (at, (score, name, labels, loads)) in scored.into_iter().take(RANKED).enumerate() {
+        scored.sort_by(|a, b| b.0.value().total_cmp(&a.0.value()).then_with(|| a.1.name.cmp(&b.1.name)));
+        for (at, (score, Ranked { name, labels, loads, left_out })) in scored.into_iter().take(RANKED).enumerate() {
             let (rank, reason) = (format!("{:02}", at + 1), score.reason());
-            let reason = if reason.is_empty() { "as usual".into() } else { reason };
+            let mut reason = if reason.is_empty() { "as usual".into() } else { reason };
+            if left_out > 0 {
+                let _ = write!(reason, "; {} left out", count(left_out, "count"));
+            }
             let labels = labels.iter().map(String::as_str);
             let tags: Vec<&str> = [rank.as_str(), &name, &reason].into_iter().chain(labels).collect();
             let usual = i64::from(score.value() < suspicious);

@@ -28,7 +28,7 @@ pub const AVERAGED: [&str; 4] = ["assigned", "activated", "failed", "running"];
 pub const SUMMED: [&str; 1] = ["failed"];
 
 /// The statuses that have a column.
-const STATUSES: [&str; 16] = [
+pub const COUNTED: [&str; 16] = [
     "pending",
     "defined",
     "waiting",
@@ -152,7 +152,7 @@ pub fn rows(input: &TableInput) -> Vec<Row> {
         let averages = input.averages.of(key);
         let mut row: Row = key.iter().map(|text| Cell::Text(text.clone())).collect();
         describe(queue, resource, &disks, &mut row);
-        row.extend(STATUSES.iter().map(|status| Cell::from(count(status))));
+        row.extend(COUNTED.iter().map(|status| Cell::from(count(status))));
         row.extend(averages.iter().flatten().map(|average| Cell::from(*average)));
         let load = |status: &str| load(count(status), averages, status);
         let loads = Loads { activated: load("activated"), running: load("running"), failed: load("failed") };

@@ -72,6 +72,69 @@ fn suspicious_queues_and_sites_come_first_with_the_reason_in_words() {
     assert!(daod["daod"][0]["daod"].get("NONE").is_none());
 }
 
+/// Ten queues that ran 10 and run none are each within chance, and their site is not: the hour before had (6·80 − 0)/5 = 96, m is 76.8,
+/// and √(2·76.8) = 12.39.
+#[test]
+fn a_site_is_ranked_by_the_score_of_its_own_sums() {
+    let sandbox = Sandbox::new("small");
+    let averages = [("avg1h_running_jobs", 8.0), ("avg6h_running_jobs", 10.0), ("avg24h_running_jobs", 10.0)];
+    let small = |name: String| {
+        let mut row = row(&name, "managed", "SITE-S", 0, "NONE");
+        averages.iter().for_each(|(column, average)| row[TABLE.at(column).unwrap()] = Cell::Real(*average));
+        row
+    };
+    let mut rows: Vec<_> = (0..10).map(|at| small(format!("SMALL{at}"))).collect();
+    rows.push(row("GOOD", "managed", "SITE-A", 390, "NONE"));
+    let tables = EmbeddedTables { place: sandbox.path("state/gridmon.db").into() };
+    tables.write(&TABLE, &rows, Rest::Removed, Instant::now() + Duration::from_secs(30)).unwrap();
+    let ranked = Site::start(&sandbox).json("/pages/suspicious/json");
+    let suspicious = &ranked["suspicious"][0];
+    let site = &suspicious["suspicious_sites"]["01"]["SITE-S"]["0 running, 80 in 1 h"];
+    let of = |field: &str| site[field]["value"].clone();
+    let found = ["score", "usual", "running", "running_6h", "failed_24h"].map(of);
+    assert_eq!(json!(found), json!([12.39, 0, 0.0, 100.0, 30.0]), "{suspicious}");
+    // √(2·0.8·9.6) = 3.92.
+    let queue = &suspicious["suspicious_queues"]["01"]["SMALL0 managed MCORE"]["0 running, 8 in 1 h"];
+    assert_eq!((&queue["score"]["value"], &queue["usual"]["value"]), (&json!(3.92), &json!(1)), "{suspicious}");
+    assert_eq!(suspicious["suspicious_sites"].as_object().unwrap().len(), 1, "{suspicious}");
+}
+
+/// PanDA gave no number for the running jobs of BAD: the sums of its cloud and site are of the others, and say so.
+#[test]
+fn a_sum_that_lacks_a_count_is_marked() {
+    let sandbox = Sandbox::new("small");
+    let tables = EmbeddedTables { place: sandbox.path("state/gridmon.db").into() };
+    let running = TABLE.at("running_jobs").unwrap();
+    // An older table lacks a column, which is no odd count of each row.
+    let lacks = TABLE.at("merging_jobs").unwrap();
+    let mut rows = [("GOOD", "SITE-A"), ("BAD", "SITE-A"), ("FINE", "SITE-B")]
+        .map(|(queue, at)| row(queue, "managed", at, 400, "NONE"));
+    rows.iter_mut().for_each(|row| row[lacks] = Cell::Null);
+    let write =
+        |rows: &[Row]| tables.write(&TABLE, rows, Rest::Removed, Instant::now() + Duration::from_secs(30)).unwrap();
+    write(&rows);
+    let site = Site::start(&sandbox);
+    let shown = |site: &Site| (site.get("/pages/panda/").text(), site.json("/pages/panda/json"));
+    let (html, json) = shown(&site);
+    let none = [&json["panda"][0]["cloud_left_out"], &json["panda"][0]["site_left_out"]];
+    assert!(!html.contains("left out") && none == [&json!({}); 2], "{json}");
+    rows[1][running] = Cell::Null;
+    write(&rows);
+    let (html, json) = shown(&Site::start(&sandbox));
+    let of = |json: &serde_json::Value, path: &[&str]| {
+        path.iter().fold(json["panda"][0].clone(), |of, name| of[*name].clone())
+    };
+    assert_eq!(of(&json, &["cloud_jobs", "US", "running", "jobs", "value"]), json!(800), "{json}");
+    assert_eq!(of(&json, &["cloud_left_out", "US", "running", "left_out", "value"]), json!(1), "{json}");
+    assert_eq!(of(&json, &["site_left_out", "SITE-A", "running", "left_out", "value"]), json!(1), "{json}");
+    assert_eq!(of(&json, &["site_left_out", "SITE-B"]), json!(null), "{json}");
+    assert!(html.matches(">left out of the sum</th>").count() == 2 && !html.contains("?plot=cloud_left_out"), "{html}");
+    // Of both the cell is red, and there is no other one.
+    assert_eq!(html.matches("<td><span class=\"bad\">1</span></td>").count(), 2, "{html}");
+    let ranked = Site::start(&sandbox).json("/pages/suspicious/json").to_string();
+    assert!(ranked.contains("as usual; 1 count left out"), "{ranked}");
+}
+
 #[test]
 fn queues_that_do_as_always_are_shown_when_no_other_is_there() {
     let sandbox = Sandbox::new("small");
