@@ -122,7 +122,7 @@ soak-rollup:
 soak-clients: test-deps
 	$(SOAK) --test programs --test servers cloud_monitor:: -- --nocapture
 
-# Ten years of nights of backups, a hundred times.
+# Ten years of nights of backups, a hundred times; incidents of queues and sites, and 20 quiet months.
 soak-nights:
 	GRIDMON_SOAK=1 cargo test --release --locked --lib simulation:: -- --nocapture
 

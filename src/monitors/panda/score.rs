@@ -135,8 +135,9 @@ impl Score {
         let mut words = Vec::new();
         for (status, part) in [("running", self.running), ("failed", self.failed), ("activated", self.activated)] {
             if let Some(Part { now, average, window, .. }) = part.filter(|part| part.deviations > 0.0) {
-                // Nobody needs the hundredths of a large average.
-                let average = if average < 100.0 { average } else { average.round() };
+                // Nobody needs the hundredths of a large average. That of a site is a sum, with the dust of a float.
+                let digits = if average < 100.0 { 100.0 } else { 1.0 };
+                let average = (average * digits).round() / digits;
                 words.push(format!("{now} {status}, {average} in {window}"));
             }
         }
@@ -174,6 +175,9 @@ fn deviations(count: f64, usual: f64) -> f64 {
     let logarithm = if count > 0.0 { count * (count / usual).ln() } else { 0.0 };
     (2.0 * (usual - count + logarithm)).max(0.0).sqrt()
 }
+
+#[cfg(test)]
+mod simulation;
 
 #[cfg(test)]
 mod tests {
@@ -245,223 +249,5 @@ mod tests {
         let site = unknown.plus(odd).plus(unknown);
         assert_eq!((site, score(&site).unwrap().value()), (odd, 0.0));
         assert_eq!(score(&unknown.plus(unknown)), None);
-    }
-
-    /// Numbers by chance, the same in each run.
-    struct Chance(u64);
-
-    impl Chance {
-        /// Between 0 and 1.
-        fn uniform(&mut self) -> f64 {
-            self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-            let mut bits = self.0;
-            bits = (bits ^ (bits >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-            bits = (bits ^ (bits >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-            ((bits ^ (bits >> 31)) >> 11) as f64 / (1_u64 << 53) as f64
-        }
-
-        /// A Poisson number: for few by multiplying, else by W. Hörmann's transformed rejection (PTRS, 1993), which is exact too.
-        fn poisson(&mut self, mean: f64) -> f64 {
-            if mean < 10.0 {
-                let (limit, mut product, mut count) = ((-mean).exp(), self.uniform(), 0.0);
-                while product > limit {
-                    product *= self.uniform();
-                    count += 1.0;
-                }
-                return count;
-            }
-            let b = 0.931 + 2.53 * mean.sqrt();
-            let a = -0.059 + 0.02483 * b;
-            let inverse_alpha = 1.1239 + 1.1328 / (b - 3.4);
-            loop {
-                let (u, v) = (self.uniform() - 0.5, self.uniform());
-                let us = 0.5 - u.abs();
-                let k = ((2.0 * a / us + b) * u + mean + 0.43).floor();
-                if us >= 0.07 && v <= 0.9277 - 3.6224 / (b - 2.0) {
-                    return k;
-                }
-                let is_out = k < 0.0 || (us < 0.013 && v > us);
-                if !is_out && (v * inverse_alpha / (a / (us * us) + b)).ln() <= k * mean.ln() - mean - log_factorial(k)
-                {
-                    return k;
-                }
-            }
-        }
-    }
-
-    /// The logarithm of k!, by Stirling's series for more than 9.
-    fn log_factorial(k: f64) -> f64 {
-        if k < 10.0 {
-            return (1..=k as u64).map(|n| (n as f64).ln()).sum();
-        }
-        (k + 0.5) * k.ln() - k + 0.5 * std::f64::consts::TAU.ln() + 1.0 / (12.0 * k) - 1.0 / (360.0 * k.powi(3))
-    }
-
-    /// The averages of a series as the table has them: over the covered slots of the last hour, six hours and day.
-    #[derive(Default)]
-    struct History(std::collections::VecDeque<Option<f64>>);
-
-    impl History {
-        fn push(&mut self, value: Option<f64>) {
-            self.0.push_front(value);
-            self.0.truncate(144);
-        }
-
-        fn load(&self) -> Load {
-            let average = |slots: usize| {
-                let known: Vec<_> = self.0.iter().take(slots).flatten().collect();
-                (!known.is_empty()).then(|| known.iter().copied().sum::<f64>() / known.len() as f64)
-            };
-            Load { now: self.0.front().copied().flatten(), avg1h: average(6), avg6h: average(36), avg24h: average(144) }
-        }
-    }
-
-    /// The mean number of activated, running and failed jobs in a slot, as multiples of what is usual.
-    type Shape = fn(slot: i64) -> [f64; 3];
-
-    /// The slot at which incidents begin, after two days of history.
-    const INCIDENT: i64 = 288;
-
-    const INCIDENTS: [(&str, Shape); 4] = [
-        ("drained queue", |slot| if slot < INCIDENT { [1.0; 3] } else { [1.5, 0.0, 0.2] }),
-        ("black hole", |slot| if slot < INCIDENT { [1.0; 3] } else { [0.5, 0.9, 40.0] }),
-        ("slow recovery", |slot| {
-            let back = ((slot - INCIDENT) as f64 / 72.0).min(1.0);
-            if slot < INCIDENT { [1.0; 3] } else { [1.5, 0.1 + 0.9 * back, 1.0] }
-        }),
-        ("week-end dip", |slot| if slot < INCIDENT { [1.0; 3] } else { [0.2, 0.35, 0.4] }),
-    ];
-
-    /// The daily wave of ± 40 %.
-    fn wave(slot: i64, phase: f64) -> f64 {
-        1.0 + 0.4 * ((slot as f64 / 144.0 + phase) * std::f64::consts::TAU).sin()
-    }
-
-    /// Plays a queue with a usual number of running jobs, and calls `each` with every slot's score; 5 % of the slots are gaps,
-    /// in which no run looks. 5 % as many jobs fail in a slot, and half as many wait.
-    fn play(chance: &mut Chance, jobs: f64, slots: i64, shape: Shape, each: &mut dyn FnMut(i64, f64)) {
-        let phase = chance.uniform();
-        let mut histories = [History::default(), History::default(), History::default()];
-        for slot in 0..slots {
-            let is_gap = chance.uniform() < 0.05;
-            let usual = [0.5 * jobs, jobs, 0.05 * jobs];
-            for ((history, usual), factor) in histories.iter_mut().zip(usual).zip(shape(slot)) {
-                let value = chance.poisson(usual * factor * wave(slot, phase));
-                history.push((!is_gap).then_some(value));
-            }
-            let [activated, running, failed] = histories.each_ref().map(History::load);
-            if let Some(score) = score(&Loads { activated, running, failed }).filter(|_| !is_gap) {
-                each(slot, score.value());
-            }
-        }
-    }
-
-    /// Returns in how many of so many seeds an incident is found within three slots.
-    fn found(shape: Shape, jobs: f64, seeds: u64) -> usize {
-        let is_found = |seed: &u64| {
-            let mut at = None;
-            play(&mut Chance(*seed), jobs, INCIDENT + 3, shape, &mut |slot, score| {
-                if slot >= INCIDENT && score >= SUSPICIOUS {
-                    at.get_or_insert(slot);
-                }
-            });
-            at.is_some()
-        };
-        (0..seeds).filter(is_found).count()
-    }
-
-    /// Returns the false alarms of quiet queues of many sizes over some days, and how many scores were looked at.
-    fn false_alarms(seed: u64, queues: u64, days: i64) -> (usize, usize) {
-        let (mut alarms, mut looks) = (0, 0);
-        for queue in 0..queues {
-            let mut chance = Chance(seed * 10_000 + queue);
-            // From 1 to 10,000 jobs, evenly in the logarithm.
-            let jobs = 10_f64.powf(4.0 * chance.uniform());
-            play(&mut chance, jobs, days * 144, |_| [1.0; 3], &mut |slot, score| {
-                // The first day has no whole averages yet.
-                if slot >= 144 {
-                    looks += 1;
-                    alarms += usize::from(score >= SUSPICIOUS);
-                }
-            });
-        }
-        (alarms, looks)
-    }
-
-    /// From how many running jobs on each incident is found within three slots in 95 of 100 seeds: of [`INCIDENTS`].
-    const SMALLEST: [f64; 4] = [25.0, 20.0, 40.0, 150.0];
-
-    #[test]
-    fn incidents_are_found_within_three_slots() {
-        for ((name, shape), smallest) in INCIDENTS.into_iter().zip(SMALLEST) {
-            for jobs in [smallest, 3.0 * smallest] {
-                let found = found(shape, jobs, 100);
-                assert!(found >= 95, "{name}, {jobs} running: {found} of 100");
-            }
-        }
-    }
-
-    /// The chance of a Poisson number of at most `most`.
-    fn at_most(mean: f64, most: i64) -> f64 {
-        let of = |k: i64| if mean > 0.0 { (k as f64 * mean.ln() - mean - log_factorial(k as f64)).exp() } else { 1.0 };
-        if mean > 0.0 { (0..=most).map(of).sum() } else { f64::from(u8::from(most >= 0)) }
-    }
-
-    /// How often an incident is found by the best test of running jobs, one that knows their mean and raises one false alarm
-    /// in the 43 million scores of 20 months, spread evenly over queues of all sizes: it looks at each of the first three
-    /// counts, or, if none is missing, at their sum.
-    fn best(shape: Shape, jobs: f64, of_sum: bool) -> f64 {
-        const FALSE: f64 = 1.0 / 43e6;
-        let is_found = |usual: f64, now: f64| {
-            let limit = (0..).find(|most| at_most(usual, *most) > FALSE).unwrap_or(0) - 1;
-            at_most(now, limit)
-        };
-        let of_phase = |phase: f64| {
-            let means = [0, 1, 2].map(|slot| jobs * wave(INCIDENT + slot, phase));
-            let now = [0, 1, 2].map(|slot| means[slot as usize] * shape(INCIDENT + slot)[1]);
-            if of_sum {
-                return is_found(means.iter().sum(), now.iter().sum());
-            }
-            1.0 - means.iter().zip(now).map(|(usual, now)| 1.0 - 0.95 * is_found(*usual, now)).product::<f64>()
-        };
-        (0..48).map(|at| of_phase(f64::from(at) / 48.0)).sum::<f64>() / 48.0
-    }
-
-    #[test]
-    fn one_count_tells_no_more_of_smaller_queues() {
-        let [(_, drained), _, (_, recovery), (_, dip)] = INCIDENTS;
-        // The smallest queues at which it finds 95 of 100: about 30, 39 and 83.
-        for (shape, too_few, enough) in [(drained, 25.0, 30.0), (recovery, 35.0, 40.0), (dip, 80.0, 90.0)] {
-            let [few, more] = [too_few, enough].map(|jobs| best(shape, jobs, false));
-            assert!(few < 0.95 && more >= 0.95, "{too_few}: {few}, {enough}: {more}");
-        }
-        // With an average of three slots, which the table does not have, half as many jobs could be enough.
-        assert!(best(recovery, 20.0, true) > 0.95 && best(dip, 40.0, true) > 0.95 && best(dip, 30.0, true) < 0.95);
-    }
-
-    #[test]
-    fn quiet_queues_stay_quiet() {
-        let (alarms, looks) = false_alarms(1, 50, 3);
-        assert!(alarms == 0 && looks > 10_000, "{alarms} of {looks}");
-    }
-
-    /// `cargo test --release --lib score -- --ignored --nocapture` measures the rates that docs/collect-panda.md gives.
-    #[test]
-    #[ignore = "some minutes"]
-    fn the_rates_of_a_hundred_seeds_and_of_a_month() {
-        for (name, shape) in INCIDENTS {
-            for jobs in [20.0, 30.0, 40.0, 80.0, 150.0, 400.0, 2000.0] {
-                let best = if name == "black hole" { 1.0 } else { best(shape, jobs, false) };
-                let found = found(shape, jobs, 100);
-                println!("{name}, {jobs} running: found in {found} of 100, by the best test in {:.0}", 100.0 * best);
-            }
-        }
-        let (mut alarms, mut looks) = (0, 0);
-        for seed in 0..20 {
-            let (more, looked) = false_alarms(seed, 501, 31);
-            (alarms, looks) = (alarms + more, looks + looked);
-        }
-        println!("{alarms} false alarms in {looks} scores");
-        assert!(alarms <= 1, "{alarms}");
     }
 }
