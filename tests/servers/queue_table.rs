@@ -55,7 +55,7 @@ fn differences(table: &TableInfo, found: &[Row], expected: &[Row]) -> Vec<String
 
 /// Plays so many slots with gaps, odd answers, CRIC's changes within a slot, new and vanishing queues and restarts, after days of
 /// slots and weeks of hours, older ones of QMonit, and compares all cells every so many slots. The played slots are runs of
-/// the program; the rest is written as they would have left it.
+/// the program, and the hours since the first coverage are folded by it; the rest is written as they would have left it.
 fn play(test: &str, slots: i64, every: i64) {
     let Some((mut influxdb, mut mariadb)) = servers(test) else { return };
     let real = Site::new(At::Servers(influxdb.port, mariadb.port));
@@ -70,10 +70,20 @@ fn play(test: &str, slots: i64, every: i64) {
     }
     site::write_history(&influxdb, &small, START, 33 * 144);
 
+    let mut folded = 0;
     for slot in 0..slots {
         if slot % 48 == 30 {
             influxdb.restart();
             mariadb.restart();
+        }
+        // Eight minutes past each hour, so that the run of the next slot reads the hour; the first one folds those of a day.
+        if slot % 6 == 1 {
+            let now = START + SLOT * slot - 100;
+            for site in [&real, &small] {
+                let outcome = site.program("downsample-1h", &["--now", &now.to_string()]);
+                assert_eq!((outcome.code, outcome.stderr.as_str()), (Some(0), ""), "slot {slot}");
+            }
+            folded = now / 3600 * 3600;
         }
         for site in [&real, &small] {
             site.answer_for(slot);
@@ -86,7 +96,7 @@ fn play(test: &str, slots: i64, every: i64) {
         if slot % every != 1 {
             continue;
         }
-        let wanted = expected(&points_of(&influxdb), START + SLOT * slot, &real.odd_of(slot));
+        let wanted = expected(&points_of(&influxdb), START + SLOT * slot, &real.odd_of(slot), folded);
         let stores: [Box<dyn Tables>; 2] =
             [Box::new(real.mysql(mariadb.port)), Box::new(EmbeddedTables { place: small.store().into() })];
         for tables in stores {

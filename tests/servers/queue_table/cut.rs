@@ -112,7 +112,7 @@ fn averages_are_never_made_of_an_answer_that_is_not_whole() {
     *fault.lock().unwrap() = Fault::None;
     // The points of those runs are stored, so that the next table is that of a site without faults.
     assert_eq!(run(4).code, Some(1), "slot 4 has an odd count");
-    let wanted = expected(&points_of(&influxdb), START + SLOT * 4, &site.odd_of(4));
+    let wanted = expected(&points_of(&influxdb), START + SLOT * 4, &site.odd_of(4), 0);
     let (found, count) = (table(), wanted.len());
     let differences = differences(&TABLE, &found, &wanted);
     assert!(differences.is_empty() && count > 8, "{differences:?}");

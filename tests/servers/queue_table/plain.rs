@@ -1,12 +1,10 @@
 //! The table by a plain computation over all points of InfluxDB: a loop over slots and hours for each cell, as the rules are
-//! written.
+//! written. Hours that the program has folded are reckoned anew of the raw points, and the score by its written definition.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use gridmon::model::{Cell, Row};
 use gridmon::monitors::panda::TABLE;
-use gridmon::monitors::panda::score::score;
-use gridmon::monitors::panda::table::loads;
 use gridmon_testkit::Influxdb;
 
 use super::site::{SLOT, record};
@@ -75,8 +73,11 @@ fn jobs(influxdb: &Influxdb, policy: &str) -> Vec<Stored> {
     points
 }
 
-/// The whole table at a slot.
-pub fn expected(points: &AllPoints, slot: i64, odd: &[[String; 4]]) -> Vec<Row> {
+/// The sum and the slots of each series in hours, by label.
+type Hours<'a> = BTreeMap<(&'a [String; 4], i64), (f64, f64)>;
+
+/// The whole table at a slot, after hours with labels up to `folded` were folded.
+pub fn expected(points: &AllPoints, slot: i64, odd: &[[String; 4]], folded: i64) -> Vec<Row> {
     const DAY: i64 = 86_400;
     let oldest = slot - 30 * DAY;
     let mut rows = BTreeSet::new();
@@ -100,7 +101,7 @@ pub fn expected(points: &AllPoints, slot: i64, odd: &[[String; 4]]) -> Vec<Row> 
     }
     let first = points.covered.first().copied().unwrap_or(i64::MAX);
     let is_covered = |slot: i64| points.covered.contains(&slot) || slot < first && any.contains(&slot);
-    let mut hours = BTreeMap::<(&[String; 4], i64), (f64, f64)>::new();
+    let mut hours = Hours::new();
     let mut any_hour = BTreeSet::new();
     let first_hour = points.hour_covered.first_key_value().map_or(i64::MAX, |(label, _)| *label);
     for point in &points.hours {
@@ -112,6 +113,17 @@ pub fn expected(points: &AllPoints, slot: i64, odd: &[[String; 4]]) -> Vec<Row> 
         let kept = hours.entry((&point.key, label)).or_default();
         *kept = (kept.0 + of.0, kept.1 + of.1);
     }
+    let is_folded = |label: i64| label > first && label <= folded;
+    let stored: Hours = hours.iter().filter(|((_, label), _)| is_folded(*label)).map(|(key, of)| (*key, *of)).collect();
+    let reckoned: Hours = fold(&slots, &is_covered).into_iter().filter(|((_, label), _)| is_folded(*label)).collect();
+    assert_eq!(stored, reckoned, "the folded hours");
+    let folded_hours = reckoned.keys().map(|(_, label)| label).collect::<BTreeSet<_>>().len();
+    assert!(folded == 0 || folded_hours > 20, "{folded_hours} hours are folded");
+    for label in points.hour_covered.keys().filter(|label| is_folded(**label)) {
+        let covered = (1..=6).filter(|back| is_covered(label - back * SLOT)).count() as i64;
+        assert_eq!(points.hour_covered[label], covered, "the coverage of the hour up to {label}");
+    }
+    hours.extend(reckoned);
     let newest_hour = points.hour_covered.keys().copied().filter(|label| *label <= slot).max();
     let recent = |key: &[String; 4], count: i64| {
         let (mut sum, mut number) = (0.0, 0.0);
@@ -151,11 +163,56 @@ pub fn expected(points: &AllPoints, slot: i64, odd: &[[String; 4]]) -> Vec<Row> 
                 let of_slots = [6, 36, 72, 144].map(|count| recent(&key, count));
                 row.extend(of_slots.into_iter().chain([7, 30].map(|days| long(&key, days))));
             }
-            row.push(score(&loads(&row)).map(|score| score.value()).into());
+            row.push(score(&row));
             row.push(Cell::Int(slot));
             row
         })
         .collect()
+}
+
+/// The hours of the winners of slots: the sum of each series, over the covered slots and those in which it has a point.
+fn fold<'a>(slots: &BTreeMap<(&'a [String; 4], i64), &Stored>, is_covered: &dyn Fn(i64) -> bool) -> Hours<'a> {
+    let mut hours = Hours::new();
+    for ((key, slot), point) in slots {
+        let label = slot / 3600 * 3600 + 3600;
+        let of = hours
+            .entry((*key, label))
+            .or_insert_with(|| (0.0, (1..=6).filter(|back| is_covered(label - back * SLOT)).count() as f64));
+        *of = (of.0 + point.jobs, of.1 + f64::from(!is_covered(*slot)));
+    }
+    hours
+}
+
+/// The score as docs/collect-panda.md defines it.
+fn score(row: &Row) -> Cell {
+    let of = |column: String| row[TABLE.at(&column).unwrap()].as_f64();
+    let count = |status: &str| of(format!("{status}_jobs"));
+    let average = |window: &str, status: &str| of(format!("avg{window}_{status}_jobs"));
+    // How many standard deviations x lies beyond m.
+    let beyond = |x: f64, m: f64| match x {
+        0.0 => (2.0 * m).sqrt(),
+        _ => (2.0 * (m - x + x * (x / m).ln())).sqrt(),
+    };
+    let largest = |parts: Vec<f64>| parts.into_iter().reduce(f64::max);
+    let running = count("running").and_then(|x| {
+        let usual = [
+            average("1h", "running").map(|a| 0.8 * (6.0 * a - x) / 5.0),
+            average("6h", "running").map(|a| 0.65 * a),
+            average("24h", "running").map(|a| 0.55 * a),
+        ];
+        largest(usual.into_iter().flatten().map(|m| if x < m { beyond(x, m) } else { 0.0 }).collect())
+    });
+    let risen = |status: &str| {
+        let x = count(status)?;
+        let usual = ["6h", "24h"].into_iter().filter_map(|window| Some(2.0 * average(window, status)? + 3.0));
+        largest(usual.map(|m| if x > m { beyond(x, m) } else { 0.0 }).collect())
+    };
+    let (failed, activated) = (risen("failed"), risen("activated"));
+    if running.is_none() && failed.is_none() {
+        return Cell::Null;
+    }
+    let sum = running.unwrap_or(0.0) + failed.unwrap_or(0.0) + activated.unwrap_or(0.0).min(1.0);
+    Cell::Real((sum * 100.0).round() / 100.0)
 }
 
 fn rounded(sum: f64, number: f64) -> Cell {

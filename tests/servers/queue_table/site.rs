@@ -78,7 +78,11 @@ impl Site {
     }
 
     pub fn run(&self, arguments: &[&str]) -> Outcome {
-        let mut command = Command::new(program("collect-panda"));
+        self.program("collect-panda", arguments)
+    }
+
+    pub fn program(&self, name: &str, arguments: &[&str]) -> Outcome {
+        let mut command = Command::new(program(name));
         command.args(arguments).current_dir(self.sandbox.path("")).env_clear().env("PATH", "/usr/bin:/bin");
         Outcome::of(&mut command)
     }
