@@ -31,6 +31,7 @@ pub mod qmaster;
 pub mod queue_table;
 mod rules;
 mod sections;
+mod shared_table;
 mod sinks;
 pub mod slurm;
 mod stores;

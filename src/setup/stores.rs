@@ -4,6 +4,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result, bail, ensure};
 
+use super::shared_table::SharedTable;
 use super::with_tables::WithTables;
 use super::{CATALOG, Config, history, store_place, tables};
 use crate::dashboard::config::Source;
@@ -22,10 +23,10 @@ use crate::sinks::tiers::Tiers;
 /// Fails if the config selects a store without an address, or if this build has no client for it.
 pub fn reader(config: &Config) -> Result<Box<dyn Read>> {
     let directory = state::directory(config.state_directory.as_deref());
-    let tables = tables(config, &directory);
+    let table = SharedTable::new(tables(config, &directory));
     let (suspicious, grid) = (config.panda.suspicious_score, config.grid.name.clone());
     let (history, hubs) = (history(config, &directory), config.backups.hubs.clone());
-    Ok(Box::new(WithTables { points: points_reader(config)?, tables, suspicious, grid, history, hubs }))
+    Ok(Box::new(WithTables { points: points_reader(config)?, table, suspicious, grid, history, hubs }))
 }
 
 fn points_reader(config: &Config) -> Result<Box<dyn Read>> {

@@ -2,10 +2,12 @@
 //! the plots of what is a sum of stored numbers.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Error, Result};
 
+use super::shared_table::SharedTable;
 use crate::model::{COVERAGE, Measurement, Point, Row, SECOND, carbon_component};
 use crate::monitors::backups::BACKUP_SET;
 use crate::monitors::backups::hub::Hub;
@@ -16,7 +18,6 @@ use crate::monitors::panda::sums::{MADE, MadeOf, made_of};
 use crate::monitors::panda::table::newest_slot;
 use crate::monitors::panda::{DATADISKS, JOBS, TABLE};
 use crate::query::{Detail, Join, Latest, Newest, Read, TooMuch, Values, Wanted};
-use crate::sinks::Tables;
 use crate::sinks::history::{History, OfSet};
 
 /// How long the table may take to be read.
@@ -34,7 +35,7 @@ const SIZES_SECONDS: i64 = 3 * 86_400;
 /// A store of points, and the table of queues beside it.
 pub(super) struct WithTables {
     pub points: Box<dyn Read>,
-    pub tables: Box<dyn Tables>,
+    pub table: SharedTable,
     /// From which score on a queue is not usual.
     pub suspicious: f64,
     /// The grid whose runs cover the points.
@@ -46,8 +47,8 @@ pub(super) struct WithTables {
 }
 
 impl WithTables {
-    fn rows(&self) -> Result<Vec<Row>> {
-        self.tables.read(&TABLE, Instant::now() + TABLE_SECONDS)
+    fn rows(&self) -> Result<Arc<Vec<Row>>> {
+        self.table.rows(|| self.points.version(), Instant::now() + TABLE_SECONDS)
     }
 
     /// Whether sizes of datadisks are stored, of the last days before `now`: that of one tells, since they come together.
@@ -89,7 +90,10 @@ impl WithTables {
         }
         let queue = of.filter(|(tag, _)| *tag == "queue").map(|(_, name)| name);
         let mut rows = self.rows()?;
-        rows.retain(|row| queue.is_none_or(|queue| TABLE.cell(row, "panda_queue").as_text() == Some(queue)));
+        if let Some(queue) = queue {
+            let is_it = |row: &&Row| TABLE.cell(row, "panda_queue").as_text() == Some(queue);
+            rows = Arc::new(rows.iter().filter(is_it).cloned().collect());
+        }
         let time = match newest_slot(&rows) {
             Some(slot) => slot.min(now),
             None => self.covered(now)?,
@@ -253,7 +257,7 @@ impl Read for WithTables {
             return self.points.range(wanted, from, to, detail);
         }
         let is_score = |one: &Wanted| !counts_of(&one.number).is_empty();
-        let rows = if wanted.iter().all(is_score) { Vec::new() } else { self.rows()? };
+        let rows = if wanted.iter().all(is_score) { Arc::default() } else { self.rows()? };
         let stored = if stored.is_empty() { Vec::new() } else { self.points.range(&stored, from, to, detail)? };
         let mut stored = stored.into_iter();
         let mut each = |one: &Wanted| match made_of(&rows, &one.number) {
