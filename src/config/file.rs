@@ -1,11 +1,11 @@
 //! Finds and reads the file, and checks who may own, write and read it.
 
-use std::fs::{File, OpenOptions};
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, ErrorKind, Read};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Error, Result, ensure};
 use rustix::fs::OFlags;
 
 use super::ini::{Dialect, Sections};
@@ -34,13 +34,13 @@ pub fn open_among(
     dialect: impl FnOnce(&Path) -> Dialect,
 ) -> Result<Sections> {
     let found = match path {
-        Some(path) => Some((path, open_file(path).with_context(|| path.display().to_string())?)),
+        Some(path) => Some((path, open_file(path).map_err(|error| closed(error, path))?)),
         None => searched
             .iter()
             .map(Path::new)
             .find_map(|path| match open_file(path) {
-                Err(error) if error.kind() == ErrorKind::NotFound => None,
-                opened => Some(opened.with_context(|| path.display().to_string()).map(|file| (path, file))),
+                Err(error) if error.kind() == ErrorKind::NotFound || is_in_closed_folder(path, &error) => None,
+                opened => Some(opened.map_err(|error| closed(error, path)).map(|file| (path, file))),
             })
             .transpose()?,
     };
@@ -55,6 +55,44 @@ pub fn open_among(
     );
     sections.path = Some(path.to_path_buf());
     Ok(sections)
+}
+
+/// Whether a file of the working directory is hidden from this user with all that is there: root's home, in which
+/// `runuser` leaves another user. None of the programs keeps a config there.
+fn is_in_closed_folder(path: &Path, error: &io::Error) -> bool {
+    let is_denied = |error: &io::Error| error.kind() == ErrorKind::PermissionDenied;
+    path.is_relative() && is_denied(error) && path.symlink_metadata().is_err_and(|error| is_denied(&error))
+}
+
+/// Whether an error says that this user may not read the config, whatever is in it.
+pub fn is_closed(error: &Error) -> bool {
+    let mut causes = error.chain().filter_map(|cause| cause.downcast_ref::<io::Error>());
+    causes.any(|cause| cause.kind() == ErrorKind::PermissionDenied)
+}
+
+/// Returns the error of a config that cannot be opened, with the way out where its group may read it.
+fn closed(error: io::Error, path: &Path) -> Error {
+    let group = path.metadata().ok().filter(|there| there.mode() & 0o040 != 0).map(|there| group(there.gid()));
+    let is_denied = error.kind() == ErrorKind::PermissionDenied;
+    let error = Error::from(error);
+    match group.filter(|_| is_denied) {
+        Some(group) => error.context(format!(
+            "{}: this user may not read it; run it as a user of the group {group}, or name another config with --config",
+            path.display()
+        )),
+        None => error.context(path.display().to_string()),
+    }
+}
+
+/// Returns the name of a group, or its number.
+fn group(id: u32) -> String {
+    let groups = fs::read_to_string("/etc/group").unwrap_or_default();
+    let name = groups.lines().find_map(|line| {
+        let mut fields = line.split(':');
+        let name = fields.next()?;
+        (fields.nth(1)?.parse() == Ok(id)).then(|| name.to_string())
+    });
+    name.unwrap_or_else(|| id.to_string())
 }
 
 /// Reads another config, that only root or this user may have written.

@@ -284,6 +284,9 @@ impl Session {
         lines.extend(sources);
         if let Some(problem) = state::refusal(&self.directory, self.program.name) {
             lines.push(("state".into(), Err(problem)));
+        } else if let Err(problem) = spool::Directory::ensure(&self.directory.join("spool")) {
+            // A run sends its own points without it, and loses what cannot be sent.
+            lines.push(("spool".into(), Err(format!("{problem:#}"))));
         }
         lines.push(("roles".into(), Ok(self.setup.roles.clone())));
         lines.extend(self.ask_sinks(|sink, until| sink.check(until)));

@@ -6,7 +6,7 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use anyhow::{Context, Result, anyhow, bail};
+use anyhow::{Context, Result, anyhow, bail, ensure};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -16,6 +16,7 @@ use crate::config::{Key, Kind, Section, Unset, Values};
 use crate::model::{carbon_component, utc};
 use crate::os::files::{self, create_dir, host_name};
 use crate::os::owner::{command_to_make, ensure_owned, ensure_private, ensure_way, with_remedy};
+use crate::os::process::command_line;
 use crate::os::uptime::Uptime;
 use crate::problem::{Problem, Subject};
 use crate::spool::{Directory, Spool};
@@ -337,6 +338,35 @@ fn holder(file: &mut File) -> Option<Holder> {
     let (pid, seconds) = (words.next()?.parse().ok()?, words.next()?.parse().ok()?);
     let began = Uptime { boot: words.next()?.into(), seconds };
     Some(Holder { pid, began, host: words.next().unwrap_or_default().into() })
+}
+
+/// Says whether a service of this user's state directory runs, by the note in its lock. Takes no lock: a service that starts at this
+/// moment must get it.
+///
+/// # Errors
+/// Fails if it does not run, and says how to start it.
+pub fn serving(directory: &Path, program: &str, grid: &str) -> Result<String> {
+    let path = State::named(directory, program, grid).path("lock");
+    let remedy = format!(
+        "start it: systemctl start {program}, rc-service {program} start, or {program} start; if it is not wanted here any more: rm {}",
+        path.with_extension("reports").display()
+    );
+    let mut file = match files::open(&path, OpenOptions::new().read(true)) {
+        Err(error) if error.kind() == ErrorKind::NotFound => bail!("does not run; {remedy}"),
+        opened => opened.with_context(|| path.display().to_string())?,
+    };
+    let Some(found) = holder(&mut file) else { bail!("does not run; {remedy}") };
+    ensure!(
+        found.is_here(),
+        "runs on {}, whose state this is; give each machine its own [state] directory",
+        found.host
+    );
+    let is_program = |word: &str| Path::new(word).file_name().is_some_and(|name| name == program);
+    let runs = i32::try_from(found.pid).is_ok_and(|pid| command_line(pid).split(' ').any(is_program));
+    match Uptime::now().since(&found.began).filter(|_| runs) {
+        Some(seconds) => Ok(format!("runs as process {} for {}", found.pid, ago(seconds))),
+        None => bail!("process {} was killed, crashed or ended with the machine; {remedy}", found.pid),
+    }
 }
 
 /// Where all programs of a machine keep their state, if it exists.

@@ -2,7 +2,9 @@
 
 use std::collections::BTreeSet;
 use std::env;
-use std::path::{Path, PathBuf};
+use std::io::{Read, Write};
+use std::net::{TcpStream, ToSocketAddrs};
+use std::path::{Path, PathBuf, absolute};
 use std::process::{Command, ExitCode};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -10,36 +12,39 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 use clap::Args;
 
-use super::spool_commands::look;
-use super::status::{Level, Status, Thresholds};
-use crate::config::trusted;
-use crate::frame::{CheckLine, print};
+use super::crontab::{COLLECTORS, Schedule, is_enabled};
+use super::machine;
+use super::spool_commands::{NAME, look};
+use super::status::{Level, Status, StatusInput, Thresholds};
+use super::versions::versions;
+use crate::frame::{CheckLine, print, state};
 use crate::os::command;
-use crate::setup::Config;
+use crate::os::work::catch;
+use crate::setup::{self, Config};
 use crate::text::{Table, count, one_line, size};
 
 /// Look at everything that a run needs, as cron would start it, and say what to do.
 #[derive(Args)]
 pub struct Doctor {
-    /// Take NAME=VALUE lines, PATH among them, from this crontab [default: /etc/cron.d/gridmon, if it is there]
+    /// Look at what this crontab starts, with its PATH [default: /etc/cron.d/gridmon, else that of this user, else systemd's timers]
     #[arg(long, value_name = "FILE")]
     crontab: Option<PathBuf>,
 }
 
-/// Where the packages put the crontab.
-const CRONTAB: &str = "/etc/cron.d/gridmon";
+/// The programs that run for ever and leave reports, and so have no `--check`.
+const SERVICES: [&str; 2] = ["qagent", "qmaster"];
 
-/// The PATH of cron for a crontab that sets none.
-const CRONS_PATH: &str = "/usr/bin:/bin";
+/// The dashboard, which leaves no report.
+const DASHBOARD: &str = "cloud-monitor";
 
 /// How long a program may take to reach its sources and sinks: longer than any deadline in a config.
 const CHECKING: Duration = Duration::from_secs(3660);
 
+/// How long the dashboard, a sink of a service, and `--version` may take.
+const ANSWERS: Duration = Duration::from_secs(20);
+
 /// The most output of a program that is read.
 const MOST: usize = 1 << 20;
-
-/// A disk with less room than this is said to be nearly full, in bytes.
-const LITTLE_ROOM: u64 = 256 << 20;
 
 /// A finding: who found it, what it is about, and what is right or wrong with it.
 struct Finding {
@@ -48,153 +53,239 @@ struct Finding {
     result: Result<String, String>,
 }
 
+impl Finding {
+    fn new(of: &str, about: &str, result: Result<String, String>) -> Self {
+        Self { of: of.into(), about: about.into(), result }
+    }
+
+    /// A finding that is of no program.
+    fn of_all(about: &str, result: Result<String, String>) -> Self {
+        Self::new("", about, result)
+    }
+}
+
+/// A program that is to be asked, and how.
+struct Asked {
+    program: String,
+    path: PathBuf,
+    config: Option<PathBuf>,
+}
+
 impl Doctor {
-    /// Prints the findings as one table; the exit code is 1 if one of them is bad.
-    ///
-    /// # Errors
-    /// Fails if the crontab cannot be read, or if there is no state directory of this user.
-    pub fn run(&self, config: &Config, now: Option<i64>) -> Result<ExitCode> {
-        let environment = self.environment()?;
-        let input = look(config, now)?;
-        let programs: BTreeSet<_> = input.histories.iter().map(|history| history.program.clone()).collect();
-        let directory = PathBuf::from(&input.directory);
-        let mut findings = vec![
-            finding(
-                "config",
-                config.path.as_ref().map_or("no file, all defaults".into(), |path| path.display().to_string()),
-            ),
-            Finding { of: String::new(), about: "clock".into(), result: clock(Path::new("/run")) },
-            Finding { of: String::new(), about: "disk".into(), result: room(&directory) },
-        ];
-        findings.extend(state(Status::gather(input)));
-        let checked: Vec<_> = thread::scope(|scope| {
-            let check = |program: &String| {
-                let (program, path) = (program.clone(), config.path.clone());
-                let environment = &environment;
-                scope.spawn(move || check(&program, path.as_deref(), environment))
-            };
-            let running: Vec<_> = programs.iter().map(check).collect();
-            running
-                .into_iter()
-                .zip(&programs)
-                .map(|(one, program)| one.join().unwrap_or_else(|_| died(program)))
-                .collect()
-        });
-        add(&mut findings, checked.into_iter().flatten());
-        if programs.is_empty() {
-            let advice = "no program has run here yet; look at what one would send: PROGRAM --dry-run";
-            findings.push(Finding { of: String::new(), about: "programs".into(), result: Err(advice.into()) });
-        }
-        let printed = print(&table(&findings));
-        Ok(if findings.iter().all(|finding| finding.result.is_ok()) { printed } else { ExitCode::FAILURE })
-    }
-
-    /// Returns the environment that cron gives to a line of the crontab.
-    fn environment(&self) -> Result<Vec<(String, String)>> {
-        let path = self.crontab.clone().or_else(|| Path::new(CRONTAB).exists().then(|| CRONTAB.into()));
-        let text = match &path {
-            // What may set PATH for the programs is as trusted as their config.
-            Some(path) => trusted(path).with_context(|| format!("crontab {}", path.display()))?,
-            None => String::new(),
+    /// Prints the findings as one table; the exit code is 1 if one of them is bad. A config that cannot be read is one of them.
+    pub fn run(&self, config: Result<&Config>, now: Option<i64>) -> ExitCode {
+        let mut findings = Vec::new();
+        let read = match &config {
+            Ok(config) => {
+                Ok(config.path.as_ref().map_or("no file, all defaults".into(), |path| path.display().to_string()))
+            }
+            Err(error) => Err(format!("{error:#}")),
         };
-        let mut environment = vec![("PATH".to_string(), CRONS_PATH.to_string()), ("SHELL".into(), "/bin/sh".into())];
-        environment
-            .extend(["HOME", "LOGNAME", "USER"].iter().filter_map(|name| Some(((*name).into(), env::var(name).ok()?))));
-        environment.extend(settings(&text));
-        Ok(environment)
+        findings.push(Finding::of_all("config", read));
+        findings.push(Finding::of_all("clock", machine::clock(Path::new("/run"))));
+        let schedule = Schedule::look(self.crontab.as_deref()).unwrap_or_else(|error| {
+            findings.push(Finding::of_all("crontab", Err(format!("{error:#}"))));
+            Schedule::none()
+        });
+        if let Ok(config) = config {
+            findings.extend(of_config(config, now, &schedule));
+        }
+        add_alike(&mut findings);
+        let printed = print(&table(&findings));
+        if findings.iter().all(|finding| finding.result.is_ok()) { printed } else { ExitCode::FAILURE }
     }
 }
 
-/// Returns the settings of a crontab, as crontab(5) has them: NAME = VALUE, with quotes around either.
-fn settings(crontab: &str) -> Vec<(String, String)> {
-    let unquoted = |text: &str| {
-        let text = text.trim();
-        let inner = ['"', '\''].iter().find_map(|quote| text.strip_prefix(*quote)?.strip_suffix(*quote));
-        inner.unwrap_or(text).to_string()
-    };
-    let setting = |line: &str| {
-        let (name, value) = line.trim_start().split_once('=')?;
-        let name = unquoted(name);
-        let is_name = name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
-            && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
-        is_name.then(|| (name, unquoted(value)))
-    };
-    crontab.lines().filter(|line| !line.trim_start().starts_with('#')).filter_map(setting).collect()
+/// Looks at what the config names: the state directory, the programs that ran or will, and the dashboard.
+fn of_config(config: &Config, now: Option<i64>, schedule: &Schedule) -> Vec<Finding> {
+    let directory = state::directory(config.state_directory.as_deref());
+    let mut findings = vec![Finding::of_all("disk", machine::room(&directory))];
+    if let Some(problem) = state::refusal(&directory, NAME) {
+        findings.push(Finding::of_all("state", Err(problem)));
+    }
+    let input = look(config, now);
+    let input = input.unwrap_or_else(|error| {
+        findings.push(Finding::of_all("state", Err(format!("{error:#}"))));
+        StatusInput::default()
+    });
+    let ran: BTreeSet<_> = input.histories.iter().map(|one| (one.program.clone(), one.grid.clone())).collect();
+    if !input.directory.is_empty() {
+        findings.push(state_of(Status::gather(input)));
+    }
+    let asked = asked(config, &ran, schedule, &mut findings);
+    let checked: Vec<_> = thread::scope(|scope| {
+        let running: Vec<_> = asked.iter().map(|one| scope.spawn(move || check(one, schedule))).collect();
+        running
+            .into_iter()
+            .zip(&asked)
+            .map(|(one, asked)| one.join().unwrap_or_else(|_| died(&asked.program)))
+            .collect()
+    });
+    findings.extend(checked.into_iter().flatten());
+    let programs: Vec<_> = asked.iter().map(|one| one.program.as_str()).collect();
+    let told = versions(config, &programs, schedule).into_iter();
+    findings.extend(told.map(|(of, version)| Finding::new(of, "version", Ok(version))));
+    findings.extend(of_services(config, &directory, &ran));
+    findings.extend(of_dashboard(config));
+    if ran.is_empty() && asked.is_empty() {
+        let advice = "no program has run here yet; look at what one would send: PROGRAM --dry-run";
+        findings.push(Finding::of_all("programs", Err(advice.into())));
+    }
+    findings
 }
 
-fn finding(about: &str, well: String) -> Finding {
-    Finding { of: String::new(), about: about.into(), result: Ok(well) }
-}
-
-/// Whether something keeps the clock of this machine right, by what the daemons leave below `run`, /run.
-fn clock(run: &Path) -> Result<String, String> {
-    let keepers = [
-        ("systemd/timesync/synchronized", "systemd-timesyncd"),
-        ("chrony/chronyd.pid", "chrony"),
-        ("chronyd.pid", "chrony"),
-        ("ntpd.pid", "ntpd"),
-        ("ntpsec/ntpd.pid", "ntpsec"),
-        ("openntpd.pid", "openntpd"),
-    ];
-    let is_container = Path::new("/run/.containerenv").exists() || Path::new("/.dockerenv").exists();
-    match keepers.iter().find(|(path, _)| run.join(path).exists()) {
-        Some((_, keeper)) => Ok(format!("kept right by {keeper}")),
-        None if is_container => Ok("that of the machine outside of this container".into()),
-        None => {
-            Err("nothing is seen that keeps it right; points carry its times: install chrony or systemd-timesyncd"
-                .into())
+/// Returns the programs to ask: those that the schedule starts, as it does, and those that have run here without it.
+fn asked(
+    config: &Config,
+    ran: &BTreeSet<(String, String)>,
+    schedule: &Schedule,
+    findings: &mut Vec<Finding>,
+) -> Vec<Asked> {
+    let mut asked = Vec::<Asked>::new();
+    for one in &schedule.started {
+        let place = match one.line {
+            0 => schedule.from.clone(),
+            line => format!("{}, line {line}", schedule.from),
+        };
+        match schedule.find(&one.word) {
+            Ok(path) => {
+                findings.push(Finding::new(one.program, "schedule", Ok(format!("{place}, starts {}", path.display()))));
+                let is_known = asked.iter().any(|other| other.path == path && other.config == one.config);
+                if !is_known {
+                    asked.push(Asked { program: one.program.into(), path, config: one.config.clone() });
+                }
+            }
+            Err(error) => findings.push(Finding::new(one.program, "schedule", Err(format!("{place}: {error:#}")))),
         }
     }
-}
-
-/// Says how much room is left on the disk of the state directory.
-fn room(directory: &Path) -> Result<String, String> {
-    let disk = rustix::fs::statvfs(directory).map_err(|error| format!("{}: {error}", directory.display()))?;
-    let free = disk.f_bavail.saturating_mul(disk.f_frsize);
-    let shown = format!("{} free for {}", size(free), directory.display());
-    if free < LITTLE_ROOM {
-        return Err(format!(
-            "{shown}; a full disk takes neither points nor reports: make room, or move [state] directory"
-        ));
+    let programs: BTreeSet<_> = ran.iter().map(|(program, _)| program.as_str()).collect();
+    for program in programs.into_iter().filter(|program| COLLECTORS.contains(program)) {
+        if !asked.iter().any(|other| other.program == program)
+            && let Ok(own) = env::current_exe()
+        {
+            // Cron starts programs in another folder.
+            let config = config.path.as_deref().map(|path| absolute(path).unwrap_or(path.into()));
+            asked.push(Asked { program: program.into(), path: own.with_file_name(program), config });
+        }
     }
-    Ok(shown)
+    asked
 }
 
 /// Says what the state directory and the reports of the last runs tell, by the thresholds of the monitor's check.
-fn state(status: Status) -> Vec<Finding> {
+fn state_of(status: Status) -> Finding {
     let (line, level) = status.nagios(&Thresholds::default());
-    let words = line.split(" | ").next().unwrap_or_default().split_once(" - ").map_or("", |(_, words)| words);
-    let result = if level == Level::Ok { Ok(words.to_string()) } else { Err(words.to_string()) };
-    vec![Finding { of: String::new(), about: "runs".into(), result }]
+    let text = line.split(" | ").next().unwrap_or_default().split_once(" - ").map_or("", |(_, text)| text).to_string();
+    Finding::of_all("runs", if level == Level::Ok { Ok(text) } else { Err(text) })
 }
 
-/// Returns what `PROGRAM --check` says in such an environment; the program lies beside this one.
-fn check(program: &str, config: Option<&Path>, environment: &[(String, String)]) -> Vec<Finding> {
-    match ask(program, config, environment) {
-        Ok(lines) => {
-            let finding = |(about, result)| Finding { of: program.into(), about, result };
-            lines.into_iter().map(finding).collect()
+/// Says whether the services that have run here, or that systemd starts, run now; and asks their sinks.
+fn of_services(config: &Config, directory: &Path, ran: &BTreeSet<(String, String)>) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    for program in SERVICES {
+        let grids: Vec<_> = ran.iter().filter(|(of, _)| of == program).map(|(_, grid)| grid.as_str()).collect();
+        if grids.is_empty() && is_enabled(program) {
+            let advice = format!("is started with the machine, and has left no report; see: journalctl -u {program}");
+            findings.push(Finding::new(program, "service", Err(advice)));
         }
-        Err(error) => vec![Finding { of: program.into(), about: "--check".into(), result: Err(format!("{error:#}")) }],
+        for grid in grids {
+            let told = state::serving(directory, program, grid).map_err(|error| format!("{error:#}"));
+            findings.push(Finding::new(program, "service", told));
+            findings.extend(setup::sinks(config, directory).iter().map(|sink| {
+                let answer = catch(|| sink.check(Instant::now() + ANSWERS)).flatten();
+                Finding::new(program, sink.name(), answer.map_err(|error| format!("{error:#}")))
+            }));
+        }
+    }
+    findings
+}
+
+/// Asks the dashboard, if it should run here or does.
+fn of_dashboard(config: &Config) -> Option<Finding> {
+    let listen = &config.dashboard.listen;
+    let status = page(listen);
+    match status {
+        Ok(status) if status.split(' ').nth(1) == Some("200") => {
+            Some(Finding::new(DASHBOARD, "service", Ok(format!("http://{listen}/ answers"))))
+        }
+        Ok(status) => {
+            Some(Finding::new(DASHBOARD, "service", Err(format!("http://{listen}/ answers {}", one_line(&status)))))
+        }
+        Err(error) if is_enabled(DASHBOARD) => Some(Finding::new(
+            DASHBOARD,
+            "service",
+            Err(format!("http://{listen}/: {error:#}; see: journalctl -u {DASHBOARD}")),
+        )),
+        // Most machines have none.
+        Err(_) => None,
     }
 }
 
-fn ask(program: &str, config: Option<&Path>, environment: &[(String, String)]) -> Result<Vec<CheckLine>> {
-    let path = env::current_exe().context("the path of this program")?.with_file_name(program);
-    let mut command = Command::new(&path);
-    command.arg("--check").env_clear().envs(environment.iter().map(|(name, value)| (name, value)));
-    if let Some(config) = config {
-        command.arg("--config").arg(config);
+/// Returns the status line of the dashboard's first page.
+fn page(listen: &str) -> Result<String> {
+    let address = listen.to_socket_addrs()?.next().context("no address")?;
+    let mut connection = TcpStream::connect_timeout(&address, ANSWERS)?;
+    connection.set_read_timeout(Some(ANSWERS))?;
+    connection.set_write_timeout(Some(ANSWERS))?;
+    write!(connection, "GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")?;
+    let mut answer = [0; 64];
+    let read = connection.read(&mut answer)?;
+    let answer = String::from_utf8_lossy(&answer[..read]);
+    Ok(answer.lines().next().unwrap_or_default().to_string())
+}
+
+/// Returns what `PROGRAM --check` says in the environment of the schedule, and whether the program is of this version.
+fn check(asked: &Asked, schedule: &Schedule) -> Vec<Finding> {
+    let program = asked.program.as_str();
+    let mut findings = match ask(asked, schedule) {
+        Ok(lines) => lines.into_iter().map(|(about, result)| Finding::new(program, &about, result)).collect(),
+        Err(error) => vec![Finding::new(program, "--check", Err(format!("{error:#}")))],
+    };
+    let own = env!("CARGO_PKG_VERSION");
+    if let Ok(text) = printed(command_for(&asked.path, schedule).arg("--version"), ANSWERS).map(|(text, _)| text) {
+        let version = text.trim().rsplit(' ').next().unwrap_or_default();
+        let result = match version == own {
+            true => Ok(own.to_string()),
+            false => Err(format!(
+                "{} is of version {}, and this is {own}: remove the other one, or set PATH",
+                asked.path.display(),
+                one_line(version)
+            )),
+        };
+        findings.push(Finding::new(program, "version", result));
     }
+    findings
+}
+
+/// Returns a program as the schedule would start it, without arguments.
+pub(super) fn command_for(path: &Path, schedule: &Schedule) -> Command {
+    let mut command = Command::new(path);
+    command.env_clear().envs(schedule.environment.iter().map(|(name, value)| (name, value)));
+    if schedule.folder.is_dir() {
+        command.current_dir(&schedule.folder);
+    }
+    command
+}
+
+/// Returns the output of a program, and what it said of an error.
+pub(super) fn printed(command: &mut Command, limit: Duration) -> Result<(String, String)> {
     let mut printed = Vec::new();
-    let ended = command::exchange(&mut command, b"", Instant::now() + CHECKING, |piece| {
+    let ended = command::exchange(command, b"", Instant::now() + limit, |piece| {
         printed.extend_from_slice(piece);
         if printed.len() > MOST { bail!("more than {} of output", size(MOST as u64)) } else { Ok(()) }
-    });
-    let ended = ended.with_context(|| path.display().to_string())?;
-    let lines: Vec<_> = String::from_utf8_lossy(&printed).lines().filter_map(line).collect();
+    })?;
+    Ok((String::from_utf8_lossy(&printed).into_owned(), ended.printed()))
+}
+
+fn ask(asked: &Asked, schedule: &Schedule) -> Result<Vec<CheckLine>> {
+    let mut command = command_for(&asked.path, schedule);
+    command.arg("--check");
+    if let Some(config) = &asked.config {
+        command.arg("--config").arg(config);
+    }
+    let (text, error) = printed(&mut command, CHECKING).with_context(|| asked.path.display().to_string())?;
+    let lines: Vec<_> = text.lines().filter_map(line).collect();
     if lines.is_empty() {
-        bail!("{}", one_line(&ended.printed()));
+        bail!("{}", one_line(&error));
     }
     Ok(lines)
 }
@@ -212,16 +303,15 @@ fn line(line: &str) -> Option<CheckLine> {
 }
 
 fn died(program: &str) -> Vec<Finding> {
-    let result = Err("the check panicked; please report it".into());
-    vec![Finding { of: program.into(), about: "--check".into(), result }]
+    vec![Finding::new(program, "--check", Err("the check panicked; please report it".into()))]
 }
 
-/// Adds findings; what several programs say alike, of a sink for instance, once.
-fn add(findings: &mut Vec<Finding>, more: impl Iterator<Item = Finding>) {
-    for finding in more {
+/// Tells once what several programs say alike, of a sink for instance.
+fn add_alike(findings: &mut Vec<Finding>) {
+    for finding in std::mem::take(findings) {
         let same = |one: &&mut Finding| one.about == finding.about && one.result == finding.result;
         match findings.iter_mut().find(same) {
-            Some(one) if one.of.is_empty() => {}
+            Some(one) if one.of.is_empty() || one.of.split(", ").any(|of| of == finding.of) => {}
             Some(one) => one.of = format!("{}, {}", one.of, finding.of),
             None => findings.push(finding),
         }
@@ -247,27 +337,6 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_settings_of_a_crontab_are_those_that_cron_takes() {
-        let crontab = "# PATH=/comment\nPATH=/usr/local/bin:/usr/bin\n MAILTO = ops@example.org\n'A B'=c\n\"NAME\" = ' x '\n\
-                       * * * * * collect-grid --config /etc/gridmon/config.cfg # a=b\n*/5 * * * * root X=1 collect-panda\nEMPTY=\n";
-        let expected =
-            [("PATH", "/usr/local/bin:/usr/bin"), ("MAILTO", "ops@example.org"), ("NAME", " x "), ("EMPTY", "")];
-        assert_eq!(settings(crontab), expected.map(|(name, value)| (name.to_string(), value.to_string())));
-    }
-
-    #[test]
-    fn a_clock_that_nothing_keeps_is_a_finding() {
-        let run = Path::new(env!("CARGO_MANIFEST_DIR")).join("target").join(format!("clock-{}", std::process::id()));
-        std::fs::create_dir_all(run.join("chrony")).unwrap();
-        let lone = clock(&run);
-        std::fs::write(run.join("chrony/chronyd.pid"), "1").unwrap();
-        let kept = clock(&run);
-        std::fs::remove_dir_all(&run).unwrap();
-        assert_eq!(kept, Ok("kept right by chrony".into()));
-        assert!(lone.is_err() || lone.is_ok_and(|words| words.ends_with("container")));
-    }
-
-    #[test]
     fn a_line_of_check_is_read_as_it_was_written() {
         assert_eq!(
             line("ok      config  no file, all defaults"),
@@ -284,22 +353,18 @@ mod tests {
 
     #[test]
     fn what_several_programs_say_alike_is_said_once() {
-        let of = |of: &str, about: &str, result: Result<&str, &str>| Finding {
-            of: of.into(),
-            about: about.into(),
-            result: result.map(String::from).map_err(String::from),
+        let of = |of: &str, about: &str, result: Result<&str, &str>| {
+            Finding::new(of, about, result.map(String::from).map_err(String::from))
         };
-        let mut findings = vec![of("", "config", Ok("c.cfg"))];
-        add(
-            &mut findings,
-            [
-                of("collect-grid", "config", Ok("c.cfg")),
-                of("collect-grid", "carbon", Err("refused")),
-                of("collect-panda", "carbon", Err("refused")),
-                of("collect-panda", "panda", Ok("501 queues")),
-            ]
-            .into_iter(),
-        );
+        let mut findings = vec![
+            of("", "config", Ok("c.cfg")),
+            of("collect-grid", "config", Ok("c.cfg")),
+            of("collect-grid", "carbon", Err("refused")),
+            of("collect-panda", "carbon", Err("refused")),
+            of("collect-panda", "carbon", Err("refused")),
+            of("collect-panda", "panda", Ok("501 queues")),
+        ];
+        add_alike(&mut findings);
         let rows: Vec<_> = findings.iter().map(|one| (one.of.as_str(), one.about.as_str())).collect();
         assert_eq!(rows, [("", "config"), ("collect-grid, collect-panda", "carbon"), ("collect-panda", "panda")]);
         assert!(table(&findings).ends_with("\n1 finding to see to\n"), "{}", table(&findings));

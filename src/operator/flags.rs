@@ -13,12 +13,13 @@ use super::spool_commands::{Discard, NAME, complain, flush, look, show};
 use super::status::{Level, Limits, Status, Thresholds, plugin_line};
 use super::store::{self, StoreCommand};
 use super::{backups, doctor, graph, meaning, problems};
+use crate::config::is_closed;
 use crate::frame::{self, FirstSignal, Watchdog, print, print_in_time};
 use crate::model::parse_time;
 use crate::os::work::catch;
 use crate::setup::Config;
 
-/// Tells what waits in the spool, what ran and what is dark; drains, shows and discards batches by hand.
+/// Shows what waits in the spool, what ran and what fails; sends, prints and discards batches by hand.
 ///
 /// Without a subcommand it prints the status, and changes nothing. Exit code 0: told; 1: something could not be read, sent
 /// or discarded, and a line says what; 2: wrong flags or config. With --nagios those of a plugin: 0 OK, 1 WARNING, 2
@@ -241,10 +242,21 @@ pub fn run() -> ExitCode {
 
 fn execute(arguments: &Arguments, watchdog: &Watchdog) -> ExitCode {
     watchdog.names(Some("reading the config"));
-    let config = match Config::load(arguments.config.as_deref()) {
-        Ok(config) => config,
-        Err(error) if arguments.is_for_monitor() => return print_unknown(&format!("{error:#}")),
-        Err(error) => {
+    let config = match (Config::load(arguments.config.as_deref()), &arguments.command) {
+        (Ok(config), _) => config,
+        (Err(error), _) if arguments.is_for_monitor() => return print_unknown(&format!("{error:#}")),
+        // These two say something without it.
+        (Err(error), Some(Command::Doctor(doctor))) => {
+            watchdog.expect_end(None);
+            return doctor.run(Err(error), arguments.now);
+        }
+        (Err(error), Some(Command::Explain { name })) if is_closed(&error) => {
+            return meaning::run_without(&error, name.as_deref()).unwrap_or_else(|error| {
+                complain(&format!("{error:#}"));
+                ExitCode::FAILURE
+            });
+        }
+        (Err(error), _) => {
             complain(&format!("{error:#}"));
             return ExitCode::from(2);
         }
@@ -266,7 +278,7 @@ fn execute(arguments: &Arguments, watchdog: &Watchdog) -> ExitCode {
         Some(Command::Problems { system, nagios }) => problems::run(&config, now, system.as_deref(), None, *nagios),
         Some(Command::Backups { hub, history: Some(of), .. }) => backups::history(&config, hub.as_deref(), of),
         Some(Command::Backups { hub, nagios, .. }) => backups::run(&config, now, hub.as_deref(), *nagios),
-        Some(Command::Doctor(doctor)) => doctor.run(&config, arguments.now),
+        Some(Command::Doctor(doctor)) => Ok(doctor.run(Ok(&config), arguments.now)),
         Some(Command::Explain { name }) => meaning::run(&config, now, name.as_deref()),
         Some(Command::Graph(graph)) => graph.run(&config, now),
         Some(Command::Store { command: None }) => store::status(&config, now),

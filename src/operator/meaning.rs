@@ -4,14 +4,14 @@ use std::cmp::Reverse;
 use std::fmt::Write as _;
 use std::process::ExitCode;
 
-use anyhow::{Result, bail};
+use anyhow::{Error, Result, bail};
 
 use super::explain::selector;
 use super::spool_commands::complain;
 use crate::frame::print;
 use crate::model::{FieldInfo, Measurement, Point, SECOND, utc};
 use crate::query::{Latest, Read, Selector};
-use crate::setup::{CATALOG, Config, reader, senders};
+use crate::setup::{CATALOG, Config, PLOTTED, interval, reader, senders, source};
 use crate::text::{Table, ago, count, quote};
 
 /// How many newest values are shown.
@@ -28,13 +28,17 @@ struct Named<'a> {
 impl<'a> Named<'a> {
     /// Reads a Carbon path, a measurement, or a measurement with some of its tags: `grid_cloud,cloud=cc-east`.
     fn new(name: &'a str) -> Result<Self> {
-        if let Some(number) = CATALOG.read_path(name) {
+        if let Some(number) = PLOTTED.read_path(name) {
             let (measurement, field) = (number.measurement, Some(number.field));
             return Ok(Self { measurement, selector: Selector::default(), path: Some(name), field });
         }
-        match selector(name) {
-            Ok((measurement, selector)) => Ok(Self { measurement, selector, path: None, field: None }),
-            Err(_) => {
+        let whole =
+            |measurement: &'static Measurement, selector| Self { measurement, selector, path: None, field: None };
+        match (selector(name), PLOTTED.measurement(name)) {
+            (Ok((measurement, selector)), _) => Ok(whole(measurement, selector)),
+            // What pages make of stored numbers has a plot too.
+            (Err(_), Some(measurement)) => Ok(whole(measurement, Selector::measurement(measurement.name))),
+            (Err(_), None) => {
                 bail!("{} is neither a measurement nor a Carbon path that one declares; {}", quote(name), near(name))
             }
         }
@@ -47,15 +51,18 @@ impl<'a> Named<'a> {
         }
     }
 
-    /// Returns what the declaration says.
-    fn text(&self) -> String {
+    /// Returns what the declaration says, and the config: the interval in seconds, if it is known.
+    fn text(&self, interval: Option<i64>) -> String {
         let measurement = self.measurement;
+        let here = interval.filter(|seconds| *seconds != measurement.every);
+        let here = here.map_or(String::new(), |seconds| format!("{seconds} s here, "));
         let names = |keys: bool| {
             let tags = measurement.tags.iter().filter(|tag| tag.identifies == keys).map(|tag| tag.name);
             tags.collect::<Vec<_>>().join(", ")
         };
         let mut text = format!("{}: {}\n", measurement.name, measurement.meaning);
-        let _ = writeln!(text, "sent by   {}, every {} s by default", senders(measurement), measurement.every);
+        let _ = writeln!(text, "sent by   {}, every {here}{} s by default", senders(measurement), measurement.every);
+        let _ = writeln!(text, "source    {}", source(measurement));
         let _ = writeln!(text, "key tags  {}", names(true));
         if measurement.has_labels() {
             let _ = writeln!(text, "labels    {}", names(false));
@@ -139,10 +146,26 @@ fn all() -> String {
 /// # Errors
 /// Fails if nothing has this name.
 pub fn run(config: &Config, now: i64, name: Option<&str>) -> Result<ExitCode> {
+    explain(name, |one| interval(config, one), |named| named.newest(&*reader(config)?, now))
+}
+
+/// Prints what `name` is for a user who may not read the config, and so has no newest values.
+///
+/// # Errors
+/// As [`run`].
+pub fn run_without(config: &Error, name: Option<&str>) -> Result<ExitCode> {
+    explain(name, |_| None, |_| bail!("{config:#}"))
+}
+
+fn explain(
+    name: Option<&str>,
+    interval: impl FnOnce(&Measurement) -> Option<i64>,
+    newest: impl FnOnce(&Named) -> Result<String>,
+) -> Result<ExitCode> {
     let Some(name) = name else { return Ok(print(&all())) };
     let named = Named::new(name)?;
-    let newest = reader(config).and_then(|store| named.newest(&*store, now));
-    let printed = print(&(named.text() + newest.as_deref().unwrap_or_default()));
+    let newest = newest(&named);
+    let printed = print(&(named.text(interval(named.measurement)) + newest.as_deref().unwrap_or_default()));
     match newest {
         Ok(_) => Ok(printed),
         Err(error) => {

@@ -3,11 +3,13 @@
 #[cfg(feature = "qmaster")]
 pub mod agents;
 mod backups;
+mod crontab;
 mod doctor;
 pub mod downsample;
 mod explain;
 pub mod flags;
 mod graph;
+mod machine;
 mod meaning;
 mod problems;
 mod rolled;
@@ -16,3 +18,4 @@ mod sheet;
 pub mod spool_commands;
 pub mod status;
 pub mod store;
+mod versions;

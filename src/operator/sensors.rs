@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use clap::Args;
 use jiff::Timestamp;
 
-use crate::config::{Key, Unset};
+use crate::config::{Key, Unset, is_closed};
 use crate::frame::args::Format;
 use crate::frame::{Wanted, compared, complain, is_there, print, print_compared, show};
 use crate::model::{FieldInfo, Point, SECOND, Tier, Window, validate};
@@ -55,9 +55,14 @@ pub fn sensors(name: Option<&str>) -> ExitCode {
 
 /// Reads the sensors twice, a second apart, and prints the second reading.
 pub fn print_once(flags: &Once, config: Option<&Path>) -> ExitCode {
-    let mut config = match qagent::load(config) {
-        Ok((config, _)) => config,
-        Err(error) => {
+    let mut config = match (qagent::load(config), config) {
+        (Ok((config, _)), _) => config,
+        // What a machine's own sensors tell is no secret: only the names are those of no config then.
+        (Err(error), None) if is_closed(&error) => {
+            complain(NAME, &[format!("{error:#}; the defaults hold")]);
+            Config::parse("", "no config").map(|(config, _)| config).expect("every section has defaults")
+        }
+        (Err(error), _) => {
             complain(NAME, &[format!("{error:#}")]);
             return ExitCode::from(2);
         }

@@ -286,9 +286,9 @@ impl Status {
         self.programs_text(&mut text, runs);
         text.push('\n');
         if self.failing_parts.is_empty() {
-            text.push_str("no source is dark\n");
+            text.push_str("nothing fails\n");
         } else {
-            text.push_str("dark or failing\n");
+            text.push_str("failing\n");
         }
         for FailingPart { program, grid, what, since, message } in &self.failing_parts {
             let _ =

@@ -7,7 +7,7 @@ use anyhow::{Context, Result, ensure};
 use crate::config::{self, Sections};
 use crate::events::Rules;
 use crate::frame::{DeclaredTables, Program, Setup, downsample, log, mail, state};
-use crate::model::TableInfo;
+use crate::model::{Measurement, TableInfo};
 use crate::monitors::{backups as backup_monitor, nodes as node_monitor};
 use crate::os::mail::Server;
 use crate::sinks::embedded;
@@ -37,7 +37,7 @@ pub mod slurm;
 mod stores;
 mod with_tables;
 
-pub use self::catalog::{CATALOG, PLOTTED, senders};
+pub use self::catalog::{CATALOG, PLOTTED, senders, source};
 pub use self::grid::Grid;
 pub use self::older::{compare, of_backups, of_datadisks, older};
 pub use self::pages::pages;
@@ -89,6 +89,17 @@ pub fn load_with(
         setup.tables = Some(self::declared(&config, declared));
         Ok((config, setup))
     }
+}
+
+/// Returns how often a measurement is sent by this config, in seconds; `None` if the program's default holds, or several send it.
+pub fn interval(config: &Config, measurement: &Measurement) -> Option<i64> {
+    let has =
+        |chosen: &&node_monitor::Chosen| chosen.sensor.measurements.iter().any(|one| one.name == measurement.name);
+    if let Some(chosen) = config.sensors.iter().find(has) {
+        return Some(chosen.interval.as_secs() as i64).filter(|seconds| *seconds > 0);
+    }
+    let sections = config::open(Some(config.path.as_deref()?), SECTIONS).ok()?;
+    sections::timing(&sections, SECTIONS, senders(measurement)).ok()?.interval_seconds
 }
 
 /// Returns tables, and the database that the config selects for them.

@@ -69,6 +69,16 @@ impl Directory {
         Ok(Self::at(path))
     }
 
+    /// Checks what [`Directory::open`] would refuse of a directory that exists; creates nothing.
+    ///
+    /// # Errors
+    /// Fails if it, or its `bad/`, belongs to another user, or another user can change it.
+    pub fn ensure(path: &Path) -> Result<()> {
+        let mut there =
+            [path.to_path_buf(), path.join(BAD)].into_iter().filter(|folder| folder.symlink_metadata().is_ok());
+        there.try_for_each(|folder| ensure_private(&folder).with_context(|| folder.display().to_string()))
+    }
+
     /// Opens the directory at `path` for a reader; creates nothing.
     pub fn at(path: &Path) -> Self {
         Self { path: path.to_path_buf() }

@@ -125,6 +125,38 @@ fn a_run_by_another_user_is_refused_with_the_command_and_leaves_nothing() {
 }
 
 #[test]
+fn a_folder_that_this_user_may_not_enter_hides_no_config() {
+    let test = "a_folder_that_this_user_may_not_enter_hides_no_config";
+    let (sandbox, _carbon) = with_carbon();
+    chown(sandbox.path("state"), Some(NOBODY), None).unwrap();
+    let hidden = sandbox.path("home");
+    fs::create_dir(&hidden).unwrap();
+    mode(&hidden, 0o700);
+    // `runuser` and `sudo -u` leave the other user in the folder of root.
+    let list = |arguments: &[&str]| {
+        let mut command = sandbox.command(arguments);
+        command.current_dir(&hidden);
+        as_nobody(test, &command).map(|mut command| Outcome::of(&mut command))
+    };
+    let Some(listed) = list(&["--list"]) else { return };
+    assert_eq!((listed.code, listed.stderr.as_str()), (Some(0), ""));
+    let dry_run = list(&["--dry-run"]).unwrap();
+    assert!(!dry_run.stderr.contains("config.cfg: Permission denied"), "{dry_run:?}");
+
+    // What lies there and may not be read is an error, with the way out.
+    let config = sandbox.path("config.cfg");
+    mode(&config, 0o640);
+    let config = config.to_str().unwrap();
+    let refused = list(&["--dry-run", "--config", config]).unwrap();
+    assert_eq!(refused.code, Some(2), "{refused:?}");
+    assert!(refused.stderr.contains("may not read it; run it as a user of the group "), "{refused:?}");
+    let mut command = status_command(&sandbox, &["explain", "node_load", "--config", config]);
+    let explained = Outcome::of(&mut as_nobody(test, command.current_dir("/")).unwrap());
+    assert!(explained.code == Some(1) && explained.stdout.contains("node_load"), "{explained:?}");
+    assert!(explained.stderr.contains("its newest value: ") && explained.stderr.contains("group"), "{explained:?}");
+}
+
+#[test]
 fn files_of_root_are_named_and_keep_no_run_from_collecting() {
     let test = "files_of_root_are_named_and_keep_no_run_from_collecting";
     let (sandbox, _carbon) = with_carbon();
@@ -200,6 +232,8 @@ fn a_directory_that_others_can_change_is_refused_with_the_command_that_mends_it(
         assert!(run.stderr.contains(&words), "{run:?}");
         let flush = status(&sandbox, &["flush"]);
         assert!(flush.code == Some(1) && flush.stderr.contains("chmod go-w"), "{flush:?}");
+        let check = sandbox.run(&["--check"]);
+        assert!(check.lines_with("failed  spool").len() == 1 && check.stdout.contains("chmod go-w"), "{check:?}");
         mode(&state.join(folder), 0o750);
         assert_eq!(sandbox.run(&["--now", &at(2)]).code, Some(0));
     }

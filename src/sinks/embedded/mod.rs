@@ -577,6 +577,11 @@ impl Place {
     }
 }
 
+/// Returns the version of SQLite in this build, and the newest schema that it knows.
+pub fn version() -> String {
+    format!("{}, in this program; the store's schema is {}", rusqlite::version(), schema::MIGRATIONS.len())
+}
+
 /// The embedded store as a sink.
 pub struct Embedded {
     /// The retention of each tier.

@@ -193,6 +193,16 @@ pub fn check(config: &Config, deadline: Instant) -> Result<()> {
     parse(&answer.map_err(|error| explain(error, config.login.as_ref()))?).map(drop)
 }
 
+/// Returns what graphite-web calls its version; `None` if it does not answer, or tells something else, as versions before 1.1 do.
+pub fn web_version(config: &Config, deadline: Instant) -> Option<String> {
+    let url = config.render().ok()?.join("version").ok()?;
+    let left = deadline.saturating_duration_since(Instant::now()).max(Duration::from_millis(1));
+    let answer = config.client().ok()?.get(&url, left).ok()?;
+    let text = String::from_utf8(answer).ok()?.trim().trim_matches('"').to_string();
+    let is_version = text.len() < 20 && text.chars().all(|c| c.is_ascii_alphanumeric() || c == '.' || c == '-');
+    (is_version && text.starts_with(|c: char| c.is_ascii_digit())).then_some(text)
+}
+
 /// Builds the form that requests `datapoints`, all of one time.
 fn question(datapoints: &[&Datapoint], time: i64) -> String {
     let mut form = url::form_urlencoded::Serializer::new(String::new());

@@ -2,8 +2,12 @@
 
 use std::fs::{Permissions, set_permissions};
 use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
 
-use gridmon_testkit::sandbox::{Outcome, Sandbox};
+use gridmon_testkit::sandbox::{FakeCarbon, Mood, Outcome, Sandbox};
 
 use super::{DOWN, collect, command};
 
@@ -68,8 +72,89 @@ fn a_crontab_that_others_may_write_and_a_state_without_runs_are_refused_in_words
     let crontab = sandbox.write("crontab", "PATH=/tmp\n");
     set_permissions(&crontab, Permissions::from_mode(0o666)).unwrap();
     let told = Outcome::of(&mut command(&sandbox, &["doctor", "--crontab", "crontab"]));
-    assert_eq!((told.code, told.stdout.as_str()), (Some(1), ""));
-    assert!(told.stderr.contains("crontab") && told.stderr.contains("chmod"), "{told:?}");
+    let (state, words) = row(&told, "crontab");
+    assert!(told.code == Some(1) && state == "bad" && words.contains("chmod"), "{told:?}");
+    // The rest is looked at all the same.
+    assert_eq!(row(&told, "roles").0, "ok", "{told:?}");
     let missing = Outcome::of(&mut command(&sandbox, &["doctor", "--crontab", "nosuch"]));
-    assert!(missing.code == Some(1) && missing.stderr.contains("nosuch"), "{missing:?}");
+    assert!(missing.code == Some(1) && row(&missing, "crontab").1.contains("nosuch"), "{missing:?}");
+}
+
+#[test]
+fn what_is_wrong_with_the_config_or_the_state_is_a_row_of_the_table() {
+    let sandbox = Sandbox::new("small");
+    let wrong = |config: &str| {
+        sandbox.config(config);
+        set_permissions(sandbox.path("config.cfg"), Permissions::from_mode(0o640)).unwrap();
+        doctor(&sandbox, "")
+    };
+    let key = wrong("[carbon]\nhots = graphite");
+    assert!(key.code == Some(1) && row(&key, "config").0 == "bad" && row(&key, "config").1.contains("hots"), "{key:?}");
+    let secret = wrong("[influxdb]\nurl = http://localhost:8086\n[credentials]\nusername = u\npassword = file:/nosuch");
+    assert!(secret.code == Some(1) && row(&secret, "config").1.contains("nosuch"), "{secret:?}");
+    row(&secret, "clock");
+
+    sandbox.config("");
+    set_permissions(sandbox.path("config.cfg"), Permissions::from_mode(0o666)).unwrap();
+    let open = doctor(&sandbox, "");
+    assert!(open.code == Some(1) && row(&open, "config").1.contains("chmod"), "{open:?}");
+    set_permissions(sandbox.path("config.cfg"), Permissions::from_mode(0o640)).unwrap();
+    std::fs::remove_dir_all(sandbox.path("state")).unwrap();
+    let none = doctor(&sandbox, "");
+    assert!(none.code == Some(1) && row(&none, "state").0 == "bad", "{none:?}");
+}
+
+#[test]
+fn what_cron_cannot_start_is_told_also_of_a_program_that_has_never_run() {
+    let sandbox = Sandbox::new("small");
+    sandbox.config("");
+    let programs = Path::new(super::PROGRAM).parent().unwrap().display().to_string();
+    let tools = sandbox.path("bin").display().to_string();
+    let lost = doctor(&sandbox, &format!("PATH={tools}:/usr/bin:/bin\n* * * * * collect-grid -c config.cfg\n"));
+    let (state, words) = row(&lost, "schedule");
+    assert!(lost.code == Some(1) && state == "bad", "{lost:?}");
+    assert!(words.contains("line 2: collect-grid is not on the PATH there") && words.contains(&tools), "{lost:?}");
+
+    let line = |config: &str| format!("PATH={tools}:{programs}:/usr/bin:/bin\n* * * * * collect-grid -c {config}\n");
+    let nowhere = doctor(&sandbox, &line("/nowhere/config.cfg"));
+    assert_eq!(row(&nowhere, "schedule").0, "ok", "{nowhere:?}");
+    assert!(row(&nowhere, "--check").1.contains("/nowhere/config.cfg"), "{nowhere:?}");
+    let found = doctor(&sandbox, &line(sandbox.path("config.cfg").to_str().unwrap()));
+    assert_eq!((row(&found, "pool local").0, row(&found, "version").0), ("ok", "ok"), "{found:?}");
+}
+
+#[test]
+fn services_are_asked_whether_they_run_and_all_is_well_while_they_do() {
+    let sandbox = Sandbox::new("small");
+    let carbon = FakeCarbon::start(Mood::Good);
+    sandbox.config(&format!("{}\n[sensor:LoadAverage]\ntime_interval = 1", super::up(&carbon)));
+    set_permissions(sandbox.path("config.cfg"), Permissions::from_mode(0o640)).unwrap();
+    let of = |program: &str, arguments: &[&str]| {
+        let program = Path::new(super::PROGRAM).with_file_name(program);
+        let pid = program.file_name().unwrap().to_str().unwrap().to_string() + ".pid";
+        let mut command = Command::new(program);
+        command.args(["--config", "config.cfg", "--pidfile", &pid]).args(arguments);
+        command.current_dir(sandbox.path("")).env_clear().env("PATH", "/usr/bin:/bin").stdin(Stdio::null());
+        Outcome::of(&mut command)
+    };
+    let started = of("qagent", &["start"]);
+    assert_eq!(started.code, Some(0), "{started:?}");
+    let reports = || std::fs::read_dir(sandbox.path("state")).unwrap().flatten();
+    let is_reported = || reports().any(|file| file.file_name().to_string_lossy().ends_with(".reports"));
+    let until = Instant::now() + Duration::from_secs(60);
+    while !is_reported() && Instant::now() < until {
+        thread::sleep(Duration::from_millis(100));
+    }
+    let well = doctor(&sandbox, "");
+    let (state, words) = row(&well, "service");
+    assert!(state == "ok" && words.contains("runs as process"), "{well:?}");
+    assert_eq!(row(&well, "carbon").0, "ok", "{well:?}");
+    let bad: Vec<_> = well.lines_with("bad ").into_iter().filter(|line| !line.contains(" clock ")).collect();
+    assert!(bad.is_empty(), "{well:?}");
+
+    let stopped = of("qagent", &["stop"]);
+    assert_eq!(stopped.code, Some(0), "{stopped:?}");
+    let ended = doctor(&sandbox, "");
+    let (state, words) = row(&ended, "service");
+    assert!(state == "bad" && words.contains("does not run; start it"), "{ended:?}");
 }

@@ -9,23 +9,24 @@ fn a_path_is_explained_with_its_newest_value() {
     assert_eq!((told.code, told.stderr.as_str()), (Some(0), ""));
     let lines: Vec<_> = told.stdout.lines().collect();
     assert_eq!(
-        lines[..5],
+        lines[..6],
         [
             "grid_cloud: one cloud of Cloud Scheduler",
             "sent by   collect-grid, every 60 s by default",
+            "source    HTCondor (condor_status, condor_q) and Cloud Scheduler (cloud_status)",
             "key tags  grid, cloud",
             "Carbon    grids.{grid}.clouds.{cloud}.{field}",
             "",
         ]
     );
-    assert!(lines[6].starts_with("quota  int   vms   last  the most machines"), "{}", told.stdout);
+    assert!(lines[7].starts_with("quota  int   vms   last  the most machines"), "{}", told.stdout);
     assert_eq!(
-        lines[8],
-        format!("The newest of it in {}:", lines[8].split(" in ").nth(1).unwrap().trim_end_matches(':'))
+        lines[9],
+        format!("The newest of it in {}:", lines[9].split(" in ").nth(1).unwrap().trim_end_matches(':'))
     );
-    let words: Vec<_> = lines[10].split_whitespace().collect();
+    let words: Vec<_> = lines[11].split_whitespace().collect();
     assert_eq!(words, "cloud=cc-east,grid=heprc quota 50 vms 2024-06-01 12:32 UTC 60 s".split(' ').collect::<Vec<_>>());
-    assert_eq!(lines.len(), 11, "one field of one series: {}", told.stdout);
+    assert_eq!(lines.len(), 12, "one field of one series: {}", told.stdout);
 }
 
 #[test]
@@ -43,6 +44,25 @@ fn a_measurement_and_a_series_are_explained_whole() {
     assert!(nothing.stdout.contains("\nNothing is stored of it in "), "{nothing:?}");
     let list = status(&sandbox, &["explain"]);
     assert!(list.stdout.lines().any(|line| line.starts_with("jobs ") && line.contains("collect-panda")), "{list:?}");
+}
+
+/// Who sends it here, how often by this config, and what that asks.
+#[test]
+fn each_number_has_its_own_sender_source_and_interval() {
+    let sandbox = with_store();
+    sandbox.config("[grid]\ninterval_seconds = 300\n[sensor:LoadAverage]\ntime_interval = 30");
+    for (name, sent, source) in [
+        ("grid_cloud", "collect-grid, every 300 s here, 60 s by default", "HTCondor (condor_status, condor_q)"),
+        ("node_load", "qagent, every 30 s here, 10 s by default", "/proc/loadavg, by [sensor:LoadAverage]"),
+        ("slurm_jobs", "collect-slurm, or qagent with [sensor:Slurm], every ", "by [sensor:Slurm]"),
+        ("queue_score.Q.managed.SCORE", "the dashboard, which makes it of others", "other measurements"),
+        ("queue_score", "the dashboard, which makes it of others", "other measurements"),
+    ] {
+        let told = status(&sandbox, &["explain", name]).stdout;
+        assert!(told.contains(&format!("\nsent by   {sent}")), "{name}: {told}");
+        let of = told.lines().find(|line| line.starts_with("source    ")).unwrap_or_default();
+        assert!(of.contains(source), "{name}: {told}");
+    }
 }
 
 #[test]
