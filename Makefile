@@ -60,7 +60,7 @@ test-all: test
 # Checks format, lints, every set of features and documentation; runs no test and installs nothing. One profile for all, so
 # that a dependency is compiled once for all sets of features that agree on it.
 CLIPPY = cargo clippy --quiet --locked
-SINGLE_FEATURES = dashboard demo elasticsearch http mail manuals mysql png qmaster
+SINGLE_FEATURES = dashboard demo elasticsearch http mail manuals mysql pickles png qmaster
 style:
 	@cargo fmt --version >/dev/null 2>&1 && cargo clippy --version >/dev/null 2>&1 || \
 		{ echo 'make: rustfmt and clippy are missing: rustup component add rustfmt clippy' >&2; exit 1; }

@@ -45,6 +45,6 @@ pack() {
   rm -rf "$tree" "$out/licences.txt"
 }
 pack gridmon "$binaries" "$programs" x86_64-unknown-linux-gnu
-pack gridmon-agent "$small" qagent x86_64-unknown-linux-musl --no-default-features --features http
+pack gridmon-agent "$small" qagent x86_64-unknown-linux-musl --no-default-features --features http,pickles
 rm -rf "$small"
 (cd "$out" && sha256sum gridmon[-_]* > SHA256SUMS && cat SHA256SUMS)

@@ -20,7 +20,7 @@ zigbuild() { cargo zigbuild --quiet --locked --target-dir "$build" "$@" >&2; }
 [ "${1:-}" = agent ] || RUSTFLAGS=$paths zigbuild --release --bins --target "$host.$glibc"
 # Without position-independent code nothing is rewritten at the start, which would be a third of a megabyte of its own.
 RUSTFLAGS="$paths -C relocation-model=static" \
-  zigbuild --profile agent --bin qagent --no-default-features --features http --target $alone
+  zigbuild --profile agent --bin qagent --no-default-features --features http,pickles --target $alone
 folder=$build/$host/release
 mkdir -p "$folder"
 cp "$build/$alone/agent/qagent" "$folder/gridmon-agent"

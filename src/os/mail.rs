@@ -103,6 +103,9 @@ pub fn is_address(text: &str) -> bool {
     })
 }
 
+/// Whether this build sends mail (feature `mail`).
+pub const AVAILABLE: bool = cfg!(feature = "mail");
+
 #[cfg(feature = "mail")]
 mod backend {
     use std::error::Error as _;

@@ -12,6 +12,7 @@ use crate::config::{self, Dialect, Sections};
 use crate::frame::{Daemon, GatheredSensor, News, Plan, Program, Tick, state};
 use crate::monitors::nodes::{self, Moment};
 use crate::os::files;
+use crate::os::mail;
 use crate::os::uptime::Uptime;
 use crate::sinks::qmaster;
 use crate::sinks::qmaster::config::Protocol;
@@ -132,6 +133,12 @@ pub fn plan(path: Option<&Path>) -> Result<Plan> {
     if let Some(master) = config.qmaster.as_ref().filter(|master| master.protocol == Protocol::Qulo) {
         let name = master.name();
         warnings.push(format!("{name} gets QULo's pickles, which nobody acknowledges: what it does not store is lost"));
+    }
+    if config.mail.is_some() && !mail::AVAILABLE {
+        warnings.push(
+            "[mail] is not used: this build sends no mail (feature mail); what fails for long is in the log alone"
+                .into(),
+        );
     }
     let setup = config.setup(&PROGRAM, sections::timing(&sections, SECTIONS, PROGRAM.name)?);
     Ok(Plan {

@@ -101,6 +101,38 @@ fn each_unknown_difference_of_a_grid_is_named() {
     assert_eq!(row(&outcome, "grid_cloud")[4..], [1, 0, 0, 1]);
 }
 
+/// One line that no one can read, whatever it is, costs itself.
+#[test]
+fn a_damaged_line_costs_itself_in_either_kind_of_lines() {
+    let sandbox = grid();
+    let recorded = original();
+    for begin in ["\u{feff}", "grids.heprc.jobs.all.idle None 1717245000\n", "torn\n"] {
+        let file = sandbox.write("old.carbon", format!("{begin}{recorded}"));
+        let outcome = against(&sandbox, file.to_str().unwrap());
+        assert_eq!(outcome.code, Some(0), "{begin:?}: {}{}", outcome.stdout, outcome.stderr);
+        assert!(outcome.stdout.contains("104 there: 103 equal"), "{begin:?}: {}", outcome.stdout);
+        assert_eq!(outcome.stdout.contains("left out "), begin.len() > 3, "{begin:?}: {}", outcome.stdout);
+    }
+    let cloud = "grid_cloud,cloud=cc-east,grid=heprc quota=50i";
+    let good = format!("{cloud} 1717245000000000000\n").into_bytes();
+    let points = |more: &[u8]| {
+        let file = sandbox.write("old.lp", [&b"\xef\xbb\xbf# DML\nCREATE DATABASE x\n"[..], more, &good].concat());
+        against(&sandbox, file.to_str().unwrap()).stdout
+    };
+    for (more, note) in [
+        (&b"grid_cloud,cloud=caf\xe9,grid=heprc quota=1i 1717245000000000000\n"[..], "left out line 3: is no UTF-8: "),
+        (b"grid_cloud,cloud=a quota=\n", "left out line 3: "),
+        (
+            b"grid_cloud,cloud=a,grid=heprc quota=1i 1717245000\n",
+            "left out what is of another time: 1 line before May 1970",
+        ),
+    ] {
+        let told = points(more);
+        assert!(told.contains(note) && told.contains(" here, 1 there: "), "{note}: {told}");
+    }
+    assert!(!points(b"others,a=b text=\"x y\" 5\n").contains("left out"), "what is of another program is no damage");
+}
+
 /// What graphite-web answers is asked for by the patterns of this grid alone, in the slot.
 #[test]
 fn graphite_web_is_asked_for_this_grids_paths() {
@@ -145,6 +177,12 @@ fn what_a_collector_cannot_compare_with_is_said() {
     fails(&sandbox.write("cut", &frames[..100]), "ends within message 1");
     // A pickle that names a function is refused, not run.
     fails(&sandbox.write("hostile", b"\x80\x02cos\nsystem\nq\0."), "message 1: a pickle with the opcode 0x63");
+    fails(
+        &sandbox.write("zero", "(lp0\n(S'grids.heprc.x'\np1\n"),
+        "is a pickle of protocol 0, which Python 2 writes by default",
+    );
+    fails(&sandbox.write("object", "{\"a\": 1}"), "is a JSON object");
+    fails(&sandbox.write("page", "<html>\n<p>401</p>\n"), "is none of what can be read (line protocol, Carbon's lines");
     let empty = against(&sandbox, sandbox.write("empty", "").to_str().unwrap());
     assert_eq!(empty.code, Some(1));
     assert!(empty.stdout.contains("nothing of this time is there, 0 points of other times"), "{}", empty.stdout);

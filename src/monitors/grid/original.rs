@@ -28,7 +28,11 @@ pub static CAUSES: &[Cause] = &[
     Cause {
         why: "a count that vanished is 0 once; Cloud Monitor's stood at its last value",
         is_general: false,
-        explains: |of, difference| *difference == Difference::Extra && of.values()[0] == Some(0.0),
+        explains: |of, difference| {
+            // A heartbeat of 0 is an outage, and no count.
+            let is_count = component(of, 2).is_some_and(|part| ["clouds", "jobs"].contains(&part));
+            *difference == Difference::Extra && of.values()[0] == Some(0.0) && is_count
+        },
     },
     Cause {
         why: "JobStatus 6 is transferring output and 7 is suspended, which gridmon counts by name; Cloud Monitor called 6 an error, and 7 ended its run",
@@ -71,4 +75,23 @@ fn component<'a>(of: &Compared<'a>, at: usize) -> Option<&'a str> {
 /// Returns what is told of a cloud: `vms`, `idle`, `slots`.
 fn of_cloud<'a>(of: &Compared<'a>) -> Option<&'a str> {
     component(of, 2).filter(|part| *part == "clouds").and(component(of, 4))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{Point, compare};
+
+    #[test]
+    fn of_what_only_we_have_a_zero_is_explained_where_it_is_a_count() {
+        let cause = |path: &str, value: &str| {
+            let ours = [Point::from_line(&format!("carbon,path={path} value={value} 60")).unwrap()];
+            let compared = compare(&ours, &[]);
+            compared[0].cause(&Difference::Extra, CAUSES).map(|cause| cause.why)
+        };
+        assert!(cause("grids.g.jobs.all.idle", "0").is_some_and(|why| why.contains("vanished")));
+        assert!(cause("grids.g.clouds.c.slots.8.all", "0").is_some_and(|why| why.contains("vanished")));
+        assert_eq!(cause("grids.g.jobs.all.idle", "1"), None);
+        assert_eq!(cause("grids.g.heartbeat.condor", "0"), None, "HTCondor is down here");
+    }
 }

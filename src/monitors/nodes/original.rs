@@ -40,8 +40,8 @@ pub static CAUSES: &[Cause] = &[
         why: "both measured at moments of their own",
         is_general: true,
         explains: |of, difference| {
-            let lasts = of.path().is_some_and(|path| LASTING.iter().any(|end| path.ends_with(&format!(".{end}"))));
-            matches!(difference, Difference::Field(_)) && !lasts
+            let [Some(ours), Some(theirs)] = of.values() else { return false };
+            matches!(difference, Difference::Field(_)) && of.path().is_some_and(|path| is_moved(path, ours, theirs))
         },
     },
     Cause {
@@ -55,6 +55,29 @@ pub static CAUSES: &[Cause] = &[
         explains: |of, difference| *difference == Difference::Extra && of.path().is_some_and(is_new),
     },
 ];
+
+/// Sensors that count since the machine was started.
+const COUNTERS: [&str; 4] = ["CPUStats", "CPUTimes", "DiskIOCounters", "NetIOCounters"];
+
+/// Whether a value may have moved so far in the seconds or minutes between two readings. A wrong unit or field is further off.
+fn is_moved(path: &str, ours: f64, theirs: f64) -> bool {
+    let ends_with = |end: &&str| path.ends_with(&format!(".{end}"));
+    let is_of = |sensors: &[&str]| path.split('.').any(|part| sensors.contains(&part));
+    if LASTING.iter().any(ends_with) {
+        return false;
+    }
+    // A share of the processor may be anything in the next second.
+    if is_of(&["CPUPercent", "CPUTimesPercent"]) || path.ends_with(".percent") {
+        return [ours, theirs].iter().all(|share| (0.0..=100.0).contains(share));
+    }
+    let most = match () {
+        () if is_of(&COUNTERS) => 0.05,
+        // From a core that sleeps to one that hurries.
+        () if is_of(&["CPUFreq"]) => 0.9,
+        () => 0.5,
+    };
+    (ours - theirs).abs() <= most * ours.abs().max(theirs.abs())
+}
 
 /// Whether QULo had no such path: HOST.SENSOR or HOST.SENSOR.FIELD, where HOST may have several components.
 fn is_new(path: &str) -> bool {
@@ -70,4 +93,40 @@ fn is_new(path: &str) -> bool {
 /// Whether the path has one of these sensors.
 fn has(of: &Compared, sensors: &[&str]) -> bool {
     of.path().is_some_and(|path| path.split('.').any(|part| sensors.contains(&part)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{Point, compare};
+
+    /// The cause of the difference of two values of a path.
+    fn cause(path: &str, ours: f64, theirs: f64) -> Option<&'static str> {
+        let point = |value: f64| {
+            let line = format!("carbon,path={path} value={value} 60");
+            vec![Point::from_line(&line).unwrap()]
+        };
+        let (ours, theirs) = (point(ours), point(theirs));
+        let compared = compare(&ours, &theirs);
+        compared[0].cause(&compared[0].differences[0], CAUSES).map(|cause| cause.why)
+    }
+
+    #[test]
+    fn a_value_that_moved_is_explained_and_one_in_another_unit_is_not() {
+        for (path, ours, theirs) in [
+            ("n.NetIOCounters.bytes_sent", 1_040_000.0, 1_000_000.0),
+            ("n.CPUTimes.user", 5000.0, 4990.0),
+            ("n.VirtualMemory.free", 4e9, 6e9),
+            ("n.VirtualMemory.percent", 3.0, 80.0),
+            ("n.CPUPercent", 100.0, 0.5),
+            ("n.CPUFreq.current", 800.0, 4200.0),
+            ("n.DiskUsage.used", 5e10, 5.1e10),
+        ] {
+            assert_eq!(cause(path, ours, theirs), Some("both measured at moments of their own"), "{path}");
+            for factor in [1024.0, 1e-3, -1.0] {
+                assert_eq!(cause(path, ours, ours * factor - 150.0), None, "{path} by {factor}");
+            }
+        }
+        assert_eq!(cause("n.VirtualMemory.total", 8e9, 8.1e9), None, "it does not change while the machine runs");
+    }
 }

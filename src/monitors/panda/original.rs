@@ -62,10 +62,10 @@ pub static CAUSES: &[Cause] = &[
         why: "QMonit took the ages of benchmarks by the clock of its host's zone",
         is_general: false,
         explains: |of, difference| {
-            // Ages weigh the same jobs otherwise: they make no benchmark where there is none.
-            let is_known = |value: Option<Value>| value.is_some_and(|value| value.as_f64() > 0.0);
-            let name = BENCHMARK.info().name;
-            *difference == Difference::Field(name) && of.field(name).into_iter().all(is_known)
+            // Another weight of the same benchmarks, and no other unit.
+            let values = of.field(BENCHMARK.info().name).map(|value| value.map_or(0.0, Value::as_f64));
+            let (least, most) = (values[0].min(values[1]), values[0].max(values[1]));
+            *difference == Difference::Field(BENCHMARK.info().name) && least > 0.0 && most <= 2.0 * least
         },
     },
     Cause {
@@ -192,6 +192,8 @@ mod tests {
         let unknown = [
             ("tier=T jobs=1i,sequence=5i 1", "tier=T jobs=1i,sequence=6i 1"),
             ("tier=T jobs=1i 1", "tier=T jobs=2i 1"),
+            ("tier=T HS06_benchmark=10 1", "tier=T HS06_benchmark=10240 1"),
+            ("tier=T HS06_benchmark=10 1", "tier=T HS06_benchmark=0 1"),
             ("tier=T jobs=1i 1", "tier=T jobs=1 1"),
             ("tier=T jobs=1i 1", "tier=U jobs=1i 1"),
             ("tier=T jobs=1i 1", "tier=T jobs=1i 2"),

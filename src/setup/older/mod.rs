@@ -20,10 +20,20 @@ use crate::model::{Cause, Collected, Point};
 use crate::os::http::{self, Url};
 use crate::query::{Scan, Selector};
 use crate::sinks::influxdb::{self, InfluxReader};
-use crate::text::quote;
+use crate::sources::agents::Refused;
+use crate::text::{count, quote};
 
 /// The tags that say whose numbers a program sends: those of others are not compared.
 const SCOPES: [&str; 4] = ["grid", "host", "hub", "cluster"];
+
+/// What some editors and systems write before a text in UTF-8.
+const BOM: &[u8] = b"\xef\xbb\xbf";
+
+/// What may be in a file, for messages.
+const FORMS: &str = "line protocol, Carbon's lines, its pickles of protocol 1 and later, JSON of Graphite's render";
+
+/// A time before this, in nanoseconds, is one in seconds, milliseconds or microseconds.
+const EARLIEST: i64 = 10_000_000_000_000_000;
 
 /// Collects as the program does, and prints how its points differ from those of the older system at `source`.
 pub fn compare(
@@ -80,23 +90,42 @@ fn kind(path: &Path) -> Result<Kind> {
     if head.starts_with(b"RRD\0") {
         return Ok(Kind::RrdFile);
     }
+    if let Some(why) = values::unreadable(&head) {
+        bail!("{why}; what can be read: {FORMS}");
+    }
     Ok(values::Form::of(&head).map_or(Kind::Lines, Kind::Values))
 }
 
-/// Reads a file of line protocol.
+/// Reads a file of line protocol. A damaged line costs itself; a file in which no line is one is of no known kind.
 fn of_lines(path: &Path, wanted: Wanted) -> Result<Older> {
-    let mut older = Older::default();
-    for (at, line) in BufReader::new(File::open(path)?).lines().enumerate() {
-        let line = line.with_context(|| format!("line {}", at + 1))?;
-        let line = line.trim();
-        if line.is_empty() || line.starts_with('#') {
+    let (mut older, mut refused, mut read, mut unlikely) = (Older::default(), Refused::default(), 0, 0);
+    for (at, line) in BufReader::new(File::open(path)?).split(b'\n').enumerate() {
+        let line = line?;
+        let line = if at == 0 { line.strip_prefix(BOM).unwrap_or(&line) } else { &line }.trim_ascii();
+        if line.is_empty() || line.starts_with(b"#") {
             continue;
         }
-        let name = line.split([',', ' ']).next().unwrap_or_default();
-        if !wanted.program.measurements.iter().any(|measurement| measurement.name == name) {
+        let number = at + 1;
+        let name = line.split(|byte| matches!(byte, b',' | b' ')).next().unwrap_or_default();
+        let is_ours = wanted.program.measurements.iter().any(|measurement| measurement.name.as_bytes() == name);
+        // An export begins with the database that it is for, and has measurements of others, with texts for fields.
+        if !is_ours && (name == b"CREATE" || line.contains(&b'=')) {
+            read += 1;
             continue;
         }
-        let mut point = Point::from_line(line).with_context(|| format!("line {}", at + 1))?;
+        let Some(text) = str::from_utf8(line).ok() else {
+            refused.add(|| format!("line {number}: is no UTF-8: {}", quote(&String::from_utf8_lossy(line))));
+            continue;
+        };
+        let mut point = match Point::from_line(text) {
+            Ok(point) => point,
+            Err(error) => {
+                refused.add(|| format!("line {number}: {error:#}"));
+                continue;
+            }
+        };
+        read += 1;
+        unlikely += usize::from(point.time() < EARLIEST);
         CATALOG.declare(&mut point);
         if wanted.window.contains(point.time()) && !is_of_another(&point, wanted.ours) {
             older.points.push(point);
@@ -104,6 +133,18 @@ fn of_lines(path: &Path, wanted: Wanted) -> Result<Older> {
             older.others += 1;
         }
     }
+    if read == 0
+        && let Some(first) = refused.reasons.first()
+    {
+        bail!("is none of what can be read ({FORMS}): {first}");
+    }
+    older.notes = refused.notes();
+    older.notes.extend((unlikely > 0).then(|| {
+        format!(
+            "what is of another time: {} before May 1970; times are nanoseconds, and those may be seconds",
+            count(unlikely, "line")
+        )
+    }));
     Ok(older)
 }
 

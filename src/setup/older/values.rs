@@ -9,7 +9,7 @@ use std::path::Path;
 use anyhow::{Context, Result, bail, ensure};
 
 use super::super::{CATALOG, Config};
-use super::SCOPES;
+use super::{BOM, SCOPES};
 use crate::frame::{Older, Wanted};
 use crate::model::{Datapoint, Measurement, Name, Point, RELAYED_PATH, SECOND, carbon_component};
 use crate::os::http::Url;
@@ -45,15 +45,37 @@ impl Form {
         if head.first() == Some(&0) && head.get(4..).is_some_and(is_pickle) {
             return Some(Self::Frames);
         }
-        let text = String::from_utf8_lossy(head);
+        let text = String::from_utf8_lossy(head.strip_prefix(BOM).unwrap_or(head));
         if text.trim_start().starts_with('[') {
             return Some(Self::Render);
         }
-        let line = text.lines().find(|line| !line.trim().is_empty() && !line.starts_with('#'))?;
-        let words: Vec<_> = line.split_ascii_whitespace().collect();
+        // A damaged line, or a None of Python's, is told as such where most lines are Carbon's.
         let is_number = |word: &str| word.parse::<f64>().is_ok();
-        (words.len() == 3 && words[1..].iter().all(|word| is_number(word))).then_some(Self::CarbonLines)
+        let is_carbons = |line: &&str| {
+            let words: Vec<_> = line.split_ascii_whitespace().collect();
+            matches!(words.as_slice(), [_, value, time] if is_number(value) && is_number(time))
+        };
+        let lines = text.lines().filter(|line| !line.trim().is_empty() && !line.starts_with('#'));
+        let (carbons, others): (Vec<_>, Vec<_>) = lines.partition(is_carbons);
+        let of_influx = others.iter().filter(|line| line.contains('='));
+        (carbons.len() > of_influx.count()).then_some(Self::CarbonLines)
     }
+}
+
+/// Says what a file is that begins with these bytes and cannot be read; `None` if it may be.
+pub fn unreadable(head: &[u8]) -> Option<&'static str> {
+    // Protocol 0 marks a list or tuple, and names it in digits: "(lp0".
+    let is_old = |bytes: &[u8]| [&b"(lp"[..], b"(dp", b"((l"].iter().any(|begin| bytes.starts_with(begin));
+    if is_old(head) || head.first() == Some(&0) && head.get(4..).is_some_and(is_old) {
+        return Some("is a pickle of protocol 0, which Python 2 writes by default: write it with protocol 2");
+    }
+    if head.strip_prefix(BOM).unwrap_or(head).trim_ascii_start().starts_with(b"{") {
+        return Some("is a JSON object, and Graphite's answer is a list");
+    }
+    if head.starts_with(b"\xff\xfe") || head.starts_with(b"\xfe\xff") {
+        return Some("is a text in UTF-16: write it in UTF-8");
+    }
+    head.starts_with(b"\x1f\x8b").then_some("is compressed: gunzip it first")
 }
 
 /// Reads a file.
@@ -61,6 +83,9 @@ pub fn of_file(path: &Path, form: Form, wanted: Wanted) -> Result<Older> {
     let mut bytes = Vec::new();
     File::open(path)?.take(LONGEST + 1).read_to_end(&mut bytes)?;
     ensure!(bytes.len() as u64 <= LONGEST, "is longer than {}", size(LONGEST));
+    if bytes.starts_with(BOM) {
+        bytes.drain(..BOM.len());
+    }
     let mut received = Received::default();
     match form {
         Form::CarbonLines => {
@@ -89,14 +114,12 @@ pub fn of_file(path: &Path, form: Form, wanted: Wanted) -> Result<Older> {
         }
     }
     let mut older = chosen(received.points, wanted);
-    let more = received.refused.count.saturating_sub(received.refused.reasons.len());
-    older.notes = received.refused.reasons;
-    older.notes.extend((more > 0).then(|| format!("{more} more of this kind")));
+    older.notes = received.refused.notes();
     Ok(older)
 }
 
 /// Reads messages of Carbon's pickle protocol, of protocol 1 of pickles too, which old scripts wrote.
-#[cfg(feature = "qmaster")]
+#[cfg(feature = "pickles")]
 fn pickles(bytes: &[u8], received: &mut Received) -> Result<()> {
     use crate::sources::agents::carbon_pickle;
     let (mut rest, mut messages) = (bytes, Vec::new());
@@ -119,10 +142,10 @@ fn pickles(bytes: &[u8], received: &mut Received) -> Result<()> {
     Ok(())
 }
 
-/// A build without qmaster has no decoder for pickles.
-#[cfg(not(feature = "qmaster"))]
+/// This build has no decoder for pickles.
+#[cfg(not(feature = "pickles"))]
 fn pickles(_: &[u8], _: &mut Received) -> Result<()> {
-    bail!("this build reads no pickles: build it with the feature qmaster");
+    bail!("this build reads no pickles: build it with the feature pickles");
 }
 
 /// Asks graphite-web.
@@ -246,11 +269,23 @@ mod tests {
             (b" [{\"target\": \"a\"}]", Some(Form::Render)),
             (b"# wire\na.b 1.5 1717245000\n", Some(Form::CarbonLines)),
             (b"a.b -1e3 1717245000.5", Some(Form::CarbonLines)),
+            (b"a.b None 1717245000\na.b 1 1717245000\n", Some(Form::CarbonLines)),
+            (b"\xef\xbb\xbfa.b 1 1717245000\n", Some(Form::CarbonLines)),
             (b"jobs,a=b x=1i 1717245000", None),
             (b"", None),
             (b"<html>", None),
         ] {
             assert_eq!(Form::of(head), form, "{}", String::from_utf8_lossy(head));
+            assert_eq!(unreadable(head), None, "{}", String::from_utf8_lossy(head));
+        }
+        for (head, what) in [
+            (&b"(lp0\n(S'a.b'\np1\n"[..], "protocol 0"),
+            (b"\0\0\0\x10(lp0\n", "protocol 0"),
+            (b" {\"target\": 1}", "JSON object"),
+            (b"\xff\xfea\0", "UTF-16"),
+            (b"\x1f\x8b\x08", "gunzip"),
+        ] {
+            assert!(unreadable(head).is_some_and(|why| why.contains(what)), "{what}");
         }
     }
 }

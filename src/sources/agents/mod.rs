@@ -4,10 +4,10 @@
 //! what it refused, each with a reason; it never allocates by a length that it was told.
 
 pub mod carbon_line;
-#[cfg(feature = "qmaster")]
+#[cfg(feature = "pickles")]
 pub mod carbon_pickle;
 pub mod lines;
-#[cfg(feature = "qmaster")]
+#[cfg(feature = "pickles")]
 pub mod qulo;
 pub mod scanner;
 pub mod word;
@@ -48,6 +48,14 @@ impl Refused {
         if self.reasons.len() < NAMED {
             self.reasons.push(reason());
         }
+    }
+
+    /// Returns the reasons for people, with the number of those that have none here.
+    pub fn notes(self) -> Vec<String> {
+        let more = self.count.saturating_sub(self.reasons.len());
+        let mut notes = self.reasons;
+        notes.extend((more > 0).then(|| format!("{more} more of this kind")));
+        notes
     }
 
     /// Adds those of another part.
