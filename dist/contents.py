@@ -2,6 +2,7 @@
 """contents.py TARGET SBOM LICENCES [FEATURES…]: writes what the programs are built of, with cargo's flags FEATURES: as CycloneDX, for
 machines, and the texts of all licences, for people. Both come from Cargo.lock and from the sources of the crates, as cargo has them."""
 
+import glob
 import hashlib
 import json
 import os
@@ -59,6 +60,20 @@ own = {"type": "application", "bom-ref": f"pkg:cargo/gridmon@{version}", "name":
        "licenses": [{"expression": packages[root]["license"]}], "purl": f"pkg:cargo/gridmon@{version}"}
 
 
+def rust():
+    """What is linked in beside the crates: Rust's own library and, for a program without a C library of the machine, musl. Each with its
+    version, licence and the files of that."""
+    version = subprocess.run(["rustc", "--version"], check=True, stdout=subprocess.PIPE, text=True).stdout.split()[1]
+    sysroot = subprocess.run(["rustc", "--print", "sysroot"], check=True, stdout=subprocess.PIPE, text=True).stdout.strip()
+    texts = os.path.join(sysroot, "share/doc/rust/licenses")
+    parts = [("rust-std", version, "MIT OR Apache-2.0", [os.path.join(texts, name) for name in ("MIT.txt", "Apache-2.0.txt")])]
+    if target.endswith("-musl"):
+        zig = "target/dist-tools/ziglang"
+        (folder,) = glob.glob("target/dist-tools/ziglang-*.dist-info")
+        parts.append(("musl", "of zig " + folder.split("-")[-1].removesuffix(".dist-info"), "MIT", [f"{zig}/lib/libc/musl/COPYRIGHT"]))
+    return parts
+
+
 def component(package):
     one = {"type": "library", "bom-ref": purl(package), "name": package["name"], "version": package["version"],
            "purl": purl(package)}
@@ -81,7 +96,10 @@ document = {
     "specVersion": "1.5",
     "version": 1,
     "metadata": {"timestamp": stamp, "component": own},
-    "components": [component(package) for package in crates],
+    "components": [component(package) for package in crates] + [
+        {"type": "library", "bom-ref": f"pkg:generic/{name}", "name": name, "version": version, "licenses": [{"expression": licence}]}
+        for name, version, licence, _ in rust()
+    ],
     "dependencies": sorted(dependencies, key=lambda one: one["ref"]),
 }
 # A number of its own, the same for the same contents.
@@ -93,21 +111,33 @@ with open(sbom, "w", encoding="utf-8") as file:
 
 NAMES = re.compile(r"^(licen[cs]e|copying|copyright|notice|unlicense)", re.IGNORECASE)
 texts, of_text, without = {}, {}, []
+
+
+def add(whose, path):
+    """Adds the text of a licence, once for all that come with it."""
+    text = open(path, encoding="utf-8", errors="replace").read().strip().replace("\r\n", "\n")
+    key = hashlib.sha256(" ".join(text.split()).encode()).hexdigest()
+    texts[key] = text
+    of_text.setdefault(key, []).append(f"{whose}, {os.path.basename(path)}")
+
+
+for name, version_of, licence, paths in rust():
+    for path in paths:
+        add(f"{name} {version_of}", path)
 for package in crates:
     folder = os.path.dirname(package["manifest_path"])
     files = sorted(name for name in os.listdir(folder) if NAMES.match(name) and os.path.isfile(os.path.join(folder, name)))
     if not files:
         without.append(package)
     for name in files:
-        text = open(os.path.join(folder, name), encoding="utf-8", errors="replace").read().strip().replace("\r\n", "\n")
-        key = hashlib.sha256(" ".join(text.split()).encode()).hexdigest()
-        texts[key] = text
-        of_text.setdefault(key, []).append(f"{package['name']} {package['version']}, {name}")
+        add(f"{package['name']} {package['version']}", os.path.join(folder, name))
 
 with open(licences, "w", encoding="utf-8") as file:
     file.write("The programs are built of the crates below. Each licence stands once, after the crates that come with it.\n\n")
     for package in crates:
         file.write(f"{package['name']} {package['version']}: {package['license']}\n")
+    for name, version_of, licence, _ in rust():
+        file.write(f"{name} {version_of}: {licence}\n")
     for package in without:
         if package["license"] is None:
             sys.exit(f"contents.py: {package['name']} names no licence and has no file of one")

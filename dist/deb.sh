@@ -5,7 +5,8 @@ package=$1 tree=$2 file=$3
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 cp -a "$tree/." "$work"
-gzip -9n "$work/usr/share/doc/$package/CHANGELOG.md"
+# Where Debian's zsh looks for what packages bring.
+mv "$work/usr/share/zsh/site-functions" "$work/usr/share/zsh/vendor-completions"
 install -d "$work/DEBIAN"
 size=$(find "$tree" -type f -printf '%s\n' | awk '{ sum += $1 } END { print int(sum / 1024) + 1 }')
 sed -e "s/@VERSION@/$DIST_VERSION/" -e "s/@SIZE@/$size/" "dist/debian/$package.control" > "$work/DEBIAN/control"

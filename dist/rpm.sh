@@ -6,7 +6,7 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 # Every file, and the folders that are this package's own.
 {
-  (cd "$tree" && find . -type f -printf '/%P\n' -o -type d -name '*gridmon*' -printf '%%dir /%P\n') |
+  (cd "$tree" && find . -type f -printf '/%P\n' -o -type d -path '*gridmon*' -printf '%%dir /%P\n') |
     sed -e 's|^/etc/|%config(noreplace) /etc/|' -e 's|^/usr/share/doc/|%doc /usr/share/doc/|' | sort
 } > "$work/files"
 # Nothing of this machine: neither its name nor its time, and no step that changes what was built.

@@ -121,6 +121,10 @@ fn every_command_of_the_documents_has_flags_that_exist() {
             for line in commands.lines() {
                 let command =
                     line.split(" #").next().unwrap().split(" | ").next().unwrap().split(" || ").next().unwrap();
+                let command = ["sudo -u gridmon ", "runuser -u gridmon -- "]
+                    .iter()
+                    .find_map(|other| command.strip_prefix(other))
+                    .unwrap_or(command);
                 let first = command.split_whitespace().next().unwrap_or_default();
                 if !programs.iter().any(|program| program == first) {
                     continue;

@@ -1,6 +1,8 @@
 //! What `make dist` makes: built twice, looked into, and installed, upgraded, removed and purged in a bare Debian. All in `make
 //! test-all`, since a build of all programs for an old glibc takes minutes.
 
+mod scripts;
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -142,7 +144,6 @@ fn each_package_has_what_an_operator_needs_and_names_its_parts() {
         "share/man/man1/collect-grid.1.gz",
         "share/man/man1/gridmon-status-store-export.1.gz",
         "bash-completion/completions/qagent",
-        "zsh/site-functions/_qagent",
         "fish/vendor_completions.d/qagent.fish",
         "systemd/system/collect-grid.timer",
         "systemd/system/cloud-monitor.service",
@@ -159,6 +160,7 @@ fn each_package_has_what_an_operator_needs_and_names_its_parts() {
             assert!(list.lines().any(|line| line.ends_with(part)), "{kind} lacks {part}");
         }
     }
+    assert!(deb.contains("zsh/vendor-completions/_qagent") && rpm.contains("zsh/site-functions/_qagent"));
     // Everything belongs to root, and the units start what is installed.
     assert!(deb.lines().all(|line| line.contains(" root/root ")), "{deb}");
     let unpacked = TempDir::new();
@@ -176,11 +178,13 @@ fn each_package_has_what_an_operator_needs_and_names_its_parts() {
         .as_array()
         .unwrap()
         .iter()
-        .map(|part| (part["name"].as_str().unwrap(), part["hashes"][0]["content"].as_str().unwrap()))
+        .map(|part| (part["name"].as_str().unwrap(), part["hashes"][0]["content"].as_str().unwrap_or_default()))
         .collect();
     let lock = fs::read_to_string(root().join("Cargo.lock")).unwrap();
     assert!(of_lock.contains_key("rusqlite") && of_lock.contains_key("clap") && of_lock.len() > 100);
-    assert!(of_lock.values().all(|digest| lock.contains(digest)));
+    // Rust's own library is linked in too, and in no lock file.
+    assert!(of_lock.contains_key("rust-std"));
+    assert!(of_lock.iter().all(|(name, digest)| *name == "rust-std" || lock.contains(digest)));
     // What the tests alone need is in no program.
     assert!(!of_lock.contains_key("proptest") && !of_lock.contains_key("fuser"));
 }
@@ -215,7 +219,10 @@ fn the_small_agents_package_has_the_agent_and_nothing_of_the_others() {
         assert!(!list.contains("collect-grid.timer") && !list.contains("logrotate.d/gridmon"), "{kind}: {list}");
     }
     let parts = fs::read_to_string(agents(".cdx.json")).unwrap();
-    assert!(parts.contains("pkg:cargo/reqwest@") && !parts.contains("pkg:cargo/axum@"), "what it is built of");
+    assert!(
+        parts.contains("\"musl\"") && parts.contains("pkg:cargo/reqwest@") && !parts.contains("pkg:cargo/axum@"),
+        "what it is built of"
+    );
     let size = |end: &str| fs::metadata(agents(end)).unwrap().len();
     assert!(size(".deb") * 3 < fs::metadata(file(&built.new, ".deb")).unwrap().len(), "it is small");
 }
@@ -415,6 +422,38 @@ fn the_rpm_package_is_installed_upgraded_and_erased() {
     rpm(&["-e", "gridmon"], None);
     assert!(!debian.path("usr/bin/qagent").exists() && debian.path("etc/gridmon/config.cfg").exists());
     assert!(debian.path("var/lib/gridmon/gridmon.db").exists(), "{}", debian.asked());
+    let left = debian.sh("find /usr -path '*gridmon*'");
+    assert_eq!(left, "", "no folder of its own stays");
+}
+
+/// What an operator may have made before: the group, or the user with another group; a disk or a link in the place of the state; a
+/// service that nobody but its user can restart.
+#[test]
+#[ignore = "builds everything: make test-all"]
+fn the_debian_package_takes_what_is_there_and_says_what_it_leaves() {
+    let test = "the_debian_package_takes_what_is_there_and_says_what_it_leaves";
+    for before in ["groupadd --system gridmon", "useradd --system --no-user-group --gid nogroup gridmon"] {
+        let Some(debian) = Debian::new("bookworm") else { return skip(test, "debootstrap") };
+        fs::copy(file(&built().old, ".deb"), debian.path("old.deb")).unwrap();
+        fs::copy(file(&built().new, ".deb"), debian.path("new.deb")).unwrap();
+        debian.sh(before);
+        debian.sh("dpkg -i /old.deb");
+        assert!(debian.sh("id -Gn gridmon").split_whitespace().any(|group| group == "gridmon"), "{before}");
+        set_up(&debian);
+        debian.sh("su -s /bin/sh gridmon -c 'cd /var/lib/gridmon && collect-grid --list' >/dev/null");
+        // This one is none of systemd's.
+        debian.sh("su -s /bin/sh gridmon -c 'qagent --pidfile /var/lib/gridmon/pid stop'");
+        let told = debian
+            .sh("su -s /bin/sh gridmon -c 'qagent --pidfile /var/lib/gridmon/hand start' && dpkg -i /new.deb; \
+             dpkg -r gridmon; kill $(head -n 1 /var/lib/gridmon/hand)");
+        assert!(told.contains("was started by hand: it is still of the version before; restart it"), "{told}");
+        assert!(told.contains("was started by hand: end it"), "{told}");
+        debian.sh("mkdir /disk && mv /var/log/gridmon /disk/logs && ln -s /disk/logs /var/log/gridmon && touch /disk/logs/kept");
+        let purged = debian.sh("mount -t tmpfs none /var/lib/gridmon && touch /var/lib/gridmon/x && dpkg -P gridmon; ls -A /var/lib/gridmon");
+        assert!(purged.contains("/var/lib/gridmon stays") && !purged.ends_with("x\n"), "{purged}");
+        assert!(purged.contains("/var/log/gridmon is a link") && debian.path("disk/logs/kept").exists(), "{purged}");
+        assert_eq!(debian.sh("dpkg-query -W gridmon 2>/dev/null || echo gone"), "gone\n");
+    }
 }
 
 /// The tarball's programs run where only an old glibc is: Debian 11 has 2.31.
