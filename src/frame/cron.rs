@@ -166,7 +166,7 @@ impl<C> Published<'_, C> {
 ///
 /// `examples/source.rs` is a whole program.
 ///
-/// ```no_run
+/// ```
 /// use std::process::ExitCode;
 ///
 /// use clap::Parser;
@@ -188,10 +188,10 @@ impl<C> Published<'_, C> {
 ///     common: frame::Common,
 /// }
 ///
-/// fn main() -> ExitCode {
-///     let args: Args = frame::start(&PROGRAM);
-///     frame::cron(&PROGRAM, &args.common, setup::load, |_run| Collected::default(), |_config, _until| Vec::new())
-/// }
+/// // A program takes its own: `let args: Args = frame::start(&PROGRAM);`
+/// let args = Args::parse_from(["collect-nothing", "--list"]);
+/// let code = frame::cron(&PROGRAM, &args.common, setup::load, |_run| Collected::default(), |_config, _until| Vec::new());
+/// assert_eq!(code, ExitCode::SUCCESS);
 /// ```
 pub fn cron<C: Sync>(
     program: &'static Program,

@@ -153,9 +153,13 @@ impl Page {
             TagEnd::Strong | TagEnd::Emphasis => self.emphasis = Emphasis::None,
             TagEnd::Link => {
                 let link = std::mem::take(&mut self.link);
-                // A link into docs/ leads nowhere from a manual page.
+                // Nothing can be clicked here: the name of the page tells where to look.
+                let page = link.split('#').next().filter(|page| page.ends_with(".md"));
                 if link.starts_with("http") {
                     self.line.push(roman(format!(" <{link}>")));
+                } else if let Some(page) = page {
+                    let page = page.strip_prefix("../").map_or_else(|| format!("docs/{page}"), String::from);
+                    self.line.push(roman(format!(" ({page})")));
                 }
             }
             TagEnd::Heading(level) => self.heading(level),

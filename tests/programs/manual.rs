@@ -30,6 +30,8 @@ fn every_program_has_a_manual_page_and_completions() {
                 assert!(page.contains(&format!("\n.SH {section}\n")), "{program} lacks {section}");
             }
         }
+        // Where a page leads to another, the name of that page stands there.
+        assert!(page.contains(" (docs/"), "{program} names no other page");
         for (shell, name) in
             [("bash", format!("{program}.bash")), ("zsh", format!("_{program}")), ("fish", format!("{program}.fish"))]
         {
