@@ -19,7 +19,7 @@ pub enum Subject {
     Replay(String),
     /// A table, by name: `table jobs`.
     Table(String),
-    /// The pruning of a sink's old points: `tidying embedded`.
+    /// The pruning of a sink's old points: `pruning embedded`.
     Pruning(String),
     /// A sink's account of the points: `account of carbon`.
     Account(String),
@@ -49,7 +49,7 @@ impl fmt::Display for Subject {
             Self::Source(name) | Self::Sink(name) => out.write_str(name),
             Self::Replay(sink) => write!(out, "replay to {sink}"),
             Self::Table(name) => write!(out, "table {name}"),
-            Self::Pruning(sink) => write!(out, "tidying {sink}"),
+            Self::Pruning(sink) => write!(out, "pruning {sink}"),
             Self::Account(sink) => write!(out, "account of {sink}"),
             Self::Spool => out.write_str("spool"),
             Self::SpoolLimit => out.write_str("spool limit"),

@@ -112,7 +112,7 @@ fn blocks(text: &str, file: &str) -> Result<Vec<Block>> {
             (Some(head), _) => {
                 let Some(head) = head.strip_prefix("sensor:") else {
                     bail!(
-                        "{file} line {}: {} is no section [sensor:NAME] or [sensor:NAME PATTERN]",
+                        "{file} line {}: unknown section {}; there are [sensor:NAME] and [sensor:NAME PATTERN]",
                         at + 1,
                         quote(trimmed)
                     )
@@ -166,8 +166,8 @@ mod tests {
             ("[sensor:CPUPercent]\ntime_interval = 0", "time_interval"),
             ("[sensor:CPUPercent other.host]\ntime_interval = oops", "time_interval"),
             ("[sensor:NoSuch]\ntime_interval = 5", "NoSuch"),
-            ("[carbon]\nhost = evil", "is no section"),
-            ("[qmaster]\nhost = evil", "is no section"),
+            ("[carbon]\nhost = evil", "unknown section"),
+            ("[qmaster]\nhost = evil", "unknown section"),
             ("time_interval = 5", "before any section"),
         ] {
             let error = format!("{:#}", for_host(text, "f", "h").unwrap_err());

@@ -46,7 +46,7 @@ pub const SECTION: Section = Section::new(
             "tls",
             Kind::Word(&["verify", "skip"]),
             Unset::Default("verify"),
-            "verify, or skip for an https:// address with a certificate that cannot be verified: then whoever is on the way can \
+            "verify, or skip for an https:// address with a certificate that cannot be verified: then anybody on the way can \
              read and change everything.",
         ),
         Key::new(

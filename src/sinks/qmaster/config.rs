@@ -37,7 +37,7 @@ pub const SECTION: Section = Section::new(
             "tls",
             Kind::Word(&["off", "verify", "skip"]),
             Unset::Default("off"),
-            "verify for a master that speaks TLS. skip does not verify its certificate: then whoever is on the way can read \
+            "verify for a master that speaks TLS. skip does not verify its certificate: then anybody on the way can read \
              and change everything.",
         ),
         Key::new("ca", Kind::Path, Unset::Absent("/etc/gridmon/ca.pem"), FILES),

@@ -607,7 +607,7 @@ pub fn parse_slots(text: &[u8]) -> Result<Slots> {
 }
 
 /// Returns the number of jobs as `condor_q -totals` counts them: `7 jobs`, `7 jobs and 6 of the scheduler universe`.
-fn count_in_words(jobs: &Jobs) -> String {
+fn describe_jobs(jobs: &Jobs) -> String {
     let (mut count, mut scheduler) = (0, 0);
     for (group, jobs) in jobs {
         *(if Rules::in_scheduler_universe(&group.values) { &mut scheduler } else { &mut count }) += jobs;
@@ -629,7 +629,7 @@ pub fn check(config: &Config, until: Instant) -> Vec<(String, Result<String, Str
     }
     for schedd in &answer.schedds {
         if let Some(jobs) = &schedd.jobs {
-            lines.push((format!("schedd {}", schedd.name), Ok(count_in_words(jobs))));
+            lines.push((format!("schedd {}", schedd.name), Ok(describe_jobs(jobs))));
         }
     }
     lines.extend(problems.into_iter().map(|problem| (problem.subject.to_string(), Err(problem.message))));

@@ -201,7 +201,7 @@ fn connected(path: &Path) -> Result<UnixStream, Failure> {
 }
 
 fn explain(path: &Path, error: Errno) -> anyhow::Error {
-    let way_out = match error {
+    let remedy = match error {
         Errno::NOENT => {
             "libvirtd does not run, or listens elsewhere (virtqemud: /run/libvirt/virtqemud-sock-ro); start it, or set [libvirt] socket"
         }
@@ -211,5 +211,5 @@ fn explain(path: &Path, error: Errno) -> anyhow::Error {
         Errno::NAMETOOLONG | Errno::INVAL => "a socket's path has at most 107 bytes; set [libvirt] socket",
         _ => "is libvirtd running?",
     };
-    anyhow::anyhow!("{}: {}; {way_out}", path.display(), std::io::Error::from(error))
+    anyhow::anyhow!("{}: {}; {remedy}", path.display(), std::io::Error::from(error))
 }
