@@ -70,7 +70,7 @@ def rust():
     if target.endswith("-musl"):
         zig = "target/dist-tools/ziglang"
         (folder,) = glob.glob("target/dist-tools/ziglang-*.dist-info")
-        parts.append(("musl", "of zig " + folder.split("-")[-1].removesuffix(".dist-info"), "MIT", [f"{zig}/lib/libc/musl/COPYRIGHT"]))
+        parts.append(("musl", "of zig " + os.path.basename(folder).removesuffix(".dist-info").split("-")[1], "MIT", [f"{zig}/lib/libc/musl/COPYRIGHT"]))
     return parts
 
 
