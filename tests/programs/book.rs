@@ -110,6 +110,26 @@ fn the_commands_of_the_other_pages_do_what_they_say() {
     assert!(blocks_run >= 2, "{blocks_run}");
 }
 
+/// What a page shows of a command's output is held to it by a test, which finds it by the comment above, or says `not-run`.
+#[test]
+fn each_output_that_is_shown_is_held_by_a_test_or_says_that_it_is_not() {
+    let (mut shown, mut bare) = (0, Vec::new());
+    for document in documents() {
+        let text = fs::read_to_string(&document).unwrap();
+        let lines: Vec<_> = text.lines().map(str::trim).collect();
+        for (at, _) in lines.iter().enumerate().filter(|(_, line)| **line == "```text") {
+            let Some(command) = lines.get(at + 1).filter(|next| next.starts_with("$ ")) else { continue };
+            let above = lines[..at].iter().rfind(|line| !line.is_empty()).unwrap();
+            let name = above.strip_prefix("<!-- ").and_then(|rest| rest.strip_suffix(" -->"));
+            shown += 1;
+            if name.is_none() {
+                bare.push(format!("{}: {command}", document.display()));
+            }
+        }
+    }
+    assert!(shown > 8 && bare.is_empty(), "{shown}: {bare:#?}");
+}
+
 /// The flags of every command exist, also of those that cannot be run here.
 #[test]
 fn every_command_of_the_documents_has_flags_that_exist() {
