@@ -117,7 +117,6 @@ fn parse_line(line: &str, number: usize, (unit, now): (i64, i64), received: &mut
 mod tests {
     use super::*;
 
-
     fn lines(body: &str) -> (Vec<String>, Vec<String>) {
         let received = parse(body.as_bytes(), 1, 7);
         (received.points.iter().map(Point::line).collect(), received.refused.reasons)

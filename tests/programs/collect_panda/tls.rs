@@ -80,7 +80,8 @@ fn a_grids_proxy_is_shown_as_it_is() {
         let text = fs::read_to_string(sandbox.path("config.cfg")).unwrap();
         let section =
             format!("\nurl = https://localhost:{port}/panda\nca = {}\n{login}", sandbox.path("ca.pem").display());
-        let file = sandbox.write("config.cfg", text.replace(&format!("\nurl = {}{PANDA}\n", site.server.url), &section));
+        let file =
+            sandbox.write("config.cfg", text.replace(&format!("\nurl = {}{PANDA}\n", site.server.url), &section));
         fs::set_permissions(file, fs::Permissions::from_mode(0o600)).unwrap();
         let outcome = site.at(NOW, &["-n", "-v"]);
         site.config("");
