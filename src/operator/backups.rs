@@ -92,10 +92,14 @@ fn line(memory: &Memory, hub: Option<&str>, now: i64, interval: i64) -> (Level, 
     let age = now - asked;
     // As for every other program.
     let missed = |runs: i64| age > runs * interval + 60;
+    // A clock was ahead, or is behind: nobody knows whether it still runs.
+    let is_ahead = age < -60;
     let silence = missed(2).then(|| format!("collect-backups ran {} ago", ago(age)));
+    let silence =
+        silence.or(is_ahead.then(|| format!("collect-backups ran {} in the future: a clock is wrong", ago(-age))));
     let level = match () {
         () if missed(5) || !alarms.is_empty() => Level::Critical,
-        () if missed(2) || !warnings.is_empty() => Level::Warning,
+        () if missed(2) || is_ahead || !warnings.is_empty() => Level::Warning,
         () => Level::Ok,
     };
     let mut said: Vec<String> = silence.into_iter().collect();

@@ -1,5 +1,7 @@
 //! What is said, and when: an alarm at its onset, when it becomes another one, again after seven days, and when it is over.
 
+use std::collections::BTreeSet;
+
 use serde::{Deserialize, Serialize};
 
 use super::verdict::Verdict;
@@ -14,6 +16,9 @@ pub struct Episode {
     pub said: i64,
     /// The verdicts that were said since, in order: alarms alone, or warnings alone.
     pub verdicts: Vec<Verdict>,
+    /// Digests of the names that it is about, if there are several: a new one among them is said.
+    #[serde(skip_serializing_if = "BTreeSet::is_empty", default)]
+    pub names: BTreeSet<u64>,
 }
 
 /// Something to say.
@@ -31,6 +36,15 @@ pub struct Notice {
     pub text: String,
 }
 
+impl Episode {
+    /// Makes it be said again if one of these names is not yet among those that it is about.
+    pub fn name(&mut self, names: &BTreeSet<u64>) {
+        if !names.is_subset(&self.names) {
+            self.said = self.said.min(i64::MIN / 4);
+        }
+    }
+}
+
 /// How long after it was said an alarm that lasts is said again, in seconds.
 const AGAIN: i64 = 7 * 86_400;
 
@@ -39,7 +53,7 @@ const AGAIN: i64 = 7 * 86_400;
 /// An alarm that becomes a warning is over, and that is said: a warning that stays hides neither this nor the next alarm.
 pub fn follow(before: Option<&Episode>, verdict: Verdict, words: &str, now: i64) -> (Option<Episode>, Option<String>) {
     let word = verdict.word();
-    let begun = || Some(Episode { since: now, said: now, verdicts: vec![verdict] });
+    let begun = || Some(Episode { since: now, said: now, verdicts: vec![verdict], ..Episode::default() });
     let last = before.and_then(|episode| Some((episode, *episode.verdicts.last()?)));
     let Some((episode, last)) = last else {
         return if verdict == Verdict::Ok { (None, None) } else { (begun(), Some(format!("{word}: {words}"))) };

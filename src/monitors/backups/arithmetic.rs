@@ -34,7 +34,7 @@ fn node(state: &NodeState, time: i64) -> Point {
         fields.extend([
             SETS.of(state.sets.len() as i64),
             ALARMS.of(state.alarming_sets() as i64),
-            UNLISTED.of(state.unlisted as i64),
+            UNLISTED.of(state.unlisted.len() as i64),
         ]);
     }
     fields.extend(state.skew_seconds.map(|skew| SKEW.of(skew)));

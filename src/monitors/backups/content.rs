@@ -8,7 +8,7 @@ use super::gather::{Backup, Gathered};
 use super::hub::Hub;
 use super::memory::{NodeMemory, SetMemory};
 use super::name::shown;
-use super::verdict::{Check, Verdict};
+use super::verdict::{AHEAD, Check, Verdict};
 use crate::sources::ssh::content::{Found, Tool};
 
 /// A file that was checked, and what was found.
@@ -22,6 +22,9 @@ pub struct Checked {
     pub mtime: i64,
     /// What was found.
     pub content: Content,
+    /// The MD5 sum that it has, as hexadecimal digits, if that was asked: the sidecar that it is compared with may change.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sum: Option<String>,
 }
 
 /// What a check found.
@@ -58,9 +61,6 @@ pub struct Wanted {
     pub tool: Tool,
 }
 
-/// How far ahead of the run's clock a time may be, in seconds.
-const AHEAD: i64 = 15 * 60;
-
 /// How long ago a file without a sidecar must have been written last, in seconds: before, it may still be written to.
 const SETTLED: i64 = 10 * 60;
 
@@ -72,7 +72,7 @@ pub fn wanted(hub: &Hub, gathered: &Gathered, memory: &NodeMemory, now: i64) -> 
     for (set, backups) in watched.filter(|_| !hub.pattern.is_folder) {
         let known = memory.sets.get(set).cloned().unwrap_or_default();
         let check = hub.rules(set).check;
-        let counted = backups.iter().rev().filter(|backup| backup.time.max(backup.mtime) <= now + AHEAD);
+        let counted = backups.iter().rev().filter(|backup| !backup.is_after(now + AHEAD, &hub.zone));
         let mut rank = 0;
         for backup in counted {
             let is_wanted = rank == 0 || known.is_known() && known.is_new(backup);
@@ -81,7 +81,7 @@ pub fn wanted(hub: &Hub, gathered: &Gathered, memory: &NodeMemory, now: i64) -> 
             }
             let Some(tool) = tool(check, backup, now) else { continue };
             rank += 1;
-            if known.checked(backup).is_none() {
+            if known.checked(backup, check).is_none() {
                 wanted.push((rank, Wanted { set: set.clone(), backup: backup.clone(), tool }));
             }
         }
@@ -95,6 +95,8 @@ fn tool(check: Check, backup: &Backup, now: i64) -> Option<Tool> {
     match check {
         Check::None | Check::Size => None,
         Check::Digest => backup.seal?.digest.map(|_| Tool::Md5),
+        // gzip reads no xz, and would call one broken.
+        Check::Gzip if ![&b".gz"[..], b".tgz"].iter().any(|end| backup.path.ends_with(end)) => None,
         Check::Gzip => (backup.seal.is_some() || now - backup.mtime > SETTLED).then_some(Tool::Gzip),
     }
 }
@@ -102,14 +104,17 @@ fn tool(check: Check, backup: &Backup, now: i64) -> Option<Tool> {
 /// Returns what was found of a file; `None` if that is not known.
 pub fn content(wanted: &Wanted, found: &Found) -> Option<Content> {
     match found {
-        Found::Sum(sum) => {
-            let is_same = super::seal::digest(sum) == wanted.backup.seal.and_then(|seal| seal.digest);
-            Some(if is_same { Content::Good } else { Content::Digest })
-        }
+        Found::Sum(sum) => Some(of_sum(sum, &wanted.backup)),
         Found::Whole => Some(Content::Good),
         Found::Broken => Some(Content::Truncated),
         Found::Unreadable | Found::Late | Found::NoTool | Found::Gone => None,
     }
+}
+
+/// Returns what an MD5 sum says of a file, beside that of its sidecar.
+fn of_sum(sum: &str, backup: &Backup) -> Content {
+    let is_same = super::seal::digest(sum) == backup.seal.and_then(|seal| seal.digest);
+    if is_same { Content::Good } else { Content::Digest }
 }
 
 /// Returns why files could not be checked, in words; `None` if all were, or are gone. `why` is what the node or ssh said.
@@ -152,7 +157,7 @@ impl Contents {
             let Some(known) = memory.sets.get(set).filter(|_| matches!(check, Check::Digest | Check::Gzip)) else {
                 continue;
             };
-            for (backup, content) in backups.iter().filter_map(|backup| Some((backup, known.checked(backup)?))) {
+            for (backup, content) in backups.iter().filter_map(|backup| Some((backup, known.checked(backup, check)?))) {
                 bad.extend(verdict(content).map(|verdict| (backup.path.clone(), verdict)));
             }
         }
@@ -179,11 +184,22 @@ fn verdict(content: Content) -> Option<Verdict> {
 }
 
 impl SetMemory {
-    /// Returns what was found of a backup, if it was checked as it is.
-    pub fn checked(&self, backup: &Backup) -> Option<Content> {
+    /// Returns what was found of a backup, if it was checked as it is: a digest by what its sidecar says now.
+    pub fn checked(&self, backup: &Backup, check: Check) -> Option<Content> {
+        if self.checked.is_empty() {
+            return None;
+        }
         let path = shown(&backup.path);
-        let is_same = |one: &&Checked| one.path == path && (one.bytes, one.mtime) == (backup.bytes, backup.mtime);
-        self.checked.iter().find(is_same).map(|one| one.content)
+        // The last one counts: another check may have been asked for before.
+        let is_same = |one: &&Checked| {
+            let is_asked = (check == Check::Digest) == one.sum.is_some();
+            is_asked && one.path == path && (one.bytes, one.mtime) == (backup.bytes, backup.mtime)
+        };
+        let one = self.checked.iter().rev().find(is_same)?;
+        match &one.sum {
+            Some(sum) => backup.seal?.digest.map(|_| of_sum(sum, backup)),
+            None => Some(one.content),
+        }
     }
 
     /// Remembers what was found; forgets what is gone.
@@ -192,6 +208,52 @@ impl SetMemory {
         if !self.checked.is_empty() {
             let there: std::collections::BTreeSet<_> = backups.iter().map(|backup| shown(&backup.path)).collect();
             self.checked.retain(|one| there.contains(&one.path));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::gather::Beside;
+    use super::super::seal::{Seal, digest};
+    use super::*;
+
+    fn backup(path: &str, sum: &str) -> Backup {
+        let seal = Some(Seal { bytes: None, digest: digest(sum) });
+        let (path, beside) = (path.as_bytes().into(), Beside::Nothing);
+        Backup { time: 7, stamp: None, mtime: 7, bytes: 5, path, seal, beside }
+    }
+
+    const SUM: &str = "0829f71740aab1ab98b33eae21dee122";
+    const OTHER: &str = "1829f71740aab1ab98b33eae21dee122";
+
+    #[test]
+    fn a_digest_is_compared_with_what_its_sidecar_says_now() {
+        let checked = |content, sum: Option<&str>| Checked {
+            path: "a.gz".into(),
+            bytes: 5,
+            mtime: 7,
+            content,
+            sum: sum.map(String::from),
+        };
+        let known = |one| SetMemory { checked: vec![one], ..SetMemory::default() };
+        let wrong = known(checked(Content::Digest, Some(SUM)));
+        assert_eq!(wrong.checked(&backup("a.gz", OTHER), Check::Digest), Some(Content::Digest));
+        assert_eq!(wrong.checked(&backup("a.gz", SUM), Check::Digest), Some(Content::Good), "the sidecar was mended");
+        let right = known(checked(Content::Good, Some(SUM)));
+        assert_eq!(right.checked(&backup("a.gz", OTHER), Check::Digest), Some(Content::Digest));
+        assert_eq!(right.checked(&backup("b.gz", SUM), Check::Digest), None);
+        assert_eq!(right.checked(&backup("a.gz", SUM), Check::Gzip), None, "it was not unpacked");
+        // What the version before found is found again: it did not keep the sum.
+        let before: Checked =
+            serde_json::from_str(r#"{"path": "a.gz", "bytes": 5, "mtime": 7, "content": "digest"}"#).unwrap();
+        assert_eq!(known(before).checked(&backup("a.gz", SUM), Check::Digest), None);
+    }
+
+    #[test]
+    fn gzip_reads_what_it_can_unpack_alone() {
+        for (path, reads) in [("a.tar.gz", true), ("a.tgz", true), ("a.tar.xz", false), ("a.zst", false)] {
+            assert_eq!(tool(Check::Gzip, &backup(path, SUM), 7).is_some(), reads, "{path}");
         }
     }
 }

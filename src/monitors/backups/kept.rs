@@ -4,9 +4,8 @@
 //! file, and of a file that changed. What is written twice is there once.
 
 use std::collections::BTreeMap;
-use std::hash::{DefaultHasher, Hash, Hasher};
 
-use super::gather::{Backup, Gathered};
+use super::gather::{Backup, Gathered, digest_of};
 use super::memory::{NodeMemory, Weeks};
 
 const WEEK: i64 = 7 * 86_400;
@@ -20,14 +19,22 @@ pub fn digests(gathered: &Gathered) -> BTreeMap<String, Weeks> {
     let of_set = |(set, backups): (&String, &Vec<Backup>)| {
         let mut weeks = BTreeMap::<i64, u64>::new();
         for backup in backups {
-            let mut hasher = DefaultHasher::new();
-            (backup.time, &backup.path, backup.bytes, backup.seal).hash(&mut hasher);
-            let digest = weeks.entry(week(backup)).or_default();
-            *digest = digest.wrapping_add(hasher.finish());
+            let of_week = weeks.entry(week(backup)).or_default();
+            *of_week = of_week.wrapping_add(digest(backup));
         }
         (set.clone(), Weeks::from(weeks))
     };
     gathered.sets.iter().map(of_set).collect()
+}
+
+/// Returns a digest of all of a backup that the history has.
+fn digest(backup: &Backup) -> u64 {
+    let seal = backup.seal.map(|seal| {
+        let size = seal.bytes.map_or(u64::MAX, |bytes| bytes ^ 1 << 63);
+        size.wrapping_add(seal.digest.map_or(0, |digest| digest_of(&digest)))
+    });
+    let numbers = [backup.time.cast_unsigned(), backup.bytes, digest_of(&backup.path), seal.unwrap_or(0)];
+    digest_of(numbers.map(u64::to_le_bytes).as_flattened())
 }
 
 /// Returns the backups of the weeks that the history does not have as they are, with their sets; `digests` are those of now.
@@ -46,6 +53,7 @@ pub fn news<'a>(
 
 #[cfg(test)]
 mod tests {
+    use super::super::gather::Beside;
     use super::super::seal::Seal;
     use super::*;
 
@@ -60,6 +68,7 @@ mod tests {
             bytes: 5000,
             path: format!("a/{day}.gz").into_bytes().into(),
             seal: None,
+            beside: Beside::Nothing,
         };
         days.iter().map(backup).collect()
     }

@@ -10,6 +10,7 @@ use super::gather::Backup;
 use super::hub::Hub;
 use super::verdict::Verdict;
 use super::weekly::Word;
+use super::zone::Zone;
 use crate::text::count;
 
 /// What all hubs' nodes left, by hub and node.
@@ -207,8 +208,14 @@ pub struct SetMemory {
     /// The time of the newest backup that ever counted, in unix seconds.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub newest: Option<i64>,
-    /// The times and bytes of its last backups, oldest first; those that are gone too.
-    pub sizes: Vec<(i64, u64)>,
+    /// The key of that backup; `None` if a version before this one left it, or the import.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub newest_key: Option<u64>,
+    /// Its last backups, oldest first; those that are gone too.
+    pub sizes: Vec<Size>,
+    /// Whether its backups ever had sidecars.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub had_seals: bool,
     /// What was found in those that lie there.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub checked: Vec<Checked>,
@@ -218,6 +225,52 @@ pub struct SetMemory {
     /// What the last run that read its node saw of it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub seen: Option<SeenSet>,
+}
+
+/// One backup of a set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "AnySize", into = "(i64, u64, u64)")]
+pub struct Size {
+    /// When it was made, in unix seconds.
+    pub time: i64,
+    /// Its size, in bytes.
+    pub bytes: u64,
+    /// Its key; 0 if a version before this one left it.
+    pub key: u64,
+}
+
+/// A [`Size`] as it is written, and as versions before this one wrote it.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum AnySize {
+    Keyed(i64, u64, u64),
+    Plain(i64, u64),
+}
+
+impl From<AnySize> for Size {
+    fn from(size: AnySize) -> Self {
+        match size {
+            AnySize::Keyed(time, bytes, key) => Self { time, bytes, key },
+            AnySize::Plain(time, bytes) => Self { time, bytes, key: 0 },
+        }
+    }
+}
+
+impl From<Size> for (i64, u64, u64) {
+    fn from(Size { time, bytes, key }: Size) -> Self {
+        (time, bytes, key)
+    }
+}
+
+impl Size {
+    fn of(backup: &Backup) -> Self {
+        Self { time: backup.time, bytes: backup.bytes, key: backup.key() }
+    }
+
+    /// Whether it is one and the same backup, with another time or size since it was still written to, or not.
+    fn is_of(&self, other: &Self) -> bool {
+        if self.key == 0 || other.key == 0 { self.time == other.time } else { self.key == other.key }
+    }
 }
 
 /// How many sizes are remembered: the seven before the newest, and two that may be arriving.
@@ -236,20 +289,47 @@ impl SetMemory {
     }
 
     /// Takes what lies there now, oldest first; what is later than `until`, in unix seconds, does not count.
-    pub fn learn(&mut self, backups: &[Backup], until: i64) {
-        let counted = backups.iter().filter(|backup| backup.time.max(backup.mtime) <= until);
-        let newest: Vec<_> = counted.rev().take(SIZES).map(|backup| (backup.time, backup.bytes)).collect();
-        self.newest = self.newest.max(newest.first().map(|(time, _)| *time));
-        let mut sizes: BTreeMap<i64, u64> = self.sizes.iter().copied().collect();
-        sizes.extend(newest);
-        let from = sizes.len().saturating_sub(SIZES);
-        self.sizes = sizes.into_iter().skip(from).collect();
+    pub fn learn(&mut self, backups: &[Backup], zone: &Zone, until: i64) {
+        let counted = || backups.iter().filter(|backup| !backup.is_after(until, zone)).rev();
+        self.had_seals |= counted().any(|backup| backup.seal.is_some());
+        self.newest = self.newest_beside(backups);
+        if let Some(newest) = counted().next()
+            && self.newest.is_none_or(|known| newest.sure_time(zone) >= known)
+        {
+            (self.newest, self.newest_key) = (Some(newest.sure_time(zone)), Some(newest.key()));
+        }
+        let newest: Vec<_> = counted().take(SIZES).map(Size::of).collect();
+        self.sizes = self.sizes_beside(backups);
+        self.sizes.retain(|known| !newest.iter().any(|new| new.is_of(known)));
+        self.sizes.extend(newest);
+        self.sizes.sort_by_key(|size| size.time);
+        self.sizes.drain(..self.sizes.len().saturating_sub(SIZES));
+    }
+
+    /// Returns the time of the newest backup that ever counted, unless that one is among `backups`: then its time is the one that it
+    /// has now.
+    pub fn newest_beside(&self, backups: &[Backup]) -> Option<i64> {
+        let is_there = |key: u64| backups.iter().rev().any(|backup| backup.key() == key);
+        self.newest.filter(|_| !self.newest_key.is_some_and(is_there))
+    }
+
+    /// Returns the last backups that are not among these.
+    pub fn sizes_beside(&self, backups: &[Backup]) -> Vec<Size> {
+        let mut gone = self.sizes.clone();
+        for size in backups.iter().rev().map(Size::of) {
+            gone.retain(|known| !known.is_of(&size));
+            if gone.is_empty() {
+                break;
+            }
+        }
+        gone
     }
 
     /// Whether a backup was not there, or not with this size, when the memory was made.
     pub fn is_new(&self, backup: &Backup) -> bool {
-        let is_older = self.sizes.first().is_some_and(|(oldest, _)| backup.time < *oldest);
-        !is_older && !self.sizes.contains(&(backup.time, backup.bytes))
+        let size = Size::of(backup);
+        let is_older = self.sizes.first().is_some_and(|oldest| size.time < oldest.time);
+        !is_older && !self.sizes.iter().any(|known| known.is_of(&size) && known.bytes == size.bytes)
     }
 }
 
@@ -292,6 +372,7 @@ impl NodeMemory {
 
 #[cfg(test)]
 mod tests {
+    use super::super::gather::Beside;
     use super::*;
 
     #[test]
@@ -330,6 +411,44 @@ mod tests {
         assert_eq!(memory.wells, BTreeMap::from([("A".to_string(), 1_717_459_200)]));
         let kept: Memory = serde_json::from_str(&serde_json::to_string(&memory).unwrap()).unwrap();
         assert_eq!(kept, memory);
+    }
+
+    fn backup(path: &str, time: i64, bytes: u64) -> Backup {
+        let (path, beside) = (path.as_bytes().into(), Beside::Nothing);
+        Backup { time, stamp: None, mtime: time, bytes, path, seal: None, beside }
+    }
+
+    #[test]
+    fn a_backup_that_is_still_written_to_is_one_and_its_time_may_go_back() {
+        let mut memory = SetMemory::default();
+        for hour in 1..=5 {
+            memory.learn(
+                &[backup("a", DAY, 7), backup("b", 2 * DAY + hour, 100 * hour as u64)],
+                &Zone::utc(),
+                i64::MAX,
+            );
+        }
+        let sizes = |memory: &SetMemory| memory.sizes.iter().map(|size| (size.time, size.bytes)).collect::<Vec<_>>();
+        assert_eq!((sizes(&memory), memory.newest), (vec![(DAY, 7), (2 * DAY + 5, 500)], Some(2 * DAY + 5)));
+        assert!(!memory.is_new(&backup("b", 2 * DAY + 9, 500)) && memory.is_new(&backup("b", 2 * DAY, 501)));
+        // Copied anew with its time: no newer one is gone.
+        let back = [backup("a", DAY, 7), backup("b", 2 * DAY, 500)];
+        assert_eq!(memory.newest_beside(&back), None);
+        assert_eq!(memory.newest_beside(&back[..1]), Some(2 * DAY + 5), "it is gone");
+        memory.learn(&back, &Zone::utc(), i64::MAX);
+        assert_eq!((sizes(&memory), memory.newest), (vec![(DAY, 7), (2 * DAY, 500)], Some(2 * DAY)));
+        let kept: SetMemory = serde_json::from_str(&serde_json::to_string(&memory).unwrap()).unwrap();
+        assert_eq!(kept, memory);
+    }
+
+    #[test]
+    fn the_sizes_of_the_version_before_are_those_of_their_times() {
+        let mut memory: SetMemory = serde_json::from_str(r#"{"newest": 200, "sizes": [[100, 7], [200, 8]]}"#).unwrap();
+        assert!(!memory.is_new(&backup("b", 200, 8)) && memory.is_new(&backup("b", 200, 9)));
+        assert_eq!(memory.newest_beside(&[backup("b", 200, 8)]), Some(200));
+        memory.learn(&[backup("b", 200, 9)], &Zone::utc(), i64::MAX);
+        let sizes: Vec<_> = memory.sizes.iter().map(|size| (size.time, size.bytes, size.key != 0)).collect();
+        assert_eq!((sizes, memory.newest), (vec![(100, 7, false), (200, 9, true)], Some(200)));
     }
 
     #[test]

@@ -1,11 +1,13 @@
 //! One node of one hub: its sets and itself, judged, and what is remembered of them.
 
-use super::alarms::{Notice, follow};
-use super::gather::Gathered;
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::alarms::{Episode, Notice, follow};
+use super::gather::{Gathered, digest_of};
 use super::hub::Hub;
 use super::memory::{NodeMemory, SeenNode, SeenSet, SetMemory};
 use super::name::{bytes, shown, some_of};
-use super::verdict::{Contents, Question, SetState, Verdict, closed_folder, judge, lies_in};
+use super::verdict::{AHEAD, Contents, Question, SetState, Verdict, closed_folder, judge, lies_in};
 use crate::sources::ssh::SKEW;
 use crate::text::{ago, count, one_line, size};
 
@@ -26,8 +28,8 @@ pub struct NodeState {
     pub skew_seconds: Option<i64>,
     /// The bytes of its disk, and how many are free.
     pub disk: Option<(u64, u64)>,
-    /// The number of sets that lie there and are not watched.
-    pub unlisted: usize,
+    /// The sets that lie there and are not watched.
+    pub unlisted: Vec<String>,
 }
 
 /// How long LOCKED may be there, in seconds.
@@ -68,17 +70,21 @@ impl NodeState {
             notes: Vec::new(),
             skew_seconds: None,
             disk: None,
-            unlisted: 0,
+            unlisted: Vec::new(),
         }
     }
 
-    /// Judges what a node told; `now` is the run's clock in unix seconds. Also returns what is to be remembered of it.
+    /// Judges what a node told; `now` is the run's clock in unix seconds. Also returns what is to be remembered of it,
+    /// without the digests of what the history has, if it was read.
     pub fn judge(hub: &Hub, node: &str, told: &Told, memory: &NodeMemory, now: i64) -> (Self, NodeMemory) {
         let gathered = told.gathered;
-        let mut memory = memory.clone();
         if let Some(why) = unread(gathered, hub) {
-            return (Self::unreachable(hub, node, why), memory);
+            return (Self::unreachable(hub, node, why), memory.clone());
         }
+        // The digests are the largest part, and those of now replace them.
+        let NodeMemory { episodes, free, sets, seen, kept: _ } = memory;
+        let (episodes, free, sets, seen) = (episodes.clone(), free.clone(), sets.clone(), seen.clone());
+        let mut memory = NodeMemory { episodes, free, sets, seen, kept: BTreeMap::new() };
         let mut state = Self { unreachable: None, ..Self::unreachable(hub, node, String::new()) };
         state.skew_seconds = told.skew_seconds;
         state.disk = gathered.disk;
@@ -103,7 +109,7 @@ impl NodeState {
             }
             state.sets.push(of_set);
             let mut known: SetMemory = known;
-            known.learn(backups, now + 15 * 60);
+            known.learn(backups, &hub.zone, now + AHEAD);
             memory.sets.insert(set, known);
         }
         state.notes = notes(&mut state.unlisted, hub, gathered, &mut memory, now);
@@ -136,9 +142,15 @@ impl NodeState {
             }
             let (is, words) = found.map_or((Verdict::Ok, ""), |(one, words)| (*one, words.as_str()));
             let key = verdicts[0].word();
-            let (after, text) = follow(memory.episodes.get(key), is, words, now);
+            let mut before = memory.episodes.get(key).cloned();
+            let names = match is {
+                Verdict::Unlisted => self.unlisted.iter().map(|name| digest_of(name.as_bytes())).collect(),
+                _ => BTreeSet::new(),
+            };
+            before.iter_mut().for_each(|episode| episode.name(&names));
+            let (after, text) = follow(before.as_ref(), is, words, now);
             match after {
-                Some(episode) => drop(memory.episodes.insert(key.into(), episode)),
+                Some(episode) => drop(memory.episodes.insert(key.into(), Episode { names, ..episode })),
                 None => drop(memory.episodes.remove(key)),
             }
             say(None, is, text);
@@ -194,19 +206,29 @@ fn unread(gathered: &Gathered, hub: &Hub) -> Option<String> {
     if let Some(name) = &gathered.no_variable {
         return Some(format!("its login has no variable {name}, which [hub {}] root names", hub.name));
     }
-    // What `timeout` says.
-    matches!(gathered.failed, Some(124 | 137)).then(|| "find did not come to its end in time".into())
+    // What `timeout` and the shell say. After 1 find has come to its end, and named what it could not read.
+    Some(match gathered.failed? {
+        0 | 1 => return None,
+        124 => "find did not come to its end in time".into(),
+        code @ (126 | 127) => format!("find or its timeout could not be run: the code is {code}"),
+        code @ 129.. => format!("find was killed by signal {}", code - 128),
+        code => format!("find ended with {code}"),
+    })
 }
 
 /// Returns what find could not read, if that is neither a folder that is closed to the login nor a file that went away.
 fn failed(gathered: &Gathered, said: &str) -> Option<String> {
     gathered.failed?;
-    let harmless = ["No such file or directory", "File system loop detected", "No such file"];
+    let is_harmless = |line: &str| {
+        line.ends_with(": No such file or directory") || line.starts_with("find: File system loop detected;")
+    };
     // The folders that are closed are known one by one.
-    let is_known = |line: &str| !gathered.closed.is_empty() && line.contains("Permission denied");
-    let mut lines = said.lines().filter(|line| line.contains("find:"));
-    let bad = lines.find(|line| !is_known(line) && !harmless.iter().any(|words| line.contains(words)));
-    bad.map(one_line)
+    let is_known = |line: &str| !gathered.closed.is_empty() && line.ends_with(": Permission denied");
+    let lines: Vec<_> = said.lines().filter(|line| line.starts_with("find: ") || line.starts_with("stat: ")).collect();
+    if lines.is_empty() && gathered.closed.is_empty() {
+        return Some("it failed, and did not say why".into());
+    }
+    lines.into_iter().find(|line| !is_known(line) && !is_harmless(line)).map(one_line)
 }
 
 /// Returns the sets that are watched, sorted: those of the config, else those that lie or lay there.
@@ -227,6 +249,18 @@ fn judged(question: &Question, hub: &Hub, gathered: &Gathered, failed: Option<&s
     // A set without a folder of its own may lie anywhere in that of all.
     let folder = hub.pattern.folder_of(&bytes(question.set)).unwrap_or_else(|| hub.pattern.folder().to_vec());
     let state = judge(question, closed_folder(gathered, &folder, false));
+    // The folder that is the newest backup, or one within it: nobody knows how much it holds.
+    if hub.pattern.is_folder
+        && matches!(state.verdict, Verdict::Small | Verdict::Shrunk)
+        && let Some(newest) = &state.newest
+        && let Some(closed) = closed_folder(gathered, &newest.path, true)
+    {
+        return SetState {
+            verdict: Verdict::Unreadable,
+            words: format!("this login may not read {}", shown(closed)),
+            ..state
+        };
+    }
     let is_missed = matches!(state.verdict, Verdict::Old | Verdict::Lost | Verdict::Vanished | Verdict::Never);
     if !is_missed {
         return state;
@@ -241,8 +275,33 @@ fn judged(question: &Question, hub: &Hub, gathered: &Gathered, failed: Option<&s
             let words = format!("{}; {} is not there", state.words, hub.root);
             SetState { words, ..state }
         }
-        None => state,
+        None => match gathered.linked.iter().find(|linked| lies_in(linked, &folder)) {
+            Some(linked) => {
+                let words =
+                    format!("{}; {} is a link to a folder elsewhere, {NOT_FOLLOWED}", state.words, shown(linked));
+                SetState { words, ..state }
+            }
+            None => state,
+        },
     }
+}
+
+/// What is said of a link.
+const NOT_FOLLOWED: &str = "and only sets that are links themselves, and named, are followed";
+
+/// Returns the links to folders elsewhere that may be sets, or hold some, and that nobody watches.
+fn unfollowed(hub: &Hub, gathered: &Gathered) -> Vec<String> {
+    let folders = hub.sets.iter().chain(gathered.sets.keys()).filter_map(|set| hub.pattern.folder_of(&bytes(set)));
+    let folders: BTreeSet<Vec<u8>> = folders.collect();
+    // Without a folder of its own a set is no folder. A set may be any folder above or below another one.
+    let is_watched = |linked: &[u8]| {
+        let is_above = folders.range(linked.to_vec()..).next().is_some_and(|next| lies_in(next, linked));
+        let mut ends = linked.iter().enumerate().filter(|(_, byte)| **byte == b'/').map(|(at, _)| at);
+        is_above || ends.any(|end| folders.contains(&linked[..end])) || folders.contains(linked)
+    };
+    let may_be_set = |linked: &&Vec<u8>| hub.pattern.folder_of(b"").is_some() && lies_in(linked, hub.pattern.folder());
+    let others = gathered.linked.iter().filter(may_be_set).filter(|linked| !is_watched(linked));
+    others.map(|linked| shown(linked)).collect()
 }
 
 /// Returns what nobody can see of a node whose sets nobody named: all of them, or those of some folders.
@@ -280,7 +339,7 @@ fn unseen(hub: &Hub, gathered: &Gathered, sets: &[SetState], failed: Option<&str
 
 /// Returns the warnings about the node itself.
 fn notes(
-    unlisted: &mut usize,
+    unlisted: &mut Vec<String>,
     hub: &Hub,
     gathered: &Gathered,
     memory: &mut NodeMemory,
@@ -292,21 +351,28 @@ fn notes(
         notes.push((Verdict::Stuck, words));
     }
     if !hub.sets.is_empty() {
-        let others: Vec<_> = gathered.sets.keys().filter(|set| !hub.sets.contains(set)).collect();
-        *unlisted = others.len();
-        if !others.is_empty() {
-            let words = format!(
-                "{} there that [hub {}] sets does not list: {}",
-                count(others.len(), "set"),
-                hub.name,
-                some_of(&others)
-            );
-            notes.push((Verdict::Unlisted, words));
-        }
+        *unlisted = gathered.sets.keys().filter(|set| !hub.sets.contains(set)).cloned().collect();
     }
-    if let Some((_, free)) = gathered.disk {
+    let links = unfollowed(hub, gathered);
+    let mut words = Vec::new();
+    if !unlisted.is_empty() {
+        let sets = count(unlisted.len(), "set");
+        words.push(format!("{sets} there that [hub {}] sets does not list: {}", hub.name, some_of(unlisted)));
+    }
+    if !links.is_empty() {
+        let links = some_of(&links);
+        words
+            .push(format!("links to folders elsewhere, which only [hub {}] sets makes be followed: {links}", hub.name));
+    }
+    if !words.is_empty() {
+        notes.push((Verdict::Unlisted, words.join("; ")));
+        unlisted.extend(links);
+    }
+    if let Some((all, free)) = gathered.disk {
         memory.learn_disk(free, now);
-        if let Some(days) = memory.days_until_full().filter(|days| *days < FORESEEN) {
+        if free < all / 100 {
+            notes.push((Verdict::Filling, format!("its disk is full: {} of {} is free", size(free), size(all))));
+        } else if let Some(days) = memory.days_until_full().filter(|days| *days < FORESEEN) {
             let words = format!("its disk has {} free, and will be full in {days:.0} days", size(free));
             notes.push((Verdict::Filling, words));
         }
@@ -485,6 +551,154 @@ mod tests {
         assert_eq!(said(&[file("a-20260330.gz", NOW)], 3), ["well again, after 3 h 0 min (unreadable)"]);
         // From now on it is known what should be there.
         assert_eq!(said(&[Seen::Missing], 4), ["vanished: no backup is left"]);
+    }
+
+    #[test]
+    fn a_find_that_does_not_end_by_itself_tells_nothing() {
+        for (code, why) in [
+            (124, "find did not come to its end in time"),
+            (127, "find or its timeout could not be run: the code is 127"),
+            (137, "find was killed by signal 9"),
+            (139, "find was killed by signal 11"),
+            (143, "find was killed by signal 15"),
+            (2, "find ended with 2"),
+        ] {
+            for seen in [&[Seen::Failed(code)][..], &[Seen::Failed(code), Seen::Failed(1)]] {
+                let state = once(&hub("{set}-%Y%m%d.gz", &["a"]), seen, "");
+                assert_eq!((state.unreachable.as_deref(), state.sets.len()), (Some(why), 0), "{code}");
+            }
+        }
+        // It came to its end, and something is not explained.
+        let old = file("a-20260327.gz", NOW - 50 * HOUR);
+        let verdict = |seen: &[Seen], said| once(&hub("{set}-%Y%m%d.gz", &["a"]), seen, said).sets[0].verdict;
+        assert_eq!(verdict(&[old, Seen::Failed(1)], ""), Verdict::Unreadable);
+        assert_eq!(verdict(&[old, Seen::Failed(1)], "find: ./x: No such file or directory"), Verdict::Old);
+        let odd = "find: './No such file or directory': Input/output error";
+        assert_eq!(verdict(&[old, Seen::Failed(1)], odd), Verdict::Unreadable, "a name says what an error says");
+    }
+
+    #[test]
+    fn a_full_disk_is_said_by_the_first_run() {
+        let full = |free| {
+            once(&hub("{set}-%Y%m%d.gz", &["a"]), &[file("a-20260330.gz", NOW), Seen::Disk(1_000_000, free)], "").notes
+        };
+        assert_eq!(full(0), [(Verdict::Filling, "its disk is full: 0 B of 1.0 MB is free".into())]);
+        assert_eq!(full(9_999)[0].0, Verdict::Filling);
+        assert!(full(10_000).is_empty());
+    }
+
+    #[test]
+    fn a_second_unlisted_set_is_said_when_it_comes() {
+        let (hub, mut memory) = (hub("{set}-%Y%m%d.gz", &["a"]), NodeMemory::default());
+        let [a, b, c] = ["a-20260330.gz", "b-20260330.gz", "c-20260330.gz"].map(|path| file(path, NOW));
+        let mut said = |seen: &[Seen], hour: i64| {
+            let now = NOW + hour * HOUR;
+            let notices = run(&hub, seen, "", &mut memory, now).notices(&mut memory, now);
+            notices.into_iter().map(|notice| notice.text).collect::<Vec<_>>()
+        };
+        assert_eq!(said(&[a, b], 0), ["unlisted: 1 set there that [hub L] sets does not list: b"]);
+        assert!(said(&[a, b], 1).is_empty());
+        let both = "unlisted: 2 sets there that [hub L] sets does not list: b, c; for 2 h 0 min";
+        assert_eq!(said(&[a, b, c], 2), [both]);
+        assert!(said(&[a, b, c], 3).is_empty() && said(&[a, c], 4).is_empty(), "one is gone");
+        assert_eq!(said(&[a], 5), ["well again, after 5 h 0 min (unlisted)"]);
+    }
+
+    #[test]
+    fn a_set_that_had_sidecars_misses_them_also_when_the_purge_took_the_last_one() {
+        let (hub, mut memory) = (hub("{set}-%Y%m%d.gz", &["a"]), NodeMemory::default());
+        let mut verdict =
+            |seen: &[Seen], hour: i64| run(&hub, seen, "", &mut memory, NOW + hour * HOUR).sets[0].verdict;
+        let (sealed, bare) = (file("a-20260330.gz", NOW), file("a-20260331.gz", NOW + 24 * HOUR));
+        assert_eq!(verdict(&[sealed, Seen::Seal(b"a-20260330.gz.dna", b"{'size': 5000}")], 1), Verdict::Ok);
+        assert_eq!(verdict(&[bare], 25), Verdict::Ok, "it may be arriving");
+        assert_eq!(verdict(&[bare], 27), Verdict::Unsealed);
+        let (hub, mut memory) = (self::hub("{set}-%Y%m%d.gz", &["a"]), NodeMemory::default());
+        assert_eq!(
+            run(&hub, &[bare], "", &mut memory, NOW + 27 * HOUR).sets[0].verdict,
+            Verdict::Ok,
+            "it never had one"
+        );
+    }
+
+    #[test]
+    fn a_dead_file_beside_its_log_is_small_and_a_cut_one_truncated() {
+        let hub = hub("{set}-%Y%m%d-%H%M%S.*", &["a"]);
+        let empty = Seen::Entry(Entry { is_folder: false, bytes: 0, mtime: NOW, path: b"a-20260330-010000.vma" });
+        let state = once(&hub, &[empty, file("a-20260330-010000.log", NOW)], "");
+        let words = "the newest, of 2026-03-30 01:00 UTC, has another file beside it, and that has no byte";
+        assert_eq!((state.sets[0].verdict, state.sets[0].words.as_str()), (Verdict::Small, words));
+        let cut = Seen::Entry(Entry { is_folder: false, bytes: 400, mtime: NOW, path: b"a-20260330-010000.vma" });
+        let seal = Seen::Seal(b"a-20260330-010000.vma.dna", b"{'size': 500}");
+        let state = once(&hub, &[cut, file("a-20260330-010000.log", NOW), seal], "");
+        // The log itself has no sidecar: its file says more.
+        assert!(matches!(state.sets[0].verdict, Verdict::Truncated), "{:?}", state.sets[0]);
+    }
+
+    #[test]
+    fn a_stale_stamp_of_an_unknown_zone_is_not_of_the_future() {
+        let stale = Hub { zone: Zone::Unknown, ..hub("{set}-%Y%m%d-%H%M%S.gz", &["a"]) };
+        let state = once(&stale, &[file("a-20260330-104702.gz", NOW - 60 * HOUR)], "");
+        assert_eq!(state.sets[0].verdict, Verdict::Stale, "{}", state.sets[0].words);
+        let far = once(&stale, &[file("a-20260331-104702.gz", NOW - 60 * HOUR)], "");
+        assert_eq!(far.sets[0].verdict, Verdict::Future);
+    }
+
+    #[test]
+    fn a_file_that_grows_while_it_is_looked_at_is_no_backup_before_itself() {
+        let fixed = Hub { zone: Zone::Unknown, ..hub("{set}.gz", &["a"]) };
+        let mut memory = NodeMemory::default();
+        let grown = |path: &'static str, bytes, hour: i64| {
+            Seen::Entry(Entry { is_folder: false, bytes, mtime: NOW + hour * HOUR, path: path.as_bytes() })
+        };
+        let dated = Hub { zone: Zone::Unknown, ..hub("{set}-%Y%m%d.gz", &["a"]) };
+        for hour in 0..10 {
+            let seen = [grown("a-20260330.gz", 1_000_000 * (hour as u64 + 1), hour)];
+            run(&dated, &seen, "", &mut memory, NOW + hour * HOUR);
+        }
+        let next = [grown("a-20260330.gz", 10_000_000, 9), grown("a-20260331.gz", 3_000_000, 24)];
+        let state = run(&dated, &next, "", &mut memory, NOW + 24 * HOUR);
+        assert_eq!(state.sets[0].verdict, Verdict::Shrunk, "{}", state.sets[0].words);
+        // A time that was set back is the same backup, and not one that is lost.
+        let mut memory = NodeMemory::default();
+        run(&fixed, &[grown("a.gz", 5000, 0)], "", &mut memory, NOW);
+        let state = run(&fixed, &[grown("a.gz", 5000, -50)], "", &mut memory, NOW + HOUR);
+        assert_eq!(state.sets[0].verdict, Verdict::Old, "{}", state.sets[0].words);
+    }
+
+    #[test]
+    fn a_newest_folder_that_is_closed_is_unreadable_and_not_small() {
+        let folder = |path: &'static str, mtime| {
+            Seen::Entry(Entry { is_folder: true, bytes: 4096, mtime, path: path.as_bytes() })
+        };
+        let hub = hub("vm/{set}/%Y-%m-%dT%H:%M:%SZ/", &["1"]);
+        let (before, newest) = ("vm/1/2026-03-29T01:00:00Z", "vm/1/2026-03-30T01:00:00Z");
+        let mut seen = vec![
+            folder(before, NOW - 29 * HOUR),
+            file("vm/1/2026-03-29T01:00:00Z/x", NOW - 29 * HOUR),
+            folder(newest, NOW - 5 * HOUR),
+        ];
+        assert_eq!(once(&hub, &seen, "").sets[0].verdict, Verdict::Small);
+        seen.push(Seen::Closed(newest.as_bytes()));
+        let state = once(&hub, &seen, "");
+        let words = "this login may not read vm/1/2026-03-30T01:00:00Z";
+        assert_eq!((state.sets[0].verdict, state.sets[0].words.as_str()), (Verdict::Unreadable, words));
+    }
+
+    #[test]
+    fn links_to_folders_elsewhere_are_named() {
+        let old = file("svn/a/20260327.gz", NOW - 50 * HOUR);
+        let seen = [old, Seen::Linked(b"svn/a/2026"), Seen::Linked(b"svn/b"), Seen::Linked(b"c/d")];
+        let state = once(&hub("{set}/%Y%m%d.gz", &["svn/a", "c"]), &seen, "");
+        let words = &state.sets.iter().find(|state| state.set == "svn/a").unwrap().words;
+        assert!(words.contains("; svn/a/2026 is a link to a folder elsewhere, "), "{words}");
+        let links = "links to folders elsewhere, which only [hub L] sets makes be followed: svn/b";
+        assert_eq!(state.notes, [(Verdict::Unlisted, links.into())]);
+        let unnamed = once(&hub("{set}/%Y%m%d.gz", &[]), &[file("svn/a/20260330.gz", NOW), seen[1], seen[2]], "");
+        assert_eq!(unnamed.notes, [(Verdict::Unlisted, links.into())]);
+        // There a set is no folder.
+        let files = once(&hub("{set}-%Y%m%d.gz", &["a"]), &[file("a-20260330.gz", NOW), seen[2]], "");
+        assert!(files.notes.is_empty());
     }
 
     #[test]

@@ -87,13 +87,20 @@ impl Pattern {
         let folder = &literal[..literal.rfind('/').map_or(0, |at| at + 1)];
         let is_apart = body[folder.len()..].starts_with("{set}/");
         let pattern = Self::with(&expression, &names, is_folder)?;
-        Ok(Self { is_utc, folder: folder.into(), is_apart, places: Places::of(&pieces), ..pattern })
+        Ok(Self {
+            is_utc: is_utc || pattern.is_utc,
+            folder: folder.into(),
+            is_apart,
+            places: Places::of(&pieces),
+            ..pattern
+        })
     }
 
     fn of_regex(expression: &str, is_folder: bool) -> Result<Self> {
         let regex = compiled(expression)?;
         let names: Vec<_> = regex.capture_names().skip(1).map(|name| name.unwrap_or("_")).collect();
-        Self::with(expression, &names, is_folder)
+        let pattern = Self::with(expression, &names, is_folder)?;
+        Ok(Self { is_utc: pattern.is_utc || has_zulu(expression), ..pattern })
     }
 
     fn with(expression: &str, names: &[&str], is_folder: bool) -> Result<Self> {
@@ -110,7 +117,8 @@ impl Pattern {
         let is_day = year && (has(Token::DayOfYear) || month && has(Token::Day));
         let is_any = tokens.iter().any(|(_, token)| !matches!(token, Token::Other));
         ensure!(!is_any || is_day || has(Token::Epoch), "has a part of a date, and no whole one: year, month and day");
-        Ok(Self { regex, places: None, set, tokens, is_folder, is_utc: false, folder: String::new(), is_apart: false })
+        let is_utc = has(Token::Epoch);
+        Ok(Self { regex, places: None, set, tokens, is_folder, is_utc, folder: String::new(), is_apart: false })
     }
 
     /// Whether the pattern tells sets apart.
@@ -157,6 +165,28 @@ impl Pattern {
         }
         Some((set, parts.stamp()?))
     }
+}
+
+/// Whether a `Z` stands right behind a group of a time.
+fn has_zulu(expression: &str) -> bool {
+    let (mut open, mut is_escaped, mut is_class) = (Vec::new(), false, false);
+    for (at, c) in expression.char_indices() {
+        let rest = &expression[at + c.len_utf8()..];
+        match c {
+            _ if is_escaped => is_escaped = false,
+            '\\' => is_escaped = true,
+            ']' => is_class = false,
+            _ if is_class => {}
+            '[' => is_class = true,
+            '(' => {
+                let name = rest.strip_prefix("?P<").or(rest.strip_prefix("?<")).and_then(|rest| rest.split_once('>'));
+                open.push(name.is_some_and(|(name, _)| token(name).is_some()));
+            }
+            ')' if open.pop() == Some(true) && rest.starts_with('Z') => return true,
+            _ => {}
+        }
+    }
+    false
 }
 
 /// Compiles an expression over a whole path. Bytes, since names are bytes.
@@ -238,7 +268,10 @@ impl Parts {
             Token::Second => {
                 agree(&mut self.second, text.parse::<i8>().ok().map(|second| if second == 60 { 59 } else { second })?)
             }
-            Token::Epoch => agree(&mut self.epoch, text.parse().ok()?),
+            Token::Epoch => agree(
+                &mut self.epoch,
+                text.parse::<i64>().ok().filter(|seconds| jiff::Timestamp::from_second(*seconds).is_ok())?,
+            ),
             Token::Offset => agree(&mut self.offset, offset(text)?),
             Token::Other => Some(()),
         }
@@ -351,6 +384,17 @@ mod tests {
         }
         assert!(Pattern::new("vm/{set}/%Y-%m-%dT%H:%M:%SZ/").unwrap().is_utc);
         assert!(!Pattern::new(scm).unwrap().is_utc);
+        let day = r"(?P<set>\w+)-(?P<Y>\d{4})(?P<m>\d\d)(?P<d>\d\d)";
+        for (expression, is_utc) in [
+            (format!("regex: {day}T(?P<H>[(]?\\d\\d)Z"), true),
+            (format!("regex: {day}T(?<H>\\d\\d)Z\\.gz"), true),
+            (format!("regex: {day}T(?P<H>\\d\\d)\\.Z"), false),
+            (format!("regex: {day}(?:x)Z"), false),
+            ("%s_*.tar".into(), true),
+        ] {
+            assert_eq!(Pattern::new(&expression).unwrap().is_utc, is_utc, "{expression}");
+        }
+        assert_eq!(read("%s.gz", "9223372036854775807.gz"), None, "no calendar goes so far");
         assert_eq!(Pattern::new("vm/{set}/x").unwrap().folder_of(b"101").unwrap(), b"vm/101");
         assert_eq!(Pattern::new("{set}-%Y%m%d.gz").unwrap().folder_of(b"a"), None);
         for (pattern, folder) in [

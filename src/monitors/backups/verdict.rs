@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::gather::{Backup, Gathered};
+use super::gather::{Backup, Beside, Gathered};
 use super::memory::SetMemory;
 use super::name::shown;
 use super::seal::Seal;
@@ -137,7 +137,7 @@ pub struct SetState {
 }
 
 /// How far ahead of the run's clock a time may be, in seconds.
-const AHEAD: i64 = 15 * 60;
+pub const AHEAD: i64 = 15 * 60;
 
 /// How long a newest backup without a sidecar may be arriving, in seconds since it was last written.
 const ARRIVING: i64 = 2 * 3600;
@@ -178,8 +178,8 @@ pub struct Question<'a> {
 /// Returns what to say of a set whose root was read. `closed` is the folder of the set, or of all sets, or one above it, that may
 /// not be read.
 pub fn judge(question: &Question, closed: Option<&[u8]>) -> SetState {
-    let Question { set, backups, memory, now, .. } = question;
-    let is_future = |backup: &Backup| backup.time.max(backup.mtime) > now + AHEAD;
+    let Question { set, backups, memory, now, zone, rules, .. } = question;
+    let is_future = |backup: &Backup| backup.is_after(now + AHEAD, zone);
     let counted: Vec<&Backup> = backups.iter().filter(|backup| !is_future(backup)).collect();
     let newest = counted.last().copied();
     let state = |verdict, words: String| SetState {
@@ -200,8 +200,8 @@ pub fn judge(question: &Question, closed: Option<&[u8]>) -> SetState {
         };
     }
     if let Some(backup) = backups.iter().rev().find(|backup| is_future(backup)) {
-        let what = if backup.time > now + AHEAD { "stamped" } else { "written" };
-        let time = if backup.time > now + AHEAD { backup.time } else { backup.mtime };
+        let is_stamp = backup.sure_time(zone) > now + AHEAD;
+        let (what, time) = if is_stamp { ("stamped", backup.time) } else { ("written", backup.mtime) };
         let counts =
             newest.map_or("none counts".into(), |newest| format!("the newest that counts is of {}", utc(newest.time)));
         let path = shown(&backup.path);
@@ -209,7 +209,9 @@ pub fn judge(question: &Question, closed: Option<&[u8]>) -> SetState {
     }
     // One without a sidecar among those with one is still arriving, and the one before it is judged.
     let sealed = counted.iter().filter(|backup| backup.seal.is_some()).count();
-    let is_sealed = |at: usize| sealed > usize::from(counted[at].seal.is_some());
+    // Those with one may be gone by now, and none is missed the less for it.
+    let had_seals = memory.had_seals && rules.check != Check::None;
+    let is_sealed = |at: usize| had_seals || sealed > usize::from(counted[at].seal.is_some());
     let is_arriving = |at: usize| counted[at].seal.is_none() && is_sealed(at) && now - counted[at].mtime <= ARRIVING;
     let Some(at) = (0..counted.len()).rev().find(|at| !is_arriving(*at)) else {
         return state(Verdict::Ok, String::new());
@@ -234,7 +236,7 @@ fn alarm(question: &Question, newest: &Backup, others_are_sealed: bool) -> Optio
             utc(newest.time),
             ago(rules.fresh_seconds)
         );
-        return Some(match memory.newest.filter(|known| *known > newest.time) {
+        return Some(match memory.newest_beside(question.backups).filter(|known| *known > newest.time) {
             Some(known) => (Verdict::Lost, format!("{words}; a newer one, of {}, is gone", utc(known))),
             None => (Verdict::Old, words),
         });
@@ -245,6 +247,9 @@ fn alarm(question: &Question, newest: &Backup, others_are_sealed: bool) -> Optio
             format!("{of} has {}; something has at least {}", bytes_of(newest.bytes), bytes_of(rules.least_bytes));
         return Some((Verdict::Small, words));
     }
+    if newest.beside == Beside::Empty && rules.least_bytes > 0 {
+        return Some((Verdict::Small, format!("{of} has another file beside it, and that has no byte")));
+    }
     if newest.seal == Some(Seal::CLOSED) {
         let words = format!("{of} has a sidecar that cannot be read: this login may not, or its disk does not give it");
         return Some((Verdict::Unreadable, words));
@@ -252,6 +257,10 @@ fn alarm(question: &Question, newest: &Backup, others_are_sealed: bool) -> Optio
     let sealed = newest.seal.and_then(|seal| seal.bytes).filter(|_| rules.check != Check::None);
     if let Some(says) = sealed.filter(|says| *says != newest.bytes) {
         let words = format!("{of} has {}, and its sidecar says {}", bytes_of(newest.bytes), bytes_of(says));
+        return Some((Verdict::Truncated, words));
+    }
+    if newest.beside == Beside::Truncated && rules.check != Check::None {
+        let words = format!("{of} has another file beside it, and that does not have the size that its sidecar says");
         return Some((Verdict::Truncated, words));
     }
     match (question.contents)(newest) {
@@ -267,8 +276,10 @@ fn alarm(question: &Question, newest: &Backup, others_are_sealed: bool) -> Optio
         _ => {}
     }
     if newest.seal.is_none() && others_are_sealed {
-        let words =
-            format!("{of} has no sidecar, {} after it was last written; others have one", ago(now - newest.mtime));
+        let words = format!(
+            "{of} has no sidecar, {} after it was last written; others have or had one",
+            ago(now - newest.mtime)
+        );
         return Some((Verdict::Unsealed, words));
     }
     let (median, of_how_many) = median_before(question, newest.time)?;
@@ -303,11 +314,20 @@ fn warning(question: &Question, newest: &Backup) -> Option<(Verdict, String)> {
 
 /// Returns the median size of the seven backups before a time, those that are gone too, and of how many it is.
 fn median_before(question: &Question, time: i64) -> Option<(u64, usize)> {
-    let mut sizes: Vec<(i64, u64)> = question.memory.sizes.clone();
-    sizes.extend(question.backups.iter().map(|backup| (backup.time, backup.bytes)));
-    sizes.retain(|(at, _)| *at < time);
-    // What lies there now comes last, and counts.
-    sizes.reverse();
+    let Question { backups, memory, .. } = question;
+    let mut sizes: Vec<(i64, u64)> = Vec::with_capacity(2 * BEFORE);
+    for backup in backups[..backups.partition_point(|backup| backup.time < time)].iter().rev() {
+        if sizes.last().is_none_or(|(at, _)| *at != backup.time) {
+            sizes.push((backup.time, backup.bytes));
+        }
+        if sizes.len() == BEFORE {
+            break;
+        }
+    }
+    sizes.extend(
+        memory.sizes_beside(backups).iter().filter(|size| size.time < time).map(|size| (size.time, size.bytes)),
+    );
+    // Of one time what lies there comes first, and counts.
     sizes.sort_by_key(|(at, _)| std::cmp::Reverse(*at));
     sizes.dedup_by_key(|(at, _)| *at);
     let mut sizes: Vec<u64> = sizes.into_iter().take(BEFORE).map(|(_, bytes)| bytes).collect();

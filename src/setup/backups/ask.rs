@@ -15,6 +15,7 @@ use crate::monitors::backups::kept;
 use crate::monitors::backups::memory::{Memory, NodeMemory};
 use crate::monitors::backups::name::{bytes, shown};
 use crate::monitors::backups::node::{NodeState, Told};
+use crate::monitors::backups::verdict::AHEAD;
 use crate::os::work::{catch, side_by_side};
 use crate::sinks::history::Kept;
 use crate::sources::ssh::content::{Found, Question, contents};
@@ -91,8 +92,10 @@ fn ask_node(asking: &Asking, node: &Node, hubs: &[usize]) -> Vec<Heard> {
     let keep = |news: &mut dyn Iterator<Item = Kept>| keeper.into_iter().for_each(|keeper| keeper.take(news));
     let of = |at: &usize| &config.hubs[*at];
     let roots: Vec<_> = hubs.iter().map(|at| root(of(at))).collect();
-    let mut gatherers: Vec<_> =
-        hubs.iter().map(of).map(|hub| Gatherer::new(&hub.pattern, &hub.zone, hub.only_set())).collect();
+    let mut gatherers = Vec::new();
+    for hub in hubs.iter().map(of) {
+        gatherers.push(Gatherer::new(&hub.pattern, &hub.zone, hub.only_set()).until(now + AHEAD));
+    }
     let clock = || Timestamp::now().as_second();
     let answer = list(node, &roots, &config.bounds, until, clock, |root, seen| {
         if let Some(gatherer) = gatherers.get_mut(root) {
@@ -115,7 +118,10 @@ fn ask_node(asking: &Asking, node: &Node, hubs: &[usize]) -> Vec<Heard> {
             contents: &|backup| contents.of(backup),
         };
         let digests = kept::digests(&gathered);
-        let known = |set: &str, backup: &Backup| before.sets.get(set)?.checked(backup);
+        let known = |set: &str, backup: &Backup| {
+            let known = before.sets.get(set).filter(|known| !known.checked.is_empty())?;
+            known.checked(backup, hub.rules(set).check)
+        };
         let news = kept::news(&gathered, &digests, &before);
         keep(&mut news.map(|(set, backup)| row(hub, &node.name, set, backup, known(set, backup))));
         let (state, mut memory) = NodeState::judge(hub, &node.name, &told, &before, now);
@@ -123,11 +129,12 @@ fn ask_node(asking: &Asking, node: &Node, hubs: &[usize]) -> Vec<Heard> {
         let mut checked = BTreeMap::<&str, Vec<Checked>>::new();
         keep(
             &mut results(&wanted, &found)
-                .map(|(Wanted { set, backup, .. }, content)| row(hub, &node.name, set, backup, Some(content))),
+                .map(|(Wanted { set, backup, .. }, _, content)| row(hub, &node.name, set, backup, Some(content))),
         );
-        for (Wanted { set, backup, .. }, content) in results(&wanted, &found) {
+        for (Wanted { set, backup, .. }, found, content) in results(&wanted, &found) {
             let (path, bytes, mtime) = (shown(&backup.path), backup.bytes, backup.mtime);
-            checked.entry(set).or_default().push(Checked { path, bytes, mtime, content });
+            let sum = if let Found::Sum(sum) = found { Some(sum.clone()) } else { None };
+            checked.entry(set).or_default().push(Checked { path, bytes, mtime, content, sum });
         }
         for (set, backups) in &gathered.sets {
             if let Some(known) = memory.sets.get_mut(set) {
@@ -169,8 +176,12 @@ fn contents_of(
 }
 
 /// Returns the files of which something was found.
-fn results<'a>(wanted: &'a [Wanted], found: &'a [Option<Found>]) -> impl Iterator<Item = (&'a Wanted, Content)> {
-    wanted.iter().zip(found).filter_map(|(one, found)| Some((one, content::content(one, found.as_ref()?)?)))
+fn results<'a>(
+    wanted: &'a [Wanted],
+    found: &'a [Option<Found>],
+) -> impl Iterator<Item = (&'a Wanted, &'a Found, Content)> {
+    let found = wanted.iter().zip(found).filter_map(|(one, found)| Some((one, found.as_ref()?)));
+    found.filter_map(|(one, found)| Some((one, found, content::content(one, found)?)))
 }
 
 /// Returns what is listed of a hub. A set that is a link is followed, if the config names it and it has a folder.

@@ -12,11 +12,12 @@ use super::{MEMORY, complain_of};
 use crate::frame::{Run, print_in_time};
 use crate::model::Collected;
 use crate::monitors::backups::content::Content;
-use crate::monitors::backups::gather::Backup;
+use crate::monitors::backups::gather::{Backup, digest_of};
 use crate::monitors::backups::hub::Hub;
 use crate::monitors::backups::memory::Memory;
-use crate::monitors::backups::name::shown;
+use crate::monitors::backups::name::{bytes, shown};
 use crate::monitors::backups::seal::Seal;
+use crate::monitors::backups::verdict::AHEAD;
 use crate::os::work::catch;
 use crate::sinks::embedded::Place;
 use crate::sinks::history::{History, IMPORTED, Kept};
@@ -177,12 +178,16 @@ fn read_into(run: &Run<Config>, file: &Path) -> Result<(Vec<Kept>, String)> {
     let (mut rows, mut foreign) = (Vec::new(), 0);
     for tarball in &tarballs {
         let of = |hub: &Hub| imported(hub, tarball).map(|kept| (hub.zone.earliest(kept.time), kept));
+        let is_past = |newest: i64| newest <= run.now + AHEAD;
         let found: Vec<_> = run.config.backups.hubs.iter().filter_map(of).collect();
         foreign += usize::from(found.is_empty());
-        for (newest, kept) in &found {
+        // As for one that lies there: of a time to come none counts.
+        for (newest, kept) in found.iter().filter(|(newest, _)| is_past(*newest)) {
             let nodes = memory.hubs.entry(kept.hub.clone()).or_default();
             let set = nodes.entry(kept.node.clone()).or_default().sets.entry(kept.set.clone()).or_default();
-            set.newest = set.newest.max(Some(*newest));
+            if set.newest.is_none_or(|known| known < *newest) {
+                (set.newest, set.newest_key) = (Some(*newest), Some(digest_of(&bytes(&kept.path))));
+            }
         }
         rows.extend(found.into_iter().map(|(_, kept)| kept));
     }
@@ -191,17 +196,36 @@ fn read_into(run: &Run<Config>, file: &Path) -> Result<(Vec<Kept>, String)> {
     Ok((rows, format!("; {} of no hub, or no backup", count(foreign, "row"))))
 }
 
+/// Returns what stands behind the last variable of a root, or its `~`, without `.` and empty parts: all that is known of its path.
+fn known_end(root: &str) -> String {
+    let of_variable = root.rsplit_once('$').map(|(_, rest)| rest);
+    let known = match of_variable.or(root.strip_prefix('~')) {
+        Some(rest) => rest.split_once('/').map_or("", |(_, rest)| rest),
+        None => root,
+    };
+    known.split('/').filter(|part| !matches!(*part, "" | ".")).collect::<Vec<_>>().join("/")
+}
+
+/// Returns what may be the path below a root, given the whole one.
+fn belows<'a>(root: &str, path: &'a str) -> impl Iterator<Item = &'a str> {
+    let known = known_end(root);
+    let tail = if known.is_empty() { "/".into() } else { format!("/{known}/") };
+    // A root without a variable is the whole beginning of a path.
+    let is_whole = root.starts_with('/') && !root.contains('$');
+    let ends = path.match_indices(&tail).map(|(at, tail)| (at, at + tail.len())).collect::<Vec<_>>();
+    ends.into_iter().filter(move |(at, _)| !is_whole || *at == 0).map(|(_, end)| &path[end..])
+}
+
 /// Returns a tarball of the original as the history of a hub has it; `None` if it is not one of its backups.
 pub fn imported(hub: &Hub, tarball: &Tarball) -> Option<Kept> {
     hub.nodes.contains(&tarball.node).then_some(())?;
-    // What stands behind the last variable of the root.
-    let known = hub
-        .root
-        .rsplit_once('$')
-        .map_or(hub.root.as_str(), |(_, rest)| rest.split_once('/').map_or("", |(_, rest)| rest));
-    let tail = format!("/{}/", known.trim_matches('/'));
-    let (_, below) = tarball.path.split_once(&tail)?;
-    let (set, stamp) = hub.pattern.read(below.as_bytes(), &mut hub.pattern.scratch())?;
+    let scratch = &mut hub.pattern.scratch();
+    let (below, set, stamp) = belows(&hub.root, &tarball.path).find_map(|below| {
+        let (set, stamp) = hub.pattern.read(below.as_bytes(), scratch)?;
+        let is_known = set.is_empty() || hub.sets.contains(&shown(set));
+        // Where nothing tells where the root ends, the names of the sets do.
+        (is_known || !known_end(&hub.root).is_empty()).then_some((below, set, stamp))
+    })?;
     // The original did not keep the times of files.
     let (time, of_stamp) = hub.zone.time(stamp, i64::MIN / 4);
     of_stamp?;

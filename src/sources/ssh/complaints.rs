@@ -35,7 +35,8 @@ impl Complaints {
     fn end_line(&mut self) {
         let line = String::from_utf8_lossy(&self.rest).trim().to_string();
         self.rest.clear();
-        if line.starts_with("find: ") && self.lines.len() < KINDS {
+        // BusyBox's find starts stat, and its code says that this failed.
+        if (line.starts_with("find: ") || line.starts_with("stat: ")) && self.lines.len() < KINDS {
             let kind = line.rsplit(": ").next().unwrap_or_default().split(';').next().unwrap_or_default();
             if !self.lines.iter().any(|(known, _)| known == kind) {
                 self.lines.push((kind.into(), line));

@@ -173,7 +173,7 @@ fn meaning(tool: Tool, code: i32, printed: &str) -> Found {
 fn script(roots: &[Root], questions: &[Question], nonce: &str, seconds: u64) -> Vec<u8> {
     let mut script = format!(
         "\
-LC_ALL=C; export LC_ALL; unset CDPATH
+LC_ALL=C; export LC_ALL; unset CDPATH IFS
 bounded=
 if timeout 1 true >/dev/null 2>&1; then bounded='timeout {seconds}'; fi
 "

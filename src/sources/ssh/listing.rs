@@ -1,6 +1,6 @@
 //! Reads what the [script](super::script) prints, piece by piece as it arrives.
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Error, Result, bail, ensure};
 
 use crate::text::{quote, size};
 
@@ -26,6 +26,8 @@ pub enum Seen<'a> {
     Seal(&'a [u8], &'a [u8]),
     /// A small file `NAME.dna` that cannot be read, by its path.
     ClosedSeal(&'a [u8]),
+    /// A link to a folder outside the root, which is not followed, by its path.
+    Linked(&'a [u8]),
     /// A folder that the login may not read, with everything below it; empty for the root.
     Closed(&'a [u8]),
     /// The root is not there.
@@ -66,6 +68,9 @@ const LONGEST: usize = 64 << 10;
 /// How many bytes a record has at most, on average: what counts in memory are many names, or long ones.
 const AVERAGE: usize = 256;
 
+/// The times of files, in unix seconds from 1970 in both directions: beyond, no calendar goes, and the year is 9999.
+const MOST_SECONDS: i64 = 253_402_207_200;
+
 /// A listing that is being read.
 #[derive(Debug)]
 pub struct Listing {
@@ -83,6 +88,8 @@ pub struct Listing {
     folder: Vec<u8>,
     /// The sidecar whose first line comes next.
     seal: Vec<u8>,
+    /// What is wrong with the last record. It may be half of one, of a find that was killed: the next one tells.
+    odd: Option<Error>,
     /// The node's clock in unix seconds, if it told it.
     pub clock: Option<i64>,
     /// The number of entries that were read.
@@ -103,6 +110,7 @@ impl Listing {
             root: None,
             folder: Vec::new(),
             seal: Vec::new(),
+            odd: None,
             clock: None,
             entries: 0,
         }
@@ -145,7 +153,7 @@ impl Listing {
             if self.records > self.most {
                 bail!(self.too_long(&format!("{} files and folders", self.most)));
             }
-            self.record(kind, &bytes[at..end], &mut see)?;
+            self.whole_record(kind, &bytes[at..end], &mut see)?;
             (at, from) = (next, next);
         }
         bytes.drain(..at);
@@ -189,9 +197,22 @@ impl Listing {
         Ok(at)
     }
 
-    fn record(&mut self, kind: Kind, record: &[u8], see: &mut impl FnMut(usize, Seen)) -> Result<()> {
+    /// Reads a record, or what a find that was killed left of one.
+    fn whole_record(&mut self, kind: Kind, record: &[u8], see: &mut impl FnMut(usize, Seen)) -> Result<()> {
         // The first record of a node without GNU find begins with the mark, which has no line before it.
         let record = if kind == Kind::Gnu { record } else { record.strip_prefix(b"//").unwrap_or(record) };
+        let is_of_killed = record.strip_prefix(b"Z\t").is_some_and(|code| !matches!(code, b"0" | b"1"));
+        if let Some(odd) = self.odd.take().filter(|_| !is_of_killed) {
+            return Err(odd);
+        }
+        if !record.is_empty() {
+            self.odd = self.record(kind, record, see).err();
+        }
+        // Of these nothing more comes.
+        if record.starts_with(b"END") || kind == Kind::None { self.odd.take().map_or(Ok(()), Err) } else { Ok(()) }
+    }
+
+    fn record(&mut self, kind: Kind, record: &[u8], see: &mut impl FnMut(usize, Seen)) -> Result<()> {
         let odd =
             || format!("its listing holds {}, which is no record of one", quote(&String::from_utf8_lossy(record)));
         let (name, value) = split(record).with_context(odd)?;
@@ -216,6 +237,7 @@ impl Listing {
             b"V" => Seen::NoVariable(value),
             b"N" => Seen::Missing,
             b"X" => Seen::Closed(below(value)),
+            b"K" => Seen::Linked(below(value)),
             b"U" => Seen::ClosedSeal(below(value)),
             b"Z" => Seen::Failed(number(value).with_context(odd)?),
             b"D" => match disk(value) {
@@ -257,7 +279,8 @@ impl Listing {
         let (mtime, path) = split(value).context("no time")?;
         // GNU's time has a fraction.
         let mtime = mtime.split(|byte| *byte == b'.').next().unwrap_or_default();
-        let (bytes, mtime) = (number(bytes).context("no size")?, number(mtime).context("no time")?);
+        let bytes = number(bytes).context("no size")?;
+        let mtime = number::<i64>(mtime).context("no time")?.clamp(-MOST_SECONDS, MOST_SECONDS);
         let mut joined;
         let path = if kind != Kind::Gnu || name == b"L" {
             below(path)
@@ -336,6 +359,7 @@ mod tests {
             }
             Seen::Seal(path, line) => format!("seal {:?} {:?}", text(path), text(line)),
             Seen::Closed(path) => format!("closed {:?}", text(path)),
+            Seen::Linked(path) => format!("linked {:?}", text(path)),
             Seen::ClosedSeal(path) => format!("closed seal {:?}", text(path)),
             other => format!("{other:?}"),
         }
@@ -361,12 +385,12 @@ mod tests {
     const GNU: &[u8] =
         b"motd\nBEGIN n0 gnu 5\nBEGIN n1 gnu 1774764000\nR\t0\0d\t4096\t1.5\t\0f\t7\t12.25\ta/new\nline\tx\0\
         l\t3\t9.0\ta/last\0L\t8\t13\t./a/link\0S\t./a/x.dna\0T\t{'size': 7}\0U\t./a/y.dna\0F\tb/l\0d\t1\t2.0\t\0f\t1\t2.0\tc\0\
-        X\t./closed\0Z\t1\0D\t//srv/a b 1000 600 300 67% /mnt/a b\0R\t1\0N\t\0R\t2\0V\tSCM\0END\tn1 0\0bye\n";
+        K\t./a/far\0Z\t1\0X\t./closed\0D\t//srv/a b 1000 600 300 67% /mnt/a b\0R\t1\0N\t\0R\t2\0V\tSCM\0END\tn1 0\0bye\n";
 
     const STAT: &[u8] =
         b"\nBEGIN n1 busybox 9\n//R\t0\n//directory\t4096\t1\t.\n//regular file\t7\t12\t./a/new\nline\tx\n\
         //regular empty file\t0\t12\t./a/empty\n//symbolic link\t3\t9\t./a/last\n//L\t8\t13\t./a/link\n//S\t./a/x.dna\n\
-        //T\t{'size': 7}\n//X\t./closed\n//Z\t1\n//D\t/dev/sda1 1000 600 300 67% /\n//END\tn1 0\nbye\n";
+        //T\t{'size': 7}\n//Z\t1\n//X\t./closed\n//D\t/dev/sda1 1000 600 300 67% /\n//END\tn1 0\nbye\n";
 
     /// What FreeBSD's stat prints by its manual; no such host was asked.
     const BSD: &[u8] = b"\nBEGIN n1 bsd 9\n//R\t0\n//Directory\t512\t1\t.\n//Regular File\t7\t12\t./a/x\n//END\tn1 0\n";
@@ -381,8 +405,9 @@ mod tests {
             "0 closed seal \"a/y.dna\"",
             "0 d 1 2 \"b/l\"",
             "0 f 1 2 \"b/l/c\"",
-            "0 closed \"closed\"",
+            "0 linked \"a/far\"",
             "0 Failed(1)",
+            "0 closed \"closed\"",
             "0 Disk(921600, 307200)",
             "1 Missing",
             "2 NoVariable([83, 67, 77])",
@@ -393,8 +418,8 @@ mod tests {
             "0 f 0 12 \"a/empty\"",
             "0 f 8 13 \"a/link\"",
             "0 seal \"a/x.dna\" \"{'size': 7}\"",
-            "0 closed \"closed\"",
             "0 Failed(1)",
+            "0 closed \"closed\"",
             "0 Disk(921600, 307200)",
         ];
         for size in [1, 2, 3, 7, 64, 4096] {
@@ -437,13 +462,36 @@ mod tests {
         assert!(seen.len() < 400, "{}", seen.len());
     }
 
+    /// A find that is killed may leave half a record; its code says that nothing of it counts.
+    #[test]
+    fn half_a_record_of_a_find_that_was_killed_is_no_other_record() {
+        for half in ["", "f", "f\t12", "f\t123\t1774", "f\t5000\t1.5", "d\t1\t1.0\ta/x"] {
+            let (gnu, stat) = (half, half.replacen("f", "//regular file", 1).replacen("d", "//directory", 1));
+            let of_gnu = format!("\nBEGIN n1 gnu 1\nR\t0\0f\t1\t1.0\ta\0{gnu}\0Z\t137\0END\tn1 0\0");
+            let of_stat =
+                format!("\nBEGIN n1 busybox 1\n//R\t0\n//regular file\t1\t1\ta\n{stat}\n//Z\t137\n//END\tn1 0\n");
+            for output in [of_gnu, of_stat] {
+                let (whole, all) = read(output.as_bytes(), 7);
+                assert_eq!(whole, Ok(true), "{output:?}");
+                assert_eq!(all.last().unwrap(), "0 Failed(137)", "{output:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_time_beyond_the_calendar_is_its_end() {
+        let output =
+            b"\nBEGIN n1 gnu 1\nR\t0\0f\t1\t9223372036854775807.0\ta\0f\t1\t-9223372036854775808.0\tb\0END\tn1 0\0";
+        assert_eq!(read(output, 9).1, ["0 f 1 253402207200 \"a\"", "0 f 1 -253402207200 \"b\""]);
+    }
+
     #[test]
     fn what_is_no_listing_is_refused() {
         let flood = vec![0; 3 << 20];
         assert_eq!(read(&flood, 65_536).0, Err("it printed 1024 kB that are no listing".into()));
         for (output, error) in [
-            (&b"\nBEGIN n1 gnu 1\nhello\0"[..], "its listing holds \"hello\", which is no record of one"),
-            (b"\nBEGIN n1 gnu 1\nf\t1\t1.0\ta\0", "its listing holds \"f 1 1.0 a\", which is no record of one"),
+            (&b"\nBEGIN n1 gnu 1\nhello\0R\t0\0"[..], "its listing holds \"hello\", which is no record of one"),
+            (b"\nBEGIN n1 gnu 1\nf\t1\t1.0\ta\0R\t0\0", "its listing holds \"f 1 1.0 a\", which is no record of one"),
             (b"\nBEGIN n1 gnu 1\nR\t0\0END\tn2 0\0", "its listing holds \"END n2 0\", which is no record of one"),
             (b"\nBEGIN n1 none 1\n//END\tn1 0\n", "it has neither GNU find nor a stat"),
         ] {

@@ -108,6 +108,9 @@ pub struct Bounds {
 /// How far a clock may be ahead or behind before it is worth a word, in seconds.
 pub const SKEW: i64 = 120;
 
+/// Why a node is not known when the run ends before it could answer.
+const OVER: &str = "the time of the run was over before it had answered: raise [backups] parallel or deadline_seconds";
+
 /// What a node told beside the entries.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Answer {
@@ -130,6 +133,9 @@ pub fn list(
     clock: impl Fn() -> i64,
     mut see: impl FnMut(usize, Seen),
 ) -> Result<Answer, String> {
+    if until <= Instant::now() {
+        return Err(OVER.into());
+    }
     let deadline = until.min(Instant::now() + Duration::from_secs(bounds.node_seconds));
     let nonce = nonce();
     let script = script::listing(roots, &nonce, bounds.node_seconds);
@@ -148,6 +154,7 @@ pub fn list(
     match ended {
         Ok(_) if listing.is_whole() => Ok(Answer { skew_seconds: skew, said: complaints.text() }),
         Ok(ended) => Err(cut(&listing, &ended)),
+        Err(Failure::TimedOut(..)) if until <= Instant::now() => Err(OVER.into()),
         Err(failure) => Err(explain(&listing, &failure, bounds)),
     }
 }

@@ -14,6 +14,7 @@
 //! N⇥                                  the root is not there
 //! f⇥1346052⇥1774667222.0000000000⇥svn/dybsvn/2026/03/28/104702/dybsvn.tar.gz
 //! L⇥1300000⇥1774667222⇥./svn/x/2026/03/28/104702/x.tar.gz       a link to a file: size and time of the file
+//! K⇥./svn/x/2025                     a link to a folder that lies outside the root
 //! S⇥./svn/x/2026/03/28/104702/x.tar.gz.dna     T⇥{'dig': '…', 'size': 1300000}
 //! U⇥./svn/x/2026/03/29/104702/x.tar.gz.dna     one that cannot be read
 //! X⇥./svn/closed                      a folder that may not be read
@@ -139,7 +140,7 @@ pub fn listing(roots: &[Root], nonce: &str, seconds: u64) -> Vec<u8> {
 fn head(nonce: &str, seconds: u64) -> String {
     format!(
         "\
-LC_ALL=C; export LC_ALL; unset CDPATH
+LC_ALL=C; export LC_ALL; unset CDPATH IFS
 nonce={nonce}
 cd /
 kind=none; begins='//'; ends='\\n'; option=-c; sizes='%s	%Y'
@@ -155,15 +156,28 @@ if timeout 1 true >/dev/null 2>&1; then bounded='timeout {seconds}'; fi
 }
 
 /// The functions. `links`, `seals` and `closed` are what find starts once for many names.
+///
+/// BusyBox's find starts nothing for `-exec … {} +` within parentheses, so there are none where it may read them. A link into the
+/// root itself, such as `NAME/last`, leads nowhere new. A find that was killed may have left half a record.
 const WALK: &str = r#"begin() {
 printf '\nBEGIN %s %s %s\n' "$nonce" "$kind" "$(date +%s 2>/dev/null)"
 [ "$kind" != none ] || { find . -maxdepth 0 -printf '' >&2; stat -c %s . >&2; }
 }
 rec() { printf "$begins"'%s	%s'"$ends" "$1" "$2"; }
-links='for f do [ -f "$f" ] && s=$(stat -L "$option" "$sizes" "$f") && printf "$begins""L	%s	%s$ends" "$s" "$f"; done; :'
-seals='for f do [ -e "$f" ] || continue; l=
-if [ -r "$f" ] && { IFS= read -r l <"$f"; [ -n "$l" ] || [ ! -s "$f" ]; }; then printf "$begins""S	%s$ends$begins""T	%s$ends" "$f" "$l"
-else printf "$begins""U	%s$ends" "$f"; fi; done; :'
+seal='seal() { l=
+if [ -r "$1" ] && { IFS= read -r l <"$1"; [ -n "$l" ] || [ ! -s "$1" ]; }; then printf "$begins""S	%s$ends$begins""T	%s$ends" "$1" "$l"
+else printf "$begins""U	%s$ends" "$1"; fi; }
+'
+links=$seal'root=$(pwd -P); [ "$root" != / ] || root=
+for f do
+if [ -f "$f" ]; then s=$(stat -L "$option" "$sizes" "$f") || continue
+printf "$begins""L	%s	%s$ends" "$s" "$f"
+case $f in *.dna) [ "${s%%	*}" -gt 512 ] || seal "$f";; esac
+elif [ -d "$f" ] && cd -P -- "$f" 2>/dev/null; then
+case $PWD/ in "$root"/*|"$from"/*) ;; *) printf "$begins""K	%s$ends" "$f";; esac
+cd "$root/" || exit 0
+fi; done; :'
+seals=$seal'for f do [ ! -e "$f" ] || seal "$f"; done; :'
 closed='for f do [ -r "$f" ] && [ -x "$f" ] || printf "$begins""X	%s$ends" "$f"; done; :'
 enter() {
 rec R "$1"
@@ -175,13 +189,20 @@ if [ -x "${p:-/}" ] && [ "$p" != "$2" ]; then rec N ''; else rec X .; fi
 return 1
 }
 walk() {
+from=$(cd -P -- "$1" 2>/dev/null && pwd -P); export from
 case $kind in
-gnu) $bounded find -H "$1" -printf '%y	%s	%T@	%P\0' \( -type l -xtype f -exec sh -c "$links" sh {} + -o -type f -name '*.dna' -size -2 -exec sh -c "$seals" sh {} + \);;
-busybox) $bounded find -H "$1" -exec stat -c '//%F	%s	%Y	%n' {} + \( -type l -exec sh -c "$links" sh {} + -o -type f -name '*.dna' -size -2 -exec sh -c "$seals" sh {} + \);;
-bsd) $bounded find -H "$1" -exec stat -f '//%HT	%z	%m	%N' {} + \( -type l -exec sh -c "$links" sh {} + -o -type f -name '*.dna' -size -2 -exec sh -c "$seals" sh {} + \);;
+gnu) $bounded find -H "$1" -printf '%y	%s	%T@	%P\0' \( -type l -exec sh -c "$links" sh {} + -o -type f -name '*.dna' -size -2 -exec sh -c "$seals" sh {} + \);;
+busybox) $bounded find -H "$1" -exec stat -c '//%F	%s	%Y	%n' {} + -type l -exec sh -c "$links" sh {} + -o -type f -name '*.dna' -size -2 -exec sh -c "$seals" sh {} +;;
+bsd) $bounded find -H "$1" -exec stat -f '//%HT	%z	%m	%N' {} + -type l -exec sh -c "$links" sh {} + -o -type f -name '*.dna' -size -2 -exec sh -c "$seals" sh {} +;;
 esac
 code=$?
-[ $code = 0 ] || { $bounded find -H "$1" -type d -exec sh -c "$closed" sh {} + 2>/dev/null; rec Z $code; }
+case $code in
+0) return;;
+1) ;;
+*) printf "$ends";;
+esac
+rec Z $code
+$bounded find -H "$1" -type d -exec sh -c "$closed" sh {} + 2>/dev/null
 }
 linked() {
 p=$1

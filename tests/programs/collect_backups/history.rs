@@ -162,6 +162,51 @@ fn a_tarball_that_the_original_knew_and_that_lies_there_is_one() {
     }
 }
 
+/// A database of the original with these paths, all on the node `local`.
+fn database(site: &Site, paths: &[String]) -> String {
+    let database = site.sandbox.path("scm.db");
+    let _ = fs::remove_file(&database);
+    let sqlite = rusqlite::Connection::open(&database).unwrap();
+    let table = "CREATE TABLE tgzs (date text,node text,size real,dir text,nodepath text primary key)";
+    sqlite.execute_batch(table).unwrap();
+    for path in paths {
+        sqlite.execute("INSERT INTO tgzs VALUES ('', 'local', 2.0, '', ?)", [format!("local:{path}")]).unwrap();
+    }
+    database.display().to_string()
+}
+
+#[test]
+fn a_root_of_any_spelling_is_found_in_the_paths_of_the_original() {
+    for (root, is_found) in [
+        ("$SCM_FOLD/backup/lab", true),
+        ("~/bk/lab", false),
+        ("~/backup/lab", true),
+        ("$BK", true),
+        ("~", true),
+        ("/data/./backup//lab", true),
+        ("/backup/lab", false),
+    ] {
+        let site = Site::new("");
+        site.config(&format!("[hub A]\nnodes = local\nroot = {root}\ntimezone = UTC\nsets = svn/a\n"));
+        let file = database(&site, &["/data/backup/lab/svn/a/2026/03/29/103000/a.tar.gz".into()]);
+        let run = site.hour(0, &["--import", &file]);
+        let said =
+            if is_found { ": 1 backup of 1 set; 0 rows of no hub" } else { ": 0 backups of 0 sets; 1 row of no hub" };
+        assert!(run.code == Some(0) && run.stdout.contains(said), "{root}: {} {}", run.stdout, run.stderr);
+    }
+}
+
+#[test]
+fn an_import_learns_nothing_of_the_future() {
+    let site = lab();
+    let root = site.sandbox.path("backup");
+    let path = |year: u64| format!("{}/svn/docs/{year}/01/02/103000/a.tar.gz", root.display());
+    let file = database(&site, &[path(2025), path(2043)]);
+    assert_eq!(site.hour(0, &["--import", &file]).code, Some(0));
+    let run = site.hour(0, &[]);
+    assert!(run.stderr.contains(" svn/docs: old: "), "{}", run.stderr);
+}
+
 #[test]
 fn what_is_no_database_of_the_original_is_refused() {
     let site = lab();

@@ -95,8 +95,29 @@ fn three_nights_of_real_trees_are_judged_as_a_person_would() {
     if !Path::new(PYTHON).exists() {
         return skip("three_nights_of_real_trees_are_judged_as_a_person_would", "python3");
     }
-    let folder = TempDir::new();
+    judge_three_nights(&Site::new(""));
+}
+
+/// BusyBox's find and stat come first, and no login shell sets another PATH.
+#[test]
+fn three_nights_are_judged_alike_on_a_host_with_busybox() {
+    let name = "three_nights_are_judged_alike_on_a_host_with_busybox";
+    let Some(busybox) = ["/bin/busybox", "/usr/bin/busybox"].into_iter().find(|path| Path::new(path).exists()) else {
+        return skip(name, "busybox");
+    };
+    if !Path::new(PYTHON).exists() {
+        return skip(name, "python3");
+    }
     let site = Site::new("");
+    fs::create_dir_all(site.sandbox.path("bin")).unwrap();
+    for tool in ["find", "stat"] {
+        std::os::unix::fs::symlink(busybox, site.sandbox.path("bin").join(tool)).unwrap();
+    }
+    judge_three_nights(&site);
+}
+
+fn judge_three_nights(site: &Site) {
+    let folder = TempDir::new();
     let is_root = fs::read_to_string("/proc/self/status").unwrap().contains("\nUid:\t0\t0\t");
     for night in expected()["nights"].as_array().unwrap() {
         make(folder.path(), night["night"].as_u64().unwrap() as usize);
