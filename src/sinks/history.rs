@@ -64,7 +64,7 @@ pub const NEWEST: &str = "SELECT time, path, bytes, seal FROM backup
 
 /// Keeps the history.
 pub trait History: Send + Sync {
-    /// Writes backups that were seen. One that is there gets its new size; one that was imported is not put over one that was
+    /// Writes backups that were seen. One that is there, by its path, gets its new time and size; one that was imported is not put over one that was
     /// seen. Twice is once. Returns what it left out, one line each.
     ///
     /// # Errors
@@ -84,8 +84,8 @@ pub trait History: Send + Sync {
     fn newest(&self, of: &OfSet, most: usize, until: Instant) -> Result<Vec<Kept>>;
 }
 
-/// The history as a table of a database that has others. A path is too long for a key, so the key is a digest of set, time and
-/// path; it begins with the node, whose rows are read together.
+/// The history as a table of a database that has others. A path is too long for a key, so the key is a digest of set and path; it
+/// begins with the node, whose rows are read together. Versions before this one had the time in the digest too.
 pub static TABLE: TableInfo = TableInfo {
     name: "backup",
     columns: &[
@@ -114,7 +114,7 @@ impl Kept {
     pub fn row(&self) -> Row {
         let Self { hub, node, set, time, path, bytes, seal } = self;
         // No name holds a zero byte: it is escaped.
-        let id = format!("{:x}", md5::compute(format!("{set}\0{time}\0{path}")));
+        let id = format!("{:x}", md5::compute(format!("{set}\0{path}")));
         let text = |text: &str| Cell::Text(text.into());
         let bytes = Cell::Int(i64::try_from(*bytes).unwrap_or(i64::MAX));
         vec![text(hub), text(node), text(&id), text(set), Cell::Int(*time), text(path), bytes, text(seal)]

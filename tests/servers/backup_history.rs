@@ -258,6 +258,20 @@ fn both_places_keep_the_same() {
             "{set} {most}"
         );
     }
+    // One row for each path, also of those that versions before this one wrote with several times.
+    let rows = "SELECT COUNT(*) FROM lab.backup";
+    assert_eq!(mariadb.query(rows), "9\n");
+    for time in [90, 95, 100] {
+        let id = format!("{:x}", md5::compute(format!("svn/docs\0{time}\0z")));
+        mariadb.query(&format!(
+            "INSERT INTO lab.backup (hub, node, id, name, time, path, bytes, seal) \
+             VALUES ('Zürich', 'h1', '{id}', 'svn/docs', {time}, 'z', {time}, 'sealed')"
+        ));
+    }
+    assert_eq!(newest(&mysql, "svn/docs", 9).len(), 6, "they are read as they are");
+    mysql.keep(&all[..1], soon()).unwrap();
+    assert_eq!(newest(&mysql, "svn/docs", 1), [kept("svn/docs", 100, "z", 100, "sealed")]);
+    assert_eq!(mariadb.query(rows), "10\n");
     let seals = "SELECT GROUP_CONCAT(DISTINCT seal ORDER BY seal) FROM lab.backup WHERE path = 'b'";
     assert_eq!(mariadb.query(seals), "checked\n");
 }

@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 use std::time::Instant;
 
 use anyhow::Result;
-use rusqlite::params;
+use rusqlite::{Transaction, params};
 
 use super::{Place, SOME};
-use crate::sinks::history::{History, Kept, NEWEST, OfSet, SIZES, Sizes};
+use crate::sinks::history::{History, IMPORTED, Kept, NEWEST, OfSet, SIZES, Sizes};
 
 /// The first schema that has the table.
 const SINCE: i64 = 5;
@@ -20,7 +20,7 @@ impl History for Place {
                 "INSERT INTO backup (hub, node, name, time, path, bytes, seal) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)
                  ON CONFLICT DO UPDATE SET bytes = excluded.bytes, seal = excluded.seal WHERE excluded.seal <> 'imported'",
             )?;
-            for Kept { hub, node, set, time, path, bytes, seal } in backups {
+            for Kept { hub, node, set, time, path, bytes, seal } in new_of(transaction, backups)? {
                 let bytes = i64::try_from(*bytes).unwrap_or(i64::MAX);
                 insert.execute(params![hub, node, set, time, path, bytes, seal])?;
             }
@@ -64,6 +64,42 @@ impl History for Place {
             rows.collect()
         })
     }
+}
+
+/// Returns what is to be written: of each path the last that was seen, or else that was imported, if the history has none that was
+/// seen. Removes what the history has of that path with another time: a file that was still written to, or that got another time, is
+/// one backup.
+fn new_of<'a>(transaction: &Transaction, backups: &'a [Kept]) -> rusqlite::Result<Vec<&'a Kept>> {
+    let mut sets = BTreeMap::<[&str; 3], BTreeMap<&str, &Kept>>::new();
+    for kept in backups {
+        let of_path = sets.entry([&kept.hub, &kept.node, &kept.set]).or_default().entry(&kept.path).or_insert(kept);
+        if of_path.is_imported() || !kept.is_imported() {
+            *of_path = kept;
+        }
+    }
+    let mut known =
+        transaction.prepare("SELECT time, path, seal FROM backup WHERE hub = ?1 AND node = ?2 AND name = ?3")?;
+    let mut remove = transaction
+        .prepare("DELETE FROM backup WHERE hub = ?1 AND node = ?2 AND name = ?3 AND time = ?4 AND path = ?5")?;
+    let mut all = Vec::with_capacity(backups.len());
+    for ([hub, node, set], mut paths) in sets {
+        let mut others = Vec::new();
+        let mut rows = known.query([hub, node, set])?;
+        while let Some(row) = rows.next()? {
+            let (time, path): (i64, &str) = (row.get(0)?, row.get_ref(1)?.as_str()?);
+            let Some(kept) = paths.get(path).copied() else { continue };
+            if kept.is_imported() && row.get_ref(2)?.as_str()? != IMPORTED {
+                paths.remove(path);
+            } else if kept.time != time {
+                others.push((time, &kept.path));
+            }
+        }
+        for (time, path) in others {
+            remove.execute(params![hub, node, set, time, path])?;
+        }
+        all.extend(paths.into_values());
+    }
+    Ok(all)
 }
 
 impl Place {

@@ -86,6 +86,26 @@ fn a_backlog_and_what_nobody_watches_come_into_the_history_once() {
 }
 
 #[test]
+fn a_file_that_grows_while_it_is_looked_at_is_one_row() {
+    let site = Site::new("");
+    let root = site.sandbox.path("backup");
+    site.config(&format!("[hub LAB]\nnodes = local\nroot = {}\npattern = {{set}}-%Y%m%d.gz\n", root.display()));
+    for quarter in 0..4 {
+        tarball(&site, "a-20260330.gz", 500_000 * (quarter + 1), NOW + quarter * DAY / 4);
+        site.at(&(NOW + quarter * DAY / 4).to_string(), &[]);
+    }
+    let shown = status(&site, &["backups", "--history", "local/a"], NOW + 2 * DAY);
+    let rows: Vec<_> = shown.stdout.lines().skip(3).collect();
+    assert!(rows.len() == 1 && rows[0].starts_with("2026-03-31 00:00 UTC  2.0 MB  "), "{rows:?}");
+    // Copied anew, with the time of its source.
+    tarball(&site, "a-20260330.gz", 2_000_000, NOW);
+    site.at(&(NOW + 2 * DAY).to_string(), &[]);
+    let shown = status(&site, &["backups", "--history", "local/a"], NOW + 2 * DAY);
+    let rows: Vec<_> = shown.stdout.lines().skip(3).collect();
+    assert!(rows.len() == 1 && rows[0].starts_with("2026-03-30 06:00 UTC  2.0 MB  "), "{rows:?}");
+}
+
+#[test]
 fn the_page_of_a_set_has_its_history() {
     let site = lab();
     let now = jiff::Timestamp::now().as_second() as u64;
@@ -160,6 +180,33 @@ fn an_error_among_thousands_of_closed_folders_is_not_lost() {
     let run = site.hour(0, &[]);
     let said = " svn/docs: unreadable: find could not read all: find: ./svn/docs/2026/03/30: Input/output error";
     assert!(run.stderr.contains(said), "{}", run.stderr);
+}
+
+#[test]
+fn a_find_that_is_killed_leaves_nothing_known() {
+    for (half, name, signal) in
+        [("", "SEGV", 11), ("f\\t900000\\t17748", "SEGV", 11), ("d\\t1\\t1.0\\ttracs/l", "TERM", 15)]
+    {
+        let site = lab();
+        site.sandbox.program(
+            "find",
+            &format!("case \"$*\" in\n*'%P'*) printf '{half}'; kill -{name} $$;;\n*) /usr/bin/find \"$@\";;\nesac"),
+        );
+        let run = site.hour(0, &[]);
+        let said = format!("collect-backups: LAB local: unreachable: find was killed by signal {signal}\n");
+        assert_eq!((run.code, run.stderr), (Some(1), said), "{half}");
+    }
+}
+
+#[test]
+fn a_profile_that_splits_words_elsewhere_changes_nothing() {
+    let site = lab();
+    let home = site.sandbox.path("home");
+    fs::create_dir_all(&home).unwrap();
+    fs::write(home.join(".profile"), "IFS=:\n").unwrap();
+    site.hub(&format!("[node local]\nshell = env HOME={} sh -l -s\n", home.display()));
+    let run = site.hour(0, &[]);
+    assert!(run.code == Some(0) && run.stderr.contains(" tracs/lab: shrunk: "), "{}", run.stderr);
 }
 
 #[test]
