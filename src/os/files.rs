@@ -3,7 +3,7 @@
 use std::fs::{self, DirBuilder, File, FileType, OpenOptions};
 use std::io::{self, BufWriter, ErrorKind, Read, Write};
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -182,8 +182,22 @@ pub fn open_lock(path: &Path) -> io::Result<(File, bool)> {
 /// # Errors
 /// Fails if it cannot be created.
 pub fn create_dir(path: &Path) -> io::Result<()> {
+    create_dir_with(path, 0o750)
+}
+
+/// Creates a directory as [`create_dir`] does, which everybody may read, whatever the umask; also one that is there.
+///
+/// # Errors
+/// Fails if it cannot be created, or is another user's.
+pub fn create_public_dir(path: &Path) -> io::Result<()> {
+    create_dir_with(path, 0o755)?;
+    let mode = fs::metadata(path)?.permissions().mode();
+    if mode & 0o055 == 0o055 { Ok(()) } else { fs::set_permissions(path, fs::Permissions::from_mode(mode | 0o755)) }
+}
+
+fn create_dir_with(path: &Path, mode: u32) -> io::Result<()> {
     let missing: Vec<_> = path.ancestors().take_while(|ancestor| !ancestor.is_dir()).collect();
-    DirBuilder::new().recursive(true).mode(0o750).create(path)?;
+    DirBuilder::new().recursive(true).mode(mode).create(path)?;
     for created in missing {
         let parent = created.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
         // Points are better spooled into a directory that may vanish than nowhere.

@@ -35,6 +35,7 @@ pub fn publish(run: &Run<Config>, memory: &Memory) {
         facts.push(hub_facts);
     }
     if let Some(folder) = &config.report_directory {
+        remove_hubs(folder, &facts);
         let written = site::index(&facts, run.now).iter().try_for_each(|(name, text)| put(folder, name, text));
         if let Err(error) = written {
             complain_of(run, "report", format!("{error:#}; it stays as it was"));
@@ -51,7 +52,7 @@ fn publish_hub(run: &Run<Config>, hub: &Hub, facts: &HubFacts) -> Result<()> {
             "{}: no such folder; make it, so that an unmounted disk is not written beside",
             report.display()
         );
-        files::create_dir(folder).with_context(|| folder.display().to_string())?;
+        files::create_public_dir(folder).with_context(|| folder.display().to_string())?;
         files::sweep(folder);
     }
     let mut names = BTreeSet::new();
@@ -101,6 +102,24 @@ fn put(folder: &Path, name: &str, text: &str) -> Result<()> {
     let written = files::replace(&path, 0o644, |file| Ok(file.write_all(text.as_bytes())?));
     written.with_context(|| path.display().to_string())
 }
+
+/// Removes what the report has of hubs that the config has no more: those that its index still names. What is not ours stays.
+fn remove_hubs(report: &Path, facts: &[HubFacts]) {
+    let index = files::read(&report.join("index.json"), MOST_INDEX).unwrap_or_default();
+    let rows: Vec<serde_json::Value> = serde_json::from_slice(&index).unwrap_or_default();
+    let names = rows.iter().filter_map(|row| row["hub"].as_str());
+    for hub in names.filter(|name| facts.iter().all(|facts| facts.hub != *name)) {
+        let folder = report.join(site::file_name(hub));
+        remove_others(&folder, &BTreeSet::new());
+        for page in site::PAGES {
+            let _ = fs::remove_file(folder.join(page));
+        }
+        let _ = fs::remove_dir(folder);
+    }
+}
+
+/// The longest index that is read, in bytes.
+const MOST_INDEX: u64 = 64 << 20;
 
 /// Removes the plots of sets and nodes that are no longer shown. A file of another's has no `~` in its name, or stays all the same.
 fn remove_others(folder: &Path, names: &BTreeSet<String>) {

@@ -1,7 +1,7 @@
 //! The report: its files, held to golden ones, and beside the pages of the original for the same three nights.
 
 use std::fs::{self, File};
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::time::{Duration, SystemTime};
 
 use gridmon_testkit::sandbox::{expect, fixture};
@@ -93,6 +93,29 @@ fn what_is_not_shown_any_more_goes_and_what_is_the_same_stays() {
         gone.stderr
     );
     assert!(!site.sandbox.path("report").exists());
+}
+
+/// A web server is another user.
+#[test]
+fn everybody_may_read_the_report_and_a_hub_that_is_gone_leaves_it() {
+    let site = reported("");
+    let mode = |name: &str| fs::metadata(site.sandbox.path("report").join(name)).unwrap().mode() & 0o777;
+    site.hour(0, &[]);
+    assert_eq!((mode("LAB"), mode("LAB/index.html")), (0o755, 0o644));
+    // As the version before made it.
+    fs::set_permissions(site.sandbox.path("report/LAB"), fs::Permissions::from_mode(0o750)).unwrap();
+    site.hour(1, &[]);
+    assert_eq!(mode("LAB"), 0o755);
+    let (folder, root) = (site.sandbox.path("report"), site.sandbox.path("backup"));
+    let (folder, root) = (folder.display(), root.display());
+    let other =
+        format!("[backups]\nreport_directory = {folder}\n[hub NEW]\nnodes = local\nroot = {root}\ntimezone = UTC\n");
+    fs::write(site.sandbox.path("report/LAB/mine.txt"), "x").unwrap();
+    site.config(&other);
+    site.hour(2, &[]);
+    let left: Vec<_> = names(&site).into_iter().filter(|name| name.starts_with("LAB")).collect();
+    assert_eq!(left, ["LAB/mine.txt"]);
+    assert!(names(&site).contains(&"NEW/index.html".to_string()));
 }
 
 #[test]

@@ -146,14 +146,18 @@ pub fn index(hubs: &[HubFacts], now: i64) -> [(String, String); 3] {
     ]
 }
 
+/// The names of the files of a hub, in its folder.
+pub const PAGES: [&str; 4] = ["nodes.json", "sets.json", "index.rst", "index.html"];
+
 /// Returns the files of one hub, by path; what the page shows is not among them. `now` is in unix seconds.
 pub fn hub(facts: &HubFacts, now: i64) -> [(String, String); 4] {
     let folder = file_name(facts.hub);
+    let [nodes, sets, rst, html] = PAGES.map(|name| format!("{folder}/{name}"));
     [
-        (format!("{folder}/nodes.json"), tables::nodes(facts)),
-        (format!("{folder}/sets.json"), tables::sets(facts, now)),
-        (format!("{folder}/index.rst"), rst::hub(facts, now)),
-        (format!("{folder}/index.html"), html::hub(facts, now)),
+        (nodes, tables::nodes(facts)),
+        (sets, tables::sets(facts, now)),
+        (rst, rst::hub(facts, now)),
+        (html, html::hub(facts, now)),
     ]
 }
 
