@@ -104,6 +104,16 @@ pub fn trusted(path: &Path) -> Result<String> {
     Ok(read_trusted(open_file(path).with_context(|| name.clone())?, &name)?.0)
 }
 
+/// Reads another program's config as [`trusted`] does, whatever its encoding: bytes that are no UTF-8 become `\u{fffd}`.
+///
+/// # Errors
+/// As [`trusted`].
+pub fn trusted_lossily(path: &Path) -> Result<String> {
+    let name = path.display().to_string();
+    let (bytes, _) = trusted_bytes(open_file(path).with_context(|| name.clone())?, &name)?;
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
+}
+
 /// Opens a file without waiting for the other end of a pipe.
 pub(super) fn open_file(path: &Path) -> io::Result<File> {
     OpenOptions::new().read(true).custom_flags((OFlags::NONBLOCK | OFlags::NOCTTY).bits() as i32).open(path)
@@ -114,6 +124,11 @@ const MOST: u64 = 1 << 20;
 
 /// Reads a file that only root or this user may have written. Returns its text and its mode.
 pub(super) fn read_trusted(file: File, name: &str) -> Result<(String, u32)> {
+    let (bytes, mode) = trusted_bytes(file, name)?;
+    Ok((String::from_utf8(bytes).with_context(|| format!("{name}: not a text in UTF-8"))?, mode))
+}
+
+fn trusted_bytes(file: File, name: &str) -> Result<(Vec<u8>, u32)> {
     let there = file.metadata().with_context(|| name.to_string())?;
     let (uid, mode) = (rustix::process::geteuid().as_raw(), there.mode());
     ensure!(there.is_file(), "{name}: not a regular file");
@@ -130,5 +145,5 @@ pub(super) fn read_trusted(file: File, name: &str) -> Result<(String, u32)> {
     let mut bytes = Vec::new();
     file.take(MOST + 1).read_to_end(&mut bytes).with_context(|| name.to_string())?;
     ensure!(bytes.len() as u64 <= MOST, "{name}: is larger than {MOST} bytes");
-    Ok((String::from_utf8(bytes).with_context(|| format!("{name}: not a text in UTF-8"))?, mode))
+    Ok((bytes, mode))
 }

@@ -18,7 +18,7 @@ mod section;
 mod values;
 
 pub use self::document::{documentation, example};
-pub use self::file::{SEARCHED, is_closed, open, open_among, trusted};
+pub use self::file::{SEARCHED, is_closed, open, open_among, trusted, trusted_lossily};
 pub use self::ini::{Dialect, Sections};
 pub use self::kind::Kind;
 pub use self::section::{FreeKeys, Key, Section, Unset};

@@ -2,6 +2,7 @@
 
 mod history;
 mod kept;
+mod odd_configs;
 mod original;
 mod report;
 mod runs;

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use anyhow::{Context, Result, anyhow, ensure};
+use anyhow::{Context, Result, anyhow, bail, ensure};
 
 use super::hub::{Exception, Hub, SomeRules};
 use super::name::{bytes, shown};
@@ -110,7 +110,8 @@ const CHECK: Key = Key::new(
 /// `[hub NAME]`.
 pub const HUB: Section = Section::new(
     "hub *",
-    "A server whose backups are watched: where they lie, what they are called, and what is right for them.",
+    "A server whose backups are watched: where they lie, what they are called, and what is right for them. Without nodes and root it \
+     adds to the section of scm_monitor that has its name.",
     &[
         Key::new(
             "nodes",
@@ -230,10 +231,48 @@ pub struct Config {
     pub passed_over: Vec<String>,
     /// The hubs of the originals' files that are not watched, each with why.
     pub unwatched: Vec<(String, String)>,
-    /// What is said of sets, by hub, until [`Config::join`].
-    exceptions: Vec<(String, Exception)>,
+    /// What is said of hubs of the originals' files, by name, until these are read.
+    additions: Vec<Addition>,
+    /// What is said of sets, each by `HUB SET`, until [`Config::join`].
+    exceptions: Vec<(String, SomeRules)>,
     /// What is said of nodes, by name, until [`Config::join`].
     settings: Vec<(String, NodeSettings)>,
+}
+
+/// What a `[hub …]` without nodes and root says of a hub of the originals' files.
+#[derive(Clone, Debug)]
+pub(super) struct Addition {
+    pub name: String,
+    /// Whether it names a pattern.
+    pub has_pattern: bool,
+    pub has_timezone: bool,
+    pub pattern: Pattern,
+    pub zone: Zone,
+    pub sets: Vec<String>,
+    pub email: Vec<String>,
+    pub report_url: Option<String>,
+    pub json_path: Option<String>,
+    pub some: SomeRules,
+}
+
+impl Addition {
+    /// Gives a hub what is said.
+    pub fn add_to(self, hub: &mut Hub) {
+        if self.has_pattern {
+            hub.pattern = self.pattern;
+        }
+        if self.has_pattern || self.has_timezone {
+            hub.zone = self.zone;
+        }
+        for (ours, theirs) in [(self.sets, &mut hub.sets), (self.email, &mut hub.email)] {
+            if !ours.is_empty() {
+                *theirs = ours;
+            }
+        }
+        hub.report_url = self.report_url.or(hub.report_url.take());
+        hub.json_path = self.json_path.or(hub.json_path.take());
+        self.some.apply(&mut hub.defaults);
+    }
 }
 
 /// What is said of a node.
@@ -297,17 +336,20 @@ impl Config {
             originals,
             passed_over: Vec::new(),
             unwatched: Vec::new(),
+            additions: Vec::new(),
             exceptions: Vec::new(),
             settings: Vec::new(),
         };
         for values in sections.family(&HUB) {
+            if config.originals.is_some() && !values.gives("nodes") && !values.gives("root") {
+                config.additions.push(addition(&values)?);
+                continue;
+            }
             let hub = config.hub(&values)?;
             config.hubs.push(hub);
         }
         for values in sections.family(&SET) {
-            let (hub, glob) = values.member().split_once(' ').unwrap_or((values.member(), ""));
-            let exception = Exception { glob: respelt(glob.trim()), some: some_rules(&values)? };
-            config.exceptions.push((hub.into(), exception));
+            config.exceptions.push((values.member().into(), some_rules(&values)?));
         }
         for values in sections.family(&NODE) {
             let mut settings =
@@ -327,19 +369,64 @@ impl Config {
     /// # Errors
     /// Fails if there is no such hub or node.
     pub fn join(&mut self) -> Result<()> {
-        for (hub, exception) in std::mem::take(&mut self.exceptions) {
-            ensure!(!exception.glob.is_empty(), "[backup_set {hub}] names no set; call it [backup_set HUB SET]");
-            let named = self.hubs.iter_mut().find(|one| one.name == hub);
-            let named =
-                named.with_context(|| format!("[backup_set {hub} {}]: there is no [hub {hub}]", exception.glob))?;
-            named.exceptions.push(exception);
+        if let Some(Addition { name, .. }) = self.additions.first() {
+            bail!(
+                "[hub {name}]: has no nodes and no root, and no section of scm_monitor is called {name}; add them, or correct the name"
+            );
         }
+        for (member, some) in std::mem::take(&mut self.exceptions) {
+            // The name of a hub may have blanks.
+            let glob_of = |hub: &Hub| Some(member.strip_prefix(&hub.name)?.strip_prefix(' ')?.trim().to_string());
+            let named = self.hubs.iter_mut().filter(|hub| glob_of(hub).is_some()).max_by_key(|hub| hub.name.len());
+            let Some(named) = named else {
+                // What is wrong with the hub is said, and ends nothing else.
+                if self.unwatched.iter().any(|(hub, _)| member.starts_with(&format!("{hub} "))) {
+                    continue;
+                }
+                let (hub, glob) = member.split_once(' ').unwrap_or((&member, ""));
+                ensure!(!glob.trim().is_empty(), "[backup_set {hub}] names no set; call it [backup_set HUB SET]");
+                bail!("[backup_set {member}]: there is no [hub {hub}]");
+            };
+            let glob = glob_of(named).unwrap_or_default();
+            ensure!(!glob.is_empty(), "[backup_set {}] names no set; call it [backup_set HUB SET]", named.name);
+            named.exceptions.push(Exception { glob: respelt(&glob), some });
+        }
+        self.pass_over_what_has_no_effect();
         for (name, settings) in std::mem::take(&mut self.settings) {
             let node =
                 self.nodes.get_mut(&name).with_context(|| format!("[node {name}]: no hub has a node of that name"))?;
             settings.fill(node);
         }
         Ok(())
+    }
+
+    /// Names what the config asks for and cannot get: checks of folders, and a second JSON in one place.
+    fn pass_over_what_has_no_effect(&mut self) {
+        let mut taken: BTreeMap<String, String> = BTreeMap::new();
+        for hub in &mut self.hubs {
+            let checks = [Some(hub.defaults.check)].into_iter().chain(hub.exceptions.iter().map(|one| one.some.check));
+            let reads = checks.flatten().any(|check| matches!(check, Check::Digest | Check::Gzip));
+            if hub.pattern.is_folder && reads {
+                let why = "check: a backup that is a folder is not read, and only its size counts";
+                self.passed_over.push(format!("[hub {}] {why}", hub.name));
+            }
+            let Some(path) = &hub.json_path else { continue };
+            let paths: Vec<_> = hub.nodes.iter().map(|node| path.replace("%(node)s", node)).collect();
+            if let Some((other, path)) = paths.iter().find_map(|path| Some((taken.get(path)?, path))) {
+                let why =
+                    format!("json_path: {path} is that of hub {other}, which is written there; give each its own");
+                self.passed_over.push(format!("[hub {}] {why}", hub.name));
+                hub.json_path = None;
+                continue;
+            }
+            taken.extend(paths.into_iter().map(|path| (path, hub.name.clone())));
+        }
+    }
+
+    /// Takes what is said of a hub of the originals' files.
+    pub(super) fn addition(&mut self, name: &str) -> Option<Addition> {
+        let at = self.additions.iter().position(|one| one.name == name)?;
+        Some(self.additions.remove(at))
     }
 
     /// Gives a node what its `[node …]` says, which is narrower than what the originals' files say.
@@ -363,34 +450,14 @@ impl Config {
             let made = Node::new(node).map_err(|error| values.refuse("nodes", error))?;
             self.nodes.insert(node.clone(), made);
         }
-        let text = values.needed("pattern")?;
-        let pattern = Pattern::new(&text).map_err(|error| values.refuse("pattern", error))?;
-        let zone = match values.text("timezone")? {
-            Some(zone) => {
-                Zone::named(&zone).map_err(|error| values.refuse("timezone", error.context(format!("{zone:?}"))))?
-            }
-            None if pattern.is_utc => Zone::utc(),
-            None => Zone::Unknown,
-        };
         let root = values.needed("root")?;
         values.check("root", root.starts_with(['/', '$', '~']), "a path that begins with /, ~/ or a variable")?;
-        let sets: Vec<_> = values.list("sets")?.iter().map(|set| respelt(set)).collect();
-        let is_below =
-            |set: &String| !set.starts_with('/') && set.split('/').all(|part| !matches!(part, "" | "." | ".."));
-        values.check("sets", sets.iter().all(is_below), "names of sets below the root")?;
-        if !pattern.names_sets() && sets.len() > 1 {
-            return Err(values.error("pattern", anyhow!("has no {{set}}, and sets has {} names", sets.len())));
-        }
-        let email = values.list("email")?;
-        let are_addresses = email.iter().all(|one| is_address(one));
-        values.check("email", are_addresses, "addresses such as backups@example.org, separated by commas")?;
-        let report_url = values.url("report_url")?.map(|url| url.to_string());
-        let json_path = values.text("json_path")?;
+        let Addition { pattern, zone, sets, email, report_url, json_path, some, .. } = addition(values)?;
         let is_each = json_path.as_ref().is_none_or(|path| path.contains("%(node)s") || nodes.len() == 1);
         values.check("json_path", is_each, "a path with %(node)s, and there are several nodes")?;
         let mut defaults =
             Rules { fresh_seconds: 0, shrink_percent: 0, least_bytes: 0, keep: None, check: Check::Size };
-        some_rules(values)?.apply(&mut defaults);
+        some.apply(&mut defaults);
         Ok(Hub {
             name,
             nodes,
@@ -405,6 +472,40 @@ impl Config {
             exceptions: Vec::new(),
         })
     }
+}
+
+/// Reads all keys of a hub but its nodes and root.
+fn addition(values: &Values) -> Result<Addition> {
+    let text = values.needed("pattern")?;
+    let pattern = Pattern::new(&text).map_err(|error| values.refuse("pattern", error))?;
+    let zone = match values.text("timezone")? {
+        Some(zone) => {
+            Zone::named(&zone).map_err(|error| values.refuse("timezone", error.context(format!("{zone:?}"))))?
+        }
+        None if pattern.is_utc => Zone::utc(),
+        None => Zone::Unknown,
+    };
+    let sets: Vec<_> = values.list("sets")?.iter().map(|set| respelt(set)).collect();
+    let is_below = |set: &String| !set.starts_with('/') && set.split('/').all(|part| !matches!(part, "" | "." | ".."));
+    values.check("sets", sets.iter().all(is_below), "names of sets below the root")?;
+    if !pattern.names_sets() && sets.len() > 1 {
+        return Err(values.error("pattern", anyhow!("has no {{set}}, and sets has {} names", sets.len())));
+    }
+    let email = values.list("email")?;
+    let are_addresses = email.iter().all(|one| is_address(one));
+    values.check("email", are_addresses, "addresses such as backups@example.org, separated by commas")?;
+    Ok(Addition {
+        name: values.member().into(),
+        has_pattern: values.gives("pattern"),
+        has_timezone: values.gives("timezone"),
+        pattern,
+        zone,
+        sets,
+        email,
+        report_url: values.url("report_url")?.map(|url| url.to_string()),
+        json_path: values.text("json_path")?,
+        some: some_rules(values)?,
+    })
 }
 
 /// Returns a set's name as the rest of the program spells it.

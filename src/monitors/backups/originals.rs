@@ -113,6 +113,7 @@ impl Config {
         let fabric = parse(libfab.0, libfab.1)?;
         let section = |name: &str| fabric.iter().find(|(section, _)| section == name).map_or(&[][..], |(_, keys)| keys);
         for (name, keys) in &hubs {
+            let addition = self.addition(name);
             if self.hubs.iter().any(|hub| hub.name == *name) {
                 self.passed_over.push(format!("{} [{name}]: [hub {name}] of the config stands for it", scm_monitor.1));
                 continue;
@@ -127,12 +128,34 @@ impl Config {
             self.passed_over
                 .extend(unknown.map(|(key, _)| format!("{} [{name}] {key}: is no key of it", scm_monitor.1)));
             let nodes: Vec<String> = nodes.split_whitespace().map(String::from).collect();
-            let hub = hub(name, keys, nodes, variable).with_context(|| format!("{} [{name}]", scm_monitor.1))?;
-            for node in &hub.nodes {
-                if self.nodes.contains_key(node) {
+            // One bad word ends neither the other hubs nor the other nodes.
+            let mut hub = match hub(name, keys, nodes, variable) {
+                Ok(hub) => hub,
+                Err(error) => {
+                    let why = format!("{} [{name}] {error:#}, so it is not watched; correct it", scm_monitor.1);
+                    self.unwatched.push((name.clone(), why));
                     continue;
                 }
-                let mut made = Node::new(node).with_context(|| format!("{} [HUB] {name}", libfab.1))?;
+            };
+            addition.into_iter().for_each(|addition| addition.add_to(&mut hub));
+            let words = keys.iter().filter(|(key, _)| key == "email").flat_map(|(_, value)| value.split_whitespace());
+            let wrong = words.filter(|word| !is_address(word.trim_end_matches(',')));
+            let said = wrong.map(|word| format!("{} [{name}] email: {} is no address", scm_monitor.1, quote(word)));
+            self.passed_over.extend(said);
+            for node in &std::mem::take(&mut hub.nodes) {
+                if self.nodes.contains_key(node) {
+                    hub.nodes.push(node.clone());
+                    continue;
+                }
+                let mut made = match Node::new(node) {
+                    Ok(made) => made,
+                    Err(error) => {
+                        let why = format!("{} [HUB] {name}: {error:#}, so it is not asked; correct it", libfab.1);
+                        self.unwatched.push((name.clone(), why));
+                        continue;
+                    }
+                };
+                hub.nodes.push(node.clone());
                 self.settle(&mut made);
                 for of in [node.as_str(), "ENV"] {
                     fabric_settings(of, section(of), libfab.1, &mut self.passed_over).fill(&mut made);
@@ -142,7 +165,9 @@ impl Config {
                 }
                 self.nodes.insert(node.clone(), made);
             }
-            self.hubs.push(hub);
+            if !hub.nodes.is_empty() {
+                self.hubs.push(hub);
+            }
         }
         self.passed_over.sort();
         self.passed_over.dedup();
@@ -163,9 +188,8 @@ fn hub(
     let mut seen = std::collections::BTreeSet::new();
     nodes.retain(|node| seen.insert(node.clone()));
     let sets = value("select").unwrap_or_default().split_whitespace().map(|set| shown(set.as_bytes())).collect();
-    let email: Vec<_> = value("email").unwrap_or_default().split_whitespace().map(String::from).collect();
-    let wrong = email.iter().find(|one| !is_address(one));
-    ensure!(wrong.is_none(), "email {} is no address", quote(wrong.map_or("", String::as_str)));
+    let email = value("email").unwrap_or_default().split_whitespace().map(|word| word.trim_end_matches(','));
+    let email: Vec<_> = email.filter(|word| is_address(word)).map(String::from).collect();
     Ok(Hub {
         name: name.into(),
         nodes,

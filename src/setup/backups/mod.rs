@@ -18,12 +18,13 @@ use self::history::Keeper;
 pub use self::history::import;
 pub(super) use self::history::imported;
 use super::Config;
-use crate::config::trusted;
+use crate::config::trusted_lossily;
 use crate::frame::state::{self, State};
 use crate::frame::{CheckLine, Program, Run, Setup};
 use crate::model::Collected;
 use crate::monitors::backups;
 use crate::monitors::backups::memory::Memory;
+use crate::monitors::backups::name::fits;
 use crate::monitors::backups::node::NodeState;
 use crate::monitors::backups::weekly;
 use crate::problem::Problem;
@@ -71,7 +72,7 @@ fn text_of(file: &str) -> Result<String> {
         }
         None => PathBuf::from(file),
     };
-    trusted(&path)
+    trusted_lossily(&path)
 }
 
 /// Returns what the last run of a grid's collect-backups knew of what is still watched, from the state directory; nothing if there
@@ -172,7 +173,9 @@ pub fn check(config: &Config, until: Instant) -> Vec<CheckLine> {
     let passed_over = config.passed_over.iter().map(|what| ("passed over".to_string(), Ok(what.clone())));
     let unwatched = config.unwatched.iter().map(|(hub, why)| (format!("hub {hub}"), Err(why.clone())));
     let asking = Asking { config, memory: &memory, now, until, keeper: None };
-    let nodes = ask(&asking).into_iter().map(|Heard { state, .. }| {
+    let heard = ask(&asking);
+    let unfit: Vec<_> = unfit(config, &heard).map(|what| ("passed over".to_string(), Ok(what))).collect();
+    let nodes = heard.into_iter().map(|Heard { state, .. }| {
         let name = format!("node {} of hub {}", state.node, state.hub);
         let of_node = state.notes.iter().find(|(verdict, _)| verdict.is_alarm()).map(|(_, words)| words);
         match state.unreachable.as_ref().or(of_node) {
@@ -180,7 +183,19 @@ pub fn check(config: &Config, until: Instant) -> Vec<CheckLine> {
             None => (name, Ok(found(&state))),
         }
     });
-    passed_over.chain(unknown).chain(unwatched).chain(nodes).collect()
+    passed_over.chain(unknown).chain(unwatched).chain(nodes).chain(unfit).collect()
+}
+
+/// Returns the `[backup_set …]` of which no set is known, of hubs whose nodes were all read.
+fn unfit<'a>(config: &'a backups::Config, heard: &'a [Heard]) -> impl Iterator<Item = String> + 'a {
+    config.hubs.iter().enumerate().flat_map(move |(at, hub)| {
+        let of_hub: Vec<_> = heard.iter().filter(|heard| heard.hub == at).map(|heard| &heard.state).collect();
+        let is_read = of_hub.iter().all(|state| state.unreachable.is_none());
+        let sets: Vec<_> = of_hub.iter().flat_map(|state| &state.sets).map(|state| &state.set).collect();
+        let globs = hub.exceptions.iter().map(|exception| &exception.glob).filter(move |_| is_read);
+        let unfit = globs.filter(move |glob| !sets.iter().any(|set| fits(glob, set)));
+        unfit.map(|glob| format!("[backup_set {} {glob}]: no set of the hub has such a name", hub.name))
+    })
 }
 
 fn found(state: &NodeState) -> String {

@@ -280,7 +280,7 @@ fn the_originals_files_are_read_as_they_are() {
 }
 
 /// A site with these two files of the original, and an ssh that writes down what it is asked.
-fn original(scm_monitor: &str, libfab: &str, more: &str) -> Site {
+pub fn original(scm_monitor: &str, libfab: &str, more: &str) -> Site {
     let site = Site::new("");
     for (name, text) in [("scm", scm_monitor), ("fab", libfab)] {
         fs::set_permissions(site.sandbox.write(name, text), fs::Permissions::from_mode(0o600)).unwrap();
