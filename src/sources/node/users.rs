@@ -3,9 +3,8 @@
 //! utmp is a row of records of 384 bytes (400 on some machines of 64 bits): the type at 0 (7: a user's process), the name at 44,
 //! 32 bytes.
 
-use std::fs;
-
 use super::Root;
+use crate::os::files;
 
 /// The sessions, and how many people have them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -19,16 +18,21 @@ pub struct Users {
 /// The most that is read of a file, in bytes.
 const MOST: u64 = 4 << 20;
 
+/// The classes of sessions that are people's; since 256 root's has one of its own.
+const CLASSES: [&str; 3] = ["user", "user-early", "user-light"];
+
 /// Reads who is logged in; nobody on a machine that does not keep it.
 pub fn read(root: &Root) -> Users {
-    if let Ok(bytes) = crate::os::files::read(&root.path("run/utmp"), MOST) {
+    if let Ok(bytes) = files::read(&root.path("run/utmp"), MOST) {
         return parse(&bytes);
     }
     let mut names: Vec<String> = Vec::new();
-    for session in root.names("run/systemd/sessions") {
-        let text = fs::read_to_string(root.path(&format!("run/systemd/sessions/{session}"))).unwrap_or_default();
+    // Up to 257 systemd keeps a pipe ID.ref beside the file of a session.
+    for session in root.names("run/systemd/sessions").iter().filter(|name| !name.ends_with(".ref")) {
+        let bytes = files::read(&root.path(&format!("run/systemd/sessions/{session}")), MOST).unwrap_or_default();
+        let text = String::from_utf8_lossy(&bytes);
         let value = |key: &str| text.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix('='));
-        if value("CLASS") == Some("user") {
+        if value("CLASS").is_some_and(|class| CLASSES.contains(&class)) {
             names.extend(value("UID").map(String::from));
         }
     }
@@ -74,5 +78,27 @@ mod tests {
         }
         assert_eq!(parse(b""), Users::default());
         assert_eq!(parse(&[7; 100]), Users::default());
+    }
+
+    #[test]
+    fn sessions_of_systemd_are_read_and_pipes_beside_them_are_not_waited_for() {
+        let folder = gridmon_testkit::TempDir::new();
+        std::fs::create_dir_all(folder.path().join("run/systemd/sessions")).unwrap();
+        let write = |name: &str, text: &str| folder.write(&format!("run/systemd/sessions/{name}"), text);
+        write("1", "UID=1000\nUSER=ada\nCLASS=user\n");
+        write("2", "UID=0\nCLASS=user-early\n");
+        write("3", "UID=1000\nCLASS=manager\n");
+        write("c1", "UID=42\nCLASS=greeter\n");
+        // What systemd up to 257 keeps, and what any other program might leave.
+        for name in ["1.ref", "4"] {
+            let path = folder.path().join("run/systemd/sessions").join(name);
+            let made = std::process::Command::new("mkfifo").arg(&path).status();
+            assert!(made.unwrap().success());
+        }
+        let (told, answer) = std::sync::mpsc::channel();
+        let root = Root::at(folder.path());
+        std::thread::spawn(move || told.send(read(&root)));
+        let limit = std::time::Duration::from_secs(30);
+        assert_eq!(answer.recv_timeout(limit), Ok(Users { sessions: 2, users: 2 }), "it waits for a pipe");
     }
 }
