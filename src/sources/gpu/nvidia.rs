@@ -9,6 +9,7 @@ use super::smi::{self, Loop, Trouble};
 use super::{Answer, Config, Gpu, KeepRunning, Slice, bus_of, is_asleep, mig, text};
 use crate::os::work::side_by_side;
 use crate::problem::Problem;
+use crate::text::quote_ends;
 
 /// A column of `--query-gpu`.
 struct Column {
@@ -83,6 +84,9 @@ const SLOW: Duration = Duration::from_secs(1);
 
 /// How often nvidia-smi is looked for on a machine without a card.
 const LOOKED_FOR: Duration = Duration::from_secs(600);
+
+/// The cards that answered, by address, each with what it says of itself where numbers should be.
+type Told = BTreeMap<String, (Gpu, Option<String>)>;
 
 /// The columns that a driver knows: of each the name by which it is asked, and its index in `COLUMNS`.
 #[derive(Clone, Debug, PartialEq)]
@@ -200,38 +204,51 @@ impl Nvidia {
         }
     }
 
+    /// Takes over which cards another reader has seen.
+    pub fn adopt(&mut self, old: Self) {
+        self.seen = old.seen;
+    }
+
     /// Reads the cards.
     pub fn read(&mut self) -> Answer {
         let bound = bound(&self.config.root);
+        // One that another driver has taken over, as for a virtual machine, is not lost.
+        self.seen.retain(|bus, _| driver(&self.config.root, bus).is_none_or(|driver| driver == "nvidia"));
         let asleep: BTreeSet<_> =
             bound.iter().filter(|(_, is_asleep)| **is_asleep).map(|(bus, _)| bus.clone()).collect();
         let mut answer = Answer { is_whole: true, ..Answer::default() };
         if !asleep.is_empty() && asleep.len() == bound.len() {
             self.kept = None;
-            self.conclude(&BTreeMap::new(), &bound, &asleep, &mut answer);
+            self.conclude(&BTreeMap::new(), (&bound, &asleep, Some(&BTreeSet::new())), &mut answer);
             return answer;
         }
         if bound.is_empty() && self.absent_until.is_some_and(|until| Instant::now() < until) {
             return answer;
         }
         match self.rows(&bound, &asleep) {
-            Ok((rows, lost)) => {
-                let mut answers = BTreeMap::new();
-                for row in rows {
-                    let parsed = self.columns.as_ref().and_then(|columns| columns.parse(&row));
-                    answers.extend(parsed.map(|(gpu, excuse)| (gpu.bus.clone(), (gpu, excuse.map(String::from)))));
-                }
-                for (bus, trouble) in lost {
+            Ok((rows, failed)) => {
+                let is_expected = failed.is_empty() && !(bound.is_empty() && self.seen.is_empty());
+                let (mut answers, is_whole) = self.told(&rows, is_expected, &mut answer);
+                let mut unknown = BTreeSet::new();
+                for (bus, trouble) in failed {
                     let why = trouble.explain(&self.config.command.shown);
-                    answers.entry(bus.clone()).or_insert((Gpu { bus, vendor: "nvidia", ..Gpu::default() }, Some(why)));
+                    if matches!(trouble, Trouble::Lost(_) | Trouble::Hung(_)) {
+                        let gpu = Gpu { bus: bus.clone(), vendor: "nvidia", ..Gpu::default() };
+                        answers.entry(bus).or_insert((gpu, Some(why)));
+                    } else {
+                        answer.problems.push(Problem::of_source(format!("gpu {bus}"), format!("{why}; {MISSING}")));
+                        answer.is_whole = false;
+                        unknown.insert(bus);
+                    }
                 }
-                self.conclude(&answers, &bound, &asleep, &mut answer);
+                let unknown = is_whole.then_some(&unknown);
+                self.conclude(&answers, (&bound, &asleep, unknown), &mut answer);
                 self.slices(&mut answer);
             }
             Err(trouble) => {
                 self.kept = None;
                 // Without a card none is missing.
-                let is_expected = !self.seen.is_empty() || !bound.is_empty() || has_card(&self.config.root);
+                let is_expected = !self.seen.is_empty() || !bound.is_empty() || has_idle_card(&self.config.root);
                 if is_expected || !matches!(trouble, Trouble::Missing | Trouble::NoDriver(..)) {
                     answer.is_whole = false;
                     let message =
@@ -245,12 +262,41 @@ impl Nvidia {
         answer
     }
 
-    /// Puts the cards together: those that answered, those that sleep, and those that should have answered.
+    /// Reads the rows, and adds the problem of those that are none. Returns the cards by address, each with its excuse, and whether
+    /// every row was one.
+    fn told(&self, rows: &[String], is_expected: bool, answer: &mut Answer) -> (Told, bool) {
+        let (mut answers, mut strange) = (Told::new(), None);
+        for row in rows.iter().map(|row| row.trim()).filter(|row| !row.is_empty()) {
+            let parsed = self.columns.as_ref().and_then(|columns| columns.parse(row));
+            match parsed {
+                Some((gpu, excuse)) => {
+                    answers.insert(gpu.bus.clone(), (gpu, excuse.map(String::from)));
+                }
+                None if row.starts_with("WARNING:") => answer.problems.push(warning(row)),
+                None => strange = strange.or(Some(row)),
+            }
+        }
+        let program = &self.config.command.shown;
+        let why = match strange {
+            Some(row) => Some(format!("{program} prints what is no row of a card: {}", quote_ends(row))),
+            None if answers.is_empty() && is_expected => Some(format!("{program} prints nothing")),
+            None => None,
+        };
+        let is_whole = why.is_none();
+        if let Some(why) = why {
+            let which = if answers.is_empty() { "NVIDIA's cards" } else { "some of NVIDIA's cards" };
+            answer.problems.push(Problem::of_source("nvidia-smi", format!("{why}; {which} are missing")));
+            answer.is_whole = false;
+        }
+        (answers, is_whole)
+    }
+
+    /// Puts the cards together: those that answered, those that sleep, and those that should have answered. Of those that are
+    /// `unknown`, or of all if not everything could be read, nobody can say that they are lost.
     fn conclude(
         &mut self,
-        answers: &BTreeMap<String, (Gpu, Option<String>)>,
-        bound: &BTreeMap<String, bool>,
-        asleep: &BTreeSet<String>,
+        answers: &Told,
+        (bound, asleep, unknown): (&BTreeMap<String, bool>, &BTreeSet<String>, Option<&BTreeSet<String>>),
         answer: &mut Answer,
     ) {
         let all: BTreeSet<_> = answers.keys().chain(bound.keys()).chain(self.seen.keys()).cloned().collect();
@@ -270,6 +316,7 @@ impl Nvidia {
                     answer.problems.push(lost(&bus, why));
                     answer.gpus.push(Gpu { is_lost: true, values, ..before });
                 }
+                None if unknown.is_none_or(|unknown| unknown.contains(&bus)) => {}
                 None => {
                     answer.problems.push(lost(&bus, "nvidia-smi does not list it any more"));
                     answer.gpus.push(Gpu { is_lost: true, ..before });
@@ -404,17 +451,46 @@ impl Nvidia {
     }
 }
 
+/// The consequence of a card that does not answer.
+const MISSING: &str = "its numbers are missing";
+
+/// Returns the problem of a warning that stands beside the rows: `WARNING: infoROM is corrupted at gpu 0000:3B:00.0`.
+fn warning(row: &str) -> Problem {
+    let bus = row.split_whitespace().rev().find(|word| word.matches(':').count() == 2);
+    let subject = bus.map_or("nvidia-smi warning".into(), |bus| format!("gpu {} warning", bus_of(bus)));
+    Problem::of_source(subject, format!("nvidia-smi says {}; its numbers are sent all the same", quote_ends(row)))
+}
+
 /// Returns the problem of a card.
 fn lost(bus: &str, why: &str) -> Problem {
     let remedy = "it is lost, or its driver hangs; its numbers are missing: see the kernel's log (Xid), reset the card or reboot";
     Problem::of_source(format!("gpu {bus}"), format!("{why}; {remedy}"))
 }
 
-/// Returns the cards that NVIDIA's driver has, and whether each sleeps.
+/// Returns the cards that NVIDIA's driver has and this system may use, and whether each sleeps.
 fn bound(root: &Path) -> BTreeMap<String, bool> {
     let entries = fs::read_dir(root.join("sys/bus/pci/drivers/nvidia")).into_iter().flatten().flatten();
     let cards = entries.filter(|entry| entry.file_name().to_string_lossy().matches(':').count() == 2);
-    cards.map(|entry| (bus_of(&entry.file_name().to_string_lossy()), is_asleep(&entry.path()))).take(256).collect()
+    let cards = cards.map(|entry| (bus_of(&entry.file_name().to_string_lossy()), is_asleep(&entry.path())));
+    cards.filter(|(bus, _)| is_given(root, bus)).take(256).collect()
+}
+
+/// Whether a card of NVIDIA's driver is not kept from this system: a container sees all of them in /sys, and has the devices of
+/// those that it was given.
+fn is_given(root: &Path, bus: &str) -> bool {
+    let all = root.join("proc/driver/nvidia/gpus");
+    if !all.is_dir() {
+        return true;
+    }
+    let told = text(&all.join(bus).join("information")).unwrap_or_default();
+    let minor = told.lines().find_map(|line| line.strip_prefix("Device Minor:"));
+    minor.is_some_and(|minor| root.join(format!("dev/nvidia{}", minor.trim())).exists())
+}
+
+/// Returns the driver that has a PCI device; `None` if none has it, or there is no such device.
+fn driver(root: &Path, bus: &str) -> Option<String> {
+    let link = fs::read_link(root.join("sys/bus/pci/devices").join(bus).join("driver")).ok()?;
+    Some(link.file_name()?.to_string_lossy().into_owned())
 }
 
 /// Whether the kernel may put a card to sleep.
@@ -423,11 +499,12 @@ fn may_sleep(root: &Path, bus: &str) -> bool {
     text(&device.join("power/control")).is_some_and(|control| control == "auto")
 }
 
-/// Whether the machine has a card of NVIDIA's, with a driver or without.
-fn has_card(root: &Path) -> bool {
+/// Whether the machine has a card of NVIDIA's that no driver has: after an update of the kernel its own may be missing. One that
+/// another driver has, such as vfio-pci or nouveau, is none that nvidia-smi should tell of.
+fn has_idle_card(root: &Path) -> bool {
     let entries = fs::read_dir(root.join("sys/bus/pci/devices")).into_iter().flatten().flatten();
     entries.take(10_000).any(|entry| {
         let is = |file: &str, begin: &str| text(&entry.path().join(file)).is_some_and(|text| text.starts_with(begin));
-        is("vendor", "0x10de") && is("class", "0x03")
+        is("vendor", "0x10de") && is("class", "0x03") && driver(root, &entry.file_name().to_string_lossy()).is_none()
     })
 }

@@ -10,6 +10,12 @@ use crate::text::quote_ends;
 /// The longest answer, in bytes.
 const LONGEST: usize = 8 << 20;
 
+/// The exit code of an answer that is whole, beside a warning that a card's infoROM is damaged.
+const WARNED: i32 = 14;
+
+/// What nvidia-smi prints where it finds no card; with this text alone some releases end well.
+const NO_CARD: &str = "No devices were found";
+
 /// How long nvidia-smi is silent between two of its rounds at least: what came before is a whole one.
 const QUIET: Duration = Duration::from_millis(300);
 
@@ -73,11 +79,15 @@ pub(super) fn ask(program: &Program, arguments: &[String], limit: Duration) -> R
         other => Trouble::Other(other.to_string()),
     })?;
     let text = String::from_utf8_lossy(&text).into_owned();
-    if ended.status.success() {
-        return Ok(text);
+    let stderr = String::from_utf8_lossy(&ended.stderr);
+    match ended.status.code() {
+        Some(0) if text.trim() == NO_CARD => return Err(Trouble::NoDriver(6, NO_CARD.into())),
+        Some(0) => return Ok(text),
+        Some(WARNED) => return Ok(format!("{}\n{}", text.trim_end(), stderr.trim())),
+        _ => {}
     }
     // Errors were seen on standard output.
-    let said = format!("{} {}", text.trim(), String::from_utf8_lossy(&ended.stderr).trim());
+    let said = format!("{} {}", text.trim(), stderr.trim());
     Err(classify(ended.status.code(), said.trim()))
 }
 
@@ -162,7 +172,9 @@ impl Loop {
             let line = String::from_utf8_lossy(&line).trim().to_string();
             let index = |line: &str| line.split(',').nth(self.index).and_then(|cell| cell.trim().parse::<u32>().ok());
             // The cards come in the order of their indices: one that is not greater begins a new round.
-            if self.rows.last().is_some_and(|last| index(&line) <= index(last)) {
+            // What is no row, such as a warning, begins none.
+            let last = self.rows.iter().rev().find_map(|row| index(row));
+            if index(&line).is_some_and(|own| last.is_some_and(|last| own <= last)) {
                 self.rows.clear();
             }
             self.rows.extend(Some(line).filter(|line| !line.is_empty()));

@@ -479,6 +479,125 @@ fn a_machine_without_a_card_has_no_problem_and_one_with_a_card_and_no_driver_has
 }
 
 #[test]
+fn an_answer_that_cannot_be_read_is_a_problem_and_no_loss() {
+    let mut machine = Machine::new(&three(), KeepRunning::No);
+    assert!(machine.read().problems.is_empty());
+    for (script, why, cards_left) in [
+        (
+            "echo an error that nobody has seen",
+            "prints what is no row of a card: \"an error that nobody has seen\"; NVIDIA's",
+            0,
+        ),
+        ("sed 2s/,// rows", "prints what is no row of a card: \"1 ", 2),
+        ("true", "prints nothing; NVIDIA's cards are missing", 0),
+    ] {
+        machine.script(script);
+        let answer = machine.read();
+        let messages: Vec<_> = answer.problems.iter().map(|one| one.message.as_str()).collect();
+        assert!(messages.len() == 1 && messages[0].contains(why), "{script}: {messages:?}");
+        assert_eq!(
+            (answer.problems[0].subject.to_string().as_str(), answer.is_whole),
+            ("nvidia-smi", false),
+            "{script}"
+        );
+        assert_eq!((answer.gpus.len(), answer.gpus.iter().any(|gpu| gpu.is_lost)), (cards_left, false), "{script}");
+    }
+    machine.script("cat rows");
+    assert_eq!((machine.read().problems.len(), machine.asked().len()), (0, 6), "nothing was asked card by card");
+    // Without a card there is nothing that could be missing.
+    let mut machine = Machine::new("", KeepRunning::No);
+    machine.script("echo No devices were found");
+    let answer = machine.read();
+    assert_eq!((answer.gpus.len(), answer.problems.len(), answer.is_whole), (0, 0, true));
+}
+
+#[test]
+fn a_warning_beside_the_rows_costs_no_card() {
+    let mut machine = Machine::new(&three(), KeepRunning::No);
+    machine.script("cat rows; echo 'WARNING: infoROM is corrupted at gpu 0000:0F:00.0'; exit 14");
+    for _ in 0..2 {
+        let answer = machine.read();
+        assert_eq!(cards(&answer), BUSES.map(|bus| (bus, false)).to_vec());
+        assert!(answer.is_whole && answer.gpus.iter().all(|gpu| !gpu.values.is_empty()));
+        let said: Vec<_> = answer.problems.iter().map(|one| format!("{}: {}", one.subject, one.message)).collect();
+        let line = "gpu 0000:0f:00.0 warning: nvidia-smi says \"WARNING: infoROM is corrupted at gpu 0000:0F:00.0\"; its numbers are \
+                    sent all the same";
+        assert_eq!(said, [line]);
+    }
+    assert_eq!(machine.asked(), ["help", "query", "query"]);
+}
+
+#[test]
+fn a_card_that_fails_by_itself_is_lost_only_if_its_driver_says_so_or_hangs() {
+    let mut machine = Machine::new(&three(), KeepRunning::No);
+    machine.read();
+    machine.script(
+        "case $id in 0000:07*) sed -n 1p rows;; 0000:47*) sed -n 3p rows;; *) echo An internal error; exit 10;; esac",
+    );
+    let answer = machine.read();
+    assert_eq!(cards(&answer), [(BUSES[0], false), (BUSES[2], false)]);
+    let problem = &answer.problems[0];
+    assert_eq!((problem.subject.to_string().as_str(), answer.is_whole), ("gpu 0000:0f:00.0", false));
+    assert!(
+        problem.message.ends_with("ended with exit status 10: \"An internal error\"; its numbers are missing"),
+        "{}",
+        problem.message
+    );
+}
+
+#[test]
+fn a_card_of_another_driver_or_of_another_container_is_not_missed() {
+    let mut machine = Machine::new("", KeepRunning::No);
+    machine.script("echo NVIDIA-SMI has failed; exit 9");
+    let device = machine.folder.path().join("sys/bus/pci/devices").join(BUSES[0]);
+    let take = |driver: &str| {
+        fs::create_dir_all(&device).unwrap();
+        fs::write(device.join("vendor"), "0x10de\n").unwrap();
+        fs::write(device.join("class"), "0x030200\n").unwrap();
+        let _ = fs::remove_file(device.join("driver"));
+        symlink(Path::new("../../../bus/pci/drivers").join(driver), device.join("driver")).unwrap();
+    };
+    for other in ["vfio-pci", "nouveau"] {
+        take(other);
+        machine.gpus = Gpus::new(config_of(&machine));
+        let answer = machine.read();
+        assert_eq!((answer.gpus.len(), answer.problems.len(), answer.is_whole), (0, 0, true), "{other}");
+    }
+    // Two cards of the host, and one of them is this container's.
+    for (bus, minor) in [(BUSES[0], "0"), (BUSES[1], "1")] {
+        machine.bind(bus, &[]);
+        let told = machine.folder.path().join("proc/driver/nvidia/gpus").join(bus);
+        fs::create_dir_all(&told).unwrap();
+        fs::write(told.join("information"), format!("Device Minor: \t {minor}\n")).unwrap();
+    }
+    take("nvidia");
+    fs::create_dir(machine.folder.path().join("dev")).unwrap();
+    machine.folder.write("dev/nvidia0", "");
+    machine.script("head -1 rows");
+    machine.folder.write("rows", three());
+    machine.gpus = Gpus::new(config_of(&machine));
+    let answer = machine.read();
+    assert_eq!((cards(&answer), answer.problems.len()), (vec![(BUSES[0], false)], 0));
+    // A virtual machine gets the card.
+    take("vfio-pci");
+    fs::remove_file(machine.folder.path().join("sys/bus/pci/drivers/nvidia").join(BUSES[0])).unwrap();
+    machine.script("echo NVIDIA-SMI has failed; exit 9");
+    let answer = machine.read();
+    assert_eq!((answer.gpus.len(), answer.problems.len()), (0, 0));
+}
+
+#[test]
+fn a_card_that_is_lost_stays_so_for_a_reader_by_other_options() {
+    let mut machine = Machine::new(&three(), KeepRunning::No);
+    machine.read();
+    machine.script("sed 2d rows");
+    let new = Gpus::new(config_of(&machine));
+    let old = std::mem::replace(&mut machine.gpus, new);
+    machine.gpus.adopt(old);
+    assert_eq!(cards(&machine.read())[1], (BUSES[1], true));
+}
+
+#[test]
 fn a_divided_card_has_its_slices() {
     let mut machine = Machine::new(recorded!("nvidia/h100-mig__590.48.01.load.csv"), KeepRunning::No);
     machine.folder.write("xml", recorded!("nvidia/a100-sxm4-v12.xml").replace("00000000:01:00.0", "00000000:00:09.0"));
