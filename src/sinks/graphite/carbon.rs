@@ -210,7 +210,11 @@ fn first_come(points: &[Point], catalog: Catalog) -> (Vec<Datapoint>, Vec<Droppe
             let key = |datapoint: &Datapoint| (datapoint.path.clone(), datapoint.time);
             let others = own.iter().find_map(|datapoint| Some((&datapoint.path, taken.get(&key(datapoint))?.1)));
             others.map_or(Ok(()), |(path, first)| {
-                Err(format!("its Carbon path {path} is taken by {}", cut(first.series())))
+                Err(if first.series() == point.series() {
+                    "Carbon keeps one value a second, and has another one of this second".into()
+                } else {
+                    format!("its Carbon path {path} is taken by {}", cut(first.series()))
+                })
             })
         });
         match added {
@@ -461,6 +465,14 @@ mod tests {
                 "queue,queue=c,status=idle: this version has no field new of it",
             ]
         );
+    }
+
+    #[test]
+    fn of_two_readings_in_one_second_carbon_has_the_first_and_the_other_says_why_not() {
+        let reading = |time| QUEUE.point(time, ["a", "x", "idle"], &[JOBS.of(1), SEQUENCE.of(3)]);
+        let (kept, dropped) = datapoints(&[reading(7 * SECOND), reading(7 * SECOND + SECOND / 2)], Catalog::new(&ALL));
+        assert_eq!((kept.len(), dropped.len()), (1, 1));
+        assert_eq!(dropped[0].why, "Carbon keeps one value a second, and has another one of this second");
     }
 
     #[test]
