@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::LONGEST_TIMEOUT;
+
 /// The memory of the source.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
@@ -21,8 +23,9 @@ pub struct Memory {
 /// The part of the time that may go into the question for the jobs: slurmctld holds its job lock meanwhile.
 const SHARE: f64 = 20.0;
 
-/// The longest pause that a slow question causes, in seconds: a time-out must not silence the jobs for a day.
-const LONGEST: f64 = 3600.0;
+/// The longest pause that a slow question causes, in seconds: that of the longest time-out. A damaged memory must not silence the
+/// jobs for ever.
+const LONGEST: f64 = SHARE * LONGEST_TIMEOUT as f64;
 
 impl Memory {
     /// Whether it is the jobs' turn in the slot `now`. A clock that was set back gives them their turn.
@@ -52,7 +55,9 @@ mod tests {
         assert_eq!([120, 139, 140].map(|now| turn(&memory, now)), [false, false, true]);
         assert!(turn(&memory, 30), "the clock was set back");
         memory.asked(200, Duration::from_secs(590));
-        assert_eq!([3799, 3800].map(|now| turn(&memory, now)), [false, true]);
+        assert_eq!([11_999, 12_000].map(|now| turn(&memory, now)), [false, true]);
+        memory.jobs_took = 1e9;
+        assert_eq!([12_199, 12_200].map(|now| turn(&memory, now)), [false, true], "that is no duration of a command");
         let kept: Memory = serde_json::from_str(&serde_json::to_string(&memory).unwrap()).unwrap();
         assert_eq!(kept, memory);
     }

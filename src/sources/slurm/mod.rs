@@ -92,10 +92,13 @@ pub const ACCOUNTS: Key = Key::new(
     "The most accounts whose jobs are counted apart; those of all others are counted as the account other.",
 );
 
+/// The most seconds that one command may be given.
+const LONGEST_TIMEOUT: u64 = 600;
+
 /// The time of one command.
 pub const TIMEOUT: Key = Key::new(
     "timeout_seconds",
-    Kind::Seconds(1, 600),
+    Kind::Seconds(1, LONGEST_TIMEOUT),
     Unset::Default("5"),
     "How long one command may take, in seconds.",
 );
