@@ -475,6 +475,7 @@ fn nodes_and_slurm(time: i64) -> Vec<String> {
     ];
     for (at, host) in ["n1.example.org", "n2.example.org", "gpu1"].into_iter().enumerate() {
         let of_node = (noise + 0.37 * at as f64).fract();
+        lines.push(format!("service,grid=g,host={host},program=qagent cpu_seconds={}", minute % 1000));
         lines.push(format!("node_load,host={host} load1={:.2}", 64.0 * day + 8.0 * of_node));
         lines.push(format!("node_memory,host={host} percent={:.1}", 20.0 + 70.0 * day + 5.0 * of_node));
         lines.push(format!("node_swap,host={host} percent={:.1}", 30.0 * of_node));
@@ -521,7 +522,7 @@ fn a_quiet_month_of_nodes_and_slurm_has_no_trouble() {
     // A node that falls silent is told, and the others are not.
     let last = BEGIN + 3600 + 30 * 288 * 300;
     store.0.retain(|path, one| !path.contains("n2_example_org") || one.values.pop().is_some());
-    let silent = store.0.iter_mut().filter(|(path, _)| path.contains("LoadAverage") && path.contains("n2"));
+    let silent = store.0.iter_mut().filter(|(path, _)| path.starts_with("service.") && path.contains("n2"));
     silent.for_each(|(_, one)| one.values.retain(|(time, _)| *time < last - 40 * 300));
     let now = now(&store, &rules, &mut Known::default(), last).unwrap();
     assert_eq!(said(&now), ["▼ n2.example.org: silent"]);

@@ -5,32 +5,13 @@ use std::fs;
 
 use rustix::time::{ClockId, clock_gettime};
 
+pub use crate::model::service::SERVICE;
+use crate::model::service::{CPU, MISSED, RSS, TICKS};
 use crate::model::{Declaration, Field, Fold, Measurement, Point, Tag};
 
-const RSS: Field<i64> = Field::gauge("rss_bytes", "bytes", Fold::Max, "its resident memory");
-const CPU: Field<f64> =
-    Field::gauge("cpu_seconds", "seconds", Fold::Last, "the CPU time that it has used since it was started");
-const TICKS: Field<i64> =
-    Field::gauge("ticks", "ticks", Fold::Sum, "how often its sensors were read since the last point");
-const MISSED: Field<i64> = Field::gauge(
-    "missed",
-    "ticks",
-    Fold::Sum,
-    "how many ticks were left out since the last point, because a sensor was still being read",
-);
 const MEAN: Field<f64> =
     Field::gauge("duration_seconds", "seconds", Fold::Mean, "how long reading it took, on average");
 const SLOWEST: Field<f64> = Field::gauge("slowest_seconds", "seconds", Fold::Max, "how long the slowest reading took");
-
-/// A service's own memory and CPU time, with each batch that it publishes.
-pub static SERVICE: Measurement = Measurement::new(Declaration {
-    name: "service",
-    meaning: "what a service itself uses, sent with each batch that it publishes",
-    tags: &[Tag::key("grid"), Tag::key("host"), Tag::key("program")],
-    fields: &[RSS.info(), CPU.info(), TICKS.info(), MISSED.info()],
-    carbon: "service.{grid}.{host}.{program}.{field}",
-    every: 10,
-});
 
 /// What reading the sensors of a service takes, with each batch in which they have points.
 pub static SERVICE_SENSOR: Measurement = Measurement::new(Declaration {

@@ -14,6 +14,7 @@
 //! | carbon_path.rs | Carbon paths, from points and back to numbers |
 //! | catalog.rs | `Catalog`: all measurements of a build |
 //! | collected.rs | `Collected`: the points of a run, and the measurements that are complete |
+//! | service.rs | what every service says about itself |
 //! | table.rs | `TableInfo`: a table of now, its columns and rows |
 //! | rrd.rs | `RrdFile`: the fields that files in rrdtool's format hold, and their graphs |
 //! | tier.rs | raw, hourly and daily points |
@@ -33,6 +34,7 @@ pub mod name;
 mod order;
 pub mod point;
 pub mod rrd;
+pub mod service;
 pub mod table;
 pub mod tier;
 pub mod time;

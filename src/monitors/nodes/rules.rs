@@ -1,13 +1,13 @@
 //! What is a trouble of a node, and what is worth an event.
 
 use super::gpu::{GPU, GPU_HOST};
-use super::load::NODE_LOAD;
 use super::mounts::NODE_MOUNT;
 use super::swap::NODE_SWAP;
 use super::temperatures::NODE_TEMPERATURE;
 use super::usage::NODE_DISK_MOUNT;
 use super::virtual_memory::NODE_MEMORY;
 use crate::events::{Limit, Of, Rule, Shows, System};
+use crate::model::service::{CPU, SERVICE};
 
 /// Nodes send every ten seconds and publish once in a while, so few intervals are no silence.
 const SILENT: Limit = Limit::new(
@@ -15,7 +15,7 @@ const SILENT: Limit = Limit::new(
     "30",
     1e6,
     "intervals",
-    "After how many intervals without a value a node is silent; the interval is that of its load averages.",
+    "After how many intervals without a value a node is silent; the value is one that qagent sends whatever sensors it reads.",
 );
 const FULL: Limit =
     Limit::new("full_disk_percent", "95", 100.0, "percent", "How full a file system of a node may be, in percent.");
@@ -50,7 +50,9 @@ pub static SYSTEM: System = System {
     title: "Nodes",
     program: "qagent",
     rules: &[
-        Rule::silent("node_silent", &NODE_LOAD, "load1", SILENT).says(&["host"], "silent"),
+        Rule::silent("node_silent", &SERVICE, CPU.info().name, SILENT)
+            .only(&[("program", "qagent")])
+            .says(&["host"], "silent"),
         Rule::above("disk_full", &NODE_DISK_MOUNT, "percent", FULL).says(&["host", "mount"], "{value} % full"),
         Rule::above("memory_full", &NODE_MEMORY, "percent", MEMORY)
             .says(&["host"], "{value} % of its memory in use")
