@@ -4,6 +4,7 @@ use super::agent::NODE_AGENT;
 use super::battery::NODE_BATTERY;
 use super::cpu::NODE_CPU;
 use super::disk_io::{NODE_DISK_IO, NODE_DISK_IO_EACH};
+use super::gpu::{GPU, GPU_HOST, GPU_SLICE};
 use super::interfaces::NODE_NET_LINK;
 use super::kernel::{NODE_BOOT, NODE_CPUS};
 use super::load::NODE_LOAD;
@@ -15,7 +16,7 @@ use super::usage::{NODE_DISK, NODE_DISK_MOUNT};
 use super::users::NODE_USERS;
 use super::virtual_memory::NODE_MEMORY;
 use crate::text::Shows;
-use crate::view::page::{Column, Page, Table, field, key, one};
+use crate::view::page::{Column, Page, Table, field, key, label, one};
 
 /// From where on a disk is full, in percent.
 const FULL: f64 = 90.0;
@@ -28,6 +29,9 @@ const LAGS: f64 = 300.0;
 
 /// From where on a chip is hot, in °C.
 const HOT: f64 = 85.0;
+
+/// How many lost GPUs are too many.
+const LOST: f64 = 1.0;
 
 static NODES: &[Column] = &[
     key("host"),
@@ -42,6 +46,8 @@ static NODES: &[Column] = &[
     field(&NODE_DISK_IO, "write_bytes_per_second").head("written/s").shows(Shows::Bytes).group("disks"),
     field(&NODE_NET, "bytes_recv_per_second").head("received/s").shows(Shows::Bytes).group("network"),
     field(&NODE_NET, "bytes_sent_per_second").head("sent/s").shows(Shows::Bytes).group("network"),
+    field(&GPU_HOST, "cards").head("GPUs").group("GPUs"),
+    field(&GPU_HOST, "lost").group("GPUs").limit(LOST),
     field(&NODE_USERS, "users"),
     field(&NODE_AGENT, "lag_seconds").head("lag s").group("agent").limit(LAGS),
     field(&NODE_AGENT, "backlog_points").head("backlog").group("agent"),
@@ -65,6 +71,42 @@ pub static NODES_PAGE: Page = Page {
     text: &[],
     json: &[],
 };
+
+static PROCESSORS: &[Column] = &[
+    key("host"),
+    one(&NODE_CPU, "cpu", "total").head("CPU %").group("CPU"),
+    field(&NODE_CPUS, "cpus").head("CPUs").group("CPU"),
+    field(&NODE_LOAD, "load1").head("1 min").group("load"),
+    field(&NODE_LOAD, "load5").head("5 min").group("load"),
+    field(&NODE_LOAD, "load15").head("15 min").group("load"),
+    field(&NODE_MEMORY, "percent").head("used %").group("memory"),
+    field(&NODE_MEMORY, "available").shows(Shows::Bytes).group("memory"),
+    field(&NODE_MEMORY, "total").shows(Shows::Bytes).group("memory"),
+    field(&NODE_SWAP, "percent").head("used %").group("swap").limit(SWAPS),
+    field(&NODE_SWAP, "total").shows(Shows::Bytes).group("swap"),
+];
+
+static GPUS: &[Column] = &[
+    key("bus"),
+    label(&GPU, "name").unlinked(),
+    field(&GPU, "lost").limit(LOST),
+    field(&GPU, "asleep"),
+    field(&GPU, "utilization_ratio").head("busy").shows(Shows::Percent),
+    field(&GPU, "memory_used_bytes").head("used").shows(Shows::Bytes).group("memory"),
+    field(&GPU, "memory_total_bytes").head("all").shows(Shows::Bytes).group("memory"),
+    field(&GPU, "temperature_celsius").head("°C").limit(HOT),
+    field(&GPU, "power_watts").head("W"),
+    field(&GPU, "ecc_uncorrected_errors").head("bad bits").limit(LOST),
+];
+
+static SLICES: &[Column] = &[
+    key("bus"),
+    key("slice"),
+    label(&GPU_SLICE, "profile").unlinked(),
+    field(&GPU_SLICE, "memory_used_bytes").head("used").shows(Shows::Bytes).group("memory"),
+    field(&GPU_SLICE, "memory_total_bytes").head("all").shows(Shows::Bytes).group("memory"),
+    field(&GPU_SLICE, "multiprocessors").head("processors"),
+];
 
 static FILE_SYSTEMS: &[Column] = &[
     key("mount"),
@@ -127,6 +169,9 @@ pub static NODE_PAGE: Page = Page {
     program: "qagent",
     every: 10,
     tables: &[
+        Table::new("processors", "Processors and memory", PROCESSORS),
+        Table::new("gpus", "GPUs", GPUS).noun("GPU"),
+        Table::new("slices", "Slices of GPUs", SLICES).noun("GPU"),
         Table::new("file_systems", "File systems", FILE_SYSTEMS).noun("file system"),
         Table::new("disks", "Disks", DISKS).noun("disk"),
         Table::new("interfaces", "Network interfaces", INTERFACES).noun("interface"),
