@@ -26,7 +26,7 @@ use super::log::{self, Level};
 use super::output::{complain, print, say};
 use super::watchdog::Watchdog;
 use crate::os::pid_file::{self, PidFile, Told};
-use crate::os::process::command_line;
+use crate::os::process::{close_inherited, command_line};
 
 /// The files of a service. Their defaults are QULo's.
 #[derive(Args, Clone, Debug, Default)]
@@ -126,6 +126,7 @@ impl Daemon {
             Told::Unproved(pid) => bail!("{}", self.unproved(pid, path)),
             Told::Nothing | Told::Ended(_) => {}
         }
+        close_inherited();
         let mut command = Command::new(std::env::current_exe().context("the path of this program")?);
         command.arg("--pidfile").arg(path);
         if let Some(config) = config {

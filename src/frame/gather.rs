@@ -7,12 +7,13 @@
 //!
 //! SIGHUP reads the config again. A config that is wrong is named, and the old one stays.
 
+use std::any::Any;
 use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{self, SyncSender};
+use std::sync::mpsc::{self, Sender};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -70,8 +71,20 @@ pub struct Tick {
     pub now: i64,
 }
 
-/// Reads a sensor: the points, and what is missing.
-pub type ReadSensor = Box<dyn FnMut(Tick) -> (Vec<Point>, Vec<Problem>) + Send>;
+/// Reads a sensor.
+pub trait ReadSensor: Any + Send {
+    /// Returns the points, and what is missing.
+    fn read(&mut self, tick: Tick) -> (Vec<Point>, Vec<Problem>);
+
+    /// Takes over what the reader of an earlier config remembers of the sensor.
+    fn adopt(&mut self, _old: Box<dyn Any>) {}
+}
+
+impl<F: FnMut(Tick) -> (Vec<Point>, Vec<Problem>) + Send + 'static> ReadSensor for F {
+    fn read(&mut self, tick: Tick) -> (Vec<Point>, Vec<Problem>) {
+        self(tick)
+    }
+}
 
 /// A sensor of the service.
 pub struct GatheredSensor {
@@ -81,8 +94,10 @@ pub struct GatheredSensor {
     pub interval: Duration,
     /// Whether reading it may take long: then it has a thread of its own.
     pub is_slow: bool,
+    /// What it was made of: a new config in which this is the same leaves the old reader at work.
+    pub options: String,
     /// Reads it.
-    pub read: ReadSensor,
+    pub read: Box<dyn ReadSensor>,
 }
 
 /// What a config asks of the service.
@@ -167,10 +182,11 @@ fn serve(
         bail!("another {} runs for {scope} already; end it first", program.name);
     };
     let shared = Arc::new(Shared::default());
+    let (sensors_before, schedule) = (Vec::new(), Schedule::default());
     let mut gatherer =
-        Gatherer { program, shared: Arc::clone(&shared), sensors: Vec::new(), schedule: Schedule::default() };
+        Gatherer { program, watchdog: Some(watchdog), shared: Arc::clone(&shared), sensors: sensors_before, schedule };
     gatherer.replace(sensors, publish_seconds, now);
-    let publisher = Publisher { session, shared: Arc::clone(&shared) };
+    let publisher = Publisher::new(session, Arc::clone(&shared));
     let publisher = thread::Builder::new().name("publisher".into()).spawn(move || publisher.work())?;
     let news = Arc::new(Mutex::new(news));
     let looks = Arc::clone(&news);
@@ -282,6 +298,8 @@ struct Gathered {
     points: Vec<Point>,
     /// The names of the sensors.
     known: BTreeSet<String>,
+    /// Those of them that this process has not read yet.
+    unread: BTreeSet<String>,
     /// The points for which there was no room.
     dropped: usize,
     /// What is missing of the last tick of each sensor, by name.
@@ -307,6 +325,16 @@ impl Shared {
         self.changed.wait_while(self.state(), is_so).unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Takes the names of the sensors of a new config, and forgets what the others said.
+    fn know(&self, names: BTreeSet<String>) {
+        let mut state = self.state();
+        let new: Vec<_> = names.difference(&state.known).cloned().collect();
+        state.unread.extend(new);
+        state.unread.retain(|name| names.contains(name));
+        state.problems.retain(|name, _| names.contains(name));
+        state.known = names;
+    }
+
     /// Asks for a batch.
     fn ask(&self, now: i64, is_ending: bool) {
         let mut state = self.state();
@@ -316,9 +344,9 @@ impl Shared {
     }
 
     /// Reads a sensor, and keeps what it tells.
-    fn read(&self, name: &str, read: &mut ReadSensor, tick: Tick) {
+    fn read(&self, name: &str, read: &mut dyn ReadSensor, tick: Tick) {
         let began = Instant::now();
-        let (points, problems) = catch(|| read(tick))
+        let (points, problems) = catch(|| read.read(tick))
             .unwrap_or_else(|bug| (Vec::new(), vec![Problem::of_source(format!("sensor {name}"), bug)]));
         let seconds = began.elapsed().as_secs_f64();
         let mut state = self.state();
@@ -329,6 +357,7 @@ impl Shared {
         if state.known.contains(name) {
             state.efforts.entry(name.into()).or_default().add(seconds);
             state.problems.insert(name.into(), problems);
+            state.unread.remove(name);
         }
     }
 }
@@ -336,6 +365,8 @@ impl Shared {
 /// Reads the sensors when they are due.
 struct Gatherer {
     program: &'static Program,
+    /// `None` in tests, which it would end.
+    watchdog: Option<&'static Watchdog>,
     shared: Arc<Shared>,
     sensors: Vec<Reader>,
     /// The ticks of the sensors, then those of the batches.
@@ -345,36 +376,41 @@ struct Gatherer {
 /// A sensor, and who reads it.
 struct Reader {
     name: String,
+    /// What is said of it if it never ends.
+    work: String,
+    options: String,
     by: ReadBy,
 }
 
 enum ReadBy {
     /// The thread that looks at the clock.
-    This(ReadSensor),
+    This(Box<dyn ReadSensor>),
     /// A thread of its own.
-    Own(Busy, SyncSender<Tick>),
+    Own(Busy, Sender<Order>),
+}
+
+/// What a thread of its own does next.
+enum Order {
+    Read(Tick),
+    /// To read the sensor so from now on. What hangs is not asked a second time: this waits until it ends.
+    Adopt(Box<dyn ReadSensor>),
 }
 
 /// Whether a thread has a tick that it has not done.
 type Busy = Arc<AtomicBool>;
-
-impl Reader {
-    fn is_busy(&self) -> bool {
-        matches!(&self.by, ReadBy::Own(busy, _) if busy.load(Ordering::SeqCst))
-    }
-}
 
 impl Gatherer {
     /// Reads these sensors from now on.
     fn replace(&mut self, sensors: Vec<GatheredSensor>, publish_seconds: u64, now: i64) {
         self.schedule = Schedule::default();
         let mut before = std::mem::take(&mut self.sensors);
-        self.shared.state().known = sensors.iter().map(|sensor| sensor.name.clone()).collect();
+        self.shared.know(sensors.iter().map(|sensor| sensor.name.clone()).collect());
         for sensor in sensors {
             self.schedule.add(i64::try_from(sensor.interval.as_nanos()).unwrap_or(i64::MAX), 0, now);
-            // What hangs is not asked a second time.
-            let hung = before.iter().position(|one| one.name == sensor.name && one.is_busy());
-            let reader = hung.map(|at| before.swap_remove(at)).unwrap_or_else(|| self.reader(sensor));
+            let reader = match before.iter().position(|one| one.name == sensor.name) {
+                Some(at) => self.renewed(before.swap_remove(at), sensor),
+                None => self.reader(sensor),
+            };
             self.sensors.push(reader);
         }
         // Not all nodes at the same moment.
@@ -387,10 +423,7 @@ impl Gatherer {
     fn adopt(&mut self, plan: Plan, now: i64) {
         let Plan { mut setup, sensors, publish_seconds, .. } = plan;
         setup.interval_seconds = Some(publish_seconds as i64);
-        let mut state = self.shared.state();
-        state.setup = Some(setup);
-        state.problems.clear();
-        drop(state);
+        self.shared.state().setup = Some(setup);
         self.replace(sensors, publish_seconds, now);
         say(
             Level::Info,
@@ -403,17 +436,46 @@ impl Gatherer {
         format!("it reads {}, and publishes every {publish_seconds} s", count(self.sensors.len(), "sensor"))
     }
 
-    fn reader(&self, sensor: GatheredSensor) -> Reader {
-        let GatheredSensor { name, is_slow, mut read, .. } = sensor;
-        if !is_slow {
-            return Reader { name, by: ReadBy::This(read) };
+    /// Returns the reader of a sensor that was read before: the old one if nothing of it is new, else one that knows what the
+    /// old one did. Whether a sensor is slow is no option.
+    fn renewed(&self, old: Reader, new: GatheredSensor) -> Reader {
+        if old.options == new.options {
+            return old;
         }
-        let (sender, ticks) = mpsc::sync_channel::<Tick>(1);
+        match old.by {
+            ReadBy::This(before) => {
+                let mut new = new;
+                new.read.adopt(before);
+                self.reader(new)
+            }
+            ReadBy::Own(busy, orders) => {
+                // It fails if no thread could be started for the sensor; its ticks say so.
+                let _ = orders.send(Order::Adopt(new.read));
+                Reader { name: old.name, work: old.work, options: new.options, by: ReadBy::Own(busy, orders) }
+            }
+        }
+    }
+
+    fn reader(&self, sensor: GatheredSensor) -> Reader {
+        let GatheredSensor { name, is_slow, options, mut read, .. } = sensor;
+        let work = format!("reading the sensor {name}");
+        if !is_slow {
+            return Reader { name, work, options, by: ReadBy::This(read) };
+        }
+        let (sender, orders) = mpsc::channel::<Order>();
         let busy = Busy::default();
         let (shared, own, is_busy) = (Arc::clone(&self.shared), name.clone(), Arc::clone(&busy));
         let spawned = thread::Builder::new().name(name.clone()).spawn(move || {
-            while let Ok(tick) = ticks.recv() {
-                shared.read(&own, &mut read, tick);
+            while let Ok(order) = orders.recv() {
+                let tick = match order {
+                    Order::Read(tick) => tick,
+                    Order::Adopt(new) => {
+                        let old = std::mem::replace(&mut read, new);
+                        read.adopt(old);
+                        continue;
+                    }
+                };
+                shared.read(&own, read.as_mut(), tick);
                 is_busy.store(false, Ordering::SeqCst);
                 shared.state().reading -= 1;
                 shared.changed.notify_all();
@@ -422,7 +484,7 @@ impl Gatherer {
         if let Err(error) = spawned {
             complain(self.program.name, &[format!("sensor {name}: no thread can be started: {error}; it is not read")]);
         }
-        Reader { name, by: ReadBy::Own(busy, sender) }
+        Reader { name, work, options, by: ReadBy::Own(busy, sender) }
     }
 
     /// Reads what is due at `now`, in unix nanoseconds.
@@ -444,8 +506,13 @@ impl Gatherer {
                 continue;
             };
             match &mut sensor.by {
-                ReadBy::This(read) => self.shared.read(&sensor.name, read, Tick { time, now }),
-                ReadBy::Own(busy, ticks) => send(&self.shared, &sensor.name, (busy, ticks), Tick { time, now }),
+                ReadBy::This(read) => {
+                    let names = |work| self.watchdog.iter().for_each(|watchdog| watchdog.names(work));
+                    names(Some(&sensor.work));
+                    self.shared.read(&sensor.name, read.as_mut(), Tick { time, now });
+                    names(None);
+                }
+                ReadBy::Own(busy, orders) => send(&self.shared, &sensor.name, (busy, orders), Tick { time, now }),
             }
         }
         Ok(())
@@ -458,24 +525,38 @@ impl Gatherer {
 }
 
 /// Hands a tick to the thread of a slow sensor; counts it as left out if that is busy.
-fn send(shared: &Shared, name: &str, (busy, ticks): (&Busy, &SyncSender<Tick>), tick: Tick) {
+fn send(shared: &Shared, name: &str, (busy, orders): (&Busy, &Sender<Order>), tick: Tick) {
     let mut state = shared.state();
-    if !busy.swap(true, Ordering::SeqCst) && ticks.try_send(tick).is_ok() {
+    if !busy.swap(true, Ordering::SeqCst) && orders.send(Order::Read(tick)).is_ok() {
         state.reading += 1;
         return;
     }
     state.efforts.entry(name.into()).or_default().missed += 1;
     let problem = Problem::of_source(format!("sensor {name}"), "is still being read; its ticks are left out");
-    state.problems.insert(name.into(), vec![problem]);
+    // What it said last is neither over nor new.
+    let problems = state.problems.entry(name.into()).or_default();
+    if !problems.contains(&problem) {
+        problems.push(problem);
+    }
 }
 
 /// Publishes what is gathered.
 struct Publisher {
     session: Session,
     shared: Arc<Shared>,
+    /// The sensor of each failure, by the failure's subject.
+    sensors: BTreeMap<String, String>,
 }
 
+/// The name under which a service remembers which sensor a failure is of.
+const SENSORS: &str = "sensors";
+
 impl Publisher {
+    fn new(mut session: Session, shared: Arc<Shared>) -> Self {
+        let sensors = session.recall(SENSORS);
+        Self { session, shared, sensors }
+    }
+
     /// Publishes a batch whenever one is asked for, until the service ends.
     fn work(mut self) {
         loop {
@@ -486,6 +567,8 @@ impl Publisher {
                 points: std::mem::take(&mut state.points),
                 dropped: std::mem::take(&mut state.dropped),
                 problems: state.problems.clone(),
+                known: state.known.clone(),
+                unread: state.unread.clone(),
                 efforts: std::mem::take(&mut state.efforts),
                 setup: state.setup.take(),
                 ..Gathered::default()
@@ -505,11 +588,13 @@ impl Publisher {
 
     fn publish(&mut self, now: i64, gathered: Gathered) {
         let Self { session, .. } = self;
-        if let Some(setup) = gathered.setup {
+        let mut gathered = gathered;
+        if let Some(setup) = gathered.setup.take() {
             session.setup = setup;
         }
         session.begin(now.div_euclid(SECOND), Instant::now());
-        session.problems.extend(gathered.problems.into_values().flatten());
+        session.problems.extend(gathered.problems.values().flatten().cloned());
+        Self::keep_unknown(session, &mut self.sensors, &gathered);
         if gathered.dropped > 0 {
             let message = format!("{}, for which there was no room in memory", count(gathered.dropped, "point"));
             session.problems.push(Problem::new(Subject::DroppedPoints, message));
@@ -523,5 +608,135 @@ impl Publisher {
         session.note_dropped(&dropped, false);
         let (_, lines) = session.conclude(false, Repeat::Never);
         complain(session.program.name, &lines);
+    }
+    /// Keeps what failed before of sensors that this process has not read yet: it is not known whether it still does, and
+    /// nothing may say that it works again. What fails of sensors that are read no more is forgotten in silence.
+    fn keep_unknown(session: &mut Session, sensors: &mut BTreeMap<String, String>, gathered: &Gathered) {
+        let said = gathered.problems.iter().flat_map(|(sensor, problems)| {
+            problems.iter().map(move |problem| (problem.subject.to_string(), sensor.clone()))
+        });
+        let mut now: BTreeMap<_, _> = said.collect();
+        let mut gone = BTreeSet::new();
+        for (subject, message) in session.failed_before() {
+            let Some(sensor) = sensors.get(&subject).filter(|_| !now.contains_key(&subject)) else { continue };
+            if gathered.unread.contains(sensor) {
+                now.insert(subject.clone(), sensor.clone());
+                session.problems.push(Problem::of_source(subject, message).quiet());
+            } else if !gathered.known.contains(sensor) {
+                gone.insert(subject);
+            }
+        }
+        session.forget(gone);
+        if now != *sensors {
+            *sensors = now;
+            session.remember(SENSORS, sensors);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    static PROGRAM: Program =
+        Program { name: "tiny", interval_seconds: 10, deadline_seconds: 60, sources: &[], measurements: &[] };
+
+    /// A sensor that tells which config it is of and what it adopted, and waits for a word before each answer.
+    struct Waits {
+        options: &'static str,
+        adopted: String,
+        words: Arc<Mutex<mpsc::Receiver<()>>>,
+    }
+
+    impl ReadSensor for Waits {
+        fn read(&mut self, _: Tick) -> (Vec<Point>, Vec<Problem>) {
+            self.words.lock().unwrap().recv().unwrap();
+            (Vec::new(), vec![Problem::of_source("mount /x", format!("{}{}", self.options, self.adopted))])
+        }
+
+        fn adopt(&mut self, old: Box<dyn Any>) {
+            let old = old.downcast::<Self>().unwrap();
+            self.adopted = format!(" after {}{}", old.options, old.adopted);
+        }
+    }
+
+    struct Bench {
+        gatherer: Gatherer,
+        words: Arc<Mutex<mpsc::Receiver<()>>>,
+        word: Sender<()>,
+        now: i64,
+    }
+
+    impl Bench {
+        fn new() -> Self {
+            let (word, words) = mpsc::channel();
+            let (shared, sensors, schedule) = (Arc::default(), Vec::new(), Schedule::default());
+            let gatherer = Gatherer { program: &PROGRAM, watchdog: None, shared, sensors, schedule };
+            Self { gatherer, words: Arc::new(Mutex::new(words)), word, now: 1_717_245_000 * SECOND }
+        }
+
+        fn config(&mut self, options: &'static str, is_slow: bool) {
+            let read = Waits { options, adopted: String::new(), words: Arc::clone(&self.words) };
+            let (name, interval) = ("a".to_string(), Duration::from_secs(1));
+            let sensor = GatheredSensor { name, interval, is_slow, options: options.into(), read: Box::new(read) };
+            self.gatherer.replace(vec![sensor], 600, self.now);
+        }
+
+        fn tick(&mut self) {
+            self.now += SECOND;
+            self.gatherer.tick(self.now).unwrap();
+        }
+
+        fn free(&self) {
+            drop(self.gatherer.shared.wait_while(|state| state.reading > 0));
+        }
+
+        fn said(&self) -> Vec<String> {
+            let state = self.gatherer.shared.state();
+            state.problems.values().flatten().map(|one| format!("{}: {}", one.subject, one.message)).collect()
+        }
+    }
+
+    #[test]
+    fn new_options_reach_a_sensor_that_is_being_read_once_it_is_free_with_what_it_knows() {
+        let mut bench = Bench::new();
+        bench.config("1", true);
+        bench.tick();
+        bench.config("2", true);
+        bench.config("3", true);
+        bench.tick();
+        assert_eq!(bench.said(), ["sensor a: is still being read; its ticks are left out"]);
+        bench.word.send(()).unwrap();
+        bench.free();
+        assert_eq!(bench.said(), ["mount /x: 1"], "it was begun by the old options");
+        bench.word.send(()).unwrap();
+        bench.tick();
+        bench.free();
+        assert_eq!(bench.said(), ["mount /x: 3 after 2 after 1"]);
+        // While it hangs, what it said last is neither over nor new.
+        bench.tick();
+        bench.tick();
+        bench.tick();
+        assert_eq!(bench.said().len(), 2, "{:?}", bench.said());
+        bench.word.send(()).unwrap();
+        bench.free();
+    }
+
+    #[test]
+    fn the_same_options_leave_the_reader_and_what_it_said_at_work() {
+        for is_slow in [false, true] {
+            let mut bench = Bench::new();
+            for (config, said) in [("1", "1"), ("1", "1"), ("2", "2 after 1")] {
+                let before = bench.said();
+                bench.config(config, is_slow);
+                assert_eq!(bench.said(), before, "not read since");
+                bench.word.send(()).unwrap();
+                bench.tick();
+                bench.free();
+                assert_eq!(bench.said(), [format!("mount /x: {said}")]);
+            }
+            bench.gatherer.replace(Vec::new(), 600, bench.now);
+            assert!(bench.said().is_empty(), "it is read no more");
+        }
     }
 }

@@ -1,6 +1,7 @@
 //! One run of a program: its clock, state, sinks and catalog.
 
-use std::collections::BTreeMap;
+use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, IsTerminal};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -121,6 +122,8 @@ pub struct Session {
     pub program: &'static Program,
     /// The parts that the config selects.
     pub setup: Setup,
+    /// How it runs.
+    kind: Kind,
     /// Whether points are delivered, shown or only checked.
     pub mode: Mode,
     /// The run's clock, in unix seconds.
@@ -144,6 +147,8 @@ pub struct Session {
     lock: Option<Lock>,
     /// How the last run died, until it is printed.
     death: Option<String>,
+    /// The subjects of failures of the last run about which nobody knows any more.
+    forgotten: BTreeSet<String>,
 }
 
 impl Session {
@@ -201,6 +206,7 @@ impl Session {
         let mut session = Self {
             program,
             setup,
+            kind,
             mode,
             now,
             time: 0,
@@ -214,6 +220,7 @@ impl Session {
             report: Report::default(),
             lock,
             death,
+            forgotten: BTreeSet::new(),
         };
         session.begin(now, began);
         Ok(Some(session))
@@ -330,6 +337,18 @@ impl Session {
         (self.setup.sinks)(&self.directory).into_iter().map(line).collect()
     }
 
+    /// Returns what failed in the last run of this host: subjects and messages.
+    pub(super) fn failed_before(&self) -> Vec<(String, String)> {
+        let last = self.state.as_ref().and_then(State::last_here);
+        let failing = last.into_iter().flat_map(|last| &last.failing);
+        failing.map(|(subject, state)| (subject.clone(), state.message.clone())).collect()
+    }
+
+    /// Forgets failures of the last run: it is not said that they are over.
+    pub(super) fn forget(&mut self, subjects: BTreeSet<String>) {
+        self.forgotten = subjects;
+    }
+
     /// Returns the value that an earlier run stored as `what`, or the default.
     pub fn recall<T: DeserializeOwned + Default>(&mut self, what: &str) -> T {
         let value = self.state.as_ref().map(|state| state.recall(what));
@@ -370,7 +389,7 @@ impl Session {
 
     /// Adds a problem for the dropped points, by name.
     pub(super) fn note_dropped(&mut self, dropped: &[Dropped], all: bool) {
-        self.problems.extend(dropped_problem(dropped, all));
+        self.problems.extend(dropped_problem(dropped, all, self.kind));
         self.report.dropped = Report::names(dropped);
     }
 
@@ -395,9 +414,14 @@ impl Session {
         let is_live = self.is_live();
         let nothing = BTreeMap::new();
         let before = self.state.as_ref().and_then(State::last_here).map_or(&nothing, |last| &last.failing);
-        let before = if is_live { before } else { &nothing };
-        let (lines, failing) = notify(before, &self.problems, self.now, repeat);
-        let lines = if verbose { lines } else { fold(lines) };
+        let mut before = Cow::Borrowed(if is_live { before } else { &nothing });
+        let forgotten = std::mem::take(&mut self.forgotten);
+        if !forgotten.is_empty() {
+            before.to_mut().retain(|subject, _| !forgotten.contains(subject));
+        }
+        let (lines, failing) = notify(&before, &self.problems, self.now, repeat);
+        // The log of a service is the only place where each is named.
+        let lines = if verbose || repeat == Repeat::Never { lines } else { fold(lines) };
         let success = self.problems.is_empty();
         let said_at = |line| if success { format!("{line}") } else { format!("{line}, at {slot}") };
         said.extend(lines.iter().map(said_at));
@@ -446,7 +470,7 @@ impl Session {
 }
 
 /// Returns one problem for all dropped points, with the first names or all of them.
-fn dropped_problem(dropped: &[Dropped], all: bool) -> Option<Problem> {
+fn dropped_problem(dropped: &[Dropped], all: bool, kind: Kind) -> Option<Problem> {
     const NAMED: usize = 3;
     if dropped.is_empty() {
         return None;
@@ -455,6 +479,10 @@ fn dropped_problem(dropped: &[Dropped], all: bool) -> Option<Problem> {
     let names: Vec<_> =
         dropped.iter().take(named).map(|dropped| format!("{} ({})", cut(&dropped.name), dropped.why)).collect();
     let more = dropped.len().saturating_sub(named);
-    let more = if more > 0 { format!(" and {more} more, which --verbose names") } else { String::new() };
+    let more = match kind {
+        _ if more == 0 => String::new(),
+        Kind::Cron => format!(" and {more} more, which --verbose names"),
+        Kind::Service => format!(" and {more} more"),
+    };
     Some(Problem::new(Subject::DroppedPoints, format!("{}{more}", names.join(", "))))
 }

@@ -10,7 +10,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::consts::{SIGALRM, SIGHUP, SIGINT, SIGTERM, SIGUSR1, SIGUSR2};
 
 use super::log;
 use super::output::say_at_once;
@@ -63,8 +63,8 @@ struct State {
     first_signal: FirstSignal,
     /// When the current work must have ended, and how long it may take; `None` if it may take any time.
     deadline: Option<(Instant, Duration)>,
-    /// The work at hand, for the last line; `None` for a run's own work.
-    work: Option<&'static str>,
+    /// The work at hand, for the last line; empty for a run's own work.
+    work: String,
     is_told_to_end: bool,
     /// Whether SIGHUP asks for the config to be read again, instead of being a signal like the others.
     reloads: bool,
@@ -170,13 +170,23 @@ impl Watchdog {
     }
 
     /// Names the work at hand for the last line, such as "reading the config"; `None` for a run's own work.
-    pub fn names(&self, work: Option<&'static str>) {
-        self.state().work = work;
+    pub fn names(&self, work: Option<&str>) {
+        let mut state = self.state();
+        // A service names each of its sensors at each tick.
+        state.work.clear();
+        state.work.push_str(work.unwrap_or_default());
     }
 
     /// Sets the effect of the first signal.
     pub fn on_first_signal(&self, first_signal: FirstSignal) {
         self.state().first_signal = first_signal;
+        if first_signal == FirstSignal::Asks {
+            // Such as logrotate's: none of them may end a service, and what it holds with it. A handler, unlike a signal that
+            // is ignored, is not handed on to commands that it runs.
+            for number in [SIGUSR1, SIGUSR2, SIGALRM] {
+                let _ = signal_hook::flag::register(number, Arc::default());
+            }
+        }
     }
 
     /// Lets SIGHUP ask for the config to be read again.
@@ -230,9 +240,9 @@ impl Watchdog {
             let deadline = self.state().deadline;
             let left = deadline.map(|(end, _)| end.saturating_duration_since(Instant::now()));
             if let Some((_, allowed)) = deadline.filter(|_| left == Some(Duration::ZERO)) {
-                let still = match self.state().work {
-                    Some(work) => format!("it was still {work}"),
-                    None => "what is missing is not known".into(),
+                let still = match self.state().work.as_str() {
+                    "" => "what is missing is not known".into(),
+                    work => format!("it was still {work}"),
                 };
                 return format!("not done after {} s; {still}", allowed.as_secs());
             }

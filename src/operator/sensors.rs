@@ -83,7 +83,7 @@ pub fn print_once(flags: &Once, config: Option<&Path>) -> ExitCode {
     }
     let root = flags.root.as_deref().map_or_else(Root::default, Root::at);
     let time = || Timestamp::now().as_second().saturating_mul(SECOND);
-    let (points, problems) = once(running(&config, &root), PAUSE, time);
+    let (points, problems) = once(running(&config, &root, None), PAUSE, time);
     let (points, mut dropped) = validate(points);
     if let Some(source) = &flags.compare {
         let failed: Vec<_> = problems.iter().map(|one| format!("{}: {}", one.subject, one.message)).collect();

@@ -1,6 +1,8 @@
 //! Composes qagent: reads its config, and makes the sensors that the frame reads.
 
+use std::any::Any;
 use std::path::Path;
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -9,11 +11,13 @@ use jiff::Timestamp;
 use super::nodes::{Running, host_of, running};
 use super::{Config, SECTIONS, sections};
 use crate::config::{self, Dialect, Sections};
-use crate::frame::{Daemon, GatheredSensor, News, Plan, Program, Tick, state};
+use crate::frame::{Daemon, GatheredSensor, News, Plan, Program, ReadSensor, Tick, state};
+use crate::model::Point;
 use crate::monitors::nodes::{self, Moment};
 use crate::os::files;
 use crate::os::mail;
 use crate::os::uptime::Uptime;
+use crate::problem::Problem;
 use crate::sinks::qmaster;
 use crate::sinks::qmaster::config::Protocol;
 use crate::sources::agents::word::Word;
@@ -55,11 +59,16 @@ fn open(path: Option<&Path>) -> Result<Sections> {
 /// As [`Config::load`].
 pub fn load(path: Option<&Path>) -> Result<(Config, Sections)> {
     let mut sections = open(path)?;
+    let is_named = |sensor: &&'static nodes::Sensor| sections.contains(&sensor.section);
+    let named: Vec<_> = nodes::SENSORS.iter().copied().filter(is_named).map(|sensor| sensor.name).collect();
+    let is_qulos = sections.path().is_some_and(is_qulos);
+    if is_qulos {
+        add_its_defaults(&mut sections)?;
+    }
     let mut config = Config::read(&sections)?;
-    if sections.path().is_some_and(is_qulos) {
-        let is_named = |chosen: &nodes::Chosen| sections.contains(&chosen.sensor.section);
-        if config.sensors.iter().any(is_named) {
-            config.sensors.retain(is_named);
+    if is_qulos {
+        if !named.is_empty() {
+            config.sensors.retain(|chosen| named.contains(&chosen.sensor.name));
         }
         // QULo's agent has one sink, and a default for it.
         if config.carbon.is_none() && config.influxdb.is_none() && config.embedded.path.is_none() {
@@ -72,6 +81,20 @@ pub fn load(path: Option<&Path>) -> Result<(Config, Sections)> {
     }
     take_settings(&mut config, &mut sections);
     Ok((config, sections))
+}
+
+/// What QULo's agent did without being told, where ours does otherwise: each CPU has its path, however many there are.
+const ITS_DEFAULTS: [(&str, &str, &str); 1] = [("CPUPercent", "per_cpu", "yes")];
+
+fn add_its_defaults(sections: &mut Sections) -> Result<()> {
+    for (name, key, value) in ITS_DEFAULTS {
+        let sensor = nodes::sensor(name).context(name)?;
+        if !sections.values(&sensor.section).gives(key) {
+            let text = format!("[sensor:{name}]\n{key} = {value}\n");
+            sections.overlay(Sections::read(&text, "QULo's defaults", nodes::SECTIONS)?);
+        }
+    }
+    Ok(())
 }
 
 /// The file of the state directory with the newest good settings of the master.
@@ -95,6 +118,7 @@ fn take_settings(config: &mut Config, sections: &mut Sections) {
             *chosen = read;
         }
     }
+    config.sensors.retain(|chosen| chosen.is_enabled);
 }
 
 /// How long the master may take to answer, in seconds.
@@ -141,9 +165,10 @@ pub fn plan(path: Option<&Path>) -> Result<Plan> {
         );
     }
     let setup = config.setup(&PROGRAM, sections::timing(&sections, SECTIONS, PROGRAM.name)?);
+    let state = state::directory(config.state_directory.as_deref());
     Ok(Plan {
         setup,
-        sensors: running(&config, &Root::default()).into_iter().map(gathered).collect(),
+        sensors: running(&config, &HERE, Some(&state)).into_iter().map(gathered).collect(),
         publish_seconds: config.publish_seconds,
         news: news(&config),
         logging: config.logging,
@@ -162,16 +187,54 @@ fn news(config: &Config) -> Option<News> {
     Some(Box::new(move || ask(&master, &directory, &host, &sensors)))
 }
 
+/// This machine, whose files the sensors of an old config and of a new one share.
+static HERE: LazyLock<Root> = LazyLock::new(Root::default);
+
 /// Makes a sensor one that the frame reads.
-fn gathered(mut sensor: Running) -> GatheredSensor {
-    GatheredSensor {
-        name: sensor.chosen.sensor.name.into(),
-        interval: sensor.chosen.interval,
-        is_slow: sensor.chosen.sensor.is_slow,
-        read: Box::new(move |tick: Tick| {
-            let running = std::time::Duration::from_nanos(Uptime::nanoseconds().cast_unsigned());
-            let taken = sensor.read(Moment { time: tick.time, running });
-            (taken.points, taken.problems)
-        }),
+fn gathered(sensor: Running) -> GatheredSensor {
+    let nodes::Chosen { sensor: declared, interval, options, .. } = &sensor.chosen;
+    let (name, is_slow) = (declared.name.to_string(), declared.is_slow);
+    let (interval, options) = (*interval, format!("{} {options}", sensor.host));
+    GatheredSensor { name, interval, is_slow, options, read: Box::new(sensor) }
+}
+
+impl ReadSensor for Running {
+    fn read(&mut self, tick: Tick) -> (Vec<Point>, Vec<Problem>) {
+        let running = Duration::from_nanos(Uptime::nanoseconds().cast_unsigned());
+        let taken = Running::read(self, Moment { time: tick.time, running });
+        (taken.points, taken.problems)
+    }
+
+    fn adopt(&mut self, old: Box<dyn Any>) {
+        Running::adopt(self, old);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    #[test]
+    fn a_master_can_switch_a_sensor_off_and_none_on() {
+        let folder = gridmon_testkit::TempDir::new();
+        let state = folder.path().join("state");
+        std::fs::create_dir(&state).unwrap();
+        let text = format!(
+            "[state]\ndirectory = {}\n[qmaster]\nhost = 127.0.0.1\n[sensor:Users]\nenabled = no\n",
+            state.display()
+        );
+        let path = folder.write("c.cfg", text);
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).unwrap();
+        let names = || -> Vec<_> {
+            let sensors = load(Some(&path)).unwrap().0.sensors;
+            sensors.iter().map(|one| one.sensor.name).collect()
+        };
+        let all = names();
+        assert!(!all.contains(&"Users") && all.contains(&"BootTime"));
+        std::fs::write(state.join(SETTINGS), "[sensor:BootTime]\nenabled = no\n[sensor:Users]\nenabled = yes\n")
+            .unwrap();
+        assert_eq!(names(), all.iter().copied().filter(|name| *name != "BootTime").collect::<Vec<_>>());
     }
 }

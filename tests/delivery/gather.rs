@@ -16,6 +16,7 @@ use std::time::Duration;
 use anyhow::{Result, ensure};
 use gridmon::frame::{FineClock, GatheredSensor, Plan, Program, Tick, gather, log};
 use gridmon::model::{Declaration, Field, Fold, Measurement, SECOND, Tag};
+use gridmon::problem::Problem;
 
 use crate::service::{append, setup, signal};
 
@@ -146,6 +147,7 @@ impl ScriptedClock {
             ("down", _) => fs::write(self.folder.join("down"), "").unwrap(),
             ("spoil", _) => fs::write(self.folder.join("wrong"), "").unwrap(),
             ("up", _) => fs::remove_file(self.folder.join("down")).unwrap(),
+            ("mend", _) => fs::remove_file(self.folder.join("broken")).unwrap(),
             (name @ ("KILL" | "TERM" | "HUP"), _) => {
                 append(&self.folder.join("signals"), &format!("{name} {}\n", self.now()));
                 let sent = Command::new("kill").args([&format!("-{name}"), &own.to_string()]).status();
@@ -200,9 +202,17 @@ fn plan(folder: &Path) -> Result<Plan> {
             number += 1;
             let point = TINY.point(tick.time, [name], &[VALUE.of(number)]);
             append(&folder.join("collected"), &(point.line() + "\n"));
-            (vec![point], vec![])
+            let hangs = |at| Problem::of_source(format!("mount /{at}"), "hangs");
+            let is_broken = name == "d" && folder.join("broken").exists();
+            (vec![point], if is_broken { (1..=5).map(hangs).collect() } else { vec![] })
         };
-        GatheredSensor { name: name.into(), interval: Duration::from_millis(interval), is_slow, read: Box::new(read) }
+        GatheredSensor {
+            name: name.into(),
+            interval: Duration::from_millis(interval),
+            is_slow,
+            options: String::new(),
+            read: Box::new(read),
+        }
     });
     Ok(Plan {
         setup: setup(folder),
@@ -342,4 +352,20 @@ fn a_wrong_new_config_is_said_and_the_old_one_goes_on() {
     assert!(stderr.lines().any(|said| said == line), "{stderr}");
     all_is_stored(&bench, 0);
     every_tick_is_aligned(&bench, 0);
+}
+
+/// A sensor that is read every five minutes reports five mounts that hang; the batches in between, those after a new config
+/// and those of the next process know nothing new of them.
+#[test]
+fn what_is_not_read_again_neither_fails_anew_nor_works_again_and_each_is_named() {
+    let bench = Bench::new("unknown");
+    fs::write(bench.path("broken"), "").unwrap();
+    bench.script(&[(400, "HUP"), (700, "KILL"), (1000, "mend"), (1500, "TERM")]);
+    assert_eq!(bench.run(), 1);
+    let stderr = bench.stderr();
+    for at in 1..=5 {
+        let said = |text: &str| stderr.lines().filter(|line| line.contains(&format!("mount /{at}: {text}"))).count();
+        assert_eq!((said("hangs"), said("works again")), (1, 1), "{stderr}");
+    }
+    assert!(!stderr.contains("--verbose"), "{stderr}");
 }

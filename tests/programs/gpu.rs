@@ -3,7 +3,12 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
+use std::time::Duration;
 
+use gridmon::model::SECOND;
+use gridmon::monitors::nodes::{Moment, Node};
+use gridmon::setup::Config;
+use gridmon::sources::node::Root;
 use gridmon_testkit::program;
 use gridmon_testkit::sandbox::{Outcome, Sandbox, expect, fixture};
 
@@ -112,19 +117,44 @@ fn the_slurm_sensor_tells_what_collect_slurm_tells() {
         "scontrol",
         &format!("case \"$*\" in *node) cat {};; *partition) cat {};; esac", file("busy.nodes"), file("partitions")),
     );
-    // The second reading of `once` comes a second later: it has no jobs.
     config(&sandbox, "[sensor:Slurm]\ncluster = lab\n");
     fs::create_dir(sandbox.path("root")).unwrap();
     let (outcome, lines) = once(&sandbox, &["Slurm"]);
     assert_eq!((outcome.code, outcome.stderr.as_str()), (Some(0), ""));
-    let mut expected: Vec<_> = fs::read_to_string(fixture("slurm/22.05/busy.expected"))
-        .unwrap()
-        .lines()
-        .filter(|line| !line.contains(".jobs."))
-        .map(String::from)
-        .collect();
+    let expected = fs::read_to_string(fixture("slurm/22.05/busy.expected")).unwrap();
+    let mut expected: Vec<_> = expected.lines().map(String::from).collect();
+    assert!(expected.iter().any(|line| line.contains(".jobs.")));
     expected.sort();
     let mut told: Vec<_> = lines.lines().map(String::from).collect();
     told.sort();
     assert_eq!(told, expected);
+}
+
+#[test]
+fn neither_a_restart_nor_a_new_config_asks_slurm_for_its_jobs_earlier() {
+    let sandbox = Sandbox::new("small");
+    let file = |name: &str| recorded(&format!("slurm/22.05/{name}"));
+    let asked = sandbox.path("asked");
+    let program = |name: &str, script: &str| sandbox.program(name, script);
+    program("sdiag", &format!("cat {}", file("busy.sdiag")));
+    program("squeue", &format!("echo asked >> {}; cat {}", asked.display(), file("busy.jobs")));
+    program(
+        "scontrol",
+        &format!("case \"$*\" in *node) cat {};; *partition) cat {};; esac", file("busy.nodes"), file("partitions")),
+    );
+    let named = |name: &str| format!("{name} = {}\n", sandbox.path("bin").join(name).display());
+    let commands = ["sdiag", "squeue", "scontrol"].map(named).concat();
+    let folder = sandbox.path("kept");
+    fs::create_dir(&folder).unwrap();
+    for (seconds, accounts, count) in [(0, 100, 1), (10, 100, 1), (30, 7, 1), (60, 7, 2), (70, 7, 2)] {
+        let text = format!("[sensor:Slurm]\ncluster = lab\njobs_interval = 60\naccounts = {accounts}\n{commands}");
+        let (config, _) = Config::parse(&text, "c.cfg").unwrap();
+        let chosen = config.sensors.iter().find(|one| one.sensor.name == "Slurm").unwrap();
+        // Each time a new reading, as after a restart.
+        let node = Node { root: Root::default(), host: "wn1".into(), state: Some(folder.clone()) };
+        let at = Moment { time: (1_717_245_000 + seconds) * SECOND, running: Duration::from_secs(100) };
+        let taken = chosen.open_at(&node).read(at).unwrap();
+        assert!(!taken.points.is_empty() && taken.problems.is_empty(), "{:?}", taken.problems);
+        assert_eq!(fs::read_to_string(&asked).unwrap().lines().count(), count, "after {seconds} s");
+    }
 }

@@ -295,3 +295,31 @@ fn many_that_start_at_once_are_one() {
     assert!(runs(pid));
     node.stop(pid);
 }
+
+#[test]
+fn a_daemon_holds_nothing_open_that_its_starter_had_open() {
+    let node = Node::new();
+    let mut shell = Command::new("/bin/sh");
+    let script = "exec 7>>held 9>>held; exec \"$0\" --pidfile run.pid -c config.cfg start";
+    shell.args(["-c", script]).arg(program("qagent")).current_dir(node.folder.path()).env_clear();
+    let started = Outcome::of(&mut shell);
+    assert_eq!((started.code, started.stderr.as_str()), (Some(0), ""), "{}", started.stdout);
+    let pid = started.stdout.trim_end().rsplit(' ').next().unwrap().parse().unwrap();
+    let open = fs::read_dir(format!("/proc/{pid}/fd")).unwrap().flatten();
+    let links: Vec<_> = open.filter_map(|entry| fs::read_link(entry.path()).ok()).collect();
+    assert!(!links.is_empty() && !links.contains(&node.path("held")), "{links:?}");
+    node.stop(pid);
+}
+
+#[test]
+fn signals_that_mean_nothing_to_it_end_nothing() {
+    let node = Node::new();
+    let pid = node.start();
+    for name in ["USR1", "USR2", "ALRM"] {
+        signal(pid, name);
+    }
+    std::thread::sleep(Duration::from_millis(500));
+    assert!(runs(pid));
+    node.stop(pid);
+    assert!(node.log().contains("was told to end, and has published what it held"), "{}", node.log());
+}

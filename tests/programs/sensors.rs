@@ -121,3 +121,45 @@ fn a_file_that_is_missing_is_named_and_the_other_sensors_go_on() {
     assert_eq!((points.len(), missing.len()), (2, 1), "{missing:?}");
     assert_eq!(value(&points, "node_memory", &[], "percent"), Some(50.0));
 }
+
+#[test]
+fn a_counter_that_the_kernel_does_not_tell_is_absent_and_no_zero() {
+    let folder = gridmon_testkit::TempDir::new();
+    std::fs::create_dir(folder.path().join("proc")).unwrap();
+    let mut node = Node::open(&Root::at(folder.path()), "", &["CPUStats"]);
+    for (seconds, intr) in [(0.0, 5), (10.0, 25)] {
+        folder.write("proc/stat", format!("cpu  1 2 3 4\nintr {intr}\nbtime 7\n"));
+        let (points, missing) = node.read(seconds);
+        assert!(missing.is_empty(), "{missing:?}");
+        let told = |field: &str| value(&points, "node_kernel", &[], field);
+        assert_eq!([told("ctx_switches"), told("soft_interrupts")], [None, None]);
+        assert_eq!(told("interrupts"), Some(f64::from(intr)));
+        assert_eq!(told("interrupts_per_second"), (seconds > 0.0).then_some(2.0));
+    }
+}
+
+#[test]
+fn a_config_of_qulos_keeps_the_path_of_each_cpu_however_many_there_are() {
+    let folder = gridmon_testkit::TempDir::new();
+    std::fs::create_dir(folder.path().join("proc")).unwrap();
+    let stat = |ticks: u64| {
+        let cpus: String = (0..100).map(|cpu| format!("cpu{cpu} {ticks} 0 0 {ticks}\n")).collect();
+        folder.write("proc/stat", format!("cpu  {ticks} 0 0 {ticks}\n{cpus}"));
+    };
+    for (text, name, count) in [
+        ("[sensor:CPUPercent]\ntime_interval = 10\n", "qagent.conf", 101),
+        ("[sensor:CPUPercent]\nper_cpu = no\n", "qagent.conf", 1),
+        ("[sensor:CPUPercent]\ntime_interval = 10\n", "config.cfg", 1),
+    ] {
+        let path = folder.write(name, text);
+        std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o640)).unwrap();
+        let (config, _) = gridmon::setup::qagent::load(Some(&path)).unwrap();
+        let sensors = config.sensors.iter().filter(|one| one.sensor.name == "CPUPercent");
+        let sensors = sensors.map(|one| (one.sensor.name, one.open(&Root::at(folder.path()), "wn1")));
+        let mut node = Node(sensors.collect());
+        stat(100);
+        node.read(0.0);
+        stat(200);
+        assert_eq!(node.read(10.0).0.len(), count, "{name}: {text}");
+    }
+}

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use anyhow::Result;
 
-use super::sensor::{Moment, Node, PREFIX, Reading, Sensor, TIME_INTERVAL, Taken};
+use super::sensor::{ENABLED, Moment, Node, PREFIX, Reading, Sensor, TIME_INTERVAL, Taken};
 use crate::config::Section;
 use crate::model::{Declaration, Field, Fold, Measurement, Tag};
 use crate::sources::node::battery::read;
@@ -15,7 +15,7 @@ pub static SENSOR: Sensor = Sensor {
     section: Section::new(
         "sensor:SensorsBattery",
         "The battery, and whether the mains are there; nothing without a battery.",
-        &[TIME_INTERVAL, PREFIX],
+        &[TIME_INTERVAL, ENABLED, PREFIX],
     ),
     measurements: &[&NODE_BATTERY],
     source: "/sys/class/power_supply",

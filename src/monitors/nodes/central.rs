@@ -10,7 +10,8 @@
 //! ```
 //!
 //! Of two values for one key the later section's counts. Intervals and filters alone can be set: whoever controls a master
-//! must not make its nodes run a command, read a file or send elsewhere. So the agent checks what it gets as the master does.
+//! must not make its nodes run a command, read a file or send elsewhere. A sensor can be switched off, and none on that a node's
+//! own config leaves out. So the agent checks what it gets as the master does.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -22,9 +23,10 @@ use super::{Chosen, SECTIONS, sensor};
 use crate::config::Sections;
 use crate::text::quote;
 
-/// The keys that can be set: intervals, and which of the things that a sensor finds it measures.
+/// The keys that can be set: intervals, whether a sensor runs, and which of the things that it finds it measures.
 pub const KEYS: &[&str] = &[
     "time_interval",
+    "enabled",
     "per_cpu",
     "devices",
     "interfaces",

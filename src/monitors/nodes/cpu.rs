@@ -9,7 +9,7 @@ use anyhow::Result;
 
 use super::options::{PER_CPU, is_yes};
 use super::percent;
-use super::sensor::{Moment, Node, PREFIX, Reading, Sensor, TIME_INTERVAL, Taken};
+use super::sensor::{ENABLED, Moment, Node, PREFIX, Reading, Sensor, TIME_INTERVAL, Taken};
 use crate::config::{Key, Kind, Section, Unset};
 use crate::model::{Declaration, Field, FieldInfo, FieldValue, Fold, Measurement, Point, Tag};
 use crate::sources::node::stat::{COLUMNS, Stat, TICKS, Ticks};
@@ -25,6 +25,7 @@ pub static PERCENT: Sensor = Sensor {
         "How busy the processors are.",
         &[
             TIME_INTERVAL,
+            ENABLED,
             PREFIX,
             Key::new(
                 "per_cpu",
@@ -137,7 +138,7 @@ pub static TIMES: Sensor = Sensor {
     section: Section::new(
         "sensor:CPUTimes",
         "The seconds that the processors spent in each state since the start of the machine.",
-        &[TIME_INTERVAL, PREFIX, PER_CPU],
+        &[TIME_INTERVAL, ENABLED, PREFIX, PER_CPU],
     ),
     measurements: &[&NODE_CPU_TIME, &NODE_CPU_TIME_EACH],
     source: "/proc/stat",
@@ -232,7 +233,7 @@ pub static TIMES_PERCENT: Sensor = Sensor {
     section: Section::new(
         "sensor:CPUTimesPercent",
         "The share of the processors' time in each state.",
-        &[TIME_INTERVAL, PREFIX, PER_CPU],
+        &[TIME_INTERVAL, ENABLED, PREFIX, PER_CPU],
     ),
     measurements: &[&NODE_CPU_SHARE, &NODE_CPU_SHARE_EACH],
     source: "/proc/stat",

@@ -6,7 +6,7 @@ use anyhow::Result;
 
 use super::options::Names;
 use super::rates::{Rates, add};
-use super::sensor::{Moment, Node, PREFIX, Reading, Sensor, TIME_INTERVAL, Taken};
+use super::sensor::{ENABLED, Moment, Node, PREFIX, Reading, Sensor, TIME_INTERVAL, Taken};
 use super::{declared, with_rates};
 use crate::config::{Key, Kind, Section, Unset};
 use crate::model::{Declaration, Field, FieldInfo, Fold, Measurement, Tag};
@@ -38,6 +38,7 @@ pub static SENSOR: Sensor = Sensor {
 
 const KEYS: &[Key] = &[
     TIME_INTERVAL,
+    ENABLED,
     PREFIX,
     Key::new(
         "devices",
@@ -115,8 +116,9 @@ impl Reading for DiskIo {
         let mut points = Vec::new();
         let mut sum: Counters = [0; 9];
         let mut gained = [None; 9];
-        let mut has_disks = false;
+        let (mut has_disks, mut count) = (false, 0);
         for (name, counters) in parse(&text) {
+            count += 1;
             let (kind, is_named) = (disks.kind(&node.root, name), names.want(name));
             if kind != Disk::Physical && !is_named {
                 continue;
@@ -133,6 +135,7 @@ impl Reading for DiskIo {
             }
         }
         rates.keep(at.running);
+        disks.keep(count, parse(&text).map(|(name, _)| name));
         // A node without disks has no numbers of them.
         if has_disks {
             let fields = with_rates(&COUNTERS, &RATES, &sum, &gained);

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use anyhow::Result;
 
 use super::options::{PER_CPU, is_yes};
-use super::sensor::{Moment, Node, PREFIX, Reading, Sensor, TIME_INTERVAL, Taken};
+use super::sensor::{ENABLED, Moment, Node, PREFIX, Reading, Sensor, TIME_INTERVAL, Taken};
 use crate::config::Section;
 use crate::model::{Declaration, Field, FieldValue, Fold, Measurement, Tag};
 use crate::sources::node::topology::{Frequency, frequencies, policies};
@@ -13,7 +13,11 @@ use crate::sources::node::topology::{Frequency, frequencies, policies};
 /// The sensor. Some kernels wake each CPU to tell its frequency, so it has a thread of its own.
 pub static SENSOR: Sensor = Sensor {
     name: "CPUFreq",
-    section: Section::new("sensor:CPUFreq", "The frequency of the processors.", &[TIME_INTERVAL, PREFIX, PER_CPU]),
+    section: Section::new(
+        "sensor:CPUFreq",
+        "The frequency of the processors.",
+        &[TIME_INTERVAL, ENABLED, PREFIX, PER_CPU],
+    ),
     measurements: &[&NODE_FREQUENCY, &NODE_FREQUENCY_EACH],
     source: "/proc/cpuinfo, /sys/devices/system/cpu/cpufreq/policy*",
     is_default: true,

@@ -1,11 +1,12 @@
 //! `[sensor:GPU]`: NVIDIA's and AMD's cards. QULo had no such sensor.
 
+use std::any::Any;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Result;
 
-use super::sensor::{Moment, Node, PREFIX, Reading, Sensor, TIME_INTERVAL, Taken};
+use super::sensor::{ENABLED, Moment, Node, PREFIX, Reading, Sensor, TIME_INTERVAL, Taken};
 use crate::config::{Key, Kind, Section, Unset, Values};
 use crate::model::{Declaration, Field, FieldInfo, FieldValue, Fold, Kind as Type, Measurement, Point, Tag};
 use crate::sources::gpu::{Answer, Config, Gpu, Gpus, KeepRunning, Slice};
@@ -18,6 +19,7 @@ pub static SENSOR: Sensor = Sensor {
         "NVIDIA's and AMD's GPUs, and the slices of divided ones (MIG). A machine without a GPU has no points of it.",
         &[
             TIME_INTERVAL,
+            ENABLED,
             PREFIX,
             Key::new(
                 "command",
@@ -200,6 +202,16 @@ impl Reading for Cards {
     fn read(&mut self, at: Moment) -> Result<Taken> {
         let answer = self.gpus.read();
         Ok(Taken { points: points(&self.host, at.time, &answer), problems: answer.problems })
+    }
+
+    fn adopt(&mut self, old: Box<dyn Any>) {
+        if let Ok(old) = old.downcast::<Self>() {
+            self.gpus.adopt(old.gpus);
+        }
+    }
+
+    fn needs_two(&self) -> bool {
+        false
     }
 }
 

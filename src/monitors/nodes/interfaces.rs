@@ -5,13 +5,13 @@ use std::sync::Arc;
 use anyhow::Result;
 
 use super::options::{INTERFACES, NOT_INTERFACES, Names};
-use super::sensor::{Moment, Node, PREFIX, Reading, Sensor, TIME_INTERVAL, Taken};
+use super::sensor::{ENABLED, Moment, Node, PREFIX, Reading, Sensor, TIME_INTERVAL, Taken};
 use crate::config::{Key, Section};
 use crate::model::{Declaration, Field, Fold, Measurement, Tag};
 use crate::sources::node::addresses::read;
 use crate::sources::node::interfaces::link;
 
-const KEYS: &[Key] = &[TIME_INTERVAL, PREFIX, INTERFACES, NOT_INTERFACES];
+const KEYS: &[Key] = &[TIME_INTERVAL, ENABLED, PREFIX, INTERFACES, NOT_INTERFACES];
 
 /// The addresses.
 pub static ADDRESSES: Sensor = Sensor {

@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 
+use super::int;
 use super::rates::Rates;
-use super::sensor::{Moment, Node, PREFIX, Reading, Sensor, TIME_INTERVAL, Taken};
-use super::{int, with_rates};
+use super::sensor::{ENABLED, Moment, Node, PREFIX, Reading, Sensor, TIME_INTERVAL, Taken};
 use crate::config::Section;
 use crate::model::{Declaration, Field, FieldInfo, Fold, Measurement, Tag};
 use crate::sources::node::topology::cores;
@@ -15,7 +15,7 @@ use crate::sources::node::topology::cores;
 /// How many CPUs there are.
 pub static COUNT: Sensor = Sensor {
     name: "CPUCount",
-    section: Section::new("sensor:CPUCount", "How many processors are online.", &[TIME_INTERVAL, PREFIX]),
+    section: Section::new("sensor:CPUCount", "How many processors are online.", &[TIME_INTERVAL, ENABLED, PREFIX]),
     measurements: &[&NODE_CPUS, &NODE_CORES],
     source: "/proc/stat, /sys/devices/system/cpu/cpu*/topology",
     is_default: true,
@@ -76,7 +76,7 @@ pub static STATS: Sensor = Sensor {
     section: Section::new(
         "sensor:CPUStats",
         "Context switches and interrupts since the start of the machine, and a second.",
-        &[TIME_INTERVAL, PREFIX],
+        &[TIME_INTERVAL, ENABLED, PREFIX],
     ),
     measurements: &[&NODE_KERNEL],
     source: "/proc/stat",
@@ -127,15 +127,22 @@ pub static NODE_KERNEL: Measurement = Measurement::new(Declaration {
 
 struct CpuStats {
     node: Node,
-    rates: Rates<3>,
+    rates: Rates<1>,
 }
 
 impl Reading for CpuStats {
     fn read(&mut self, at: Moment) -> Result<Taken> {
         let (running, stat): (Duration, _) = self.node.root.stat(at.running)?;
-        let counters = [stat.ctxt, stat.intr, stat.softirq].map(Option::unwrap_or_default);
-        let rates = self.rates.take("", running, counters);
-        let mut fields = with_rates(&COUNTERS, &RATES, &counters, &rates);
+        let counters = [stat.ctxt, stat.intr, stat.softirq];
+        let (mut fields, mut rates) = (Vec::with_capacity(2 * counters.len() + 1), Vec::new());
+        // A line that the kernel does not have is no counter at 0.
+        for ((counter, rate), value) in COUNTERS.iter().zip(&RATES).zip(counters) {
+            let Some(value) = value else { continue };
+            fields.push(counter.of(int(value)));
+            let [gained] = self.rates.take(counter.info().name, running, [value]);
+            rates.extend(gained.map(|gained| rate.of(gained)));
+        }
+        fields.append(&mut rates);
         fields.push(SYSCALLS.of(0));
         Ok(vec![NODE_KERNEL.point(at.time, [&self.node.host], &fields)].into())
     }
@@ -144,7 +151,7 @@ impl Reading for CpuStats {
 /// When the machine was started.
 pub static BOOT: Sensor = Sensor {
     name: "BootTime",
-    section: Section::new("sensor:BootTime", "When the machine was started.", &[TIME_INTERVAL, PREFIX]),
+    section: Section::new("sensor:BootTime", "When the machine was started.", &[TIME_INTERVAL, ENABLED, PREFIX]),
     measurements: &[&NODE_BOOT],
     source: "/proc/stat",
     is_default: true,

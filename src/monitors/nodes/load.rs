@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use anyhow::Result;
 
-use super::sensor::{Moment, Node, PREFIX, Reading, Sensor, TIME_INTERVAL, Taken};
+use super::sensor::{ENABLED, Moment, Node, PREFIX, Reading, Sensor, TIME_INTERVAL, Taken};
 use crate::config::Section;
 use crate::model::{Declaration, Field, Fold, Measurement, Point, Tag};
 use crate::sources::node::Kept;
@@ -16,7 +16,7 @@ pub static SENSOR: Sensor = Sensor {
     section: Section::new(
         "sensor:LoadAverage",
         "The load averages, and how many tasks there are.",
-        &[TIME_INTERVAL, PREFIX],
+        &[TIME_INTERVAL, ENABLED, PREFIX],
     ),
     measurements: &[&NODE_LOAD],
     source: "/proc/loadavg",

@@ -31,7 +31,7 @@ use anyhow::Result;
 
 pub use self::gpu::points as gpu_points;
 pub use self::original::CAUSES;
-pub use self::sensor::{Chosen, Moment, Node, Open, PREFIX, Reading, Sensor, TIME_INTERVAL, Taken};
+pub use self::sensor::{Chosen, ENABLED, Moment, Node, Open, PREFIX, Reading, Sensor, TIME_INTERVAL, Taken};
 use crate::config::{Section, Sections};
 use crate::model::{Field, FieldInfo, FieldValue, Measurement};
 
@@ -102,14 +102,16 @@ pub fn sensor(name: &str) -> Option<&'static Sensor> {
     SENSORS.iter().copied().find(|sensor| sensor.name == name)
 }
 
-/// Reads the sections of the sensors. Returns those that run: all that need not be named, and those that are.
+/// Reads the sections of the sensors. Returns those that run: all that need not be named, and those that are, without those
+/// that are switched off.
 ///
 /// # Errors
 /// Fails if a value is not of its key's kind.
 pub fn chosen(sections: &Sections) -> Result<Vec<Chosen>> {
     let read = |sensor: &&'static Sensor| Chosen::read(sensor, &sections.values(&sensor.section));
     let all: Vec<_> = SENSORS.iter().map(read).collect::<Result<_>>()?;
-    Ok(all.into_iter().filter(|one| one.sensor.is_default || sections.contains(&one.sensor.section)).collect())
+    let runs = |one: &Chosen| one.is_enabled && (one.sensor.is_default || sections.contains(&one.sensor.section));
+    Ok(all.into_iter().filter(runs).collect())
 }
 
 /// Returns `part` of `whole` in percent, to a tenth, as psutil does; 0 of nothing.
@@ -149,4 +151,23 @@ const fn declared<const N: usize, const M: usize>(
         at += 1;
     }
     all
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sensor_can_be_switched_off() {
+        let names = |text: &str| -> Vec<&str> {
+            let sections = Sections::read(text, "c.cfg", SECTIONS).unwrap();
+            chosen(&sections).unwrap().iter().map(|one| one.sensor.name).collect()
+        };
+        let all = names("");
+        assert!(all.contains(&"Users") && !all.contains(&"Slurm"));
+        let fewer = names("[sensor:Users]\nenabled = no\n[sensor:Slurm]\nenabled = no\n");
+        assert_eq!(fewer, all.iter().copied().filter(|name| *name != "Users").collect::<Vec<_>>());
+        assert!(names("[sensor:Slurm]\nenabled = yes\n").contains(&"Slurm"));
+        central::check("[sensor:Users]\nenabled = no\n", "f").unwrap();
+    }
 }

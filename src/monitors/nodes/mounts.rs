@@ -1,12 +1,13 @@
 //! `[sensor:DiskPartitions]`: the mounts of file systems on devices.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
+use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::Result;
 
-use super::sensor::{Moment, Node, PREFIX, Reading, Sensor, TIME_INTERVAL, Taken};
+use super::sensor::{ENABLED, Moment, Node, PREFIX, Reading, Sensor, TIME_INTERVAL, Taken};
 use crate::config::Section;
 use crate::model::{Declaration, Field, Fold, Measurement, Tag};
 use crate::sources::node::Kept;
@@ -18,7 +19,7 @@ pub static SENSOR: Sensor = Sensor {
     section: Section::new(
         "sensor:DiskPartitions",
         "The mounts of file systems on devices, and whether they are read-only.",
-        &[TIME_INTERVAL, PREFIX],
+        &[TIME_INTERVAL, ENABLED, PREFIX],
     ),
     measurements: &[&NODE_MOUNTS, &NODE_MOUNT],
     source: "/proc/self/mountinfo, /proc/filesystems",
@@ -48,20 +49,35 @@ pub static NODE_MOUNTS: Measurement = Measurement::new(Declaration {
 /// A mount of a node.
 pub static NODE_MOUNT: Measurement = Measurement::new(Declaration {
     name: "node_mount",
-    meaning: "a mount of a node; its tag is its path, without the first / and with - for the others, root for / itself",
+    meaning: "a mount of a node; its tag is its path, without the first / and with - for the others, root for / itself; where two \
+              would have the same one, the second has a number too that is made of its path",
     tags: &[Tag::key("host"), Tag::key("mount"), Tag::label("device"), Tag::label("type")],
     fields: &[READONLY.info()],
     carbon: "{host/}.DiskPartitions.mounts.{mount}.readonly",
     every: 10,
 });
 
-/// Returns the tag of a mount: `root` for `/`, `var-lib` for `/var/lib`.
-pub(super) fn tag(path: &Path) -> String {
-    let text = path.to_string_lossy();
-    match text.trim_matches('/') {
-        "" => "root".into(),
+/// Returns the tags of mounts by their paths: `root` for `/`, `var-lib` for `/var/lib`. Of several that have the same one, `/`
+/// keeps it, or that with the fewest `-` of its own, and the others add a number that is made of their path.
+pub(super) fn tags(mounts: &[Mount]) -> HashMap<&Path, String> {
+    let tag = |path: &Path| match path.to_string_lossy().trim_matches('/') {
+        "" => "root".to_string(),
         rest => rest.replace('/', "-"),
+    };
+    let rank = |path: &Path| (path != Path::new("/"), path.to_string_lossy().matches('-').count(), path.to_path_buf());
+    let mut keeps: HashMap<String, &Path> = HashMap::new();
+    for mount in mounts {
+        let keeper = keeps.entry(tag(&mount.path)).or_insert(&mount.path);
+        if rank(&mount.path) < rank(keeper) {
+            *keeper = &mount.path;
+        }
     }
+    let named = |mount: &Mount| {
+        let tag = tag(&mount.path);
+        let number = crc32fast::hash(mount.path.as_os_str().as_bytes());
+        if keeps[&tag] == mount.path { tag } else { format!("{tag}-{number:08x}") }
+    };
+    mounts.iter().map(|mount| (mount.path.as_path(), named(mount))).collect()
 }
 
 /// The mounts of a node, and which file systems lie on devices.
@@ -102,13 +118,36 @@ impl Reading for DiskPartitions {
     fn read(&mut self, at: Moment) -> Result<Taken> {
         let host = self.node.host.as_str();
         let mut points = Vec::new();
-        for mount in self.table.read()? {
-            if self.table.is_on_device(&mount)? {
-                let tags = [host, &tag(&mount.path), &mount.device, &mount.kind];
+        let mounts = self.table.read()?;
+        let names = tags(&mounts);
+        for mount in &mounts {
+            if self.table.is_on_device(mount)? {
+                let tags = [host, &names[mount.path.as_path()], &mount.device, &mount.kind];
                 points.push(NODE_MOUNT.point(at.time, tags, &[READONLY.of(mount.is_readonly.into())]));
             }
         }
         points.push(NODE_MOUNTS.point(at.time, [host], &[COUNT.of(points.len() as i64)]));
         Ok(points.into())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sources::node::mounts::parse_mountinfo;
+
+    #[test]
+    fn no_two_mounts_have_one_name_and_the_order_of_mounting_changes_none() {
+        let line = |(at, path): (usize, &&str)| format!("{at} 0 8:{at} / {path} rw - ext4 /dev/sd{at} rw\n");
+        let names = |paths: &[&str]| -> Vec<String> {
+            let mounts = parse_mountinfo(&paths.iter().enumerate().map(line).collect::<String>());
+            let names = tags(&mounts);
+            mounts.iter().map(|mount| names[mount.path.as_path()].clone()).collect()
+        };
+        assert_eq!(names(&["/", "/root", "/var/lib"]), ["root", "root-b203698f", "var-lib"]);
+        assert_eq!(names(&["/root"]), ["root"]);
+        let (dashed, deep) = (names(&["/a-b", "/a/b"]), names(&["/a/b", "/a-b"]));
+        assert_eq!((&dashed[0], &dashed[1]), (&deep[1], &deep[0]));
+        assert!(dashed[1] == "a-b" && dashed[0].starts_with("a-b-"), "{dashed:?}");
     }
 }

@@ -2,7 +2,9 @@
 //!
 //! A new sensor is a file that declares one [`Sensor`], and a line in [`super::SENSORS`].
 
-use std::fmt;
+use std::any::Any;
+use std::fmt::{self, Write as _};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -42,6 +44,8 @@ pub struct Node {
     pub root: Root,
     /// The tag `host` of its points.
     pub host: String,
+    /// The folder in which a sensor keeps what must last over a restart; `None` if nothing is kept.
+    pub state: Option<PathBuf>,
 }
 
 /// When a sensor is read.
@@ -54,12 +58,20 @@ pub struct Moment {
 }
 
 /// A sensor that is being read, with what it remembers from tick to tick.
-pub trait Reading: Send {
+pub trait Reading: Any + Send {
     /// Reads the sensor.
     ///
     /// # Errors
     /// Fails if nothing could be read. The next tick tries again.
     fn read(&mut self, at: Moment) -> Result<Taken>;
+
+    /// Takes over what a reading by other options remembers, beyond what only costs a tick.
+    fn adopt(&mut self, _old: Box<dyn Any>) {}
+
+    /// Whether only the second of two readings tells everything, as rates are made of two.
+    fn needs_two(&self) -> bool {
+        true
+    }
 }
 
 /// What a reading brought.
@@ -86,6 +98,10 @@ pub struct Chosen {
     pub interval: Duration,
     /// Whether the host's name becomes folders in a Carbon path, as the original's did.
     pub is_original: bool,
+    /// Whether the config lets it run.
+    pub is_enabled: bool,
+    /// All its options, to be compared with those of another config.
+    pub options: String,
     open: Open,
 }
 
@@ -103,12 +119,22 @@ impl Chosen {
     pub fn read(sensor: &'static Sensor, values: &Values) -> Result<Self> {
         let open = (sensor.options)(values)?;
         let interval = Duration::try_from_secs_f64(values.decimal(TIME_INTERVAL.name)?)?;
-        Ok(Self { sensor, interval, is_original: values.word(PREFIX.name)? == "original", open })
+        let (is_original, is_enabled) = (values.word(PREFIX.name)? == "original", values.word(ENABLED.name)? == "yes");
+        let mut options = String::new();
+        for key in sensor.section.keys {
+            let _ = writeln!(options, "{} {:?}", key.name, values.text(key.name)?);
+        }
+        Ok(Self { sensor, interval, is_original, is_enabled, options, open })
     }
 
-    /// Makes the reading of the machine at `root` that is called `host`.
+    /// Makes the reading of the machine at `root` that is called `host`, which keeps nothing.
     pub fn open(&self, root: &Root, host: &str) -> Box<dyn Reading> {
-        (self.open)(&Node { root: root.clone(), host: host.into() })
+        self.open_at(&Node { root: root.clone(), host: host.into(), state: None })
+    }
+
+    /// Makes the reading of a machine.
+    pub fn open_at(&self, node: &Node) -> Box<dyn Reading> {
+        (self.open)(node)
     }
 }
 
@@ -117,7 +143,16 @@ pub const TIME_INTERVAL: Key = Key::new(
     "time_interval",
     Kind::Decimal { least: 0.1, most: 86_400.0, unit: "seconds" },
     Unset::Default("10"),
-    "The seconds between two readings. Ticks are multiples of it on the clock.",
+    "The seconds between two readings. Ticks are multiples of it on the clock. Carbon keeps one value a second: below 1 it gets the \
+     first one of each.",
+);
+
+/// Whether a sensor runs.
+pub const ENABLED: Key = Key::new(
+    "enabled",
+    Kind::Word(&["yes", "no"]),
+    Unset::Default("yes"),
+    "Whether the sensor runs; no switches off one that runs without being named.",
 );
 
 /// How the host's name stands in Carbon paths.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use anyhow::Result;
 
-use super::sensor::{Moment, Node, PREFIX, Reading, Sensor, TIME_INTERVAL, Taken};
+use super::sensor::{ENABLED, Moment, Node, PREFIX, Reading, Sensor, TIME_INTERVAL, Taken};
 use crate::config::{Key, Kind, Section, Unset};
 use crate::model::{Declaration, Field, FieldInfo, Fold, Measurement, Tag};
 use crate::sources::node::sockets::{STATES, count};
@@ -19,6 +19,7 @@ pub static SENSOR: Sensor = Sensor {
         "How many sockets there are, by protocol and state; on a busy server it costs more than all others.",
         &[
             TIME_INTERVAL,
+            ENABLED,
             PREFIX,
             Key::new(
                 "kind",

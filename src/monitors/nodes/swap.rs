@@ -5,7 +5,7 @@ use std::sync::Arc;
 use anyhow::Result;
 
 use super::rates::Rates;
-use super::sensor::{Moment, Node, PREFIX, Reading, Sensor, TIME_INTERVAL, Taken};
+use super::sensor::{ENABLED, Moment, Node, PREFIX, Reading, Sensor, TIME_INTERVAL, Taken};
 use super::{percent, with_rates};
 use crate::config::Section;
 use crate::model::{Declaration, Field, Fold, Measurement, Tag};
@@ -14,7 +14,11 @@ use crate::sources::node::{Kept, meminfo, vmstat};
 /// The sensor.
 pub static SENSOR: Sensor = Sensor {
     name: "SwapMemory",
-    section: Section::new("sensor:SwapMemory", "The swap in use, and what goes in and out.", &[TIME_INTERVAL, PREFIX]),
+    section: Section::new(
+        "sensor:SwapMemory",
+        "The swap in use, and what goes in and out.",
+        &[TIME_INTERVAL, ENABLED, PREFIX],
+    ),
     measurements: &[&NODE_SWAP],
     source: "/proc/meminfo, /proc/vmstat",
     is_default: true,

@@ -6,13 +6,13 @@ use std::time::Duration;
 use anyhow::Result;
 
 use super::options::{CHIPS, NOT_CHIPS, Names};
-use super::sensor::{Moment, Node, PREFIX, Reading, Sensor, TIME_INTERVAL, Taken};
+use super::sensor::{ENABLED, Moment, Node, PREFIX, Reading, Sensor, TIME_INTERVAL, Taken};
 use crate::config::{Key, Section, Values};
 use crate::model::{Declaration, Field, Fold, Measurement, Point, Tag};
 use crate::sources::node::Root;
 use crate::sources::node::hwmon::{Chip, Input, chips, zones};
 
-const KEYS: &[Key] = &[TIME_INTERVAL, PREFIX, CHIPS, NOT_CHIPS];
+const KEYS: &[Key] = &[TIME_INTERVAL, ENABLED, PREFIX, CHIPS, NOT_CHIPS];
 
 /// The temperatures. Some chips take a second for each, so they have a thread of their own.
 pub static TEMPERATURES: Sensor = Sensor {

@@ -6,7 +6,7 @@ use anyhow::Result;
 
 use super::options::{INTERFACES, NOT_INTERFACES, Names, YES_OR_NO, is_yes};
 use super::rates::{Rates, add};
-use super::sensor::{Moment, Node, PREFIX, Reading, Sensor, TIME_INTERVAL, Taken};
+use super::sensor::{ENABLED, Moment, Node, PREFIX, Reading, Sensor, TIME_INTERVAL, Taken};
 use super::{declared, with_rates};
 use crate::config::{Key, Section, Unset};
 use crate::model::{Declaration, Field, FieldInfo, Fold, Measurement, Tag};
@@ -38,7 +38,7 @@ const TOTAL: Key = Key::new(
     "Whether the sum is sent too. It is over devices, or where there is none, as in a container, over what lies on no other.",
 );
 
-const KEYS: &[Key] = &[TIME_INTERVAL, PREFIX, INTERFACES, NOT_INTERFACES, TOTAL];
+const KEYS: &[Key] = &[TIME_INTERVAL, ENABLED, PREFIX, INTERFACES, NOT_INTERFACES, TOTAL];
 
 const fn counter(name: &'static str, unit: &'static str, meaning: &'static str) -> Field<i64> {
     Field::gauge(name, unit, Fold::Last, meaning)

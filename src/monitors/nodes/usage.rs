@@ -1,15 +1,17 @@
 //! `[sensor:DiskUsage]`: how full file systems are.
 
+use std::any::Any;
 use std::collections::HashMap;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Result;
 
-use super::mounts::{MountTable, tag};
+use super::mounts::{MountTable, tags};
 use super::options::fits;
 use super::percent;
-use super::sensor::{Moment, Node, PREFIX, Reading, Sensor, TIME_INTERVAL, Taken};
+use super::sensor::{ENABLED, Moment, Node, PREFIX, Reading, Sensor, TIME_INTERVAL, Taken};
 use crate::config::{Key, Kind, Section, Unset, Values};
 use crate::model::{Declaration, Field, FieldInfo, FieldValue, Fold, Measurement, Tag};
 use crate::problem::Problem;
@@ -35,6 +37,7 @@ pub static SENSOR: Sensor = Sensor {
 
 const KEYS: &[Key] = &[
     TIME_INTERVAL,
+    ENABLED,
     PREFIX,
     Key::new(
         "path",
@@ -58,7 +61,7 @@ const KEYS: &[Key] = &[
         "timeout_seconds",
         Kind::Seconds(1, 60),
         Unset::Default("5"),
-        "How long a mount may take to answer. One that does not is left out until it has.",
+        "How long the mounts may take to answer, all together. One that does not is left out until it has.",
     ),
 ];
 
@@ -132,29 +135,36 @@ struct DiskUsage {
 impl Reading for DiskUsage {
     fn read(&mut self, at: Moment) -> Result<Taken> {
         let all = self.table.read()?;
-        let mut wanted = Vec::new();
+        let (mut wanted, mut remote) = (Vec::new(), HashMap::new());
         for mount in &all {
-            if self.options.want(mount, self.table.is_on_device(mount)?) {
+            let is_on_device = self.table.is_on_device(mount)?;
+            if self.options.want(mount, is_on_device) {
                 wanted.push(mount);
+                remote.insert(mount.path.as_path(), !is_on_device && mount.shown() != "/");
             }
         }
-        let mut answers = Vec::new();
-        for mount in once_each(wanted) {
-            // The path lies below the root, so that a test's tree is asked and not this machine.
-            let path = self.node.root.path(mount.shown().trim_start_matches('/'));
-            answers.push((mount, self.asker.ask(&path)));
-        }
+        // Servers that are gone must not keep the machine's own disks from being asked.
+        let mut wanted = once_each(wanted);
+        wanted.sort_by_key(|mount| remote[mount.path.as_path()]);
+        // The path lies below the root, so that a test's tree is asked and not this machine.
+        let path = |mount: &&Mount| self.node.root.path(mount.shown().trim_start_matches('/'));
+        let asked: Vec<_> = wanted.iter().map(|mount| (*mount, path(mount))).collect();
+        let mut answers: Vec<_> = wanted.iter().copied().zip(self.asker.ask(&asked)).collect();
         // A mount that went away meanwhile has told of the file system below it.
         let now = self.table.read()?;
         answers.retain(|(mount, _)| now.contains(mount));
-        let root = self.node.root.clone();
-        self.asker.keep(|path| now.iter().any(|mount| root.path(mount.shown().trim_start_matches('/')) == path));
-        Ok(self.points(at, &answers))
+        Ok(self.points(at, &answers, &tags(&all)))
+    }
+
+    fn adopt(&mut self, old: Box<dyn Any>) {
+        if let Ok(old) = old.downcast::<Self>() {
+            self.asker.adopt(old.asker);
+        }
     }
 }
 
 impl DiskUsage {
-    fn points(&self, at: Moment, answers: &[(&Mount, Result<Usage>)]) -> Taken {
+    fn points(&self, at: Moment, answers: &[(&Mount, Result<Usage>)], names: &HashMap<&Path, String>) -> Taken {
         let host = self.node.host.as_str();
         let mut taken = Taken::default();
         for (mount, answer) in answers {
@@ -167,7 +177,7 @@ impl DiskUsage {
                     if path == "/" {
                         taken.points.push(NODE_DISK.point(at.time, [host], &fields));
                     }
-                    let tags = [host, &tag(&mount.path), &mount.device, &mount.kind];
+                    let tags = [host, &names[mount.path.as_path()], &mount.device, &mount.kind];
                     taken.points.push(NODE_DISK_MOUNT.point(at.time, tags, &fields));
                 }
                 Err(error) => {

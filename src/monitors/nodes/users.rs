@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use anyhow::Result;
 
-use super::sensor::{Moment, Node, PREFIX, Reading, Sensor, TIME_INTERVAL, Taken};
+use super::sensor::{ENABLED, Moment, Node, PREFIX, Reading, Sensor, TIME_INTERVAL, Taken};
 use crate::config::Section;
 use crate::model::{Declaration, Field, Fold, Measurement, Tag};
 use crate::sources::node::users::read;
@@ -12,7 +12,7 @@ use crate::sources::node::users::read;
 /// The sensor.
 pub static SENSOR: Sensor = Sensor {
     name: "Users",
-    section: Section::new("sensor:Users", "How many people are logged in.", &[TIME_INTERVAL, PREFIX]),
+    section: Section::new("sensor:Users", "How many people are logged in.", &[TIME_INTERVAL, ENABLED, PREFIX]),
     measurements: &[&NODE_USERS],
     source: "/run/utmp; without it /run/systemd/sessions",
     is_default: true,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use anyhow::Result;
 
 use super::percent;
-use super::sensor::{Moment, Node, PREFIX, Reading, Sensor, TIME_INTERVAL, Taken};
+use super::sensor::{ENABLED, Moment, Node, PREFIX, Reading, Sensor, TIME_INTERVAL, Taken};
 use crate::config::Section;
 use crate::model::{Declaration, Field, FieldValue, Fold, Measurement, Tag};
 use crate::sources::node::Kept;
@@ -15,7 +15,7 @@ use crate::sources::node::zoneinfo;
 /// The sensor.
 pub static SENSOR: Sensor = Sensor {
     name: "VirtualMemory",
-    section: Section::new("sensor:VirtualMemory", "The memory in use.", &[TIME_INTERVAL, PREFIX]),
+    section: Section::new("sensor:VirtualMemory", "The memory in use.", &[TIME_INTERVAL, ENABLED, PREFIX]),
     measurements: &[&NODE_MEMORY],
     source: "/proc/meminfo",
     is_default: true,

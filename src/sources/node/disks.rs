@@ -5,7 +5,7 @@
 //!  254       0 vda 109194 13099 5941626 109262 195575 66886 14863840 87224 0 29252 196486 …
 //! ```
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use super::Root;
 
@@ -65,6 +65,14 @@ impl Disks {
         self.0.insert(name.into(), kind);
         kind
     }
+
+    /// Forgets the names that are gone: another device may have one of them later. `count` is how many there are.
+    pub fn keep<'a>(&mut self, count: usize, names: impl Iterator<Item = &'a str>) {
+        if self.0.len() > count {
+            let names: HashSet<_> = names.collect();
+            self.0.retain(|name, _| names.contains(name.as_str()));
+        }
+    }
 }
 
 #[cfg(test)]
@@ -77,5 +85,17 @@ mod tests {
         let found: Vec<_> = parse(text).collect();
         let counters = [1, 5, 3 * 512, 7 * 512, 4, 8, 2, 6, 10];
         assert_eq!(found, [("vda", counters), ("cciss/c0d0", counters)]);
+    }
+
+    #[test]
+    fn a_name_that_was_gone_may_be_of_another_device() {
+        let folder = gridmon_testkit::TempDir::new();
+        let (root, mut disks) = (Root::at(folder.path()), Disks::default());
+        assert_eq!(disks.kind(&root, "sdb"), Disk::Part, "it is there before /sys has it");
+        disks.keep(1, ["sdb"].into_iter());
+        std::fs::create_dir_all(folder.path().join("sys/block/sdb")).unwrap();
+        assert_eq!(disks.kind(&root, "sdb"), Disk::Part, "it is known");
+        disks.keep(0, [].into_iter());
+        assert_eq!(disks.kind(&root, "sdb"), Disk::Physical);
     }
 }

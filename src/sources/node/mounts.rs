@@ -5,10 +5,10 @@
 //! 99 78 254:16 /a\040b /mnt/a\040b ro,relatime shared:1 - xfs /dev/vdb ro
 //! ```
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::ffi::OsString;
-use std::os::unix::ffi::OsStringExt;
-use std::path::PathBuf;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::{Path, PathBuf};
 
 use super::{Kept, Root};
 use anyhow::Result;
@@ -18,6 +18,8 @@ use anyhow::Result;
 pub struct Mount {
     /// Its number, which no other mount has while it lasts; 0 from /proc/self/mounts.
     pub id: u64,
+    /// The number of the mount on which it lies; 0 from /proc/self/mounts.
+    pub parent: u64,
     /// The file system, the same for all its mounts: MAJOR:MINOR, or the device from /proc/self/mounts.
     pub system: String,
     /// The part of the file system that is mounted; `/` but for bind mounts and subvolumes.
@@ -39,15 +41,16 @@ impl Mount {
     }
 }
 
-/// Reads the mounts; of several at one path the last one, which covers the others.
+/// Reads the mounts that can be reached by their paths: another one may cover a mount, or a folder above it.
 ///
 /// # Errors
 /// Fails if neither file can be read.
 pub fn read(mountinfo: &mut Kept, mounts: &mut Kept) -> Result<Vec<Mount>> {
-    let mut all = match mountinfo.read() {
-        Ok(text) => parse_mountinfo(&text),
-        Err(_) => parse_mounts(&mounts.read()?),
-    };
+    if let Ok(text) = mountinfo.read() {
+        return Ok(uncovered(parse_mountinfo(&text)));
+    }
+    // This file does not tell on which mount another one lies: of several at one path the last one covers the others.
+    let mut all = parse_mounts(&mounts.read()?);
     let mut seen = HashSet::new();
     all.reverse();
     all.retain(|mount| seen.insert(mount.path.clone()));
@@ -55,18 +58,49 @@ pub fn read(mountinfo: &mut Kept, mounts: &mut Kept) -> Result<Vec<Mount>> {
     Ok(all)
 }
 
+/// Returns the mounts at which their paths end, as the kernel walks them: from mount to mount, at each folder of the path.
+fn uncovered(all: Vec<Mount>) -> Vec<Mount> {
+    /// What the mounts lie on whose own parent is not seen here, as in a container.
+    const OUTSIDE: u64 = u64::MAX;
+    let ids: HashSet<_> = all.iter().map(|mount| mount.id).collect();
+    let parent = |mount: &Mount| match mount.parent {
+        parent if parent != mount.id && ids.contains(&parent) => parent,
+        _ => OUTSIDE,
+    };
+    let lying: HashMap<(u64, &Path), u64> =
+        all.iter().map(|mount| ((parent(mount), mount.path.as_path()), mount.id)).collect();
+    let is_reached = |mount: &Mount| {
+        let mut folders: Vec<_> = mount.path.ancestors().collect();
+        folders.reverse();
+        let mut at = OUTSIDE;
+        for folder in folders {
+            // Several may lie one on the other; a file that lies about that must not keep this going.
+            for _ in 0..all.len() {
+                let Some(next) = lying.get(&(at, folder)) else { break };
+                at = *next;
+            }
+        }
+        // Nothing leads any more to a mount whose folder was deleted.
+        at == mount.id && !mount.path.as_os_str().as_bytes().ends_with(b"//deleted")
+    };
+    let reached: Vec<_> = all.iter().map(is_reached).collect();
+    drop(lying);
+    all.into_iter().zip(reached).filter_map(|(mount, is_reached)| is_reached.then_some(mount)).collect()
+}
+
 /// Parses /proc/self/mountinfo; leaves out what is no mount.
 pub fn parse_mountinfo(text: &str) -> Vec<Mount> {
     let mount = |line: &str| {
         let mut words = line.split(' ');
         let id = words.next()?.parse().ok()?;
-        let _parent = words.next()?;
+        let parent = words.next()?.parse().ok()?;
         let (system, part, path, options) = (words.next()?, words.next()?, words.next()?, words.next()?);
         // Any number of optional words.
         words.find(|word| *word == "-")?;
         let (kind, device, of_system) = (words.next()?, words.next()?, words.next().unwrap_or_default());
         Some(Mount {
             id,
+            parent,
             system: system.into(),
             part: unescaped(part).into_string().unwrap_or_else(|part| part.to_string_lossy().into_owned()),
             path: unescaped(path).into(),
@@ -86,6 +120,7 @@ pub fn parse_mounts(text: &str) -> Vec<Mount> {
         let device = unescaped(device).to_string_lossy().into_owned();
         Some(Mount {
             id: 0,
+            parent: 0,
             // Not a device but a name that many mounts have.
             system: if device.starts_with('/') { device.clone() } else { format!("{device} {path}") },
             part: "/".into(),
@@ -149,5 +184,29 @@ mod tests {
         assert_eq!(mounts.iter().map(|mount| mount.is_readonly).collect::<Vec<_>>(), [true, false]);
         assert_eq!(unescaped("\\\\0400\\04").to_str(), Some("\\ 0\\04"));
         assert_eq!(unescaped("\\777").to_str(), Some("\\777"));
+    }
+
+    #[test]
+    fn a_mount_that_another_one_covers_is_left_out() {
+        let paths = |text: &str| -> Vec<_> {
+            uncovered(parse_mountinfo(text)).iter().map(|mount| format!("{} {}", mount.id, mount.shown())).collect()
+        };
+        // The list begins with what the initial RAM disk mounted, and the disk was moved below it.
+        let text = "22 30 0:21 / /proc rw - proc proc rw\n30 1 8:1 / / rw - ext4 /dev/sda1 rw\n\
+                    40 30 8:2 / /srv/deep/data rw - xfs /dev/sdb rw\n41 40 8:3 / /srv/deep/data/in rw - xfs /dev/sdc rw\n";
+        assert_eq!(paths(text), ["22 /proc", "30 /", "40 /srv/deep/data", "41 /srv/deep/data/in"]);
+        let covered = format!("{text}50 30 8:4 / /srv rw - ext4 /dev/sdd rw\n");
+        assert_eq!(paths(&covered), ["22 /proc", "30 /", "50 /srv"], "with all below it");
+        let again = format!(
+            "{covered}51 50 8:5 / /srv/deep rw - ext4 /dev/sde rw\n52 51 8:6 / /srv/deep rw - ext4 /dev/sdf rw\n"
+        );
+        assert_eq!(paths(&again), ["22 /proc", "30 /", "50 /srv", "52 /srv/deep"], "one on the other");
+        // In a container, or with a changed root, nobody tells what the first ones lie on.
+        assert_eq!(paths("7 6 8:1 / /a rw - ext4 a rw\n8 7 8:2 / /a/b rw - ext4 b rw\n"), ["7 /a", "8 /a/b"]);
+        assert_eq!(paths("7 6 8:1 / / rw - ext4 a rw\n8 7 8:2 / /a//deleted rw - ext4 b rw\n"), ["7 /"]);
+        assert_eq!(
+            paths("5 5 8:1 / / rw - ext4 a rw\n6 7 8:2 / /a rw - ext4 b rw\n7 6 8:2 / /a rw - ext4 b rw\n"),
+            ["5 /"]
+        );
     }
 }
