@@ -71,7 +71,25 @@ pub fn size(bytes: u64) -> String {
         }
         value /= 1000.0;
     }
-    format!("{value:.1} TB")
+    if value < 999.95 { format!("{value:.1} TB") } else { format!("{:.1} PB", value / 1000.0) }
+}
+
+/// Formats a number for a table: whole ones and large ones without digits behind the point, with thin spaces from 10 000 on.
+pub fn plain(value: f64) -> String {
+    if value.fract() == 0.0 || value.abs() >= 1000.0 { spaced(&format!("{value:.0}")) } else { format!("{value:.2}") }
+}
+
+/// Puts thin spaces between the thousands of a whole number from 10 000 on.
+pub fn spaced(digits: &str) -> String {
+    let (sign, digits) = digits.split_at(usize::from(digits.starts_with('-')));
+    if digits.len() < 5 {
+        return format!("{sign}{digits}").replace("-0", "0");
+    }
+    let each = digits.char_indices().flat_map(|(at, digit)| {
+        let is_border = at > 0 && (digits.len() - at) % 3 == 0;
+        is_border.then_some('\u{202f}').into_iter().chain([digit])
+    });
+    sign.chars().chain(each).collect()
 }
 
 /// How a value is shown.
@@ -79,6 +97,14 @@ pub fn size(bytes: u64) -> String {
 pub enum Shows {
     /// As it is, without needless digits.
     Number,
+    /// As tables show it: with thin spaces between its thousands.
+    Plain,
+    /// In units of 1000, with a prefix: `75.0 G`.
+    Kilo,
+    /// As a size, of gigabytes.
+    Gigabytes,
+    /// As the date and time of unix seconds, in UTC.
+    Moment,
     /// In percent.
     Percent,
     /// As a length of time.
@@ -92,11 +118,29 @@ pub enum Shows {
 }
 
 impl Shows {
+    /// Returns how a number of this unit is shown where nothing else is declared.
+    pub fn of_unit(unit: &str) -> Self {
+        match unit {
+            "bytes" | "bytes/s" | "bytes per second" => Self::Bytes,
+            "gigabytes" => Self::Gigabytes,
+            "kflops" => Self::Kilo,
+            "unix seconds" => Self::Moment,
+            _ => Self::Plain,
+        }
+    }
+
     /// Returns the text of a value.
     pub fn text(self, value: f64) -> String {
         match self {
             Self::Number if value.fract() == 0.0 => format!("{value}"),
             Self::Number => format!("{value:.2}"),
+            Self::Plain => plain(value),
+            Self::Kilo => large(value * 1e3),
+            Self::Moment => {
+                let time = jiff::Timestamp::from_second(value as i64).unwrap_or_default();
+                time.strftime("%Y-%m-%d %H:%M").to_string()
+            }
+            Self::Gigabytes => size((value.max(0.0) * 1e9) as u64),
             Self::Percent => share(value),
             Self::Seconds => ago(value as i64),
             Self::Bytes => size(value.max(0.0) as u64),
@@ -222,6 +266,29 @@ pub fn from_base64(text: &str) -> Option<Vec<u8>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn large_numbers_have_thin_spaces_and_units_their_prefixes() {
+        let shown = |unit: &str, value: f64| Shows::of_unit(unit).text(value).replace('\u{202f}', "_");
+        for (unit, value, text) in [
+            ("jobs", 0.0, "0"),
+            ("jobs", -0.0, "0"),
+            ("jobs", 9999.0, "9999"),
+            ("jobs", 10_000.0, "10_000"),
+            ("jobs", -1_234_567.0, "-1_234_567"),
+            ("jobs", 1627.47, "1627"),
+            ("jobs", 99.5, "99.50"),
+            ("packets per second", 167_481.18, "167_481"),
+            ("bytes", 2_147_483_648.0, "2.1 GB"),
+            ("bytes per second", 1500.0, "1.5 kB"),
+            ("gigabytes", 9_514_811.25, "9.5 PB"),
+            ("kflops", 75_000_000.0, "75.0 G"),
+            ("unix seconds", 1_717_245_000.5, "2024-06-01 12:30"),
+        ] {
+            assert_eq!(shown(unit, value), text, "{value} {unit}");
+        }
+        assert_eq!(spaced(&i64::MIN.to_string()).replace('\u{202f}', "_"), "-9_223_372_036_854_775_808");
+    }
 
     #[test]
     fn base64_is_that_of_everybody() {

@@ -156,7 +156,7 @@ impl Dashboard {
         }
         for section in sections {
             for table in section.tables(&state.page, false).iter().filter(|table| table.has_health()) {
-                let cells = table.rows.iter().filter_map(|row| table.health_cell(row).flatten());
+                let cells = table.rows.iter().flat_map(|row| table.healths(row)).flatten();
                 let wanted = cells.filter_map(|cell| Some((Wanted::new(cell.path, self.catalog).ok()?, cell.every)));
                 let wanted = wanted.filter(|(wanted, _)| wanted.number.field.unit == SWITCH);
                 heartbeats.extend(wanted.take(MOST.saturating_sub(heartbeats.len())));

@@ -1,7 +1,8 @@
 //! `/federate`: the newest value of every series in Prometheus' text format (version 0.0.4).
 //!
 //! A metric is named `MEASUREMENT_FIELD`, or `MEASUREMENT__FIELD` where that would be the name of another one, of a measurement
-//! with a shorter name: `instance_net__rx_bytes_per_second` is of one device, `instance_net_rx_bytes_per_second` of all. Its labels are the tags that identify the series; its help is the declared meaning
+//! with a shorter name: `instance_net__rx_bytes_per_second` is of one device, `instance_net_rx_bytes_per_second` of all. `_total` at
+//! the end, which Prometheus keeps for what only rises, is `_all`, and `_count`, which it keeps for histograms, `_counted`. Its labels are the tags that identify the series; its help is the declared meaning
 //! with the unit. Values have their own times, in milliseconds. What has been silent for three intervals is left out, as
 //! Prometheus itself would: it is no longer known.
 
@@ -101,6 +102,10 @@ fn metric(catalog: Catalog, measurement: &Measurement, field: &FieldInfo) -> Str
     };
     let is_taken = catalog.measurements().any(|other| other.name.len() < measurement.name.len() && is_name(other));
     let name = if is_taken { format!("{}__{}", measurement.name, field.name) } else { name };
+    // To Prometheus what ends so only rises, or is a part of a histogram; nothing here does, or is.
+    let others = [("_total", "_all"), ("_count", "_counted")];
+    let other = others.iter().find_map(|(end, other)| Some(format!("{}{other}", name.strip_suffix(end)?)));
+    let name = other.unwrap_or(name);
     name.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '_' }).collect()
 }
 

@@ -1,5 +1,6 @@
 //! What is wrong now and what happened, as JSON, CSV and a page.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -12,7 +13,7 @@ use serde::Serialize;
 
 use super::Dashboard;
 use super::page::{self, Options, View};
-use super::question::{Pairs, first, pairs};
+use super::question::{Pairs, first, no_range, pairs};
 use super::routes::{App, Client, Failure, MAX_AGE, Names, address, bad_request};
 use super::troubles::{DEFAULT_FROM, Happened, Line, Place};
 use crate::events::{Event, Severity, csv, past_of, write_json};
@@ -20,7 +21,7 @@ use crate::model::graphite_time;
 use crate::query::Wanted;
 use crate::text::quote;
 use crate::view::bar::{Bars, Lines};
-use crate::view::html::MAX_PLOTS;
+use crate::view::html::{MAX_PLOTS, Own};
 use crate::view::marks::{Mark, MarkKind};
 use crate::view::selection::Selection;
 
@@ -45,6 +46,26 @@ struct EventsJson<'a> {
     events: &'a [Event],
 }
 
+/// Which events a reader chose.
+struct Chosen<'a> {
+    options: &'a Options,
+    longer: i64,
+}
+
+impl<'a> Chosen<'a> {
+    fn new(options: &'a Options) -> Self {
+        Self { options, longer: options.longer.parse().unwrap_or(0) }
+    }
+
+    fn has(&self, event: &Event, now: i64) -> bool {
+        let Options { system, kind, going, .. } = self.options;
+        (system.is_empty() || event.system == *system)
+            && (kind.is_empty() || event.severity.word() == *kind)
+            && (!going || event.until.is_none())
+            && event.seconds(now) >= self.longer
+    }
+}
+
 /// Returns what is wrong now.
 pub(super) async fn problems(State(app): App, headers: HeaderMap) -> Result<Response, Failure> {
     let watched = app.watched().await.ok_or_else(no_rules)?;
@@ -67,7 +88,7 @@ fn range(pairs: &Pairs, now: i64) -> Result<(i64, i64)> {
         graphite_time::parse(text, now).with_context(|| names[0].to_string())
     };
     let (from, until) = (time(&["from"], DEFAULT_FROM)?, time(&["until", "to", "end"], "now")?);
-    ensure!(from < until, "from is not before until");
+    ensure!(from < until, "{}", no_range(from, "until", now));
     ensure!(until - from <= MAX_RANGE, "a range of over five years");
     ensure!(from < now, "from is in the future");
     Ok((from, until.min(now)))
@@ -89,6 +110,7 @@ pub(super) async fn events(
     if numbers.len() > MAX_PLOTS {
         return Err(bad_request(anyhow!("{} paths are too many: at most {MAX_PLOTS}", numbers.len())));
     }
+    let asked = Options::new(&pairs);
     let of: Vec<_> = numbers.iter().map(|number| number.path.as_str()).collect();
     let of = of.join(" ");
     let is_csv = match first(&pairs, &["format"]).unwrap_or("json") {
@@ -96,9 +118,11 @@ pub(super) async fn events(
         "csv" => true,
         other => return Err(bad_request(anyhow!("format {} is not json or csv", quote(other)))),
     };
-    let this = app.clone();
+    let (this, options) = (app.clone(), asked.clone());
     let render = move || {
-        let (events, left_out) = this.past(range, &numbers)?;
+        let (mut events, left_out) = this.past(range, &numbers)?;
+        let chosen = Chosen::new(&options);
+        events.retain(|event| chosen.has(event, now));
         Ok(match is_csv {
             true => ("text/csv; charset=utf-8", csv(&events, now)),
             false => {
@@ -107,7 +131,8 @@ pub(super) async fn events(
             }
         })
     };
-    let mut response = app.tell(format!("events {is_csv} {range:?} {of}"), range, &guest, &headers, render).await?;
+    let mut response =
+        app.tell(format!("events {is_csv} {range:?} {of} {asked:?}"), range, &guest, &headers, render).await?;
     if is_csv {
         let disposition = HeaderValue::from_static("attachment; filename=\"events.csv\"");
         response.headers_mut().insert(header::CONTENT_DISPOSITION, disposition);
@@ -159,24 +184,29 @@ async fn html(
     let this = app.clone();
     let render = move || {
         let (mut events, more) = this.past(range, &[])?;
-        let selection = Selection::new(&options, None);
-        events
-            .retain(|event| !selection.is_search() || selection.finds(&event.subject) || selection.finds(&event.words));
+        let (selection, chosen) = (Selection::new(&options, None), Chosen::new(&options));
+        let is_found = |event: &Event| {
+            [&event.subject, &event.words, &event.section].into_iter().any(|text| selection.finds(text))
+        };
+        events.retain(|event| chosen.has(event, now) && (!selection.is_search() || is_found(event)));
         let (config, backend, options) = (&this.config, &this.backend.describe(), &options);
-        let line = Line { watched: &watched, page: "", place: Place::Events, options, title: &config.title };
-        let happened = Some(Happened { events: &events, more, range, options, now });
+        let line = Line { watched: &watched, systems: &[], place: Place::Events, options, title: &config.title };
+        let systems = this.watch.rules.systems;
+        let happened = Some(Happened { events: &events, more, range, options, systems, now });
         let (line, now, page, summary) = (Some(line), clock, &page, &summary);
-        let (bars, lines, troubles) = (&Bars::new(), &Lines::new(), None);
+        let (bars, lines, past, troubles) = (&Bars::new(), &Lines::new(), &BTreeMap::new(), None);
         let (place, pages) = (Place::Events, &this.systems());
         let view = View {
             config,
             page,
             place,
             pages,
+            others: &[],
             summary,
-            own: &[],
+            own: &Own::default(),
             bars,
             lines,
+            past,
             backend,
             options,
             now,

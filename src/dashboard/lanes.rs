@@ -64,10 +64,11 @@ fn by_subject(events: &[Event]) -> Vec<Vec<&Event>> {
     let mut lanes = Vec::<Vec<&Event>>::new();
     let mut places = HashMap::new();
     for event in events {
-        let place = *places.entry((event.system, event.subject.as_str())).or_insert_with(|| {
-            lanes.push(Vec::new());
-            lanes.len() - 1
-        });
+        let place =
+            *places.entry((event.system, event.section.as_str(), event.subject.as_str())).or_insert_with(|| {
+                lanes.push(Vec::new());
+                lanes.len() - 1
+            });
         lanes[place].push(event);
     }
     lanes

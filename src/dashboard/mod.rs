@@ -25,6 +25,8 @@ mod bars;
 mod cache;
 pub mod config;
 #[cfg(feature = "dashboard")]
+mod day;
+#[cfg(feature = "dashboard")]
 mod federate;
 #[cfg(feature = "dashboard")]
 mod happenings;

@@ -1,19 +1,20 @@
 //! The page as HTML. It needs no script: every number is a link to its plot. The script refreshes the tables, draws the
 //! plots and updates the address; it reads everything it needs from this HTML. Pure.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::sync::LazyLock;
 
+use super::question::no_range;
 use super::troubles::{Happened, Line, Place, plots_title, systems, tab_icon, tab_title};
 use super::{Config, Summary};
 use crate::model::{graphite_time, utc};
 use crate::view::bar::{Bars, Lines};
 use crate::view::help;
-use crate::view::html::{self, encoded};
+use crate::view::html::{self, Own, encoded};
 use crate::view::page::Page;
 use crate::view::png;
 use crate::view::selection::{MAX_FIND, Troubles};
-use crate::view::table::Section;
 use crate::view::text::length;
 
 pub use crate::view::html::{Options, escaped};
@@ -110,14 +111,18 @@ pub struct View<'a> {
     pub place: Place,
     /// The pages of the systems, in order.
     pub pages: &'a [Page],
+    /// The pages of all else that is stored.
+    pub others: &'a [Page],
     /// The newest numbers.
     pub summary: &'a Summary,
     /// What only the page of a name has, while one is asked for.
-    pub own: &'a [Section],
+    pub own: &'a Own,
     /// The 24 hours before now of each heartbeat.
     pub bars: &'a Bars,
     /// The same of each number with a small line.
     pub lines: &'a Lines,
+    /// What happened in the last day, as HTML, by section.
+    pub past: &'a BTreeMap<String, String>,
     /// The description of the store.
     pub backend: &'a str,
     /// The reader's choices.
@@ -146,7 +151,8 @@ pub fn whole(view: &View) -> String {
     let of = options.named().map(|(.., name)| name).filter(|name| !name.is_empty());
     let site = of.map_or(view.config.title.clone(), |name| format!("{name} – {}", view.config.title));
     let tab = escaped(&tab_title(&site, watched, &options.plots));
-    let icon = watched.and_then(tab_icon).unwrap_or(ICON);
+    let icon = watched.and_then(tab_icon);
+    let icon = icon.as_deref().unwrap_or(ICON);
     let mut html = String::from("<!doctype html>\n<html lang=\"en\"");
     if !options.theme.is_empty() {
         let _ = write!(html, " data-theme=\"{}\"", options.theme);
@@ -199,7 +205,7 @@ fn find_form(html: &mut String, view: &View) {
 }
 
 /// Writes the choices of a form that it does not offer itself.
-fn carried(html: &mut String, options: &Options, offered: &[&str]) {
+pub(super) fn carried(html: &mut String, options: &Options, offered: &[&str]) {
     for (name, value) in options.pairs() {
         if !offered.contains(&name) {
             let _ = write!(html, "<input type=\"hidden\" name=\"{name}\" value=\"{}\">", escaped(value));
@@ -284,10 +290,15 @@ fn plot_panel(html: &mut String, view: &View) {
 
 /// Returns why the range of the address is none; `None` if it is one.
 fn wrong_time(view: &View) -> Option<String> {
-    [("from", view.options.from.as_str()), ("to", &view.options.to)]
-        .into_iter()
-        .filter(|(_, time)| !time.is_empty())
-        .find_map(|(name, time)| Some(format!("{name}: {:#}", graphite_time::parse(time, view.now).err()?)))
+    let options = view.options;
+    let time =
+        |text: &str, otherwise: &str| graphite_time::parse(if text.is_empty() { otherwise } else { text }, view.now);
+    match (time(&options.from, DEFAULT_FROM), time(&options.to, "now")) {
+        (Ok(from), Ok(to)) if !options.plots.is_empty() && from >= to => Some(no_range(from, "to", view.now)),
+        (Ok(_), Ok(_)) => None,
+        (Err(error), _) => Some(format!("from: {error:#}")),
+        (_, Err(error)) => Some(format!("to: {error:#}")),
+    }
 }
 
 /// Writes the ranges that a click chooses.
@@ -390,9 +401,10 @@ pub fn plotting(page: &Page, summary: &Summary, options: &Options, column: &str,
     let view = html::View {
         page,
         sections,
-        own: &[],
+        own: &Own::default(),
         bars,
         lines,
+        past: &BTreeMap::new(),
         problem: None,
         notice: None,
         backend: "",
@@ -415,7 +427,7 @@ pub fn tables(view: &View) -> String {
         return line + &happened.html();
     }
     if view.is_help {
-        return line + &help::html(view.pages);
+        return line + &help::html(view.pages, view.others, view.place.root());
     }
     let problem = summary.problem.as_deref();
     let notice = summary.ahead.notice();
@@ -427,6 +439,7 @@ pub fn tables(view: &View) -> String {
         own,
         bars,
         lines,
+        past: view.past,
         problem,
         notice,
         backend,
@@ -459,6 +472,10 @@ mod tests {
             open: vec!["a grid/c".into()],
             find: "cc|gpu".into(),
             wrong: true,
+            system: "grids".into(),
+            kind: "worse".into(),
+            going: true,
+            longer: "3600".into(),
             sorts: vec!["-clouds:jobs/held".into()],
             rows: vec!["queues:400".into()],
             compact: true,
@@ -468,7 +485,7 @@ mod tests {
         assert_eq!(
             address,
             "?plot=grids.a%26b.jobs.all.idle&amp;plot=%22%3C%27&amp;from=-6h&amp;to=12%3A30_20240601&amp;full=1&amp;stack=1&amp;of=a%20grid%2Fcloud%2Fc&amp;by=site&amp;show=idle&amp;all=1\
-             &amp;hide=a%20grid%2B&amp;open=a%20grid%2Fc&amp;find=cc%7Cgpu&amp;only=wrong&amp;sort=-clouds%3Ajobs%2Fheld&amp;rows=queues%3A400&amp;density=compact&amp;theme=dark"
+             &amp;hide=a%20grid%2B&amp;open=a%20grid%2Fc&amp;find=cc%7Cgpu&amp;only=wrong&amp;system=grids&amp;kind=worse&amp;going=1&amp;longer=3600&amp;sort=-clouds%3Ajobs%2Fheld&amp;rows=queues%3A400&amp;density=compact&amp;theme=dark"
         );
         let query = address[1..].replace("&amp;", "&");
         let pairs: Vec<_> = url::form_urlencoded::parse(query.as_bytes()).into_owned().collect();

@@ -73,6 +73,16 @@ struct Question {
     detail: Detail,
 }
 
+/// Returns why a range is none whose start is not before its end; the start may only be so late because nothing is stored of the
+/// future.
+pub(super) fn no_range(from: i64, end: &str, now: i64) -> String {
+    if from > now {
+        "from is in the future: nothing is stored of it yet".into()
+    } else {
+        format!("from is not before {end}")
+    }
+}
+
 /// Reads a name or the seconds of one of [`WIDTHS`].
 fn step(text: &str) -> Result<i64> {
     let is = |width: i64, name: &str| text == name || text.parse() == Ok(width);
@@ -101,7 +111,7 @@ impl Question {
             graphite_time::parse(text, now).with_context(|| names[0].to_string())
         };
         let (from, to) = (time(&["from"], "-6h")?, time(&["to", "end", "until"], "now")?);
-        ensure!(from < to, "from is not before to");
+        ensure!(from < to, "{}", no_range(from, "to", now));
         ensure!(to - from <= MAX_RANGE, "a range of over 21 years");
         let points = first(pairs, &["points"]).unwrap_or("1000");
         let points = points.parse().ok().filter(|points| (2..=MAX_POINTS).contains(points));

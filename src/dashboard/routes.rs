@@ -32,14 +32,15 @@ use super::troubles::{Line, Place};
 use super::turns::Turns;
 use super::watch::Watch;
 use crate::events::Rules;
-use crate::model::Catalog;
+use crate::model::{Catalog, Measurement};
 use crate::os::guests::{Guest, Guests};
 use crate::os::work::catch;
 use crate::query::Read;
 use crate::text::quote;
+use crate::view::html::Own;
 use crate::view::json::PageJson;
 use crate::view::page::Page;
-use crate::view::table::{Section, sections};
+use crate::view::table::sections_of;
 
 /// Maximum number of connections.
 const PLACES: usize = 900;
@@ -187,19 +188,29 @@ impl Dashboard {
     }
 
     /// Returns what the page of a name has besides, if one is asked for; nothing if the store does not answer.
-    fn own(&self, page: &Page, options: &Options, now: i64) -> Vec<Section> {
-        let Some((_, tag, name)) = options.named() else { return Vec::new() };
-        if page.own.is_empty() {
-            return Vec::new();
+    fn own(&self, page: &Page, options: &Options, now: i64) -> Own {
+        let Some((_, tag, name)) = options.named() else { return Own::default() };
+        let of = page.measurements_of_a_name(tag, self.catalog.measurements());
+        if of.is_empty() {
+            return Own::default();
         }
         self.counts.store_questions.fetch_add(1, Ordering::Relaxed);
-        match self.backend.latest_of(page.own, (tag, name), now) {
-            Ok(newest) => sections(&page.of_own(), newest.values),
+        let sections = match self.backend.latest_of(&of, (tag, name), now) {
+            Ok(newest) => sections_of(page, &of, newest.values),
             Err(_) => {
                 self.counts.store_failures.fetch_add(1, Ordering::Relaxed);
                 Vec::new()
             }
-        }
+        };
+        let shows = |page: &Page, one: &Measurement| page.measurements().iter().any(|shown| shown.name == one.name);
+        let page_of = |one: &&'static Measurement| self.pages.iter().find(|state| shows(&state.page, one));
+        let pages = of.iter().map(|one| page_of(one).map_or("", |state| state.page.name)).collect();
+        Own { measurements: of, pages, sections }
+    }
+
+    /// Returns the pages of measurements that no declared page shows.
+    pub(super) fn others(&self) -> Vec<Page> {
+        self.pages.iter().map(|state| state.page).filter(|page| page.program.is_empty()).collect()
     }
 
     /// Returns the pages that a program fills, which stand in the list of systems.
@@ -276,7 +287,7 @@ async fn html(
     let asked = pairs(query.as_deref());
     let options = Options::new(&asked);
     let (summary, watched) = tokio::join!(app.summary(state), app.watched());
-    let bars = app.bars(names, &summary.sections).await;
+    let (bars, day) = tokio::join!(app.bars(names, &summary.sections), app.day(names));
     let (now, page) = ((app.now)(), state.page);
     let is_help = kind.starts_with("help");
     let place = match names.contains_key("page") {
@@ -286,10 +297,11 @@ async fn html(
     };
     let looked_at = watched.as_ref().and_then(|watched| watched.read_at);
     let key = format!(
-        "{kind} {} {place:?} {:?} {looked_at:?} {:?} {} {options:?}",
+        "{kind} {} {place:?} {:?} {looked_at:?} {:?} {:?} {} {options:?}",
         page.name,
         summary.read_at,
         bars.read,
+        day.read,
         now.div_euclid(MAX_AGE)
     );
     if let Some(column) = first(&asked, &["column"]).filter(|_| kind == "page") {
@@ -300,20 +312,25 @@ async fn html(
     app.answer(key, headers, move || {
         let (config, page, backend) = (&this.config, &page, &this.backend.describe());
         let (options, title) = (&options, config.title.as_str());
-        let line = watched.as_deref().map(|watched| Line { watched, page: page.name, place, options, title });
-        let troubles = line.as_ref().and_then(|line| this.watch.troubles(line.watched, page));
+        let systems = &this.systems_of(page);
+        let line = watched.as_deref().map(|watched| Line { watched, systems, place, options, title });
+        let pages = &this.systems();
+        let troubles = line.as_ref().and_then(|line| this.watch.troubles(line.watched, page, pages));
         let troubles = troubles.as_ref();
         let (summary, bars, lines, happened) = (&summary, &bars.bars, &bars.lines, None);
-        let (pages, own) = (&this.systems(), &this.own(page, options, now));
+        let own = &this.own(page, options, now);
+        let past = &day.html(page, &summary.sections, (place, options, now));
         let view = View {
             config,
             page,
             place,
             pages,
+            others: &this.others(),
             summary,
             own,
             bars,
             lines,
+            past,
             backend,
             options,
             now,

@@ -9,6 +9,7 @@ use tokio::sync::Mutex;
 
 use super::Dashboard;
 use super::bars::BarState;
+use super::day::DayState;
 use crate::os::work::catch;
 use crate::query::Ahead;
 use crate::view::page::Page;
@@ -38,6 +39,7 @@ pub struct Summary {
 pub(super) struct PageState {
     pub(super) page: Page,
     pub(super) bars: BarState,
+    pub(super) day: DayState,
     summary: RwLock<Arc<Summary>>,
     /// Held by the request that reads the newest numbers.
     reading: Mutex<()>,
@@ -45,7 +47,13 @@ pub(super) struct PageState {
 
 impl PageState {
     pub(super) fn new(page: Page) -> Self {
-        Self { page, bars: BarState::default(), summary: RwLock::default(), reading: Mutex::default() }
+        Self {
+            page,
+            bars: BarState::default(),
+            day: DayState::default(),
+            summary: RwLock::default(),
+            reading: Mutex::default(),
+        }
     }
 
     fn last(&self) -> Arc<Summary> {

@@ -3,9 +3,9 @@
 use std::fmt::Write as _;
 
 use super::lanes::lanes;
-use super::page::View;
+use super::page::{View, carried};
 use super::watch::Watched;
-use crate::events::{Entry, Event, MOST_VALUES, Now, Severity, lasted};
+use crate::events::{Entry, Event, MOST_VALUES, Now, Severity, System, lasted};
 use crate::model::utc;
 use crate::view::html::{Options, encoded, escaped};
 use crate::view::page::Page;
@@ -18,8 +18,8 @@ const NAMED: (usize, usize) = (9, 3);
 pub struct Line<'a> {
     /// What is wrong.
     pub(super) watched: &'a Watched,
-    /// The name of the page, whose own troubles come first.
-    pub page: &'a str,
+    /// The systems of the page, whose own troubles come first.
+    pub systems: &'a [&'static str],
     /// Where the page stands.
     pub place: Place,
     /// The reader's choices, which links keep.
@@ -63,7 +63,7 @@ impl Severity {
 }
 
 /// Returns a shape with its meaning for those who do not see it.
-fn shape(severity: Severity) -> String {
+pub(super) fn shape(severity: Severity) -> String {
     format!(
         "<span class=\"shape\" aria-hidden=\"true\">{}</span><span class=\"unseen\">{}: </span>",
         severity.shape(),
@@ -146,18 +146,19 @@ pub(super) fn plots_title(paths: &[String]) -> String {
     words.join(" · ")
 }
 
-/// Returns the icon of the tab: red or amber with a triangle while something is wrong; `None` for the usual one.
-pub(super) fn tab_icon(watched: &Watched) -> Option<&'static str> {
-    match watched.now.worst()? {
-        Severity::Bad => Some(
-            "data:image/svg+xml,%3Csvg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 16 16'%3E%3Cpath d='M1 2h14l-7 \
-             13z' fill='%23c4261f'/%3E%3C/svg%3E",
-        ),
-        _ => Some(
-            "data:image/svg+xml,%3Csvg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 16 16'%3E%3Cpath d='M1 14h14l-7 \
-             -13z' fill='%23b97a00'/%3E%3C/svg%3E",
-        ),
-    }
+/// Returns the icon of the tab: red or amber with a triangle and the count while something is wrong; `None` for the usual one.
+pub(super) fn tab_icon(watched: &Watched) -> Option<String> {
+    // A badge with a point below or above, as the shape has it.
+    let (path, fill, ink, foot) = match watched.now.worst()? {
+        Severity::Bad => ("M0 0h16v12h-4l-4 4-4-4h-4z", "c4261f", "fff", 10),
+        _ => ("M0 16h16v-12h-4l-4-4-4 4h-4z", "b97a00", "000", 14),
+    };
+    let count = watched.now.entries.len().min(99);
+    Some(format!(
+        "data:image/svg+xml,%3Csvg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 16 16'%3E%3Cpath d='{path}' \
+         fill='%23{fill}'/%3E%3Ctext x='8' y='{foot}' font-size='9' font-weight='700' font-family='sans-serif' \
+         text-anchor='middle' fill='%23{ink}'%3E{count}%3C/text%3E%3C/svg%3E"
+    ))
 }
 
 /// Returns the address of an event's plot with a range around it, escaped for an attribute.
@@ -183,13 +184,12 @@ impl Line<'_> {
             "<section class=\"now {class}\" aria-label=\"Now\" data-key=\"now\" data-title=\"{}\" data-icon=\"{}\">\n<p \
              class=\"count\">{}</p>\n",
             escaped(&tab_title(self.title, Some(self.watched), &[])),
-            tab_icon(self.watched).unwrap_or(icon),
-            verdict(now, problem.as_deref()),
+            tab_icon(self.watched).as_deref().unwrap_or(icon),
+            verdict(now, problem.as_deref(), self.counts()),
         );
-        let own = now.entries.iter().filter(|entry| entry.event.system == self.page);
-        let others = now.entries.iter().filter(|entry| entry.event.system != self.page);
+        let (own, others): (Vec<_>, Vec<_>) = now.entries.iter().partition(|entry| self.is_here(entry));
         let is_first = self.place == Place::Root;
-        let entries: Vec<_> = if is_first { now.entries.iter().collect() } else { own.chain(others).collect() };
+        let entries: Vec<_> = if is_first { now.entries.iter().collect() } else { [own, others].concat() };
         let named = if is_first { NAMED.0 } else { NAMED.1 };
         let (shown, rest) = entries.split_at(entries.len().min(named));
         if !shown.is_empty() {
@@ -209,17 +209,29 @@ impl Line<'_> {
         html
     }
 
+    /// Whether an entry is of the system of this page.
+    fn is_here(&self, entry: &Entry) -> bool {
+        self.systems.contains(&entry.event.system)
+    }
+
+    /// Returns how many entries are of the system of this page, and how many are elsewhere; `None` where all are told alike.
+    fn counts(&self) -> Option<(usize, usize)> {
+        let here = self.watched.now.entries.iter().filter(|entry| self.is_here(entry)).count();
+        (self.place == Place::Page).then_some((here, self.watched.now.entries.len() - here))
+    }
+
     fn list(&self, html: &mut String, entries: &[&Entry]) {
         html.push_str("<ul>\n");
-        for Entry { event, more } in entries.iter().copied() {
+        for entry in entries.iter().copied() {
+            let Entry { event, more, .. } = entry;
             let more = if *more > 0 { format!(" <span class=\"quiet\">and {more} more</span>") } else { String::new() };
             let _ = writeln!(
                 html,
-                "<li class=\"{}\"><a href=\"{}\">{}<b>{}</b> {}</a>{more} <span class=\"quiet\">{}</span></li>",
+                "<li class=\"{}\"><a href=\"{}\">{}<b>{}</b> {}</a>{more}<span class=\"quiet\">, {}</span></li>",
                 event.severity.class(),
                 address(event, self.place, self.options, self.watched.now.time),
                 shape(event.severity),
-                escaped(&event.subject),
+                escaped(&entry.who()),
                 escaped(&event.words),
                 lasted(event, self.watched.now.time),
             );
@@ -229,7 +241,7 @@ impl Line<'_> {
 }
 
 /// Returns the beginning of the line: how many need somebody, or that all is well, or that nobody knows.
-fn verdict(now: &Now, problem: Option<&str>) -> String {
+fn verdict(now: &Now, problem: Option<&str>, counts: Option<(usize, usize)>) -> String {
     let clock = utc(now.time);
     let clock = clock.split_once(' ').map_or("", |(_, time)| time);
     if let Some(problem) = problem {
@@ -251,11 +263,16 @@ fn verdict(now: &Now, problem: Option<&str>) -> String {
              checked{off}</span>",
             now.checked
         ),
-        (count, Some(worst)) => format!(
-            "<b>{}{count} {}</b> <span class=\"quiet\">{clock}{off}</span>",
-            shape(worst),
-            if count == 1 { "needs you" } else { "need you" }
-        ),
+        (count, Some(worst)) => {
+            let need = |count: usize| format!("{count} {}", if count == 1 { "needs you" } else { "need you" });
+            let what = match counts {
+                None => need(count),
+                Some((0, elsewhere)) => format!("none here, {} elsewhere", need(elsewhere)),
+                Some((here, 0)) => format!("{} here", need(here)),
+                Some((here, elsewhere)) => format!("{} here, {elsewhere} elsewhere", need(here)),
+            };
+            format!("<b>{}{what}</b> <span class=\"quiet\">{clock}{off}</span>", shape(worst))
+        }
     }
 }
 
@@ -269,9 +286,15 @@ pub struct Happened<'a> {
     pub range: (i64, i64),
     /// The reader's choices.
     pub options: &'a Options,
+    /// The systems that have rules.
+    pub systems: &'a [&'static System],
     /// The clock, in unix seconds.
     pub now: i64,
 }
+
+/// The least lengths of events that a reader may choose: label, seconds.
+const LENGTHS: [(&str, &str); 6] =
+    [("any time", ""), ("5 min", "300"), ("30 min", "1800"), ("1 h", "3600"), ("6 h", "21600"), ("1 d", "86400")];
 
 /// The ranges: label, from.
 const RANGES: [(&str, &str); 6] =
@@ -299,11 +322,22 @@ impl Happened<'_> {
             let current = if (chosen, options.to.as_str()) == (from, "") { " aria-current=\"true\"" } else { "" };
             let _ = write!(html, " <a href=\"./{}\"{current}>{label}</a>", options.with_range(from, "").address());
         }
+        let mut chosen = String::new();
+        let Options { system, kind, longer, .. } = options;
+        let still = if options.going { "1" } else { "" };
+        for (name, word) in [("system", system.as_str()), ("kind", kind), ("going", still), ("longer", longer)] {
+            if !word.is_empty() {
+                let _ = write!(chosen, "&amp;{name}={}", encoded(word));
+            }
+        }
+        let fixed = options.with_range(&from.to_string(), &until.to_string()).address();
         let _ = writeln!(
             html,
-            " · <a href=\"../api/v1/events?from={from}&amp;until={until}&amp;format=csv\">CSV</a> <a \
-             href=\"../api/v1/events?from={from}&amp;until={until}\">JSON</a></p>"
+            " · <a href=\"../api/v1/events?from={from}&amp;until={until}&amp;format=csv{chosen}\">CSV</a> <a \
+             href=\"../api/v1/events?from={from}&amp;until={until}{chosen}\">JSON</a> <a href=\"./{fixed}\" data-copy>Copy \
+             link</a></p>"
         );
+        self.choices(&mut html);
         if events.is_empty() {
             html.push_str("<p class=\"empty\">Nothing happened that a rule knows of.</p>\n");
         }
@@ -337,6 +371,35 @@ impl Happened<'_> {
         html
     }
 
+    /// Writes the form that chooses events.
+    fn choices(&self, html: &mut String) {
+        let options = self.options;
+        html.push_str("<form class=\"events\" method=\"get\">");
+        carried(html, options, &["system", "kind", "going", "longer"]);
+        let mut select = |label: &str, name: &str, chosen: &str, words: &[(&str, &str)]| {
+            let _ = write!(html, "<label>{label} <select name=\"{name}\">");
+            for (word, value) in words {
+                let selected = if *value == chosen { " selected" } else { "" };
+                let _ = write!(html, "<option value=\"{value}\"{selected}>{word}</option>");
+            }
+            html.push_str("</select></label> ");
+        };
+        let mut systems = vec![("all systems", "")];
+        systems.extend(self.systems.iter().map(|system| (system.title, system.name)));
+        select("system", "system", &options.system, &systems);
+        let mut kinds = vec![("every kind", "")];
+        let all = [Severity::Bad, Severity::Worse, Severity::NotCollected, Severity::Off, Severity::Changed];
+        kinds.extend(all.iter().map(|severity| (severity.word(), severity.word())));
+        select("kind", "kind", &options.kind, &kinds);
+        select("lasted at least", "longer", &options.longer, &LENGTHS);
+        let checked = if options.going { " checked" } else { "" };
+        let _ = writeln!(
+            html,
+            "<label><input type=\"checkbox\" name=\"going\" value=\"1\"{checked}> only what still goes on</label> \
+             <button>Choose</button></form>"
+        );
+    }
+
     fn group(&self, html: &mut String, name: &str, events: &[Event], is_open: bool) {
         let _ = write!(
             html,
@@ -361,11 +424,17 @@ impl Happened<'_> {
                 escaped(&event.words),
                 escaped(&event.was),
                 escaped(&event.became),
-                escaped(event.title),
+                place(event),
             );
         }
         html.push_str("</tbody></table></div></details>\n");
     }
+}
+
+/// Returns where an event is: its system, and its grid where the subject does not say it.
+fn place(event: &Event) -> String {
+    let section = if event.section.is_empty() { String::new() } else { format!(" · {}", event.section) };
+    escaped(&format!("{}{section}", event.title))
 }
 
 /// Returns the times of an event: `since Thu 09:22`, `03:40–04:00`.

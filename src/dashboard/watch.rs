@@ -8,10 +8,10 @@ use anyhow::anyhow;
 use tokio::sync::Mutex;
 
 use super::Dashboard;
-use crate::events::{Known, Now, Rule, Rules, Severity, now};
+use crate::events::{Event, Known, Now, Rule, Rules, Severity, now};
 use crate::os::work::catch;
 use crate::view::page::Page;
-use crate::view::selection::{Trouble, Troubles};
+use crate::view::selection::{Subject, Trouble, Troubles};
 
 /// How long a failed read is not repeated.
 const RETRY: Duration = Duration::from_secs(5);
@@ -46,13 +46,20 @@ impl Watch {
         Self { rules, ..Self::default() }
     }
 
-    /// Returns the numbers that the rules call a trouble; `None` if no rule is about the page.
-    pub(super) fn troubles(&self, watched: &Watched, page: &Page) -> Option<Troubles> {
+    /// Returns what the rules call a trouble in the system of a page; `None` if no rule is about the page.
+    pub(super) fn troubles(&self, watched: &Watched, page: &Page, pages: &[Page]) -> Option<Troubles> {
         let shown = page.measurements();
         let is_shown = |rule: &Rule| shown.iter().any(|measurement| measurement.name == rule.measurement.name);
-        let trouble = |severity: Severity| if severity == Severity::Bad { Trouble::Bad } else { Trouble::Worse };
-        let all = || watched.now.numbers.iter().map(|(path, severity)| (path.clone(), trouble(*severity)));
-        self.rules.all().any(|(_, rule)| is_shown(rule)).then(|| all().collect())
+        let first = |page: &Page| if page.part_of.is_empty() { page.name } else { page.part_of };
+        let is_here = |system: &str| pages.iter().any(|other| other.name == system && first(other) == first(page));
+        let subject = |event: &Event| Subject {
+            series: event.series.clone(),
+            names: event.names,
+            path: event.path.clone(),
+            trouble: if event.severity == Severity::Bad { Trouble::Bad } else { Trouble::Worse },
+        };
+        let here = || watched.now.troubles.iter().filter(|event| is_here(event.system)).map(subject).collect();
+        self.rules.all().any(|(_, rule)| is_shown(rule)).then(|| Troubles::new(here()))
     }
 
     fn last(&self) -> Arc<Watched> {

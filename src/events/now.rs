@@ -1,5 +1,6 @@
 //! What is wrong now: the newest values find the troubles, and only those series are read back for when they began.
 
+use std::collections::hash_map::Entry::{Occupied, Vacant};
 use std::collections::{BTreeMap, HashMap};
 
 use anyhow::Result;
@@ -20,6 +21,19 @@ pub struct Entry {
     pub event: Event,
     /// How many more it has.
     pub more: usize,
+    /// Whether another grid has a subject of the same name that needs somebody too.
+    #[serde(skip)]
+    pub is_shared: bool,
+}
+
+impl Entry {
+    /// Returns of whom it is, with the grid if two of them have such a subject: `ce01 of heprc`.
+    pub fn who(&self) -> String {
+        match self.is_shared {
+            true => format!("{} of {}", self.event.subject, self.event.section),
+            false => self.event.subject.clone(),
+        }
+    }
 }
 
 /// What is wrong as of a time.
@@ -31,8 +45,8 @@ pub struct Now {
     pub entries: Vec<Entry>,
     /// What is off by intent, by subject.
     pub off: Vec<Event>,
-    /// The numbers in trouble by their Carbon path, each with the worst of it.
-    pub numbers: BTreeMap<String, Severity>,
+    /// All troubles, of which a subject may have several.
+    pub troubles: Vec<Event>,
     /// How many numbers were looked at that are not too old to tell.
     pub checked: usize,
     /// What is strange about the numbers: some are from the future, and left out.
@@ -86,12 +100,7 @@ pub fn now(store: &dyn Read, rules: &Rules, known: &mut Known, now: i64) -> Resu
     let (off, troubles): (Vec<_>, Vec<_>) = events.into_iter().partition(|event| !event.severity.is_trouble());
     let mut off = off;
     off.sort_by(|a, b| (a.system, &a.subject).cmp(&(b.system, &b.subject)));
-    let mut numbers = BTreeMap::<String, Severity>::new();
-    for Event { path, severity, .. } in &troubles {
-        let worst = numbers.entry(path.clone()).or_insert(*severity);
-        *worst = (*worst).min(*severity);
-    }
-    Ok(Now { time: now, entries: entries(troubles), off, numbers, checked: looked.checked, notice })
+    Ok(Now { time: now, entries: entries(troubles.clone()), off, troubles, checked: looked.checked, notice })
 }
 
 /// Returns one entry for each subject, the worst first.
@@ -103,15 +112,20 @@ fn entries(mut events: Vec<Event>) -> Vec<Entry> {
             .then_with(|| (&a.subject, a.system, a.rule, &a.path).cmp(&(&b.subject, b.system, b.rule, &b.path)))
     });
     let mut entries = Vec::<Entry>::new();
-    let mut at = HashMap::<(&'static str, String), usize>::new();
+    let mut at = HashMap::<(&'static str, String, String), usize>::new();
+    let mut sections = HashMap::<(&'static str, String), usize>::new();
     for event in events {
-        match at.get(&(event.system, event.subject.clone())) {
-            Some(at) => entries[*at].more += 1,
-            None => {
-                at.insert((event.system, event.subject.clone()), entries.len());
-                entries.push(Entry { event, more: 0 });
+        match at.entry((event.system, event.section.clone(), event.subject.clone())) {
+            Occupied(at) => entries[*at.get()].more += 1,
+            Vacant(at) => {
+                at.insert(entries.len());
+                *sections.entry((event.system, event.subject.clone())).or_default() += 1;
+                entries.push(Entry { event, more: 0, is_shared: false });
             }
         }
+    }
+    for entry in &mut entries {
+        entry.is_shared = sections.get(&(entry.event.system, entry.event.subject.clone())).is_some_and(|of| *of > 1);
     }
     entries
 }

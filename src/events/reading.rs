@@ -126,6 +126,7 @@ impl Followed {
             title: system.title,
             rule: rule.name,
             subject: rule.subject(series),
+            section: rule.section(series),
             words,
             severity,
             since: happened.since,
@@ -135,6 +136,8 @@ impl Followed {
             became,
             path: wanted.path.clone(),
             plot: plot_address(system.name, &wanted.path),
+            series: series.clone(),
+            names: rule.subject,
         }
     }
 }

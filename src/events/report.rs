@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use super::now::{Entry, Now};
 use super::rule::Severity;
+use crate::model::Point;
 use crate::text::{ago, count};
 
 /// An event of a subject, for people and programs.
@@ -20,6 +21,9 @@ pub struct Event {
     pub rule: &'static str,
     /// Of whom.
     pub subject: String,
+    /// Of which grid, where another one may have such a subject too; empty if the subject says it, or if there is none.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub section: String,
     /// What.
     pub words: String,
     /// How bad.
@@ -38,6 +42,12 @@ pub struct Event {
     pub path: String,
     /// The page with that plot, relative to the root of cloud-monitor.
     pub plot: String,
+    /// The series that it is found in.
+    #[serde(skip)]
+    pub series: Point,
+    /// The tags of the series that name the subject.
+    #[serde(skip)]
+    pub names: &'static [&'static str],
 }
 
 /// Returns the address of a plot on its system's page, relative to the root. Both are safe: names of pages are declared,
@@ -105,7 +115,7 @@ pub fn write_json(now: &Now, problem: Option<&str>) -> String {
 
 /// Returns events as CSV with a line of heads.
 pub fn csv(events: &[Event], now: i64) -> String {
-    let mut text = String::from("since,until,seconds,severity,system,rule,subject,what,was,became,path\n");
+    let mut text = String::from("since,until,seconds,severity,system,rule,subject,what,was,became,path,section\n");
     let time = |time: Option<i64>| {
         time.map_or(String::new(), |time| {
             jiff::Timestamp::from_second(time).unwrap_or_default().strftime("%Y-%m-%d %H:%M:%S").to_string()
@@ -125,6 +135,7 @@ pub fn csv(events: &[Event], now: i64) -> String {
             &event.was,
             &event.became,
             &event.path,
+            &event.section,
         ];
         let cells: Vec<_> = cells.into_iter().map(quoted).collect();
         let _ = writeln!(text, "{}", cells.join(","));
@@ -148,11 +159,11 @@ pub fn nagios_words(now: &Now, named: usize) -> String {
         };
     }
     let words = |entry: &Entry| {
-        let Entry { event, more } = entry;
+        let Entry { event, more, .. } = entry;
         let lasted = lasted(event, now.time);
         let since = if lasted.is_empty() { lasted } else { format!(" {lasted}") };
         let more = if *more > 0 { format!(" and {more} more") } else { String::new() };
-        format!("{} {}{since}{more}", event.subject, event.words)
+        format!("{} {}{since}{more}", entry.who(), event.words)
     };
     let mut said: Vec<_> = now.entries.iter().take(named).map(words).collect();
     let more = now.entries.len().saturating_sub(named);

@@ -408,6 +408,13 @@ impl Rule {
         names.join(" · ")
     }
 
+    /// Returns the grid, or the like, whose subject it is: the value of the first key. Empty if the subject says it.
+    pub(super) fn section(&self, series: &Point) -> String {
+        let first = self.measurement.tags.iter().find(|tag| tag.identifies).map_or("", |tag| tag.name);
+        let is_said = self.subject.is_empty() || self.subject.contains(&first);
+        if is_said { String::new() } else { one_line(series.tag(first).unwrap_or_default()) }
+    }
+
     /// Returns the series of the number of which this one is a share, and its field.
     pub(super) fn partner(&self, series: &Point) -> Option<(Point, &'static str)> {
         let Condition::Above(_, Some(of), _) = self.condition else { return None };

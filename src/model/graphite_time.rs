@@ -40,7 +40,7 @@ fn interpret(text: &str, now: i64) -> Result<i64> {
     if let Ok(time) = DateTime::strptime("%Y-%m-%dT%H:%M", text) {
         return seconds(time);
     }
-    let text = text.to_ascii_lowercase();
+    let text = months(text).to_ascii_lowercase();
     let text = text.strip_suffix("utc").map_or(text.as_str(), str::trim_end);
     // A date in numbers has slashes too, but never before a letter.
     if let Some((before, unit)) = text.rsplit_once('/')
@@ -49,6 +49,17 @@ fn interpret(text: &str, now: i64) -> Result<i64> {
         return seconds(beginning(moved(before.trim_end(), now)?, unit)?);
     }
     seconds(moved(text, now)?)
+}
+
+/// Writes Grafana's `M`, a month, as `mon`: behind a digit or a slash, with nothing of a word behind it. All else has no case.
+fn months(text: &str) -> String {
+    let mut months = String::with_capacity(text.len());
+    for (at, c) in text.char_indices() {
+        let is_unit = text[..at].ends_with(|c: char| c.is_ascii_digit() || c == '/');
+        let is_alone = !text[at + c.len_utf8()..].starts_with(|c: char| c.is_ascii_alphabetic());
+        if c == 'M' && is_unit && is_alone { months.push_str("mon") } else { months.push(c) }
+    }
+    months
 }
 
 /// Returns the beginning of the unit that holds a time.
@@ -286,6 +297,10 @@ mod tests {
             ("now-1d/d", "2024-05-31T00:00:00Z"),
             ("now/w", "2024-05-27T00:00:00Z"),
             ("-1mon/mon", "2024-05-01T00:00:00Z"),
+            ("now-1M/M", "2024-05-01T00:00:00Z"),
+            ("-2M", "2024-04-01T12:30:00Z"),
+            ("now-90m/m", "2024-06-01T11:00:00Z"),
+            ("6PM JAN 8", "2024-01-08T18:00:00Z"),
             ("now/h", "2024-06-01T12:00:00Z"),
             ("now/y", "2024-01-01T00:00:00Z"),
             ("january 8", "2024-01-08T00:00:00Z"),

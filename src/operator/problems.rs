@@ -79,10 +79,11 @@ fn text(now: &Now) -> String {
         let event = &entry.event;
         let more = if entry.more > 0 { entry.more.to_string() } else { String::new() };
         let (shape, lasted) = (event.severity.shape().to_string(), lasted(event, now.time));
-        table.row(&[shape, event.subject.clone(), event.words.clone(), lasted, more, event.title.into()]);
+        let place = [event.title, &event.section].join(" ").trim_end().to_string();
+        table.row(&[shape, event.subject.clone(), event.words.clone(), lasted, more, place]);
     };
     now.entries.iter().for_each(&mut row);
-    now.off.iter().for_each(|event| row(&Entry { event: event.clone(), more: 0 }));
+    now.off.iter().for_each(|event| row(&Entry { event: event.clone(), more: 0, is_shared: false }));
     if !(now.entries.is_empty() && now.off.is_empty()) {
         text += &format!("\n{}", table.text());
     }

@@ -10,14 +10,14 @@ pub fn pages() -> Vec<Page> {
     Page::all(
         &[
             &grid::page::GRIDS,
-            &backups::page::BACKUPS,
-            &instances::page::INSTANCES_PAGE,
-            &slurm::page::SLURM_PAGE,
-            &nodes::page::NODES_PAGE,
-            &nodes::page::NODE_PAGE,
             &PANDA,
             &SUSPICIOUS,
             &DATADISK_PAGE,
+            &nodes::page::NODES_PAGE,
+            &nodes::page::NODE_PAGE,
+            &slurm::page::SLURM_PAGE,
+            &backups::page::BACKUPS,
+            &instances::page::INSTANCES_PAGE,
         ],
         CATALOG.measurements(),
     )

@@ -27,8 +27,8 @@ const KEYS: [(&str, &str); 6] = [
     ("Tab", "to the next link, button or field"),
 ];
 
-/// Returns the content of the page.
-pub fn html(pages: &[Page]) -> String {
+/// Returns the content of the page: of these pages, and of those of all else that is stored. `root` is the way to the root of the site.
+pub fn html(pages: &[Page], others: &[Page], root: &str) -> String {
     let mut html = String::with_capacity(1 << 15);
     html.push_str("<section class=\"help\" data-key=\"help\" aria-labelledby=\"help\"><div class=\"title\"><h2 id=\"help\">Help</h2></div>\n");
     for (name, rows) in [("Shapes", &SHAPES[..]), ("Keys", &KEYS[..])] {
@@ -57,6 +57,19 @@ pub fn html(pages: &[Page]) -> String {
             }
             html.push_str("</dl>\n");
         }
+    }
+    if !others.is_empty() {
+        html.push_str("<h3>All else that is stored</h3>\n<dl class=\"help\">");
+        for page in others {
+            let meaning = page.tables.first().map_or("", |table| table.caption);
+            let _ = write!(
+                html,
+                "<div><dt><a href=\"{root}pages/{0}/\">{0}</a></dt><dd>{1}</dd></div>",
+                escaped(page.name),
+                escaped(meaning)
+            );
+        }
+        html.push_str("</dl>\n");
     }
     html.push_str("</section>\n");
     html

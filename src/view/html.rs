@@ -13,9 +13,9 @@ use super::selection::{
 };
 use super::table::{Cell, Column, Health, Number, Row, Section, SubRow, Table};
 use super::text::length;
-use crate::model::{Value, utc};
+use crate::model::{Measurement, Value, utc};
 use crate::query::ANY;
-use crate::text::{Shows, ago, count, one_line};
+use crate::text::{Shows, ago, count, one_line, spaced};
 
 mod folded;
 mod named;
@@ -64,6 +64,14 @@ pub struct Options {
     pub find: String,
     /// Whether only rows are shown in which something is wrong.
     pub wrong: bool,
+    /// Of which system events are shown; empty for all.
+    pub system: String,
+    /// Of which severity events are shown, by its word; empty for all.
+    pub kind: String,
+    /// Whether only events are shown that are not over.
+    pub going: bool,
+    /// How many seconds events last at least; empty for any time.
+    pub longer: String,
     /// The columns by which tables are sorted, each with its table: `clouds:jobs/held`, with `-` before it the other way round.
     pub sorts: Vec<String>,
     /// How many lines of long tables are shown, each with its table: `queues:400`, `queues:all`.
@@ -95,6 +103,10 @@ impl Options {
                 "open" => options.toggle(value),
                 "find" => options.find = value[..value.floor_char_boundary(MAX_FIND)].into(),
                 "only" => options.wrong = value == "wrong",
+                "system" => options.system = value.clone(),
+                "kind" => options.kind = value.clone(),
+                "going" => options.going = value == "1",
+                "longer" => options.longer = value.clone(),
                 "sort" => choose(&mut options.sorts, value),
                 "rows" => choose(&mut options.rows, value),
                 "density" => options.compact = value == "compact",
@@ -142,6 +154,10 @@ impl Options {
         pairs.extend(self.open.iter().map(|row| ("open", row.as_str())));
         pairs.extend((!self.find.is_empty()).then_some(("find", self.find.as_str())));
         pairs.extend(self.wrong.then_some(("only", "wrong")));
+        let events = [("system", &self.system), ("kind", &self.kind)];
+        pairs.extend(events.into_iter().map(|(name, word)| (name, word.as_str())).filter(|(_, word)| !word.is_empty()));
+        pairs.extend(self.going.then_some(("going", "1")));
+        pairs.extend((!self.longer.is_empty()).then_some(("longer", self.longer.as_str())));
         pairs.extend(self.sorts.iter().map(|word| ("sort", word.as_str())));
         pairs.extend(self.rows.iter().map(|word| ("rows", word.as_str())));
         pairs.extend(self.compact.then_some(("density", "compact")));
@@ -169,6 +185,17 @@ fn choose(words: &mut Vec<String>, word: &str) {
     }
 }
 
+/// What the page of a name has besides the numbers of the tables.
+#[derive(Clone, Debug, Default)]
+pub struct Own {
+    /// The measurements.
+    pub measurements: Vec<&'static Measurement>,
+    /// The name of a page that has all their numbers, for each of them; empty if there is none.
+    pub pages: Vec<&'static str>,
+    /// Their numbers.
+    pub sections: Vec<Section>,
+}
+
 /// The input of [`tables`].
 #[derive(Clone, Copy, Debug)]
 pub struct View<'a> {
@@ -176,12 +203,14 @@ pub struct View<'a> {
     pub page: &'a Page,
     /// The sections.
     pub sections: &'a [Section],
-    /// Those of [`Page::own`], for the page of a name.
-    pub own: &'a [Section],
+    /// What only the page of a name has.
+    pub own: &'a Own,
     /// The 24 hours before now of each heartbeat.
     pub bars: &'a Bars,
     /// The same of each number with a small line.
     pub lines: &'a Lines,
+    /// What happened in the last day, as HTML, by section.
+    pub past: &'a BTreeMap<String, String>,
     /// Why the last read failed; `None` if it succeeded.
     pub problem: Option<&'a str>,
     /// What is strange about the numbers, in a sentence without its full stop.
@@ -350,7 +379,8 @@ impl<'a> SectionView<'a> {
         let others = Options { plots: Vec::new(), full: false, ..view.options.clone() }.address();
         let tail = if others == "?" { String::new() } else { format!("&amp;{}", &others[1..]) };
         let is_stale = section.is_stale(view.now);
-        let selection = Selection::new(view.options, view.troubles);
+        let selection =
+            Selection::new(view.options, view.troubles).of_section(view.page.section, section.name.as_str());
         let is = (Health::Up, String::new());
         let sums = RefCell::default();
         let mut this = Self { view, section, selection, tables: Vec::new(), is, tail, sums, is_stale };
@@ -358,8 +388,7 @@ impl<'a> SectionView<'a> {
         this.is = this.health_of(&tables);
         let is_found = this.selection.finds(&section.name);
         let select = |mut table: Table<'a>| {
-            let trouble = |table: &Table, row: &Row| this.trouble(table, row);
-            let counts = this.selection.select(&mut table, is_found, trouble);
+            let counts = this.selection.select(&mut table, is_found);
             (table, counts)
         };
         let tables = tables.into_iter().map(select).collect();
@@ -368,7 +397,7 @@ impl<'a> SectionView<'a> {
 
     fn trouble(&self, table: &Table, row: &Row) -> Option<Trouble> {
         // What is off by intent needs nobody; where all is old, each row need not say so.
-        if table.is_off(row) { None } else { self.selection.of_row(table, row, Health::of) }
+        if table.is_off(row) { None } else { self.selection.of_row(table, row) }
     }
 
     fn has_rows(&self) -> bool {
@@ -412,7 +441,7 @@ impl<'a> SectionView<'a> {
     /// Returns how the rows of all tables are together.
     fn health_of(&self, tables: &[Table]) -> (Health, String) {
         let of_table = |table: &Table| -> Vec<Health> {
-            let cells = table.rows.iter().filter_map(|row| table.health_cell(row));
+            let cells = table.rows.iter().flat_map(|row| table.healths(row));
             cells.map(|cell| self.health(cell.as_ref())).collect()
         };
         let healths: Vec<_> = tables.iter().flat_map(of_table).collect();
@@ -455,6 +484,9 @@ impl<'a> SectionView<'a> {
     /// Writes the section with its tables.
     fn html(&self, html: &mut String) {
         self.title(html);
+        if !self.selection.is_partial() {
+            html.push_str(self.view.past.get(&self.section.name).map_or("", String::as_str));
+        }
         if self.view.options.wrong && !self.has_rows() {
             let _ = writeln!(
                 html,
@@ -517,7 +549,7 @@ impl<'a> SectionView<'a> {
     fn badges(&self, html: &mut String, table: &Table) {
         let _ = writeln!(html, "<ul class=\"beats\" aria-label=\"{}\">", table.declared.caption);
         for row in &table.rows {
-            let cell = table.health_cell(row).flatten();
+            let cell = table.healths(row).first().copied().flatten();
             let health = self.health(cell.as_ref());
             let _ = write!(html, "<li class=\"{}\">", health.class());
             let text =
@@ -768,11 +800,7 @@ impl<'a> SectionView<'a> {
             (.., Some((class, ..))) => format!(" class=\"is-{class}\""),
             _ => String::new(),
         };
-        // The shape repeats the colour, and a word the shape.
-        let shape = trouble.filter(|_| !is_sum).map_or(String::new(), |(_, shape, word)| {
-            format!("<span class=\"shape\" aria-hidden=\"true\">{shape}</span> <span class=\"unseen\">{word}: </span>")
-        });
-        (class, shape)
+        (class, self::shape(trouble.filter(|_| !is_sum)))
     }
 
     /// Writes the first lines of a row.
@@ -813,11 +841,12 @@ impl<'a> SectionView<'a> {
                 Kind::Key(_) if column.outer => {}
                 Kind::Key(tag) => {
                     let name = line.table.declared.sub_row_name(&line.sub_row.names, tag);
-                    let link = match (name, column.declared.leads) {
-                        (Some(name), Some(_)) => self.key_link(column.declared, name),
-                        _ => name_of(line.table, &line.sub_row.names, tag),
-                    };
-                    let _ = write!(html, "<td class=\"name\">{link}</td>");
+                    let link = name.map_or("–".into(), |name| self.key_link(column.declared, name));
+                    // The first name of a part says that it is this part that is in trouble.
+                    let is_first = line.table.declared.keys().nth(1) == Some(tag) && !line.table.is_off(line.row);
+                    let trouble =
+                        is_first.then(|| self.selection.of_part(line.table, line.row, line.sub_row)).flatten();
+                    let _ = write!(html, "<td class=\"name\">{}{link}</td>", shape(trouble.map(Trouble::look)));
                 }
                 Kind::Label(..) => {
                     let _ = write!(html, "<td class=\"name\"{span}>{}</td>", escaped_line(line.row.labels[at]));
@@ -825,7 +854,9 @@ impl<'a> SectionView<'a> {
                 Kind::Health(..) => {
                     let health = self.health(cell);
                     let _ = write!(html, "<td class=\"beat {}\"{span}>", health.class());
-                    let (text, name) = (self.health_text(cell), escaped_line(line.row.name));
+                    let parts = if column.outer { &[][..] } else { &line.sub_row.names };
+                    let names: Vec<_> = of(parts, line.row).into_iter().map(escaped_line).collect();
+                    let (text, name) = (self.health_text(cell), names.join(", "));
                     let shown = format!("{} {text}", health.shape());
                     self.exact_link(html, cell, "", &shown, ("", &format!("{name}: {text}")));
                     self.bar(html, cell);
@@ -902,14 +933,9 @@ impl<'a> SectionView<'a> {
         let Some(path) = self.sum_path(column, &cells) else { return text };
         let is_on = self.view.options.plots.contains(&path);
         let on = if is_on { " aria-current=\"true\"" } else { "" };
-        let title = match column.declared.shows {
-            Some(Shows::Named(_)) | None => String::new(),
-            Some(_) => {
-                let zero = if column.declared.is_real() { Value::Float(0.0) } else { Value::Int(0) };
-                let exact = cells.iter().fold(zero, |sum, cell| sum.plus(cell.value));
-                format!(" title=\"{}\"", number(exact))
-            }
-        };
+        let zero = if column.declared.is_real() { Value::Float(0.0) } else { Value::Int(0) };
+        let exact = exact(column, cells.iter().fold(zero, |sum, cell| sum.plus(cell.value)));
+        let title = if exact.is_empty() { exact } else { format!(" title=\"{exact}\"") };
         format!("<a href=\"?plot={}{}\"{title}{on}>{text}</a>", encoded(&path), self.tail)
     }
 
@@ -997,18 +1023,15 @@ impl<'a> SectionView<'a> {
         };
         let class = match column.declared.kind {
             Kind::Switch(..) => "",
-            _ if self.view.troubles.is_some_and(|troubles| troubles.contains_key(number.path)) => self
+            _ if self.view.troubles.is_some_and(|troubles| troubles.of_path(number.path).is_some()) => self
                 .selection
                 .of_cell(column, number)
                 .map_or("", |trouble| if trouble == Trouble::Bad { "pill bad" } else { "pill worse" }),
             _ if self.selection.of_cell(column, number).is_some() => "bad",
-            _ if number.value == Value::Int(0) => "zero",
+            _ if number.value.is_zero() => "zero",
             _ => "",
         };
-        let exact = match column.declared.shows {
-            Some(Shows::Named(_)) | None => String::new(),
-            Some(_) => self::number(number.value),
-        };
+        let exact = exact(column, number.value);
         let words: Vec<_> = std::iter::once(column.head).chain(of.iter().copied()).map(escaped_line).collect();
         let name = format!("{}: {}", words.join(", "), text.trim_start_matches("<b>").trim_end_matches("</b>"));
         self.exact_link(html, cell, class, &text, (&exact, &name));
@@ -1053,9 +1076,36 @@ impl<'a> SectionView<'a> {
     }
 }
 
+/// Returns the shape of a trouble before a name; it repeats the colour, and a word the shape.
+fn shape(trouble: Option<(&str, &str, &str)>) -> String {
+    trouble.map_or(String::new(), |(class, shape, word)| {
+        format!(
+            "<span class=\"shape {class}\" aria-hidden=\"true\">{shape}</span> <span class=\"unseen\">{word}: </span>"
+        )
+    })
+}
+
 /// Returns a number as its column shows it.
 fn shown(column: &Column, value: Value) -> String {
-    column.declared.shows.map_or_else(|| number(value), |shows| shows.text(value.as_f64()))
+    text_of(column.declared.shown(), value)
+}
+
+/// Returns a value as it is shown; one that is whole keeps all its digits.
+fn text_of(shows: Shows, value: Value) -> String {
+    match (shows, value) {
+        (Shows::Plain, Value::Int(value)) => spaced(&value.to_string()),
+        (shows, value) => shows.text(value.as_f64()),
+    }
+}
+
+/// Returns the exact number where a column shows it otherwise; empty if it shows it as it is.
+fn exact(column: &Column, value: Value) -> String {
+    let is_all = value.as_f64().abs() < 1000.0 || value.as_f64().fract() == 0.0;
+    match column.declared.shown() {
+        Shows::Named(_) => String::new(),
+        Shows::Plain if is_all => String::new(),
+        _ => number(value),
+    }
 }
 
 /// Returns a number as people read it.

@@ -3,7 +3,7 @@
 //! A declaration is data, written with the functions below in a `static`. A measurement without a declared page gets
 //! [`Page::of`]: its key tags make the rows, its fields the columns.
 
-use crate::model::{Kind as Type, Measurement, Point, carbon_component};
+use crate::model::{FieldInfo, Kind as Type, Measurement, Point, carbon_component};
 use crate::text::Shows;
 
 /// One page.
@@ -144,7 +144,7 @@ pub struct Column {
     pub linked: bool,
     /// The heads under which a small line of the last 24 hours stands left of each number.
     pub lines: &'static [&'static str],
-    /// How its numbers are shown; `None` as they are.
+    /// How its numbers are shown; `None` by their unit.
     pub shows: Option<Shows>,
     /// The column in a terminal.
     pub text: InText,
@@ -440,14 +440,23 @@ impl Column {
         Self { text, ..self }
     }
 
+    /// Returns the field of the numbers; `None` if they are names, or up and down.
+    fn field(&self) -> Option<&'static FieldInfo> {
+        match self.kind {
+            Kind::Field(measurement, name) => measurement.field(name),
+            Kind::One(..) | Kind::Pivot(_) => self.measurement()?.fields.first(),
+            Kind::Key(_) | Kind::Label(..) | Kind::Health(..) | Kind::Switch(..) => None,
+        }
+    }
+
     /// Whether the numbers are floats.
     pub fn is_real(&self) -> bool {
-        let mut fields = self.measurement().into_iter().flat_map(|measurement| measurement.fields);
-        match self.kind {
-            Kind::Field(_, name) => fields.any(|field| field.name == name && field.kind == Type::Float),
-            Kind::One(..) | Kind::Pivot(_) => fields.next().is_some_and(|field| field.kind == Type::Float),
-            Kind::Key(_) | Kind::Label(..) | Kind::Health(..) | Kind::Switch(..) => false,
-        }
+        self.field().is_some_and(|field| field.kind == Type::Float)
+    }
+
+    /// Returns how the numbers are shown: as it is declared, else by their unit.
+    pub fn shown(&self) -> Shows {
+        self.shows.unwrap_or_else(|| Shows::of_unit(self.field().map_or("", |field| field.unit)))
     }
 
     /// Returns the measurement of the numbers; `None` for the names of rows.
@@ -586,6 +595,26 @@ impl Page {
         }
     }
 
+    /// Returns the measurements that the page of a name has besides those of the tables: the declared ones, then all others of
+    /// these of which the name is a key, in the page's sections if it has some. A page without sections has those that begin with
+    /// that key, since another system may call something else by the same word.
+    pub fn measurements_of_a_name(
+        &self,
+        tag: &str,
+        all: impl Iterator<Item = &'static Measurement>,
+    ) -> Vec<&'static Measurement> {
+        let shown = self.measurements();
+        let is_new = |one: &&'static Measurement| !shown.iter().chain(self.own).any(|known| known.name == one.name);
+        let is_of = |one: &&'static Measurement| {
+            let mut keys = one.tags.iter().filter(|tag| tag.identifies).map(|tag| tag.name);
+            match self.section {
+                Some(section) => keys.clone().any(|key| key == section) && keys.any(|key| key == tag),
+                None => keys.next() == Some(tag),
+            }
+        };
+        self.own.iter().copied().chain(all.filter(is_new).filter(is_of)).collect()
+    }
+
     /// Returns these pages, then a default page for each measurement that none of them shows.
     pub fn all(declared: &[&Self], measurements: impl Iterator<Item = &'static Measurement>) -> Vec<Self> {
         let mut pages: Vec<Self> = declared.iter().map(|page| **page).collect();
@@ -595,11 +624,6 @@ impl Page {
             }
         }
         pages
-    }
-
-    /// Returns the page of [`Self::own`] alone.
-    pub fn of_own(&self) -> Self {
-        Self { tables: &[], overview: None, about: self.own, own: &[], own_tables: &[], ..*self }
     }
 
     /// Returns the measurements of the page, each once, in the order of its tables.

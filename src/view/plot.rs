@@ -104,6 +104,9 @@ pub(super) struct Ground {
 /// Those of light plots.
 pub(super) const LIGHT: Ground = Ground { ground: "#ffffff", ink: "#171b20", faint: "#d8dee4", quiet: "#57616c" };
 
+/// Those of dark plots.
+const DARK: Ground = Ground { ground: "#12161a", ink: "#e3e7eb", faint: "#353d46", quiet: "#9aa5b1" };
+
 /// The part of a plot that holds the series of one unit.
 struct Strip<'a> {
     history: &'a History,
@@ -137,10 +140,7 @@ pub fn png(history: &History, style: &PlotStyle) -> Result<Vec<u8>> {
 
 /// Returns the plot as shapes.
 fn scene(history: &History, style: &PlotStyle) -> Scene {
-    let ground = match style.dark {
-        true => Ground { ground: "#12161a", ink: "#e3e7eb", faint: "#353d46", quiet: "#9aa5b1" },
-        false => LIGHT,
-    };
+    let ground = if style.dark { DARK } else { LIGHT };
     if style.days {
         return calendar::scene(history, style.dark, &ground);
     }
@@ -172,10 +172,12 @@ fn scene(history: &History, style: &PlotStyle) -> Scene {
         scene.lines.push(vec![Shape::thin(format!("M{at:.1} {TOP}V{bottom:.1}"), faint), Shape::Text(label)]);
     }
     let foot = tenth(field_height - 2.0);
+    let mut room = right - LEFT - wide(&range);
     let below = Text { anchor: Anchor::End, ..Text::new(right.to_string(), foot.clone(), range) };
-    scene.lines.push(vec![Shape::Text(below)]);
-    if history.is_folded() {
-        let text = format!("one value is {}: line mean, band least to most", ago(history.step_seconds));
+    scene.lines.extend((room >= 0.0).then_some(vec![Shape::Text(below)]));
+    let text = format!("one value is {}: line mean, band least to most", ago(history.step_seconds));
+    room -= wide(&text) + 12.0;
+    if history.is_folded() && room >= 0.0 {
         let text = Text { colour: Some(quiet), ..Text::new(LEFT.to_string(), foot, text) };
         scene.lines.push(vec![Shape::Text(text)]);
     }
@@ -223,6 +225,11 @@ fn stacked(history: &History) -> History {
         }
     }
     stacked
+}
+
+/// Returns about how wide a text of 11 pixels is; none is wider by much.
+fn wide(text: &str) -> f64 {
+    5.8 * text.chars().count() as f64
 }
 
 /// Returns a length as the scene has it.
@@ -580,6 +587,20 @@ mod tests {
     }
 
     #[test]
+    fn what_stands_at_the_foot_has_room_there() {
+        let mut history = history();
+        let whole = history.series[0].values.clone();
+        history.series.truncate(1);
+        history.series[0] =
+            Series { count: vec![60; whole.len()], least: whole.clone(), most: whole, ..history.series[0].clone() };
+        let foot = |width: u32| {
+            let drawn = svg(&history, &PlotStyle { width, legend: false, ..PlotStyle::default() });
+            (drawn.matches(" to 2024").count() > 1, drawn.contains("line mean, band"))
+        };
+        assert_eq!([foot(1000), foot(420), foot(250)], [(true, true), (true, false), (false, false)]);
+    }
+
+    #[test]
     fn each_unit_has_a_strip_of_its_own() {
         let mut history = history();
         history.series[1].unit = "mips";
@@ -633,6 +654,13 @@ mod tests {
             assert!(css.contains(&format!("[data-on=\"{at}\"]")));
         }
         assert!(script.contains(&format!("const COLOURS = {};", COLOURS.len())));
+        // The ground, the ink and the quiet ink are the same too, light and dark.
+        for (light, dark, name) in
+            [("#fff", DARK.ground, "ground"), (LIGHT.ink, DARK.ink, "ink"), (LIGHT.quiet, DARK.quiet, "quiet")]
+        {
+            assert_eq!(css.matches(&format!("--{name}: {light};")).count(), 1, "{name}");
+            assert_eq!(css.matches(&format!("--{name}: {dark};")).count(), 2, "{name}");
+        }
     }
 
     #[test]

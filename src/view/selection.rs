@@ -1,11 +1,12 @@
 //! Which rows of a page are shown, and in which order: what a reader looks for, what is wrong, the sorted columns. Pure.
 
 use std::cmp::Ordering;
-use std::collections::BTreeMap;
+use std::collections::HashMap;
 
 use super::html::Options;
 use super::page::{self, Kind, Placement};
 use super::table::{Cell, Column, Health, Row, SubRow, Table};
+use crate::model::Point;
 
 /// The longest text that is looked for, in bytes.
 pub const MAX_FIND: usize = 200;
@@ -32,13 +33,72 @@ impl Trouble {
     }
 }
 
-/// The numbers in trouble, by their Carbon path.
-pub type Troubles = BTreeMap<String, Trouble>;
+/// Something that is in trouble.
+#[derive(Clone, Debug)]
+pub struct Subject {
+    /// The series in which the trouble is found.
+    pub series: Point,
+    /// The tags of the series that name it.
+    pub names: &'static [&'static str],
+    /// The Carbon path of the number; empty if it has none.
+    pub path: String,
+    /// How bad it is.
+    pub trouble: Trouble,
+}
 
-/// How many rows a table has, and how many of them are wrong.
+/// What is in trouble: numbers, and whose they are, since a page need not have the number that tells it.
+#[derive(Clone, Debug, Default)]
+pub struct Troubles {
+    subjects: Vec<Subject>,
+    /// The worst of each Carbon path.
+    paths: HashMap<String, Trouble>,
+    /// The subjects by each of their names.
+    named: HashMap<String, Vec<usize>>,
+}
+
+impl Troubles {
+    /// Returns these troubles.
+    pub fn new(subjects: Vec<Subject>) -> Self {
+        let mut this = Self { subjects, ..Self::default() };
+        for (at, Subject { series, names, path, trouble }) in this.subjects.iter().enumerate() {
+            let worst = this.paths.entry(path.clone()).or_insert(*trouble);
+            *worst = (*worst).max(*trouble);
+            for name in names.iter().filter_map(|tag| series.tag(tag)) {
+                let known = this.named.entry(name.to_string()).or_default();
+                if known.last() != Some(&at) {
+                    known.push(at);
+                }
+            }
+        }
+        this
+    }
+
+    /// Returns the worst trouble of a number.
+    pub fn of_path(&self, path: &str) -> Option<Trouble> {
+        self.paths.get(path).copied()
+    }
+
+    /// Returns the worst trouble of what has these names, each with its tag, in a section: the first name is the first one of the
+    /// subject beside that of the section, and all others are in its series.
+    fn of_names(&self, (section_tag, section): (Option<&str>, &str), names: &[(&str, &str)]) -> Option<Trouble> {
+        let ((first_tag, first), others) = names.split_first()?;
+        let is_it = |Subject { series, names, .. }: &&Subject| {
+            let is_in = section_tag.and_then(|tag| series.tag(tag)).is_none_or(|own| own == section);
+            let lead = names.iter().find(|tag| section_tag != Some(**tag));
+            is_in
+                && lead == Some(first_tag)
+                && series.tag(first_tag) == Some(first)
+                && others.iter().all(|(tag, name)| series.tag(tag) == Some(name))
+        };
+        let named = self.named.get(*first)?.iter().map(|at| &self.subjects[*at]);
+        named.filter(is_it).map(|subject| subject.trouble).max()
+    }
+}
+
+/// How many things a table has, and how many of them are wrong: rows, or their parts where each part is a line.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
-    /// All rows.
+    /// All of them.
     pub all: usize,
     /// Those that are wrong.
     pub wrong: usize,
@@ -52,13 +112,21 @@ pub struct Selection<'a> {
     find: Vec<String>,
     /// What the rules call a trouble; `None` if the page has no rule, so that its marked numbers are the wrong ones.
     troubles: Option<&'a Troubles>,
+    /// The tag of the page's sections, and the name of this one.
+    section: (Option<&'a str>, &'a str),
 }
 
 impl<'a> Selection<'a> {
     /// Returns the selection of these options.
     pub fn new(options: &'a Options, troubles: Option<&'a Troubles>) -> Self {
         let find = options.find.split('|').map(|text| text.trim().to_lowercase());
-        Self { options, find: find.filter(|text| !text.is_empty()).collect(), troubles }
+        Self { options, find: find.filter(|text| !text.is_empty()).collect(), troubles, section: (None, "") }
+    }
+
+    /// Returns the same of one section, whose name is the value of a tag.
+    #[must_use]
+    pub fn of_section(self, tag: Option<&'a str>, name: &'a str) -> Self {
+        Self { section: (tag, name), ..self }
     }
 
     /// Whether rows are left out.
@@ -80,50 +148,72 @@ impl<'a> Selection<'a> {
     /// Returns the trouble of a number, by the rules, or by the marks of a page without rules.
     pub fn of_cell(&self, column: &Column, cell: &Cell) -> Option<Trouble> {
         match self.troubles {
-            Some(troubles) => troubles.get(cell.path).copied(),
+            Some(troubles) => troubles.of_path(cell.path),
             None => column.is_bad(cell).then_some(Trouble::Bad),
         }
     }
 
-    /// Returns how many numbers of a table are in trouble, beside its heartbeats.
+    /// Returns the trouble of a row, or of a part of it, that its names alone tell.
+    fn of_names(&self, table: &Table, row: &Row, part: Option<&SubRow>) -> Option<Trouble> {
+        let names = std::iter::once(row.name).chain(part.iter().flat_map(|part| part.names.iter().copied()));
+        let names: Vec<_> = table.declared.keys().zip(names).collect();
+        self.troubles?.of_names(self.section, &names)
+    }
+
+    /// Returns how many numbers of a table are in trouble, beside its heartbeats; a row counts of which only another page has the
+    /// number.
     pub fn count(&self, table: &Table) -> usize {
         let is_bad = |(column, cell): &(&Column, &Option<Cell>)| {
             let is_health = matches!(column.declared.kind, Kind::Health(..));
             !is_health && cell.as_ref().is_some_and(|cell| self.of_cell(column, cell).is_some())
         };
         let count = |cells: &[Option<Cell>]| table.columns.iter().zip(cells).filter(is_bad).count();
-        let of_row = |row: &Row| count(&row.cells) + row.sub_rows.iter().map(|part| count(&part.cells)).sum::<usize>();
+        let of_row = |row: &Row| {
+            let of_cells = count(&row.cells) + row.sub_rows.iter().map(|part| count(&part.cells)).sum::<usize>();
+            let is_up = table.healths(row).iter().all(|cell| Health::of(cell.as_ref()) == Health::Up);
+            let is_named = of_cells == 0 && is_up && self.of_names(table, row, None).is_some();
+            of_cells + usize::from(is_named)
+        };
         table.rows.iter().map(of_row).sum()
     }
 
-    /// Returns the worst trouble of a row; `health` tells that of a cell.
-    pub fn of_row(&self, table: &Table, row: &Row, health: impl Fn(Option<&Cell>) -> Health) -> Option<Trouble> {
-        let of = |cells: &[Option<Cell>]| {
-            let of_cells = table.columns.iter().zip(cells);
-            of_cells.filter_map(|(column, cell)| self.of_cell(column, cell.as_ref()?)).max()
-        };
-        let of_health = table.health_cell(row).and_then(|cell| match health(cell.as_ref()) {
-            Health::Up => None,
-            Health::Down => Some(Trouble::Bad),
-            Health::Silent | Health::Unknown => Some(Trouble::Worse),
-        });
-        let of_parts = row.sub_rows.iter().filter_map(|sub_row| of(&sub_row.cells)).max();
-        of_health.max(of(&row.cells)).max(of_parts)
+    fn of_cells(&self, table: &Table, cells: &[Option<Cell>]) -> Option<Trouble> {
+        let of_cells = table.columns.iter().zip(cells);
+        of_cells.filter_map(|(column, cell)| self.of_cell(column, cell.as_ref()?)).max()
     }
 
-    /// Leaves the rows that are looked for, in their order, and returns how many there were; `trouble` tells that of a row.
-    pub fn select(
-        &self,
-        table: &mut Table,
-        is_section: bool,
-        trouble: impl Fn(&Table, &Row) -> Option<Trouble>,
-    ) -> Counts {
-        let troubles: Vec<_> = table.rows.iter().map(|row| trouble(table, row).is_some()).collect();
-        let counts = Counts { all: table.rows.len(), wrong: troubles.iter().filter(|is| **is).count() };
-        let mut troubles = troubles.into_iter();
-        let (mut rows, is_folded) = (std::mem::take(&mut table.rows), table.declared.folded);
+    /// Returns the worst trouble of a part of a row.
+    pub fn of_part(&self, table: &Table, row: &Row, part: &SubRow) -> Option<Trouble> {
+        let health = table.health_of_part(part).and_then(|cell| of_health(cell.as_ref()));
+        health.max(self.of_cells(table, &part.cells)).max(self.of_names(table, row, Some(part)))
+    }
+
+    /// Returns the worst trouble of a row, that of its parts too.
+    pub fn of_row(&self, table: &Table, row: &Row) -> Option<Trouble> {
+        let health = table.healths(row).iter().filter_map(|cell| of_health(cell.as_ref())).max();
+        let parts = row.sub_rows.iter().filter_map(|part| self.of_cells(table, &part.cells)).max();
+        health.max(self.of_cells(table, &row.cells)).max(parts).max(self.of_names(table, row, None))
+    }
+
+    /// Leaves the rows that are looked for, in their order, and returns how many there were. Of a row whose parts are lines only
+    /// the parts that are wrong are left, if those are looked for and the row is not wrong as a whole.
+    pub fn select(&self, table: &mut Table, is_section: bool) -> Counts {
+        let (mut rows, mut counts) = (std::mem::take(&mut table.rows), Counts::default());
+        let (is_folded, is_parted) = (table.declared.folded, table.is_parted());
         rows.retain_mut(|row| {
-            let is_wrong = troubles.next().unwrap_or_default();
+            let is_wrong = !table.is_off(row) && self.of_row(table, row).is_some();
+            let parts: Vec<_> = match is_parted && is_wrong {
+                true => row.sub_rows.iter().map(|part| self.of_part(table, row, part).is_some()).collect(),
+                false => Vec::new(),
+            };
+            let wrong_parts = parts.iter().filter(|is| **is).count();
+            let lines = if is_parted { row.sub_rows.len() } else { 1 };
+            counts.all += lines;
+            counts.wrong += if is_wrong && wrong_parts > 0 { wrong_parts } else { usize::from(is_wrong) * lines };
+            if self.options.wrong && wrong_parts > 0 {
+                let mut parts = parts.into_iter();
+                row.sub_rows.retain(|_| parts.next().unwrap_or_default());
+            }
             let is_named = |row: &Row| {
                 self.finds(row.name) || row.labels.iter().any(|label| !label.is_empty() && self.finds(label))
             };
@@ -190,6 +280,7 @@ impl<'a> Selection<'a> {
         } else if let Kind::Label(..) = kind {
             table.rows.sort_by(|a, b| turned(a.labels[at].cmp(b.labels[at])));
         } else {
+            let rows = std::mem::take(&mut table.rows);
             let number = |cell: Option<&Cell>| match kind {
                 Kind::Health(..) => Some(match Health::of(cell) {
                     Health::Down => 3.0,
@@ -200,6 +291,9 @@ impl<'a> Selection<'a> {
                 _ => cell.map(|cell| cell.value.as_f64()),
             };
             let of_parts = |row: &Row| {
+                if let Kind::Health(..) = kind {
+                    return table.healths(row).iter().filter_map(|cell| number(cell.as_ref())).reduce(f64::max);
+                }
                 let cells = row.sub_rows.iter().flat_map(|part| all.iter().filter_map(|at| part.cells[*at].as_ref()));
                 cells.map(|cell| cell.value.as_f64()).reduce(|a, b| a + b)
             };
@@ -209,13 +303,24 @@ impl<'a> Selection<'a> {
                 (Some(a), Some(b)) => turned(b.total_cmp(&a)),
                 (a, b) => b.is_some().cmp(&a.is_some()),
             };
-            table.rows.sort_by(|a, b| by(of_row(a), of_row(b)));
+            let mut keyed: Vec<_> = rows.into_iter().map(|row| (of_row(&row), row)).collect();
+            keyed.sort_by(|a, b| by(a.0, b.0));
+            table.rows = keyed.into_iter().map(|(_, row)| row).collect();
             for row in table.rows.iter_mut().filter(|_| !is_row) {
                 row.sub_rows.sort_by(|a, b| by(number(a.cells[at].as_ref()), number(b.cells[at].as_ref())));
             }
         }
         let sum_row = table.declared.sum_row;
         table.rows.sort_by_key(|row| !sum_row.is_empty() && row.name == sum_row);
+    }
+}
+
+/// Returns the trouble that a heartbeat tells.
+fn of_health(cell: Option<&Cell>) -> Option<Trouble> {
+    match Health::of(cell) {
+        Health::Up => None,
+        Health::Down => Some(Trouble::Bad),
+        Health::Silent | Health::Unknown => Some(Trouble::Worse),
     }
 }
 

@@ -152,7 +152,11 @@ pub fn is_stale(time: i64, every: i64, now: i64) -> bool {
 
 /// Returns the sections of a page, sorted by name.
 pub fn sections(page: &Page, latest: Vec<Latest>) -> Vec<Section> {
-    let measurements = page.measurements();
+    sections_of(page, &page.measurements(), latest)
+}
+
+/// Returns the sections that a page would have of these measurements; the numbers of a section are in their order.
+pub fn sections_of(page: &Page, measurements: &[&'static Measurement], latest: Vec<Latest>) -> Vec<Section> {
     let mut sections = BTreeMap::<String, Section>::new();
     for Latest { series, field, time, value, every } in latest {
         let Some(of) = measurements.iter().position(|measurement| measurement.name == series.measurement()) else {
@@ -456,15 +460,33 @@ impl<'a> Table<'a> {
         self.columns.iter().any(|column| matches!(column.declared.kind, Kind::Health(..)))
     }
 
-    /// Returns the health of a row; `None` if the table has no such column.
-    pub fn health(&self, row: &Row<'a>) -> Option<Health> {
-        Some(Health::of(self.health_cell(row)?.as_ref()))
+    /// Returns the cells of a row's health: its own, or one for each of its parts; none if the table has no such column.
+    pub fn healths(&self, row: &Row<'a>) -> Vec<Option<Cell<'a>>> {
+        match self.health_column() {
+            None => Vec::new(),
+            Some(at) if self.columns[at].outer => vec![row.cells[at]],
+            Some(_) => row.sub_rows.iter().filter_map(|part| self.health_of_part(part)).collect(),
+        }
     }
 
-    /// Returns the cell of a row's health; the outer `None` if the table has no such column.
-    pub fn health_cell(&self, row: &Row<'a>) -> Option<Option<Cell<'a>>> {
-        let at = self.columns.iter().position(|column| matches!(column.declared.kind, Kind::Health(..)))?;
-        Some(row.cells[at])
+    /// Returns the cell of a part's health; the outer `None` if its row has that, or if it is none.
+    pub fn health_of_part(&self, part: &SubRow<'a>) -> Option<Option<Cell<'a>>> {
+        let at = self.health_column()?;
+        (!self.columns[at].outer && !part.names.is_empty()).then(|| part.cells[at])
+    }
+
+    fn health_column(&self) -> Option<usize> {
+        self.columns.iter().position(|column| matches!(column.declared.kind, Kind::Health(..)))
+    }
+
+    /// Whether each part of a row is a line of its own.
+    pub fn is_parted(&self) -> bool {
+        self.is_grouped() && !self.declared.folded
+    }
+
+    /// Returns how many things it shows: rows, or their parts where each part is a line.
+    pub fn things(&self) -> usize {
+        if self.is_parted() { self.rows.iter().map(|row| row.sub_rows.len()).sum() } else { self.rows.len() }
     }
 
     /// Returns the sum of a pivot's numbers in one row, without those older than the newest; `None` if there are none.

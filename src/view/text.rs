@@ -77,13 +77,12 @@ fn health_list(section: &Section, tables: &[&Table]) -> String {
     let mut text = text::Table::new(&["part", "is", ""]);
     for table in tables {
         for row in &table.rows {
-            let is = match (table.health(row), table.health_cell(row).flatten()) {
-                (None, _) => String::new(),
-                (Some(Health::Silent), Some(cell)) => format!("silent for {}", ago(section.time - cell.time)),
-                (Some(Health::Up), _) => "up".into(),
-                (Some(Health::Down), _) => "DOWN".into(),
-                (Some(Health::Silent | Health::Unknown), _) => "unknown".into(),
-            };
+            let is = table.healths(row).first().map_or(String::new(), |cell| match (Health::of(cell.as_ref()), cell) {
+                (Health::Silent, Some(cell)) => format!("silent for {}", ago(section.time - cell.time)),
+                (Health::Up, _) => "up".into(),
+                (Health::Down, _) => "DOWN".into(),
+                (Health::Silent | Health::Unknown, _) => "unknown".into(),
+            });
             let facts = table.shown().filter_map(|(at, column)| {
                 let Kind::Field(..) = column.declared.kind else { return None };
                 Some(format!("{} {}", column.in_text()?, number(Some(row.cells[at].as_ref()?))))

@@ -23,7 +23,7 @@
 
   // --- The address: all choices of the reader. -------------------------------------------------------------------
 
-  const ROWS = ["of", "by", "show", "all", "hide", "open", "find", "only", "sort", "rows"]; // Which rows the tables show, and in which order.
+  const ROWS = ["of", "by", "show", "all", "hide", "open", "find", "only", "system", "kind", "going", "longer", "sort", "rows"]; // Which rows the tables show, and in which order.
   const LOOK = [...ROWS, "density", "theme"];
 
   /** Takes a choice about a table, its order or its length, as the server does. */
@@ -55,6 +55,10 @@
       open: q.getAll("open").reduce(toggled, []),
       find: (q.get("find") ?? "").slice(0, 200),
       only: q.get("only") === "wrong" ? "wrong" : "",
+      system: q.get("system") ?? "",
+      kind: q.get("kind") ?? "",
+      going: q.get("going") === "1" ? "1" : "",
+      longer: q.get("longer") ?? "",
       sort: q.getAll("sort").reduce(chosen, []),
       rows: q.getAll("rows").reduce(chosen, []),
       density: q.get("density") === "compact" ? "compact" : "",
@@ -78,6 +82,10 @@
       open: view.open,
       find: view.find ? [view.find] : [],
       only: view.only ? [view.only] : [],
+      system: view.system ? [view.system] : [],
+      kind: view.kind ? [view.kind] : [],
+      going: view.going ? [view.going] : [],
+      longer: view.longer ? [view.longer] : [],
       sort: view.sort,
       rows: view.rows,
       density: view.density ? [view.density] : [],
@@ -438,7 +446,9 @@
       clearTimeout(limit);
       shown = asked;
       heard = Date.now();
+      main.querySelectorAll(".room").forEach((spacer) => spacer.remove());
       await apply(html, () => asking === mine);
+      putBelow();
       if (asking !== mine) return;
       tab();
       marks();
@@ -704,6 +714,7 @@
   const plot = async (again = false) => {
     plotting?.abort();
     panel.hidden = byId("skip").hidden = !view.plots.length;
+    putBelow();
     if (panel.hidden) {
       drawn.forEach((strip) => strip.destroy());
       drawn = [];
@@ -757,13 +768,41 @@
   /** Tells the style sheet the plot's height, so that the focused element stays above the plot. */
   const room = () => root.style.setProperty("--plot-height", panel.hidden || !isDocked() ? "0px" : `${panel.offsetHeight}px`);
 
-  /** Scrolls until the row that was clicked stands above the plot; a plot that is not docked comes into view itself. */
   let clicked = null;
+  /** Puts a plot that is not docked below the row that was clicked, or the first one that is plotted: a spacer leaves it room. */
+  const putBelow = () => {
+    main.querySelectorAll(".room").forEach((spacer) => spacer.remove());
+    const isNewest = (link) => path(link) === view.plots.at(-1);
+    const link = clicked?.isConnected ? clicked : [...main.querySelectorAll(PLOTTED)].find(isNewest);
+    const wants = !panel.hidden && !view.full && !isDocked();
+    const row = wants ? link?.closest("tr, ul") : null;
+    if (!row || !row.offsetHeight) {
+      delete root.dataset.below;
+      panel.style.top = "";
+      return;
+    }
+    root.dataset.below = "1";
+    const isRow = row.matches("tr");
+    // Lines that share a cell stay together.
+    const last = isRow && row.parentElement.querySelector("[rowspan]") ? row.parentElement.lastElementChild : row;
+    const spacer = node(isRow ? "tr" : "div", undefined, { class: "room", "aria-hidden": "true" });
+    const cell = isRow ? node("td", undefined, { colspan: 99 }) : spacer;
+    if (isRow) spacer.append(cell);
+    cell.style.height = `${panel.offsetHeight}px`;
+    last.after(spacer);
+    panel.style.top = `${spacer.getBoundingClientRect().top + scrollY}px`;
+  };
+
+  /** Scrolls until the row that was clicked stands above the plot; one that is not docked stands below that row. */
   const uncovered = () => {
     const link = clicked;
     if (panel.hidden || !link?.isConnected) return;
     if (!isDocked()) {
-      panel.scrollIntoView({ block: "nearest" });
+      putBelow();
+      const row = link.closest("tr, li") ?? link;
+      const [top, bottom] = [row.getBoundingClientRect().top, panel.getBoundingClientRect().bottom];
+      // The row stays in sight, and as much of the plot as there is room for.
+      if (top < 0 || bottom > innerHeight) scrollBy(0, Math.min(top - 8, Math.max(top < 0 ? top - 8 : 0, bottom - innerHeight)));
       return;
     }
     const covered = link.closest("tr, li")?.getBoundingClientRect() ?? link.getBoundingClientRect();
@@ -927,6 +966,7 @@
     moments();
     happened(again);
     room();
+    putBelow();
     uncovered();
     clicked = null;
   };
@@ -1436,25 +1476,35 @@
     if (data) draw();
   });
 
-  byId("copy").addEventListener("click", async () => {
-    if (!data) return;
-    // Fixed times, so that the link shows the same tomorrow.
-    const link = location.href.replace(/[?#].*$/, "") + written({ ...view, from: minute(data.from), to: minute(data.to) });
-    let how = "Copied: a link to this plot with fixed times.";
+  /** Copies a link, and says so; the focus goes back to what was clicked. */
+  const copy = async (link, what, button) => {
+    let how = `Copied: a link to ${what} with fixed times.`;
     try {
       await navigator.clipboard.writeText(link);
     } catch {
       // Without https the browser lends no clipboard.
       const field = node("input", undefined, { value: link, readonly: "", "aria-label": "link" });
-      panel.append(field);
+      button.after(field);
       field.select();
       if (!document.execCommand("copy")) how = link;
       field.remove();
-      byId("copy").focus();
+      button.focus();
     }
     said.textContent = how;
     said.className = "well";
     setTimeout(() => said.textContent === how && (said.textContent = ""), 10_000);
+  };
+  byId("copy").addEventListener("click", ({ currentTarget }) => {
+    if (!data) return;
+    // Fixed times, so that the link shows the same tomorrow.
+    const address = written({ ...view, from: minute(data.from), to: minute(data.to) });
+    copy(location.href.replace(/[?#].*$/, "") + address, "this plot", currentTarget);
+  });
+  main.addEventListener("click", (event) => {
+    const link = event.target.closest?.("a[data-copy]");
+    if (!link) return;
+    event.preventDefault();
+    copy(link.href, "these events", link);
   });
 
   const redraw = () => data && view.plots.length && draw();
@@ -1464,6 +1514,7 @@
     drawn.forEach((strip, at) => strip.setSize({ width: chart.clientWidth, height: each[at] }));
     lane();
     room();
+    putBelow();
   }).observe(chart);
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", redraw);
 

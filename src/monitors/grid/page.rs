@@ -45,7 +45,7 @@ static NEGOTIATORS: &[Column] =
 
 static CLOUDS: &[Column] = &[
     key("cloud"),
-    switch(&CLOUD, "enabled"),
+    switch(&CLOUD, "enabled").not_summed(),
     field(&CLOUD, "quota").head("of the quota").group("machines").filled_by(USED).text(InText::Head("quota")),
     key("vmtype").head("type").text(InText::Head("machines")),
     pivot(&VMS, "status", STATES, TOTAL).group("machines").alarm(ALARMS).lines(LINES),
@@ -56,7 +56,7 @@ static CLOUDS: &[Column] = &[
     one(&CLOUD_JOBS, "status", "running").group("jobs").not_summed().lines(LINES).text(InText::Never),
     one(&CLOUD_JOBS, "status", "held").group("jobs").not_summed().alarm(ALARMS),
     field(&CLOUD, "mips").shows(Shows::Large).group("power").unless_zero().text(InText::Never),
-    field(&CLOUD, "kflops").shows(Shows::Large).group("power").unless_zero().text(InText::Never),
+    field(&CLOUD, "kflops").head("flops").group("power").unless_zero().text(InText::Never),
 ];
 
 /// The page of all grids. Live hosts are not on it, because every machine that ever ran is a series.

@@ -264,7 +264,7 @@ const fn scored(of: &'static Measurement, name: &'static str) -> [Column; 14] {
     [
         key("rank").unlinked(),
         key(name).leads("panda", "PanDA", name),
-        key("reason"),
+        key("reason").unlinked(),
         health(of, "usual"),
         field(of, "score"),
         field(of, "running").group("running").lines(&["running"]),
@@ -286,8 +286,8 @@ static JOBS: &[Column] = &[
     key("cloud"),
     key("site").leads("panda", "PanDA", "site"),
     key("queue").leads("panda", "PanDA", "queue"),
-    key("source"),
-    key("resource"),
+    key("source").unlinked(),
+    key("resource").unlinked(),
     pivot(&QUEUE_JOBS, "status", STATUSES, None),
 ];
 
@@ -306,7 +306,7 @@ static DISKS: &[Column] = &[
     key("datadisk"),
     field(&DAOD, "analysis_jobs").head("running analysis jobs"),
     field(&DAOD, "files"),
-    field(&DAOD, "occupied_gb").head("GB"),
+    field(&DAOD, "occupied_gb").head("occupied"),
 ];
 
 const fn page(

@@ -1,6 +1,7 @@
 //! Tables with one line per row, whose parts unfold below it.
 
 use super::*;
+use crate::text::plain;
 
 /// A column as it is shown: one of the table, or the sum of a pivot that is gathered.
 pub(super) struct Place<'t, 'a> {
@@ -78,9 +79,11 @@ impl SectionView<'_> {
                 let has_none = !place.column.declared.summed || matches!(kind, Kind::Label(..) | Kind::Health(..));
                 let cells = table.rows.iter().flat_map(|row| place.cells(row));
                 let sum = if has_none { String::new() } else { self.sum(place.column, cells) };
-                let yes = if matches!(place.column.declared.kind, Kind::Switch(..)) { " yes" } else { "" };
+                let yes = if !has_none && matches!(kind, Kind::Switch(..)) { " yes" } else { "" };
                 let used = self.used(table, place, &table.rows.iter().collect::<Vec<_>>(), None);
-                let line = self.small_line(place.column, table.rows.iter().flat_map(|row| place.cells(row)));
+                // What has no sum has no line of the sum either.
+                let lined = table.rows.iter().filter(|_| !has_none).flat_map(|row| place.cells(row));
+                let line = self.small_line(place.column, lined);
                 let _ = write!(html, "<td>{used}{line}{sum}{yes}</td>");
             }
             html.push_str("</tr>\n</tbody>\n");
@@ -114,8 +117,7 @@ impl SectionView<'_> {
         }
         html.push_str("</tr>\n");
         for part in row.sub_rows.iter().filter(|_| is_open) {
-            let names: Vec<_> = part.names.iter().map(|name| escaped_line(name)).collect();
-            let _ = write!(html, "<tr class=\"part\"><th scope=\"row\">{}</th>", names.join(" · "));
+            let _ = write!(html, "<tr class=\"part\"><th scope=\"row\">{}</th>", self.part_links(table, part));
             for place in places {
                 match place.column.outer {
                     true if matches!(place.column.declared.kind, Kind::Key(_)) => {}
@@ -131,6 +133,13 @@ impl SectionView<'_> {
             self.gathered(html, table, places, (part, row));
         }
         html.push_str("</tbody>\n");
+    }
+
+    /// Returns the names of a part, each a link to its page.
+    fn part_links(&self, table: &Table, part: &SubRow) -> String {
+        let keys = table.declared.columns.iter().filter(|column| matches!(column.kind, Kind::Key(_))).skip(1);
+        let links: Vec<_> = keys.zip(&part.names).map(|(column, name)| self.key_link(column, name)).collect();
+        links.join(" · ")
     }
 
     /// Writes one cell: the number itself if there is one, else the sum of several.
@@ -165,8 +174,15 @@ impl SectionView<'_> {
                             Some(Trouble::Worse) => " class=\"pill worse\"",
                             None => "",
                         };
-                        let sum = self.sum(column, several.iter().copied());
-                        let _ = write!(html, "<span{pill}>{sum}</span>");
+                        // A link in a cell is as high as the cell, and looks like its other numbers.
+                        match self.sum(column, several.iter().copied()) {
+                            link if link.starts_with("<a ") => {
+                                html.push_str(&link.replacen("<a", &format!("<a{pill}"), 1));
+                            }
+                            text => {
+                                let _ = write!(html, "<span{pill}>{text}</span>");
+                            }
+                        }
                     }
                 }
                 html.push_str("</td>");
@@ -229,7 +245,8 @@ impl SectionView<'_> {
             x += width;
         }
         let _ = write!(svg, "<path class=\"frame\" d=\"M.5 .5h{:.1}v11h-{0:.1}z\"></path></svg>", of * scale + 1.0);
-        format!("{svg}<span class=\"used\">{used} / </span>")
+        // The sum of nothing is -0.
+        format!("{svg}<span class=\"used\">{} / </span>", plain(used + 0.0))
     }
 }
 
@@ -239,7 +256,7 @@ fn has_parts(row: &Row) -> bool {
 
 /// Returns how many rows there are: `all 14 clouds`, `2 of 14 clouds`.
 pub(super) fn all_rows(table: &Table, counts: Counts) -> String {
-    let shown = table.rows.len();
+    let shown = table.things();
     let some = if shown == counts.all { "all ".into() } else { format!("{shown} of ") };
     some + &count(counts.all, table.declared.noun)
 }

@@ -13,6 +13,9 @@ const MOST_PLOTS: usize = 60;
 /// The most calendars of a year.
 const MOST_CALENDARS: usize = 4;
 
+/// The most numbers of one measurement.
+const MOST_NUMBERS: usize = 64;
+
 /// The range of the small plots if none is chosen.
 const FROM: &str = "-1d";
 
@@ -28,16 +31,17 @@ pub(super) fn address_of(view: &View, section: &str, tag: &str, name: &str) -> S
 pub(super) fn page_of_a_name(html: &mut String, view: &View) -> bool {
     let Some((section, tag, name)) = view.options.named() else { return false };
     let section = section.replace("%2F", "/");
-    let Some(section) = view.sections.iter().find(|one| one.name == section) else { return false };
-    let measurements = view.page.measurements();
-    let of = |at: usize| section.numbers(at).iter().filter(|number| number.tag(tag) == name).collect::<Vec<_>>();
-    let groups: Vec<_> = measurements.iter().enumerate().map(|(at, one)| (*one, of(at))).collect();
-    let groups: Vec<_> = groups.into_iter().filter(|(_, numbers)| !numbers.is_empty()).collect();
-    if groups.is_empty() {
+    let Some(section) = view.sections.iter().chain(&view.own.sections).find(|one| one.name == section) else {
+        return false;
+    };
+    let groups = self::groups(view.sections, &view.page.measurements(), &section.name, (tag, name));
+    let own = self::groups(&view.own.sections, &view.own.measurements, &section.name, (tag, name));
+    if groups.is_empty() && own.is_empty() {
         return false;
     }
-    let own = own(view, &section.name, (tag, name));
-    let count_of: usize = groups.iter().map(|(_, numbers)| numbers.len()).sum();
+    let is_plotted = |number: &&&Number| !number.path.is_empty();
+    let count_of = groups.iter().map(|(_, numbers)| numbers.len()).sum::<usize>()
+        + own.iter().flat_map(|(_, numbers)| numbers.iter().filter(is_plotted)).count();
     let back = Options { of: String::new(), plots: Vec::new(), ..view.options.clone() }.address();
     let word = escaped_line(name);
     let in_section =
@@ -57,13 +61,18 @@ pub(super) fn page_of_a_name(html: &mut String, view: &View) -> bool {
     neighbours(html, view, section, (tag, name));
     calendars(html, view, &groups);
     let mut left = MOST_PLOTS;
-    let (tables, own): (Vec<_>, Vec<_>) = own.iter().partition(|(measurement, _)| measurement.fields.len() > 1);
+    let is_table = |(measurement, _): &&Group| {
+        measurement.fields.len() > 1 && view.page.own.iter().any(|one| one.name == measurement.name)
+    };
+    let (tables, own): (Vec<_>, Vec<_>) = own.iter().partition(is_table);
     tables.iter().for_each(|(measurement, numbers)| table(html, view, measurement, numbers));
-    for (measurement, numbers) in own.into_iter().chain(&groups).filter(|group| !is_fact(group)) {
+    let (declared, others): (Vec<&Group>, Vec<&Group>) =
+        own.into_iter().partition(|(measurement, _)| view.page.own.iter().any(|one| one.name == measurement.name));
+    for (measurement, numbers) in declared.into_iter().chain(&groups).chain(others).filter(|group| !is_fact(group)) {
         let heading = if measurement.meaning.is_empty() { measurement.name } else { measurement.meaning };
         let _ = writeln!(html, "<h3>{}</h3>\n<div class=\"plots\">", escaped(heading));
         let mut by_unit = BTreeMap::<&str, Vec<&Number>>::new();
-        for number in numbers {
+        for number in numbers.iter().take(MOST_NUMBERS) {
             let unit = measurement.field(number.field()).map_or("", |field| field.unit);
             by_unit.entry(unit).or_default().push(number);
         }
@@ -74,20 +83,47 @@ pub(super) fn page_of_a_name(html: &mut String, view: &View) -> bool {
             }
         }
         html.push_str("</div>\n");
+        more(html, view, measurement, (numbers.len(), name));
     }
     html.push_str("</section>\n");
     true
 }
 
-/// A measurement and its numbers.
-type Group<'a> = (&'static crate::model::Measurement, Vec<&'a Number>);
+/// Says how many numbers of a measurement are left out, and where they are.
+fn more(html: &mut String, view: &View, measurement: &Measurement, (all, name): (usize, &str)) {
+    let more = all.saturating_sub(MOST_NUMBERS);
+    if more == 0 {
+        return;
+    }
+    let each = view.own.measurements.iter().zip(&view.own.pages);
+    let page =
+        each.filter(|(one, _)| one.name == measurement.name).map(|(_, page)| *page).find(|page| !page.is_empty());
+    let _ = match page {
+        Some(page) => writeln!(
+            html,
+            "<p class=\"quiet\">{more} more are on <a href=\"{}pages/{page}/?find={}\">the page of {}</a>.</p>",
+            view.root,
+            encoded(name),
+            escaped(measurement.name)
+        ),
+        None => writeln!(html, "<p class=\"quiet\">{more} more stand in the tables.</p>"),
+    };
+}
 
-/// Returns what the page of a name has besides the numbers of the tables.
-fn own<'a>(view: &View<'a>, section: &str, (tag, name): (&str, &str)) -> Vec<Group<'a>> {
-    let Some(section) = view.own.iter().find(|one| one.name == section) else { return Vec::new() };
-    let each = view.page.of_own().measurements().into_iter().enumerate();
+/// A measurement and its numbers.
+type Group<'a> = (&'static Measurement, Vec<&'a Number>);
+
+/// Returns the numbers of a name in a section, by measurement.
+fn groups<'a>(
+    sections: &'a [Section],
+    measurements: &[&'static Measurement],
+    section: &str,
+    (tag, name): (&str, &str),
+) -> Vec<Group<'a>> {
+    let Some(section) = sections.iter().find(|one| one.name == section) else { return Vec::new() };
     let of = |at: usize| section.numbers(at).iter().filter(|number| number.tag(tag) == name).collect::<Vec<_>>();
-    each.map(|(at, measurement)| (measurement, of(at))).filter(|(_, numbers)| !numbers.is_empty()).collect()
+    let each = measurements.iter().enumerate().map(|(at, measurement)| (*measurement, of(at)));
+    each.filter(|(_, numbers)| !numbers.is_empty()).collect()
 }
 
 /// Whether a number describes the name: it is the only one of its measurement and has no plot.
@@ -96,7 +132,7 @@ fn is_fact((measurement, numbers): &Group) -> bool {
 }
 
 /// Writes a table with a row for each series: with its declared columns, or a column for each field.
-fn table(html: &mut String, view: &View, measurement: &'static crate::model::Measurement, numbers: &[&Number]) {
+fn table(html: &mut String, view: &View, measurement: &'static Measurement, numbers: &[&Number]) {
     let is_of = |table: &&page::Table| {
         table.columns.iter().filter_map(page::Column::measurement).any(|of| of.name == measurement.name)
     };
@@ -157,12 +193,7 @@ fn declared_table(html: &mut String, declared: &page::Table, numbers: &[&Number]
 }
 
 /// Writes a table with a column for each field.
-fn table_of_fields(
-    html: &mut String,
-    view: &View,
-    measurement: &'static crate::model::Measurement,
-    numbers: &[&Number],
-) {
+fn table_of_fields(html: &mut String, view: &View, measurement: &'static Measurement, numbers: &[&Number]) {
     let mut rows = BTreeMap::<Vec<&str>, Vec<&Number>>::new();
     for number in numbers {
         let words = measurement.tags.iter().filter(|tag| tag.identifies).map(|tag| number.tag(tag.name));
@@ -192,9 +223,11 @@ fn table_of_fields(
                     encoded(&number.path),
                     &others[1..],
                     field.name,
-                    value = plot::number(number.value.as_f64()),
+                    value = text_of(Shows::of_unit(field.unit), number.value),
                 ),
-                Some(number) => write!(html, "<td><span>{}</span></td>", plot::number(number.value.as_f64())),
+                Some(number) => {
+                    write!(html, "<td><span>{}</span></td>", text_of(Shows::of_unit(field.unit), number.value))
+                }
                 None => write!(html, "<td><span class=\"zero\">–</span></td>"),
             };
         }
@@ -260,7 +293,7 @@ fn facts(html: &mut String, groups: &[Group], own: &[Group]) {
 fn figure(
     html: &mut String,
     view: &View,
-    measurement: &crate::model::Measurement,
+    measurement: &Measurement,
     unit: &str,
     numbers: &[&Number],
     has_picture: bool,
@@ -281,7 +314,7 @@ fn figure(
             words.push(number.field().into());
         }
         let name = words.join(" · ");
-        let value = self::number(number.value);
+        let value = text_of(Shows::of_unit(unit), number.value);
         let _ = match number.path.as_str() {
             "" => write!(html, "<span class=\"each\">{name} <b>{value}</b></span> "),
             path => write!(
@@ -298,7 +331,7 @@ fn figure(
 }
 
 /// Whether a number is the health of a row of the page, and 0 or 1.
-fn is_health(view: &View, of: &'static crate::model::Measurement, number: &Number) -> bool {
+fn is_health(view: &View, of: &'static Measurement, number: &Number) -> bool {
     let mut columns = view.page.tables.iter().flat_map(|table| table.columns);
     let is_unit = of.field(number.field()).is_some_and(|field| field.unit == plot::SWITCH);
     let is_of = |column: &page::Column| matches!(column.kind, Kind::Health(measurement, field) if measurement.name == of.name && field == number.field());
@@ -335,7 +368,7 @@ fn calendars(html: &mut String, view: &View, groups: &[Group]) {
 }
 
 /// Returns the words of a number that are not those of the page of a name, escaped.
-fn own_words(view: &View, measurement: &crate::model::Measurement, number: &Number) -> Vec<String> {
+fn own_words(view: &View, measurement: &Measurement, number: &Number) -> Vec<String> {
     let words = measurement.tags.iter().filter(|tag| tag.identifies).map(|tag| number.tag(tag.name));
     let is_of_page = |word: &&str| {
         view.options.of.ends_with(&format!("/{word}")) || view.options.of.starts_with(&format!("{word}/"))

@@ -109,9 +109,9 @@ fn a_cloud_is_found_by_its_type_of_machine_too() {
         let html = site.get(&format!("/tables{query}&open=*"));
         let clouds = html.split("<tbody data-key=\"").skip(1).map(|body| body.split_once('"').unwrap().0.to_string());
         let types = html
-            .split("<tr class=\"part\"><th scope=\"row\">")
+            .split("<tr class=\"part\"><th scope=\"row\"><a class=\"name\"")
             .skip(1)
-            .map(|cell| cell.split_once('<').unwrap().0.to_string());
+            .map(|link| link.split_once('>').unwrap().1.split_once('<').unwrap().0.to_string());
         (clouds.collect::<Vec<_>>(), types.collect::<Vec<_>>())
     };
     let of = |names: &[&str]| names.iter().map(|name| (*name).to_string()).collect::<Vec<_>>();

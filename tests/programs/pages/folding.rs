@@ -75,7 +75,8 @@ fn types_and_slots_unfold_by_the_address_and_each_number_stands_once() {
     let site = clouds();
     let html = site.get("/tables?open=a+b/east");
     let east = row(&html, "east").split("</tbody>").next().unwrap();
-    assert!(east.contains("<tr class=\"part\"><th scope=\"row\">large</th>"), "{east}");
+    let large = "<a class=\"name\" href=\"?of=a%20b%2Fvmtype%2Flarge\">large</a>";
+    assert!(east.contains(&format!("<tr class=\"part\"><th scope=\"row\">{large}</th>")), "{east}");
     for path in ["vms.large.running", "vms.small.error", "slots.small.slot1_3"] {
         let link = format!("?plot=grids.a_b.clouds.east.{path}&amp;open=a%20b%2Feast\"");
         assert_eq!(html.matches(&link).count(), 1, "{path}: {east}");
