@@ -11,6 +11,7 @@ pub mod bar;
 mod calendar;
 #[cfg(feature = "png")]
 pub mod font;
+pub mod grafana;
 pub mod graph;
 pub mod help;
 pub mod history;

@@ -9,6 +9,7 @@ mod backup_mail;
 mod carbon_moods;
 #[cfg(feature = "dashboard")]
 mod cloud_monitor;
+mod grafana_graphite;
 mod htcondor_ads;
 mod influxdb;
 mod libvirt;
