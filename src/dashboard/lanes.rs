@@ -49,8 +49,13 @@ pub(super) fn lanes(happened: &Happened) -> String {
     html.push_str("<th scope=\"col\">who</th><th scope=\"col\"><span class=\"unseen\">when, UTC</span>");
     axis(&mut html, happened);
     html.push_str("</th><th scope=\"col\">lasted</th></tr></thead>\n<tbody>\n");
+    let mut names = HashMap::<_, usize>::new();
+    for first in lanes.iter().filter_map(|events| events.first()) {
+        *names.entry((first.system, first.subject.as_str())).or_default() += 1;
+    }
     for events in lanes.iter().take(MOST.0) {
-        lane(&mut html, happened, events);
+        let is_shared = |first: &&Event| names.get(&(first.system, first.subject.as_str())).is_some_and(|of| *of > 1);
+        lane(&mut html, happened, events, events.first().is_some_and(is_shared));
     }
     html.push_str("</tbody></table></div>\n");
     if lanes.len() > MOST.0 || drawn < happened.events.len() {
@@ -112,9 +117,10 @@ fn axis(html: &mut String, happened: &Happened) {
     html.push_str("</svg>");
 }
 
-/// Writes the lane of a subject.
-fn lane(html: &mut String, happened: &Happened, events: &[&Event]) {
+/// Writes the lane of a subject, with its grid if another one has such a subject.
+fn lane(html: &mut String, happened: &Happened, events: &[&Event], is_shared: bool) {
     let Some(first) = events.first() else { return };
+    let who = if is_shared { format!("{} of {}", first.subject, first.section) } else { first.subject.clone() };
     let worst = events.iter().map(|event| event.severity).min().unwrap_or(first.severity);
     let _ = write!(
         html,
@@ -122,7 +128,7 @@ fn lane(html: &mut String, happened: &Happened, events: &[&Event]) {
          focusable=\"false\"><use href=\"#lane-lines\"/>",
         class(worst),
         address(first, Place::Events, happened.options, happened.now),
-        escaped(&first.subject),
+        escaped(&who),
     );
     // The worst is drawn last, over the others.
     let mut drawn = events.to_vec();

@@ -19,67 +19,128 @@ use crate::whole::write;
 /// One question: its system, its words, the elements that are clicked from the first page on, and what is true then.
 type Question = (&'static str, &'static str, &'static [&'static str], &'static str);
 
-const PLOTTED: &str = "document.querySelector('#legend tbody tr') && !document.querySelector('#chart[aria-busy]')";
+/// A plot is drawn, and its legend has numbers.
+const PLOTTED: &str = "/\\d/.test(document.querySelector('#legend tbody tr')?.textContent) && !document.querySelector('#chart[aria-busy]')";
 
-const NAMED: &str = "document.querySelector('.named img')";
+/// The plot is that of the sum which is marked: its legend has the same number.
+const SUMMED: &str = "(() => { const sum = document.querySelector('.clouds .sum a[aria-current]')?.textContent; \
+                      return /^[1-9]/.test(sum) && document.querySelector('#plot-title').textContent.includes('running') && \
+                      [...document.querySelectorAll('#legend tbody td')].some((cell) => cell.textContent.trim() === sum); })()";
+
+/// The rows of the clouds stand in the order of the sorted column, the greatest first.
+const FALLING: &str = "(() => { const head = document.querySelector('.clouds [aria-sort=descending]'); if (!head) return false; \
+                       const at = [...head.parentElement.children].indexOf(head); \
+                       const rows = [...document.querySelectorAll('.clouds tbody:not(.sum) > tr:first-child')]; \
+                       const held = rows.map((row) => Number(row.children[at].querySelector('a')?.textContent ?? -1)); \
+                       return held.length > 1 && held[0] > -1 && held.every((value, row) => !row || value <= held[row - 1]); })()";
+
+/// Each cloud that is left is marked, or it is said that none is wrong.
+const WRONG: &str = "location.search.includes('only=wrong') && (document.querySelector('main').textContent.includes('Nothing is wrong') || \
+                     [...document.querySelectorAll('.clouds tbody:not(.sum)')].every((row) => /is-(bad|worse)/.test(row.className)))";
 
 const QUESTIONS: [Question; 21] = [
-    ("Grids", "is anything wrong?", &[], "document.querySelector('.now .count').textContent.length > 0"),
-    ("Grids", "how many jobs of a cloud run?", &[], "document.querySelector('.clouds tbody td a')"),
-    ("Grids", "how did that go today?", &[], "document.querySelector('.clouds svg.line, .clouds td')"),
+    (
+        "Grids",
+        "is anything wrong?",
+        &[],
+        "[...document.querySelectorAll('.now li b')].some((who) => who.textContent === 'b · docs')",
+    ),
+    (
+        "Grids",
+        "how many jobs of a cloud run?",
+        &[],
+        "/^\\d+$/.test(document.querySelector('.clouds tbody:not(.sum) a[href*=\"jobs.all.running\"]')?.textContent)",
+    ),
+    ("Grids", "how did that go today?", &[], "document.querySelector('.clouds tbody:not(.sum) svg.line path[d^=M]')"),
     ("Grids", "the plot of a number", &[".clouds tbody:not(.sum) td a"], PLOTTED),
-    ("Grids", "one cloud whole", &[".clouds tbody:not(.sum) a.name"], NAMED),
+    (
+        "Grids",
+        "one cloud whole",
+        &[".clouds tbody:not(.sum) a.name"],
+        "/^cc-/.test(document.querySelector('.named h2')?.textContent) && document.querySelectorAll('.named figcaption a').length > 5",
+    ),
     (
         "Grids",
         "the types and slots of a cloud",
         &[".clouds tbody:not(.sum) th button"],
-        "document.querySelector('.clouds tr.part')",
+        "/worker/.test(document.querySelector('.clouds tr.part th')?.textContent) && document.querySelector('.clouds tr.part td a')",
     ),
-    ("Grids", "all clouds together over time", &[".clouds .sum td a"], PLOTTED),
+    ("Grids", "all clouds together over time", &[".clouds .sum a[href*=\".running\"]"], SUMMED),
+    ("Grids", "which cloud holds the most?", &[".clouds thead button[value$=\"jobs/held\"]"], FALLING),
+    ("Grids", "only what is wrong", &[".clouds .tools button[value=wrong]"], WRONG),
     (
         "Grids",
-        "which cloud holds the most?",
-        &[".clouds thead button[value$=\"jobs/held\"]"],
-        "document.querySelector('.clouds [aria-sort]')",
+        "what happened last night?",
+        &[".systems a[href*=\"events/\"]"],
+        "[...document.querySelectorAll('.happened th a')].some((who) => who.textContent.includes('b · docs'))",
     ),
-    ("Grids", "only what is wrong", &[".clouds .tools button[value=wrong]"], "location.search.includes('only=wrong')"),
-    ("Grids", "what happened last night?", &[".systems a[href*=\"events/\"]"], "document.querySelector('#happened')"),
-    ("PanDA", "jobs by cloud over time", &[".systems a[href*=\"panda/\"]"], "document.querySelector('.overview img')"),
+    (
+        "PanDA",
+        "jobs by cloud over time",
+        &[".systems a[href*=\"panda/\"]"],
+        "document.querySelector('.overview img')?.naturalWidth > 0 && /\\d %/.test(document.querySelector('.overview tbody').textContent)",
+    ),
     (
         "PanDA",
         "the same by site",
         &[".systems a[href*=\"panda/\"]", ".choices a[href*=\"by=site\"]"],
-        "location.search.includes('by=site')",
+        "document.querySelector('.overview thead th').textContent === 'site' && document.querySelector('.overview img')?.naturalWidth > 0",
     ),
     (
         "PanDA",
         "which queues are suspicious, and why?",
         &[".systems a[href*=\"panda/\"]", ".systems a[href*=\"suspicious/\"]"],
-        "document.querySelector('.queues td')",
+        "(() => { const cells = [...document.querySelectorAll('.queues tbody td')].map((cell) => cell.textContent.trim()); \
+         return cells[0]?.length > 3 && cells[1]?.length > 3 && /\\d/.test(cells[2]); })()",
     ),
-    ("PanDA", "one queue whole", &[".systems a[href*=\"panda/\"]", ".queues a.name[href*=\"queue\"]"], NAMED),
+    (
+        "PanDA",
+        "one queue whole",
+        &[".systems a[href*=\"panda/\"]", ".queues a.name[href*=\"queue\"]"],
+        "document.querySelector('.named .facts dd') && document.querySelector('.named figcaption a')",
+    ),
     (
         "PanDA",
         "which datadisks are crowded?",
         &[".systems a[href*=\"panda/\"]", ".systems a[href*=\"daod/\"]"],
-        "document.querySelector('.datadisks td')",
+        "document.querySelector('.datadisks tbody th')?.textContent.length > 3 && /\\d/.test(document.querySelector('.datadisks tbody td').textContent)",
     ),
-    ("Nodes", "how loaded are the nodes?", &[".systems a[href*=\"nodes/\"]"], "document.querySelector('.nodes td')"),
-    ("Nodes", "one node whole", &[".systems a[href*=\"nodes/\"]", ".nodes a.name"], NAMED),
+    (
+        "Nodes",
+        "how loaded are the nodes?",
+        &[".systems a[href*=\"nodes/\"]"],
+        "[...document.querySelectorAll('.nodes a')].some((load) => load.getAttribute('aria-label') === 'load, n1.example.org: 0.50')",
+    ),
+    (
+        "Nodes",
+        "one node whole",
+        &[".systems a[href*=\"nodes/\"]", ".nodes a.name"],
+        "document.querySelector('.named h2')?.textContent === 'n1.example.org' && document.querySelector('.named img')",
+    ),
     (
         "Backups",
         "which backups are bad?",
         &[".systems a[href*=\"backups/\"]"],
-        "document.querySelector('.sets').textContent.includes('old')",
+        "[...document.querySelectorAll('.sets tbody.is-bad')].some((row) => /docs/.test(row.textContent) && /old/.test(row.textContent))",
     ),
     (
         "Backups",
         "how old was a backup over time?",
         &[".systems a[href*=\"backups/\"]", ".sets tbody td:nth-of-type(4) a"],
-        PLOTTED,
+        "document.querySelector('#plot-title').textContent.includes('age') && /\\d/.test(document.querySelector('#legend tbody tr')?.textContent)",
     ),
-    ("Instances", "who uses the most?", &[".systems a[href*=\"instances/\"]"], "document.querySelector('.talkers a')"),
-    ("Instances", "one instance whole", &[".systems a[href*=\"instances/\"]", ".instances a.name"], NAMED),
+    (
+        "Instances",
+        "who uses the most?",
+        &[".systems a[href*=\"instances/\"]"],
+        "document.querySelector('.talkers a b')?.textContent === 'busy'",
+    ),
+    (
+        "Instances",
+        "one instance whole",
+        &[".systems a[href*=\"instances/\"]", ".instances a.name"],
+        "document.querySelector('.named h2')?.textContent === 'busy' && document.querySelector('.named img')",
+    ),
 ];
 
 /// The rows of the table in the documentation.
@@ -96,8 +157,9 @@ fn every_question_takes_at_most_two_clicks() {
         return skip("every_question_takes_at_most_two_clicks", "Chromium");
     };
     let sandbox = Sandbox::new("small");
-    let now = minute() / 600 * 600;
-    collect(&sandbox, minute());
+    let time = minute();
+    let now = time / 600 * 600;
+    collect(&sandbox, time);
     let queues = cric::queues(&std::fs::read(fixture("panda/pandaqueue_501.json")).unwrap()).unwrap();
     let queues = &queues[..60];
     let path = sandbox.path("state/gridmon.db");
@@ -117,6 +179,15 @@ fn every_question_takes_at_most_two_clicks() {
             ),
         ],
     );
+    let clouds = ["cc-east", "cern-wigner", "nectar_melb"];
+    let jobs = |(at, cloud): (usize, &&str)| {
+        let of = |status: &str, jobs: usize, back: i64| {
+            format!("grid_cloud_jobs,grid=heprc,cloud={cloud},status={status} jobs={jobs}i {}000000000", time - back)
+        };
+        // Two cells of the small line have a value.
+        [of("running", 30 + at, 3600), of("running", 40 + at, 0), of("held", [3, 17, 5][at], 0)]
+    };
+    write(&sandbox, &clouds.iter().enumerate().flat_map(jobs).collect::<Vec<_>>());
     let monitor = Monitor::start(&sandbox, "127.0.0.1:0");
     for (system, question, clicks, answer) in QUESTIONS {
         assert!(clicks.len() <= 2, "{system}: {question}");

@@ -192,7 +192,7 @@ fn everything_is_chosen_by_mouse_or_by_keyboard_on_any_screen() {
     proofs::options(&browser, &site);
     browser.prefers("dark");
     browser.go(&format!("{}?theme=", site.url));
-    assert_eq!(proofs::ground(&browser), "rgb(20, 23, 26)");
+    assert_eq!(proofs::ground(&browser), "rgb(18, 22, 26)");
     browser.go(&format!("{}?theme=light", site.url));
     assert_eq!(proofs::ground(&browser), "rgb(255, 255, 255)");
     proofs::narrow(&browser, &site);

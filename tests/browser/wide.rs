@@ -64,13 +64,34 @@ fn two_hundred_clouds_of_64_slots_fit_a_phone_and_paper() {
     let test = "two_hundred_clouds_of_64_slots_fit_a_phone_and_paper";
     let Some(browser) = Browser::open(390, 800) else { return skip(test, "Chromium") };
     let sandbox = Sandbox::new("small");
-    write(&sandbox, &clouds(200, 0));
+    // Services have been silent for twenty minutes, which takes more words than `up`.
+    let old = minute() - 1200;
+    let heartbeat = |service: &str| format!("grid_heartbeat,grid=heprc,service={service} alive=1i {old}000000000");
+    write(&sandbox, &[clouds(200, 0), ["cloud_monitor", "condor", "cloud_scheduler"].map(heartbeat).to_vec()].concat());
     let monitor = Monitor::start(&sandbox, "127.0.0.1:0");
     browser.go(&format!("{}?open=heprc%2Fsite-007", monitor.url));
     assert_eq!(browser.text("document.querySelectorAll('.clouds tbody:not(.sum)').length"), "200");
     assert_eq!(browser.text("document.querySelectorAll('.clouds .each').length"), "64");
     browser.wait("document.documentElement.scrollWidth <= innerWidth");
+    browser.wait("document.querySelector('.beats svg.day')");
+    browser.wait("document.documentElement.scrollWidth <= innerWidth");
     browser.look("wide-390");
+    // What is touched is high enough for a finger, and the plot stands below its row: both are in sight.
+    let row = "document.querySelector('.clouds [data-key=\"site-100\"] tr')";
+    assert_eq!(browser.text(&format!("{row}.getBoundingClientRect().height >= 36")), "true");
+    browser.click(".clouds [data-key=\"site-100\"] td a");
+    browser.wait("document.querySelector('#legend tbody tr') && !document.querySelector('#chart[aria-busy]')");
+    let places = format!(
+        "const row = {row}.getBoundingClientRect(), plot = document.querySelector('#plot').getBoundingClientRect(), \
+         next = document.querySelector('.clouds [data-key=\"site-101\"] tr').getBoundingClientRect(); \
+         return [row.top >= 0, Math.abs(plot.top - row.bottom) < 3, plot.top < innerHeight - 200, next.top >= plot.bottom - 3]"
+    );
+    assert_eq!(browser.js(&places), json!([true, true, true, true]));
+    browser.look("wide-390-plot");
+    // A refresh leaves them there. The driver would scroll to a button that it clicks.
+    browser.js("document.querySelector('#refresh').click()");
+    browser.wait("!document.querySelector('main[aria-busy]') && document.querySelector('.room')");
+    assert_eq!(browser.js(&places), json!([true, true, true, true]));
 
     // On paper: light whatever the screen is, nothing to click, the heads on each sheet.
     browser.size(1280, 900);

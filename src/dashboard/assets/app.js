@@ -1514,8 +1514,9 @@
     drawn.forEach((strip, at) => strip.setSize({ width: chart.clientWidth, height: each[at] }));
     lane();
     room();
-    putBelow();
   }).observe(chart);
+  // What happened comes later than the lines, and makes it higher.
+  new ResizeObserver(putBelow).observe(panel);
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", redraw);
 
   // --- Start. ----------------------------------------------------------------------------------------------------

@@ -21,7 +21,7 @@ pub fn options(browser: &Browser, site: &Site) {
          new Promise((done) => { window.answer = () => { window.fetch = real; done(real(...asked)); }; })");
     browser.click("#options [name=all]");
     browser.wait("location.search === '?all=1&density=compact&theme=dark'");
-    assert_eq!(ground(browser), "rgb(20, 23, 26)");
+    assert_eq!(ground(browser), "rgb(18, 22, 26)");
     browser.keys("\u{e00c}");
     assert_eq!(browser.text("document.querySelector('#options').open"), "false");
     browser.click(".grid .hide");
@@ -31,13 +31,13 @@ pub fn options(browser: &Browser, site: &Site) {
     // A bare address in the same browser.
     browser.go(&site.url);
     browser.wait(&format!("{grids} === {} && location.search.includes('hide=')", count - 1));
-    assert_eq!(ground(browser), "rgb(20, 23, 26)");
+    assert_eq!(ground(browser), "rgb(18, 22, 26)");
     browser.wait("document.querySelector('#options [name=all]').checked");
     browser.click("nav [data-look]");
     browser.wait(&format!("{grids} === {count}"));
     choose("theme", "");
     choose("density", "");
-    assert_ne!(ground(browser), "rgb(20, 23, 26)");
+    assert_ne!(ground(browser), "rgb(18, 22, 26)");
     browser.is_quiet(&site.url);
 }
 
@@ -53,7 +53,7 @@ pub fn mailed(browser: &Browser, site: &Site) {
     browser.go(&site.page(&query));
     settled(browser, 2);
     assert_eq!(browser.text("location.search"), query);
-    assert_eq!(ground(browser), "rgb(20, 23, 26)");
+    assert_eq!(ground(browser), "rgb(18, 22, 26)");
     assert_eq!(browser.text("document.querySelector('#plot [aria-current]').dataset.from"), "-1h");
     assert_eq!(browser.text("document.querySelectorAll('main a[aria-current=true]').length"), "2");
     // Without the script it is all there too.

@@ -111,7 +111,11 @@ fn two_grids_with_a_schedd_of_one_name_have_two_troubles() {
     for who in [">ce05 of heprc</b> down", ">ce05 of belle</b> down", ">ce06</b> down"] {
         assert!(line.contains(&format!("<b{who}")), "{who}: {line}");
     }
-    assert!(site.get("/events/tables").contains("<td>Grids · heprc</td>"));
+    let events = site.get("/events/tables");
+    assert!(events.contains("<td>Grids · heprc</td>"), "{events}");
+    for (who, lanes) in [("ce05 of heprc", 1), ("ce05 of belle", 1), ("ce06", 1), ("ce05", 0)] {
+        assert_eq!(events.matches(&format!(" title=\"{who}\">{who}</a></th><td><svg")).count(), lanes, "{who}");
+    }
 }
 
 #[test]
