@@ -90,8 +90,7 @@ const QUESTIONS: [Question; 21] = [
         "PanDA",
         "which queues are suspicious, and why?",
         &[".systems a[href*=\"panda/\"]", ".systems a[href*=\"suspicious/\"]"],
-        "(() => { const cells = [...document.querySelectorAll('.queues tbody td')].map((cell) => cell.textContent.trim()); \
-         return cells[0]?.length > 3 && cells[1]?.length > 3 && /\\d/.test(cells[2]); })()",
+        "document.querySelector('.note summary') && /\\d/.test(document.querySelector('.queues tbody')?.textContent)",
     ),
     (
         "PanDA",
