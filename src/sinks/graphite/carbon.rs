@@ -199,13 +199,22 @@ fn add(point: &Point, catalog: Catalog, datapoints: &mut Vec<Datapoint>) -> Resu
     Ok(())
 }
 
+/// # Errors
+/// Fails if two fields of one point have one path, as `a b` and `a_b` have.
+fn path_of_two(own: &[Datapoint]) -> Result<(), String> {
+    let mut paths: Vec<_> = own.iter().map(|datapoint| &datapoint.path).collect();
+    paths.sort();
+    let twice = paths.windows(2).find(|two| two[0] == two[1]);
+    twice.map_or(Ok(()), |two| Err(format!("its Carbon path {} is that of two of its fields", two[0])))
+}
+
 /// Like [`datapoints`], for points that share a path: the first point keeps it.
 fn first_come(points: &[Point], catalog: Catalog) -> (Vec<Datapoint>, Vec<Dropped>) {
     let mut taken = BTreeMap::<(String, i64), (Value, &Point)>::new();
     let mut dropped = Vec::new();
     for point in points {
         let mut own = Vec::new();
-        let added = add(point, catalog, &mut own);
+        let added = add(point, catalog, &mut own).and_then(|()| path_of_two(&own));
         let added = added.and_then(|()| {
             let key = |datapoint: &Datapoint| (datapoint.path.clone(), datapoint.time);
             let others = own.iter().find_map(|datapoint| Some((&datapoint.path, taken.get(&key(datapoint))?.1)));
@@ -429,6 +438,14 @@ mod tests {
         every: 600,
     });
     static ALL: [&Measurement; 1] = [&QUEUE];
+
+    #[test]
+    fn a_point_of_which_two_fields_have_one_path_is_named() {
+        let points = ["m,t=a a\\ b=1,a_b=2 5", "m,t=b a\\ b=1 5"].map(|line| Point::from_line(line).unwrap());
+        let (datapoints, dropped) = datapoints(&points, Catalog::new(&ALL));
+        assert_eq!(datapoints.iter().map(Datapoint::line).collect::<Vec<_>>(), ["m.b.a_b 1.0 0"]);
+        assert_eq!(dropped[0].why, "its Carbon path m.a.a_b is that of two of its fields");
+    }
 
     #[test]
     fn points_become_paths_sorted_and_of_two_with_one_path_the_first_has_it() {
