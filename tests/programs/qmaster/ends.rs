@@ -4,7 +4,7 @@ use std::fs;
 use std::io::Write;
 use std::net::TcpStream;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use gridmon_testkit::sandbox::disk::SmallDisk;
 use gridmon_testkit::sandbox::{FakeCarbon, Mood};
@@ -18,33 +18,50 @@ fn master(carbon: &FakeCarbon) -> (Master, u16, Ports) {
     (Master::new(&format!("carbon_line = 127.0.0.1:{port}\n{}", carbon_section(carbon))), port, ports)
 }
 
-#[test]
-fn what_a_stream_has_sent_before_the_end_is_kept() {
+/// Sends so many lines on each of some connections, and ends the master while all of them wait in the kernel. Returns how many were
+/// lost, and how long the end took.
+fn lost_at_the_end(lines: usize) -> (usize, Duration) {
+    const STREAMS: usize = 20;
     let carbon = FakeCarbon::start(Mood::Good);
     let (mut master, port, _ports) = master(&carbon);
     master.run();
-    let mut streams: Vec<_> = (0..20).map(|_| TcpStream::connect(("127.0.0.1", port)).unwrap()).collect();
+    let mut streams: Vec<_> = (0..STREAMS).map(|_| TcpStream::connect(("127.0.0.1", port)).unwrap()).collect();
     for (at, stream) in streams.iter_mut().enumerate() {
         writeln!(stream, "first.{at} 1 1717245000").unwrap();
     }
-    master.wait_for_metric("qmaster_points_total{from=\"carbon_line\"}", 20);
-    // All of it waits in the kernel when the end is asked for.
+    master.wait_for_metric("qmaster_points_total{from=\"carbon_line\"}", STREAMS as u64);
     gridmon_testkit::signal(master.pid(), "STOP");
     for (at, stream) in streams.iter_mut().enumerate() {
-        for of in 0..2_500 {
-            writeln!(stream, "stream.{} {at} 1717245000", 2_500 * at + of).unwrap();
+        for of in 0..lines {
+            writeln!(stream, "stream.{at}.{of} 1 1717245000").unwrap();
         }
     }
-    let mut process = master.process.take().unwrap();
+    let (mut process, ends) = (master.process.take().unwrap(), Instant::now());
     ["TERM", "CONT"].iter().for_each(|signal| gridmon_testkit::signal(process.id(), signal));
     assert_eq!(process.wait().unwrap().code(), Some(0), "{}", master.log());
+    let took = ends.elapsed();
     master.run();
-    wait_until("all values at Carbon", LIMIT, || (carbon.lines().len() > 50_000).then_some(()));
-    let there = carbon.lines();
-    let lost = (0..50_000)
-        .filter(|at| there.binary_search(&format!("stream.{at} {}.0 1717245000", at / 2_500)).is_err())
-        .count();
-    assert_eq!(lost, 0);
+    let spool = master.folder.path().join("state/spool");
+    let is_batch = |name: &str| name.ends_with(".batch");
+    wait_until("an empty spool", LIMIT, || {
+        let mut files = fs::read_dir(&spool).unwrap().map(|file| file.unwrap().file_name());
+        (!files.any(|name| is_batch(name.to_str().unwrap()))).then_some(())
+    });
+    let there = carbon.lines().iter().filter(|line| line.starts_with("stream.")).count();
+    (STREAMS * lines - there, took)
+}
+
+#[test]
+fn what_a_stream_has_sent_before_the_end_is_kept() {
+    // qmaster takes five seconds at most. A machine on which they are too few for so much must do less.
+    for lines in [2_500, 500, 100] {
+        let (lost, took) = lost_at_the_end(lines);
+        if lost == 0 {
+            return;
+        }
+        assert!(took > Duration::from_secs(5), "{lost} of {lines} lines are lost after {took:?}");
+    }
+    panic!("this machine is too slow for any of them");
 }
 
 #[test]
