@@ -10,6 +10,7 @@ use std::borrow::Cow;
 use gridmon::model::{LONGEST_NAME, Point, Value, carbon_component, safe_text, validate};
 use gridmon::setup::CATALOG;
 use gridmon::sinks::graphite::carbon;
+use gridmon_fuzz::bounded;
 use libfuzzer_sys::arbitrary::{self, Arbitrary, Unstructured};
 use libfuzzer_sys::fuzz_target;
 
@@ -22,7 +23,14 @@ struct Makings<'a> {
     time: i64,
 }
 
-fuzz_target!(|data: &[u8]| {
+/// What is made of an input of `length` bytes may take so much memory.
+fn room(length: usize) -> usize {
+    (1 << 20) + 4_000 * length
+}
+
+fuzz_target!(|data: &[u8]| bounded(room(data.len()), || whole(data)));
+
+fn whole(data: &[u8]) {
     let mut points = Vec::new();
     if let Ok(text) = std::str::from_utf8(data) {
         names_are_safe(text);
@@ -39,7 +47,7 @@ fuzz_target!(|data: &[u8]| {
     }
     points.iter().for_each(comes_back);
     every_point_is_accounted_for(points);
-});
+}
 
 fn made_of(makings: Makings) -> Point {
     let name = |name: &str| Cow::Owned(name.to_string());
@@ -80,14 +88,17 @@ fn comes_back(point: &Point) {
         (Some(fault), Ok(_)) => panic!("{line:?} was read, though {fault}"),
         (Some(_), Err(_)) => {}
     }
-    for (name, value) in point.tags() {
-        assert!(!name.is_empty() && safe_text(name) == name && safe_text(value) == value, "{line:?}");
+    // Of any length: two that were cut could be one series.
+    for text in point.tags().flat_map(|(name, value)| [name, value]) {
+        let is_safe = !text.is_empty() && !text.contains(|c: char| c.is_control() || c == '\\');
+        assert!(is_safe, "{line:?}");
     }
     assert!(point.tags().map(|tag| tag.0).is_sorted_by(|a, b| a < b), "{line:?}");
     assert!(point.fields().map(|field| field.0).is_sorted_by(|a, b| a < b), "{line:?}");
     if let Some(measurement) = CATALOG.measurement(point.measurement()) {
         for path in point.fields().filter_map(|(field, _)| measurement.carbon_path(point, field)) {
             assert_eq!(path.split('.').count(), measurement.carbon.split('.').count(), "{path}");
+            assert!(path.split('.').all(|component| component.len() <= LONGEST_NAME), "{path}");
         }
     }
 }
@@ -101,6 +112,7 @@ fn every_point_is_accounted_for(points: Vec<Point>) {
     assert_eq!((&again, dropped.len()), (&sound, 0));
     for point in &sound {
         let (datapoints, dropped) = carbon::datapoints(std::slice::from_ref(point), CATALOG);
+        assert!(datapoints.iter().all(|datapoint| datapoint.path.len() <= 4000), "{}", point.line());
         let expected = if dropped.is_empty() { point.fields().count() } else { 0 };
         assert_eq!(datapoints.len(), expected, "{}", point.line());
     }

@@ -34,16 +34,6 @@ pub struct Lines {
     now: i64,
 }
 
-/// Parses a body of lines as [`Lines`] does, all at once.
-pub fn parse(body: &[u8], unit: i64, now: i64) -> Received {
-    let (mut lines, mut all) = (Lines::new(body.to_vec(), unit, now), Received::default());
-    while let Some(Received { points, refused, .. }) = lines.piece() {
-        all.points.extend(points);
-        all.refused.merge(refused);
-    }
-    all
-}
-
 impl Lines {
     /// Takes a body: times are in units of `unit` nanoseconds; `now` is that of lines without one, in unix nanoseconds.
     pub fn new(body: Vec<u8>, unit: i64, now: i64) -> Self {
@@ -116,6 +106,15 @@ fn parse_line(line: &str, number: usize, (unit, now): (i64, i64), received: &mut
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn parse(body: &[u8], unit: i64, now: i64) -> Received {
+        let (mut lines, mut all) = (Lines::new(body.to_vec(), unit, now), Received::default());
+        while let Some(Received { points, refused, .. }) = lines.piece() {
+            all.points.extend(points);
+            all.refused.merge(refused);
+        }
+        all
+    }
 
     fn lines(body: &str) -> (Vec<String>, Vec<String>) {
         let received = parse(body.as_bytes(), 1, 7);
