@@ -183,3 +183,58 @@ pub static NODE_PAGE: Page = Page {
     text: &[],
     json: &[],
 };
+
+#[cfg(test)]
+mod tests {
+    use super::super::gpu::points;
+    use super::*;
+    use crate::model::{Point, SECOND};
+    use crate::query::Latest;
+    use crate::sources::gpu::{Answer, Gpu, Slice};
+    use crate::view::table;
+
+    fn latest(points: &[Point]) -> Vec<Latest> {
+        let of = |point: &Point| {
+            let series = Point::of_series_with(point.series(), &point.labels_text()).unwrap();
+            let (declared, time) = (point.declaration().unwrap(), point.time());
+            let one = |(name, value)| {
+                let field = declared.field(name).unwrap();
+                Latest { series: series.clone(), field, time, value, every: 10 }
+            };
+            point.fields().map(one).collect::<Vec<_>>()
+        };
+        points.iter().flat_map(of).collect()
+    }
+
+    #[test]
+    fn gpus_and_slices_stand_on_the_pages_of_nodes_and_a_lost_one_is_marked() {
+        let slice = Slice { name: "gi3-ci0".into(), values: [("multiprocessors", 14.0)].into(), ..Slice::default() };
+        let values = [("utilization_ratio", 0.5), ("temperature_celsius", 61.0)].into();
+        let good = Gpu { bus: "0000:07:00.0".into(), vendor: "nvidia", values, slices: vec![slice], ..Gpu::default() };
+        let lost = Gpu { bus: "0000:0f:00.0".into(), vendor: "nvidia", is_lost: true, ..Gpu::default() };
+        let answer = Answer { gpus: vec![good, lost], is_whole: true, problems: Vec::new() };
+        let latest = latest(&points("wn1", 1_717_245_000 * SECOND, &answer));
+        // The cells under a head, of each row, and whether they are marked.
+        let cells = |page: &'static Page, table: &str, head: &str| -> Vec<(String, Option<f64>, bool)> {
+            let sections = table::sections(page, latest.clone());
+            let tables = sections[0].tables(page, true);
+            let table = tables.iter().find(|one| one.declared.name == table).unwrap();
+            let at = table.columns.iter().position(|column| column.head == head).unwrap();
+            let limit = table.columns[at].declared.limit;
+            let row = |row: &table::Row| {
+                let inner = row.sub_rows.first().and_then(|inner| inner.cells[at]);
+                let value = row.cells[at].or(inner).map(|cell| cell.value.as_f64());
+                let is_marked = limit.zip(value).is_some_and(|(limit, value)| value >= limit);
+                (row.name.to_string(), value, is_marked)
+            };
+            table.rows.iter().map(row).collect()
+        };
+        assert_eq!(cells(&NODES_PAGE, "nodes", "GPUs"), [("wn1".to_string(), Some(2.0), false)]);
+        assert_eq!(cells(&NODES_PAGE, "nodes", "lost"), [("wn1".to_string(), Some(1.0), true)]);
+        let [good, lost] = ["0000:07:00.0", "0000:0f:00.0"].map(String::from);
+        let busy = [(good.clone(), Some(0.5), false), (lost.clone(), None, false)];
+        assert_eq!(cells(&NODE_PAGE, "gpus", "busy"), busy);
+        assert_eq!(cells(&NODE_PAGE, "gpus", "lost"), [(good.clone(), Some(0.0), false), (lost, Some(1.0), true)]);
+        assert_eq!(cells(&NODE_PAGE, "slices", "processors"), [(good, Some(14.0), false)]);
+    }
+}
