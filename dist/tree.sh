@@ -31,9 +31,10 @@ install -m 0755 dist/scripts/system-user dist/scripts/services "$tree/usr/share/
 if is_whole; then
   install -m 0755 contrib/gridmon-system "$tree/usr/bin/gridmon-system"
   gzip -9n < contrib/gridmon-system.1 > "$tree/usr/share/man/man1/gridmon-system.1.gz"
-  install -d "$tree/usr/share/gridmon/web" "$tree/usr/share/gridmon/grafana"
+  install -d "$tree/usr/share/gridmon/web" "$tree/usr/share/gridmon/grafana/graphite"
   install -m 0644 contrib/*.conf "$tree/usr/share/gridmon/web"
-  install -m 0644 contrib/grafana/* "$tree/usr/share/gridmon/grafana"
+  install -m 0644 contrib/grafana/*.* "$tree/usr/share/gridmon/grafana"
+  install -m 0644 contrib/grafana/graphite/* "$tree/usr/share/gridmon/grafana/graphite"
   # Of one package alone: two files for the same logs are an error of logrotate's.
   install -D -m 0644 dist/gridmon.logrotate "$tree/etc/logrotate.d/gridmon"
 fi

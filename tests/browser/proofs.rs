@@ -114,6 +114,8 @@ pub fn numbers(browser: &Browser, site: &Site) {
             Value::Int(0) if path.ends_with(".enabled") => "no".into(),
             Value::Int(_) if path.ends_with(".enabled") => "yes".into(),
             Value::Int(value) => value.to_string(),
+            // A whole number of seconds or bytes has no decimals.
+            Value::Float(value) if value.fract() == 0.0 && !exact.contains('.') => value.round().to_string(),
             Value::Float(value) => format!("{value:.2}"),
         };
         if is_beat {

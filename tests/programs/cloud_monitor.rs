@@ -246,7 +246,7 @@ fn what_no_page_declares_has_a_page_of_its_own() {
         assert_eq!(answer.status, 404, "{path}");
         let text = answer.text();
         assert!(
-            text.contains("; there are grids, backups, instances, slurm, nodes, node, panda, suspicious, daod, "),
+            text.contains("; there are grids, panda, suspicious, daod, nodes, node, slurm, backups, instances, "),
             "{text}"
         );
         assert!(text.contains(", coverage, scope_coverage, run, "), "{text}");

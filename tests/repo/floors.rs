@@ -28,7 +28,7 @@ const LONG: [(&str, &str, usize); 0] = [];
 const PROGRAM: usize = 80;
 
 /// Programs that are longer; the list may only shrink.
-const LONG_PROGRAMS: [(&str, usize); 2] = [("collect-panda.rs", 112), ("write-datadisk.rs", 89)];
+const LONG_PROGRAMS: [(&str, usize); 2] = [("collect-panda.rs", 112), ("write-datadisk.rs", 88)];
 
 /// The most lines of a module of the tests and of testkit.
 const MODULE: usize = 300;

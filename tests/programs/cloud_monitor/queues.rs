@@ -213,7 +213,7 @@ fn every_number_of_the_queues_leads_to_a_plot_or_to_nothing() {
     write(&sandbox, Tier::Raw, &lines);
     let site = Site::start(&sandbox);
     let daod = site.get("/pages/daod/").text();
-    assert!(daod.contains("<span>2.50</span>") && daod.contains("<span>7</span>"), "no size is stored: {daod}");
+    assert!(daod.contains(">2.5 GB</span>") && daod.contains("<span>7</span>"), "no size is stored: {daod}");
     let hour = slots[0] / 3600 * 3600;
     let size = |queue: &str, source: &str, disk: &str| {
         format!(

@@ -135,8 +135,8 @@ fn the_page_of_a_name_has_all_that_is_stored_of_it_and_each_name_leads_to_one() 
     assert!(of.contains("<h2>a/docs</h2>") && of.contains("A year of days"), "{of}");
     // What no page declares has a page of its own, which the help names.
     let help = site.get("/help/");
-    assert!(help.contains("<a href=\"../pages/gpu/\">gpu</a>"), "{help}");
-    assert!(site.get("/pages/gpu/").contains("<h1>"));
+    assert!(help.contains("<a href=\"../pages/node_kernel/\">node_kernel</a>"), "{help}");
+    assert!(site.get("/pages/node_kernel/").contains("<h1>"));
 }
 
 /// Two grids: in heprc a schedd is down, in belle another one; a node has lost a GPU.
