@@ -101,7 +101,7 @@ pub fn numbers(browser: &Browser, site: &Site) {
     assert!(shown.len() > 50, "{shown:?}");
     for (path, (text, title)) in &shown {
         // One with a prefix has the exact one as its tooltip.
-        let exact = if title.is_empty() { text } else { title };
+        let exact = &if title.is_empty() { text } else { title }.replace('\u{202f}', "");
         if path.contains('*') {
             assert_eq!(exact, &site.sum(path).to_string(), "{path}");
             continue;
