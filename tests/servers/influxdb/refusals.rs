@@ -157,7 +157,7 @@ fn an_error_of_more_than_a_megabyte_costs_the_bad_lines_alone() {
     let Some(influxdb) = server("an_error_of_more_than_a_megabyte_costs_the_bad_lines_alone", &[]) else { return };
     let sink = sink(influxdb.port, "");
     sink.setup(soon()).unwrap();
-    let long = "x".repeat(400);
+    let long = "x".repeat(200);
     let line = |at: i64| match at % 5 {
         0 => format!("n,a=ok{at} v=1i 5"),
         _ => format!("n,a=bad{at},b={long} v=1i 9223372036854775807"),
