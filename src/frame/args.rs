@@ -18,7 +18,7 @@ pub struct Common {
     /// How --dry-run prints them: "path value timestamp", line protocol, or a JSON object a line
     #[arg(long, value_enum, value_name = "FORMAT", default_value = "carbon", requires = "dry_run")]
     pub format: Format,
-    /// The run's clock: unix seconds, RFC 3339, or "YYYY-mm-dd [HH:MM:SS]" in UTC
+    /// The run's clock: unix seconds, RFC 3339, or "YYYY-mm-dd HH:MM:SS" in UTC
     #[arg(long, value_name = "TIME", value_parser = parse_time, allow_hyphen_values = true)]
     pub now: Option<i64>,
     /// Validate the config and reach every source and sink, without writing

@@ -30,7 +30,7 @@ struct Arguments {
     /// Read this config instead of ./config.cfg or /etc/gridmon/config.cfg
     #[arg(short, long, value_name = "FILE", global = true)]
     config: Option<PathBuf>,
-    /// The clock that ages are counted from: unix seconds, RFC 3339, or "YYYY-mm-dd [HH:MM:SS]" in UTC
+    /// The clock that ages are counted from: unix seconds, RFC 3339, or "YYYY-mm-dd HH:MM:SS" in UTC
     #[arg(long, value_name = "TIME", value_parser = parse_time, allow_hyphen_values = true, global = true)]
     now: Option<i64>,
     /// Print tables, or one JSON object

@@ -197,7 +197,7 @@ enum Format {
 /// What to export, and how.
 #[derive(Args)]
 pub struct Export {
-    /// From this time on: unix seconds, RFC 3339, or "YYYY-mm-dd [HH:MM:SS]" in UTC [default: the oldest]
+    /// From this time on: unix seconds, RFC 3339, or "YYYY-mm-dd HH:MM:SS" in UTC [default: the oldest]
     #[arg(long, value_name = "TIME", value_parser = parse_time)]
     from: Option<i64>,
     /// Up to before this time [default: the newest, included]

@@ -22,7 +22,7 @@ pub fn write(path: &Path, bytes: &[u8]) -> Result<()> {
     write_by(path, |file| file.write_all(bytes))
 }
 
-/// Writes a value as JSON, as [`write`] does; part by part, so that a long one is not twice in memory.
+/// Writes a value as JSON, as [`write()`] does; part by part, so that a long one is not twice in memory.
 ///
 /// # Errors
 /// Fails if it cannot be written; the previous content stays.
