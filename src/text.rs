@@ -28,6 +28,11 @@ pub fn cut(name: &str) -> Cow<'_, str> {
     }
 }
 
+/// Returns a hash of a text (FNV-1a) that is the same in each version and on each machine: for names that must not change.
+pub fn lasting_hash(text: &str) -> u64 {
+    text.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
+}
+
 /// Quotes the message of another program: on one line, at most 240 bytes of it, from the beginning and the end.
 pub fn quote_ends(text: &str) -> String {
     const LONGEST: usize = 240;

@@ -1,13 +1,14 @@
-//! The 24-hour bars of a page: read when the data have changed, but never for more than a twentieth of the time.
+//! The 24-hour bars and small lines of a page.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, RwLock};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::Result;
 
 use super::Dashboard;
+use super::aside::Last;
 use super::routes::Names;
 use super::summary::PageState;
 use crate::os::work::catch;
@@ -29,73 +30,37 @@ const AT_ONCE: usize = 50;
 /// How long a page waits for its bars; later ones come with its refresh.
 const TIMEOUT: Duration = Duration::from_secs(5);
 
-/// How long bars are used while the data stay the same: their last cell grows without them.
-const LONGEST_USE: Duration = Duration::from_secs(300);
-
-/// The bars as they were last read.
+/// The bars and small lines of a page.
 #[derive(Debug, Default)]
-pub(super) struct LastBars {
+pub(super) struct Drawn {
     pub bars: Bars,
     pub lines: Lines,
-    version: u64,
-    /// When they were read, and how long that took; `None` before the first time.
-    pub read: Option<(Instant, Duration)>,
-}
-
-/// The bars of a page.
-#[derive(Default)]
-pub(super) struct BarState {
-    last: RwLock<Arc<LastBars>>,
-    /// Held by whoever reads them.
-    reading: Arc<tokio::sync::Mutex<()>>,
-}
-
-impl BarState {
-    fn last(&self) -> Arc<LastBars> {
-        self.last.read().expect("nothing panics while it is held").clone()
-    }
 }
 
 impl Dashboard {
-    /// Returns the bars of the page that an address names; those of the last time while others read them, or if the store
-    /// does not answer.
-    pub(super) async fn bars(self: &Arc<Self>, names: &Names, sections: &[Section]) -> Arc<LastBars> {
+    /// Returns the bars and small lines of the page that an address names; those of the last time if the store does not answer.
+    pub(super) async fn bars(self: &Arc<Self>, names: &Names, sections: &[Section]) -> Arc<Last<Drawn>> {
         let Ok(state) = self.page(names) else { return Arc::default() };
-        let last = state.bars.last();
-        if self.has_bars(&last) {
+        if let Some(last) = self.fresh(&state.bars) {
             return last;
         }
         let (heartbeats, lined) = (self.heartbeats(state, sections), self.lined(state, sections));
         if heartbeats.is_empty() && lined.is_empty() {
-            return last;
+            return state.bars.last();
         }
-        let Ok(reading) = state.bars.reading.clone().try_lock_owned() else { return last };
-        let (this, names) = (self.clone(), names.clone());
-        let work = tokio::task::spawn_blocking(move || {
-            let _reading = reading;
-            let (began, version) = (Instant::now(), this.backend.version());
+        let read = move |this: &Self, last: &Drawn| {
             let bars = catch(|| this.read_bars(&heartbeats)).flatten();
             let lines = if bars.is_ok() { catch(|| this.read_lines(&lined)).flatten() } else { Ok(Lines::new()) };
-            let Ok(state) = this.page(&names) else { return };
             if bars.is_err() || lines.is_err() {
                 this.counts.store_failures.fetch_add(1, Ordering::Relaxed);
             }
             // If the store does not answer, the page says so by its numbers; the next try is as far away as after an answer.
-            let last = state.bars.last();
-            let bars = bars.unwrap_or_else(|_| last.bars.clone());
-            let lines = lines.unwrap_or_else(|_| last.lines.clone());
-            let read = Some((Instant::now(), began.elapsed()));
-            *state.bars.last.write().expect("nothing panics while it is held") =
-                Arc::new(LastBars { bars, lines, version, read });
-        });
-        let _ = tokio::time::timeout(TIMEOUT, work).await;
-        state.bars.last()
-    }
-
-    fn has_bars(&self, last: &LastBars) -> bool {
-        let Some((read_at, took)) = last.read else { return false };
-        let age = read_at.elapsed();
-        age < LONGEST_USE && (age < 20 * took || last.version == self.backend.version())
+            Drawn {
+                bars: bars.unwrap_or_else(|_| last.bars.clone()),
+                lines: lines.unwrap_or_else(|_| last.lines.clone()),
+            }
+        };
+        self.read_aside(&state.bars, TIMEOUT, read).await
     }
 
     fn read_bars(&self, heartbeats: &[(Wanted, i64)]) -> Result<Bars> {

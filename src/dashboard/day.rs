@@ -1,13 +1,13 @@
-//! What happened in the last 24 hours on a page, folded under each of its sections: read when the data have changed, but never for
-//! more than a twentieth of the time.
+//! What happened in the last 24 hours on a page, folded under each of its sections.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, RwLock};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::Dashboard;
+use super::aside::Last;
 use super::routes::Names;
 use super::troubles::{Place, address, shape, when};
 use crate::events::{Event, lasted, past};
@@ -19,105 +19,64 @@ use crate::view::table::Section;
 /// How long a page waits for them; later ones come with its refresh.
 const TIMEOUT: Duration = Duration::from_millis(500);
 
-/// How long they are used while the data stay the same.
-const LONGEST_USE: Duration = Duration::from_secs(300);
-
 /// The time of which they are, in seconds.
 const DAY: i64 = 86_400;
 
 /// How many a list names.
 const NAMED: usize = 20;
 
-/// The events as they were last read.
-#[derive(Debug, Default)]
-pub(super) struct LastDay {
-    events: Vec<Event>,
-    version: u64,
-    /// When they were read, and how long that took; `None` before the first time.
-    pub read: Option<(Instant, Duration)>,
-}
-
-/// The events of a page.
-#[derive(Default)]
-pub(super) struct DayState {
-    last: RwLock<Arc<LastDay>>,
-    /// Held by whoever reads them.
-    reading: Arc<tokio::sync::Mutex<()>>,
-}
-
-impl DayState {
-    fn last(&self) -> Arc<LastDay> {
-        self.last.read().expect("nothing panics while it is held").clone()
-    }
-}
-
 impl Dashboard {
-    /// Returns what happened in the last day on the page that an address names; what was read the last time while others read it,
-    /// or if the store does not answer.
-    pub(super) async fn day(self: &Arc<Self>, names: &Names) -> Arc<LastDay> {
+    /// Returns what happened in the last day on the page that an address names; what was found the last time if the store does not
+    /// answer.
+    pub(super) async fn day(self: &Arc<Self>, names: &Names) -> Arc<Last<Vec<Event>>> {
         let Ok(state) = self.page(names) else { return Arc::default() };
-        let last = state.day.last();
         let systems = self.systems_of(&state.page);
-        if systems.is_empty() || self.has_day(&last) {
+        if systems.is_empty() {
+            return state.day.last();
+        }
+        if let Some(last) = self.fresh(&state.day) {
             return last;
         }
-        let Ok(reading) = state.day.reading.clone().try_lock_owned() else { return last };
-        let (this, names) = (self.clone(), names.clone());
-        let work = tokio::task::spawn_blocking(move || {
-            let _reading = reading;
-            let (began, version, now) = (Instant::now(), this.backend.version(), (this.now)());
-            let read = |system: &&str| {
+        let read = move |this: &Self, last: &Vec<Event>| {
+            let now = (this.now)();
+            let events = |system: &&str| {
                 this.counts.store_questions.fetch_add(1, Ordering::Relaxed);
                 past(&*this.backend, &this.watch.rules.of(system), (now - DAY, now), now).map(|(events, _)| events)
             };
-            let events = catch(|| systems.iter().map(read).collect::<anyhow::Result<Vec<_>>>()).flatten();
-            let Ok(state) = this.page(&names) else { return };
+            let events = catch(|| systems.iter().map(events).collect::<anyhow::Result<Vec<_>>>()).flatten();
             // If the store does not answer, the page says so by its numbers; the next try is as far away as after an answer.
-            let events = events.map(|all| all.concat()).unwrap_or_else(|_| {
+            events.map(|all| all.concat()).unwrap_or_else(|_| {
                 this.counts.store_failures.fetch_add(1, Ordering::Relaxed);
-                state.day.last().events.clone()
-            });
-            let read = Some((Instant::now(), began.elapsed()));
-            *state.day.last.write().expect("nothing panics while it is held") =
-                Arc::new(LastDay { events, version, read });
-        });
-        let _ = tokio::time::timeout(TIMEOUT, work).await;
-        state.day.last()
-    }
-
-    fn has_day(&self, last: &LastDay) -> bool {
-        let Some((read_at, took)) = last.read else { return false };
-        let age = read_at.elapsed();
-        age < LONGEST_USE && (age < 20 * took || last.version == self.backend.version())
+                last.clone()
+            })
+        };
+        self.read_aside(&state.day, TIMEOUT, read).await
     }
 
     /// Returns the systems whose rules are about a page.
     pub(super) fn systems_of(&self, page: &Page) -> Vec<&'static str> {
-        let first = |page: &Page| if page.part_of.is_empty() { page.name } else { page.part_of };
         let pages = self.systems();
         let is_here =
-            |name: &&'static str| pages.iter().any(|other| other.name == *name && first(other) == first(page));
+            |name: &&'static str| pages.iter().any(|other| other.name == *name && other.system() == page.system());
         self.watch.rules.systems.iter().map(|system| system.name).filter(is_here).collect()
     }
 }
 
-impl LastDay {
-    /// Returns a folded list for each section of a page in which something happened.
-    pub fn html(
-        &self,
-        page: &Page,
-        sections: &[Section],
-        (place, options, now): (Place, &Options, i64),
-    ) -> BTreeMap<String, String> {
-        let is_of = |event: &Event, section: &Section| {
-            page.section.is_none_or(|tag| event.series.tag(tag) == Some(section.name.as_str()))
-        };
-        let list = |section: &Section| {
-            let events: Vec<_> = self.events.iter().filter(|event| is_of(event, section)).collect();
-            (!events.is_empty()).then(|| (section.name.clone(), list(&events, (place, options, now))))
-        };
-        sections.iter().filter_map(list).collect()
-    }
+/// Returns a folded list for each section of a page in which something happened.
+pub(super) fn html(
+    events: &[Event],
+    page: &Page,
+    sections: &[Section],
+    (place, options, now): (Place, &Options, i64),
+) -> BTreeMap<String, String> {
+    let is_of = |event: &Event, section: &Section| {
+        page.section.is_none_or(|tag| event.series.tag(tag) == Some(section.name.as_str()))
+    };
+    let list = |section: &Section| {
+        let events: Vec<_> = events.iter().filter(|event| is_of(event, section)).collect();
+        (!events.is_empty()).then(|| (section.name.clone(), list(&events, (place, options, now))))
+    };
+    sections.iter().filter_map(list).collect()
 }
 
 /// Returns a folded list of events, the latest first.

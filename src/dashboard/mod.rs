@@ -20,6 +20,8 @@
 //! Every address in the page is relative, so it works behind a proxy under any prefix.
 
 #[cfg(feature = "dashboard")]
+mod aside;
+#[cfg(feature = "dashboard")]
 mod bars;
 #[cfg(feature = "dashboard")]
 mod cache;

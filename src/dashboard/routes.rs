@@ -21,6 +21,7 @@ use axum::routing::get;
 
 use super::Config;
 use super::cache::Cache;
+use super::day;
 use super::federate::federate;
 use super::happenings;
 use super::metrics::Counts;
@@ -287,7 +288,7 @@ async fn html(
     let asked = pairs(query.as_deref());
     let options = Options::new(&asked);
     let (summary, watched) = tokio::join!(app.summary(state), app.watched());
-    let (bars, day) = tokio::join!(app.bars(names, &summary.sections), app.day(names));
+    let (bars, events) = tokio::join!(app.bars(names, &summary.sections), app.day(names));
     let (now, page) = ((app.now)(), state.page);
     let is_help = kind.starts_with("help");
     let place = match names.contains_key("page") {
@@ -301,7 +302,7 @@ async fn html(
         page.name,
         summary.read_at,
         bars.read,
-        day.read,
+        events.read,
         now.div_euclid(MAX_AGE)
     );
     if let Some(column) = first(&asked, &["column"]).filter(|_| kind == "page") {
@@ -315,11 +316,11 @@ async fn html(
         let systems = &this.systems_of(page);
         let line = watched.as_deref().map(|watched| Line { watched, systems, place, options, title });
         let pages = &this.systems();
-        let troubles = line.as_ref().and_then(|line| this.watch.troubles(line.watched, page, pages));
+        let troubles = line.as_ref().and_then(|line| this.watch.troubles(line.watched, page, line.systems));
         let troubles = troubles.as_ref();
-        let (summary, bars, lines, happened) = (&summary, &bars.bars, &bars.lines, None);
+        let (summary, bars, lines, happened) = (&summary, &bars.found.bars, &bars.found.lines, None);
         let own = &this.own(page, options, now);
-        let past = &day.html(page, &summary.sections, (place, options, now));
+        let past = &day::html(&events.found, page, &summary.sections, (place, options, now));
         let view = View {
             config,
             page,

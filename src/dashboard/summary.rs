@@ -8,8 +8,9 @@ use anyhow::anyhow;
 use tokio::sync::Mutex;
 
 use super::Dashboard;
-use super::bars::BarState;
-use super::day::DayState;
+use super::aside::Aside;
+use super::bars::Drawn;
+use crate::events::Event;
 use crate::os::work::catch;
 use crate::query::Ahead;
 use crate::view::page::Page;
@@ -38,8 +39,8 @@ pub struct Summary {
 /// A page with its last summary.
 pub(super) struct PageState {
     pub(super) page: Page,
-    pub(super) bars: BarState,
-    pub(super) day: DayState,
+    pub(super) bars: Arc<Aside<Drawn>>,
+    pub(super) day: Arc<Aside<Vec<Event>>>,
     summary: RwLock<Arc<Summary>>,
     /// Held by the request that reads the newest numbers.
     reading: Mutex<()>,
@@ -47,13 +48,7 @@ pub(super) struct PageState {
 
 impl PageState {
     pub(super) fn new(page: Page) -> Self {
-        Self {
-            page,
-            bars: BarState::default(),
-            day: DayState::default(),
-            summary: RwLock::default(),
-            reading: Mutex::default(),
-        }
+        Self { page, bars: Arc::default(), day: Arc::default(), summary: RwLock::default(), reading: Mutex::default() }
     }
 
     fn last(&self) -> Arc<Summary> {

@@ -74,8 +74,7 @@ pub(super) fn shape(severity: Severity) -> String {
 /// Returns the links to the systems, each with how many things need somebody there, and to the pages of this one.
 pub(super) fn systems(view: &View) -> String {
     let root = view.place.root();
-    let system = |page: &Page| if page.part_of.is_empty() { page.name } else { page.part_of };
-    let here = system(view.page);
+    let here = view.page.system();
     let (is_events, is_help) = (view.place == Place::Events, view.place == Place::Help);
     let is_system = !is_events && !is_help;
     let quiet = Options { theme: view.options.theme, compact: view.options.compact, ..Options::default() };
@@ -91,7 +90,7 @@ pub(super) fn systems(view: &View) -> String {
     };
     let mut html = String::from("<nav class=\"systems\" aria-label=\"Systems\" data-key=\"systems\"><ul>");
     for page in view.pages.iter().filter(|page| page.part_of.is_empty()) {
-        let is_of = |name: &str| view.pages.iter().any(|other| other.name == name && system(other) == page.name);
+        let is_of = |name: &str| view.pages.iter().any(|other| other.name == name && other.system() == page.name);
         let entries = view.line.iter().flat_map(|line| &line.watched.now.entries);
         let entries: Vec<_> = entries.filter(|entry| is_of(entry.event.system)).collect();
         let worst = entries.iter().map(|entry| entry.event.severity).min();
@@ -107,7 +106,7 @@ pub(super) fn systems(view: &View) -> String {
         "<li><a href=\"{root}events/{address}\"{events}>What happened</a></li><li><a \
          href=\"{root}help/{address}\"{help}>Help</a></li></ul>"
     );
-    let parts: Vec<_> = view.pages.iter().filter(|page| system(page) == here).collect();
+    let parts: Vec<_> = view.pages.iter().filter(|page| page.system() == here).collect();
     if parts.len() > 1 && is_system {
         html.push_str("<ul>");
         for page in parts {

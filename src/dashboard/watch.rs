@@ -46,19 +46,18 @@ impl Watch {
         Self { rules, ..Self::default() }
     }
 
-    /// Returns what the rules call a trouble in the system of a page; `None` if no rule is about the page.
-    pub(super) fn troubles(&self, watched: &Watched, page: &Page, pages: &[Page]) -> Option<Troubles> {
+    /// Returns what the rules call a trouble in the systems of a page; `None` if no rule is about the page.
+    pub(super) fn troubles(&self, watched: &Watched, page: &Page, systems: &[&str]) -> Option<Troubles> {
         let shown = page.measurements();
         let is_shown = |rule: &Rule| shown.iter().any(|measurement| measurement.name == rule.measurement.name);
-        let first = |page: &Page| if page.part_of.is_empty() { page.name } else { page.part_of };
-        let is_here = |system: &str| pages.iter().any(|other| other.name == system && first(other) == first(page));
         let subject = |event: &Event| Subject {
             series: event.series.clone(),
             names: event.names,
             path: event.path.clone(),
             trouble: if event.severity == Severity::Bad { Trouble::Bad } else { Trouble::Worse },
         };
-        let here = || watched.now.troubles.iter().filter(|event| is_here(event.system)).map(subject).collect();
+        let here =
+            || watched.now.troubles.iter().filter(|event| systems.contains(&event.system)).map(subject).collect();
         self.rules.all().any(|(_, rule)| is_shown(rule)).then(|| Troubles::new(here()))
     }
 

@@ -182,9 +182,13 @@ fn serve(
         bail!("another {} runs for {scope} already; end it first", program.name);
     };
     let shared = Arc::new(Shared::default());
-    let (sensors_before, schedule) = (Vec::new(), Schedule::default());
-    let mut gatherer =
-        Gatherer { program, watchdog: Some(watchdog), shared: Arc::clone(&shared), sensors: sensors_before, schedule };
+    let mut gatherer = Gatherer {
+        program,
+        watchdog: Some(watchdog),
+        shared: Arc::clone(&shared),
+        sensors: Vec::new(),
+        schedule: Schedule::default(),
+    };
     gatherer.replace(sensors, publish_seconds, now);
     let publisher = Publisher::new(session, Arc::clone(&shared));
     let publisher = thread::Builder::new().name("publisher".into()).spawn(move || publisher.work())?;
@@ -586,9 +590,8 @@ impl Publisher {
         }
     }
 
-    fn publish(&mut self, now: i64, gathered: Gathered) {
+    fn publish(&mut self, now: i64, mut gathered: Gathered) {
         let Self { session, .. } = self;
-        let mut gathered = gathered;
         if let Some(setup) = gathered.setup.take() {
             session.setup = setup;
         }
@@ -609,6 +612,7 @@ impl Publisher {
         let (_, lines) = session.conclude(false, Repeat::Never);
         complain(session.program.name, &lines);
     }
+
     /// Keeps what failed before of sensors that this process has not read yet: it is not known whether it still does, and
     /// nothing may say that it works again. What fails of sensors that are read no more is forgotten in silence.
     fn keep_unknown(session: &mut Session, sensors: &mut BTreeMap<String, String>, gathered: &Gathered) {

@@ -9,6 +9,7 @@ use std::borrow::Cow;
 use std::fmt::Write as _;
 
 use super::line::is_plain;
+use crate::text::lasting_hash;
 
 /// The longest tag value that is made of what a source reads, and the longest component of a Carbon path that is made of a name, in
 /// bytes. Carbon makes a component into a file name, and loses one beyond 255 bytes, ending included, without an error.
@@ -59,13 +60,8 @@ pub(super) fn push_component(name: &str, path: &mut String) {
         path.extend(kept.chars().map(|c| if fits(c) { c } else { '_' }));
     }
     if end < name.len() {
-        let _ = write!(path, "_{:016x}", hash(name));
+        let _ = write!(path, "_{:016x}", lasting_hash(name));
     }
-}
-
-/// FNV-1a, the same for every version and machine: a path must not change.
-fn hash(text: &str) -> u64 {
-    text.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3))
 }
 
 /// Whether a character is allowed in a component of a Carbon path.

@@ -2,6 +2,7 @@
 
 use std::any::Any;
 use std::path::Path;
+use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -57,20 +58,15 @@ pub fn running(config: &Config, root: &Root, state: Option<&Path>) -> Vec<Runnin
 }
 
 /// Reads each sensor twice, `pause` apart, since rates and percentages are made of two readings; returns the second one. One
-/// that tells everything at once is read once.
-/// `clock` tells the wall clock in unix nanoseconds.
+/// that tells everything at once is read once. `clock` tells the wall clock in unix nanoseconds.
 pub fn once(sensors: Vec<Running>, pause: Duration, clock: impl Fn() -> i64 + Sync) -> (Vec<Point>, Vec<Problem>) {
     let began = Instant::now();
-    let sensors: Vec<_> = sensors.into_iter().map(std::sync::Mutex::new).collect();
-    let read = |at: usize| {
-        let mut sensor = sensors[at].lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        sensor.read(Moment { time: clock(), running: began.elapsed() })
-    };
+    let sensors: Vec<_> = sensors.into_iter().map(Mutex::new).collect();
+    let sensor = |at: usize| sensors[at].lock().unwrap_or_else(PoisonError::into_inner);
+    let read = |at: usize| sensor(at).read(Moment { time: clock(), running: began.elapsed() });
     side_by_side(sensors.len(), sensors.len(), |at| {
-        let needs_two = |sensor: &std::sync::Mutex<Running>| {
-            sensor.lock().unwrap_or_else(std::sync::PoisonError::into_inner).reading.needs_two()
-        };
-        needs_two(&sensors[at]).then(|| read(at))
+        let needs_two = sensor(at).reading.needs_two();
+        needs_two.then(|| read(at))
     });
     thread::sleep(pause);
     let mut all = Taken::default();

@@ -595,6 +595,11 @@ impl Page {
         }
     }
 
+    /// Returns the name of the first page of its system.
+    pub fn system(&self) -> &'static str {
+        if self.part_of.is_empty() { self.name } else { self.part_of }
+    }
+
     /// Returns the measurements that the page of a name has besides those of the tables: the declared ones, then all others of
     /// these of which the name is a key, in the page's sections if it has some. A page without sections has those that begin with
     /// that key, since another system may call something else by the same word.

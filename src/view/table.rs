@@ -457,7 +457,7 @@ impl<'a> Table<'a> {
 
     /// Whether the table has a column of health.
     pub fn has_health(&self) -> bool {
-        self.columns.iter().any(|column| matches!(column.declared.kind, Kind::Health(..)))
+        self.health_column().is_some()
     }
 
     /// Returns the cells of a row's health: its own, or one for each of its parts; none if the table has no such column.

@@ -239,39 +239,34 @@ pub struct Config {
     settings: Vec<(String, NodeSettings)>,
 }
 
-/// What a `[hub …]` without nodes and root says of a hub of the originals' files.
+/// What a `[hub …]` says beside nodes and root. Without these it is said of a hub of the originals' files.
 #[derive(Clone, Debug)]
 pub(super) struct Addition {
-    pub name: String,
-    /// Whether it names a pattern.
-    pub has_pattern: bool,
-    pub has_timezone: bool,
-    pub pattern: Pattern,
-    pub zone: Zone,
-    pub sets: Vec<String>,
-    pub email: Vec<String>,
-    pub report_url: Option<String>,
-    pub json_path: Option<String>,
-    pub some: SomeRules,
+    /// A hub that has all of it, and no nodes and no root.
+    hub: Hub,
+    has_pattern: bool,
+    has_timezone: bool,
+    rules: SomeRules,
 }
 
 impl Addition {
     /// Gives a hub what is said.
     pub fn add_to(self, hub: &mut Hub) {
+        let said = self.hub;
         if self.has_pattern {
-            hub.pattern = self.pattern;
+            hub.pattern = said.pattern;
         }
         if self.has_pattern || self.has_timezone {
-            hub.zone = self.zone;
+            hub.zone = said.zone;
         }
-        for (ours, theirs) in [(self.sets, &mut hub.sets), (self.email, &mut hub.email)] {
+        for (ours, theirs) in [(said.sets, &mut hub.sets), (said.email, &mut hub.email)] {
             if !ours.is_empty() {
                 *theirs = ours;
             }
         }
-        hub.report_url = self.report_url.or(hub.report_url.take());
-        hub.json_path = self.json_path.or(hub.json_path.take());
-        self.some.apply(&mut hub.defaults);
+        hub.report_url = said.report_url.or(hub.report_url.take());
+        hub.json_path = said.json_path.or(hub.json_path.take());
+        self.rules.apply(&mut hub.defaults);
     }
 }
 
@@ -369,7 +364,7 @@ impl Config {
     /// # Errors
     /// Fails if there is no such hub or node.
     pub fn join(&mut self) -> Result<()> {
-        if let Some(Addition { name, .. }) = self.additions.first() {
+        if let Some(Addition { hub: Hub { name, .. }, .. }) = self.additions.first() {
             bail!(
                 "[hub {name}]: has no nodes and no root, and no section of scm_monitor is called {name}; add them, or correct the name"
             );
@@ -425,7 +420,7 @@ impl Config {
 
     /// Takes what is said of a hub of the originals' files.
     pub(super) fn addition(&mut self, name: &str) -> Option<Addition> {
-        let at = self.additions.iter().position(|one| one.name == name)?;
+        let at = self.additions.iter().position(|one| one.hub.name == name)?;
         Some(self.additions.remove(at))
     }
 
@@ -439,7 +434,6 @@ impl Config {
     }
 
     fn hub(&mut self, values: &Values) -> Result<Hub> {
-        let name = values.member().to_string();
         let mut nodes = values.list("nodes")?;
         let mut seen = std::collections::BTreeSet::new();
         nodes.retain(|node| seen.insert(node.clone()));
@@ -452,25 +446,10 @@ impl Config {
         }
         let root = values.needed("root")?;
         values.check("root", root.starts_with(['/', '$', '~']), "a path that begins with /, ~/ or a variable")?;
-        let Addition { pattern, zone, sets, email, report_url, json_path, some, .. } = addition(values)?;
-        let is_each = json_path.as_ref().is_none_or(|path| path.contains("%(node)s") || nodes.len() == 1);
+        let Addition { hub, .. } = addition(values)?;
+        let is_each = hub.json_path.as_ref().is_none_or(|path| path.contains("%(node)s") || nodes.len() == 1);
         values.check("json_path", is_each, "a path with %(node)s, and there are several nodes")?;
-        let mut defaults =
-            Rules { fresh_seconds: 0, shrink_percent: 0, least_bytes: 0, keep: None, check: Check::Size };
-        some.apply(&mut defaults);
-        Ok(Hub {
-            name,
-            nodes,
-            root: root.trim_end_matches('/').to_string(),
-            pattern,
-            zone,
-            sets,
-            email,
-            report_url,
-            json_path,
-            defaults,
-            exceptions: Vec::new(),
-        })
+        Ok(Hub { nodes, root: root.trim_end_matches('/').to_string(), ..hub })
     }
 }
 
@@ -494,18 +473,23 @@ fn addition(values: &Values) -> Result<Addition> {
     let email = values.list("email")?;
     let are_addresses = email.iter().all(|one| is_address(one));
     values.check("email", are_addresses, "addresses such as backups@example.org, separated by commas")?;
-    Ok(Addition {
+    let rules = some_rules(values)?;
+    let mut defaults = Rules { fresh_seconds: 0, shrink_percent: 0, least_bytes: 0, keep: None, check: Check::Size };
+    rules.apply(&mut defaults);
+    let hub = Hub {
         name: values.member().into(),
-        has_pattern: values.gives("pattern"),
-        has_timezone: values.gives("timezone"),
+        nodes: Vec::new(),
+        root: String::new(),
         pattern,
         zone,
         sets,
         email,
         report_url: values.url("report_url")?.map(|url| url.to_string()),
         json_path: values.text("json_path")?,
-        some: some_rules(values)?,
-    })
+        defaults,
+        exceptions: Vec::new(),
+    };
+    Ok(Addition { hub, has_pattern: values.gives("pattern"), has_timezone: values.gives("timezone"), rules })
 }
 
 /// Returns a set's name as the rest of the program spells it.

@@ -16,6 +16,7 @@ mod tables;
 use super::memory::{Memory, NodeMemory};
 use super::report::{SetRow, node_verdict, sets};
 use super::verdict::Verdict;
+use crate::text::lasting_hash;
 
 pub use self::plot::svg;
 
@@ -190,11 +191,8 @@ pub fn file_name(name: &str) -> String {
         file.push('=');
     }
     if file.len() > LONGEST {
-        // FNV-1a, which stays the same for ever.
-        let step = |hash: u64, byte: u8| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
-        let hash = name.bytes().fold(0xcbf2_9ce4_8422_2325, step);
         file.truncate(LONGEST - 18);
-        file.push_str(&format!("=={hash:016x}"));
+        file.push_str(&format!("=={:016x}", lasting_hash(name)));
     }
     file
 }
