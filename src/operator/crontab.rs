@@ -1,6 +1,7 @@
 //! What cron and systemd start of the programs, and in which environment. Reads; starts nothing but `crontab -l`.
 
 use std::env;
+use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -10,6 +11,7 @@ use anyhow::{Context, Result, ensure};
 
 use crate::config::trusted;
 use crate::os::command;
+use crate::text::size;
 
 /// The programs that cron or a timer starts for each run.
 pub const COLLECTORS: [&str; 8] = [
@@ -22,6 +24,9 @@ pub const COLLECTORS: [&str; 8] = [
     "downsample-1h",
     "write-datadisk",
 ];
+
+/// The most output of a program that is read, in bytes.
+const MOST: usize = 1 << 20;
 
 /// Where an operator puts the crontab of all programs, with a column for the user; the packages install none.
 const CRONTAB: &str = "/etc/cron.d/gridmon";
@@ -112,6 +117,30 @@ impl Schedule {
         last.map_or("", |(_, path)| path.as_str())
     }
 
+    /// Runs a program as it is started here, at most for `limit`, and returns its output and what it said of an error.
+    ///
+    /// # Errors
+    /// Fails if it cannot be started, does not end in time, or prints too much.
+    pub fn ask(
+        &self,
+        path: &Path,
+        arguments: impl IntoIterator<Item: AsRef<OsStr>>,
+        limit: Duration,
+    ) -> Result<(String, String)> {
+        let mut command = Command::new(path);
+        command.args(arguments).env_clear().envs(self.environment.iter().map(|(name, value)| (name, value)));
+        if self.folder.is_dir() {
+            command.current_dir(&self.folder);
+        }
+        let mut printed = Vec::new();
+        let ended = command::exchange(&mut command, b"", Instant::now() + limit, |piece| {
+            printed.extend_from_slice(piece);
+            ensure!(printed.len() <= MOST, "more than {} of output", size(MOST as u64));
+            Ok(())
+        })?;
+        Ok((String::from_utf8_lossy(&printed).into_owned(), ended.printed()))
+    }
+
     /// Returns the file that a word of a command names, as the shell finds it.
     ///
     /// # Errors
@@ -144,14 +173,7 @@ fn environment(path: &str) -> Vec<(String, String)> {
 /// Returns the crontab of this user; `None` if there is none, or no cron.
 fn own_crontab() -> Option<String> {
     const ANSWERS: Duration = Duration::from_secs(10);
-    let mut text = Vec::new();
-    let mut asked = Command::new("/usr/bin/crontab");
-    let read = |piece: &[u8]| {
-        text.extend_from_slice(piece);
-        ensure!(text.len() <= 1 << 20, "is larger than 1 MB");
-        Ok(())
-    };
-    command::run(asked.arg("-l"), Instant::now() + ANSWERS, read).ok()?;
+    let text = command::output(Command::new("/usr/bin/crontab").arg("-l"), Instant::now() + ANSWERS, MOST).ok()?;
     String::from_utf8(text).ok()
 }
 

@@ -2,10 +2,11 @@
 
 use std::collections::BTreeSet;
 use std::env;
+use std::ffi::OsStr;
 use std::io::{Read, Write};
 use std::net::{TcpStream, ToSocketAddrs};
 use std::path::{Path, PathBuf, absolute};
-use std::process::{Command, ExitCode};
+use std::process::ExitCode;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -18,10 +19,9 @@ use super::spool_commands::{NAME, look};
 use super::status::{Level, Status, StatusInput, Thresholds};
 use super::versions::versions;
 use crate::frame::{CheckLine, print, state};
-use crate::os::command;
 use crate::os::work::catch;
 use crate::setup::{self, Config};
-use crate::text::{Table, count, one_line, size};
+use crate::text::{Table, count, one_line};
 
 /// Look at everything that a run needs, as cron would start it, and say what to do.
 #[derive(Args)]
@@ -42,9 +42,6 @@ const CHECKING: Duration = Duration::from_secs(3660);
 
 /// How long the dashboard, a sink of a service, and `--version` may take.
 const ANSWERS: Duration = Duration::from_secs(20);
-
-/// The most output of a program that is read.
-const MOST: usize = 1 << 20;
 
 /// A finding: who found it, what it is about, and what is right or wrong with it.
 struct Finding {
@@ -241,7 +238,7 @@ fn check(asked: &Asked, schedule: &Schedule) -> Vec<Finding> {
         Err(error) => vec![Finding::new(program, "--check", Err(format!("{error:#}")))],
     };
     let own = env!("CARGO_PKG_VERSION");
-    if let Ok(text) = printed(command_for(&asked.path, schedule).arg("--version"), ANSWERS).map(|(text, _)| text) {
+    if let Ok((text, _)) = schedule.ask(&asked.path, ["--version"], ANSWERS) {
         let version = text.trim().rsplit(' ').next().unwrap_or_default();
         let result = match version == own {
             true => Ok(own.to_string()),
@@ -256,33 +253,13 @@ fn check(asked: &Asked, schedule: &Schedule) -> Vec<Finding> {
     findings
 }
 
-/// Returns a program as the schedule would start it, without arguments.
-pub(super) fn command_for(path: &Path, schedule: &Schedule) -> Command {
-    let mut command = Command::new(path);
-    command.env_clear().envs(schedule.environment.iter().map(|(name, value)| (name, value)));
-    if schedule.folder.is_dir() {
-        command.current_dir(&schedule.folder);
-    }
-    command
-}
-
-/// Returns the output of a program, and what it said of an error.
-pub(super) fn printed(command: &mut Command, limit: Duration) -> Result<(String, String)> {
-    let mut printed = Vec::new();
-    let ended = command::exchange(command, b"", Instant::now() + limit, |piece| {
-        printed.extend_from_slice(piece);
-        if printed.len() > MOST { bail!("more than {} of output", size(MOST as u64)) } else { Ok(()) }
-    })?;
-    Ok((String::from_utf8_lossy(&printed).into_owned(), ended.printed()))
-}
-
 fn ask(asked: &Asked, schedule: &Schedule) -> Result<Vec<CheckLine>> {
-    let mut command = command_for(&asked.path, schedule);
-    command.arg("--check");
+    let mut arguments = vec![OsStr::new("--check")];
     if let Some(config) = &asked.config {
-        command.arg("--config").arg(config);
+        arguments.extend([OsStr::new("--config"), config.as_os_str()]);
     }
-    let (text, error) = printed(&mut command, CHECKING).with_context(|| asked.path.display().to_string())?;
+    let (text, error) =
+        schedule.ask(&asked.path, arguments, CHECKING).with_context(|| asked.path.display().to_string())?;
     let lines: Vec<_> = text.lines().filter_map(line).collect();
     if lines.is_empty() {
         bail!("{}", one_line(&error));

@@ -50,15 +50,9 @@ fn is_synchronized(run: &Path) -> Option<bool> {
     if !run.join("systemd/system").exists() {
         return None;
     }
-    let mut told = Vec::new();
     let mut asked = Command::new("timedatectl");
     asked.args(["show", "--property=NTPSynchronized", "--value"]);
-    command::run(&mut asked, Instant::now() + ANSWERS, |piece| {
-        told.extend_from_slice(piece);
-        Ok(())
-    })
-    .ok()?;
-    match told.trim_ascii() {
+    match command::output(&mut asked, Instant::now() + ANSWERS, 100).ok()?.trim_ascii() {
         b"yes" => Some(true),
         b"no" => Some(false),
         _ => None,

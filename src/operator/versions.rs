@@ -3,7 +3,6 @@
 use std::time::{Duration, Instant};
 
 use super::crontab::Schedule;
-use super::doctor::{command_for, printed};
 use crate::setup::Config;
 use crate::sinks::embedded;
 use crate::sinks::graphite::render;
@@ -19,7 +18,7 @@ pub fn versions(config: &Config, programs: &[&str], schedule: &Schedule) -> Vec<
         if programs.contains(&program)
             && let Some(first) = words.first()
             && let Ok(path) = schedule.find(first)
-            && let Ok((text, error)) = printed(command_for(&path, schedule).args(&words[1..]).arg(flag), ANSWERS)
+            && let Ok((text, error)) = schedule.ask(&path, words[1..].iter().map(String::as_str).chain([flag]), ANSWERS)
         {
             // ssh tells it on standard error.
             told.extend(version(&text).or_else(|| version(&error)).map(|version| (name, version)));

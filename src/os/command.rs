@@ -108,6 +108,20 @@ pub fn run(
     refused.map_or(Ok(()), |error| Err(Failure::Output(error)))
 }
 
+/// Runs `command` as [`run`] does, and returns its standard output.
+///
+/// # Errors
+/// As [`run`]; also if it prints more than `most` bytes.
+pub fn output(command: &mut Command, deadline: Instant, most: usize) -> Result<Vec<u8>, Failure> {
+    let mut printed = Vec::new();
+    run(command, deadline, |piece| {
+        anyhow::ensure!(printed.len() + piece.len() <= most, "printed more than {most} bytes");
+        printed.extend_from_slice(piece);
+        Ok(())
+    })?;
+    Ok(printed)
+}
+
 /// Like [`run`], with a standard input, and with any exit status: the caller judges the output. A child whose output
 /// `read` refuses is killed at once.
 ///
