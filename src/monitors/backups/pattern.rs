@@ -455,18 +455,23 @@ mod tests {
         /// The places of the groups are those that the expression finds.
         #[test]
         fn places_are_where_the_expression_finds_the_groups(
-            pieces in prop::collection::vec(0..SAMPLES.len(), 1..12),
-            words in prop::collection::vec((0..3usize, "[a/1-]{0,3}"), 12),
+            // A set with a whole date behind it, and any pieces around them.
+            around in prop::collection::vec(prop::collection::vec(0..SAMPLES.len(), 0..4), 3),
+            date in 5..8usize,
+            texts in prop::collection::vec(0..3usize, 12),
+            spoiled in prop::option::of((0..12usize, "[a/1-]{1,3}")),
         ) {
+            let [head, middle, tail] = around.as_slice() else { unreachable!() };
+            let pieces: Vec<_> = [head, &vec![0], middle, &vec![date], tail].into_iter().flatten().copied().collect();
             let template: String = pieces.iter().map(|at| SAMPLES[*at].0).collect();
             let Ok(pattern) = Pattern::new(&template) else { return Ok(()) };
             let plain = Pattern { places: None, ..pattern.clone() };
             let scratch = &mut pattern.scratch();
             // A path that fits, with a word somewhere that may spoil it.
             let mut path = String::new();
-            for (piece, (which, word)) in pieces.iter().zip(&words) {
-                path += SAMPLES[*piece].1[*which];
-                path += if *which == 2 { word } else { "" };
+            for (at, (piece, text)) in pieces.iter().zip(&texts).enumerate() {
+                path += SAMPLES[*piece].1[*text];
+                path += spoiled.as_ref().filter(|(place, _)| *place == at).map_or("", |(_, word)| word);
             }
             for path in [path.as_str(), &path.replacen('1', "/", 1), &format!("{path}/x")] {
                 let found = pattern.read(path.as_bytes(), scratch);
