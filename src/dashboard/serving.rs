@@ -114,7 +114,7 @@ async fn answer(
     let began = Instant::now();
     guest.asks();
     let reached = Reached { program: "cloud-monitor", section: "dashboard", names: &dashboard.config.hosts };
-    let checked = hosts::check(request.headers(), request.uri(), is_local, reached);
+    let checked = hosts::check(&request, is_local, reached);
     let answer = match checked {
         Ok(()) => {
             request.extensions_mut().insert(guest.clone());

@@ -194,8 +194,7 @@ fn from_where(request: &Request<Incoming>, config: &Config, guest: &Guest) -> Re
     }
     let is_local = guest.address.is_loopback() && !config.asks_who();
     let reached = Reached { program: "qmaster", section: "qmaster", names: &config.hosts };
-    hosts::check(request.headers(), request.uri(), is_local, reached)
-        .map_err(|(status, message)| Failure::new(status, "invalid", message))
+    hosts::check(request, is_local, reached).map_err(|(status, message)| Failure::new(status, "invalid", message))
 }
 
 /// Whether a client may write.

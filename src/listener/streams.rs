@@ -91,7 +91,8 @@ pub(super) async fn receive(mut stream: TcpStream, guest: &Arc<Guest>, speaks: S
         };
         match read {
             Ok(Ok(count)) if count > 0 => {}
-            Ok(Ok(_)) if before > 0 => {
+            // Whether it ended or was reset.
+            Ok(_) if before > 0 => {
                 return shared.counts.ended(speaks.name(), guest.address, "it ended within a message");
             }
             Ok(_) => return,

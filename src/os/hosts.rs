@@ -7,7 +7,7 @@
 use std::net::IpAddr;
 
 use axum::http::uri::Authority;
-use axum::http::{HeaderMap, StatusCode, Uri, header};
+use axum::http::{HeaderMap, Request, StatusCode, Version, header};
 
 use crate::text::quote;
 
@@ -23,20 +23,23 @@ pub struct Reached<'a> {
 }
 
 /// Checks the `Host` of a request. At a loopback address (`is_local`) only localhost, loopback addresses and the
-/// configured names are served.
+/// configured names are served. HTTP/1.0 knows no `Host`: a balancer's health check sends none, and no browser speaks it.
 ///
 /// # Errors
 /// Fails with the answer if there is no `Host`, two of them, one that is none, or one that is not served here.
-pub fn check(headers: &HeaderMap, uri: &Uri, is_local: bool, reached: Reached) -> Result<(), (StatusCode, String)> {
-    let bad = |message: String| (StatusCode::BAD_REQUEST, message);
-    let mut hosts = headers.get_all(header::HOST).iter();
-    let (Some(host), None) = (hosts.next(), hosts.next()) else {
-        return Err(bad("a request has exactly one Host".into()));
+pub fn check<B>(request: &Request<B>, is_local: bool, reached: Reached) -> Result<(), (StatusCode, String)> {
+    let bad = |message: &str| (StatusCode::BAD_REQUEST, message.to_string());
+    let mut hosts = request.headers().get_all(header::HOST).iter();
+    let host = match (hosts.next(), hosts.next()) {
+        (None, _) if request.version() == Version::HTTP_10 => None,
+        (Some(host), None) => {
+            let host = host.to_str().ok().and_then(|host| host.parse::<Authority>().ok());
+            Some(host.filter(|host| !host.as_str().contains('@')).ok_or_else(|| bad("the Host is not a name"))?)
+        }
+        _ => return Err(bad("a request has exactly one Host")),
     };
-    let host = host.to_str().ok().and_then(|host| host.parse::<Authority>().ok());
-    let host = host.filter(|host| !host.as_str().contains('@')).ok_or_else(|| bad("the Host is not a name".into()))?;
     // An address with a host of its own, as a proxy is asked, counts more than the header.
-    for host in [Some(&host), uri.authority()].into_iter().flatten() {
+    for host in [host.as_ref(), request.uri().authority()].into_iter().flatten() {
         if is_local && !is_served(host.host(), reached.names) {
             let message = format!(
                 "{} is not served here; set [{}] hosts to the names under which {} is reached",
@@ -89,14 +92,15 @@ mod tests {
 
     #[test]
     fn only_the_names_of_this_machine_and_of_the_config_are_served_on_loopback() {
-        let status = |hosts: &[&str], is_local: bool| {
-            let mut headers = HeaderMap::new();
+        let names = ["Monitor.example.org".to_string()];
+        let answer = |version: Version, uri: &str, hosts: &[&str], is_local: bool| {
+            let mut request = Request::builder().version(version).uri(uri);
             for host in hosts {
-                headers.append(header::HOST, host.parse().unwrap());
+                request = request.header(header::HOST, *host);
             }
-            let names = ["Monitor.example.org".to_string()];
-            check(&headers, &Uri::from_static("/"), is_local, reached(&names)).err().map(|failure| failure.0.as_u16())
+            check(&request.body(()).unwrap(), is_local, reached(&names)).err().map(|failure| failure.0.as_u16())
         };
+        let status = |hosts: &[&str], is_local: bool| answer(Version::HTTP_11, "/", hosts, is_local);
         for good in [
             "localhost",
             "LOCALHOST:5000",
@@ -116,10 +120,12 @@ mod tests {
         for none in [&[][..], &["localhost", "localhost"], &[""], &["a b"], &["user@localhost"], &["localhost/x"]] {
             assert_eq!((status(none, true), status(none, false)), (Some(400), Some(400)), "{none:?}");
         }
-        let asked = |uri: &'static str| {
-            let headers = HeaderMap::from_iter([(header::HOST, "localhost".parse().unwrap())]);
-            check(&headers, &Uri::from_static(uri), true, reached(&[])).is_ok()
-        };
-        assert!(asked("http://localhost:5000/") && !asked("http://evil.example.org/"));
+        let asked = |uri: &str| answer(Version::HTTP_11, uri, &["localhost"], true);
+        assert_eq!((asked("http://localhost:5000/"), asked("http://evil.example.org/")), (None, Some(421)));
+        // HTTP/1.0, as HAProxy checks health, names no host; if it does, the name counts.
+        let old = |uri: &str, hosts: &[&str]| answer(Version::HTTP_10, uri, hosts, true);
+        assert_eq!((old("/", &[]), old("/", &["localhost"]), old("http://localhost/", &[])), (None, None, None));
+        assert_eq!((old("/", &["evil.example.org"]), old("http://evil.example.org/", &[])), (Some(421), Some(421)));
+        assert_eq!((old("/", &["localhost", "localhost"]), old("/", &["a b"])), (Some(400), Some(400)));
     }
 }

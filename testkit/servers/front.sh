@@ -22,7 +22,7 @@ case $kind in
 haproxy | haproxy-checks | haproxy-healthz)
   check=; [ "$kind" = haproxy ] || check='check inter 100ms'
   health=; [ "$kind" != haproxy-healthz ] ||
-    health=$'  option httpchk\n  http-check send meth GET uri /healthz ver HTTP/1.1 hdr Host localhost'
+    health='  option httpchk GET /healthz'
   servers=
   for one in "${@:4}"; do servers+="  server s$one 127.0.0.1:$one $check"$'\n'; done
   cat > "$dir/haproxy.cfg" <<C

@@ -6,8 +6,9 @@ use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
 use gridmon_testkit::sandbox::{FakeCarbon, Mood, fixture};
+use gridmon_testkit::wait_until;
 
-use super::{Master, carbon_section, exchange, gzip, request};
+use super::{LIMIT, Master, carbon_section, exchange, gzip, request};
 
 /// The resident memory of a process, in bytes.
 fn memory(pid: u32) -> u64 {
@@ -61,6 +62,35 @@ fn hostile_pickles_cost_their_own_connection() {
     }
     master.wait_for_metric("qmaster_connections_ended_total", count);
     assert!(memory(master.pid()) < 200 << 20, "{} bytes", memory(master.pid()));
+}
+
+#[test]
+fn a_message_that_breaks_off_is_said_whether_its_stream_ends_or_is_reset() {
+    let carbon = FakeCarbon::start(Mood::Good);
+    let master = Master::start(&carbon_section(&carbon));
+    for (is_reset, count) in [(false, 1), (true, 2)] {
+        let mut stream = master.connect();
+        stream.write_all(b"\x80\x02](K").unwrap();
+        wait_until("the half of a message", LIMIT, || (master.metric("qmaster_receiving_bytes") > 0).then_some(()));
+        if is_reset {
+            rustix::net::sockopt::set_socket_linger(&stream, Some(Duration::ZERO)).unwrap();
+        }
+        drop(stream);
+        master.wait_for_metric("qmaster_connections_ended_total", count);
+        wait_until("its room", LIMIT, || (master.metric("qmaster_receiving_bytes") == 0).then_some(()));
+    }
+}
+
+/// As HAProxy asks for health by default.
+#[test]
+fn http_1_0_without_a_host_is_answered() {
+    let carbon = FakeCarbon::start(Mood::Good);
+    let master = Master::start(&carbon_section(&carbon));
+    let mut stream = master.connect();
+    stream.write_all(b"GET /healthz HTTP/1.0\r\n\r\n").unwrap();
+    let mut text = String::new();
+    stream.read_to_string(&mut text).unwrap();
+    assert!(text.starts_with("HTTP/1.0 200") && text.ends_with("ok\n"), "{text}");
 }
 
 #[test]
