@@ -133,6 +133,19 @@ impl Bar {
         Self { cells, up: (count > 0.0).then(|| (up / count).clamp(0.0, 1.0)), from }
     }
 
+    /// Returns the same of what has a number whenever it is there: where it has none after its first one, it was down.
+    #[must_use]
+    pub fn of_presence(self) -> Self {
+        let Some(first) = self.cells.iter().position(|cell| *cell != Cell::Nothing) else { return self };
+        let mut cells = self.cells;
+        // The last cell has only just begun, if the one before it has a number.
+        let end = if cells[CELLS - 2] == Cell::Nothing { CELLS } else { CELLS - 1 };
+        cells[first..end].iter_mut().filter(|cell| **cell == Cell::Nothing).for_each(|cell| *cell = Cell::Down);
+        let known = cells.iter().filter(|cell| **cell != Cell::Nothing).count();
+        let up = cells.iter().filter(|cell| **cell == Cell::Up).count();
+        Self { cells, up: Some(up as f64 / known as f64), ..self }
+    }
+
     /// Returns runs of equal cells: what they are, their first cell and how many they are.
     fn runs(&self) -> Vec<(Cell, usize, usize)> {
         let mut runs = Vec::<(Cell, usize, usize)>::new();
@@ -256,6 +269,20 @@ mod tests {
         assert!(html.contains("<path class=\"p\" d=\"M14 4h2v11h-2z\"/>"), "{html}");
         assert!(html.contains("<path class=\"d\" d=\"M20 0h2v15h-2z\"/><path class=\"n\" d=\"M40 7.5h2\"/>"), "{html}");
         assert!(html.len() < 500, "{}", html.len());
+    }
+
+    #[test]
+    fn what_is_silent_was_down_since_it_was_first_heard() {
+        let of = |halves: &[i64]| {
+            let values = values(halves.iter().map(|half| (DAY + half * 1800 + 60, 64.0)).collect());
+            Bar::new(&values, DAY, 60).of_presence()
+        };
+        let bar = of(&(10..40).collect::<Vec<_>>());
+        assert_eq!([bar.cells[9], bar.cells[10], bar.cells[39]], [Cell::Nothing, Cell::Up, Cell::Up]);
+        assert_eq!((bar.cells[40], bar.cells[47], &*bar.share()), (Cell::Down, Cell::Down, "78.95 %"));
+        let begun = of(&(0..47).collect::<Vec<_>>());
+        assert_eq!((begun.cells[47], &*begun.share()), (Cell::Nothing, "100 %"), "half an hour that has only begun");
+        assert_eq!(of(&[]).up, None);
     }
 
     #[test]

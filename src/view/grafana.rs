@@ -104,6 +104,7 @@ fn query(page: &Page, table: &Table, column: &Column) -> Option<Query> {
     let (field, only) = match column.kind {
         Kind::Key(_) | Kind::Label(..) => return None,
         Kind::Field(_, field) | Kind::Health(_, field) | Kind::Switch(_, field) => (measurement.field(field)?, None),
+        Kind::Most(_, field, _) | Kind::Mean(_, field, _) => (measurement.field(field)?, None),
         Kind::One(_, tag, value) => (measurement.fields.first()?, Some((tag, value))),
         Kind::Pivot(Pivot { .. }) => (measurement.fields.first()?, None),
     };

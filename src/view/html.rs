@@ -11,16 +11,18 @@ use super::scatter;
 use super::selection::{
     Counts, MAX_FIND, MAX_SORTS, Selection, Trouble, Troubles, column_meaning, column_name, near, table_of,
 };
-use super::table::{Cell, Column, Health, Number, Row, Section, SubRow, Table};
+use super::table::{Cell, Column, Health, Number, Part, Row, Section, SubRow, Table};
 use super::text::length;
 use crate::model::{Measurement, Value, utc};
 use crate::query::ANY;
 use crate::text::{Shows, ago, count, one_line, spaced};
 
+mod drawn;
 mod folded;
 mod named;
 mod overview;
 mod part;
+mod unfolded;
 
 use self::folded::{Place, all_rows, places};
 use self::named::{address_of, page_of_a_name};
@@ -599,7 +601,7 @@ impl<'a> SectionView<'a> {
                 " <a data-plots href=\"{}\">{word} <b>{}</b> {}</a>",
                 options.address(),
                 escaped_line(row.name),
-                columns.first().map_or(String::new(), |at| shown(&table.columns[*at], value))
+                columns.first().map_or(String::new(), |at| self.shown(&table.columns[*at], value))
             );
         }
         if html.is_empty() { html } else { format!("<p class=\"talkers\">top talkers:{html}</p>") }
@@ -656,7 +658,10 @@ impl<'a> SectionView<'a> {
                 self.sums(html, table, counts);
             }
             html.push_str(if table.is_grouped() { "" } else { "<tbody>\n" });
-            rows.iter().for_each(|(row, lines)| self.row(html, table, row, *lines));
+            for (row, lines) in &rows {
+                self.row(html, table, row, *lines);
+                self.unfolded(html, table, row);
+            }
             html.push_str(if table.is_grouped() { "" } else { "</tbody>" });
         }
         self.more(html, table, part);
@@ -761,7 +766,7 @@ impl<'a> SectionView<'a> {
 
     /// Returns two fields of a table's rows against each other, if it is declared, and what is said of the table.
     fn above(&self, table: &Table) -> String {
-        let mut html = String::new();
+        let mut html = self.legend(table);
         if let Some(declared) = table.declared.scatter {
             let at = |field: &str| {
                 table
@@ -814,7 +819,10 @@ impl<'a> SectionView<'a> {
                 "<tbody data-key=\"{name}\"{class}><tr{}><th scope=\"rowgroup\"{span}>{shape}{link}</th>",
                 row.sub_rows.first().map_or(String::new(), line_key)
             ),
-            false => write!(html, "<tr{class} data-key=\"{name}\"><th scope=\"row\">{shape}{link}</th>"),
+            false => {
+                let mark = self.unfold_mark(table, row);
+                write!(html, "<tr{class} data-key=\"{name}\"><th scope=\"row\">{mark}{shape}{link}</th>")
+            }
         };
         for (at, sub_row) in row.sub_rows.iter().take(lines).enumerate() {
             if at > 0 {
@@ -862,10 +870,14 @@ impl<'a> SectionView<'a> {
                     self.bar(html, cell);
                     html.push_str("</td>");
                 }
+                Kind::Most(..) | Kind::Mean(..) => self.cell_of_parts(html, line, at),
                 Kind::Switch(..) | Kind::Field(..) | Kind::One(..) | Kind::Pivot(_) => {
-                    let _ = write!(html, "<td{span}>{}", self.small_line(column, cell));
+                    let cells = if column.outer { &line.row.cells } else { &line.sub_row.cells };
+                    let _ = write!(html, "<td{span}>{}", self.drawn(line.table, (at, column), cells, &[]));
                     let parts = if column.outer { &[][..] } else { &line.sub_row.names };
-                    self.cell_content(html, cell, column, &of(parts, line.row));
+                    let names = of(parts, line.row);
+                    self.cell_content(html, cell, column, &names);
+                    self.beside(html, line.table, column, (cells, &names));
                     html.push_str("</td>");
                 }
             }
@@ -996,7 +1008,7 @@ impl<'a> SectionView<'a> {
                 old = old.min(cell.time);
             }
         }
-        let text = shown(column, sum);
+        let text = self.shown(column, sum);
         let bad = if is_bad { " bad" } else { "" };
         if old < self.view.now {
             let age = ago(self.age(old));
@@ -1006,6 +1018,14 @@ impl<'a> SectionView<'a> {
             (true, _) => format!("<span class=\"bad\">{text}</span>"),
             (_, true) => format!("<span class=\"zero\">{text}</span>"),
             _ => text,
+        }
+    }
+
+    /// Returns a number as its column shows it.
+    fn shown(&self, column: &Column, value: Value) -> String {
+        match column.declared.shown() {
+            Shows::Age => format!("{} ago", ago(self.age(value.as_f64() as i64))),
+            shows => text_of(shows, value),
         }
     }
 
@@ -1019,7 +1039,7 @@ impl<'a> SectionView<'a> {
         let text = match (column.declared.kind, number.value) {
             (Kind::Switch(..), Value::Int(0)) => "<b>no</b>".into(),
             (Kind::Switch(..), _) => "yes".into(),
-            (_, value) => shown(column, value),
+            (_, value) => self.shown(column, value),
         };
         let class = match column.declared.kind {
             Kind::Switch(..) => "",
@@ -1085,11 +1105,6 @@ fn shape(trouble: Option<(&str, &str, &str)>) -> String {
     })
 }
 
-/// Returns a number as its column shows it.
-fn shown(column: &Column, value: Value) -> String {
-    text_of(column.declared.shown(), value)
-}
-
 /// Returns a value as it is shown; one that is whole keeps all its digits.
 fn text_of(shows: Shows, value: Value) -> String {
     match (shows, value) {
@@ -1103,6 +1118,7 @@ fn exact(column: &Column, value: Value) -> String {
     let is_all = value.as_f64().abs() < 1000.0 || value.as_f64().fract() == 0.0;
     match column.declared.shown() {
         Shows::Named(_) => String::new(),
+        Shows::Age => Shows::Moment.text(value.as_f64()),
         Shows::Plain if is_all => String::new(),
         _ => number(value),
     }

@@ -9,6 +9,7 @@
 
 pub mod bar;
 mod calendar;
+mod drawn;
 #[cfg(feature = "png")]
 pub mod font;
 pub mod grafana;

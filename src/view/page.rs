@@ -93,8 +93,20 @@ pub struct Table {
     pub talkers: &'static [(&'static str, &'static [&'static str])],
     /// Whether each row is one line, with sums of its sub-rows, which unfold below it.
     pub folded: bool,
+    /// What unfolds below a row; `None` if nothing does, or its sub-rows alone.
+    pub unfolds: Option<&'static Unfolds>,
     /// The columns. Those of kind [`Kind::Key`] name the rows: one, or several for rows with sub-rows.
     pub columns: &'static [Column],
+}
+
+/// What unfolds below a row beside its sub-rows: what belongs to its name.
+#[derive(Clone, Copy, Debug)]
+pub struct Unfolds {
+    /// Tables of the numbers of the row's name, whose rows are named by other tags: its file systems, its GPUs. One without names
+    /// is a line of words.
+    pub tables: &'static [Table],
+    /// The heads of the row's numbers that are plotted small.
+    pub plots: &'static [&'static str],
 }
 
 /// The place of a table in the HTML of its section.
@@ -144,10 +156,40 @@ pub struct Column {
     pub linked: bool,
     /// The heads under which a small line of the last 24 hours stands left of each number.
     pub lines: &'static [&'static str],
+    /// What is drawn left of each number.
+    pub drawn: Drawn,
+    /// The heads of columns that are [`inside`](Self::inside) this one.
+    pub with: &'static [&'static str],
+    /// Whether its numbers stand in the cells of another column, not in cells of their own.
+    pub is_inside: bool,
+    /// Whether a number of a column of health says by being there that it is up, whatever it is.
+    pub is_presence: bool,
+    /// The field that is 1 while a part of the row is lost; empty if there is none.
+    pub lost: &'static str,
     /// How its numbers are shown; `None` by their unit.
     pub shows: Option<Shows>,
     /// The column in a terminal.
     pub text: InText,
+}
+
+/// What is drawn beside a number, for the eye alone.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Drawn {
+    /// Nothing, or a small line.
+    Nothing,
+    /// A bar that this number fills, with a tick at the limit; of the numbers inside the column if there are some, one behind the
+    /// other.
+    Bar(f64),
+    /// How much it is of the number inside the column, as a bar; that number stands behind it: `53 / 80`.
+    Of,
+    /// The numbers inside the column, of which it is the sum, as one bar; they stand behind it, each with its head.
+    Shares,
+    /// Its small line, and below it that of the number inside the column, upside down: `420 / 130`.
+    Mirrored,
+    /// A dot between these numbers, on the range of its last 24 hours, with a tick at the limit.
+    Dot(f64, f64),
+    /// A small column for each part of the row, which this number fills.
+    Columns(f64),
 }
 
 /// The content of the cells of a column.
@@ -163,6 +205,11 @@ pub enum Kind {
     Switch(&'static Measurement, &'static str),
     /// The number of the measurement's only field, of series whose tag has this value.
     One(&'static Measurement, &'static str, &'static str),
+    /// The greatest number of a field among the parts of the row, with the value of this tag, which names the part: the fullest
+    /// disk of a node. Without a tag the part has no name.
+    Most(&'static Measurement, &'static str, &'static str),
+    /// The mean of a field over the parts of the row, which this tag names.
+    Mean(&'static Measurement, &'static str, &'static str),
     /// A label of the row's series of this measurement, as text.
     Label(&'static Measurement, &'static str),
     /// One column per value of a tag.
@@ -282,6 +329,11 @@ const fn column(kind: Kind, head: &'static str) -> Column {
         leads: None,
         linked: true,
         lines: &[],
+        drawn: Drawn::Nothing,
+        with: &[],
+        is_inside: false,
+        is_presence: false,
+        lost: "",
         shows: None,
         text: InText::Same,
     }
@@ -308,6 +360,33 @@ pub const fn field(measurement: &'static Measurement, name: &'static str) -> Col
 pub const fn health(measurement: &'static Measurement, name: &'static str) -> Column {
     assert_field(measurement, name);
     column(Kind::Health(measurement, name), "is")
+}
+
+/// Declares a column with up or how long nothing has been heard, from a field that is always sent.
+///
+/// # Panics
+/// As [`field`].
+pub const fn presence(measurement: &'static Measurement, name: &'static str) -> Column {
+    Column { is_presence: true, ..health(measurement, name) }
+}
+
+/// Declares a column with the greatest number among the parts of the row, which have a tag more than it, such as the fullest disk
+/// of a node; this tag names it in the cell, unless it is empty.
+///
+/// # Panics
+/// As [`field`].
+pub const fn most(measurement: &'static Measurement, name: &'static str, part: &'static str) -> Column {
+    assert_field(measurement, name);
+    column(Kind::Most(measurement, name, part), name)
+}
+
+/// Declares a column with the mean over the parts of the row, which this tag names, such as the GPUs of a node.
+///
+/// # Panics
+/// As [`field`].
+pub const fn mean(measurement: &'static Measurement, name: &'static str, part: &'static str) -> Column {
+    assert_field(measurement, name);
+    column(Kind::Mean(measurement, name, part), name)
 }
 
 /// Declares a column with yes or no, from a field that is 1 or 0. A row with no is greyed out.
@@ -430,6 +509,26 @@ impl Column {
         Self { lines, ..self }
     }
 
+    /// Draws something left of each number.
+    pub const fn drawn(self, drawn: Drawn) -> Self {
+        Self { drawn, ..self }
+    }
+
+    /// Puts the numbers of the columns with these heads, which are inside it, into its cells.
+    pub const fn with(self, heads: &'static [&'static str]) -> Self {
+        Self { with: heads, ..self }
+    }
+
+    /// Puts its numbers into the cells of the column that names it.
+    pub const fn inside(self) -> Self {
+        Self { is_inside: true, ..self }
+    }
+
+    /// Marks parts of the row as lost of which this field is not zero.
+    pub const fn lost(self, lost: &'static str) -> Self {
+        Self { lost, ..self }
+    }
+
     /// Sets how its numbers are shown, beside which their exact ones stand as a tooltip.
     pub const fn shows(self, shows: Shows) -> Self {
         Self { shows: Some(shows), ..self }
@@ -443,7 +542,9 @@ impl Column {
     /// Returns the field of the numbers; `None` if they are names, or up and down.
     fn field(&self) -> Option<&'static FieldInfo> {
         match self.kind {
-            Kind::Field(measurement, name) => measurement.field(name),
+            Kind::Field(measurement, name) | Kind::Most(measurement, name, _) | Kind::Mean(measurement, name, _) => {
+                measurement.field(name)
+            }
             Kind::One(..) | Kind::Pivot(_) => self.measurement()?.fields.first(),
             Kind::Key(_) | Kind::Label(..) | Kind::Health(..) | Kind::Switch(..) => None,
         }
@@ -451,12 +552,17 @@ impl Column {
 
     /// Whether the numbers are floats.
     pub fn is_real(&self) -> bool {
-        self.field().is_some_and(|field| field.kind == Type::Float)
+        matches!(self.kind, Kind::Mean(..)) || self.field().is_some_and(|field| field.kind == Type::Float)
     }
 
     /// Returns how the numbers are shown: as it is declared, else by their unit.
     pub fn shown(&self) -> Shows {
         self.shows.unwrap_or_else(|| Shows::of_unit(self.field().map_or("", |field| field.unit)))
+    }
+
+    /// Whether it shows the last 24 hours of its numbers.
+    pub fn has_past(&self) -> bool {
+        !self.lines.is_empty() || matches!(self.drawn, Drawn::Mirrored | Drawn::Dot(..))
     }
 
     /// Returns the measurement of the numbers; `None` for the names of rows.
@@ -466,9 +572,8 @@ impl Column {
             Kind::Field(measurement, _) | Kind::Health(measurement, _) | Kind::Switch(measurement, _) => {
                 Some(measurement)
             }
-            Kind::One(measurement, ..) | Kind::Label(measurement, _) | Kind::Pivot(Pivot { measurement, .. }) => {
-                Some(measurement)
-            }
+            Kind::One(measurement, ..) | Kind::Most(measurement, ..) | Kind::Mean(measurement, ..) => Some(measurement),
+            Kind::Label(measurement, _) | Kind::Pivot(Pivot { measurement, .. }) => Some(measurement),
         }
     }
 }
@@ -487,6 +592,7 @@ impl Table {
             note: ("", ""),
             talkers: &[],
             folded: false,
+            unfolds: None,
             columns,
         }
     }
@@ -529,6 +635,11 @@ impl Table {
     /// Makes each row one line, whose sub-rows unfold below it.
     pub const fn folded(self) -> Self {
         Self { folded: true, ..self }
+    }
+
+    /// Unfolds this below each row.
+    pub const fn unfolds(self, unfolds: &'static Unfolds) -> Self {
+        Self { unfolds: Some(unfolds), ..self }
     }
 
     /// Returns the name of a sub-row by one of its tags, given its names by the tags after the first one.
@@ -644,9 +755,10 @@ impl Page {
         measurements
     }
 
-    /// Returns the columns of all tables.
+    /// Returns the columns of all tables, then those of what unfolds in them.
     pub fn columns(&self) -> impl Iterator<Item = &'static Column> {
-        self.tables.iter().flat_map(|table| table.columns)
+        let unfolded = self.tables.iter().filter_map(|table| table.unfolds).flat_map(|unfolds| unfolds.tables);
+        self.tables.iter().chain(unfolded).flat_map(|table| table.columns)
     }
 
     /// Returns the Carbon path by which the plot of a number is asked for: its own unless the page declares another; empty if

@@ -336,6 +336,9 @@ pub fn column_meaning(column: &page::Column) -> &'static str {
         ("", Kind::Field(measurement, field) | Kind::Health(measurement, field) | Kind::Switch(measurement, field)) => {
             measurement.field(field).map_or("", |field| field.meaning)
         }
+        ("", Kind::Most(measurement, field, _) | Kind::Mean(measurement, field, _)) => {
+            measurement.field(field).map_or("", |field| field.meaning)
+        }
         ("", Kind::One(measurement, ..)) => measurement.meaning,
         ("", Kind::Pivot(pivot)) => pivot.measurement.meaning,
         (meaning, _) => meaning,

@@ -75,8 +75,23 @@ pub struct Row<'a> {
     pub cells: Vec<Option<Cell<'a>>>,
     /// The text of each column of labels; empty in all others, and where nothing is known.
     pub labels: Vec<&'a str>,
+    /// The parts of which each column has one number, sorted by name; none in columns of other numbers.
+    pub parts: Vec<Vec<Part<'a>>>,
     /// The sub-rows, sorted by name. If there are none, one without names and numbers.
     pub sub_rows: Vec<SubRow<'a>>,
+}
+
+/// What belongs to a row and has no row of its own: a disk or a GPU of a node.
+#[derive(Clone, Debug)]
+pub struct Part<'a> {
+    /// Its names by the tags that the rows have not.
+    pub names: Vec<&'a str>,
+    /// The name that is shown; empty if none is.
+    pub name: &'a str,
+    /// Its number; `None` if it has none now.
+    pub cell: Option<Cell<'a>>,
+    /// Whether it is lost.
+    pub is_lost: bool,
 }
 
 /// One row of the second level: one type of machine of a cloud, for instance.
@@ -192,6 +207,12 @@ impl Number {
     pub fn field(&self) -> &'static str {
         self.field
     }
+
+    /// Returns its cell, given the newest time of its section.
+    fn cell(&self, newest: i64) -> Cell<'_> {
+        let Self { value, time, path, every, .. } = self;
+        Cell { value: *value, time: *time, path, every: *every, late: self.is_late(newest) }
+    }
 }
 
 impl Section {
@@ -212,9 +233,17 @@ impl Section {
         let measurements = page.measurements();
         let build = |of: &'a page::Table| {
             let keeps_all = all || of.placement == Placement::Badges;
-            TableBuilder::new(self, of, &measurements).table(self.time, keeps_all)
+            TableBuilder::new(self, of, &measurements, |_| true).table(self.time, keeps_all)
         };
         page.tables.iter().map(build).collect()
+    }
+
+    /// Returns the tables that unfold below a row, made of the numbers with its name.
+    pub fn unfolded<'a>(&'a self, page: &'a Page, of: &'a page::Unfolds, (tag, name): (&str, &str)) -> Vec<Table<'a>> {
+        let measurements = page.measurements();
+        let is_its = |number: &Number| number.tag(tag) == name;
+        let build = |of: &'a page::Table| TableBuilder::new(self, of, &measurements, is_its).table(self.time, false);
+        of.tables.iter().map(build).collect()
     }
 }
 
@@ -258,8 +287,13 @@ impl<'a> RowNumbers<'a> {
 }
 
 impl<'a> TableBuilder<'a> {
-    /// Sorts the numbers of a section by row.
-    fn new(section: &'a Section, of: &'a page::Table, measurements: &[&'static Measurement]) -> Self {
+    /// Sorts the numbers of a section that are wanted by row.
+    fn new(
+        section: &'a Section,
+        of: &'a page::Table,
+        measurements: &[&'static Measurement],
+        wants: impl Fn(&Number) -> bool,
+    ) -> Self {
         let mut rows = BTreeMap::<_, RowNumbers>::new();
         let keys: Vec<_> = of.keys().collect();
         for (measurement, numbers) in measurements.iter().zip(&section.numbers) {
@@ -273,10 +307,16 @@ impl<'a> TableBuilder<'a> {
             let mut rest = numbers.as_slice();
             while let Some(first) = rest.first() {
                 let names: Vec<_> = keys.iter().map(|key| first.tag(key)).collect();
-                let is_same = |number: &Number| keys.iter().zip(&names).all(|(key, name)| number.tag(key) == *name);
+                let wanted = wants(first);
+                let is_same = |number: &Number| {
+                    keys.iter().zip(&names).all(|(key, name)| number.tag(key) == *name) && wants(number) == wanted
+                };
                 let same = 1 + rest[1..].iter().take_while(|number| is_same(number)).count();
                 let (numbers, after) = rest.split_at(same);
                 rest = after;
+                if !wanted {
+                    continue;
+                }
                 let row = rows.entry(names.first().copied().unwrap_or("–")).or_default();
                 numbers.iter().for_each(|number| row.add(number));
                 let is_except = |number: &Number| except.is_some_and(|(tag, value)| number.tag(tag) == value);
@@ -307,11 +347,8 @@ impl<'a> TableBuilder<'a> {
         let fill = |numbers: &[(&'static Measurement, &'a Number)]| {
             let mut cells = vec![None; columns.len()];
             for (measurement, number) in numbers {
-                let Number { value, time, path, every, .. } = *number;
-                let late = *time <= newest.saturating_sub(*every);
-                let cell = Cell { value: *value, time: *time, path, every: *every, late };
                 if let Some(at) = places.of(measurement, number) {
-                    cells[at] = Some(cell);
+                    cells[at] = Some(number.cell(newest));
                 }
             }
             cells
@@ -329,12 +366,48 @@ impl<'a> TableBuilder<'a> {
                 let newest = row.all().filter(|(measurement, _)| std::ptr::eq(*measurement, of));
                 newest.max_by_key(|(_, number)| number.time).map_or("", |(_, number)| number.tag(tag))
             };
-            Row { name, cells: fill(&row.numbers), labels: columns.iter().map(label).collect(), sub_rows }
+            let mut cells = fill(&row.numbers);
+            let mut parts = vec![Vec::new(); columns.len()];
+            for (at, column) in columns.iter().enumerate().filter(|(_, column)| column.is_of_parts()) {
+                parts[at] = self.parts(column.declared, &row.numbers, newest);
+                cells[at] = column.together(&parts[at]);
+            }
+            Row { name, cells, labels: columns.iter().map(label).collect(), parts, sub_rows }
         };
         let mut rows: Vec<_> = self.rows.iter().map(row).collect();
         rows.sort_by_key(|row| !self.declared.sum_row.is_empty() && row.name == self.declared.sum_row);
         let left_out = known - rows.len();
         Table { declared: self.declared, columns, rows, left_out }
+    }
+
+    /// Returns the parts of a row of which a column has numbers. Those that have been silent for long are left out.
+    fn parts(&self, of: &page::Column, numbers: &[(&'static Measurement, &'a Number)], newest: i64) -> Vec<Part<'a>> {
+        let (Kind::Most(measurement, field, tag) | Kind::Mean(measurement, field, tag)) = of.kind else {
+            return Vec::new();
+        };
+        let keys: Vec<_> = self.declared.keys().collect();
+        let is_own = |tag: &&crate::model::Tag| tag.identifies && !keys.contains(&tag.name);
+        let own: Vec<_> = measurement.tags.iter().filter(is_own).map(|tag| tag.name).collect();
+        let mut parts = BTreeMap::<Vec<&str>, Part>::new();
+        for (_, number) in numbers.iter().filter(|(one, _)| std::ptr::eq(*one, measurement)) {
+            let is_gone = number.time <= newest.saturating_sub(number.every.saturating_mul(10).max(3600));
+            let names: Vec<_> = own.iter().map(|tag| number.tag(tag)).filter(|name| !name.is_empty()).collect();
+            if is_gone || names.is_empty() {
+                continue;
+            }
+            let part = parts.entry(names).or_insert_with_key(|names| Part {
+                names: names.clone(),
+                name: number.tag(tag),
+                cell: None,
+                is_lost: false,
+            });
+            if number.field == field {
+                part.cell = Some(number.cell(newest));
+            } else if number.field == of.lost {
+                part.is_lost = !number.value.is_zero() && !number.is_late(newest);
+            }
+        }
+        parts.into_values().collect()
     }
 
     /// Returns the columns of the rows that are left.
@@ -348,8 +421,10 @@ impl<'a> TableBuilder<'a> {
                 all.filter(|(measurement, _)| is_of(of, measurement)).map(|(_, number)| *number)
             };
             let Kind::Pivot(pivot) = of.kind else {
-                let is_zero = |number: &Number| number.value == Value::Int(0) || fits(of, number).is_none();
-                let shown = !of.unless_zero || !numbers().all(is_zero);
+                let is_of_part = |number: &Number| matches!(of.kind, Kind::Most(_, field, _) | Kind::Mean(_, field, _) if field == number.field);
+                let is_its = |number: &Number| fits(of, number).is_some() || is_of_part(number);
+                let is_zero = |number: &Number| !is_its(number) || !is_of_part(number) && number.value.is_zero();
+                let shown = !of.is_inside && (!of.unless_zero || !numbers().all(is_zero));
                 columns.push(Column { declared: of, head: of.head, shown, outer });
                 continue;
             };
@@ -415,7 +490,8 @@ fn is_level_one(keys: &[&str], column: &page::Column) -> bool {
 /// declaration.
 fn fits<'a>(column: &'a page::Column, number: &'a Number) -> Option<&'a str> {
     match column.kind {
-        Kind::Key(_) | Kind::Label(..) => None,
+        // Those of parts are gathered apart.
+        Kind::Key(_) | Kind::Label(..) | Kind::Most(..) | Kind::Mean(..) => None,
         Kind::Field(_, field) | Kind::Health(_, field) | Kind::Switch(_, field) => {
             (field == number.field).then_some(column.head)
         }
@@ -425,9 +501,31 @@ fn fits<'a>(column: &'a page::Column, number: &'a Number) -> Option<&'a str> {
 }
 
 impl Column<'_> {
-    /// Whether a small line stands left of each number.
+    /// Whether the last 24 hours are drawn left of each number.
     pub fn has_line(&self) -> bool {
-        self.declared.lines.contains(&self.head)
+        self.declared.has_past() && (self.declared.lines.is_empty() || self.declared.lines.contains(&self.head))
+    }
+
+    /// Whether its numbers are each of several parts of a row.
+    pub fn is_of_parts(&self) -> bool {
+        matches!(self.declared.kind, Kind::Most(..) | Kind::Mean(..))
+    }
+
+    /// Returns the number of several parts together: of those that are not late, if there are any.
+    fn together<'a>(&self, parts: &[Part<'a>]) -> Option<Cell<'a>> {
+        let all: Vec<_> = parts.iter().filter_map(|part| part.cell).collect();
+        let is_late = all.iter().all(|cell| cell.late);
+        let cells = all.into_iter().filter(|cell| cell.late == is_late);
+        if let Kind::Most(..) = self.declared.kind {
+            return cells.reduce(|a, b| if b.value.as_f64() > a.value.as_f64() { b } else { a });
+        }
+        let (mut sum, mut count, mut last) = (0.0, 0, None::<Cell>);
+        for cell in cells {
+            (sum, count) = (sum + cell.value.as_f64(), count + 1);
+            last = Some(last.filter(|last| last.time > cell.time).unwrap_or(cell));
+        }
+        // A mean has no path: its plot is that of all parts.
+        last.map(|last| Cell { value: Value::Float(sum / f64::from(count)), path: "", ..last })
     }
 }
 
@@ -440,6 +538,24 @@ impl<'a> Table<'a> {
     /// Whether the rows have sub-rows.
     pub fn is_grouped(&self) -> bool {
         self.declared.keys().nth(1).is_some()
+    }
+
+    /// Returns the part whose number a cell of a row has; `None` if it is the row's own.
+    pub fn part_of<'r>(&self, row: &'r Row<'a>, at: usize) -> Option<&'r Part<'a>> {
+        let path = row.cells[at]?.path;
+        row.parts[at].iter().find(|part| part.cell.is_some_and(|cell| cell.path == path))
+    }
+
+    /// Returns the heads of the columns inside one, each with their indices among the cells.
+    pub fn inside(&self, of: &Column<'a>) -> Vec<(&'static str, Vec<usize>)> {
+        let is_it = |at: &usize, head: &str| self.columns[*at].declared.is_inside && self.columns[*at].head == head;
+        let all = |head: &str| (0..self.columns.len()).filter(|at| is_it(at, head)).collect();
+        of.declared.with.iter().map(|head| (*head, all(head))).collect()
+    }
+
+    /// Whether the health of a row is up whenever its number is there.
+    pub fn has_presence(&self) -> bool {
+        self.health_column().is_some_and(|at| self.columns[at].declared.is_presence)
     }
 
     /// Whether a declared column has one cell per row, not per sub-row.

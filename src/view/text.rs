@@ -160,7 +160,7 @@ fn cell(table: &Table, row: &Row, sub_row: &SubRow, wanted: &TextColumn, cells: 
             Health::Silent => "silent".into(),
             Health::Unknown => "unknown".into(),
         },
-        Kind::Field(..) | Kind::One(..) | Kind::Pivot(_) => number(it),
+        Kind::Field(..) | Kind::One(..) | Kind::Pivot(_) | Kind::Most(..) | Kind::Mean(..) => number(it),
     }
 }
 

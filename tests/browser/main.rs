@@ -8,6 +8,7 @@ mod driver;
 mod finding;
 mod keys;
 mod long;
+mod machines;
 mod page;
 mod pictures;
 mod plot;

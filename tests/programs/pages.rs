@@ -24,6 +24,7 @@ use gridmon::view::{table, text};
 mod federate;
 mod finding;
 mod folding;
+mod nodes;
 mod troubles;
 
 /// The slot of the recorded inputs: 2024-06-01 12:30:00 UTC.

@@ -170,7 +170,13 @@ fn unless_empty(fields: &[Option<FieldValue>]) -> Option<Vec<FieldValue>> {
 fn of_nodes(members: &[&Node]) -> Vec<FieldValue> {
     let sum = Sum::of(members.iter().copied());
     let having = |has: fn(&Node) -> bool| members.iter().filter(|node| has(node)).count() as i64;
+    let in_state = |state: &str| members.iter().filter(|node| node.base == state && takes_jobs(node)).count() as i64;
+    let [allocated, mixed, idle] = ["allocated", "mixed", "idle"].map(in_state);
     let fields = [
+        P_ALLOCATED.of(allocated),
+        P_MIXED.of(mixed),
+        P_FREE_NODES.of(idle),
+        P_NO_NODES.of(members.len() as i64 - allocated - mixed - idle),
         P_DOWN.of(having(|node| node.base == "down")),
         P_DRAIN.of(having(|node| node.has("drain"))),
         P_ALLOC.of(sum.cpus_alloc),
@@ -243,6 +249,11 @@ impl Sum {
         }
         sum
     }
+}
+
+/// Whether jobs may start on a node, by the states and flags that somebody must look at.
+fn takes_jobs(node: &Node) -> bool {
+    !["drain", "fail", "invalid_reg", "not_responding"].iter().any(|flag| node.has(flag))
 }
 
 /// Returns the fields of the scheduler that sdiag tells.

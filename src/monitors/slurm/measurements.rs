@@ -125,6 +125,12 @@ pub(super) const P_NODES: Field<i64> =
     mean("nodes", "nodes", "all of them, those that are asleep included (TotalNodes)");
 pub(super) const P_DOWN: Field<i64> = mean("nodes_down", "nodes", "those that are down");
 pub(super) const P_DRAIN: Field<i64> = mean("nodes_drain", "nodes", "those that are drained or draining");
+pub(super) const P_ALLOCATED: Field<i64> =
+    mean("nodes_allocated", "nodes", "those that work, all of their CPUs allocated");
+pub(super) const P_MIXED: Field<i64> = mean("nodes_mixed", "nodes", "those that work, some of their CPUs allocated");
+pub(super) const P_FREE_NODES: Field<i64> = mean("nodes_idle", "nodes", "those that could work, without a job");
+pub(super) const P_NO_NODES: Field<i64> =
+    mean("nodes_out", "nodes", "those that take no job: down, drained or draining, silent, or in another state");
 pub(super) const P_ALLOC: Field<i64> =
     mean("cpus_alloc", "cpus", "allocated, also by jobs of other partitions of the nodes");
 pub(super) const P_IDLE: Field<i64> =
@@ -146,6 +152,10 @@ pub static SLURM_PARTITION: Measurement = Measurement::new(Declaration {
         P_NODES.info(),
         P_DOWN.info(),
         P_DRAIN.info(),
+        P_ALLOCATED.info(),
+        P_MIXED.info(),
+        P_FREE_NODES.info(),
+        P_NO_NODES.info(),
         P_ALLOC.info(),
         P_IDLE.info(),
         P_OUT.info(),

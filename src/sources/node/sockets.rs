@@ -1,5 +1,8 @@
-//! /proc/net/tcp, tcp6, udp and udp6: a line for each socket, counted while they are read, since a busy server has a hundred
-//! thousand.
+//! The sockets of a machine by state. Those of TCP are asked of the kernel (inet_diag), which walks through its table once for both
+//! families and prints nothing; that table has a few hundred thousand places on a machine without a socket.
+//!
+//! UDP's, and TCP's where the kernel does not answer, stand in /proc/net/tcp, tcp6, udp and udp6: a line for each socket, counted
+//! while they are read, since a busy server has a hundred thousand.
 //!
 //! ```text
 //!   sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode
@@ -28,6 +31,119 @@ pub const STATES: [&str; 11] = [
     "CLOSING",
 ];
 
+/// The sockets, and how they are counted.
+#[derive(Debug)]
+pub struct Sockets {
+    root: Root,
+    /// Whether the kernel is asked; not once it has refused, since each question may load a module.
+    asks: bool,
+}
+
+/// How many sockets there are in each of [`STATES`].
+pub type Counts = [i64; STATES.len()];
+
+impl Sockets {
+    /// Returns the sockets of a machine.
+    pub fn new(root: &Root) -> Self {
+        Self { root: root.clone(), asks: root.is_here() }
+    }
+
+    /// Counts the sockets of these protocols; those that the kernel does not have are left out.
+    ///
+    /// # Errors
+    /// Fails if a file cannot be read.
+    pub fn count<'a>(&mut self, protocols: &[&'a str]) -> Result<Vec<(&'a str, Counts)>> {
+        let told =
+            if self.asks && protocols.iter().any(|one| one.starts_with("tcp")) { diag::tcp().ok() } else { None };
+        self.asks &= told.is_some() || !protocols.iter().any(|one| one.starts_with("tcp"));
+        let mut all = Vec::new();
+        for protocol in protocols {
+            let has = || self.root.path(&format!("proc/net/{protocol}")).exists();
+            let counts = match (*protocol, &told) {
+                ("tcp", Some([four, _])) => Some(*four),
+                ("tcp6", Some([_, six])) => has().then_some(*six),
+                _ => count(&self.root, protocol)?,
+            };
+            all.extend(counts.map(|counts| (*protocol, counts)));
+        }
+        Ok(all)
+    }
+}
+
+mod diag {
+    use std::io;
+    use std::time::{Duration, Instant};
+
+    use rustix::net::sockopt::{Timeout, set_socket_timeout};
+    use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, netlink, recv, send, socket_with};
+
+    use super::{Counts, STATES};
+
+    /// TCPDIAG_GETSOCK: the older question, and the only one for both families.
+    const ASKED: u16 = 18;
+    const ERROR: u16 = 2;
+    const DONE: u16 = 3;
+    /// NLM_F_REQUEST | NLM_F_DUMP.
+    const DUMP: u16 = 0x301;
+    /// The states 1 to 11, and sockets that are about to be, which the kernel tells as SYN_RECV.
+    const WANTED: u32 = 0x1ffe;
+    /// The most that the kernel puts into an answer at once.
+    const ROOM: usize = 32 << 10;
+    const LIMIT: Duration = Duration::from_secs(5);
+    /// The head of a message: its length (4 bytes), its kind (2).
+    const HEAD: usize = 16;
+
+    /// Returns the TCP sockets by state, of IPv4 and of IPv6.
+    pub fn tcp() -> io::Result<[Counts; 2]> {
+        let socket =
+            socket_with(AddressFamily::NETLINK, SocketType::DGRAM, SocketFlags::CLOEXEC, Some(netlink::SOCK_DIAG))?;
+        set_socket_timeout(&socket, Timeout::Recv, Some(LIMIT))?;
+        send(&socket, &question(), SendFlags::empty())?;
+        let (began, mut counts, mut answer) = (Instant::now(), [[0; STATES.len()]; 2], vec![0; ROOM]);
+        while began.elapsed() < LIMIT {
+            let (length, _) = recv(&socket, &mut answer[..], RecvFlags::empty())?;
+            if count(&answer[..length.min(ROOM)], &mut counts)? {
+                return Ok(counts);
+            }
+        }
+        Err(io::ErrorKind::TimedOut.into())
+    }
+
+    /// A message's head (16 bytes) and inet_diag_req: family, lengths of addresses, more, whose (48), states, no data.
+    fn question() -> [u8; 76] {
+        let mut question = [0; 76];
+        question[..4].copy_from_slice(&76_u32.to_ne_bytes());
+        question[4..6].copy_from_slice(&ASKED.to_ne_bytes());
+        question[6..8].copy_from_slice(&DUMP.to_ne_bytes());
+        question[68..72].copy_from_slice(&WANTED.to_ne_bytes());
+        question
+    }
+
+    /// Counts the sockets of an answer, whose messages begin with family and state; whether it is the last one.
+    pub fn count(mut answer: &[u8], counts: &mut [Counts; 2]) -> io::Result<bool> {
+        while let Some((head, _)) = answer.split_first_chunk::<HEAD>() {
+            let length = u32::from_ne_bytes([head[0], head[1], head[2], head[3]]) as usize;
+            let Some(body) = answer.get(HEAD..length) else { break };
+            match (u16::from_ne_bytes([head[4], head[5]]), body) {
+                (DONE, [0, 0, 0, 0, ..] | []) => return Ok(true),
+                (DONE | ERROR, [a, b, c, d, ..]) => {
+                    let number = i32::from_ne_bytes([*a, *b, *c, *d]);
+                    return Err(io::Error::from_raw_os_error(number.saturating_neg()));
+                }
+                (ASKED, [family @ (2 | 10), state, ..]) => {
+                    let state = usize::from(*state).wrapping_sub(1);
+                    if let Some(count) = counts[usize::from(*family == 10)].get_mut(state) {
+                        *count += 1;
+                    }
+                }
+                _ => {}
+            }
+            answer = answer.get(length.next_multiple_of(4)..).unwrap_or_default();
+        }
+        Ok(false)
+    }
+}
+
 /// The longest line that is read, in bytes.
 const LONGEST: usize = 4096;
 
@@ -35,7 +151,7 @@ const LONGEST: usize = 4096;
 ///
 /// # Errors
 /// Fails if the file cannot be read.
-pub fn count(root: &Root, protocol: &str) -> Result<Option<[i64; STATES.len()]>> {
+fn count(root: &Root, protocol: &str) -> Result<Option<Counts>> {
     let path = root.path(&format!("proc/net/{protocol}"));
     match File::open(&path) {
         Ok(file) => {
@@ -77,7 +193,61 @@ fn state(line: &[u8]) -> Option<usize> {
 
 #[cfg(test)]
 mod tests {
+    use std::net::{TcpListener, TcpStream};
+
     use super::*;
+
+    #[test]
+    fn the_kernel_tells_the_same_sockets_as_its_files() {
+        let six = TcpListener::bind("[::1]:0");
+        let listeners: Vec<_> = (0..7).map(|_| TcpListener::bind("127.0.0.1:0").unwrap()).collect();
+        let client = TcpStream::connect(listeners[0].local_addr().unwrap()).unwrap();
+        let accepted = listeners[0].accept().unwrap();
+        let told = diag::tcp().unwrap();
+        let file = count(&Root::default(), "tcp").unwrap().unwrap();
+        // Other tests open and close sockets meanwhile.
+        for state in [0, 9] {
+            let apart = (told[0][state] - file[state]).abs();
+            assert!(told[0][state] >= [2, 7][usize::from(state == 9)] && apart < 60, "{told:?} {file:?}");
+        }
+        assert!(six.is_err() || told[1][9] >= 1, "{told:?}");
+        drop((client, accepted));
+    }
+
+    #[test]
+    fn an_answer_that_is_cut_or_a_refusal_counts_nothing_wrong() {
+        let message = |kind: u16, body: &[u8]| {
+            let length = 16 + body.len() as u32;
+            [&length.to_ne_bytes()[..], &kind.to_ne_bytes(), &[0; 10], body].concat()
+        };
+        let of = |bytes: &[u8]| {
+            let mut counts = [[0; STATES.len()]; 2];
+            let end = diag::count(bytes, &mut counts).map_err(|error| error.raw_os_error());
+            (end, counts.map(|counts| counts.iter().sum::<i64>()))
+        };
+        let socket = |family, state| message(18, &[&[family, state][..], &[0; 70]].concat());
+        let all =
+            [socket(2, 1), socket(10, 11), socket(2, 12), socket(2, 0), socket(7, 1), message(3, &[0; 4])].concat();
+        assert_eq!(of(&all), (Ok(true), [1, 1]));
+        assert_eq!(of(&all[..100]), (Ok(false), [1, 0]), "cut within the second");
+        assert_eq!(of(&message(2, &(-2_i32).to_ne_bytes())).0, Err(Some(2)));
+        assert_eq!(of(&message(3, &(-13_i32).to_ne_bytes())).0, Err(Some(13)));
+        for lie in [0_u32, 3, 15, u32::MAX] {
+            let mut bytes = socket(2, 1);
+            bytes[..4].copy_from_slice(&lie.to_ne_bytes());
+            assert_eq!(of(&bytes), (Ok(false), [0, 0]), "{lie}");
+        }
+    }
+
+    #[test]
+    fn another_machines_sockets_are_those_of_its_files() {
+        let folder = gridmon_testkit::TempDir::new();
+        std::fs::create_dir_all(folder.path().join("proc/net")).unwrap();
+        folder.write("proc/net/tcp", "  sl\n   0: a b 0A c\n");
+        let mut sockets = Sockets::new(&Root::at(folder.path()));
+        let counted = sockets.count(&["tcp", "tcp6", "udp"]).unwrap();
+        assert_eq!(counted.iter().map(|(name, counts)| (*name, counts[9])).collect::<Vec<_>>(), [("tcp", 1)]);
+    }
 
     #[test]
     fn sockets_are_counted_by_state_and_heads_and_odd_lines_are_not() {

@@ -38,6 +38,9 @@ impl Place<'_, '_> {
     /// Returns the cells of a row: its own, or those of its parts.
     pub(super) fn cells<'r, 'a>(&self, row: &'r Row<'a>) -> Vec<&'r Cell<'a>> {
         match self.column.outer {
+            true if matches!(self.column.declared.kind, Kind::Mean(..)) => {
+                row.parts[self.at[0]].iter().filter_map(|part| part.cell.as_ref()).collect()
+            }
             true => row.cells[self.at[0]].iter().collect(),
             false => row.sub_rows.iter().flat_map(|part| self.of_part(part)).collect(),
         }
@@ -59,9 +62,23 @@ impl SectionView<'_> {
         format!("{}/{}", self.section.name, row.name)
     }
 
+    /// Whether the address unfolds a row.
+    pub(super) fn is_open(&self, row: &Row) -> bool {
+        self.view.options.is_open(&self.key(row))
+    }
+
+    /// Returns the button that unfolds a row, or folds it.
+    pub(super) fn mark(&self, row: &Row, is_open: bool) -> String {
+        let mark = if is_open { "▾" } else { "▸" };
+        let name = escaped_line(row.name);
+        let text = format!("<span aria-hidden=\"true\">{mark}</span><span class=\"unseen\">parts of {name}</span>");
+        let button = choice("open", &self.key(row), &text);
+        button.replacen("<button", &format!("<button aria-expanded=\"{is_open}\""), 1)
+    }
+
     /// Whether the parts of a row of a table that folds are shown.
     pub(super) fn is_unfolded(&self, row: &Row) -> bool {
-        has_parts(row) && self.view.options.is_open(&self.key(row))
+        has_parts(row) && self.is_open(row)
     }
 
     /// Writes these rows of a table that folds, after the sums of all.
@@ -97,17 +114,8 @@ impl SectionView<'_> {
         let name = escaped_line(row.name);
         let (class, shape) = self.row_look(table, row);
         let (has_parts, is_open) = (has_parts(row), self.is_unfolded(row));
-        let head = match has_parts {
-            true => {
-                let mark = if is_open { "▾" } else { "▸" };
-                let text =
-                    format!("<span aria-hidden=\"true\">{mark}</span><span class=\"unseen\">parts of {name}</span>");
-                let button = choice("open", &self.key(row), &text);
-                button.replacen("<button", &format!("<button aria-expanded=\"{is_open}\""), 1)
-                    + &self.name_link(table, row.name)
-            }
-            false => self.name_link(table, row.name),
-        };
+        let mark = if has_parts { self.mark(row, is_open) } else { String::new() };
+        let head = mark + &self.name_link(table, row.name);
         let _ = write!(html, "<tbody data-key=\"{name}\"{class}><tr><th scope=\"rowgroup\">{shape}{head}</th>");
         for place in places {
             // Unfolded, the numbers of the parts stand below, each once.

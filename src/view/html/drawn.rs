@@ -1,0 +1,137 @@
+//! What a cell has beside its number: a picture left of it, other numbers of the row behind it, the part whose number it is.
+
+use super::*;
+use crate::view::drawn;
+use crate::view::page::Drawn;
+
+impl SectionView<'_> {
+    /// Returns what is drawn left of a number, given the cells beside it, and the parts of which it is made.
+    pub(super) fn drawn(
+        &self,
+        table: &Table,
+        (at, column): (usize, &Column),
+        cells: &[Option<Cell>],
+        parts: &[Part],
+    ) -> String {
+        let declared = column.declared;
+        let Some(cell) = cells[at].as_ref() else { return String::new() };
+        let (value, limit) = (cell.value.as_f64(), declared.limit);
+        let class = match self.selection.of_cell(column, cell) {
+            Some(Trouble::Bad) => " bad",
+            Some(Trouble::Worse) => " worse",
+            None => "",
+        };
+        let line = |cell: Option<&Cell>| self.view.lines.get(cell?.path);
+        let inside: Vec<_> = table.inside(column).into_iter().map(|(_, all)| all).collect();
+        let numbers = || inside.iter().filter_map(|all| sum_of(cells, all));
+        let picture = match declared.drawn {
+            Drawn::Nothing => String::new(),
+            Drawn::Bar(full) => {
+                let several: Vec<_> = numbers().collect();
+                drawn::bar(if several.is_empty() { std::slice::from_ref(&value) } else { &several }, full, limit, class)
+            }
+            Drawn::Of => drawn::bar(&[value], numbers().sum(), limit, class),
+            Drawn::Shares => {
+                let each: Vec<_> = numbers().collect();
+                drawn::bar(&each, each.iter().sum(), None, "")
+            }
+            Drawn::Mirrored => {
+                let below = inside.first().and_then(|all| cells[*all.first()?].as_ref());
+                drawn::mirrored(line(Some(cell)), line(below))
+            }
+            Drawn::Dot(low, high) => drawn::dot(value, (low, high), line(Some(cell)), limit, class),
+            Drawn::Columns(full) => {
+                let part = |part: &Part| match part.cell {
+                    _ if part.is_lost => drawn::Part::Lost,
+                    Some(cell) if !cell.late => drawn::Part::Is(cell.value.as_f64()),
+                    _ => drawn::Part::Nothing,
+                };
+                drawn::columns(&parts.iter().map(part).collect::<Vec<_>>(), full)
+            }
+        };
+        let has_more = !matches!(declared.drawn, Drawn::Mirrored | Drawn::Dot(..));
+        if has_more { picture + &self.small_line(column, Some(cell)) } else { picture }
+    }
+
+    /// Writes the numbers inside a column behind its own: `53 / 80`.
+    pub(super) fn beside(
+        &self,
+        html: &mut String,
+        table: &Table,
+        column: &Column,
+        (cells, of): (&[Option<Cell>], &[&str]),
+    ) {
+        let with_words = match column.declared.drawn {
+            Drawn::Nothing | Drawn::Of | Drawn::Mirrored => false,
+            Drawn::Shares => true,
+            Drawn::Bar(_) | Drawn::Dot(..) | Drawn::Columns(_) => return,
+        };
+        let mut before = if with_words { ": " } else { " / " };
+        for at in table.inside(column).into_iter().flat_map(|(_, all)| all) {
+            let Some(cell) = cells[at].as_ref().filter(|cell| !with_words || !cell.value.is_zero()) else { continue };
+            let _ = write!(html, "<span class=\"used\">{before}</span>");
+            self.cell_content(html, Some(cell), &table.columns[at], of);
+            if with_words {
+                let _ = write!(html, "<span class=\"used\"> {}</span>", escaped_line(table.columns[at].head));
+                before = ", ";
+            }
+        }
+    }
+
+    /// Writes a cell of a column whose numbers are those of parts.
+    pub(super) fn cell_of_parts(&self, html: &mut String, Line { table, row, span, .. }: &Line, at: usize) {
+        let (column, parts) = (&table.columns[at], &row.parts[at]);
+        let _ = write!(html, "<td{span}>{}", self.drawn(table, (at, column), &row.cells, parts));
+        match (row.cells[at].as_ref(), column.declared.kind) {
+            (Some(cell), Kind::Mean(..)) => {
+                let plots = parts.iter().filter_map(|part| part.cell.map(|cell| cell.path.to_string()));
+                let plots: Vec<_> = plots.filter(|path| !path.is_empty()).take(MAX_PLOTS).collect();
+                let address = Options { plots, ..self.view.options.clone() }.address();
+                let text = self.shown(column, cell.value);
+                let name = format!(
+                    "{}, {}: {text}, mean of {}",
+                    escaped_line(column.head),
+                    escaped_line(row.name),
+                    parts.len()
+                );
+                let _ = write!(html, "<a data-plots href=\"{address}\" aria-label=\"{name}\">{text}</a>");
+            }
+            (cell, _) => {
+                let part = table.part_of(row, at);
+                let names: Vec<_> = part.iter().flat_map(|part| part.names.iter().copied()).chain([row.name]).collect();
+                self.cell_content(html, cell, column, &names);
+                if let Some(part) = part.filter(|part| !part.name.is_empty()) {
+                    let _ = write!(html, "<span class=\"whose\">{}</span>", escaped_line(part.name));
+                }
+            }
+        }
+        let lost = parts.iter().filter(|part| part.is_lost).count();
+        if lost > 0 {
+            let _ = write!(html, "<span class=\"unseen\">, {lost} lost</span>");
+        }
+        html.push_str("</td>");
+    }
+
+    /// Returns what the colours of bars mean, if a table has bars of several numbers.
+    pub(super) fn legend(&self, table: &Table) -> String {
+        let mut words = Vec::new();
+        for (_, column) in table.shown() {
+            let inside = table.inside(column).into_iter().map(|(head, _)| head);
+            match column.declared.drawn {
+                Drawn::Bar(_) | Drawn::Shares => words.push(inside.collect::<Vec<_>>()),
+                _ => {}
+            }
+        }
+        let Some(words) = words.into_iter().find(|words| words.len() > 1) else { return String::new() };
+        let mut html = String::from("<p class=\"legend\" aria-hidden=\"true\">");
+        for (at, word) in words.iter().enumerate() {
+            let _ = write!(html, "<span><span class=\"swatch q{at}\"></span>{}</span> ", escaped_line(word));
+        }
+        html + "</p>"
+    }
+}
+
+/// Returns the sum of some cells; `None` if none of them has a number.
+fn sum_of(cells: &[Option<Cell>], all: &[usize]) -> Option<f64> {
+    all.iter().filter_map(|at| cells[*at].map(|cell| cell.value.as_f64())).reduce(|sum, value| sum + value)
+}
