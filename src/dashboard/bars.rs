@@ -1,6 +1,6 @@
 //! The 24-hour bars and small lines of a page.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -13,8 +13,8 @@ use super::routes::Names;
 use super::summary::PageState;
 use crate::os::work::catch;
 use crate::query::{Detail, Wanted};
-use crate::view::bar::{Bar, Bars, CELL_SECONDS, Lines, SmallLine, range};
-use crate::view::page::{Column, Kind};
+use crate::view::bar::{Bar, Bars, CELL_SECONDS, Lines, SmallLine, range, range_of};
+use crate::view::page::{Column, Kind, Past};
 use crate::view::plot::SWITCH;
 use crate::view::table::{Cell, Section};
 
@@ -90,20 +90,24 @@ impl Dashboard {
         Ok(bars)
     }
 
-    fn read_lines(&self, lined: &[Wanted]) -> Result<Lines> {
-        let (from, to) = range((self.now)());
+    fn read_lines(&self, lined: &[(Past, Wanted)]) -> Result<Lines> {
         let mut lines = Lines::new();
-        for some in lined.chunks(AT_ONCE) {
-            self.counts.store_questions.fetch_add(1, Ordering::Relaxed);
-            let all = self.backend.range(some, from, to, Detail::Step(CELL_SECONDS))?;
-            lines.extend(some.iter().zip(all).map(|(one, values)| (one.path.clone(), SmallLine::new(&values, from))));
+        for past in [Past::Day, Past::Nights, Past::Year] {
+            let (from, to) = range_of(past, (self.now)());
+            let of_past: Vec<_> = lined.iter().filter(|(of, _)| *of == past).map(|(_, one)| one.clone()).collect();
+            for some in of_past.chunks(AT_ONCE) {
+                self.counts.store_questions.fetch_add(1, Ordering::Relaxed);
+                let all = self.backend.range(some, from, to, Detail::Step(past.cell_seconds()))?;
+                let each = some.iter().zip(all);
+                lines.extend(each.map(|(one, values)| (one.path.clone(), SmallLine::of(&values, past, from))));
+            }
         }
         Ok(lines)
     }
 
-    /// Returns the numbers that a page shows with a small line, or something else of their last 24 hours.
-    fn lined(&self, state: &PageState, sections: &[Section]) -> Vec<Wanted> {
-        let mut paths = BTreeSet::new();
+    /// Returns the numbers that a page shows with a small line, or something else of their past, each with that.
+    fn lined(&self, state: &PageState, sections: &[Section]) -> Vec<(Past, Wanted)> {
+        let mut paths = BTreeMap::new();
         // A large page without small lines is not made for nothing.
         if !state.page.columns().any(Column::has_past) {
             return Vec::new();
@@ -114,11 +118,12 @@ impl Dashboard {
                 let columns: Vec<_> = (0..table.columns.len()).filter(has_line).collect();
                 let rows =
                     table.rows.iter().flat_map(|row| row.sub_rows.iter().map(|part| &part.cells).chain([&row.cells]));
-                let cells = rows.flat_map(|cells| columns.iter().filter_map(|at| cells[*at]));
-                paths.extend(cells.map(|cell| cell.path.to_string()));
+                let past = |at: usize| table.columns[at].declared.past;
+                let cells = rows.flat_map(|cells| columns.iter().filter_map(|at| Some((cells[*at]?, past(*at)))));
+                paths.extend(cells.map(|(cell, past)| (cell.path.to_string(), past)));
             }
         }
-        let wanted = paths.iter().filter_map(|path| Wanted::new(path, self.catalog).ok());
+        let wanted = paths.iter().filter_map(|(path, past)| Some((*past, Wanted::new(path, self.catalog).ok()?)));
         wanted.take(MOST_LINES).collect()
     }
 

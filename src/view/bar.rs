@@ -4,13 +4,14 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
+use super::page::Past;
 use crate::query::{Part, Values};
 
 /// How many cells a bar has.
 pub const CELLS: usize = 48;
 
 /// The length of a cell, in seconds.
-pub const CELL_SECONDS: i64 = 1800;
+pub const CELL_SECONDS: i64 = Past::Day.cell_seconds();
 
 /// The bars of a page, by the Carbon path of their heartbeat.
 pub type Bars = BTreeMap<String, Bar>;
@@ -39,29 +40,35 @@ pub struct Bar {
     pub from: i64,
 }
 
-/// The last 24 hours of the numbers of a page that have a small line, by their Carbon path.
+/// The past of the numbers of a page that have a small line, or nights, by their Carbon path.
 pub type Lines = BTreeMap<String, SmallLine>;
 
 /// How high a small line is, in pixels.
 const HIGH: f64 = 13.0;
 
-/// The mean of a number in each cell of its last 24 hours; `None` where nothing was collected.
+/// The mean of a number in each cell of its past, of nights the most; `None` where nothing was collected.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct SmallLine(pub [Option<f64>; CELLS]);
 
 impl SmallLine {
-    /// Returns the line of values from `from` on.
+    /// Returns the line of the values of a day from `from` on.
     pub fn new(values: &Values, from: i64) -> Self {
+        Self::of(values, Past::Day, from)
+    }
+
+    /// Returns the line of values of a past that begins at `from`.
+    pub fn of(values: &Values, past: Past, from: i64) -> Self {
         let mut cells = [None::<(f64, f64)>; CELLS];
         for (at, (time, value)) in values.values.iter().enumerate() {
-            let count = values.parts.get(at).map_or(1, |part| part.count).max(1) as f64;
-            let Some(cell) =
-                usize::try_from((time - from).div_euclid(CELL_SECONDS)).ok().and_then(|cell| cells.get_mut(cell))
-            else {
-                continue;
-            };
-            let (sum, known) = cell.unwrap_or_default();
-            *cell = Some((sum + value * count, known + count));
+            let part = values.parts.get(at).copied().unwrap_or(Part::of(*value));
+            let count = part.count.max(1) as f64;
+            let place = usize::try_from((time - from).div_euclid(past.cell_seconds()));
+            let Some(cell) = place.ok().and_then(|cell| cells.get_mut(cell)) else { continue };
+            *cell = Some(match (*cell, past) {
+                // The worst of a night counts.
+                (was, Past::Nights) => (was.map_or(part.most, |(most, _)| most.max(part.most)), 1.0),
+                (was, _) => was.map_or((value * count, count), |(sum, known)| (sum + value * count, known + count)),
+            });
         }
         Self(cells.map(|cell| cell.map(|(sum, count)| sum / count)))
     }
@@ -98,8 +105,14 @@ impl SmallLine {
 
 /// Returns when the bars of `now` begin and end, in unix seconds; the last cell is not over.
 pub fn range(now: i64) -> (i64, i64) {
-    let end = (now.div_euclid(CELL_SECONDS) + 1) * CELL_SECONDS;
-    (end - CELLS as i64 * CELL_SECONDS, end)
+    range_of(Past::Day, now)
+}
+
+/// Returns when the past of `now` begins and ends, in unix seconds; the last cell is not over.
+pub fn range_of(past: Past, now: i64) -> (i64, i64) {
+    let cell = past.cell_seconds();
+    let end = (now.div_euclid(cell) + 1) * cell;
+    (end - CELLS as i64 * cell, end)
 }
 
 impl Bar {

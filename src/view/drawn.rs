@@ -95,6 +95,18 @@ pub fn dot(value: f64, ends: (f64, f64), day: Option<&SmallLine>, limit: Option<
     svg
 }
 
+/// Returns a dot between `1 / far` and `far` times what is usual, by powers, on what still is: `usual` times more or less.
+pub fn away(times: f64, far: f64, usual: f64) -> String {
+    let at = |times: f64| place(times.ln(), (-far.ln(), far.ln()), WIDE);
+    format!(
+        "<svg class=\"dot away\" viewBox=\"0 0 64 12\" aria-hidden=\"true\"><path class=\"q1\" d=\"M{:.1} 2h{:.1}v8H{0:.1}z\"/><path class=\"tick\" \
+         d=\"M32 0v12\"/><circle cx=\"{:.1}\" cy=\"6\" r=\"3\"/></svg>",
+        at(1.0 / usual),
+        at(usual) - at(1.0 / usual),
+        at(times).clamp(3.0, WIDE - 3.0)
+    )
+}
+
 /// Returns a small column for each part, which `full` fills.
 pub fn columns(parts: &[Part], full: f64) -> String {
     let parts = &parts[..parts.len().min(MOST_COLUMNS)];
@@ -159,6 +171,13 @@ mod tests {
         assert!(svg.contains("d=\"M32.0 4h16.0v4H32.0z\"") && svg.contains("cx=\"38.4\""), "{svg}");
         assert!(svg.starts_with("<svg class=\"dot bad\"") && svg.contains("tick\" d=\"M52.0 0v12"), "{svg}");
         assert!(dot(500.0, (20.0, 100.0), None, None, "").contains("cx=\"61.0\""), "it stays on its axis");
+    }
+
+    #[test]
+    fn a_dot_is_away_from_what_is_usual() {
+        let svg = away(0.1, 100.0, 10.0);
+        assert!(svg.contains("d=\"M16.0 2h32.0v8H16.0z\"") && svg.contains("cx=\"16.0\""), "{svg}");
+        assert!(away(1e9, 100.0, 10.0).contains("cx=\"61.0\"") && !away(f64::NAN, 100.0, 10.0).contains("NaN"));
     }
 
     #[test]

@@ -4,7 +4,7 @@
 
 use serde_json::{Value, json};
 
-use super::page::{Column, Kind, Page, Pivot, Table};
+use super::page::{Column, Kind, Page, Table};
 use crate::model::Measurement;
 
 /// The version of the form, that of Grafana 10.
@@ -106,7 +106,7 @@ fn query(page: &Page, table: &Table, column: &Column) -> Option<Query> {
         Kind::Field(_, field) | Kind::Health(_, field) | Kind::Switch(_, field) => (measurement.field(field)?, None),
         Kind::Most(_, field, _) | Kind::Mean(_, field, _) => (measurement.field(field)?, None),
         Kind::One(_, tag, value) => (measurement.fields.first()?, Some((tag, value))),
-        Kind::Pivot(Pivot { .. }) => (measurement.fields.first()?, None),
+        Kind::Pivot(_) => (column.field()?, None),
     };
     if !field.carbon || page.plots.iter().any(|place| std::ptr::eq(place.measurement, measurement)) {
         return None;

@@ -27,6 +27,7 @@ mod unfolded;
 use self::folded::{Place, all_rows, places};
 use self::named::{address_of, page_of_a_name};
 use self::overview::overview;
+use self::unfolded::is_pair;
 
 /// The most rows that an address unfolds.
 const MAX_OPEN: usize = 200;
@@ -600,7 +601,7 @@ impl<'a> SectionView<'a> {
                 html,
                 " <a data-plots href=\"{}\">{word} <b>{}</b> {}</a>",
                 options.address(),
-                escaped_line(row.name),
+                if is_uuid(row.name) { row.name[..SHORT].to_string() } else { escaped_line(row.name) },
                 columns.first().map_or(String::new(), |at| self.shown(&table.columns[*at], value))
             );
         }
@@ -690,7 +691,8 @@ impl<'a> SectionView<'a> {
         html.push_str("<tr>");
         for Place { column, head, .. } in &places {
             let is_number =
-                !matches!(column.declared.kind, Kind::Key(_) | Kind::Label(..) | Kind::Health(..) | Kind::Switch(..));
+                !matches!(column.declared.kind, Kind::Key(_) | Kind::Label(..) | Kind::Health(..) | Kind::Switch(..))
+                    && column.declared.judged.is_none();
             let class = if is_number { " class=\"n\"" } else { "" };
             let title = match column_meaning(column.declared) {
                 "" => String::new(),
@@ -700,6 +702,9 @@ impl<'a> SectionView<'a> {
                 "" => String::new(),
                 unit => format!(" <span class=\"quiet\">{}</span>", escaped(unit)),
             };
+            let inside = table.inside(column).into_iter().filter(|_| is_pair(column));
+            let inside: String =
+                inside.map(|(head, _)| format!(" <span class=\"quiet\">/ {}</span>", escaped_line(head))).collect();
             let (sort, order) = self.selection.head(table, column.declared, head);
             let (sorted, mark) = match order {
                 Some(Ordering::Less) => (" aria-sort=\"ascending\"", " <span aria-hidden=\"true\">▴</span>"),
@@ -708,7 +713,7 @@ impl<'a> SectionView<'a> {
             };
             let plot = if is_number { self.column_button(table, column, head) } else { String::new() };
             let button = choice("sort", &sort, &escaped_line(head));
-            let _ = write!(html, "<th scope=\"col\"{class}{sorted}{title}>{button}{mark}{unit}{plot}</th>");
+            let _ = write!(html, "<th scope=\"col\"{class}{sorted}{title}>{button}{inside}{mark}{unit}{plot}</th>");
         }
         html.push_str("</tr></thead>\n");
     }
@@ -761,7 +766,13 @@ impl<'a> SectionView<'a> {
                 way + &address_of(self.view, section, tag, word)
             }
         };
-        format!("<a class=\"name\" href=\"{address}\">{}</a>", escaped_line(name))
+        match name.split_at_checked(SHORT).filter(|_| column.is_short && is_uuid(name)) {
+            Some((short, _)) => {
+                let name = escaped_line(name);
+                format!("<a class=\"name\" href=\"{address}\" title=\"{name}\" aria-label=\"{name}\">{short}</a>")
+            }
+            None => format!("<a class=\"name\" href=\"{address}\">{}</a>", escaped_line(name)),
+        }
     }
 
     /// Returns two fields of a table's rows against each other, if it is declared, and what is said of the table.
@@ -857,7 +868,11 @@ impl<'a> SectionView<'a> {
                     let _ = write!(html, "<td class=\"name\">{}{link}</td>", shape(trouble.map(Trouble::look)));
                 }
                 Kind::Label(..) => {
-                    let _ = write!(html, "<td class=\"name\"{span}>{}</td>", escaped_line(line.row.labels[at]));
+                    let label = line.row.labels[at];
+                    let _ = match label.split_at_checked(SHORT).filter(|_| column.declared.is_short && is_uuid(label)) {
+                        Some((short, _)) => write!(html, "<td class=\"name\"{span} title=\"{label}\">{short}</td>"),
+                        None => write!(html, "<td class=\"name\"{span}>{}</td>", escaped_line(label)),
+                    };
                 }
                 Kind::Health(..) => {
                     let health = self.health(cell);
@@ -871,6 +886,12 @@ impl<'a> SectionView<'a> {
                     html.push_str("</td>");
                 }
                 Kind::Most(..) | Kind::Mean(..) => self.cell_of_parts(html, line, at),
+                _ if column.declared.judged.is_some() => {
+                    let parts = if column.outer { &[][..] } else { &line.sub_row.names };
+                    let _ = write!(html, "<td class=\"judged\"{span}>");
+                    self.judged(html, (column, cell), &of(parts, line.row));
+                    html.push_str("</td>");
+                }
                 Kind::Switch(..) | Kind::Field(..) | Kind::One(..) | Kind::Pivot(_) => {
                     let cells = if column.outer { &line.row.cells } else { &line.sub_row.cells };
                     let _ = write!(html, "<td{span}>{}", self.drawn(line.table, (at, column), cells, &[]));
@@ -907,8 +928,9 @@ impl<'a> SectionView<'a> {
             }
             let mut without = 0;
             for (at, column) in table.shown().filter(|(_, column)| line == 0 || !column.outer) {
-                let has_none =
-                    !column.declared.summed || matches!(column.declared.kind, Kind::Label(..) | Kind::Health(..));
+                let has_none = !column.declared.summed
+                    || column.declared.judged.is_some()
+                    || matches!(column.declared.kind, Kind::Label(..) | Kind::Health(..));
                 if !has_none && without > 0 {
                     empty_cell(html, span, std::mem::take(&mut without));
                 }
@@ -922,7 +944,8 @@ impl<'a> SectionView<'a> {
                     _ if column.outer => {
                         let sum = self.sum(column, table.rows.iter().filter_map(|row| row.cells[at].as_ref()));
                         let yes = if matches!(column.declared.kind, Kind::Switch(..)) { " yes" } else { "" };
-                        write!(html, "<td rowspan=\"{span}\">{sum}{yes}</td>")
+                        let beside = self.sums_beside(table, column);
+                        write!(html, "<td rowspan=\"{span}\">{sum}{yes}{beside}</td>")
                     }
                     _ => {
                         let sum = self.sum(column, sub_row.iter().filter_map(|sub_row| sub_row.cells[at].as_ref()));
@@ -1103,6 +1126,17 @@ fn shape(trouble: Option<(&str, &str, &str)>) -> String {
             "<span class=\"shape {class}\" aria-hidden=\"true\">{shape}</span> <span class=\"unseen\">{word}: </span>"
         )
     })
+}
+
+/// How much of a UUID is shown where a column is short.
+const SHORT: usize = 8;
+
+/// Whether a name is a UUID, with dashes or without.
+fn is_uuid(name: &str) -> bool {
+    let is_digit = |byte: &u8| byte.is_ascii_hexdigit();
+    name.len() <= 36
+        && name.bytes().all(|byte| is_digit(&byte) || byte == b'-')
+        && name.bytes().filter(is_digit).count() == 32
 }
 
 /// Returns a value as it is shown; one that is whole keeps all its digits.

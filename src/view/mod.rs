@@ -19,6 +19,7 @@ pub mod history;
 pub mod html;
 pub mod json;
 pub mod marks;
+mod nights;
 pub mod page;
 pub mod plot;
 pub mod png;

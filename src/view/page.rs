@@ -95,6 +95,11 @@ pub struct Table {
     pub folded: bool,
     /// What unfolds below a row; `None` if nothing does, or its sub-rows alone.
     pub unfolds: Option<&'static Unfolds>,
+    /// The heads of the columns of which each row has a small plot, where the table unfolds below another.
+    pub plots: &'static [&'static str],
+    /// The column by which it is sorted where the address names none, as the address would: `-datadisks:files a job`; empty for
+    /// the names.
+    pub sorted: &'static str,
     /// The columns. Those of kind [`Kind::Key`] name the rows: one, or several for rows with sub-rows.
     pub columns: &'static [Column],
 }
@@ -166,10 +171,74 @@ pub struct Column {
     pub is_presence: bool,
     /// The field that is 1 while a part of the row is lost; empty if there is none.
     pub lost: &'static str,
+    /// Which of its numbers are well, which worse and which bad; `None` if they tell nothing of the kind.
+    pub judged: Option<Judged>,
+    /// Of which past small lines and what is judged tell.
+    pub past: Past,
+    /// Whether UUIDs in it are shown by their first digits only.
+    pub is_short: bool,
     /// How its numbers are shown; `None` by their unit.
     pub shows: Option<Shows>,
     /// The column in a terminal.
     pub text: InText,
+}
+
+/// Which numbers are well, worse and bad, such as those of verdicts and states.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Judged {
+    /// From this number on it is worse than usual.
+    pub worse: i64,
+    /// From this number on it is bad.
+    pub bad: i64,
+    /// These are off by intent.
+    pub off: &'static [i64],
+}
+
+/// What a number says of its row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Is {
+    /// It is off by intent.
+    Off,
+    /// It is well.
+    Well,
+    /// It is worse than usual.
+    Worse,
+    /// It is bad.
+    Bad,
+}
+
+impl Judged {
+    /// Returns what a number says.
+    pub fn of(&self, value: f64) -> Is {
+        match value {
+            value if self.off.iter().any(|off| *off as f64 == value) => Is::Off,
+            value if value >= self.bad as f64 => Is::Bad,
+            value if value >= self.worse as f64 => Is::Worse,
+            _ => Is::Well,
+        }
+    }
+}
+
+/// Of which past a cell tells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Past {
+    /// The last 24 hours.
+    Day,
+    /// The days of some weeks, for what runs each night.
+    Nights,
+    /// The weeks of a year.
+    Year,
+}
+
+impl Past {
+    /// Returns the length of one of its cells, in seconds.
+    pub const fn cell_seconds(self) -> i64 {
+        match self {
+            Self::Day => 1800,
+            Self::Nights => 86_400,
+            Self::Year => 7 * 86_400,
+        }
+    }
 }
 
 /// What is drawn beside a number, for the eye alone.
@@ -190,6 +259,11 @@ pub enum Drawn {
     Dot(f64, f64),
     /// A small column for each part of the row, which this number fills.
     Columns(f64),
+    /// A bar with a tick in its middle, at the number inside the column.
+    Against,
+    /// A dot from a part to a multiple of what is usual, by powers: this number of times at most. Up to the other number of times it
+    /// is usual.
+    Away(f64, f64),
 }
 
 /// The content of the cells of a column.
@@ -216,7 +290,7 @@ pub enum Kind {
     Pivot(Pivot),
 }
 
-/// One column per value of a tag, with the measurement's only field: always `first`, in this order, then the other values
+/// One column per value of a tag, with the measurement's only field, or the one that is named: always `first`, in this order, then the other values
 /// with a number that is not zero, sorted, then `last`.
 #[derive(Clone, Copy, Debug)]
 pub struct Pivot {
@@ -224,6 +298,8 @@ pub struct Pivot {
     pub measurement: &'static Measurement,
     /// The tag.
     pub tag: &'static str,
+    /// The field, whose zeros are shown; empty for the only one.
+    pub field: &'static str,
     /// The tag values of the first columns.
     pub first: &'static [&'static str],
     /// The tag value of the last column.
@@ -334,6 +410,9 @@ const fn column(kind: Kind, head: &'static str) -> Column {
         is_inside: false,
         is_presence: false,
         lost: "",
+        judged: None,
+        past: Past::Day,
+        is_short: false,
         shows: None,
         text: InText::Same,
     }
@@ -416,12 +495,22 @@ pub const fn pivot(
     first: &'static [&'static str],
     last: Option<&'static str>,
 ) -> Column {
-    column(Kind::Pivot(Pivot { measurement, tag, first, last, short_first: false }), "")
+    column(Kind::Pivot(Pivot { measurement, tag, field: "", first, last, short_first: false }), "")
 }
 
 /// Declares one column per value of a tag with a number that is not zero, short names first: `slot1_9` before `slot1_10`.
 pub const fn pivot_short_first(measurement: &'static Measurement, tag: &'static str) -> Column {
-    column(Kind::Pivot(Pivot { measurement, tag, first: &[], last: None, short_first: true }), "")
+    column(Kind::Pivot(Pivot { measurement, tag, field: "", first: &[], last: None, short_first: true }), "")
+}
+
+/// Declares one column per value of a tag with the numbers of a field, also of those that are zero: what each node says of a row.
+///
+/// # Panics
+/// As [`field`].
+pub const fn pivot_of(measurement: &'static Measurement, name: &'static str, tag: &'static str) -> Column {
+    assert_field(measurement, name);
+    let (field, first) = (name, &[]);
+    column(Kind::Pivot(Pivot { measurement, tag, field, first, last: None, short_first: false }), "")
 }
 
 /// # Panics
@@ -529,6 +618,30 @@ impl Column {
         Self { lost, ..self }
     }
 
+    /// Says which numbers are worse than usual, and which bad: those from these on.
+    pub const fn judged(self, worse: i64, bad: i64) -> Self {
+        Self { judged: Some(Judged { worse, bad, off: &[] }), ..self }
+    }
+
+    /// Says which numbers of a column that is judged are off by intent; such a row is quiet.
+    ///
+    /// # Panics
+    /// If it is not judged.
+    pub const fn off(self, off: &'static [i64]) -> Self {
+        let Some(judged) = self.judged else { panic!("a column that is off must be judged") };
+        Self { judged: Some(Judged { off, ..judged }), ..self }
+    }
+
+    /// Says of which past its small lines, and what is judged, tell.
+    pub const fn past(self, past: Past) -> Self {
+        Self { past, ..self }
+    }
+
+    /// Shows UUIDs in it by their first digits only.
+    pub const fn short(self) -> Self {
+        Self { is_short: true, ..self }
+    }
+
     /// Sets how its numbers are shown, beside which their exact ones stand as a tooltip.
     pub const fn shows(self, shows: Shows) -> Self {
         Self { shows: Some(shows), ..self }
@@ -540,11 +653,12 @@ impl Column {
     }
 
     /// Returns the field of the numbers; `None` if they are names, or up and down.
-    fn field(&self) -> Option<&'static FieldInfo> {
+    pub fn field(&self) -> Option<&'static FieldInfo> {
         match self.kind {
             Kind::Field(measurement, name) | Kind::Most(measurement, name, _) | Kind::Mean(measurement, name, _) => {
                 measurement.field(name)
             }
+            Kind::Pivot(Pivot { measurement, field, .. }) if !field.is_empty() => measurement.field(field),
             Kind::One(..) | Kind::Pivot(_) => self.measurement()?.fields.first(),
             Kind::Key(_) | Kind::Label(..) | Kind::Health(..) | Kind::Switch(..) => None,
         }
@@ -560,9 +674,14 @@ impl Column {
         self.shows.unwrap_or_else(|| Shows::of_unit(self.field().map_or("", |field| field.unit)))
     }
 
-    /// Whether it shows the last 24 hours of its numbers.
+    /// Whether a small line, or what is drawn, tells of the past of its numbers.
     pub fn has_past(&self) -> bool {
-        !self.lines.is_empty() || matches!(self.drawn, Drawn::Mirrored | Drawn::Dot(..))
+        !self.lines.is_empty() || matches!(self.drawn, Drawn::Mirrored | Drawn::Dot(..)) || self.has_nights()
+    }
+
+    /// Whether it shows what each of the last nights was.
+    pub fn has_nights(&self) -> bool {
+        self.judged.is_some() && self.past == Past::Nights
     }
 
     /// Returns the measurement of the numbers; `None` for the names of rows.
@@ -593,6 +712,8 @@ impl Table {
             talkers: &[],
             folded: false,
             unfolds: None,
+            plots: &[],
+            sorted: "",
             columns,
         }
     }
@@ -635,6 +756,16 @@ impl Table {
     /// Makes each row one line, whose sub-rows unfold below it.
     pub const fn folded(self) -> Self {
         Self { folded: true, ..self }
+    }
+
+    /// Plots the columns with these heads, where the table unfolds below another.
+    pub const fn plots(self, plots: &'static [&'static str]) -> Self {
+        Self { plots, ..self }
+    }
+
+    /// Sorts it by a column where the address names none.
+    pub const fn sorted(self, sorted: &'static str) -> Self {
+        Self { sorted, ..self }
     }
 
     /// Unfolds this below each row.

@@ -7,6 +7,7 @@ use jiff::Timestamp;
 
 use super::history::{History, Series};
 use super::marks::Mark;
+use super::page::Judged;
 use super::scene::{Anchor, Scene, Shape, Stroke, Text};
 use super::{calendar, marks};
 use crate::text::ago;
@@ -24,20 +25,23 @@ pub struct PlotStyle {
     pub stacked: bool,
     /// Whether the names of the lines stand below.
     pub legend: bool,
-    /// Whether it is a calendar with a cell for each day, for numbers that are 0 or 1; it has a size of its own.
+    /// Whether it is a calendar with a cell for each day, for numbers that are 0 or 1, or judged; it has a size of its own.
     pub days: bool,
+    /// From which numbers on a day is worse, and bad; else 0 is down.
+    pub judged: Option<Judged>,
     /// What happened to it, which is drawn below the lines.
     pub marks: Vec<Mark>,
 }
 
 impl Default for PlotStyle {
     fn default() -> Self {
-        Self { width: 900, height: 300, dark: false, stacked: false, legend: true, days: false, marks: Vec::new() }
+        let (width, height, dark, stacked, legend, days) = (900, 300, false, false, true, false);
+        Self { width, height, dark, stacked, legend, days, judged: None, marks: Vec::new() }
     }
 }
 
 impl PlotStyle {
-    /// Reads `width`, `height`, `theme`, `stack`, `legend` and `days` of a query.
+    /// Reads `width`, `height`, `theme`, `stack`, `legend`, `days`, `worse` and `bad` of a query.
     ///
     /// # Errors
     /// If a size is out of range.
@@ -51,7 +55,9 @@ impl PlotStyle {
         let (dark, stacked, legend, days) =
             (is("theme", "dark"), is("stack", "1"), !is("legend", "0"), is("days", "1"));
         let (width, height) = (size("width", 200, 900)?, size("height", 100, 300)?);
-        Ok(Self { width, height, dark, stacked, legend, days, marks: Vec::new() })
+        let number = |name: &str| pairs.iter().find(|(other, _)| other == name).and_then(|(_, text)| text.parse().ok());
+        let judged = number("worse").zip(number("bad")).map(|(worse, bad)| Judged { worse, bad, off: &[] });
+        Ok(Self { width, height, dark, stacked, legend, days, judged, marks: Vec::new() })
     }
 }
 
@@ -142,7 +148,7 @@ pub fn png(history: &History, style: &PlotStyle) -> Result<Vec<u8>> {
 fn scene(history: &History, style: &PlotStyle) -> Scene {
     let ground = if style.dark { DARK } else { LIGHT };
     if style.days {
-        return calendar::scene(history, style.dark, &ground);
+        return calendar::scene(history, style.judged.as_ref(), style.dark, &ground);
     }
     let on_one_another = style.stacked.then(|| stacked(history));
     let history = on_one_another.as_ref().unwrap_or(history);

@@ -242,23 +242,32 @@ impl<'a> Selection<'a> {
     pub fn head(&self, table: &Table, column: &page::Column, head: &str) -> (String, Option<Ordering>) {
         let name = column_name(table, column, head);
         let rises = matches!(column.kind, Kind::Key(_) | Kind::Label(..));
-        let is = |sort: &String| sort.strip_prefix('-').unwrap_or(sort) == name;
-        match self.options.sorts.iter().find(|sort| is(sort)) {
-            None => (name, None),
-            Some(sort) if sort.starts_with('-') => {
-                let end = format!("{}:", table.declared.name);
+        let sort = self.sort_of(table);
+        match sort.strip_prefix('-').unwrap_or(sort) == name {
+            false => (name, None),
+            // What is so without a choice is turned by the next one.
+            true if sort.starts_with('-') => {
+                let end = if table.declared.sorted == sort { name } else { format!("{}:", table.declared.name) };
                 (end, Some(if rises { Ordering::Greater } else { Ordering::Less }))
             }
-            Some(_) => (format!("-{name}"), Some(if rises { Ordering::Less } else { Ordering::Greater })),
+            true => (format!("-{name}"), Some(if rises { Ordering::Less } else { Ordering::Greater })),
         }
+    }
+
+    /// Returns the column by which a table is sorted, as the address names it, or else its declaration; empty for its names.
+    fn sort_of(&self, table: &Table) -> &str {
+        let of_table = |sort: &&String| table_of(sort) == table.declared.name;
+        self.options.sorts.iter().find(of_table).map_or(table.declared.sorted, String::as_str)
     }
 
     /// Sorts the rows, and the parts of each, by the column that the address names. Names rise, numbers fall, unless it says
     /// otherwise; what has no number comes last, a row of sums behind it.
     fn sort(&self, table: &mut Table) {
-        let of_table = |sort: &&String| table_of(sort) == table.declared.name;
-        let Some(sort) = self.options.sorts.iter().find(of_table) else { return };
-        let (name, is_reversed) = sort.strip_prefix('-').map_or((sort.as_str(), false), |name| (name, true));
+        let sort = self.sort_of(table);
+        if sort.is_empty() {
+            return;
+        }
+        let (name, is_reversed) = sort.strip_prefix('-').map_or((sort, false), |name| (name, true));
         let is_it = |column: &Column| {
             let gathered = column.declared.gathered;
             let is = |head: &str| column_name(table, column.declared, head) == name;
@@ -340,6 +349,7 @@ pub fn column_meaning(column: &page::Column) -> &'static str {
             measurement.field(field).map_or("", |field| field.meaning)
         }
         ("", Kind::One(measurement, ..)) => measurement.meaning,
+        ("", Kind::Pivot(pivot)) if !pivot.field.is_empty() => column.field().map_or("", |field| field.meaning),
         ("", Kind::Pivot(pivot)) => pivot.measurement.meaning,
         (meaning, _) => meaning,
     }

@@ -428,10 +428,10 @@ impl<'a> TableBuilder<'a> {
                 columns.push(Column { declared: of, head: of.head, shown, outer });
                 continue;
             };
-            let Pivot { tag, first, last, short_first, .. } = pivot;
+            let Pivot { tag, field, first, last, short_first, .. } = pivot;
             let mut more = BTreeMap::<&str, bool>::new();
-            for number in numbers() {
-                *more.entry(number.tag(tag)).or_default() |= number.value != Value::Int(0);
+            for number in numbers().filter(|number| fits(of, number).is_some()) {
+                *more.entry(number.tag(tag)).or_default() |= !field.is_empty() || number.value != Value::Int(0);
             }
             let is_fixed = |head: &str| first.contains(&head) || last == Some(head);
             let mut more: Vec<_> = more.into_iter().filter(|(head, _)| !is_fixed(head)).collect();
@@ -496,7 +496,7 @@ fn fits<'a>(column: &'a page::Column, number: &'a Number) -> Option<&'a str> {
             (field == number.field).then_some(column.head)
         }
         Kind::One(_, tag, value) => (number.tag(tag) == value).then_some(column.head),
-        Kind::Pivot(Pivot { tag, .. }) => Some(number.tag(tag)),
+        Kind::Pivot(Pivot { tag, field, .. }) => (field.is_empty() || field == number.field).then(|| number.tag(tag)),
     }
 }
 
@@ -564,11 +564,14 @@ impl<'a> Table<'a> {
         is_level_one(&keys, of)
     }
 
-    /// Whether a row is off by intent: a switch of it is off.
+    /// Whether a row is off by intent: a switch of it is off, or a number says so.
     pub fn is_off(&self, row: &Row<'a>) -> bool {
-        let is_switch = |column: &Column| matches!(column.declared.kind, Kind::Switch(..));
-        let mut cells = self.columns.iter().zip(&row.cells);
-        cells.any(|(column, cell)| is_switch(column) && cell.is_some_and(|cell| cell.is_zero()))
+        let is_off = |(column, cell): (&Column, &Option<Cell>)| match (column.declared.kind, cell) {
+            (_, None) => false,
+            (Kind::Switch(..), Some(cell)) => cell.is_zero(),
+            (_, Some(cell)) => column.is(cell) == Some(page::Is::Off),
+        };
+        self.columns.iter().zip(&row.cells).any(is_off)
     }
 
     /// Whether the table has a column of health.
@@ -617,10 +620,17 @@ impl<'a> Table<'a> {
 }
 
 impl Column<'_> {
+    /// Returns what a number of this column says of its row; `None` if it is not judged.
+    pub fn is(&self, cell: &Cell) -> Option<page::Is> {
+        self.declared.judged.map(|judged| judged.of(cell.value.as_f64()))
+    }
+
     /// Whether the declaration calls a number of this column bad.
     pub fn is_bad(&self, cell: &Cell) -> bool {
         let is_beyond = self.declared.limit.is_some_and(|limit| cell.value.as_f64() >= limit);
-        is_beyond || self.declared.alarms.contains(&self.head) && !cell.value.is_zero()
+        is_beyond
+            || self.is(cell) == Some(page::Is::Bad)
+            || self.declared.alarms.contains(&self.head) && !cell.value.is_zero()
     }
 
     /// Returns the head in a terminal; `None` if it is not shown there.

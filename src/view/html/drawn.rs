@@ -1,8 +1,8 @@
 //! What a cell has beside its number: a picture left of it, other numbers of the row behind it, the part whose number it is.
 
 use super::*;
-use crate::view::drawn;
-use crate::view::page::Drawn;
+use crate::view::page::{Drawn, Is};
+use crate::view::{drawn, nights};
 
 impl SectionView<'_> {
     /// Returns what is drawn left of a number, given the cells beside it, and the parts of which it is made.
@@ -31,6 +31,12 @@ impl SectionView<'_> {
                 drawn::bar(if several.is_empty() { std::slice::from_ref(&value) } else { &several }, full, limit, class)
             }
             Drawn::Of => drawn::bar(&[value], numbers().sum(), limit, class),
+            Drawn::Against => {
+                let limit = numbers().next();
+                let class = if limit.is_some_and(|limit| value >= limit) { " worse" } else { class };
+                drawn::bar(&[value], limit.map_or(value, |limit| 2.0 * limit), limit, class)
+            }
+            Drawn::Away(far, usual) => drawn::away(value, far, usual),
             Drawn::Shares => {
                 let each: Vec<_> = numbers().collect();
                 drawn::bar(&each, each.iter().sum(), None, "")
@@ -49,7 +55,7 @@ impl SectionView<'_> {
                 drawn::columns(&parts.iter().map(part).collect::<Vec<_>>(), full)
             }
         };
-        let has_more = !matches!(declared.drawn, Drawn::Mirrored | Drawn::Dot(..));
+        let has_more = !matches!(declared.drawn, Drawn::Mirrored | Drawn::Dot(..) | Drawn::Away(..));
         if has_more { picture + &self.small_line(column, Some(cell)) } else { picture }
     }
 
@@ -64,7 +70,7 @@ impl SectionView<'_> {
         let with_words = match column.declared.drawn {
             Drawn::Nothing | Drawn::Of | Drawn::Mirrored => false,
             Drawn::Shares => true,
-            Drawn::Bar(_) | Drawn::Dot(..) | Drawn::Columns(_) => return,
+            Drawn::Bar(_) | Drawn::Dot(..) | Drawn::Columns(_) | Drawn::Against | Drawn::Away(..) => return,
         };
         let mut before = if with_words { ": " } else { " / " };
         for at in table.inside(column).into_iter().flat_map(|(_, all)| all) {
@@ -78,9 +84,49 @@ impl SectionView<'_> {
         }
     }
 
+    /// Returns the sums of the numbers inside a column, as they stand behind its own: `297 MB / 249 MB`.
+    pub(super) fn sums_beside(&self, table: &Table, column: &Column) -> String {
+        let mut html = String::new();
+        if !is_pair(column) {
+            return html;
+        }
+        for at in table.inside(column).into_iter().flat_map(|(_, all)| all) {
+            let sum = self.sum(&table.columns[at], table.rows.iter().filter_map(|row| row.cells[at].as_ref()));
+            let _ = write!(html, "<span class=\"used\"> / </span>{sum}");
+        }
+        html
+    }
+
+    /// Writes the content of a cell that is judged: its shape, its word, and what its nights were.
+    pub(super) fn judged(&self, html: &mut String, (column, cell): (&Column, Option<&Cell>), of: &[&str]) {
+        let (Some(cell), Some(judged)) = (cell, &column.declared.judged) else { return };
+        let (class, shape) = match judged.of(cell.value.as_f64()) {
+            _ if self.is_old(cell) || cell.late => ("none", "▨"),
+            Is::Off => ("off", "○"),
+            Is::Well => ("ok", "●"),
+            Is::Worse => ("worse", "▲"),
+            Is::Bad => ("bad", "▼"),
+        };
+        let _ = write!(html, "<span class=\"shape {class}\" aria-hidden=\"true\">{shape}</span>");
+        if class == "none" {
+            html.push_str("<span class=\"quiet\">as it was: </span>");
+        }
+        self.cell_content(html, Some(cell), column, of);
+        if let Some(line) = self.view.lines.get(cell.path).filter(|_| column.declared.has_nights()) {
+            html.push_str(&nights::html(line, judged, self.view.now));
+        }
+    }
+
     /// Writes a cell of a column whose numbers are those of parts.
     pub(super) fn cell_of_parts(&self, html: &mut String, Line { table, row, span, .. }: &Line, at: usize) {
         let (column, parts) = (&table.columns[at], &row.parts[at]);
+        if column.declared.judged.is_some() {
+            let part = table.part_of(row, at);
+            let names: Vec<_> = part.iter().flat_map(|part| part.names.iter().copied()).chain([row.name]).collect();
+            let _ = write!(html, "<td class=\"judged\"{span}>");
+            self.judged(html, (column, row.cells[at].as_ref()), &names);
+            return html.push_str("</td>");
+        }
         let _ = write!(html, "<td{span}>{}", self.drawn(table, (at, column), &row.cells, parts));
         match (row.cells[at].as_ref(), column.declared.kind) {
             (Some(cell), Kind::Mean(..)) => {
@@ -114,6 +160,12 @@ impl SectionView<'_> {
 
     /// Returns what the colours of bars mean, if a table has bars of several numbers.
     pub(super) fn legend(&self, table: &Table) -> String {
+        let has_nights = |table: &Table| table.shown().any(|(_, column)| column.declared.has_nights());
+        if has_nights(table) {
+            let mut tables = self.tables.iter().map(|(table, _)| table).filter(|table| !table.rows.is_empty());
+            let first = tables.find(|table| has_nights(table)).map(|table| table.declared.name);
+            return if first == Some(table.declared.name) { nights::legend(self.view.now) } else { String::new() };
+        }
         let mut words = Vec::new();
         for (_, column) in table.shown() {
             let inside = table.inside(column).into_iter().map(|(head, _)| head);

@@ -1,6 +1,7 @@
 //! The page of a name: all numbers that are stored of a row, each with its plot.
 
 use super::*;
+use crate::view::page::Judged;
 use crate::view::table::Number;
 use crate::view::{calendar, plot};
 
@@ -330,6 +331,15 @@ fn figure(
     html.push_str("</figcaption></figure>\n");
 }
 
+/// Returns by what a number is judged; the outer `None` if it is not.
+fn judged(view: &View, of: &'static Measurement, number: &Number) -> Option<Option<Judged>> {
+    let is_of = |column: &&page::Column| {
+        let is_it = column.measurement().is_some_and(|own| own.name == of.name);
+        is_it && column.has_nights() && column.field().is_some_and(|field| field.name == number.field())
+    };
+    view.page.columns().find(is_of).filter(|_| !number.path.is_empty()).map(|column| column.judged)
+}
+
 /// Whether a number is the health of a row of the page, and 0 or 1.
 fn is_health(view: &View, of: &'static Measurement, number: &Number) -> bool {
     let mut columns = view.page.tables.iter().flat_map(|table| table.columns);
@@ -338,23 +348,33 @@ fn is_health(view: &View, of: &'static Measurement, number: &Number) -> bool {
     is_unit && !number.path.is_empty() && columns.any(is_of)
 }
 
-/// Writes calendars with the days of a year, of what is up or down; a browser asks for one when it comes into view.
+/// Writes a calendar of the days of a year of a number; a browser asks for it when it comes into view.
+pub(super) fn calendar(html: &mut String, view: &View, path: &str, judged: Option<Judged>) {
+    let (from, end) = calendar::year(view.now);
+    // The seconds beyond the last day change every ten minutes, and so does the picture.
+    let to = end + view.now.div_euclid(600).rem_euclid(144);
+    let judged = judged.map_or(String::new(), |Judged { worse, bad, .. }| format!("&amp;worse={worse}&amp;bad={bad}"));
+    let query = format!("days=1{judged}&amp;step=1d&amp;from={from}&amp;to={to}&amp;path={}", encoded(path));
+    image(html, view, &format!("the days of a year of {path}"), calendar::SIZE, &query);
+}
+
+/// Writes calendars with the days of a year, of what is up or down, or judged.
 fn calendars(html: &mut String, view: &View, groups: &[Group]) {
     let each = groups.iter().flat_map(|(of, numbers)| numbers.iter().map(|number| (*of, *number)));
-    let health: Vec<_> = each.filter(|(of, number)| is_health(view, of, number)).take(MOST_CALENDARS).collect();
+    let of = |(of, number): (&'static Measurement, _)| match judged(view, of, number) {
+        Some(judged) => Some((of, number, judged)),
+        None => is_health(view, of, number).then_some((of, number, None)),
+    };
+    let health: Vec<_> = each.filter_map(of).take(MOST_CALENDARS).collect();
     if health.is_empty() {
         return;
     }
     html.push_str("<h3>A year of days</h3>\n<div class=\"calendars\">");
-    let (from, end) = calendar::year(view.now);
-    // The seconds beyond the last day change every ten minutes, and so does the picture.
-    let to = end + view.now.div_euclid(600).rem_euclid(144);
-    for (measurement, number) in health {
+    for (measurement, number, judged) in health {
         let path = encoded(&number.path);
         let name = own_words(view, measurement, number).join(" · ");
         html.push_str("<figure>");
-        let query = format!("days=1&amp;step=1d&amp;from={from}&amp;to={to}&amp;path={path}");
-        image(html, view, &format!("the days of a year of {}", number.path), calendar::SIZE, &query);
+        calendar(html, view, &number.path, judged);
         let others =
             Options { plots: Vec::new(), full: false, from: "-1y".into(), to: String::new(), ..view.options.clone() };
         let _ = writeln!(

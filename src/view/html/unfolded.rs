@@ -1,13 +1,20 @@
 //! What unfolds below a row: tables of what belongs to its name, a line of words, small plots, and the way to all its numbers.
 
-use super::named::picture;
+use super::named::{calendar, picture};
 use super::*;
+use crate::view::page::{Drawn, Past};
 
-/// The size of a small plot, in pixels.
-const SMALL: (u32, u32) = (210, 70);
+/// The size of a small plot, in pixels, and of one of a year.
+const SMALL: (u32, u32) = (210, 100);
+const WIDE: (u32, u32) = (420, 100);
 
-/// The range of the small plots.
+/// The range of the small plots, and of those of what runs each night.
 const FROM: &str = "-1d";
+const YEAR: &str = "-1y";
+
+/// The most small plots, and calendars, below a row.
+const MOST_PLOTS: usize = 12;
+const MOST_CALENDARS: usize = 4;
 
 impl SectionView<'_> {
     /// Returns the button that unfolds a row, if something unfolds below it.
@@ -29,7 +36,7 @@ impl SectionView<'_> {
         let tables = self.section.unfolded(self.view.page, unfolds, (tag, row.name));
         let (named, lines): (Vec<_>, Vec<_>) = tables.iter().partition(|table| table.declared.keys().next().is_some());
         named.into_iter().filter(|table| !table.rows.is_empty()).for_each(|inner| self.table_below(html, inner, row));
-        self.small_plots(html, table, row, unfolds.plots);
+        self.small_plots(html, table, row, (unfolds.plots, &tables));
         html.push_str("</div><p class=\"ways\">");
         for line in lines {
             self.words(html, line, row);
@@ -74,7 +81,9 @@ impl SectionView<'_> {
         for row in &table.rows {
             for (at, column) in table.shown() {
                 if let Some(cell) = &row.cells[at] {
-                    let _ = write!(html, "<span class=\"each\">{} ", escaped_line(column.head));
+                    let heads =
+                        if column.declared.group.is_empty() { column.head.into() } else { heads_of(table, column) };
+                    let _ = write!(html, "<span class=\"each\">{} ", escaped_line(&heads));
                     self.cell_content(html, Some(cell), column, &[of.name]);
                     self.beside(html, table, column, (&row.cells, &[of.name]));
                     html.push_str("</span> · ");
@@ -83,28 +92,81 @@ impl SectionView<'_> {
         }
     }
 
-    /// Writes small plots of a row's numbers.
-    fn small_plots(&self, html: &mut String, table: &Table, row: &Row, heads: &[&str]) {
+    /// Writes small plots of a row's numbers and of those of the tables below it, and the nights of a year of what is judged.
+    fn small_plots(&self, html: &mut String, table: &Table, row: &Row, (heads, below): (&[&str], &[Table])) {
         html.push_str("<div class=\"plots\">");
-        let is_wanted = |column: &Column| heads.contains(&column.head) && !column.declared.is_inside;
-        for (at, column) in table.columns.iter().enumerate().filter(|(_, column)| is_wanted(column)) {
-            let Some(cell) = row.cells[at] else { continue };
-            let parts = row.parts[at].iter().filter_map(|part| part.cell.map(|cell| cell.path));
-            let paths: Vec<_> = match cell.path {
-                "" => parts.filter(|path| !path.is_empty()).take(8).collect(),
-                path => vec![path],
-            };
-            if paths.is_empty() {
-                continue;
-            }
-            let group = if column.declared.group.is_empty() { "" } else { column.declared.group };
-            let whose = table.part_of(row, at).map_or("", |part| part.name);
-            let words: Vec<_> = [group, column.head, whose].into_iter().filter(|word| !word.is_empty()).collect();
-            let words = escaped_line(&words.join(" "));
-            let _ = write!(html, "<figure><figcaption>{words} <b>{}</b></figcaption>", self.shown(column, cell.value));
-            picture(html, self.view, &words, &paths, (SMALL, false, FROM));
+        let of_row = self.plotted(table, row, heads);
+        let of_below = below.iter().flat_map(|table| table.rows.iter().map(move |row| (table, row)));
+        let of_below = of_below.flat_map(|(table, row)| {
+            let named = if table.declared.keys().next().is_some() { row.name } else { "" };
+            self.plotted(table, row, table.declared.plots)
+                .into_iter()
+                .map(move |plot| Small { words: format!("{named} {}", plot.words), ..plot })
+        });
+        for Small { words, value, paths, past } in of_row.into_iter().chain(of_below).take(MOST_PLOTS) {
+            let words = escaped_line(words.trim());
+            let _ = write!(html, "<figure><figcaption>{words} <b>{value}</b></figcaption>");
+            let (size, from) = if past == Past::Day { (SMALL, FROM) } else { (WIDE, YEAR) };
+            picture(html, self.view, &words, &paths, (size, false, from));
             html.push_str("</figure>");
         }
         html.push_str("</div>");
+        let nights = table.columns.iter().enumerate().filter(|(_, column)| column.declared.has_nights());
+        for (at, column) in nights.take(MOST_CALENDARS) {
+            if let Some(cell) = row.cells[at].filter(|cell| !cell.path.is_empty()) {
+                let words = escaped_line(&format!("a year of nights on {}", column.head));
+                let _ = write!(html, "<figure class=\"calendar\"><figcaption>{words}</figcaption>");
+                calendar(html, self.view, cell.path, column.declared.judged);
+                html.push_str("</figure>");
+            }
+        }
     }
+
+    /// Returns the numbers of a row, under these heads, that have plots; those that stand in one cell are in one plot.
+    fn plotted<'r>(&self, table: &Table<'r>, row: &Row<'r>, heads: &[&str]) -> Vec<Small<'r>> {
+        let is_wanted = |column: &Column| heads.contains(&column.head) && !column.declared.is_inside;
+        let mut plots = Vec::new();
+        for (at, column) in table.columns.iter().enumerate().filter(|(_, column)| is_wanted(column)) {
+            let Some(cell) = row.cells[at] else { continue };
+            let inside = table.inside(column).into_iter().flat_map(|(_, all)| all);
+            let beside = inside.filter(|_| is_pair(column)).filter_map(|at| row.cells[at]);
+            let parts = row.parts[at].iter().filter_map(|part| part.cell);
+            let is_whole = column.declared.past == Past::Day && !cell.path.is_empty();
+            let all: Vec<_> = if is_whole || row.parts[at].is_empty() {
+                std::iter::once(cell).chain(beside).collect()
+            } else {
+                parts.collect()
+            };
+            let paths: Vec<_> = all.iter().map(|cell| cell.path).filter(|path| !path.is_empty()).take(8).collect();
+            if paths.is_empty() {
+                continue;
+            }
+            let whose = if is_whole { table.part_of(row, at).map_or("", |part| part.name) } else { "" };
+            let heads = heads_of(table, column);
+            let words: Vec<_> = [heads.as_str(), whose].into_iter().filter(|word| !word.is_empty()).collect();
+            let value = self.shown(column, cell.value);
+            plots.push(Small { words: words.join(" "), value, paths, past: column.declared.past });
+        }
+        plots
+    }
+}
+
+/// Whether a column has its number and those inside it in one cell.
+pub(super) fn is_pair(column: &Column) -> bool {
+    matches!(column.declared.drawn, Drawn::Mirrored | Drawn::Of)
+}
+
+/// Returns the heads of a column and, if they stand in one cell, of those inside it: `CPU user / system`.
+fn heads_of(table: &Table, column: &Column) -> String {
+    let inside = table.inside(column).into_iter().map(|(head, _)| head).filter(|_| is_pair(column));
+    let heads: Vec<_> = std::iter::once(column.head).chain(inside).collect();
+    format!("{} {}", column.declared.group, heads.join(" / ")).trim_start().into()
+}
+
+/// A small plot.
+struct Small<'a> {
+    words: String,
+    value: String,
+    paths: Vec<&'a str>,
+    past: Past,
 }
