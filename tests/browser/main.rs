@@ -14,6 +14,7 @@ mod pictures;
 mod plot;
 mod proofs;
 mod queues;
+mod systems;
 mod troubles;
 mod whole;
 mod wide;

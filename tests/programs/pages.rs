@@ -25,6 +25,7 @@ mod federate;
 mod finding;
 mod folding;
 mod nodes;
+mod systems;
 mod troubles;
 
 /// The slot of the recorded inputs: 2024-06-01 12:30:00 UTC.

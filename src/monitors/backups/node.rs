@@ -28,6 +28,8 @@ pub struct NodeState {
     pub skew_seconds: Option<i64>,
     /// The bytes of its disk, and how many are free.
     pub disk: Option<(u64, u64)>,
+    /// In how many days its disk will be full; `None` if it does not fill, or too little is known.
+    pub days_until_full: Option<f64>,
     /// The sets that lie there and are not watched.
     pub unlisted: Vec<String>,
 }
@@ -70,6 +72,7 @@ impl NodeState {
             notes: Vec::new(),
             skew_seconds: None,
             disk: None,
+            days_until_full: None,
             unlisted: Vec::new(),
         }
     }
@@ -113,6 +116,7 @@ impl NodeState {
             memory.sets.insert(set, known);
         }
         state.notes = notes(&mut state.unlisted, hub, gathered, &mut memory, now);
+        state.days_until_full = gathered.disk.and_then(|_| memory.days_until_full());
         if hub.sets.is_empty() {
             state.notes.extend(unseen(hub, gathered, &state.sets, failed.as_deref()));
         }

@@ -1,33 +1,55 @@
 //! The page of the backups: a section for each hub, with its nodes and its sets. The page of a set has its history.
 
 use super::measurements::{BACKUP_NODE, BACKUP_SET};
-use super::rules::word;
+use super::rules::{FIRST_ALARM, word};
 use crate::model::{Declaration, Field, FieldInfo, Fold, Measurement, Point, SECOND, Tag, Value, utc};
 use crate::query::Latest;
 use crate::text::Shows;
-use crate::view::page::{Column, Page, Table, field, health, key, plotted};
+use crate::view::page::{Column, Drawn, Page, Past, Table, Unfolds, field, key, most, pivot_of, plotted};
 
 static NODES: &[Column] = &[
     key("node"),
-    health(&BACKUP_NODE, "reachable"),
-    field(&BACKUP_NODE, "verdict").shows(Shows::Named(word)),
+    field(&BACKUP_NODE, "verdict").shows(Shows::Named(word)).judged(WARNED, FIRST_ALARM).past(Past::Nights),
     field(&BACKUP_NODE, "sets"),
     field(&BACKUP_NODE, "alarms").alarm(&["alarms"]),
     field(&BACKUP_NODE, "unlisted").unless_zero(),
     field(&BACKUP_NODE, "clock_skew_seconds").head("clock ahead").shows(Shows::Seconds),
-    field(&BACKUP_NODE, "disk_free_bytes").head("free").group("disk").shows(Shows::Bytes),
-    field(&BACKUP_NODE, "disk_bytes").head("of").group("disk").shows(Shows::Bytes),
+    field(&BACKUP_NODE, "disk_free_bytes")
+        .head("free")
+        .group("disk")
+        .shows(Shows::Bytes)
+        .drawn(Drawn::Of)
+        .with(&["of"]),
+    field(&BACKUP_NODE, "disk_bytes").head("of").group("disk").shows(Shows::Bytes).inside(),
+    field(&BACKUP_NODE, "disk_full_seconds").head("full in").group("disk").shows(Shows::Seconds).not_summed(),
 ];
 
+/// The verdicts from this one on are warnings.
+const WARNED: i64 = 1;
+
 static SETS: &[Column] = &[
-    key("node"),
     key("set"),
-    health(&BACKUP_SET, "well"),
-    field(&BACKUP_SET, "verdict").shows(Shows::Named(word)),
+    pivot_of(&BACKUP_SET, "verdict", "node")
+        .group("verdict on each node, and its nights")
+        .shows(Shows::Named(word))
+        .judged(WARNED, FIRST_ALARM)
+        .past(Past::Nights),
+    most(&BACKUP_SET, "age_seconds", "").head("age").group("newest").shows(Shows::Seconds),
+    most(&BACKUP_SET, "bytes", "").head("size").group("newest").shows(Shows::Bytes).lines(&["size"]).past(Past::Year),
+    most(&BACKUP_SET, "backups", "").head("kept"),
+];
+
+static SET_BELOW: &[Column] = &[
+    key("node").unlinked(),
+    field(&BACKUP_SET, "verdict").shows(Shows::Named(word)).judged(WARNED, FIRST_ALARM),
     field(&BACKUP_SET, "age_seconds").head("age").shows(Shows::Seconds),
     field(&BACKUP_SET, "bytes").head("size").shows(Shows::Bytes),
-    field(&BACKUP_SET, "backups"),
+    field(&BACKUP_SET, "backups").head("kept"),
 ];
+
+/// What unfolds below a set.
+static BELOW: Unfolds =
+    Unfolds { tables: &[Table::new("nodes_below", "Nodes of the set", SET_BELOW)], plots: &["size"] };
 
 /// What is known of the content of a backup, by the word of the history, each with its number.
 const DIGESTS: [(&str, &str); 7] = [
@@ -108,7 +130,7 @@ pub static BACKUPS: Page = Page {
     every: 3600,
     tables: &[
         Table::new("nodes", "Nodes", NODES).noun("node"),
-        Table::new("sets", "Sets of backups", SETS).noun("set"),
+        Table::new("sets", "Sets of backups", SETS).noun("set").unfolds(&BELOW),
     ],
     text: &[],
     json: &[],

@@ -12,9 +12,9 @@ use super::score::{Load, Loads, score};
 use super::table::{AVERAGED, COUNTED, KEYS, TABLE, loads};
 use crate::model::{Cell, Declaration, Field, FieldInfo, Fold, Measurement, Point, Row, SECOND, Tag, Value};
 use crate::query::Latest;
-use crate::text::count;
+use crate::text::{Shows, count};
 use crate::view::page::{
-    Column, Overview, Page, Placement, PlotPlace, Scatter, Table, field, health, key, pivot, plotted,
+    Column, Drawn, Overview, Page, Placement, PlotPlace, Scatter, Table, field, health, key, pivot, plotted,
 };
 
 const fn gauge(name: &'static str, unit: &'static str, meaning: &'static str) -> Field<f64> {
@@ -24,6 +24,8 @@ const fn gauge(name: &'static str, unit: &'static str, meaning: &'static str) ->
 const USUAL: Field<i64> =
     Field::gauge("usual", "ratio", Fold::Last, "1 if the score is below [panda] suspicious_score");
 const SCORE: Field<f64> = gauge("score", "deviations", "how far the jobs are beyond what is usual");
+const ALARM: Field<f64> =
+    gauge("alarm", "deviations", "the score from which on it is suspicious: [panda] suspicious_score");
 
 /// The numbers beside a score: now, and the averages of 6 and of 24 hours.
 const NUMBERS: [[Field<f64>; 3]; 3] = [
@@ -44,9 +46,10 @@ const NUMBERS: [[Field<f64>; 3]; 3] = [
     ],
 ];
 
-const SCORED: [FieldInfo; 11] = [
+const SCORED: [FieldInfo; 12] = [
     USUAL.info(),
     SCORE.info(),
+    ALARM.info(),
     NUMBERS[0][0].info(),
     NUMBERS[0][1].info(),
     NUMBERS[0][2].info(),
@@ -148,11 +151,33 @@ const OCCUPIED: Field<f64> = gauge("occupied_gb", "gigabytes", "on the datadisk"
 const ANALYSIS: Field<f64> =
     gauge("analysis_jobs", "jobs", "running analysis jobs of the queues that read it, mean of six hours");
 
+const FILES_A_JOB: Field<f64> = gauge("files_a_job", "files", "files for each of these jobs");
+const AWAY: Field<f64> = gauge(
+    "times_usual",
+    "ratio",
+    "its files a job, of the median of all datadisks: with fewer files for each job it is crowded",
+);
+const CROWDED: Field<i64> = Field::gauge(
+    "crowded",
+    "a number",
+    Fold::Last,
+    "1 crowded: less than a third of the median of files a job; -1 idle: more than three times as many; 0 as usual",
+);
+
+/// Returns the word of a number of [`CROWDED`].
+fn crowded(number: i64) -> &'static str {
+    match number {
+        1 => "crowded",
+        -1 => "idle",
+        _ => "as usual",
+    }
+}
+
 pub(super) static DAOD: Measurement = Measurement::new(Declaration {
     name: "daod",
     meaning: "running analysis jobs against files and bytes on each datadisk",
     tags: &[Tag::key("datadisk"), Tag::label("stored")],
-    fields: &[ANALYSIS.info(), FILES.info(), OCCUPIED.info()],
+    fields: &[ANALYSIS.info(), FILES.info(), OCCUPIED.info(), FILES_A_JOB.info(), AWAY.info(), CROWDED.info()],
     carbon: "daod.{datadisk}.{field}",
     every: 600,
 });
@@ -260,13 +285,15 @@ pub(super) const ANALYSIS_SOURCES: [&str; 2] = ["user", "panda"];
 const RANKED: usize = 30;
 
 /// Declares the columns of a ranking.
-const fn scored(of: &'static Measurement, name: &'static str) -> [Column; 14] {
+const fn scored(of: &'static Measurement, name: &'static str) -> [Column; 15] {
     [
         key("rank").unlinked(),
         key(name).leads("panda", "PanDA", name),
         key("reason").unlinked(),
-        health(of, "usual"),
-        field(of, "score"),
+        // A row is marked by it; the bar of the score shows it.
+        health(of, "usual").inside(),
+        field(of, "score").drawn(Drawn::Against).with(&["alarm from"]),
+        field(of, "alarm").head("alarm from").inside(),
         field(of, "running").group("running").lines(&["running"]),
         field(of, "running_6h").head("6 h").group("running"),
         field(of, "running_24h").head("24 h").group("running"),
@@ -279,8 +306,8 @@ const fn scored(of: &'static Measurement, name: &'static str) -> [Column; 14] {
     ]
 }
 
-static SITES: [Column; 14] = scored(&SUSPICIOUS_SITES, "site");
-static QUEUES: [Column; 14] = scored(&SUSPICIOUS_QUEUES, "queue");
+static SITES: [Column; 15] = scored(&SUSPICIOUS_SITES, "site");
+static QUEUES: [Column; 15] = scored(&SUSPICIOUS_QUEUES, "queue");
 
 static JOBS: &[Column] = &[
     key("cloud"),
@@ -302,11 +329,17 @@ const fn left_out(of: &'static Measurement) -> Column {
     pivot(of, "status", &[], None).group("left out of the sum").alarm(&COUNTED)
 }
 
+/// How far from the median a datadisk is still as usual, as a factor.
+const USUAL_FACTOR: f64 = 3.0;
+
 static DISKS: &[Column] = &[
     key("datadisk"),
-    field(&DAOD, "analysis_jobs").head("running analysis jobs"),
     field(&DAOD, "files"),
-    field(&DAOD, "occupied_gb").head("occupied"),
+    field(&DAOD, "occupied_gb").head("size"),
+    field(&DAOD, "analysis_jobs").head("jobs"),
+    field(&DAOD, "files_a_job").head("files a job").shows(Shows::Large),
+    field(&DAOD, "times_usual").head("crowded … idle").shows(Shows::Number).drawn(Drawn::Away(100.0, USUAL_FACTOR)),
+    field(&DAOD, "crowded").head("is").shows(Shows::Named(crowded)),
 ];
 
 const fn page(
@@ -334,11 +367,12 @@ const fn page(
 }
 
 /// The plots of a ranking: a count and its averages are of one number. A score is not stored.
-const fn plots_of(of: &'static Measurement, paths: [&'static str; 3]) -> [PlotPlace; 11] {
+const fn plots_of(of: &'static Measurement, paths: [&'static str; 3]) -> [PlotPlace; 12] {
     let [running, failed, activated] = paths;
     [
         plotted(of, "usual", ""),
         plotted(of, "score", ""),
+        plotted(of, "alarm", ""),
         plotted(of, "running", running),
         plotted(of, "running_6h", running),
         plotted(of, "running_24h", running),
@@ -351,7 +385,7 @@ const fn plots_of(of: &'static Measurement, paths: [&'static str; 3]) -> [PlotPl
     ]
 }
 
-static RANKING_PLOTS: [PlotPlace; 22] = {
+static RANKING_PLOTS: [PlotPlace; 24] = {
     let queues = plots_of(
         &SUSPICIOUS_QUEUES,
         [
@@ -364,7 +398,7 @@ static RANKING_PLOTS: [PlotPlace; 22] = {
         &SUSPICIOUS_SITES,
         ["site_jobs.{site}.running", "site_jobs.{site}.failed", "site_jobs.{site}.activated"],
     );
-    let mut all = [queues[0]; 22];
+    let mut all = [queues[0]; 24];
     let mut at = 0;
     while at < queues.len() {
         (all[at], all[queues.len() + at]) = (queues[at], sites[at]);
@@ -444,12 +478,21 @@ static PANDA_TABLES: [Table; 3] = [
 /// The distribution of analysis jobs over datadisks.
 pub static DATADISK_PAGE: Page = page(
     ("daod", "DAOD distribution", "panda"),
-    &[Table::new("datadisks", "Datadisks and the jobs that read them", DISKS).noun("datadisk").scatter(&Scatter {
-        x: ("files", "files on the datadisk"),
-        y: ("analysis_jobs", "running analysis jobs"),
-        noun: "datadisk",
-    })],
-    &[plotted(&DAOD, "files", "daod.{stored}.files"), plotted(&DAOD, "occupied_gb", "daod.{stored}.occupied_gb")],
+    &[Table::new("datadisks", "Datadisks and the jobs that read them", DISKS)
+        .noun("datadisk")
+        .sorted("-datadisks:files a job")
+        .scatter(&Scatter {
+            x: ("files", "files on the datadisk"),
+            y: ("analysis_jobs", "running analysis jobs"),
+            noun: "datadisk",
+        })],
+    &[
+        plotted(&DAOD, "files", "daod.{stored}.files"),
+        plotted(&DAOD, "occupied_gb", "daod.{stored}.occupied_gb"),
+        plotted(&DAOD, "files_a_job", ""),
+        plotted(&DAOD, "times_usual", ""),
+        plotted(&DAOD, "crowded", ""),
+    ],
 );
 
 /// Returns the numbers of these measurements, which are of [`OF_TABLE`], all at `time` in unix seconds. From `suspicious` on a
@@ -634,10 +677,23 @@ impl Latests {
             disk.1 = TABLE.cell(row, "datadisk_files").as_f64().or(disk.1);
             disk.2 = TABLE.cell(row, "datadisk_occupied_gb").as_f64().or(disk.2);
         }
-        for (name, (running, files, occupied)) in disks.into_iter().filter(|(name, _)| !["None", "NONE"].contains(name))
-        {
+        disks.retain(|name, _| !["None", "NONE"].contains(name));
+        let files_a_job = |running: f64, files: Option<f64>| {
+            files.filter(|files| *files > 0.0 && running > 0.0).map(|files| files / running)
+        };
+        let mut all: Vec<_> = disks.values().filter_map(|disk| files_a_job(disk.0, disk.1)).collect();
+        all.sort_by(f64::total_cmp);
+        let median = all.get(all.len() / 2).copied().filter(|_| all.len() >= 3);
+        for (name, (running, files, occupied)) in disks {
             let name: &[&str] = if has_sizes { &[name, name] } else { &[name] };
             self.push(&DAOD, name, &ANALYSIS.info(), Value::Float((running * 100.0).round() / 100.0));
+            if let Some((of_job, median)) = files_a_job(running, files).zip(median) {
+                let times = of_job / median;
+                let is = i64::from(times < 1.0 / USUAL_FACTOR) - i64::from(times > USUAL_FACTOR);
+                self.push(&DAOD, name, &FILES_A_JOB.info(), Value::Float(of_job.round()));
+                self.push(&DAOD, name, &AWAY.info(), Value::Float((times * 1000.0).round() / 1000.0));
+                self.push(&DAOD, name, &CROWDED.info(), Value::Int(is));
+            }
             files.iter().for_each(|files| self.push(&DAOD, name, &FILES.info(), Value::Int(*files as i64)));
             occupied.iter().for_each(|gb| self.push(&DAOD, name, &OCCUPIED.info(), Value::Float(*gb)));
         }
@@ -709,6 +765,7 @@ impl Latests {
             let usual = i64::from(score.value() < suspicious);
             self.push(measurement, &tags, &USUAL.info(), Value::Int(usual));
             self.push(measurement, &tags, &SCORE.info(), Value::Float(score.value()));
+            self.push(measurement, &tags, &ALARM.info(), Value::Float(suspicious));
             for (fields, load) in NUMBERS.iter().zip([loads.running, loads.failed, loads.activated]) {
                 let Load { now, avg6h, avg24h, .. } = load;
                 for (field, value) in fields.iter().zip([now, avg6h, avg24h]) {
