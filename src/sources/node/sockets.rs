@@ -13,8 +13,10 @@ use std::fs::File;
 use std::io::{BufRead, BufReader, Read as _};
 
 use anyhow::{Context, Result};
+use rustix::net::netlink::SOCK_DIAG;
 
 use super::Root;
+use super::netlink::list;
 
 /// The states of a TCP socket, by the number in the file less 1.
 pub const STATES: [&str; 11] = [
@@ -53,9 +55,9 @@ impl Sockets {
     /// # Errors
     /// Fails if a file cannot be read.
     pub fn count<'a>(&mut self, protocols: &[&'a str]) -> Result<Vec<(&'a str, Counts)>> {
-        let told =
-            if self.asks && protocols.iter().any(|one| one.starts_with("tcp")) { diag::tcp().ok() } else { None };
-        self.asks &= told.is_some() || !protocols.iter().any(|one| one.starts_with("tcp"));
+        let is_asked = self.asks && protocols.iter().any(|one| one.starts_with("tcp"));
+        let told = if is_asked { tcp().ok() } else { None };
+        self.asks &= told.is_some() || !is_asked;
         let mut all = Vec::new();
         for protocol in protocols {
             let has = || self.root.path(&format!("proc/net/{protocol}")).exists();
@@ -70,77 +72,30 @@ impl Sockets {
     }
 }
 
-mod diag {
-    use std::io;
-    use std::time::{Duration, Instant};
-
-    use rustix::net::sockopt::{Timeout, set_socket_timeout};
-    use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, netlink, recv, send, socket_with};
-
-    use super::{Counts, STATES};
-
+/// Asks the kernel for the TCP sockets by state, of IPv4 and of IPv6.
+fn tcp() -> Result<[Counts; 2]> {
     /// TCPDIAG_GETSOCK: the older question, and the only one for both families.
     const ASKED: u16 = 18;
-    const ERROR: u16 = 2;
-    const DONE: u16 = 3;
-    /// NLM_F_REQUEST | NLM_F_DUMP.
-    const DUMP: u16 = 0x301;
     /// The states 1 to 11, and sockets that are about to be, which the kernel tells as SYN_RECV.
     const WANTED: u32 = 0x1ffe;
-    /// The most that the kernel puts into an answer at once.
-    const ROOM: usize = 32 << 10;
-    const LIMIT: Duration = Duration::from_secs(5);
-    /// The head of a message: its length (4 bytes), its kind (2).
-    const HEAD: usize = 16;
-
-    /// Returns the TCP sockets by state, of IPv4 and of IPv6.
-    pub fn tcp() -> io::Result<[Counts; 2]> {
-        let socket =
-            socket_with(AddressFamily::NETLINK, SocketType::DGRAM, SocketFlags::CLOEXEC, Some(netlink::SOCK_DIAG))?;
-        set_socket_timeout(&socket, Timeout::Recv, Some(LIMIT))?;
-        send(&socket, &question(), SendFlags::empty())?;
-        let (began, mut counts, mut answer) = (Instant::now(), [[0; STATES.len()]; 2], vec![0; ROOM]);
-        while began.elapsed() < LIMIT {
-            let (length, _) = recv(&socket, &mut answer[..], RecvFlags::empty())?;
-            if count(&answer[..length.min(ROOM)], &mut counts)? {
-                return Ok(counts);
-            }
+    // inet_diag_req: family, lengths of addresses, more, whose (48 bytes), states, no data.
+    let mut question = [0; 60];
+    question[52..56].copy_from_slice(&WANTED.to_ne_bytes());
+    let mut counts = [[0; STATES.len()]; 2];
+    list(Some(SOCK_DIAG), ASKED, &question, |kind, message| {
+        if kind == ASKED {
+            count_message(message, &mut counts);
         }
-        Err(io::ErrorKind::TimedOut.into())
-    }
+    })?;
+    Ok(counts)
+}
 
-    /// A message's head (16 bytes) and inet_diag_req: family, lengths of addresses, more, whose (48), states, no data.
-    fn question() -> [u8; 76] {
-        let mut question = [0; 76];
-        question[..4].copy_from_slice(&76_u32.to_ne_bytes());
-        question[4..6].copy_from_slice(&ASKED.to_ne_bytes());
-        question[6..8].copy_from_slice(&DUMP.to_ne_bytes());
-        question[68..72].copy_from_slice(&WANTED.to_ne_bytes());
-        question
-    }
-
-    /// Counts the sockets of an answer, whose messages begin with family and state; whether it is the last one.
-    pub fn count(mut answer: &[u8], counts: &mut [Counts; 2]) -> io::Result<bool> {
-        while let Some((head, _)) = answer.split_first_chunk::<HEAD>() {
-            let length = u32::from_ne_bytes([head[0], head[1], head[2], head[3]]) as usize;
-            let Some(body) = answer.get(HEAD..length) else { break };
-            match (u16::from_ne_bytes([head[4], head[5]]), body) {
-                (DONE, [0, 0, 0, 0, ..] | []) => return Ok(true),
-                (DONE | ERROR, [a, b, c, d, ..]) => {
-                    let number = i32::from_ne_bytes([*a, *b, *c, *d]);
-                    return Err(io::Error::from_raw_os_error(number.saturating_neg()));
-                }
-                (ASKED, [family @ (2 | 10), state, ..]) => {
-                    let state = usize::from(*state).wrapping_sub(1);
-                    if let Some(count) = counts[usize::from(*family == 10)].get_mut(state) {
-                        *count += 1;
-                    }
-                }
-                _ => {}
-            }
-            answer = answer.get(length.next_multiple_of(4)..).unwrap_or_default();
-        }
-        Ok(false)
+/// Counts the socket of a message, which begins with family and state.
+pub fn count_message(message: &[u8], counts: &mut [Counts; 2]) {
+    let [family @ (2 | 10), state, ..] = message else { return };
+    let state = usize::from(*state).wrapping_sub(1);
+    if let Some(count) = counts[usize::from(*family == 10)].get_mut(state) {
+        *count += 1;
     }
 }
 
@@ -203,7 +158,7 @@ mod tests {
         let listeners: Vec<_> = (0..7).map(|_| TcpListener::bind("127.0.0.1:0").unwrap()).collect();
         let client = TcpStream::connect(listeners[0].local_addr().unwrap()).unwrap();
         let accepted = listeners[0].accept().unwrap();
-        let told = diag::tcp().unwrap();
+        let told = tcp().unwrap();
         let file = count(&Root::default(), "tcp").unwrap().unwrap();
         // Other tests open and close sockets meanwhile.
         for state in [0, 9] {
@@ -215,28 +170,13 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_that_is_cut_or_a_refusal_counts_nothing_wrong() {
-        let message = |kind: u16, body: &[u8]| {
-            let length = 16 + body.len() as u32;
-            [&length.to_ne_bytes()[..], &kind.to_ne_bytes(), &[0; 10], body].concat()
-        };
-        let of = |bytes: &[u8]| {
-            let mut counts = [[0; STATES.len()]; 2];
-            let end = diag::count(bytes, &mut counts).map_err(|error| error.raw_os_error());
-            (end, counts.map(|counts| counts.iter().sum::<i64>()))
-        };
-        let socket = |family, state| message(18, &[&[family, state][..], &[0; 70]].concat());
-        let all =
-            [socket(2, 1), socket(10, 11), socket(2, 12), socket(2, 0), socket(7, 1), message(3, &[0; 4])].concat();
-        assert_eq!(of(&all), (Ok(true), [1, 1]));
-        assert_eq!(of(&all[..100]), (Ok(false), [1, 0]), "cut within the second");
-        assert_eq!(of(&message(2, &(-2_i32).to_ne_bytes())).0, Err(Some(2)));
-        assert_eq!(of(&message(3, &(-13_i32).to_ne_bytes())).0, Err(Some(13)));
-        for lie in [0_u32, 3, 15, u32::MAX] {
-            let mut bytes = socket(2, 1);
-            bytes[..4].copy_from_slice(&lie.to_ne_bytes());
-            assert_eq!(of(&bytes), (Ok(false), [0, 0]), "{lie}");
+    fn a_message_is_counted_by_family_and_state() {
+        let mut counts = [[0; STATES.len()]; 2];
+        for message in [&[2, 1, 9][..], &[10, 11], &[2, 12], &[2, 0], &[7, 1], &[2], &[]] {
+            count_message(message, &mut counts);
         }
+        assert_eq!((counts[0][0], counts[1][10]), (1, 1));
+        assert_eq!(counts.map(|counts| counts.iter().sum::<i64>()), [1, 1]);
     }
 
     #[test]
