@@ -134,6 +134,8 @@ fn query(page: &Page, table: &Table, column: &Column) -> Option<Query> {
     let target = format!("aliasByNode({target}, {})", names.join(", "));
     let head = match column.kind {
         Kind::Pivot(pivot) => format!("by {}", pivot.tag),
+        // Several may stand in one cell under one word.
+        _ if column.is_inside => field.name.to_string(),
         _ => column.head.to_string(),
     };
     let of = if column.group.is_empty() { table.caption } else { column.group };

@@ -42,9 +42,10 @@ pub fn html(pages: &[Page], others: &[Page], root: &str) -> String {
         let _ = writeln!(html, "<h3>{}</h3>", escaped(page.title));
         for table in page.tables {
             let _ = write!(html, "<h4>{}</h4>\n<dl class=\"help\">", escaped(table.caption));
-            for column in table.columns {
+            for (at, column) in table.columns.iter().enumerate() {
                 let meaning = column_meaning(column);
-                if !meaning.is_empty() {
+                let is_same = |other: &Column| (other.group, other.head) == (column.group, column.head);
+                if !meaning.is_empty() && !table.columns[..at].iter().any(is_same) {
                     let group = if column.group.is_empty() { String::new() } else { format!("{}: ", column.group) };
                     let _ = write!(
                         html,

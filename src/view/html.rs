@@ -859,6 +859,9 @@ impl<'a> SectionView<'a> {
                 Kind::Label(..) => {
                     let _ = write!(html, "<td class=\"name\"{span}>{}</td>", escaped_line(line.row.labels[at]));
                 }
+                Kind::Health(..) if cell.is_none() && column.declared.is_presence => {
+                    let _ = write!(html, "<td class=\"beat\"{span}><span class=\"zero\">–</span></td>");
+                }
                 Kind::Health(..) => {
                     let health = self.health(cell);
                     let _ = write!(html, "<td class=\"beat {}\"{span}>", health.class());

@@ -162,6 +162,8 @@ pub struct Column {
     pub with: &'static [&'static str],
     /// Whether its numbers stand in the cells of another column, not in cells of their own.
     pub is_inside: bool,
+    /// Whether its series make no row: it adds to the rows that others make.
+    pub only_adds: bool,
     /// Whether a number of a column of health says by being there that it is up, whatever it is.
     pub is_presence: bool,
     /// The field that is 1 while a part of the row is lost; empty if there is none.
@@ -332,6 +334,7 @@ const fn column(kind: Kind, head: &'static str) -> Column {
         drawn: Drawn::Nothing,
         with: &[],
         is_inside: false,
+        only_adds: false,
         is_presence: false,
         lost: "",
         shows: None,
@@ -522,6 +525,11 @@ impl Column {
     /// Puts its numbers into the cells of the column that names it.
     pub const fn inside(self) -> Self {
         Self { is_inside: true, ..self }
+    }
+
+    /// Lets its series make no row: another system may know names that are no matter of this table.
+    pub const fn only_adds(self) -> Self {
+        Self { only_adds: true, ..self }
     }
 
     /// Marks parts of the row as lost of which this field is not zero.

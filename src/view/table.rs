@@ -247,6 +247,10 @@ impl Section {
     }
 }
 
+/// How many intervals may pass without the number by which a row is up: a service sends several of its readings at once, and each
+/// at its own time.
+const PATIENCE: i64 = 12;
+
 /// The numbers of a table, sorted by row.
 struct TableBuilder<'a> {
     declared: &'a page::Table,
@@ -296,11 +300,15 @@ impl<'a> TableBuilder<'a> {
     ) -> Self {
         let mut rows = BTreeMap::<_, RowNumbers>::new();
         let keys: Vec<_> = of.keys().collect();
-        for (measurement, numbers) in measurements.iter().zip(&section.numbers) {
-            let columns = || of.columns.iter().filter(|column| is_of(column, measurement));
-            if columns().next().is_none() {
-                continue;
-            }
+        let columns_of = |measurement: &Measurement| of.columns.iter().filter(move |column| is_of(column, measurement));
+        let only_adds = |measurement: &Measurement| columns_of(measurement).all(|column| column.only_adds);
+        let mut all: Vec<_> = measurements.iter().zip(&section.numbers).collect();
+        all.retain(|(measurement, _)| columns_of(measurement).next().is_some());
+        // What makes no rows finds those of the others.
+        all.sort_by_key(|(measurement, _)| only_adds(measurement));
+        for (measurement, numbers) in all {
+            let columns = || columns_of(measurement);
+            let only_adds = only_adds(measurement);
             let except = columns().find_map(|column| column.except);
             let outer = is_outer(&keys, measurement);
             // The numbers of a series stand together, such as those of a queue by status.
@@ -314,10 +322,11 @@ impl<'a> TableBuilder<'a> {
                 let same = 1 + rest[1..].iter().take_while(|number| is_same(number)).count();
                 let (numbers, after) = rest.split_at(same);
                 rest = after;
-                if !wanted {
+                let name = names.first().copied().unwrap_or("–");
+                if !wanted || only_adds && !rows.contains_key(name) {
                     continue;
                 }
-                let row = rows.entry(names.first().copied().unwrap_or("–")).or_default();
+                let row = rows.entry(name).or_default();
                 numbers.iter().for_each(|number| row.add(number));
                 let is_except = |number: &Number| except.is_some_and(|(tag, value)| number.tag(tag) == value);
                 let numbers: Vec<_> = numbers.iter().filter(|number| !is_except(number)).collect();
@@ -348,7 +357,11 @@ impl<'a> TableBuilder<'a> {
             let mut cells = vec![None; columns.len()];
             for (measurement, number) in numbers {
                 if let Some(at) = places.of(measurement, number) {
-                    cells[at] = Some(number.cell(newest));
+                    let mut cell = number.cell(newest);
+                    if columns[at].declared.is_presence {
+                        cell.late = cell.time <= newest.saturating_sub(number.every.saturating_mul(PATIENCE));
+                    }
+                    cells[at] = Some(cell);
                 }
             }
             cells
@@ -580,6 +593,8 @@ impl<'a> Table<'a> {
     pub fn healths(&self, row: &Row<'a>) -> Vec<Option<Cell<'a>>> {
         match self.health_column() {
             None => Vec::new(),
+            // What was never there may be switched off.
+            Some(at) if self.columns[at].declared.is_presence && row.cells[at].is_none() => Vec::new(),
             Some(at) if self.columns[at].outer => vec![row.cells[at]],
             Some(_) => row.sub_rows.iter().filter_map(|part| self.health_of_part(part)).collect(),
         }

@@ -45,45 +45,60 @@ fn node(host: &str, number: i64, gpus: i64, lost: Option<i64>, scratch: f64) -> 
             wave(13, 2.1e8),
             wave(5, 6.4e8)
         ));
-        for (mount, percent, total) in [("root", 41.0, 512), ("scratch", scratch, 7400), ("var", 33.0, 100)] {
-            let used = percent * 1e7 * f64::from(total);
-            let (used, total) = (used as i64, i64::from(total) * 1_000_000_000);
-            lines.push(format!(
-                "node_disk_mount,host={host},mount={mount} percent={percent},used={used}i,total={total}i {time}"
-            ));
-        }
+        let (state, in_service) = if number == 14 { ("drained", 0) } else { ("mixed", 1) };
         lines.push(format!(
-            "node_temperature,host={host},chip=coretemp,label=package current={},critical=100.0 {time}",
-            40.0 + wave(25, 30.0)
+            "slurm_node,cluster=hpc,host={host},state={state} in_service={in_service}i,cpus_alloc=3i {time}"
         ));
-        for gpu in 0..gpus {
-            let series = format!("gpu,host={host},bus=0000:{gpu}1:00.0");
-            lines.push(match lost == Some(gpu) {
-                true => format!("{series} lost=1i,asleep=0i {time}"),
-                false => format!(
-                    "{series} lost=0i,asleep=0i,utilization_ratio={},memory_used_bytes={}i,memory_total_bytes=80000000000i,temperature_celsius={},power_watts=398.5 {time}",
-                    wave(8 + gpu, 0.97),
-                    wave(20, 78e9) as i64,
-                    40.0 + wave(25, 30.0)
-                ),
-            });
-        }
-        if gpus > 0 {
-            let lost = i64::from(lost.is_some());
-            lines.push(format!("gpu_host,host={host} heartbeat=1i,cards={gpus}i,lost={lost}i {time}"));
-        }
-        lines.push(format!("node_users,host={host} users=3i,sessions=4i {time}"));
-        lines.push(format!("node_boot,host={host} boot_time={}.0 {time}", minute() - 41 * 86_400));
-        for (interface, up, speed) in [("eth0", 1, 10_000), ("ib0", 1, 200_000), ("eth1", 0, 0)] {
-            lines.push(format!(
-                "node_net_link,host={host},interface={interface} isup={up}i,speed={speed}i,mtu=1500i {time}"
-            ));
-        }
+        parts(&mut lines, host, (gpus, lost, scratch), time, &wave);
     }
     lines
 }
 
-/// A dozen nodes. gpu03 has a full disk and a lost GPU; node18 has been silent for two hours.
+/// Adds the disks, chips, GPUs and interfaces of a node at one moment.
+fn parts(
+    lines: &mut Vec<String>,
+    host: &str,
+    (gpus, lost, scratch): (i64, Option<i64>, f64),
+    time: i64,
+    wave: &dyn Fn(i64, f64) -> f64,
+) {
+    for (mount, percent, total) in [("root", 41.0, 512), ("scratch", scratch, 7400), ("var", 33.0, 100)] {
+        let used = percent * 1e7 * f64::from(total);
+        let (used, total) = (used as i64, i64::from(total) * 1_000_000_000);
+        lines.push(format!(
+            "node_disk_mount,host={host},mount={mount} percent={percent},used={used}i,total={total}i {time}"
+        ));
+    }
+    lines.push(format!(
+        "node_temperature,host={host},chip=coretemp,label=package current={},critical=100.0 {time}",
+        40.0 + wave(25, 30.0)
+    ));
+    for gpu in 0..gpus {
+        let series = format!("gpu,host={host},bus=0000:{gpu}1:00.0");
+        lines.push(match lost == Some(gpu) {
+            true => format!("{series} lost=1i,asleep=0i {time}"),
+            false => format!(
+                "{series} lost=0i,asleep=0i,utilization_ratio={},memory_used_bytes={}i,memory_total_bytes=80000000000i,temperature_celsius={},power_watts=398.5 {time}",
+                wave(8 + gpu, 0.97),
+                wave(20, 78e9) as i64,
+                40.0 + wave(25, 30.0)
+            ),
+        });
+    }
+    if gpus > 0 {
+        let lost = i64::from(lost.is_some());
+        lines.push(format!("gpu_host,host={host} heartbeat=1i,cards={gpus}i,lost={lost}i {time}"));
+    }
+    lines.push(format!("node_users,host={host} users=3i,sessions=4i {time}"));
+    lines.push(format!("node_boot,host={host} boot_time={}.0 {time}", minute() - 41 * 86_400));
+    for (interface, up, speed) in [("eth0", 1, 10_000), ("ib0", 1, 200_000), ("eth1", 0, 0)] {
+        lines.push(format!(
+            "node_net_link,host={host},interface={interface} isup={up}i,speed={speed}i,mtu=1500i {time}"
+        ));
+    }
+}
+
+/// A dozen nodes. gpu03 has a full disk and a lost GPU; node14 is drained; node18 has been silent for half an hour.
 fn cluster(sandbox: &Sandbox) {
     let mut lines = node("gpu01", 1, 8, None, 61.0);
     lines.extend(node("gpu02", 2, 8, None, 58.0));
@@ -93,7 +108,7 @@ fn cluster(sandbox: &Sandbox) {
     }
     let silent = |line: &String| {
         let (_, time) = line.rsplit_once(' ').unwrap();
-        time.parse::<i64>().unwrap() < (minute() - 7200) * 1_000_000_000
+        time.parse::<i64>().unwrap() < (minute() - 1000) * 1_000_000_000
     };
     lines.extend(node("node18", 18, 0, None, 22.0).into_iter().filter(silent));
     write(sandbox, &lines);
@@ -142,6 +157,8 @@ fn a_node_unfolds_into_its_disks_and_gpus_and_its_row_shows_the_worst_of_them() 
     let url = format!("{}pages/nodes/", monitor.url);
     browser.go(&format!("{url}?theme=light"));
     browser.wait("document.querySelectorAll('.nodes svg.two').length === 22");
+    let silent = browser.text("document.querySelector(\"tr[data-key='node18'] .beat\").textContent");
+    assert!(silent.contains("stale for 3"), "{silent}");
     // Bars and columns are drawn at all, and nothing is wider than the page.
     let wide = |selector: &str| {
         browser
@@ -151,7 +168,7 @@ fn a_node_unfolds_into_its_disks_and_gpus_and_its_row_shows_the_worst_of_them() 
     };
     let of = |class: &str| wide(&format!("tr[data-key='gpu03'] {class}"));
     assert!((60.0..70.0).contains(&of("svg.meter")) && (60.0..70.0).contains(&of("svg.parts")), "{}", of("svg.parts"));
-    assert!(of(".meter.bad path") > 60.0, "97 % of it: {}", of(".meter.bad path"));
+    assert!(of(".meter.worse path") > 60.0, "97 % of it: {}", of(".meter.worse path"));
     assert_eq!(browser.text("document.documentElement.scrollWidth <= innerWidth"), "true");
     browser.look("nodes-1440");
     assert_eq!(violations(&browser, &axe), json!([]));

@@ -15,8 +15,9 @@ use super::traffic::{NODE_NET, NODE_NET_EACH};
 use super::usage::{NODE_DISK, NODE_DISK_MOUNT};
 use super::users::NODE_USERS;
 use super::virtual_memory::NODE_MEMORY;
+use crate::monitors::slurm::SLURM_NODE;
 use crate::text::Shows;
-use crate::view::page::{Column, Drawn, Page, Table, Unfolds, field, key, label, mean, most, one, presence};
+use crate::view::page::{Column, Drawn, Page, Table, Unfolds, field, key, label, mean, most, one, presence, switch};
 
 /// From where on a disk is full, in percent.
 const FULL: f64 = 90.0;
@@ -49,6 +50,8 @@ const LOST: f64 = 1.0;
 
 static NODES: &[Column] = &[
     key("host"),
+    label(&SLURM_NODE, "state").head("Slurm").unlinked().only_adds(),
+    switch(&SLURM_NODE, "in_service").inside().only_adds(),
     presence(&NODE_CPUS, "cpus"),
     one(&NODE_CPU, "cpu", "total")
         .head("busy")
@@ -124,7 +127,11 @@ static DISKS_BELOW: &[Column] = &[
 
 static GPUS_BELOW: &[Column] = &[
     key("bus").head("GPU").unlinked(),
-    field(&GPU, "lost").limit(LOST).unless_zero(),
+    field(&GPU, "lost")
+        .head("is")
+        .limit(LOST)
+        .shows(Shows::Named(|lost| if lost == 0 { "there" } else { "LOST" }))
+        .unless_zero(),
     field(&GPU, "utilization_ratio").head("busy").shows(Shows::Percent).drawn(Drawn::Bar(1.0)),
     field(&GPU, "memory_used_bytes").head("memory").shows(Shows::Bytes).drawn(Drawn::Of).with(&["all"]),
     field(&GPU, "memory_total_bytes").head("all").shows(Shows::Bytes).inside(),
@@ -140,8 +147,8 @@ static INTERFACES_BELOW: &[Column] = &[
 
 static WORDS_BELOW: &[Column] = &[
     field(&NODE_CPUS, "cpus").head("CPUs"),
-    field(&NODE_MEMORY, "available").head("memory available").shows(Shows::Bytes),
-    field(&NODE_MEMORY, "total").head("of memory").shows(Shows::Bytes),
+    field(&NODE_MEMORY, "available").head("memory available").shows(Shows::Bytes).with(&["of memory"]),
+    field(&NODE_MEMORY, "total").head("of memory").shows(Shows::Bytes).inside(),
     field(&NODE_SWAP, "used").head("swap").shows(Shows::Bytes).with(&["of swap"]),
     field(&NODE_SWAP, "total").head("of swap").shows(Shows::Bytes).inside(),
     field(&GPU_HOST, "cards").head("GPUs"),

@@ -3,8 +3,9 @@
 use crate::model::{Declaration, Field, FieldInfo, Fold, Measurement, Tag};
 
 /// What collect-slurm sends.
-pub static MEASUREMENTS: [&Measurement; 11] = [
+pub static MEASUREMENTS: [&Measurement; 12] = [
     &SLURM,
+    &SLURM_NODE,
     &SLURM_NODES,
     &SLURM_FLAGS,
     &SLURM_CPUS,
@@ -67,6 +68,23 @@ pub static SLURM_FLAGS: Measurement = Measurement::new(Declaration {
     tags: &[CLUSTER, Tag::key("flag")],
     fields: &[FLAGGED.info()],
     carbon: "slurm.{cluster}.flags.{flag}",
+    every: 60,
+});
+
+pub(super) const IN_SERVICE: Field<i64> = mean(
+    "in_service",
+    "0 or 1",
+    "whether it is meant to take jobs: it is neither drained or draining, nor in maintenance, nor switched off to save power",
+);
+pub(super) const N_ALLOC: Field<i64> = mean("cpus_alloc", "cpus", "allocated to jobs (CPUAlloc)");
+
+/// One node.
+pub static SLURM_NODE: Measurement = Measurement::new(Declaration {
+    name: "slurm_node",
+    meaning: "one node of a cluster, by the name of its host, with its state in a word",
+    tags: &[CLUSTER, Tag::key("host"), Tag::label("state")],
+    fields: &[IN_SERVICE.info(), N_ALLOC.info()],
+    carbon: "slurm.{cluster}.node.{host}.{field}",
     every: 60,
 });
 

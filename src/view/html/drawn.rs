@@ -14,6 +14,18 @@ impl SectionView<'_> {
         parts: &[Part],
     ) -> String {
         let declared = column.declared;
+        if let Drawn::Columns(full) = declared.drawn {
+            let part = |part: &Part| match part.cell {
+                _ if part.is_lost => drawn::Part::Lost,
+                Some(cell) if !cell.late => drawn::Part::Is(cell.value.as_f64()),
+                _ => drawn::Part::Nothing,
+            };
+            return if parts.is_empty() {
+                String::new()
+            } else {
+                drawn::columns(&parts.iter().map(part).collect::<Vec<_>>(), full)
+            };
+        }
         let Some(cell) = cells[at].as_ref() else { return String::new() };
         let (value, limit) = (cell.value.as_f64(), declared.limit);
         let class = match self.selection.of_cell(column, cell) {
@@ -25,7 +37,7 @@ impl SectionView<'_> {
         let inside: Vec<_> = table.inside(column).into_iter().map(|(_, all)| all).collect();
         let numbers = || inside.iter().filter_map(|all| sum_of(cells, all));
         let picture = match declared.drawn {
-            Drawn::Nothing => String::new(),
+            Drawn::Nothing | Drawn::Columns(_) => String::new(),
             Drawn::Bar(full) => {
                 let several: Vec<_> = numbers().collect();
                 drawn::bar(if several.is_empty() { std::slice::from_ref(&value) } else { &several }, full, limit, class)
@@ -40,14 +52,6 @@ impl SectionView<'_> {
                 drawn::mirrored(line(Some(cell)), line(below))
             }
             Drawn::Dot(low, high) => drawn::dot(value, (low, high), line(Some(cell)), limit, class),
-            Drawn::Columns(full) => {
-                let part = |part: &Part| match part.cell {
-                    _ if part.is_lost => drawn::Part::Lost,
-                    Some(cell) if !cell.late => drawn::Part::Is(cell.value.as_f64()),
-                    _ => drawn::Part::Nothing,
-                };
-                drawn::columns(&parts.iter().map(part).collect::<Vec<_>>(), full)
-            }
         };
         let has_more = !matches!(declared.drawn, Drawn::Mirrored | Drawn::Dot(..));
         if has_more { picture + &self.small_line(column, Some(cell)) } else { picture }
@@ -92,7 +96,7 @@ impl SectionView<'_> {
                     "{}, {}: {text}, mean of {}",
                     escaped_line(column.head),
                     escaped_line(row.name),
-                    parts.len()
+                    parts.iter().filter(|part| part.cell.is_some_and(|cell| !cell.late)).count()
                 );
                 let _ = write!(html, "<a data-plots href=\"{address}\" aria-label=\"{name}\">{text}</a>");
             }

@@ -58,16 +58,16 @@ fn a_row_has_the_worst_of_its_parts_with_its_name_and_the_mean_of_its_gpus() {
     let html = site.get("/pages/nodes/tables");
     let row = row(&html, "gpu03");
     // The fullest disk, which a rule marks, and whose plot is that of this disk.
-    let fullest = "plot=gpu03.DiskUsage.scratch.percent\" class=\"pill bad\" title=\"97.20\" aria-label=\"fullest, scratch, gpu03: 97 %\">97 %</a>";
+    let fullest = "plot=gpu03.DiskUsage.scratch.percent\" class=\"pill worse\" title=\"97.20\" aria-label=\"fullest, scratch, gpu03: 97 %\">97 %</a>";
     assert!(row.contains(fullest) && row.contains("<span class=\"whose\">scratch</span>"), "{row}");
-    assert!(row.contains("class=\"meter bad\""), "its bar says so too: {row}");
+    assert!(row.contains("class=\"meter worse\""), "its bar says so too: {row}");
     // The hottest chip; no rule is about 68 °C.
     let hottest = "plot=gpu03.SensorsTemperatures.coretemp.core_1.current\" title=\"68.40\" aria-label=\"hottest, coretemp, core_1, gpu03: 68 °C\">68 °C</a>";
     assert!(row.contains(hottest), "{row}");
     // The mean of those that tell it; the plot has each.
     let gpu =
         "?plot=gpu03.GPU.0000%3A01%3A00_0.utilization_ratio&amp;plot=gpu03.GPU.0000%3A11%3A00_0.utilization_ratio";
-    assert!(row.contains(&format!("href=\"{gpu}\" aria-label=\"busy, gpu03: 70 %, mean of 4\">70 %</a>")), "{row}");
+    assert!(row.contains(&format!("href=\"{gpu}\" aria-label=\"busy, gpu03: 70 %, mean of 2\">70 %</a>")), "{row}");
     let drawn = row.split_once("<svg class=\"parts\"").unwrap().1;
     assert!(drawn.contains("class=\"lost\" d=\"M16 2") && drawn.contains("class=\"no\" d=\"M24.5"), "{drawn}");
     assert!(drawn.contains("<span class=\"unseen\">, 1 lost</span>"), "{drawn}");
@@ -90,15 +90,19 @@ fn a_part_that_went_is_not_the_worst_and_a_silent_node_keeps_its_last_numbers() 
     let site = site();
     // Its disk was unmounted a minute ago, when it was full.
     let old = format!("node_disk_mount,host=n1,mount=gone percent=99.9 {}\n", (NOW - 60) * SECOND);
-    site.holds(&(old + &node("n1", NOW) + &node("n2", NOW - 600)), NOW + 5);
+    site.holds(&(old + &node("n1", NOW) + &node("n2", NOW - 900)), NOW + 5);
     let html = site.get("/pages/nodes/tables");
     assert!(row(&html, "n1").contains(">97 %</a><span class=\"whose\">scratch<"), "{html}");
     let silent = row(&html, "n2");
     assert!(
-        silent.contains("stale for 10 min") && silent.contains(">97 %</a><span class=\"whose\">scratch<"),
+        silent.contains("stale for 15 min") && silent.contains(">97 %</a><span class=\"whose\">scratch<"),
         "{silent}"
     );
     assert!(silent.contains("class=\"old"), "{silent}");
+    // A node whose readings come a batch later is not silent.
+    site.holds(&(node("n1", NOW) + &node("n2", NOW - 180)), NOW + 6);
+    let late = site.get("/pages/nodes/tables");
+    assert!(row(&late, "n2").contains("aria-label=\"n2: up\""), "{late}");
 }
 
 #[test]
@@ -109,7 +113,7 @@ fn columns_of_parts_are_sorted_and_plotted_and_absent_where_no_node_has_any() {
     site.holds(&(node("gpu03", NOW) + &cool), NOW + 5);
     let first = |query: &str| {
         let html = site.get(&format!("/pages/nodes/tables{query}"));
-        let rows = html.split("<tr class=\"is-bad\" data-key=\"").skip(1);
+        let rows = html.split(" data-key=\"").filter(|row| row.starts_with("a1\"") || row.starts_with("gpu03\""));
         rows.map(|row| row.split_once('"').unwrap().0.to_string()).collect::<Vec<_>>()
     };
     assert_eq!(first(""), ["a1", "gpu03"]);
@@ -137,7 +141,7 @@ fn a_row_unfolds_into_what_belongs_to_the_node_and_to_no_other() {
     assert!(row(&html, "gpu03").contains("aria-expanded=\"true\""), "{html}");
     let below = html.split_once("<td class=\"unfolded\"").unwrap().1.split_once("</td></tr>\n").unwrap().0;
     assert!(!below.contains("gpu04"), "{below}");
-    for (what, count) in [("<th scope=\"row\">scratch</th>", 1), ("<th scope=\"row\">0000:", 4), ("<img ", 6)] {
+    for (what, count) in [(">scratch</th>", 1), (":00.0</th>", 4), ("<img ", 6)] {
         assert_eq!(below.matches(what).count(), count, "{what}: {below}");
     }
     for text in [
@@ -151,9 +155,29 @@ fn a_row_unfolds_into_what_belongs_to_the_node_and_to_no_other() {
     }
     assert!(below.contains("title=\"2024-04-21 11:30\""), "the exact time is its tooltip: {below}");
     // A lost GPU has no numbers, and says why.
-    let lost = below.split_once("<th scope=\"row\">0000:21:00.0</th>").unwrap().1.split_once("</tr>").unwrap().0;
-    assert!(lost.contains("pill bad") && lost.contains("–"), "{lost}");
+    let lost = below.split_once("0000:21:00.0</th>").unwrap().1.split_once("</tr>").unwrap().0;
+    assert!(lost.contains("pill bad") && lost.contains(">LOST</a>") && lost.contains("–"), "{lost}");
     // The button folds it again; the find box leaves it unfolded.
     assert!(html.contains("name=\"open\" value=\"Nodes/gpu03\""), "{html}");
     assert!(site.get("/pages/nodes/tables?open=Nodes/gpu03&find=gpu03").contains("unfolded"));
+}
+
+#[test]
+fn slurms_state_of_a_node_stands_in_its_row_and_makes_none() {
+    let site = site();
+    let time = NOW * SECOND;
+    let slurm = format!(
+        "slurm_node,cluster=hpc,host=gpu03,state=mixed in_service=1i,cpus_alloc=3i {time}
+slurm_node,cluster=hpc,host=gpu04,state=drained in_service=0i,cpus_alloc=0i {time}
+slurm_node,cluster=hpc,host=elsewhere,state=idle in_service=1i,cpus_alloc=0i {time}\n"
+    );
+    site.holds(&(node("gpu03", NOW) + &node("gpu04", NOW) + &slurm), NOW + 5);
+    let html = site.get("/pages/nodes/tables");
+    assert!(row(&html, "gpu03").contains("<td class=\"name\">mixed</td>"), "{html}");
+    assert!(
+        html.contains("<tr class=\"disabled\" data-key=\"gpu04\">") && row(&html, "gpu04").contains(">drained</td>"),
+        "{html}"
+    );
+    assert!(!html.contains("elsewhere"), "{html}");
+    assert!(site.get("/pages/nodes/tables?find=drained").contains("data-key=\"gpu04\""), "it is found by its state");
 }
