@@ -36,7 +36,8 @@ fn place(value: f64, (low, high): (f64, f64), wide: f64) -> f64 {
 
 /// Returns a bar that is full at `full`, made of these numbers one behind the other, with a tick at `limit`. A class says how it is.
 pub fn bar(numbers: &[f64], full: f64, limit: Option<f64>, class: &str) -> String {
-    let mut svg = format!("<svg class=\"meter{class}\" viewBox=\"0 0 64 12\" aria-hidden=\"true\">");
+    let mut svg =
+        format!("<svg class=\"meter{class}\" viewBox=\"0 0 64 12\" preserveAspectRatio=\"none\" aria-hidden=\"true\">");
     let mut x = 0.0;
     for (at, number) in numbers.iter().enumerate() {
         let wide = place(number.max(0.0), (0.0, full), WIDE).min(WIDE - x);

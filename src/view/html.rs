@@ -1,12 +1,12 @@
 //! The tables of a page as HTML. They need no script: every number is a link to its plot. Pure.
 
-use std::cell::RefCell;
+use std::cell::{OnceCell, RefCell};
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use super::bar::{Bars, Lines, SmallLine};
-use super::page::{self, Kind, Page, Placement};
+use super::page::{self, Drawn, Kind, Page, Placement};
 use super::scatter;
 use super::selection::{
     Counts, MAX_FIND, MAX_SORTS, Selection, Trouble, Troubles, column_meaning, column_name, near, table_of,
@@ -359,6 +359,8 @@ struct SectionView<'a> {
     tail: String,
     /// How many numbers a path with stars is the sum of, by measurement, field and the places of the stars.
     sums: RefCell<BTreeMap<SumKey, BTreeMap<String, usize>>>,
+    /// The numbers of each row that is unfolded, by the tag of the rows, and by name.
+    unfolded: OnceCell<BTreeMap<&'static str, BTreeMap<String, Section>>>,
     is_stale: bool,
 }
 
@@ -384,8 +386,8 @@ impl<'a> SectionView<'a> {
         let selection =
             Selection::new(view.options, view.troubles).of_section(view.page.section, section.name.as_str());
         let is = (Health::Up, String::new());
-        let sums = RefCell::default();
-        let mut this = Self { view, section, selection, tables: Vec::new(), is, tail, sums, is_stale };
+        let (sums, unfolded) = (RefCell::default(), OnceCell::new());
+        let mut this = Self { view, section, selection, tables: Vec::new(), is, tail, sums, unfolded, is_stale };
         let tables = section.tables(view.page, view.options.all);
         this.is = this.health_of(&tables);
         let is_found = this.selection.finds(&section.name);
@@ -691,7 +693,8 @@ impl<'a> SectionView<'a> {
         for Place { column, head, .. } in &places {
             let is_number =
                 !matches!(column.declared.kind, Kind::Key(_) | Kind::Label(..) | Kind::Health(..) | Kind::Switch(..));
-            let class = if is_number { " class=\"n\"" } else { "" };
+            let is_right = is_number && column.declared.drawn != Drawn::Shares;
+            let class = if is_right { " class=\"n\"" } else { "" };
             let title = match column_meaning(column.declared) {
                 "" => String::new(),
                 meaning => format!(" title=\"{}\"", escaped(meaning)),
@@ -874,6 +877,10 @@ impl<'a> SectionView<'a> {
                     html.push_str("</td>");
                 }
                 Kind::Most(..) | Kind::Mean(..) => self.cell_of_parts(html, line, at),
+                _ if column.declared.drawn == Drawn::Lines => self.lines_alone(html, line, at),
+                _ if self.is_of_nothing(line.table, column, &line.row.cells) => {
+                    let _ = write!(html, "<td{span}><span class=\"zero\">–</span></td>");
+                }
                 Kind::Switch(..) | Kind::Field(..) | Kind::One(..) | Kind::Pivot(_) => {
                     let cells = if column.outer { &line.row.cells } else { &line.sub_row.cells };
                     let _ = write!(html, "<td{span}>{}", self.drawn(line.table, (at, column), cells, &[]));

@@ -188,6 +188,8 @@ pub enum Drawn {
     Shares,
     /// Its small line, and below it that of the number inside the column, upside down: `420 / 130`.
     Mirrored,
+    /// The same lines alone: the numbers stand in their tooltip.
+    Lines,
     /// A dot between these numbers, on the range of its last 24 hours, with a tick at the limit.
     Dot(f64, f64),
     /// A small column for each part of the row, which this number fills.
@@ -570,7 +572,7 @@ impl Column {
 
     /// Whether it shows the last 24 hours of its numbers.
     pub fn has_past(&self) -> bool {
-        !self.lines.is_empty() || matches!(self.drawn, Drawn::Mirrored | Drawn::Dot(..))
+        !self.lines.is_empty() || matches!(self.drawn, Drawn::Mirrored | Drawn::Lines | Drawn::Dot(..))
     }
 
     /// Returns the measurement of the numbers; `None` for the names of rows.

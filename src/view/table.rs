@@ -1,6 +1,6 @@
 //! The tables of a page, built from the newest value of each series. Pure.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use serde::Serialize;
 
@@ -233,17 +233,29 @@ impl Section {
         let measurements = page.measurements();
         let build = |of: &'a page::Table| {
             let keeps_all = all || of.placement == Placement::Badges;
-            TableBuilder::new(self, of, &measurements, |_| true).table(self.time, keeps_all)
+            TableBuilder::new(self, of, &measurements).table(self.time, keeps_all)
         };
         page.tables.iter().map(build).collect()
     }
 
-    /// Returns the tables that unfold below a row, made of the numbers with its name.
-    pub fn unfolded<'a>(&'a self, page: &'a Page, of: &'a page::Unfolds, (tag, name): (&str, &str)) -> Vec<Table<'a>> {
+    /// Returns the tables that unfold below a row, of whose name all numbers of this section are.
+    pub fn unfolded<'a>(&'a self, page: &Page, of: &'a page::Unfolds) -> Vec<Table<'a>> {
         let measurements = page.measurements();
-        let is_its = |number: &Number| number.tag(tag) == name;
-        let build = |of: &'a page::Table| TableBuilder::new(self, of, &measurements, is_its).table(self.time, false);
-        of.tables.iter().map(build).collect()
+        of.tables.iter().map(|of| TableBuilder::new(self, of, &measurements).table(self.time, false)).collect()
+    }
+
+    /// Returns the numbers of some values of a tag, a section for each of them.
+    pub fn split(&self, tag: &str, names: &HashSet<&str>) -> BTreeMap<String, Self> {
+        let mut sections = BTreeMap::<String, Self>::new();
+        for (of, numbers) in self.numbers.iter().enumerate() {
+            for number in numbers {
+                let Some(name) = names.get(number.tag(tag)) else { continue };
+                let numbers = || vec![Vec::new(); self.numbers.len()];
+                let new = || Self { name: self.name.clone(), time: self.time, every: self.every, numbers: numbers() };
+                sections.entry((*name).into()).or_insert_with(new).numbers[of].push(number.clone());
+            }
+        }
+        sections
     }
 }
 
@@ -291,18 +303,14 @@ impl<'a> RowNumbers<'a> {
 }
 
 impl<'a> TableBuilder<'a> {
-    /// Sorts the numbers of a section that are wanted by row.
-    fn new(
-        section: &'a Section,
-        of: &'a page::Table,
-        measurements: &[&'static Measurement],
-        wants: impl Fn(&Number) -> bool,
-    ) -> Self {
+    /// Sorts the numbers of a section by row.
+    fn new(section: &'a Section, of: &'a page::Table, measurements: &[&'static Measurement]) -> Self {
         let mut rows = BTreeMap::<_, RowNumbers>::new();
         let keys: Vec<_> = of.keys().collect();
-        let columns_of = |measurement: &Measurement| of.columns.iter().filter(move |column| is_of(column, measurement));
-        let only_adds = |measurement: &Measurement| columns_of(measurement).all(|column| column.only_adds);
-        let mut all: Vec<_> = measurements.iter().zip(&section.numbers).collect();
+        let columns_of =
+            |measurement: &'static Measurement| of.columns.iter().filter(move |column| is_of(column, measurement));
+        let only_adds = |measurement: &'static Measurement| columns_of(measurement).all(|column| column.only_adds);
+        let mut all: Vec<_> = measurements.iter().copied().zip(&section.numbers).collect();
         all.retain(|(measurement, _)| columns_of(measurement).next().is_some());
         // What makes no rows finds those of the others.
         all.sort_by_key(|(measurement, _)| only_adds(measurement));
@@ -315,15 +323,12 @@ impl<'a> TableBuilder<'a> {
             let mut rest = numbers.as_slice();
             while let Some(first) = rest.first() {
                 let names: Vec<_> = keys.iter().map(|key| first.tag(key)).collect();
-                let wanted = wants(first);
-                let is_same = |number: &Number| {
-                    keys.iter().zip(&names).all(|(key, name)| number.tag(key) == *name) && wants(number) == wanted
-                };
+                let is_same = |number: &Number| keys.iter().zip(&names).all(|(key, name)| number.tag(key) == *name);
                 let same = 1 + rest[1..].iter().take_while(|number| is_same(number)).count();
                 let (numbers, after) = rest.split_at(same);
                 rest = after;
                 let name = names.first().copied().unwrap_or("–");
-                if !wanted || only_adds && !rows.contains_key(name) {
+                if only_adds && !rows.contains_key(name) {
                     continue;
                 }
                 let row = rows.entry(name).or_default();
@@ -338,7 +343,7 @@ impl<'a> TableBuilder<'a> {
                     false => row.sub_rows.entry(names[1..].to_vec()).or_default(),
                 };
                 numbers.iter().for_each(|number| row.add(number));
-                row.numbers.extend(numbers.into_iter().map(|number| (*measurement, number)));
+                row.numbers.extend(numbers.into_iter().map(|number| (measurement, number)));
             }
         }
         Self { declared: of, rows }

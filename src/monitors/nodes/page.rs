@@ -69,7 +69,6 @@ static NODES: &[Column] = &[
     share("iowait", WAITS),
     field(&NODE_LOAD, "load1").head("load").group("CPU").lines(&["load"]),
     field(&NODE_MEMORY, "percent").head("used").group("memory").shows(PERCENT).drawn(Drawn::Bar(100.0)),
-    field(&NODE_SWAP, "percent").head("swap").group("memory").shows(PERCENT).limit(SWAPS).unless_zero(),
     most(&NODE_DISK_MOUNT, "percent", "mount")
         .head("fullest")
         .group("disks")
@@ -80,7 +79,7 @@ static NODES: &[Column] = &[
         .head("read/s")
         .group("disks")
         .shows(Shows::Bytes)
-        .drawn(Drawn::Mirrored)
+        .drawn(Drawn::Lines)
         .with(&["written/s"]),
     field(&NODE_DISK_IO, "write_bytes_per_second")
         .head("written/s")

@@ -95,7 +95,7 @@ fn each_node_has_its_state_in_a_word_by_the_name_of_its_host_unless_there_are_ma
     for (point, (name, state, cpus, word, in_service)) in of(8, ".example.org").iter().zip(states) {
         let told =
             (point.tag("host"), point.tag("state"), point.fields().map(|(_, value)| value.as_f64() as i64).collect());
-        assert_eq!(told, (Some(&*format!("{name}.example.org")), Some(word), vec![in_service, cpus]), "{state}");
+        assert_eq!(told, (Some(&*format!("{name}.example.org")), Some(word), vec![cpus, in_service]), "{state}");
     }
     assert_eq!(of(8, "")[0].tag("host"), Some("n1"));
     assert_eq!((of(8, "").len(), of(7, "").len()), (8, 0));

@@ -2,7 +2,6 @@
 
 use super::*;
 use crate::view::drawn;
-use crate::view::page::Drawn;
 
 impl SectionView<'_> {
     /// Returns what is drawn left of a number, given the cells beside it, and the parts of which it is made.
@@ -45,16 +44,23 @@ impl SectionView<'_> {
             Drawn::Of => drawn::bar(&[value], numbers().sum(), limit, class),
             Drawn::Shares => {
                 let each: Vec<_> = numbers().collect();
-                drawn::bar(&each, each.iter().sum(), None, "")
+                drawn::bar(&each, each.iter().sum(), None, " shares")
             }
-            Drawn::Mirrored => {
+            Drawn::Mirrored | Drawn::Lines => {
                 let below = inside.first().and_then(|all| cells[*all.first()?].as_ref());
                 drawn::mirrored(line(Some(cell)), line(below))
             }
             Drawn::Dot(low, high) => drawn::dot(value, (low, high), line(Some(cell)), limit, class),
         };
-        let has_more = !matches!(declared.drawn, Drawn::Mirrored | Drawn::Dot(..));
+        let has_more = !matches!(declared.drawn, Drawn::Mirrored | Drawn::Lines | Drawn::Dot(..));
         if has_more { picture + &self.small_line(column, Some(cell)) } else { picture }
+    }
+
+    /// Whether a column says how much of something it is, and there is nothing of which it could be some.
+    pub(super) fn is_of_nothing(&self, table: &Table, column: &Column, cells: &[Option<Cell>]) -> bool {
+        let inside = table.inside(column).into_iter().flat_map(|(_, all)| all);
+        let mut numbers = inside.filter_map(|at| cells[at]).map(|cell| cell.value);
+        column.declared.drawn == Drawn::Of && numbers.next().is_some_and(Value::is_zero)
     }
 
     /// Writes the numbers inside a column behind its own: `53 / 80`.
@@ -68,7 +74,7 @@ impl SectionView<'_> {
         let with_words = match column.declared.drawn {
             Drawn::Nothing | Drawn::Of | Drawn::Mirrored => false,
             Drawn::Shares => true,
-            Drawn::Bar(_) | Drawn::Dot(..) | Drawn::Columns(_) => return,
+            Drawn::Bar(_) | Drawn::Lines | Drawn::Dot(..) | Drawn::Columns(_) => return,
         };
         let mut before = if with_words { ": " } else { " / " };
         for at in table.inside(column).into_iter().flat_map(|(_, all)| all) {
@@ -80,6 +86,29 @@ impl SectionView<'_> {
                 before = ", ";
             }
         }
+    }
+
+    /// Writes a cell of two lines alone, a link to the plots of both.
+    pub(super) fn lines_alone(&self, html: &mut String, Line { table, row, span, .. }: &Line, at: usize) {
+        let inside = table.inside(&table.columns[at]).into_iter().flat_map(|(_, all)| all);
+        let known: Vec<_> = [at].into_iter().chain(inside).filter_map(|at| Some((at, row.cells[at]?))).collect();
+        let words = known.iter().map(|(at, cell)| {
+            let column = &table.columns[*at];
+            format!("{} {}", escaped_line(column.head), self.shown(column, cell.value))
+        });
+        let words = words.collect::<Vec<_>>().join(", ");
+        let plots = known.iter().map(|(_, cell)| cell.path.to_string()).filter(|path| !path.is_empty()).collect();
+        let address = Options { plots, ..self.view.options.clone() }.address();
+        let picture = self.drawn(table, (at, &table.columns[at]), &row.cells, &[]);
+        let shown = if picture.is_empty() { &words } else { &picture };
+        let _ = match known.is_empty() {
+            true => write!(html, "<td{span}><span class=\"zero\">–</span></td>"),
+            false => write!(
+                html,
+                "<td{span}><a data-plots href=\"{address}\" title=\"{words}\" aria-label=\"{words}, {}\">{shown}</a></td>",
+                escaped_line(row.name)
+            ),
+        };
     }
 
     /// Writes a cell of a column whose numbers are those of parts.
@@ -122,12 +151,15 @@ impl SectionView<'_> {
         for (_, column) in table.shown() {
             let inside = table.inside(column).into_iter().map(|(head, _)| head);
             match column.declared.drawn {
-                Drawn::Bar(_) | Drawn::Shares => words.push(inside.collect::<Vec<_>>()),
+                Drawn::Bar(_) => words.push((false, inside.collect::<Vec<_>>())),
+                Drawn::Shares => words.push((true, inside.collect())),
                 _ => {}
             }
         }
-        let Some(words) = words.into_iter().find(|words| words.len() > 1) else { return String::new() };
-        let mut html = String::from("<p class=\"legend\" aria-hidden=\"true\">");
+        let Some(words) = words.into_iter().find(|(_, words)| words.len() > 1) else { return String::new() };
+        let (is_shares, words) = words;
+        let class = if is_shares { "legend shares" } else { "legend" };
+        let mut html = format!("<p class=\"{class}\" aria-hidden=\"true\">");
         for (at, word) in words.iter().enumerate() {
             let _ = write!(html, "<span><span class=\"swatch q{at}\"></span>{}</span> ", escaped_line(word));
         }

@@ -1,10 +1,12 @@
 //! What unfolds below a row: tables of what belongs to its name, a line of words, small plots, and the way to all its numbers.
 
+use std::collections::HashSet;
+
 use super::named::picture;
 use super::*;
 
 /// The size of a small plot, in pixels.
-const SMALL: (u32, u32) = (210, 70);
+const SMALL: (u32, u32) = (210, 100);
 
 /// The range of the small plots.
 const FROM: &str = "-1d";
@@ -26,7 +28,8 @@ impl SectionView<'_> {
             "<tr class=\"part\"><td class=\"unfolded\" colspan=\"{}\"><div class=\"sides\">",
             places(table).len()
         );
-        let tables = self.section.unfolded(self.view.page, unfolds, (tag, row.name));
+        let own = self.opened().get(tag).and_then(|names| names.get(row.name));
+        let tables = own.map_or(Vec::new(), |own| own.unfolded(self.view.page, unfolds));
         let (named, lines): (Vec<_>, Vec<_>) = tables.iter().partition(|table| table.declared.keys().next().is_some());
         named.into_iter().filter(|table| !table.rows.is_empty()).for_each(|inner| self.table_below(html, inner, row));
         self.small_plots(html, table, row, unfolds.plots);
@@ -40,6 +43,18 @@ impl SectionView<'_> {
             "<a href=\"{address}\">all numbers<span class=\"unseen\"> of {}</span> as plots</a></p></td></tr>",
             escaped_line(row.name)
         );
+    }
+
+    /// Returns the numbers of all rows that are unfolded: all numbers are looked at once, however many rows that are.
+    fn opened(&self) -> &BTreeMap<&'static str, BTreeMap<String, Section>> {
+        self.unfolded.get_or_init(|| {
+            let mut names = BTreeMap::<_, HashSet<&str>>::new();
+            for (table, _) in self.tables.iter().filter(|(table, _)| table.declared.unfolds.is_some()) {
+                let open = table.rows.iter().filter(|row| self.is_open(row)).map(|row| row.name);
+                names.entry(table.declared.keys().next().unwrap_or_default()).or_default().extend(open);
+            }
+            names.into_iter().map(|(tag, names)| (tag, self.section.split(tag, &names))).collect()
+        })
     }
 
     /// Writes a table of what belongs to a row.
