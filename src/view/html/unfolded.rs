@@ -6,7 +6,7 @@ use super::named::picture;
 use super::*;
 
 /// The size of a small plot, in pixels.
-const SMALL: (u32, u32) = (210, 100);
+const SMALL: (u32, u32) = (300, 110);
 
 /// The range of the small plots.
 const FROM: &str = "-1d";
@@ -112,7 +112,7 @@ impl SectionView<'_> {
             if paths.is_empty() {
                 continue;
             }
-            let group = if column.declared.group.is_empty() { "" } else { column.declared.group };
+            let group = column.declared.group;
             let whose = table.part_of(row, at).map_or("", |part| part.name);
             let words: Vec<_> = [group, column.head, whose].into_iter().filter(|word| !word.is_empty()).collect();
             let words = escaped_line(&words.join(" "));
