@@ -101,7 +101,7 @@ fn parts(
         lines.push(format!("gpu_host,host={host} heartbeat=1i,cards={gpus}i,lost={lost}i {time}"));
     }
     lines.push(format!("node_users,host={host} users=3i,sessions=4i {time}"));
-    lines.push(format!("node_boot,host={host} boot_time={}.0 {time}", base() - 41 * 86_400));
+    lines.push(format!("node_boot,host={host} boot_time={}.0 {time}", base() - 41 * 86_400 - 3600));
     for (interface, up, speed) in [("eth0", 1, 10_000), ("ib0", 1, 200_000), ("eth1", 0, 0)] {
         lines.push(format!(
             "node_net_link,host={host},interface={interface} isup={up}i,speed={speed}i,mtu=1500i {time}"
@@ -188,7 +188,7 @@ fn a_node_unfolds_into_its_disks_and_gpus_and_its_row_shows_the_worst_of_them() 
     browser.click("tr[data-key='gpu03'] button[name=open]");
     browser.wait(&format!("{BELOW} && [...{BELOW}.querySelectorAll('img')].every((one) => one.naturalWidth)"));
     assert!(browser.text("location.search").contains("open=Nodes%2Fgpu03"), "{}", browser.text("location.search"));
-    assert_eq!(browser.text(&format!("{BELOW}.querySelectorAll('tbody tr').length")), "14");
+    assert_eq!(browser.text(&format!("{BELOW}.querySelectorAll('tbody > tr').length")), "14");
     assert!(browser.text(&format!("{BELOW}.innerText")).contains("booted 41 d 0 h ago"));
     browser.look("nodes-open-1440");
     assert_eq!(violations(&browser, &axe), json!([]));
@@ -198,7 +198,7 @@ fn a_node_unfolds_into_its_disks_and_gpus_and_its_row_shows_the_worst_of_them() 
     browser.go(&format!("{url}?theme=light&open=Nodes/gpu03"));
     browser.js("document.querySelector(\"tr[data-key='gpu03'] a.name\").focus()");
     browser.keys("\u{e015}");
-    browser.wait("document.activeElement.closest('tr').matches('.part, [data-key=node11]')");
+    browser.wait("document.activeElement.closest('.unfolded')");
     browser.click("tr[data-key='gpu03'] button[name=open]");
     browser.wait(&format!("!{BELOW}"));
 
