@@ -208,11 +208,6 @@ fn a_node_unfolds_into_its_disks_and_gpus_and_its_row_shows_the_worst_of_them() 
     browser.go(&format!("{url}?theme=dark&open=Nodes/gpu03"));
     browser.wait(&format!("[...{BELOW}.querySelectorAll('img')].every((one) => one.naturalWidth)"));
     browser.look("nodes-open-dark-1440");
-    browser.size(390, 900);
-    browser.go(&format!("{url}?theme=light&open=Nodes/gpu03"));
-    browser.wait(&format!("{BELOW} && document.documentElement.scrollWidth <= innerWidth"));
-    browser.look("nodes-390");
-    assert_eq!(violations(&browser, &axe), json!([]));
     browser.is_quiet(&monitor.url);
 }
 
