@@ -42,3 +42,17 @@ pub fn exchange(port: u16, method: &str, path: &str, body: &Value) -> std::io::R
     reader.read_exact(&mut text)?;
     Ok(serde_json::from_slice(&text)?)
 }
+
+/// What is written in base 64.
+pub fn decoded(text: &str) -> Vec<u8> {
+    let sixes = text.bytes().filter_map(|byte| {
+        let letters = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+        letters.iter().position(|letter| *letter == byte)
+    });
+    let sixes: Vec<_> = sixes.collect();
+    let bytes = sixes.chunks(4).flat_map(|four| {
+        let all = four.iter().enumerate().fold(0, |all, (at, six)| all | six << (18 - 6 * at));
+        (0..four.len() - 1).map(move |at| (all >> (16 - 8 * at)) as u8)
+    });
+    bytes.collect()
+}
