@@ -12,6 +12,7 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
 use super::Dashboard;
+use super::elsewhere::Elsewhere;
 use super::page::{self, Options, View};
 use super::question::{Pairs, first, no_range, pairs};
 use super::routes::{App, Client, Failure, MAX_AGE, Names, address, bad_request};
@@ -179,8 +180,10 @@ async fn html(
     let watched = app.watched().await.ok_or_else(no_rules)?;
     let state = app.page(&Names::new())?;
     let (page, summary) = (state.page, app.summary(state).await);
+    let (others, read) = app.others_to_search(None, &options).await;
     let clock = (app.now)();
-    let key = format!("happened {kind} {range:?} {options:?} {:?} {}", watched.read_at, clock.div_euclid(MAX_AGE));
+    let key =
+        format!("happened {kind} {range:?} {options:?}{read} {:?} {}", watched.read_at, clock.div_euclid(MAX_AGE));
     let this = app.clone();
     let render = move || {
         let (mut events, more) = this.past(range, &[])?;
@@ -202,6 +205,7 @@ async fn html(
             place,
             pages,
             others: &[],
+            elsewhere: &Elsewhere::new(options, &others),
             summary,
             own: &Own::default(),
             bars,

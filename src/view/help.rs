@@ -18,12 +18,13 @@ const SHAPES: [(&str, &str); 7] = [
 ];
 
 /// What a key does.
-const KEYS: [(&str, &str); 6] = [
+const KEYS: [(&str, &str); 7] = [
     ("/", "to the field that finds names"),
     ("arrow keys", "in a table: to the next number; on the plot: move the pointer; on its upper edge: its height"),
     ("Home, End", "in a table: to the first and last number of the row"),
     ("Enter", "plots the number that has the focus, or takes it out"),
-    ("Escape", "closes what is open: a tooltip, the options, the full window; else to the plot and back"),
+    ("Escape", "closes what is open: a tooltip, the options, the full window, the plot"),
+    ("F6", "to the plot and back"),
     ("Tab", "to the next link, button or field"),
 ];
 

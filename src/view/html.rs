@@ -21,6 +21,7 @@ mod folded;
 mod named;
 mod overview;
 mod part;
+mod phone;
 
 use self::folded::{Place, all_rows, places};
 use self::named::{address_of, page_of_a_name};
@@ -249,9 +250,14 @@ pub fn tables(view: &View) -> String {
             program => writeln!(
                 html,
                 "<section class=\"empty\" data-key=\"empty\"><h2>No numbers yet</h2><p>There is nothing in {backend}. This \
-                 collects the first ones:</p><pre>{program} --verbose</pre><p>Then let cron run it every {}; the page \
+                 collects the first ones:</p><pre>{program} --verbose</pre><p>Then let {}; the page \
                  shows them by itself. If it runs already: does it read the same config as this server?</p></section>",
-                if view.page.every == 60 { "minute".into() } else { ago(view.page.every) }
+                match view.page.every {
+                    // What is so fast is a service.
+                    ..60 => "systemd run it".into(),
+                    60 => "cron run it every minute".into(),
+                    every => format!("cron run it every {}", ago(every)),
+                }
             ),
         };
     }
@@ -686,7 +692,13 @@ impl<'a> SectionView<'a> {
         for Place { column, head, .. } in &places {
             let is_number =
                 !matches!(column.declared.kind, Kind::Key(_) | Kind::Label(..) | Kind::Health(..) | Kind::Switch(..));
-            let class = if is_number { " class=\"n\"" } else { "" };
+            let class = match (is_number, column.later) {
+                (true, false) => " class=\"n\"",
+                (true, true) => " class=\"n x\"",
+                (false, true) => " class=\"x\"",
+                (false, false) => "",
+            };
+            let group = phone::group(column);
             let title = match column_meaning(column.declared) {
                 "" => String::new(),
                 meaning => format!(" title=\"{}\"", escaped(meaning)),
@@ -703,7 +715,7 @@ impl<'a> SectionView<'a> {
             };
             let plot = if is_number { self.column_button(table, column, head) } else { String::new() };
             let button = choice("sort", &sort, &escaped_line(head));
-            let _ = write!(html, "<th scope=\"col\"{class}{sorted}{title}>{button}{mark}{unit}{plot}</th>");
+            let _ = write!(html, "<th scope=\"col\"{class}{sorted}{title}>{group}{button}{mark}{unit}{plot}</th>");
         }
         html.push_str("</tr></thead>\n");
     }
@@ -814,7 +826,10 @@ impl<'a> SectionView<'a> {
                 "<tbody data-key=\"{name}\"{class}><tr{}><th scope=\"rowgroup\"{span}>{shape}{link}</th>",
                 row.sub_rows.first().map_or(String::new(), line_key)
             ),
-            false => write!(html, "<tr{class} data-key=\"{name}\"><th scope=\"row\">{shape}{link}</th>"),
+            false => {
+                let unfold = self.unfold_on_phone(table, row);
+                write!(html, "<tr{class} data-key=\"{name}\"><th scope=\"row\">{shape}{unfold}{link}</th>")
+            }
         };
         for (at, sub_row) in row.sub_rows.iter().take(lines).enumerate() {
             if at > 0 {
@@ -825,6 +840,8 @@ impl<'a> SectionView<'a> {
         }
         if table.is_grouped() {
             html.push_str("</tbody>\n");
+        } else if self.is_open_on_phone(table, row) {
+            self.pairs(html, table, row);
         }
     }
 
@@ -849,7 +866,8 @@ impl<'a> SectionView<'a> {
                     let _ = write!(html, "<td class=\"name\">{}{link}</td>", shape(trouble.map(Trouble::look)));
                 }
                 Kind::Label(..) => {
-                    let _ = write!(html, "<td class=\"name\"{span}>{}</td>", escaped_line(line.row.labels[at]));
+                    let label = escaped_line(line.row.labels[at]);
+                    let _ = write!(html, "<td class=\"name{}\"{span}>{label}</td>", phone::and_x(column));
                 }
                 Kind::Health(..) => {
                     let health = self.health(cell);
@@ -863,7 +881,7 @@ impl<'a> SectionView<'a> {
                     html.push_str("</td>");
                 }
                 Kind::Switch(..) | Kind::Field(..) | Kind::One(..) | Kind::Pivot(_) => {
-                    let _ = write!(html, "<td{span}>{}", self.small_line(column, cell));
+                    let _ = write!(html, "{}{span}>{}", phone::td(column), self.small_line(column, cell));
                     let parts = if column.outer { &[][..] } else { &line.sub_row.names };
                     self.cell_content(html, cell, column, &of(parts, line.row));
                     html.push_str("</td>");
@@ -893,33 +911,34 @@ impl<'a> SectionView<'a> {
             if line > 0 {
                 html.push_str("<tr>");
             }
-            let mut without = 0;
+            let (mut without, mut is_later) = (0, false);
             for (at, column) in table.shown().filter(|(_, column)| line == 0 || !column.outer) {
                 let has_none =
                     !column.declared.summed || matches!(column.declared.kind, Kind::Label(..) | Kind::Health(..));
-                if !has_none && without > 0 {
-                    empty_cell(html, span, std::mem::take(&mut without));
+                if without > 0 && (!has_none || column.later != is_later) {
+                    empty_cell(html, span, std::mem::take(&mut without), is_later);
                 }
                 let _ = match column.declared.kind {
                     Kind::Key(_) if column.outer => Ok(()),
                     Kind::Key(tag) => write!(html, "<td class=\"name\">{}</td>", name_of(table, names, tag)),
                     _ if has_none => {
                         without += 1;
+                        is_later = column.later;
                         Ok(())
                     }
                     _ if column.outer => {
                         let sum = self.sum(column, table.rows.iter().filter_map(|row| row.cells[at].as_ref()));
                         let yes = if matches!(column.declared.kind, Kind::Switch(..)) { " yes" } else { "" };
-                        write!(html, "<td rowspan=\"{span}\">{sum}{yes}</td>")
+                        write!(html, "{} rowspan=\"{span}\">{sum}{yes}</td>", phone::td(column))
                     }
                     _ => {
                         let sum = self.sum(column, sub_row.iter().filter_map(|sub_row| sub_row.cells[at].as_ref()));
-                        write!(html, "<td>{sum}</td>")
+                        write!(html, "{}>{sum}</td>", phone::td(column))
                     }
                 };
             }
             if without > 0 {
-                empty_cell(html, span, without);
+                empty_cell(html, span, without, is_later);
             }
             html.push_str("</tr>\n");
         }
@@ -1127,8 +1146,9 @@ fn of<'n>(parts: &[&'n str], row: &Row<'n>) -> Vec<&'n str> {
 }
 
 /// Writes one empty cell for columns without a sum.
-fn empty_cell(html: &mut String, rows: usize, columns: usize) {
-    let _ = write!(html, "<td rowspan=\"{rows}\" colspan=\"{columns}\"></td>");
+fn empty_cell(html: &mut String, rows: usize, columns: usize, is_later: bool) {
+    let class = if is_later { " class=\"x\"" } else { "" };
+    let _ = write!(html, "<td{class} rowspan=\"{rows}\" colspan=\"{columns}\"></td>");
 }
 
 /// Returns the name of a sub-row by one of its tags.

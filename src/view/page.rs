@@ -93,6 +93,9 @@ pub struct Table {
     pub talkers: &'static [(&'static str, &'static [&'static str])],
     /// Whether each row is one line, with sums of its sub-rows, which unfold below it.
     pub folded: bool,
+    /// The numbers that a phone has room for, as `GROUP/HEAD` or `HEAD`; the others unfold below a row. If empty, the first
+    /// three, fewer beside a health and where several names stand in a row.
+    pub phone: &'static [&'static str],
     /// The columns. Those of kind [`Kind::Key`] name the rows: one, or several for rows with sub-rows.
     pub columns: &'static [Column],
 }
@@ -487,6 +490,7 @@ impl Table {
             note: ("", ""),
             talkers: &[],
             folded: false,
+            phone: &[],
             columns,
         }
     }
@@ -494,6 +498,11 @@ impl Table {
     /// Sets the place in the HTML.
     pub const fn placement(self, placement: Placement) -> Self {
         Self { placement, ..self }
+    }
+
+    /// Sets the numbers that a phone has room for, as `GROUP/HEAD` or `HEAD`.
+    pub const fn phone(self, phone: &'static [&'static str]) -> Self {
+        Self { phone, ..self }
     }
 
     /// Sets the noun for one row: `cloud`.
@@ -647,6 +656,12 @@ impl Page {
     /// Returns the columns of all tables.
     pub fn columns(&self) -> impl Iterator<Item = &'static Column> {
         self.tables.iter().flat_map(|table| table.columns)
+    }
+
+    /// Whether a field is the health of a row.
+    pub fn has_health(&self, of: &Measurement, field: &str) -> bool {
+        let is_it = |column: &Column| matches!(column.kind, Kind::Health(measurement, own) if measurement.name == of.name && own == field);
+        self.columns().any(is_it)
     }
 
     /// Returns the Carbon path by which the plot of a number is asked for: its own unless the page declares another; empty if

@@ -64,6 +64,8 @@ pub struct Column<'a> {
     pub shown: bool,
     /// Whether it has one cell per row, not per sub-row.
     pub outer: bool,
+    /// Whether a phone has no room for it, so that it stands below the row there.
+    pub later: bool,
 }
 
 /// One row.
@@ -350,7 +352,7 @@ impl<'a> TableBuilder<'a> {
             let Kind::Pivot(pivot) = of.kind else {
                 let is_zero = |number: &Number| number.value == Value::Int(0) || fits(of, number).is_none();
                 let shown = !of.unless_zero || !numbers().all(is_zero);
-                columns.push(Column { declared: of, head: of.head, shown, outer });
+                columns.push(Column { declared: of, head: of.head, shown, outer, later: false });
                 continue;
             };
             let Pivot { tag, first, last, short_first, .. } = pivot;
@@ -365,9 +367,40 @@ impl<'a> TableBuilder<'a> {
             }
             let first = first.iter().map(|head| (*head, true));
             let all = first.chain(more).chain(last.map(|head| (head, true)));
-            columns.extend(all.map(|(head, shown)| Column { declared: of, head, shown, outer }));
+            columns.extend(all.map(|(head, shown)| Column { declared: of, head, shown, outer, later: false }));
         }
+        self.leave_to_later(&mut columns);
         columns
+    }
+
+    /// Says of each column whether a phone has room for it.
+    fn leave_to_later(&self, columns: &mut [Column]) {
+        let phone = self.declared.phone;
+        let has_health = columns.iter().any(|column| matches!(column.declared.kind, Kind::Health(..)));
+        let names = if self.declared.folded { 1 } else { self.declared.keys().count() };
+        let (mut left, mut last) =
+            (if has_health { 1 } else { 4_usize.saturating_sub(names).max(1) }, None::<(&page::Column, bool)>);
+        for column in columns.iter_mut().filter(|column| column.shown) {
+            let declared = column.declared;
+            column.later = match declared.kind {
+                Kind::Key(_) | Kind::Health(..) => false,
+                _ if !phone.is_empty() => !phone.contains(&column.place(self.declared.folded).as_str()),
+                Kind::Label(..) => true,
+                // What is gathered is one column.
+                _ if self.declared.folded
+                    && !declared.gathered.is_empty()
+                    && last.is_some_and(|(of, _)| std::ptr::eq(of, declared)) =>
+                {
+                    last.is_some_and(|(_, later)| later)
+                }
+                _ if left == 0 => true,
+                _ => {
+                    left -= 1;
+                    false
+                }
+            };
+            last = Some((declared, column.later));
+        }
     }
 }
 
@@ -425,6 +458,13 @@ fn fits<'a>(column: &'a page::Column, number: &'a Number) -> Option<&'a str> {
 }
 
 impl Column<'_> {
+    /// Returns its group and head: `machines/running`; where its table folds, a gathered one's.
+    pub fn place(&self, is_folded: bool) -> String {
+        let page::Column { group, gathered, .. } = self.declared;
+        let head = if is_folded && !gathered.is_empty() { gathered } else { self.head };
+        if group.is_empty() { head.into() } else { format!("{group}/{head}") }
+    }
+
     /// Whether a small line stands left of each number.
     pub fn has_line(&self) -> bool {
         self.declared.lines.contains(&self.head)

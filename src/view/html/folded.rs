@@ -43,6 +43,12 @@ impl Place<'_, '_> {
         }
     }
 
+    /// Returns its group and head in words: `machines starting`.
+    pub(super) fn words(&self) -> String {
+        let group = self.column.declared.group;
+        if group.is_empty() { self.head.into() } else { format!("{group} {}", self.head) }
+    }
+
     /// Whether it is a pivot that is one column.
     fn is_gathered(&self) -> bool {
         !self.column.declared.gathered.is_empty()
@@ -84,7 +90,7 @@ impl SectionView<'_> {
                 // What has no sum has no line of the sum either.
                 let lined = table.rows.iter().filter(|_| !has_none).flat_map(|row| place.cells(row));
                 let line = self.small_line(place.column, lined);
-                let _ = write!(html, "<td>{used}{line}{sum}{yes}</td>");
+                let _ = write!(html, "{}>{used}{line}{sum}{yes}</td>", phone::td(place.column));
             }
             html.push_str("</tr>\n</tbody>\n");
         }
@@ -106,7 +112,7 @@ impl SectionView<'_> {
                 button.replacen("<button", &format!("<button aria-expanded=\"{is_open}\""), 1)
                     + &self.name_link(table, row.name)
             }
-            false => self.name_link(table, row.name),
+            false => self.unfold_on_phone(table, row) + &self.name_link(table, row.name),
         };
         let _ = write!(html, "<tbody data-key=\"{name}\"{class}><tr><th scope=\"rowgroup\">{shape}{head}</th>");
         for place in places {
@@ -116,12 +122,17 @@ impl SectionView<'_> {
             self.folded_cell(html, place, (&place.cells(row), &[row.name]), is_sum, &used);
         }
         html.push_str("</tr>\n");
+        if is_open || self.is_open_on_phone(table, row) {
+            self.pairs(html, table, row);
+        }
         for part in row.sub_rows.iter().filter(|_| is_open) {
             let _ = write!(html, "<tr class=\"part\"><th scope=\"row\">{}</th>", self.part_links(table, part));
             for place in places {
                 match place.column.outer {
                     true if matches!(place.column.declared.kind, Kind::Key(_)) => {}
-                    true => html.push_str("<td></td>"),
+                    true => {
+                        let _ = write!(html, "{}></td>", phone::td(place.column));
+                    }
                     // What is gathered stands below, each once.
                     false => {
                         let cells = (&*place.of_part(part), &*of(&part.names, row));
@@ -163,29 +174,40 @@ impl SectionView<'_> {
                 html.push_str("</td>");
             }
             _ => {
-                let _ = write!(html, "<td>{before}{}", self.small_line(column, cells.iter().copied()));
-                match cells {
-                    [] => self.cell_content(html, None, column, names),
-                    [cell] if !is_sum => self.cell_content(html, Some(cell), column, names),
-                    several => {
-                        let trouble = several.iter().filter_map(|cell| self.selection.of_cell(column, cell)).max();
-                        let pill = match trouble.filter(|_| self.view.troubles.is_some()) {
-                            Some(Trouble::Bad) => " class=\"pill bad\"",
-                            Some(Trouble::Worse) => " class=\"pill worse\"",
-                            None => "",
-                        };
-                        // A link in a cell is as high as the cell, and looks like its other numbers.
-                        match self.sum(column, several.iter().copied()) {
-                            link if link.starts_with("<a ") => {
-                                html.push_str(&link.replacen("<a", &format!("<a{pill}"), 1));
-                            }
-                            text => {
-                                let _ = write!(html, "<span{pill}>{text}</span>");
-                            }
-                        }
+                let line = self.small_line(column, cells.iter().copied());
+                let _ = write!(html, "{}>{before}{line}", phone::td(column));
+                self.folded_content(html, place, (cells, names), is_sum);
+                html.push_str("</td>");
+            }
+        }
+    }
+
+    /// Writes the content of a cell: the number itself if there is one, else the sum of several.
+    pub(super) fn folded_content(
+        &self,
+        html: &mut String,
+        place: &Place,
+        (cells, names): (&[&Cell], &[&str]),
+        is_sum: bool,
+    ) {
+        let column = place.column;
+        match cells {
+            [] => self.cell_content(html, None, column, names),
+            [cell] if !is_sum => self.cell_content(html, Some(cell), column, names),
+            several => {
+                let trouble = several.iter().filter_map(|cell| self.selection.of_cell(column, cell)).max();
+                let pill = match trouble.filter(|_| self.view.troubles.is_some()) {
+                    Some(Trouble::Bad) => " class=\"pill bad\"",
+                    Some(Trouble::Worse) => " class=\"pill worse\"",
+                    None => "",
+                };
+                // A link in a cell is as high as the cell, and looks like its other numbers.
+                match self.sum(column, several.iter().copied()) {
+                    link if link.starts_with("<a ") => html.push_str(&link.replacen("<a", &format!("<a{pill}"), 1)),
+                    text => {
+                        let _ = write!(html, "<span{pill}>{text}</span>");
                     }
                 }
-                html.push_str("</td>");
             }
         }
     }

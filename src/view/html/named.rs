@@ -332,10 +332,8 @@ fn figure(
 
 /// Whether a number is the health of a row of the page, and 0 or 1.
 fn is_health(view: &View, of: &'static Measurement, number: &Number) -> bool {
-    let mut columns = view.page.tables.iter().flat_map(|table| table.columns);
     let is_unit = of.field(number.field()).is_some_and(|field| field.unit == plot::SWITCH);
-    let is_of = |column: &page::Column| matches!(column.kind, Kind::Health(measurement, field) if measurement.name == of.name && field == number.field());
-    is_unit && !number.path.is_empty() && columns.any(is_of)
+    is_unit && !number.path.is_empty() && view.page.has_health(of, number.field())
 }
 
 /// Writes calendars with the days of a year, of what is up or down; a browser asks for one when it comes into view.
