@@ -11,7 +11,7 @@
 //! measures.
 
 #[path = "../tests/browser/driver.rs"]
-#[allow(dead_code)] // The tests take the rest.
+#[allow(dead_code, clippy::unwrap_used)] // The tests take the rest.
 mod driver;
 mod frame;
 

@@ -383,7 +383,7 @@ fn the_labels_of_instances_are_shown_found_and_sorted_by() {
     site.holds(&lines, NOW + 30);
     let tables = |query: &str| site.get(&format!("/pages/instances/tables{query}"));
     let html = tables("");
-    for cell in ["<td class=\"name\">p&lt;a&gt;</td>", "<td class=\"name\">c8.large</td>", "CPU <b>b</b>"] {
+    for cell in ["<td class=\"name x\">p&lt;a&gt;</td>", "<td class=\"name x\">c8.large</td>", "CPU <b>b</b>"] {
         assert!(html.contains(cell), "{cell}: {html}");
     }
     let order = |html: &str| html.find("data-key=\"a\"").unwrap() < html.find("data-key=\"b\"").unwrap();

@@ -206,7 +206,7 @@ fn another_page_says_how_many_are_there_and_how_many_elsewhere() {
     assert_eq!(line("/pages/node/tables"), "1 needs you here, 2 elsewhere");
     assert_eq!(line("/pages/backups/tables"), "none here, 3 need you elsewhere");
     // The number of a trouble and its time are two things.
-    assert!(site.get("/tables").contains("down</a><span class=\"quiet\">, "));
+    assert!(site.get("/tables").contains("down</a><span class=\"quiet\"><span class=\"unseen\">, </span>"));
     // The icon has the count too.
     assert!(site.get("/").contains("text-anchor='middle' fill='%23fff'%3E3%3C/text"));
 }
