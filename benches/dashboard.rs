@@ -347,7 +347,9 @@ fn write_all(path: &Path, time: i64, turn: usize) {
         TABLE.columns.iter().map(|column| cell(column.name)).collect()
     };
     let rows: Vec<_> = queues.iter().map(row).collect();
-    EmbeddedTables { place: path.into() }.write(&TABLE, &rows, Rest::Removed, later()).expect("room on the disk");
+    EmbeddedTables { place: path.to_path_buf().into() }
+        .write(&TABLE, &rows, Rest::Removed, later())
+        .expect("room on the disk");
 }
 
 /// Opens a page, lets all of its numbers change, and returns how long its longest task took while it opened, the longest one of

@@ -83,7 +83,9 @@ impl Browser {
             &format!("--window-size={width},{height}"),
             &format!("--user-data-dir={}", profile.display()),
         ];
+        // On a busy machine axe takes its time with a large page.
         let capabilities = json!({ "capabilities": { "alwaysMatch": {
+            "timeouts": { "script": 150_000 },
             "goog:chromeOptions": { "args": arguments },
             "goog:loggingPrefs": { "browser": "ALL", "performance": "ALL" },
         } } });

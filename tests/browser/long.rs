@@ -37,8 +37,6 @@ fn a_long_table_grows_as_it_is_read_and_what_is_chosen_is_chosen_of_all_its_rows
     assert_eq!(browser.text(COUNT), "200");
     let end = "document.querySelector('.nodes .remaining').textContent";
     assert!(browser.text(end).starts_with("200 of 1000 rows"), "{}", browser.text(end));
-    // The rows are alike: axe need not look at all of them.
-    browser.js("[...document.querySelectorAll('.nodes tr[data-key]')].slice(20).forEach((row) => row.remove())");
     assert_eq!(violations(&browser, &axe), json!([]));
 
     // A column is sorted and a name found though its row is not on the page.

@@ -20,7 +20,7 @@ pub fn ask(port: u16, method: &str, path: &str, body: &Value) -> Value {
 /// When chromedriver does not answer.
 pub fn exchange(port: u16, method: &str, path: &str, body: &Value) -> std::io::Result<Value> {
     let mut stream = TcpStream::connect(("127.0.0.1", port))?;
-    stream.set_read_timeout(Some(Duration::from_secs(60)))?;
+    stream.set_read_timeout(Some(Duration::from_secs(180)))?;
     let body = if method == "POST" { body.to_string() } else { String::new() };
     let head = format!(
         "{method} {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\nContent-Type: application/json\r\n"
