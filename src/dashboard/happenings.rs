@@ -185,9 +185,8 @@ async fn html(
     let render = move || {
         let (mut events, more) = this.past(range, &[])?;
         let (selection, chosen) = (Selection::new(&options, None), Chosen::new(&options));
-        let is_found = |event: &Event| {
-            [&event.subject, &event.words, &event.section].into_iter().any(|text| selection.finds(text))
-        };
+        let is_found =
+            |event: &Event| [&event.subject, &event.text, &event.section].into_iter().any(|text| selection.finds(text));
         events.retain(|event| chosen.has(event, now) && (!selection.is_search() || is_found(event)));
         let (config, backend, options) = (&this.config, &this.backend.describe(), &options);
         let line = Line { watched: &watched, systems: &[], place: Place::Events, options, title: &config.title };

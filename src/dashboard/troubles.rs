@@ -231,7 +231,7 @@ impl Line<'_> {
                 address(event, self.place, self.options, self.watched.now.time),
                 shape(event.severity),
                 escaped(&entry.who()),
-                escaped(&event.words),
+                escaped(&event.text),
                 lasted(event, self.watched.now.time),
             );
         }
@@ -420,7 +420,7 @@ impl Happened<'_> {
                 address(event, Place::Events, self.options, self.now),
                 shape(event.severity),
                 escaped(&event.subject),
-                escaped(&event.words),
+                escaped(&event.text),
                 escaped(&event.was),
                 escaped(&event.became),
                 place(event),

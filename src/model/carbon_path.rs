@@ -164,7 +164,7 @@ impl Measurement {
 }
 
 /// Returns the name that becomes folders, without its last dot; `None` for a name that is one component. A name that ends with
-/// a dot is a whole one, as in DNS; so a point tells how it is written, whoever sends it to Carbon.
+/// a dot is a whole one, as in DNS; so a point tells how it is written, whichever program sends it to Carbon.
 fn folders(value: &str) -> Option<&str> {
     value.strip_suffix('.').filter(|name| name.contains('.') && name.split('.').all(|label| !label.is_empty()))
 }

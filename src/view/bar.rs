@@ -179,19 +179,19 @@ impl Bar {
         let _ = write!(
             html,
             "</svg><span class=\"unseen\">, {}</span><span class=\"share\" aria-hidden=\"true\">{}</span>",
-            self.words(),
+            self.text(),
             self.share()
         );
         html
     }
 
-    /// Returns the bar in words: `up 98.58 % of 24 h, down within 03:30 to 04:00`.
-    pub fn words(&self) -> String {
+    /// Returns the bar as text: `up 98.58 % of 24 h, down within 03:30 to 04:00`.
+    pub fn text(&self) -> String {
         let clock = |at: usize| {
             let time = self.from + at as i64 * CELL_SECONDS;
             jiff::Timestamp::from_second(time).unwrap_or_default().strftime("%H:%M").to_string()
         };
-        let mut words = match self.up {
+        let mut text = match self.up {
             None => return "nothing collected in 24 h".into(),
             Some(_) => format!("up {} of 24 h", self.share()),
         };
@@ -206,13 +206,13 @@ impl Bar {
             }
             let left_out = periods.len().saturating_sub(3);
             for (begin, end) in periods.iter().skip(left_out) {
-                let _ = write!(words, ", {name} {} to {}", clock(*begin), clock(*end));
+                let _ = write!(text, ", {name} {} to {}", clock(*begin), clock(*end));
             }
             if left_out > 0 {
-                let _ = write!(words, " and {left_out} times before");
+                let _ = write!(text, " and {left_out} times before");
             }
         }
-        words
+        text
     }
 }
 
@@ -249,7 +249,7 @@ mod tests {
         }
         assert_eq!(bar.share(), "97.16 %");
         assert_eq!(
-            bar.words(),
+            bar.text(),
             "up 97.16 % of 24 h, down within 03:30 to 04:00, down within 05:00 to 05:30, not collected 10:00 to 10:30"
         );
         let html = bar.html();
@@ -270,7 +270,7 @@ mod tests {
         let hourly = Bar::new(&values(vec![(DAY - 1800, 1.0), (DAY + 1800, 0.0)]), DAY, 3600);
         assert_eq!(hourly.cells[..4], [Cell::Up, Cell::Down, Cell::Down, Cell::Nothing]);
         let none = Bar::new(&values(Vec::new()), DAY, 60);
-        assert_eq!((none.share().as_str(), none.words().as_str()), ("–", "nothing collected in 24 h"));
+        assert_eq!((none.share().as_str(), none.text().as_str()), ("–", "nothing collected in 24 h"));
         assert!(none.html().contains("<path class=\"n\" d=\"M0 7.5h96\"/>"));
     }
 

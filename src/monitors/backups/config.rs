@@ -352,7 +352,7 @@ impl Config {
             let is_name = |user: &String| !user.starts_with('-');
             values.check("user", settings.user.as_ref().is_none_or(is_name), "the name of a user")?;
             if values.gives("shell") {
-                settings.shell = values.command("shell")?.words;
+                settings.shell = values.command("shell")?.argv;
             }
             config.settings.push((values.member().into(), settings));
         }

@@ -9,7 +9,7 @@ use super::content::Checked;
 use super::gather::Backup;
 use super::hub::Hub;
 use super::verdict::Verdict;
-use super::weekly::Word;
+use super::weekly::WeeklyNote;
 use super::zone::Zone;
 use crate::text::count;
 
@@ -97,8 +97,8 @@ impl Memory {
         &mut self.letters[at]
     }
 
-    /// Adds the weekly word to the letter of its people.
-    pub fn greet(&mut self, Word { to, line, lasting }: Word) {
+    /// Adds the weekly note to the letter of its people.
+    pub fn greet(&mut self, WeeklyNote { to, line, lasting }: WeeklyNote) {
         let letter = self.letter(&to);
         letter.lines.push(line);
         // Those that began in this run are among those that last.
@@ -191,8 +191,9 @@ pub struct SeenSet {
     pub read: i64,
     /// What was said of it.
     pub verdict: Verdict,
-    /// That in words; empty if it was well.
-    pub words: String,
+    /// That as text; empty if it was well.
+    #[serde(rename = "words")]
+    pub text: String,
     /// The time of its newest backup in unix seconds, if it had one.
     pub newest: Option<i64>,
     /// The size of that, in bytes.

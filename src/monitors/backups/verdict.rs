@@ -128,8 +128,8 @@ pub struct SetState {
     pub set: String,
     /// The first rule that fits: an alarm, else a warning, else well.
     pub verdict: Verdict,
-    /// The verdict in words, for an alarm or a warning.
-    pub words: String,
+    /// The verdict as text, for an alarm or a warning.
+    pub text: String,
     /// The newest backup that counts, arriving ones too.
     pub newest: Option<Backup>,
     /// How many are there.
@@ -185,7 +185,7 @@ pub fn judge(question: &Question, closed: Option<&[u8]>) -> SetState {
     let state = |verdict, words: String| SetState {
         set: (*set).into(),
         verdict,
-        words,
+        text: words,
         newest: newest.cloned(),
         backups: backups.len(),
     };

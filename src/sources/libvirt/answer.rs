@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::ask::Asker;
+use super::ask::Queries;
 use super::domain::Domain;
 use super::memory::Known;
 use super::message::Uuid;
@@ -25,7 +25,7 @@ pub struct Answer {
     pub is_whole: bool,
 }
 
-impl Asker<'_> {
+impl Queries<'_> {
     /// Returns what was told, and what is missing.
     pub(super) fn answer(mut self, ended: Option<String>) -> (Option<Answer>, Vec<Problem>) {
         let unasked: Vec<_> = self.memory.domains.iter().filter(|known| !self.asked.contains(&known.of.uuid)).collect();
