@@ -254,7 +254,8 @@ fn troubled_state(sandbox: &Sandbox) {
     sandbox.config("[carbon]\nhost = graphite.example.org");
     let mut state = State::open(Some(&sandbox.path("state")), "collect-grid", "heprc", true).unwrap();
     let spool = Spool::new(Directory::open(&sandbox.path("state/spool")).unwrap());
-    let failing = |since: i64, message: &str| Failing { since, said: since, message: message.into() };
+    let failing =
+        |since: i64, message: &str| Failing { since, said: since, message: message.into(), ..Failing::default() };
     for (minute, is_down) in [(0, false), (1, false), (2, true), (3, true)] {
         let time = NOW + minute * 60;
         let (delivered, spooled) = if is_down { (0, 106) } else { (106, 0) };

@@ -35,7 +35,9 @@ impl Asker<'_> {
                 (_, 0) => "the rest was told".to_string(),
                 (_, left) => format!("{} no points in this run", have(left)),
             };
-            self.problems.insert(0, Problem::of_source("libvirt", format!("{why}; {missing}")));
+            let problem = Problem::of_source("libvirt", format!("{why}; {missing}"));
+            // Of those that were not asked nobody knows whether they work again.
+            self.problems.insert(0, problem.asked_of("libvirt", !unasked.is_empty()));
         } else {
             self.problems.extend(unasked.iter().map(|known| unasked_problem(known)));
         }

@@ -211,7 +211,8 @@ pub fn collect(config: &Config, memory: &mut Memory, now: i64, until: Instant) -
             } else {
                 "nothing is known of the cluster in this run"
             };
-            return (answer, vec![Problem::of_source("slurm", format!("{failure}; {missing}"))]);
+            let problem = Problem::of_source("slurm", format!("{failure}; {missing}"));
+            return (answer, vec![problem.asked_of("slurm", true)]);
         }
         Err(failure) => problems.push(part("scheduler", &failure, "its health is missing")),
     }
