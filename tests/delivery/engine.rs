@@ -301,6 +301,9 @@ fn batches_whose_place_is_closed_wait_for_ever_and_hold_up_no_others() {
     bench.set(0, up);
     bench.run(10, 1);
     assert_eq!(bench.minutes(0), [5, 4, 6, 7, 8, 9, 10, 0, 1, 2, 3]);
+    assert_eq!(bench.files("spool").iter().filter(|name| name.contains(".closed.")).count(), 4);
+    bench.run(11, 1);
+    assert_eq!(bench.files("spool").iter().filter(|name| name.contains(".closed.")).count(), 0);
 }
 
 #[test]
