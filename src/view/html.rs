@@ -549,7 +549,7 @@ impl<'a> SectionView<'a> {
     fn badges(&self, html: &mut String, table: &Table) {
         let _ = writeln!(html, "<ul class=\"beats\" aria-label=\"{}\">", table.declared.caption);
         for row in &table.rows {
-            let cell = table.healths(row).first().copied().flatten();
+            let cell = table.worst(row, |cell| self.health(cell)).flatten();
             let health = self.health(cell.as_ref());
             let _ = write!(html, "<li class=\"{}\">", health.class());
             let text =

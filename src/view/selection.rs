@@ -282,12 +282,7 @@ impl<'a> Selection<'a> {
         } else {
             let rows = std::mem::take(&mut table.rows);
             let number = |cell: Option<&Cell>| match kind {
-                Kind::Health(..) => Some(match Health::of(cell) {
-                    Health::Down => 3.0,
-                    Health::Silent => 2.0,
-                    Health::Unknown => 1.0,
-                    Health::Up => 0.0,
-                }),
+                Kind::Health(..) => Some(Health::of(cell).badness().into()),
                 _ => cell.map(|cell| cell.value.as_f64()),
             };
             let of_parts = |row: &Row| {

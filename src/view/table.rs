@@ -1,5 +1,6 @@
 //! The tables of a page, built from the newest value of each series. Pure.
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, HashMap};
 
 use serde::Serialize;
@@ -124,6 +125,16 @@ impl Health {
             Some(cell) if cell.late => Self::Silent,
             Some(Cell { value: Value::Int(0), .. }) => Self::Down,
             Some(_) => Self::Up,
+        }
+    }
+
+    /// Returns how bad it is: the larger, the worse.
+    pub fn badness(self) -> u8 {
+        match self {
+            Self::Up => 0,
+            Self::Unknown => 1,
+            Self::Silent => 2,
+            Self::Down => 3,
         }
     }
 }
@@ -469,6 +480,14 @@ impl<'a> Table<'a> {
         }
     }
 
+    /// Returns the worst of a row's [healths](Self::healths), given what a cell shows: of several that are silent the one that has
+    /// been so for longest.
+    pub fn worst(&self, row: &Row<'a>, health: impl Fn(Option<&Cell>) -> Health) -> Option<Option<Cell<'a>>> {
+        let badness = |cell: &Option<Cell>| (health(cell.as_ref()).badness(), Reverse(cell.map(|cell| cell.time)));
+        // Of equal ones the first.
+        self.healths(row).into_iter().rev().max_by_key(badness)
+    }
+
     /// Returns the cell of a part's health; the outer `None` if its row has that, or if it is none.
     pub fn health_of_part(&self, part: &SubRow<'a>) -> Option<Option<Cell<'a>>> {
         let at = self.health_column()?;
@@ -513,6 +532,99 @@ impl Column<'_> {
             InText::Same => Some(self.head),
             InText::Head(head) | InText::Sum(head) => Some(head),
             InText::Never => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::html::{self, Options, Own, View};
+    use super::super::page::{Text, health, key};
+    use super::super::text;
+    use super::*;
+    use crate::model::{Declaration, Field, Fold, Tag, Value};
+    use crate::view::bar::{Bars, Lines};
+
+    const ALIVE: Field<i64> = Field::gauge("alive", "0 or 1", Fold::Mean, "whether it answers");
+    static PART: Measurement = Measurement::new(Declaration {
+        name: "part",
+        meaning: "a part of a service",
+        tags: &[Tag::key("service"), Tag::key("part")],
+        fields: &[ALIVE.info()],
+        carbon: "parts.{service}.{part}.{field}",
+        every: 60,
+    });
+    static COLUMNS: &[page::Column] = &[key("service"), key("part"), health(&PART, "alive")];
+    static PAGE: Page = Page {
+        name: "services",
+        title: "Services",
+        part_of: "",
+        overview: None,
+        about: &[],
+        own: &[],
+        own_tables: &[],
+        near: None,
+        section: None,
+        program: "",
+        every: 60,
+        tables: &[
+            page::Table::new("list", "List", COLUMNS).placement(Placement::Badges),
+            page::Table::new("folds", "Folds", COLUMNS).folded(),
+        ],
+        text: &[Text::HealthList(&["list"])],
+        json: &[],
+        plots: &[],
+    };
+
+    #[test]
+    fn a_row_is_as_its_worst_part() {
+        const NOW: i64 = 10_000;
+        let parts = [
+            ("a", "1", 1, 0),
+            ("a", "2", 0, 0),
+            ("a", "3", 1, 600),
+            ("b", "1", 1, 0),
+            ("b", "2", 1, 600),
+            ("b", "3", 1, 1200),
+            ("c", "1", 1, 0),
+            ("c", "2", 1, 0),
+        ];
+        let latest = parts.map(|(service, part, value, age)| Latest {
+            series: PART.point(0, [service, part], &[ALIVE.of(value)]),
+            field: &PART.fields[0],
+            time: (NOW - age) * SECOND,
+            value: Value::Int(value),
+            every: 60,
+        });
+        let sections = sections(&PAGE, latest.into());
+        let text = text::section(&PAGE, &sections[0], NOW, false);
+        for line in ["a     DOWN", "b     silent for 20 min", "c     up"] {
+            assert!(text.lines().any(|one| one.trim_end() == line), "{line} is not in {text}");
+        }
+        let view = View {
+            page: &PAGE,
+            sections: &sections,
+            own: &Own::default(),
+            bars: &Bars::new(),
+            lines: &Lines::new(),
+            past: &BTreeMap::new(),
+            problem: None,
+            notice: None,
+            backend: "",
+            root: "",
+            options: &Options::default(),
+            troubles: None,
+            now: NOW,
+        };
+        let html = html::tables(&view);
+        // As a list, and as rows that fold.
+        for (health, count) in
+            [("▼</span> a <b>DOWN", 1), ("○</span> b <b>stale for 20 min", 1), ("●</span> c <b>up", 1)]
+        {
+            assert_eq!(html.matches(health).count(), count, "{health} in {html}");
+        }
+        for health in ["▼</span> DOWN", "○</span> stale for 20 min", "●</span> up"] {
+            assert_eq!(html.matches(health).count(), 1, "{health} in {html}");
         }
     }
 }

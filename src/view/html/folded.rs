@@ -109,11 +109,16 @@ impl SectionView<'_> {
             false => self.name_link(table, row.name),
         };
         let _ = write!(html, "<tbody data-key=\"{name}\"{class}><tr><th scope=\"rowgroup\">{shape}{head}</th>");
+        let worst = table.worst(row, |cell| self.health(cell)).flatten();
         for place in places {
             // Unfolded, the numbers of the parts stand below, each once.
             let is_sum = is_open && !place.column.outer;
             let used = self.used(table, place, &[row], Some(most));
-            self.folded_cell(html, place, (&place.cells(row), &[row.name]), is_sum, &used);
+            let cells = match place.column.declared.kind {
+                Kind::Health(..) => worst.iter().collect(),
+                _ => place.cells(row),
+            };
+            self.folded_cell(html, place, (&cells, &[row.name]), is_sum, &used);
         }
         html.push_str("</tr>\n");
         for part in row.sub_rows.iter().filter(|_| is_open) {
