@@ -157,8 +157,8 @@ impl NodeState {
         }
         for state in &self.sets {
             let known = memory.sets.entry(state.set.clone()).or_default();
-            let (after, text) = follow(known.episode.as_ref(), state.verdict, &state.words, now);
-            known.episode = after;
+            let (after, text) = follow(known.episode.as_deref(), state.verdict, &state.words, now);
+            known.episode = after.map(Box::new);
             say(Some(&state.set), state.verdict, text);
         }
         notices

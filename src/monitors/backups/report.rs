@@ -145,7 +145,7 @@ mod tests {
         };
         let episode = Episode { since: NOW, said: NOW, verdicts: vec![Verdict::Old], ..Episode::default() };
         let newest = seen.newest;
-        let set = SetMemory { newest, seen: Some(seen), episode: Some(episode), ..SetMemory::default() };
+        let set = SetMemory { newest, seen: Some(seen), episode: Some(Box::new(episode)), ..SetMemory::default() };
         let mut node = NodeMemory::NOTHING;
         node.sets.extend(["x", "y"].map(|name| (name.to_string(), set.clone())));
         node.seen = Some(SeenNode { asked: NOW, unreachable: Some("no route".into()), ..SeenNode::default() });

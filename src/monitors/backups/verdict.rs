@@ -250,11 +250,11 @@ fn alarm(question: &Question, newest: &Backup, others_are_sealed: bool) -> Optio
     if newest.beside == Beside::Empty && rules.least_bytes > 0 {
         return Some((Verdict::Small, format!("{of} has another file beside it, and that has no byte")));
     }
-    if newest.seal == Some(Seal::CLOSED) {
+    if newest.seal.as_deref() == Some(&Seal::CLOSED) {
         let words = format!("{of} has a sidecar that cannot be read: this login may not, or its disk does not give it");
         return Some((Verdict::Unreadable, words));
     }
-    let sealed = newest.seal.and_then(|seal| seal.bytes).filter(|_| rules.check != Check::None);
+    let sealed = newest.seal.as_ref().and_then(|seal| seal.bytes).filter(|_| rules.check != Check::None);
     if let Some(says) = sealed.filter(|says| *says != newest.bytes) {
         let words = format!("{of} has {}, and its sidecar says {}", bytes_of(newest.bytes), bytes_of(says));
         return Some((Verdict::Truncated, words));
