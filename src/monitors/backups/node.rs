@@ -309,8 +309,7 @@ fn unseen(hub: &Hub, gathered: &Gathered, sets: &[SetState], failed: Option<&str
     let folder = hub.pattern.folder();
     let is_of_hub = |closed: &&[u8]| lies_in(closed, folder) || lies_in(folder, closed);
     let mut closed: Vec<&[u8]> = gathered.closed_folders().filter(is_of_hub).collect();
-    let path =
-        |below: &[u8]| if below.is_empty() { hub.root.clone() } else { format!("{}/{}", hub.root, shown(below)) };
+    let path = |below: &[u8]| if below.is_empty() { hub.root.clone() } else { hub.path_of(&shown(below)) };
     if sets.is_empty() {
         let (root, name) = (&hub.root, &hub.name);
         let none = format!("no backup is known on this node, and [hub {name}] names no sets");

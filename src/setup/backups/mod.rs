@@ -30,7 +30,7 @@ use crate::monitors::backups::weekly;
 use crate::problem::Problem;
 use crate::sinks::history::TABLES;
 use crate::sources::ssh;
-use crate::text::count;
+use crate::text::{ago, count};
 
 /// The longest time of a mail.
 const FOR_MAIL: Duration = Duration::from_secs(10);
@@ -209,7 +209,10 @@ fn found(state: &NodeState) -> String {
         text += &format!("; {words}");
     }
     match state.skew_seconds {
-        Some(skew) if skew.abs() > ssh::SKEW => format!("{text}; its clock is {skew} s ahead of ours"),
+        Some(skew) if skew.abs() > ssh::SKEW => {
+            let side = if skew > 0 { "ahead of" } else { "behind" };
+            format!("{text}; its clock is {} {side} ours", ago(skew.abs()))
+        }
         _ => text,
     }
 }
