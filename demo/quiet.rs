@@ -87,7 +87,7 @@ impl Read for Memory {
             let until = one.values.partition_point(|(time, _)| *time <= now);
             let Some((time, value)) = until.checked_sub(1).map(|at| one.values[at]) else { continue };
             let field = one.measurement.field(one.field).unwrap();
-            let (series, time) = (one.series.clone(), time * SECOND);
+            let (series, time) = (one.series.clone().into(), time * SECOND);
             values.push(Latest { series, field, time, value: value.into(), every: one.every });
         }
         Ok(Newest { values, ahead: Ahead::default() })

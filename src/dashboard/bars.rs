@@ -105,7 +105,7 @@ impl Dashboard {
                 let rows =
                     table.rows.iter().flat_map(|row| row.sub_rows.iter().map(|part| &part.cells).chain([&row.cells]));
                 let cells = rows.flat_map(|cells| columns.iter().filter_map(|at| cells[*at]));
-                paths.extend(cells.map(|cell| cell.path.to_string()));
+                paths.extend(cells.map(|cell| cell.path().to_string()));
             }
         }
         let wanted = paths.iter().filter_map(|path| Wanted::new(path, self.catalog).ok());
@@ -122,7 +122,7 @@ impl Dashboard {
         for section in sections {
             for table in section.tables(&state.page, false).iter().filter(|table| table.has_health()) {
                 let cells = table.rows.iter().flat_map(|row| table.healths(row)).flatten();
-                let wanted = cells.filter_map(|cell| Some((Wanted::new(cell.path, self.catalog).ok()?, cell.every)));
+                let wanted = cells.filter_map(|cell| Some((Wanted::new(cell.path(), self.catalog).ok()?, cell.every)));
                 let wanted = wanted.filter(|(wanted, _)| wanted.number.field.unit == SWITCH);
                 heartbeats.extend(wanted.take(MOST.saturating_sub(heartbeats.len())));
             }

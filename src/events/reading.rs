@@ -62,7 +62,7 @@ impl Followed {
             rule,
             wanted: wanted(rule.measurement, &latest.series, rule.field)?,
             partner: partner.and_then(|(series, field)| wanted(rule.measurement, &series, field)),
-            series: latest.series.clone(),
+            series: Point::clone(&latest.series),
             every: every.max(1),
         })
     }

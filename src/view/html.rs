@@ -590,7 +590,7 @@ impl<'a> SectionView<'a> {
                 |row: &Row| columns.iter().filter_map(|at| row.cells[*at].map(|cell| cell.value.as_f64())).sum::<f64>();
             let most = table.rows.iter().max_by(|a, b| of(a).total_cmp(&of(b)).then_with(|| b.name.cmp(a.name)));
             let Some(row) = most.filter(|row| of(row) > 0.0) else { continue };
-            let plots = columns.iter().filter_map(|at| row.cells[*at]).map(|cell| cell.path.to_string());
+            let plots = columns.iter().filter_map(|at| row.cells[*at]).map(|cell| cell.path().to_string());
             let options =
                 Options { plots: plots.filter(|path| !path.is_empty()).collect(), ..self.view.options.clone() };
             let value = Value::Float((of(row) * 100.0).round() / 100.0);
@@ -617,7 +617,7 @@ impl<'a> SectionView<'a> {
 
     /// Writes the last 24 hours of a heartbeat.
     fn bar(&self, html: &mut String, cell: Option<&Cell>) {
-        if let Some(bar) = cell.and_then(|cell| self.view.bars.get(cell.path)) {
+        if let Some(bar) = cell.and_then(|cell| self.view.bars.get(cell.path())) {
             html.push_str(&bar.html());
         }
     }
@@ -627,7 +627,7 @@ impl<'a> SectionView<'a> {
         if !column.has_line() {
             return String::new();
         }
-        let lines: Vec<_> = cells.into_iter().filter_map(|cell| self.view.lines.get(cell.path)).collect();
+        let lines: Vec<_> = cells.into_iter().filter_map(|cell| self.view.lines.get(cell.path())).collect();
         SmallLine::html(&lines)
     }
 
@@ -721,7 +721,7 @@ impl<'a> SectionView<'a> {
         self.tables.iter().find_map(|(table, _)| {
             let places = places(table);
             let place = places.iter().find(|place| column_name(table, place.column.declared, place.head) == name)?;
-            let paths = table.rows.iter().flat_map(|row| place.cells(row)).map(|cell| cell.path.to_string());
+            let paths = table.rows.iter().flat_map(|row| place.cells(row)).map(|cell| cell.path().to_string());
             let mut left = LONGEST_ADDRESS;
             let fits = |path: &String| {
                 left = left.saturating_sub("&plot=".len() + encoded(path).len());
@@ -944,11 +944,11 @@ impl<'a> SectionView<'a> {
     fn sum_path(&self, column: &Column, cells: &[&Cell]) -> Option<String> {
         let measurement = column.declared.measurement()?;
         let (first, others) = cells.split_first()?;
-        let first: Vec<_> = first.path.split('.').collect();
+        let first: Vec<_> = first.path().split('.').collect();
         let mut stars = std::collections::BTreeSet::new();
         for other in others {
             let mut same = first.iter().enumerate();
-            for component in other.path.split('.') {
+            for component in other.path().split('.') {
                 let (at, one) = same.next()?;
                 if *one != component {
                     stars.insert(at);
@@ -967,20 +967,20 @@ impl<'a> SectionView<'a> {
         };
         let of = self.view.page.measurements().iter().position(|one| std::ptr::eq(*one, measurement))?;
         let numbers = self.section.numbers(of);
-        let field = numbers.iter().find(|number| number.path == cells[0].path)?.field();
+        let field = cells[0].number()?.field();
         let is_own = |number: &&Number| number.field() == field && !number.is_late(self.section.time);
         let key = (measurement.name, field.to_string(), stars.iter().copied().collect::<Vec<_>>());
-        let path = masked(cells[0].path);
+        let path = masked(cells[0].path());
         let mut sums = self.sums.borrow_mut();
         let counts = sums.entry(key).or_insert_with(|| {
             let mut counts = BTreeMap::new();
             for number in numbers.iter().filter(is_own) {
-                *counts.entry(masked(&number.path)).or_default() += 1;
+                *counts.entry(masked(number.path())).or_default() += 1;
             }
             counts
         });
         let current = cells.iter().filter(|cell| !cell.late).count();
-        let number = measurement.read_path(cells[0].path);
+        let number = measurement.read_path(cells[0].path());
         (counts.get(&path) == Some(&current) && number.is_some()).then_some(path)
     }
 
@@ -1023,7 +1023,7 @@ impl<'a> SectionView<'a> {
         };
         let class = match column.declared.kind {
             Kind::Switch(..) => "",
-            _ if self.view.troubles.is_some_and(|troubles| troubles.of_path(number.path).is_some()) => self
+            _ if self.view.troubles.is_some_and(|troubles| troubles.of_cell(number).is_some()) => self
                 .selection
                 .of_cell(column, number)
                 .map_or("", |trouble| if trouble == Trouble::Bad { "pill bad" } else { "pill worse" }),
@@ -1045,9 +1045,9 @@ impl<'a> SectionView<'a> {
     /// Writes such a link with the exact number as its tooltip, and its whole name for who hears it alone.
     fn exact_link(&self, html: &mut String, cell: Option<&Cell>, class: &str, text: &str, (exact, name): (&str, &str)) {
         let Some(cell) = cell else { return html.push_str(text) };
-        let element = if cell.path.is_empty() { "span" } else { "a" };
+        let element = if cell.path().is_empty() { "span" } else { "a" };
         let _ = match element {
-            "a" => write!(html, "<a href=\"?plot={}{}\"", encoded(cell.path), self.tail),
+            "a" => write!(html, "<a href=\"?plot={}{}\"", encoded(cell.path()), self.tail),
             _ => write!(html, "<span"),
         };
         let is_old = self.is_old(cell);
@@ -1066,7 +1066,7 @@ impl<'a> SectionView<'a> {
         } else if !exact.is_empty() {
             let _ = write!(html, " title=\"{exact}\"");
         }
-        if element == "a" && self.view.options.plots.iter().any(|path| path == cell.path) {
+        if element == "a" && self.view.options.plots.iter().any(|path| path == cell.path()) {
             html.push_str(" aria-current=\"true\"");
         }
         if element == "a" && !name.is_empty() {

@@ -17,8 +17,6 @@ pub struct Page {
     pub part_of: &'static str,
     /// What stands first, stacked by a tag; `None` for the tables alone.
     pub overview: Option<&'static Overview>,
-    /// Measurements that only the pages of names show.
-    pub about: &'static [&'static Measurement],
     /// Measurements that the page of a name has besides, read when it is asked for: those of several fields as a table, a number
     /// without a plot among what describes the name.
     pub own: &'static [&'static Measurement],
@@ -43,18 +41,21 @@ pub struct Page {
     pub plots: &'static [PlotPlace],
 }
 
+/// What stands for a tag where the fields of a measurement tell its numbers apart, such as counts by status: the field's name.
+pub const FIELD: &str = "{field}";
+
 /// A number of all, stacked over time by a tag that the reader chooses.
 #[derive(Clone, Copy, Debug)]
 pub struct Overview {
-    /// The measurement, whose only field is summed.
+    /// The measurement, whose fields are summed one by one.
     pub measurement: &'static Measurement,
     /// The noun: `jobs`.
     pub noun: &'static str,
-    /// The tag of which one value is shown.
+    /// What its fields are: `status`.
     pub of: &'static str,
-    /// These values, the first one if none is chosen.
+    /// The fields of which one is shown, the first one if none is chosen.
     pub choices: &'static [&'static str],
-    /// The tags by which it is stacked, each with the path of a part: `cloud_jobs.{value}.{of}`.
+    /// The tags by which it is stacked, each with the path of a part: `cloud_jobs.{value}.{of}`; `of` itself for its fields.
     pub by: &'static [(&'static str, &'static str)],
 }
 
@@ -244,7 +245,7 @@ pub const fn plotted(measurement: &'static Measurement, name: &'static str, path
 
 impl PlotPlace {
     /// Returns the path for a series; empty if it has no plot.
-    fn path(&self, series: &Point) -> String {
+    pub(super) fn path(&self, series: &Point) -> String {
         let component = |name: &str| match name.strip_prefix('{').and_then(|name| name.strip_suffix('}')) {
             Some(tag) => series.tag(tag).map(|value| carbon_component(value).into_owned()),
             None => Some(name.into()),
@@ -581,7 +582,6 @@ impl Page {
             title: measurement.name,
             part_of: "",
             overview: None,
-            about: &[],
             own: &[],
             own_tables: &[],
             near: None,
@@ -635,8 +635,7 @@ impl Page {
     pub fn measurements(&self) -> Vec<&'static Measurement> {
         let mut measurements = Vec::<&'static Measurement>::new();
         let of_tables = self.columns().filter_map(Column::measurement);
-        let others = self.overview.iter().map(|overview| overview.measurement).chain(self.about.iter().copied());
-        for measurement in of_tables.chain(others) {
+        for measurement in of_tables.chain(self.overview.iter().map(|overview| overview.measurement)) {
             if !measurements.iter().any(|known| known.name == measurement.name) {
                 measurements.push(measurement);
             }
@@ -649,14 +648,9 @@ impl Page {
         self.tables.iter().flat_map(|table| table.columns)
     }
 
-    /// Returns the Carbon path by which the plot of a number is asked for: its own unless the page declares another; empty if
-    /// it has no plot. `None` for a number that has no path at all.
-    pub fn plot_path(&self, measurement: &'static Measurement, series: &Point, field: &str) -> Option<String> {
-        let is_it = |place: &&PlotPlace| std::ptr::eq(place.measurement, measurement) && place.field == field;
-        match self.plots.iter().find(is_it) {
-            Some(place) => Some(place.path(series)),
-            None => measurement.carbon_path(series, field),
-        }
+    /// Returns the plot of a field's numbers, where the page declares that it is another one than their own.
+    pub fn plot_of(&self, measurement: &'static Measurement, field: &str) -> Option<&'static PlotPlace> {
+        self.plots.iter().find(|place| std::ptr::eq(place.measurement, measurement) && place.field == field)
     }
 
     /// Returns how long a series of the default interval may be silent before its row is left out, in seconds.

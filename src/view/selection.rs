@@ -1,7 +1,7 @@
 //! Which rows of a page are shown, and in which order: what a reader looks for, what is wrong, the sorted columns. Pure.
 
 use std::cmp::Ordering;
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use super::html::Options;
 use super::page::{self, Kind, Placement};
@@ -52,6 +52,8 @@ pub struct Troubles {
     subjects: Vec<Subject>,
     /// The worst of each Carbon path.
     paths: HashMap<String, Trouble>,
+    /// The first names of these paths.
+    begins: BTreeSet<String>,
     /// The subjects by each of their names.
     named: HashMap<String, Vec<usize>>,
 }
@@ -61,6 +63,7 @@ impl Troubles {
     pub fn new(subjects: Vec<Subject>) -> Self {
         let mut this = Self { subjects, ..Self::default() };
         for (at, Subject { series, names, path, trouble }) in this.subjects.iter().enumerate() {
+            this.begins.extend(path.split('.').next().map(String::from));
             let worst = this.paths.entry(path.clone()).or_insert(*trouble);
             *worst = (*worst).max(*trouble);
             for name in names.iter().filter_map(|tag| series.tag(tag)) {
@@ -74,8 +77,10 @@ impl Troubles {
     }
 
     /// Returns the worst trouble of a number.
-    pub fn of_path(&self, path: &str) -> Option<Trouble> {
-        self.paths.get(path).copied()
+    pub fn of_cell(&self, cell: &Cell) -> Option<Trouble> {
+        // Of a page's thousands of numbers most have paths that cannot be one of these.
+        let begins = cell.number()?.path_begins();
+        if begins.is_some_and(|name| !self.begins.contains(name)) { None } else { self.paths.get(cell.path()).copied() }
     }
 
     /// Returns the worst trouble of what has these names, each with its tag, in a section: the first name is the first one of the
@@ -148,7 +153,7 @@ impl<'a> Selection<'a> {
     /// Returns the trouble of a number, by the rules, or by the marks of a page without rules.
     pub fn of_cell(&self, column: &Column, cell: &Cell) -> Option<Trouble> {
         match self.troubles {
-            Some(troubles) => troubles.of_path(cell.path),
+            Some(troubles) => troubles.of_cell(cell),
             None => column.is_bad(cell).then_some(Trouble::Bad),
         }
     }

@@ -1,30 +1,30 @@
 //! The tables of a page, built from the newest value of each series. Pure.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
+use std::sync::{Arc, OnceLock};
 
-use serde::Serialize;
+use serde::ser::{Serialize, SerializeMap, Serializer};
 
-use super::page::{self, InText, Kind, Page, Pivot, Placement};
+use super::page::{self, FIELD, InText, Kind, Page, Pivot, Placement, PlotPlace};
 use crate::model::{Measurement, Point, SECOND, Value};
 use crate::query::Latest;
 
 /// The newest value of one field of one series.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug)]
 pub struct Number {
     /// The value.
     pub value: Value,
     /// Its time, in unix seconds.
     pub time: i64,
-    /// The Carbon path by which its plot is asked for; empty if it has none.
-    #[serde(skip_serializing_if = "String::is_empty")]
-    pub path: String,
     /// The interval of its series, in seconds.
-    #[serde(skip)]
     every: i64,
-    #[serde(skip)]
-    series: Point,
-    #[serde(skip)]
+    series: Arc<Point>,
+    measurement: &'static Measurement,
     field: &'static str,
+    /// Its plot, if that is not its own.
+    plot: Option<&'static PlotPlace>,
+    /// See [`Number::path`]: a page of thousands of numbers draws some hundreds.
+    path: OnceLock<Box<str>>,
 }
 
 /// One section of a page: one grid, for instance.
@@ -95,8 +95,8 @@ pub struct Cell<'a> {
     pub value: Value,
     /// Its time, in unix seconds.
     pub time: i64,
-    /// The Carbon path of its plot; empty if it has none.
-    pub path: &'a str,
+    /// The number; `None` if it is the sum of several.
+    of: Option<&'a Number>,
     /// The interval of its series, in seconds.
     pub every: i64,
     /// Whether it is at least one interval older than the newest number of its section.
@@ -128,7 +128,17 @@ impl Health {
     }
 }
 
-impl Cell<'_> {
+impl<'a> Cell<'a> {
+    /// Returns the Carbon path of its plot; empty if it has none.
+    pub fn path(&self) -> &'a str {
+        self.of.map_or("", Number::path)
+    }
+
+    /// Returns the number; `None` if it is the sum of several.
+    pub fn number(&self) -> Option<&'a Number> {
+        self.of
+    }
+
     /// Whether the number is late and may have changed. A late zero has not: a count that vanishes is sent as zero once.
     pub fn is_old(&self) -> bool {
         self.late && !self.is_zero()
@@ -162,14 +172,19 @@ pub fn sections_of(page: &Page, measurements: &[&'static Measurement], latest: V
         let Some(of) = measurements.iter().position(|measurement| measurement.name == series.measurement()) else {
             continue;
         };
+        let (measurement, field) = (measurements[of], field.name);
+        let plot = page.plot_of(measurement, field);
         let name = page.section.map_or(Some(page.title), |tag| series.tag(tag));
-        let (Some(name), Some(path)) = (name, page.plot_path(measurements[of], &series, field.name)) else { continue };
+        let Some(name) = name.filter(|_| plot.is_some() || measurement.has_carbon_path(&series, field)) else {
+            continue;
+        };
         if !sections.contains_key(name) {
             let numbers = vec![Vec::new(); measurements.len()];
             sections.insert(name.into(), Section { name: name.into(), time: i64::MIN, every: i64::MAX, numbers });
         }
         let Some(section) = sections.get_mut(name) else { continue };
-        let number = Number { value, time: time / SECOND, path, every: every.max(1), series, field: field.name };
+        let (time, every, path) = (time / SECOND, every.max(1), OnceLock::new());
+        let number = Number { value, time, every, series, measurement, field, plot, path };
         section.time = section.time.max(number.time);
         section.every = section.every.min(number.every);
         section.numbers[of].push(number);
@@ -178,9 +193,23 @@ pub fn sections_of(page: &Page, measurements: &[&'static Measurement], latest: V
 }
 
 impl Number {
-    /// Returns the value of a tag of its series; empty if there is no such tag.
+    /// Returns the value of a tag of its series, or the name of its field for [`FIELD`]; empty if there is no such tag.
     pub fn tag(&self, name: &str) -> &str {
-        self.series.tag(name).unwrap_or_default()
+        if name == FIELD { self.field } else { self.series.tag(name).unwrap_or_default() }
+    }
+
+    /// Returns the Carbon path by which its plot is asked for; empty if it has none.
+    pub fn path(&self) -> &str {
+        self.path.get_or_init(|| match self.plot {
+            Some(plot) => plot.path(&self.series).into(),
+            None => self.measurement.carbon_path(&self.series, self.field).unwrap_or_default().into(),
+        })
+    }
+
+    /// Returns the first name of its path, if that is the same for all such numbers.
+    pub fn path_begins(&self) -> Option<&'static str> {
+        let path = self.plot.map_or(self.measurement.carbon, |plot| plot.path);
+        path.split('.').next().filter(|name| !name.starts_with('{'))
     }
 
     /// Whether it is at least one interval older than `newest`, the newest time of its section.
@@ -191,6 +220,19 @@ impl Number {
     /// Returns the name of its field.
     pub fn field(&self) -> &'static str {
         self.field
+    }
+}
+
+/// `{"value": …, "time": …, "path": …}`, without a path if it has none.
+impl Serialize for Number {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        let mut map = to.serialize_map(None)?;
+        map.serialize_entry("value", &self.value)?;
+        map.serialize_entry("time", &self.time)?;
+        if !self.path().is_empty() {
+            map.serialize_entry("path", self.path())?;
+        }
+        map.end()
     }
 }
 
@@ -221,15 +263,20 @@ impl Section {
 /// The numbers of a table, sorted by row.
 struct TableBuilder<'a> {
     declared: &'a page::Table,
+    /// The heads of each declared column: one, or those of a pivot as they were met.
+    heads: Vec<Vec<&'a str>>,
     rows: BTreeMap<&'a str, RowNumbers<'a>>,
 }
 
-/// The numbers of a row, each with its measurement.
+/// A number with its place in a table: a declared column and one of its heads; `None` if it is in no column.
+type Placed<'a> = (&'a Number, Option<(usize, usize)>);
+
+/// The numbers of a row.
 struct RowNumbers<'a> {
     newest: i64,
     /// The interval of the rarest series, in seconds.
     every: i64,
-    numbers: Vec<(&'static Measurement, &'a Number)>,
+    numbers: Vec<Placed<'a>>,
     sub_rows: BTreeMap<Vec<&'a str>, RowNumbers<'a>>,
 }
 
@@ -252,7 +299,7 @@ impl<'a> RowNumbers<'a> {
     }
 
     /// Returns all numbers, those of sub-rows too.
-    fn all(&self) -> impl Iterator<Item = &(&'static Measurement, &'a Number)> {
+    fn all(&self) -> impl Iterator<Item = &Placed<'a>> {
         self.numbers.iter().chain(self.sub_rows.values().flat_map(|sub_row| &sub_row.numbers))
     }
 }
@@ -261,20 +308,24 @@ impl<'a> TableBuilder<'a> {
     /// Sorts the numbers of a section by row.
     fn new(section: &'a Section, of: &'a page::Table, measurements: &[&'static Measurement]) -> Self {
         let mut rows = BTreeMap::<_, RowNumbers>::new();
+        let mut heads = vec![Vec::new(); of.columns.len()];
         let keys: Vec<_> = of.keys().collect();
         for (measurement, numbers) in measurements.iter().zip(&section.numbers) {
-            let columns = || of.columns.iter().filter(|column| is_of(column, measurement));
-            if columns().next().is_none() {
+            let columns: Vec<_> = of.columns.iter().enumerate().filter(|(_, one)| is_of(one, measurement)).collect();
+            if columns.is_empty() {
                 continue;
             }
-            let except = columns().find_map(|column| column.except);
+            let except = columns.iter().find_map(|(_, column)| column.except);
             let outer = is_outer(&keys, measurement);
+            let names_of = |number: &'a Number| keys.iter().map(move |key| number.tag(key));
             // The numbers of a series stand together, such as those of a queue by status.
             let mut rest = numbers.as_slice();
             while let Some(first) = rest.first() {
-                let names: Vec<_> = keys.iter().map(|key| first.tag(key)).collect();
-                let is_same = |number: &Number| keys.iter().zip(&names).all(|(key, name)| number.tag(key) == *name);
-                let same = 1 + rest[1..].iter().take_while(|number| is_same(number)).count();
+                let names: Vec<_> = names_of(first).collect();
+                let is_same = |number: &&'a Number| {
+                    Arc::ptr_eq(&number.series, &first.series) || names_of(*number).eq(names.iter().copied())
+                };
+                let same = 1 + rest[1..].iter().take_while(is_same).count();
                 let (numbers, after) = rest.split_at(same);
                 rest = after;
                 let row = rows.entry(names.first().copied().unwrap_or("–")).or_default();
@@ -289,10 +340,14 @@ impl<'a> TableBuilder<'a> {
                     false => row.sub_rows.entry(names[1..].to_vec()).or_default(),
                 };
                 numbers.iter().for_each(|number| row.add(number));
-                row.numbers.extend(numbers.into_iter().map(|number| (*measurement, number)));
+                for (at, number) in numbers.into_iter().enumerate() {
+                    let head = columns.iter().find_map(|(column, of)| Some((*column, fits(of, number)?)));
+                    row.numbers
+                        .push((number, head.map(|(column, head)| (column, index(&mut heads[column], at, head)))));
+                }
             }
         }
-        Self { declared: of, rows }
+        Self { declared: of, heads, rows }
     }
 
     /// Returns the table, given the newest time of its section. Rows that are not recent are left out unless `keeps_all`.
@@ -303,15 +358,14 @@ impl<'a> TableBuilder<'a> {
             row.sub_rows.retain(|_, sub_row| keeps_all || sub_row.is_recent(newest));
         }
         let columns = self.columns();
-        let places = Places::new(self.declared, &columns);
-        let fill = |numbers: &[(&'static Measurement, &'a Number)]| {
+        let places = self.places(&columns);
+        let fill = |numbers: &[Placed<'a>]| {
             let mut cells = vec![None; columns.len()];
-            for (measurement, number) in numbers {
-                let Number { value, time, path, every, .. } = *number;
-                let late = *time <= newest.saturating_sub(*every);
-                let cell = Cell { value: *value, time: *time, path, every: *every, late };
-                if let Some(at) = places.of(measurement, number) {
-                    cells[at] = Some(cell);
+            for (number, place) in numbers {
+                let Number { value, time, every, .. } = **number;
+                let late = time <= newest.saturating_sub(every);
+                if let Some(at) = place.and_then(|(column, head)| places[column][head]) {
+                    cells[at] = Some(Cell { value, time, of: Some(number), every, late });
                 }
             }
             cells
@@ -326,8 +380,8 @@ impl<'a> TableBuilder<'a> {
             }
             let label = |column: &Column<'a>| {
                 let Kind::Label(of, tag) = column.declared.kind else { return "" };
-                let newest = row.all().filter(|(measurement, _)| std::ptr::eq(*measurement, of));
-                newest.max_by_key(|(_, number)| number.time).map_or("", |(_, number)| number.tag(tag))
+                let newest = row.all().map(|(number, _)| number).filter(|number| std::ptr::eq(number.measurement, of));
+                newest.max_by_key(|number| number.time).map_or("", |number| number.tag(tag))
             };
             Row { name, cells: fill(&row.numbers), labels: columns.iter().map(label).collect(), sub_rows }
         };
@@ -341,57 +395,61 @@ impl<'a> TableBuilder<'a> {
     fn columns(&self) -> Vec<Column<'a>> {
         let keys: Vec<_> = self.declared.keys().collect();
         let mut columns = Vec::new();
-        for of in self.declared.columns {
+        for (at, of) in self.declared.columns.iter().enumerate() {
             let outer = is_level_one(&keys, of);
             let numbers = || {
                 let all = self.rows.values().flat_map(RowNumbers::all);
-                all.filter(|(measurement, _)| is_of(of, measurement)).map(|(_, number)| *number)
+                all.filter(|(number, _)| is_of(of, number.measurement))
             };
             let Kind::Pivot(pivot) = of.kind else {
-                let is_zero = |number: &Number| number.value == Value::Int(0) || fits(of, number).is_none();
+                let is_zero = |(number, _): &Placed| number.value == Value::Int(0) || fits(of, number).is_none();
                 let shown = !of.unless_zero || !numbers().all(is_zero);
                 columns.push(Column { declared: of, head: of.head, shown, outer });
                 continue;
             };
             let Pivot { tag, first, last, short_first, .. } = pivot;
-            let mut more = BTreeMap::<&str, bool>::new();
-            for number in numbers() {
-                *more.entry(number.tag(tag)).or_default() |= number.value != Value::Int(0);
+            // Whether each head has a number, and one that is not zero.
+            let mut heads = self.heads[at].clone();
+            let mut has = vec![None; heads.len()];
+            for (number, place) in numbers() {
+                let head = match place {
+                    Some((column, head)) if *column == at => *head,
+                    // It stands in another column.
+                    _ => index(&mut heads, 0, number.tag(tag)),
+                };
+                has.resize(heads.len(), None);
+                has[head] = Some(has[head].unwrap_or(false) | (number.value != Value::Int(0)));
             }
+            let more = heads.into_iter().zip(has).filter_map(|(head, shown)| Some((head, shown?)));
             let is_fixed = |head: &str| first.contains(&head) || last == Some(head);
-            let mut more: Vec<_> = more.into_iter().filter(|(head, _)| !is_fixed(head)).collect();
-            if short_first {
-                more.sort_by_key(|(head, _)| head.len());
-            }
+            let mut more: Vec<_> = more.filter(|(head, _)| !is_fixed(head)).collect();
+            more.sort_by_key(|(head, _)| (if short_first { head.len() } else { 0 }, *head));
             let first = first.iter().map(|head| (*head, true));
             let all = first.chain(more).chain(last.map(|head| (head, true)));
             columns.extend(all.map(|(head, shown)| Column { declared: of, head, shown, outer }));
         }
         columns
     }
-}
 
-/// Which column a number belongs to.
-struct Places<'c, 'a> {
-    declared: &'a page::Table,
-    /// By declared column, by head; of two with the same head the first one.
-    heads: Vec<HashMap<&'c str, usize>>,
-}
-
-impl<'c, 'a> Places<'c, 'a> {
-    fn new(declared: &'a page::Table, columns: &'c [Column<'a>]) -> Self {
-        let of = |declared: &page::Column| {
-            let columns = columns.iter().enumerate().filter(|(_, column)| std::ptr::eq(column.declared, declared));
-            columns.rev().map(|(at, column)| (column.head, at)).collect()
+    /// Returns the index of each declared column and head among the columns; of two with the same head the first one.
+    fn places(&self, columns: &[Column]) -> Vec<Vec<Option<usize>>> {
+        let of = |(declared, heads): (&page::Column, &Vec<&str>)| {
+            let is_it = |column: &Column, head: &str| std::ptr::eq(column.declared, declared) && column.head == head;
+            heads.iter().map(|head| columns.iter().position(|column| is_it(column, head))).collect()
         };
-        Self { declared, heads: declared.columns.iter().map(of).collect() }
+        self.declared.columns.iter().zip(&self.heads).map(of).collect()
     }
+}
 
-    /// Returns the index of the column of a number.
-    fn of(&self, measurement: &Measurement, number: &Number) -> Option<usize> {
-        let of = self.declared.columns.iter().zip(&self.heads).filter(|(column, _)| is_of(column, measurement));
-        of.filter_map(|(column, heads)| heads.get(fits(column, number)?).copied()).next()
+/// Returns the index of a head, which is usually the one at `likely`; a new one is added.
+fn index<'a>(heads: &mut Vec<&'a str>, likely: usize, head: &'a str) -> usize {
+    if heads.get(likely) == Some(&head) {
+        return likely;
     }
+    heads.iter().position(|known| *known == head).unwrap_or_else(|| {
+        heads.push(head);
+        heads.len() - 1
+    })
 }
 
 fn is_of(column: &page::Column, measurement: &Measurement) -> bool {
@@ -496,7 +554,7 @@ impl<'a> Table<'a> {
         let newest = *cells.iter().max_by_key(|cell| cell.time)?;
         let now = cells.iter().filter(|cell| cell.time == newest.time);
         let sum = now.map(|cell| cell.value).reduce(Value::plus)?;
-        Some(Cell { value: sum, path: "", ..newest })
+        Some(Cell { value: sum, of: None, ..newest })
     }
 }
 

@@ -133,7 +133,10 @@ fn latest(lines: &str) -> Vec<Latest> {
             let key = (point.series().to_string(), name.to_string());
             match newest.get(&key) {
                 Some(Latest { time, .. }) if *time > point.time() => {}
-                _ => drop(newest.insert(key, Latest { series, field, time: point.time(), value, every })),
+                _ => {
+                    let (series, time) = (series.into(), point.time());
+                    newest.insert(key, Latest { series, field, time, value, every });
+                }
             }
         }
     }

@@ -1,5 +1,7 @@
 //! The page of the backups: a section for each hub, with its nodes and its sets. The page of a set has its history.
 
+use std::sync::Arc;
+
 use super::measurements::{BACKUP_NODE, BACKUP_SET};
 use super::rules::word;
 use crate::model::{Declaration, Field, FieldInfo, Fold, Measurement, Point, SECOND, Tag, Value, utc};
@@ -80,10 +82,11 @@ pub fn history(of: [&str; 3], (time, path): (i64, &str), bytes: u64, word: &str,
     let time = utc(time);
     let [hub, node, set] = of;
     let tags = [("hub", hub), ("node", node), ("set", set), ("time", time.as_str()), ("path", path)];
-    let series = Point::new(BACKUP_HISTORY.name.into(), tags.map(|(name, value)| (name.into(), value)), [], 0);
+    let series =
+        Arc::new(Point::new(BACKUP_HISTORY.name.into(), tags.map(|(name, value)| (name.into(), value)), [], 0));
     let digest = DIGESTS.iter().position(|(known, _)| *known == word).unwrap_or(DIGESTS.len());
     let number = |field: &'static FieldInfo, value: i64| Latest {
-        series: series.clone(),
+        series: Arc::clone(&series),
         field,
         time: now.saturating_mul(SECOND),
         value: Value::Int(value),
@@ -99,7 +102,6 @@ pub static BACKUPS: Page = Page {
     title: "Backups",
     part_of: "",
     overview: None,
-    about: &[],
     own: &[&BACKUP_HISTORY],
     own_tables: &[Table::new("history", "Every backup that was seen", HISTORY)],
     near: None,

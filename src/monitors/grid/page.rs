@@ -65,7 +65,6 @@ pub static GRIDS: Page = Page {
     title: "Grids",
     part_of: "",
     overview: None,
-    about: &[],
     own: &[],
     own_tables: &[],
     near: None,

@@ -89,7 +89,6 @@ pub static INSTANCES_PAGE: Page = Page {
     title: "Instances",
     part_of: "",
     overview: None,
-    about: &[],
     own: &[],
     own_tables: &[],
     near: None,

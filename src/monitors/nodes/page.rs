@@ -59,7 +59,6 @@ pub static NODES_PAGE: Page = Page {
     title: "Nodes",
     part_of: "",
     overview: None,
-    about: &[],
     own: &[],
     own_tables: &[],
     near: None,
@@ -161,7 +160,6 @@ pub static NODE_PAGE: Page = Page {
     title: "Each node",
     part_of: "nodes",
     overview: None,
-    about: &[],
     own: &[],
     own_tables: &[],
     near: None,
@@ -186,6 +184,8 @@ pub static NODE_PAGE: Page = Page {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::super::gpu::points;
     use super::*;
     use crate::model::{Point, SECOND};
@@ -195,7 +195,7 @@ mod tests {
 
     fn latest(points: &[Point]) -> Vec<Latest> {
         let of = |point: &Point| {
-            let series = Point::of_series_with(point.series(), &point.labels_text()).unwrap();
+            let series = Arc::new(Point::of_series_with(point.series(), &point.labels_text()).unwrap());
             let (declared, time) = (point.declaration().unwrap(), point.time());
             let one = |(name, value)| {
                 let field = declared.field(name).unwrap();

@@ -5,7 +5,7 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 
 use super::measurements::PLEDGE;
 use super::score::{Load, Loads, score};
@@ -14,7 +14,8 @@ use crate::model::{Cell, Declaration, Field, FieldInfo, Fold, Measurement, Point
 use crate::query::Latest;
 use crate::text::count;
 use crate::view::page::{
-    Column, Overview, Page, Placement, PlotPlace, Scatter, Table, field, health, key, pivot, plotted,
+    Column, FIELD, JsonPlace, Overview, Page, Placement, PlotPlace, Scatter, Table, field, health, key, pivot, place,
+    plotted,
 };
 
 const fn gauge(name: &'static str, unit: &'static str, meaning: &'static str) -> Field<f64> {
@@ -85,20 +86,25 @@ static SUSPICIOUS_SITES: Measurement = Measurement::new(Declaration {
 
 const COUNT: Field<i64> = Field::gauge("jobs", "jobs", Fold::Last, "in this slot");
 
+/// A field for each status that has a column in the table.
+const OF_STATUSES: [FieldInfo; COUNTED.len()] = {
+    let mut fields = [COUNT.info(); COUNTED.len()];
+    let mut at = 0;
+    while at < fields.len() {
+        fields[at] = Field::<i64>::gauge(COUNTED[at], "jobs", Fold::Last, "in this slot").info();
+        at += 1;
+    }
+    fields
+};
+
+/// One series for each row of the table: a grid has thousands of them.
 static QUEUE_JOBS: Measurement = Measurement::new(Declaration {
     name: "queue_jobs",
     meaning: "jobs by cloud, site, queue, production source, resource type and status",
-    tags: &[
-        Tag::label("cloud"),
-        Tag::label("site"),
-        Tag::key("queue"),
-        Tag::key("source"),
-        Tag::key("resource"),
-        Tag::key("status"),
-    ],
-    fields: &[COUNT.info()],
+    tags: &[Tag::label("cloud"), Tag::label("site"), Tag::key("queue"), Tag::key("source"), Tag::key("resource")],
+    fields: &OF_STATUSES,
     // The path of the points, so that each number leads to its plot.
-    carbon: "panda.{queue}.{source}.{resource}.{status}.jobs",
+    carbon: "panda.{queue}.{source}.{resource}.{field}.jobs",
     every: 600,
 });
 
@@ -163,7 +169,7 @@ const PARTS: Field<i64> =
 /// What CRIC says of the queues.
 static QUEUE_FACTS: Measurement = Measurement::new(Declaration {
     name: "queue_facts",
-    meaning: "what CRIC says of the queue",
+    meaning: "in the table of queues",
     tags: &[
         Tag::key("queue"),
         Tag::label("site"),
@@ -288,7 +294,7 @@ static JOBS: &[Column] = &[
     key("queue").leads("panda", "PanDA", "queue"),
     key("source").unlinked(),
     key("resource").unlinked(),
-    pivot(&QUEUE_JOBS, "status", STATUSES, None),
+    pivot(&QUEUE_JOBS, FIELD, STATUSES, None),
 ];
 
 /// The statuses that PanDA always counts.
@@ -319,7 +325,6 @@ const fn page(
         title,
         part_of,
         overview: None,
-        about: &[],
         own: &[],
         own_tables: &[],
         near: None,
@@ -414,12 +419,14 @@ static OVERVIEW: Overview = Overview {
 /// Jobs by cloud, site, queue, production source, resource type and status.
 pub static PANDA: Page = Page {
     overview: Some(&OVERVIEW),
-    about: &[&QUEUE_FACTS],
-    own: &[&QUEUE_SCORE, &QUEUE_AVERAGES, &QUEUE_PLEDGE],
+    own: &[&QUEUE_SCORE, &QUEUE_AVERAGES, &QUEUE_FACTS, &QUEUE_PLEDGE],
     own_tables: &[],
     near: Some(("queue", "site")),
+    json: &QUEUES_IN_JSON,
     ..page(("panda", "PanDA", ""), &PANDA_TABLES, &PANDA_PLOTS)
 };
+
+static QUEUES_IN_JSON: [JsonPlace; 1] = [place(&QUEUE_JOBS, "queue_jobs.{queue}.{source}.{resource}.{field}.jobs")];
 
 static PANDA_PLOTS: [PlotPlace; 11] = [
     plotted(&CLOUD_LEFT_OUT, LEFT_OUT.info().name, ""),
@@ -498,6 +505,10 @@ static COUNTS: LazyLock<Vec<(usize, &'static str)>> = LazyLock::new(|| {
     counts
 });
 
+/// The fields of [`QUEUE_JOBS`] in the order of [`COUNTS`].
+static OF_COUNTS: LazyLock<Vec<&'static FieldInfo>> =
+    LazyLock::new(|| COUNTS.iter().filter_map(|(_, status)| QUEUE_JOBS.field(status)).collect());
+
 /// Returns the counts of the table's rows with their averages, at `time` in unix seconds.
 pub fn averages(rows: &[Row], time: i64) -> Vec<Latest> {
     let mut latest = Latests { time: time.saturating_mul(SECOND), all: Vec::new() };
@@ -573,11 +584,8 @@ struct Latests {
 impl Latests {
     fn push(&mut self, measurement: &'static Measurement, tags: &[&str], field: &FieldInfo, value: Value) {
         let names = measurement.tags.iter().zip(tags).map(|(tag, value)| (Cow::Borrowed(tag.name), *value));
-        self.push_of(measurement, Point::new(Cow::Borrowed(measurement.name), names, [], 0), field, value);
-    }
-
-    fn push_of(&mut self, measurement: &'static Measurement, series: Point, field: &FieldInfo, value: Value) {
         if let Some(field) = measurement.field(field.name) {
+            let series = Arc::new(Point::new(Cow::Borrowed(measurement.name), names, [], 0));
             self.all.push(Latest { series, field, time: self.time, value, every: measurement.every });
         }
     }
@@ -602,11 +610,15 @@ impl Latests {
                     sum.add(jobs);
                 }
             }
-            for (status, jobs) in counts.filter(|_| has_queues) {
-                let Some(jobs) = jobs else { continue };
-                let series = QUEUE_JOBS.point_with(0, [queue, source, resource, status], &labels, &[]);
-                self.push_of(&QUEUE_JOBS, series, &COUNT.info(), Value::Int(jobs));
+            if !has_queues {
+                continue;
             }
+            let series = Arc::new(QUEUE_JOBS.point_with(0, [queue, source, resource], &labels, &[]));
+            let time = self.time;
+            self.all.extend(OF_COUNTS.iter().zip(counts).filter_map(|(field, (_, jobs))| {
+                let (series, value) = (Arc::clone(&series), Value::Int(jobs?));
+                Some(Latest { series, field, time, value, every: QUEUE_JOBS.every })
+            }));
         }
         // A column that a table lacks is no odd count of each row.
         let is_known: Vec<bool> =

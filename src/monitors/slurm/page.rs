@@ -65,7 +65,6 @@ pub static SLURM_PAGE: Page = Page {
     title: "Slurm",
     part_of: "nodes",
     overview: None,
-    about: &[],
     own: &[],
     own_tables: &[],
     near: None,

@@ -39,7 +39,7 @@ pub(super) fn page_of_a_name(html: &mut String, view: &View) -> bool {
     if groups.is_empty() && own.is_empty() {
         return false;
     }
-    let is_plotted = |number: &&&Number| !number.path.is_empty();
+    let is_plotted = |number: &&&Number| !number.path().is_empty();
     let count_of = groups.iter().map(|(_, numbers)| numbers.len()).sum::<usize>()
         + own.iter().flat_map(|(_, numbers)| numbers.iter().filter(is_plotted)).count();
     let back = Options { of: String::new(), plots: Vec::new(), ..view.options.clone() }.address();
@@ -128,7 +128,7 @@ fn groups<'a>(
 
 /// Whether a number describes the name: it is the only one of its measurement and has no plot.
 fn is_fact((measurement, numbers): &Group) -> bool {
-    measurement.fields.len() == 1 && matches!(numbers[..], [number] if number.path.is_empty())
+    measurement.fields.len() == 1 && matches!(numbers[..], [number] if number.path().is_empty())
 }
 
 /// Writes a table with a row for each series: with its declared columns, or a column for each field.
@@ -217,10 +217,10 @@ fn table_of_fields(html: &mut String, view: &View, measurement: &'static Measure
         let _ = write!(html, "<tr data-key=\"{name}\"><th scope=\"row\">{name}</th>");
         for field in measurement.fields {
             let _ = match numbers.iter().find(|number| number.field() == field.name) {
-                Some(number) if !number.path.is_empty() => write!(
+                Some(number) if !number.path().is_empty() => write!(
                     html,
                     "<td><a href=\"?plot={}&amp;{}\" aria-label=\"{}, {name}: {value}\">{value}</a></td>",
-                    encoded(&number.path),
+                    encoded(number.path()),
                     &others[1..],
                     field.name,
                     value = text_of(Shows::of_unit(field.unit), number.value),
@@ -298,11 +298,11 @@ fn figure(
     numbers: &[&Number],
     has_picture: bool,
 ) {
-    let plotted: Vec<_> = numbers.iter().filter(|number| !number.path.is_empty()).collect();
+    let plotted: Vec<_> = numbers.iter().filter(|number| !number.path().is_empty()).collect();
     html.push_str("<figure>");
     if has_picture && !plotted.is_empty() {
         let from = if view.options.from.is_empty() { FROM } else { &view.options.from };
-        let paths: Vec<_> = plotted.iter().map(|number| number.path.as_str()).collect();
+        let paths: Vec<_> = plotted.iter().map(|number| number.path()).collect();
         picture(html, view, measurement.name, &paths, ((420, 130), false, from));
     }
     let _ = write!(html, "<figcaption><span class=\"quiet\">{}</span> ", escaped(unit));
@@ -315,7 +315,7 @@ fn figure(
         }
         let name = words.join(" · ");
         let value = text_of(Shows::of_unit(unit), number.value);
-        let _ = match number.path.as_str() {
+        let _ = match number.path() {
             "" => write!(html, "<span class=\"each\">{name} <b>{value}</b></span> "),
             path => write!(
                 html,
@@ -335,7 +335,7 @@ fn is_health(view: &View, of: &'static Measurement, number: &Number) -> bool {
     let mut columns = view.page.tables.iter().flat_map(|table| table.columns);
     let is_unit = of.field(number.field()).is_some_and(|field| field.unit == plot::SWITCH);
     let is_of = |column: &page::Column| matches!(column.kind, Kind::Health(measurement, field) if measurement.name == of.name && field == number.field());
-    is_unit && !number.path.is_empty() && columns.any(is_of)
+    is_unit && !number.path().is_empty() && columns.any(is_of)
 }
 
 /// Writes calendars with the days of a year, of what is up or down; a browser asks for one when it comes into view.
@@ -350,11 +350,11 @@ fn calendars(html: &mut String, view: &View, groups: &[Group]) {
     // The seconds beyond the last day change every ten minutes, and so does the picture.
     let to = end + view.now.div_euclid(600).rem_euclid(144);
     for (measurement, number) in health {
-        let path = encoded(&number.path);
+        let path = encoded(number.path());
         let name = own_words(view, measurement, number).join(" · ");
         html.push_str("<figure>");
         let query = format!("days=1&amp;step=1d&amp;from={from}&amp;to={to}&amp;path={path}");
-        image(html, view, &format!("the days of a year of {}", number.path), calendar::SIZE, &query);
+        image(html, view, &format!("the days of a year of {}", number.path()), calendar::SIZE, &query);
         let others =
             Options { plots: Vec::new(), full: false, from: "-1y".into(), to: String::new(), ..view.options.clone() };
         let _ = writeln!(
