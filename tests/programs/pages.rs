@@ -71,7 +71,6 @@ static FARM: Page = Page {
     title: "The farm",
     part_of: "",
     overview: None,
-    about: &[],
     own: &[],
     own_tables: &[],
     near: None,
