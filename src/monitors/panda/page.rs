@@ -730,3 +730,46 @@ impl Latests {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::view::table::sections;
+
+    #[test]
+    fn the_counts_of_a_row_are_one_series_and_each_has_its_column_and_its_plot() {
+        let mut row: Row = vec![Cell::Null; TABLE.columns.len()];
+        let texts = [("panda_queue", "Q 1"), ("prod_source", "managed"), ("resource", "MCORE"), ("atlas_site", "S")];
+        for (name, text) in texts.into_iter().chain([("cloud", "US")]) {
+            row[TABLE.at(name).unwrap()] = Cell::Text(text.into());
+        }
+        for (name, jobs) in [("running_jobs", 7), ("failed_jobs", 0), ("holding_jobs", 3), ("closed_jobs", 0)] {
+            row[TABLE.at(name).unwrap()] = Cell::Int(jobs);
+        }
+        let numbers = latest(&PANDA.measurements(), &[row], 5.0, 600, false);
+        let of_queue: Vec<_> = numbers.iter().filter(|one| one.series.measurement() == QUEUE_JOBS.name).collect();
+        assert!(of_queue.len() == 4 && of_queue.iter().all(|one| Arc::ptr_eq(&one.series, &of_queue[0].series)));
+        // What CRIC says is made for the page of a queue alone.
+        assert!(!numbers.iter().any(|one| one.series.measurement() == QUEUE_FACTS.name));
+        let sections = sections(&PANDA, numbers);
+        let tables = sections[0].tables(&PANDA, true);
+        let table = tables.iter().find(|table| table.declared.name == "queues").unwrap();
+        let part = &table.rows[0].sub_rows[0];
+        assert_eq!((table.rows[0].name, &part.names[..]), ("US", &["S", "Q 1", "managed", "MCORE"][..]));
+        let shown = table.columns.iter().zip(&part.cells).filter_map(|(column, cell)| {
+            let cell = cell.as_ref()?;
+            Some((column.head, column.shown, cell.value.as_f64(), cell.path()))
+        });
+        let path = |status: &str| format!("panda.Q_1.managed.MCORE.{status}.jobs");
+        let [running, failed, closed, holding] = ["running", "failed", "closed", "holding"].map(path);
+        assert_eq!(
+            shown.collect::<Vec<_>>(),
+            [
+                ("running", true, 7.0, running.as_str()),
+                ("failed", true, 0.0, &failed),
+                ("closed", false, 0.0, &closed),
+                ("holding", true, 3.0, &holding),
+            ]
+        );
+    }
+}
