@@ -3,11 +3,16 @@
 //! 1. The summary of 2 grids of 100 clouds, right after a change of the data and with nothing changed.
 //! 2. Five years of one series, beside graphite-web drawing the same range from Whisper.
 //! 3. The page: the bytes that are transferred.
-//! 4. Its memory after all that.
+//! 4. How long pages of 200 clouds, 1000 nodes and 501 queues block a browser at a fourth of the processor's speed, while they open
+//!    and while all of their numbers change, beside what that browser takes to show all at once.
+//! 5. Its memory after all that.
 //!
 //! It runs the release binary on loopback and sends requests over persistent connections. `frame` describes how it
 //! measures.
 
+#[path = "../tests/browser/driver.rs"]
+#[allow(dead_code, clippy::unwrap_used)] // The tests take the rest.
+mod driver;
 mod frame;
 
 use std::io::{Read, Write};
@@ -18,13 +23,18 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use gridmon::model::{Point, SECOND, Tier, Value};
-use gridmon::sinks::embedded::Store;
+use gridmon::model::{Cell, Point, Rest, Row, SECOND, Tier, Value};
+use gridmon::monitors::panda::TABLE;
+use gridmon::sinks::Tables;
+use gridmon::sinks::embedded::{EmbeddedTables, Store};
+use gridmon::sources::cric;
 
+use driver::Browser;
 use frame::monitor::{Connection, Site, plain};
 use frame::{Table, median, megabytes, milliseconds, peak_memory_mb, timed, times};
-use gridmon_testkit::{Carbon, GraphiteWeb, TempDir, skip};
-use serde_json::Value as Json;
+use gridmon_testkit::sandbox::fixture;
+use gridmon_testkit::{Carbon, GraphiteWeb, TempDir, skip, wait_until};
+use serde_json::{Value as Json, json};
 
 /// Maximum time of the summary, 99th percentile, in seconds.
 const SUMMARY_LIMIT: f64 = 0.010;
@@ -36,6 +46,8 @@ const HISTORY_LIMIT: f64 = 0.030;
 const MEMORY_LIMIT_MB: f64 = 48.0;
 /// Maximum size transferred for the first view of the page, in kB.
 const PAGE_LIMIT_KB: f64 = 150.0;
+/// Maximum time for which a page blocks at a fourth of the processor's speed, in milliseconds.
+const BLOCK_LIMIT_MS: f64 = 300.0;
 
 fn main() -> ExitCode {
     let mut table = Table::default();
@@ -47,6 +59,7 @@ fn main() -> ExitCode {
     summary(&mut table, &site, &store, now);
     history(&mut table, &site, now);
     page(&mut table, &site);
+    blocks(&mut table, now);
     let peak = peak_memory_mb(&site.child.id().to_string()).expect("Linux has /proc");
     table.title("memory");
     table.target("cloud-monitor after all that, at its peak", &megabytes(peak), "", "48 MB", peak < MEMORY_LIMIT_MB);
@@ -57,11 +70,12 @@ fn later() -> Instant {
     Instant::now() + Duration::from_secs(60)
 }
 
-/// Returns the points that collect-grid would send of 2 grids of 100 clouds at a time in unix seconds.
-fn points(time: i64) -> Vec<Point> {
+/// Returns the points that collect-grid would send of 2 grids of 100 clouds at a time in unix seconds; each turn has other
+/// numbers.
+fn points(time: i64, turn: usize) -> Vec<Point> {
     let mut points = Vec::new();
     let mut put = |measurement: &'static str, tags: &[(&'static str, &str)], fields: &[&'static str]| {
-        let value = |at: usize| Value::Int((time / 60 * 7 + at as i64 + tags.len() as i64) % 50);
+        let value = |at: usize| Value::Int((time / 60 * 7 + (turn + at + tags.len()) as i64) % 50);
         points.push(Point::new(
             measurement.into(),
             tags.iter().map(|(name, value)| ((*name).into(), *value)),
@@ -108,7 +122,7 @@ fn points(time: i64) -> Vec<Point> {
 fn build(path: &Path, now: i64) {
     let mut store = Store::open(path, later()).expect("a new store");
     for minute in 0..60 {
-        store.write(Tier::Raw, &points(now - 60 * minute), later()).expect("room on the disk");
+        store.write(Tier::Raw, &points(now - 60 * minute, 0), later()).expect("room on the disk");
     }
     for tier in [Tier::Hour, Tier::Day] {
         let step = tier.step_seconds();
@@ -130,7 +144,7 @@ fn percentile_99(values: &[f64]) -> f64 {
 }
 
 fn summary(table: &mut Table, site: &Site, path: &Path, now: i64) {
-    let numbers = points(now).iter().map(|point| point.fields().count()).sum::<usize>();
+    let numbers = points(now, 0).iter().map(|point| point.fields().count()).sum::<usize>();
     table.title(&format!("the summary of 2 grids of 100 clouds, {numbers} numbers"));
     let mut connection = Connection::to(site.port);
     connection.get("/api/v1/summary");
@@ -303,4 +317,96 @@ fn page(table: &mut Table, site: &Site) {
         "150 kB",
         kilobytes < PAGE_LIMIT_KB,
     );
+}
+
+/// Writes nodes, queues and clouds, each turn with other numbers.
+fn write_all(path: &Path, time: i64, turn: usize) {
+    let mut all = points(time, turn);
+    for node in 0..1000 {
+        let lines = [
+            format!("node_load,host=node{node:04}.example.org load1={}.5,load5=1,load15=1", (node + turn) % 40),
+            format!("node_cpu,host=node{node:04}.example.org,cpu=total percent={}.5", (node + turn) % 100),
+            format!("node_memory,host=node{node:04}.example.org percent={}.5,available={}i", node % 90, node + turn),
+        ];
+        all.extend(lines.map(|line| Point::from_line(&format!("{line} {time}000000000")).expect("a good line")));
+    }
+    Store::open(path, later()).expect("the store").write(Tier::Raw, &all, later()).expect("room on the disk");
+    let text = std::fs::read(fixture("panda/pandaqueue_501.json")).expect("a fixture");
+    let queues = cric::queues(&text).expect("queues");
+    let row = |queue: &cric::Queue| -> Row {
+        let cell = |name: &str| match name {
+            "panda_queue" => Cell::Text(queue.panda_resource.clone()),
+            "prod_source" => Cell::Text("managed".into()),
+            "resource" => Cell::Text("MCORE".into()),
+            "atlas_site" => queue.atlas_site.clone().map_or(Cell::Null, Cell::Text),
+            "cloud" => queue.cloud.clone().map_or(Cell::Null, Cell::Text),
+            name if name.starts_with("avg") => Cell::Real(3.0 + turn as f64),
+            name if name.ends_with("_jobs") => Cell::Int(400 + turn as i64),
+            _ => Cell::Null,
+        };
+        TABLE.columns.iter().map(|column| cell(column.name)).collect()
+    };
+    let rows: Vec<_> = queues.iter().map(row).collect();
+    EmbeddedTables { place: path.to_path_buf().into() }
+        .write(&TABLE, &rows, Rest::Removed, later())
+        .expect("room on the disk");
+}
+
+/// Opens a page, lets all of its numbers change, and returns how long its longest task took while it opened, the longest one of
+/// the refresh, and what it takes to show all of it at once, in ms.
+fn longest_tasks(browser: &Browser, url: &str, change: impl FnOnce()) -> [f64; 3] {
+    let longest = |reset: &str| {
+        browser.promise("await new Promise((done) => setTimeout(done, 500))");
+        let found = browser.js(&format!("const longest = window.longest; {reset}; return longest"));
+        found.as_f64().expect("a number")
+    };
+    browser.go(url);
+    browser.js(
+        "window.longest = 0; new PerformanceObserver((list) => { for (const { duration } of list.getEntries()) window.longest = \
+         Math.max(window.longest, duration); }).observe({ type: 'longtask', buffered: true })",
+    );
+    browser.wait("document.documentElement.dataset.part === undefined");
+    let opening = longest("window.longest = 0");
+    change();
+    let text = browser.text("document.querySelector('main').textContent");
+    browser.js("document.querySelector('#refresh').click()");
+    let shown = || (browser.text("document.querySelector('main').ariaBusy") == "null").then_some(());
+    wait_until("the refresh to end", Duration::from_secs(90), shown);
+    assert_ne!(browser.text("document.querySelector('main').textContent"), text);
+    let refresh = longest("");
+    let at_once = "const html = await (await fetch('tables')).text(); const began = performance.now(); const fresh = new \
+                   DOMParser().parseFromString(html, 'text/html').body; const main = document.querySelector('main'); \
+                   main.replaceChildren(...fresh.childNodes); main.getBoundingClientRect(); return performance.now() - began";
+    [opening, refresh, browser.promise(at_once).as_f64().expect("a number")]
+}
+
+fn blocks(table: &mut Table, now: i64) {
+    table.title("how long a page blocks a browser at a fourth of the processor's speed");
+    let Some(browser) = Browser::open(1280, 900) else {
+        return skip("how long a page blocks a browser", "Chromium");
+    };
+    let (folder, mut turn) = (TempDir::new(), 0);
+    let store = folder.path().join("gridmon.db");
+    write_all(&store, now, turn);
+    let site = Site::start(&folder, &store);
+    browser.tell("Emulation.setCPUThrottlingRate", &json!({ "rate": 4 }));
+    for (name, path) in [("2 x 100 clouds", ""), ("1,000 nodes", "pages/nodes/"), ("501 queues", "pages/panda/")] {
+        let url = format!("http://127.0.0.1:{}/{path}", site.port);
+        let mut measure = || {
+            // Others use the machine too: the best of three counts.
+            let mut best = [f64::INFINITY; 3];
+            for _ in 0..3 {
+                turn += 1;
+                let once = longest_tasks(&browser, &url, || write_all(&store, now, turn));
+                best.iter_mut().zip(once).for_each(|(best, once)| *best = best.min(once));
+            }
+            best
+        };
+        let [opening, refresh, floor] =
+            table.twice(&mut measure, |best| best[0] < BLOCK_LIMIT_MS && best[1] < BLOCK_LIMIT_MS);
+        for (what, ms) in [("opens", opening), ("all numbers change", refresh)] {
+            let ratio = format!("{} all at once, {floor:.0} ms", times(ms / floor));
+            table.target(&format!("{name}: {what}"), &format!("{ms:.0} ms"), &ratio, "300 ms", ms < BLOCK_LIMIT_MS);
+        }
+    }
 }

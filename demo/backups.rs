@@ -27,6 +27,9 @@ use jiff::Timestamp;
 
 use crate::TIME;
 
+#[cfg(test)]
+mod quiet;
+
 /// The stand-in for ssh.
 pub const SSH: &str = "demo-ssh";
 
@@ -70,7 +73,9 @@ enum Fault {
 use Fault::*;
 
 /// Hub, node, set, what is wrong with it, and the size of its backups in MB.
-const SETS: [(&str, &str, &str, Fault, u64); 24] = [
+type Set = (&'static str, &'static str, &'static str, Fault, u64);
+
+const SETS: [Set; 24] = [
     ("physics", "store1", "svn/code", Well, 1400),
     ("physics", "store1", "svn/docs", Digest, 320),
     ("physics", "store1", "tracs/code", Truncated, 210),
@@ -133,7 +138,7 @@ fresh_hours = 30
 sets = wiki, shop, forum, mail, blog
 
 [backup_set web blog]
-keep = 5
+keep = 7
 
 [hub machines]
 nodes = pve1, pve2
@@ -143,6 +148,21 @@ timezone = Europe/Zurich
 fresh_hours = 30
 "
     )
+}
+
+/// What is played: the sets, the night of their faults, and how many of the nights before fail.
+struct Play<'a> {
+    sets: &'a [Set],
+    /// As days since 1970.
+    last: i64,
+    failing: f64,
+}
+
+impl Play<'_> {
+    /// The sets with one of each fault in the last night before `end`; now and then a night before has failed.
+    fn until(end: i64) -> Self {
+        Self { sets: &SETS, last: night(end), failing: 0.004 }
+    }
 }
 
 /// A file on a node.
@@ -200,14 +220,10 @@ fn sum(path: &str) -> String {
     part(1) + &part(2)
 }
 
-/// Returns the backup of a night; `None` if there is none, or none any more, at `now`. `last` is the night of the faults.
-fn backup(
-    of: &(&'static str, &'static str, &'static str, Fault, u64),
-    night: i64,
-    last: i64,
-    now: i64,
-) -> Option<File> {
+/// Returns the backup of a night; `None` if there is none, or none any more, at `now`.
+fn backup(of: &Set, night: i64, play: &Play, now: i64) -> Option<File> {
     let (hub, node, set, fault, megabytes) = *of;
+    let last = play.last;
     let is_last = night == last;
     let name = format!("{hub} {node} {set}");
     let has_come = self::night(now) >= last;
@@ -218,8 +234,7 @@ fn backup(
         Lost if has_come && last - night < 3 => return None,
         _ => {}
     }
-    // Now and then a night has failed.
-    if chance(&name, night) < 0.004 && last - night > RUNS {
+    if chance(&name, night) < play.failing && last - night > RUNS {
         return None;
     }
     let mut time = night * DAY + 5400;
@@ -243,16 +258,16 @@ fn backup(
     Some(File { set, path, time, bytes, mtime, seal: sealed.then_some((of_seal, digest)) })
 }
 
-/// Returns what lies on a node at a time; `None` if it cannot be reached. The faults are those of the last night before `end`.
-fn world(node: &str, now: i64, end: i64) -> Option<World> {
-    let (tonight, last) = (night(now), night(end));
+/// Returns what lies on a node at a time; `None` if it cannot be reached.
+fn world(node: &str, now: i64, play: &Play) -> Option<World> {
+    let (tonight, last) = (night(now), play.last);
     if node == UNREACHABLE && tonight >= last {
         return None;
     }
     let mut files = Vec::new();
-    for of in SETS.iter().filter(|(_, on, ..)| *on == node) {
+    for of in play.sets.iter().filter(|(_, on, ..)| *on == node) {
         let kept = if of.3 == Hoards { 3 * KEPT } else { KEPT };
-        files.extend((tonight - kept + 1..=tonight).filter_map(|night| backup(of, night, last, now)));
+        files.extend((tonight - kept + 1..=tonight).filter_map(|night| backup(of, night, play, now)));
     }
     let closed = node == "mirror" && tonight >= last;
     if closed {
@@ -271,10 +286,15 @@ fn gathered(hub: &Hub, world: &World) -> Gathered {
         let entry = Entry { is_folder: false, bytes: file.bytes, mtime: file.mtime, path: file.path.as_bytes() };
         gatherer.take(Seen::Entry(entry));
         if let Some((bytes, digest)) = &file.seal {
-            gatherer.take(Seen::Seal(file.path.as_bytes(), sidecar(*bytes, digest).as_bytes()));
+            let path = format!("{}.dna", file.path);
+            gatherer.take(Seen::Seal(path.as_bytes(), sidecar(*bytes, digest).as_bytes()));
         }
     }
     gatherer.take(Seen::Disk(world.disk.0, world.disk.1));
+    if world.closed {
+        gatherer.take(Seen::Closed(b"mail"));
+        gatherer.take(Seen::Failed(1));
+    }
     gatherer.finish()
 }
 
@@ -290,7 +310,7 @@ pub fn stand_in(arguments: &[String]) -> ExitCode {
     let node = arguments.iter().skip_while(|word| *word != "--").nth(1).map(String::as_str).unwrap_or_default();
     let mut script = String::new();
     let _ = io::stdin().read_to_string(&mut script);
-    let Some(world) = world(node, time, end) else {
+    let Some(world) = world(node, time, &Play::until(end)) else {
         let _ = writeln!(io::stderr(), "ssh: connect to host {node} port 22: Connection timed out");
         return ExitCode::from(255);
     };
@@ -391,7 +411,7 @@ fn older(hubs: &[Hub], end: i64) -> (Vec<Point>, Vec<Kept>) {
         let mut states = Vec::new();
         for (at, hub) in hubs.iter().enumerate() {
             for node in &hub.nodes {
-                let Some(world) = world(node, now, end) else { continue };
+                let Some(world) = world(node, now, &Play::until(end)) else { continue };
                 let gathered = gathered(hub, &world);
                 let told = Told { gathered: &gathered, said: "", skew_seconds: Some(0), contents: &|_| None };
                 let before = memory.remove(&(at, node.as_str())).unwrap_or_default();

@@ -147,6 +147,7 @@ impl Host {
 fn put(to: Writer, instance: usize) -> Writer {
     let mut uuid = [0; 16];
     (uuid[6], uuid[8]) = (0x40, 0x80);
+    uuid[..4].copy_from_slice(&(instance as u32 + 1).wrapping_mul(0x9E37_79B9).to_be_bytes());
     uuid[12..].copy_from_slice(&(instance as u32 + 1).to_be_bytes());
     to.text(&format!("instance-{:08x}", instance + 1)).bytes(&uuid).i32(instance as i32 + 1)
 }

@@ -30,7 +30,7 @@ const BEGIN: i64 = 1_700_006_400;
 
 /// A store in memory, with the number of values that ranges have brought.
 #[derive(Default)]
-struct Memory(BTreeMap<String, Series>, AtomicUsize);
+pub struct Memory(BTreeMap<String, Series>, AtomicUsize);
 
 struct Series {
     measurement: &'static Measurement,
@@ -42,7 +42,7 @@ struct Series {
 
 impl Memory {
     /// Takes what a run sent, which comes each `every` seconds.
-    fn take(&mut self, points: &[Point], every: i64) {
+    pub fn take(&mut self, points: &[Point], every: i64) {
         for point in points {
             let measurement = PLOTTED.measurement(point.measurement()).unwrap();
             for field in measurement.fields {
@@ -61,6 +61,11 @@ impl Memory {
                 one.values.push((point.time().div_euclid(SECOND), value.as_f64()));
             }
         }
+    }
+
+    /// Returns how many numbers it has.
+    pub fn len(&self) -> usize {
+        self.0.len()
     }
 
     /// Forgets what is older than some days, so that a month fits.
@@ -87,7 +92,7 @@ impl Read for Memory {
             let until = one.values.partition_point(|(time, _)| *time <= now);
             let Some((time, value)) = until.checked_sub(1).map(|at| one.values[at]) else { continue };
             let field = one.measurement.field(one.field).unwrap();
-            let (series, time) = (one.series.clone(), time * SECOND);
+            let (series, time) = (one.series.clone().into(), time * SECOND);
             values.push(Latest { series, field, time, value: value.into(), every: one.every });
         }
         Ok(Newest { values, ahead: Ahead::default() })
@@ -111,15 +116,15 @@ impl Read for Memory {
     }
 }
 
-fn rules() -> Rules {
+pub fn rules() -> Rules {
     Config::parse("", "c.cfg").unwrap().0.alarms
 }
 
 /// One look of what is wrong, as `severity subject: words`.
-fn said(now: &Now) -> Vec<String> {
+pub fn said(now: &Now) -> Vec<String> {
     now.entries
         .iter()
-        .map(|entry| format!("{} {}: {}", entry.event.severity.shape(), entry.event.subject, entry.event.words))
+        .map(|entry| format!("{} {}: {}", entry.event.severity.shape(), entry.event.subject, entry.event.text))
         .collect()
 }
 

@@ -6,6 +6,7 @@
 # SOURCE_DATE_EPOCH    the time of all files, in unix seconds. Default: that of the last commit
 # DIST_VERSION         the version of the packages. Default: that of Cargo.toml
 # DIST_BINARIES        a folder with programs that are built already, as programs.sh prints it
+# DIST_MANUALS         a folder with their manual pages and completions, as `make manuals` makes it
 # CARGO_PROFILE_RELEASE_LTO=off    builds in a fraction of the time, for trials; CARGO_PROFILE_AGENT_LTO=off the same for the agent
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -22,7 +23,9 @@ programs=$(cd src/bin && printf '%s\n' *.rs | sed 's/\.rs$//' | sort)
 rm -rf "$out" && mkdir -p "$out"
 # In a process of its own: what is built for this machine knows nothing of its settings.
 binaries=${DIST_BINARIES:-$("$here/programs.sh")}
-make --no-print-directory --silent manuals
+[ -n "${DIST_MANUALS:-}" ] || make --no-print-directory --silent manuals
+# What the list of contents says of the C library, also where the programs are built already.
+"$here/tools.sh" "$root/target/dist-tools" >&2
 # The small agent under its own name.
 small=$out/small
 mkdir "$small" && cp "$binaries/gridmon-agent" "$small/qagent"

@@ -7,6 +7,8 @@
 //! cargo run --example page
 //! ```
 
+use std::sync::Arc;
+
 use gridmon::model::{Catalog, Declaration, Field, Fold, Measurement, Point, SECOND, Tag, Value};
 use gridmon::query::Latest;
 use gridmon::view::page::{Column, Page, Table, field, health, key};
@@ -35,7 +37,6 @@ static PAGE: Page = Page {
     title: "Machines",
     part_of: "",
     overview: None,
-    about: &[],
     own: &[],
     own_tables: &[],
     near: None,
@@ -53,8 +54,9 @@ static MEASUREMENTS: [&Measurement; 1] = [&MACHINE];
 /// The newest values, which a store gives: `setup::reader(&config)?.latest(&[&MACHINE], now)`.
 fn latest(points: &[Point]) -> Vec<Latest> {
     let of_point = |point: &Point| {
+        let series = Arc::new(point.clone());
         let value = |(name, value): (&str, Value)| Latest {
-            series: point.clone(),
+            series: Arc::clone(&series),
             field: MACHINE.field(name).expect("a declared field"),
             time: point.time(),
             value,

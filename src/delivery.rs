@@ -341,7 +341,7 @@ impl<D: Disk<Claim: Send + Sync>> Delivery<'_, D> {
     ) -> Replay {
         let problem = |error: anyhow::Error| Problem::new(Subject::Replay(sink.name().into()), format!("{error:#}"));
         let (began, mut after, mut failed_before) = (Instant::now(), String::new(), false);
-        let mut closed_places = BTreeSet::new();
+        let mut closed = Closed::default();
         loop {
             let waiting = match spool.oldest(sink.name(), &after, 100) {
                 Ok(waiting) => waiting,
@@ -353,6 +353,9 @@ impl<D: Disk<Claim: Send + Sync>> Delivery<'_, D> {
             let Some(last) = waiting.last() else { return replay };
             after.clone_from(&last.name);
             for entry in waiting.into_iter().filter(|entry| !superseded.blocked.contains(&entry.name)) {
+                if closed.has(spool, sink, &entry) {
+                    continue;
+                }
                 let due =
                     began + Duration::from_secs_f64(replay.points as f64 / self.config.replay_points_per_second as f64);
                 if due >= deadline || Instant::now() >= deadline {
@@ -365,9 +368,7 @@ impl<D: Disk<Claim: Send + Sync>> Delivery<'_, D> {
                     Ok(false) => {}
                     // It may not keep those waiting that go elsewhere.
                     Err(error) if error.is::<ClosedPlace>() => {
-                        if closed_places.insert(format!("{error:#}")) {
-                            replay.problems.push(problem(error));
-                        }
+                        replay.problems.extend(closed.add(spool, sink, &entry, &error));
                     }
                     Err(error) => {
                         let ran_out = Instant::now() >= deadline;
@@ -472,6 +473,42 @@ impl<D: Disk<Claim: Send + Sync>> Delivery<'_, D> {
             }
             Err(error) => replay.problems.push(Problem::new(Subject::Spool, format!("{error:#}"))),
         }
+    }
+}
+
+/// The places that were found closed in a replay. What has met its place closed before is not sent again while another batch that
+/// goes there is refused: of a backlog that grows, one batch a replay asks whether the place is open again.
+#[derive(Default)]
+struct Closed {
+    places: BTreeSet<String>,
+    messages: BTreeSet<String>,
+}
+
+impl Closed {
+    fn has<D: Disk>(&self, spool: &Spool<D>, sink: &dyn Sink, entry: &Entry) -> bool {
+        !self.places.is_empty() && spool.closed(entry, sink.name()).is_some_and(|place| self.places.contains(&place))
+    }
+
+    /// Adds the place of a batch. Returns the problem, unless it has been said.
+    fn add<D: Disk>(
+        &mut self,
+        spool: &Spool<D>,
+        sink: &dyn Sink,
+        entry: &Entry,
+        error: &anyhow::Error,
+    ) -> Vec<Problem> {
+        let message = format!("{error:#}");
+        let mut problems = Vec::new();
+        if self.messages.insert(message.clone()) {
+            problems.push(Problem::new(Subject::Replay(sink.name().into()), message));
+        }
+        let Some(Header { program, grid, tier, database, .. }) = spool.header(entry) else { return problems };
+        // What closes a place to the points of one program need not do so to those of another.
+        let place = [program, grid, tier, database].join("\n");
+        let noted = spool.note_closed(entry, sink.name(), &place);
+        self.places.insert(place);
+        problems.extend(noted.err().map(|error| Problem::new(Subject::Spool, format!("{error:#}"))));
+        problems
     }
 }
 

@@ -1,6 +1,6 @@
 //! The failures of a run, their consequences, and when to print them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
@@ -75,12 +75,23 @@ pub struct Problem {
     pub is_quiet: bool,
     /// The part that failed for those who count the runs in which it did, if that is a larger one.
     pub counts_as: Option<&'static str>,
+    /// The source that was asked, as its program names it; empty if none was.
+    pub source: String,
+    /// Whether that source gave nothing: then nobody knows of its other parts whether they would have failed.
+    pub is_whole: bool,
 }
 
 impl Problem {
     /// Creates a problem of `subject`, with the text of `error`.
     pub fn new(subject: Subject, error: impl fmt::Display) -> Self {
-        Self { subject, message: error.to_string(), is_quiet: false, counts_as: None }
+        Self {
+            subject,
+            message: error.to_string(),
+            is_quiet: false,
+            counts_as: None,
+            source: String::new(),
+            is_whole: false,
+        }
     }
 
     /// Lets somebody else say it.
@@ -95,10 +106,25 @@ impl Problem {
         Self { counts_as: Some(part), ..self }
     }
 
+    /// Notes which source was asked, unless that is known, and whether it gave nothing.
+    #[must_use]
+    pub fn asked_of(mut self, source: &str, is_whole: bool) -> Self {
+        if self.source.is_empty() {
+            self.source = source.into();
+        }
+        self.is_whole |= is_whole;
+        self
+    }
+
     /// Creates a problem of the source, or part of a source, called `name`.
     pub fn of_source(name: impl Into<String>, error: impl fmt::Display) -> Self {
         Self::new(Subject::Source(name.into()), error)
     }
+}
+
+/// Returns the sources that gave nothing in a run with these problems.
+pub fn silent(problems: &[Problem]) -> BTreeSet<&str> {
+    problems.iter().filter(|problem| problem.is_whole).map(|problem| problem.source.as_str()).collect()
 }
 
 /// Splits the answer of a source that has no partial answers into the form that [`Asked`] is made from.
@@ -167,6 +193,9 @@ pub struct Failing {
     /// The message of the reported run.
     #[serde(rename = "words")]
     pub message: String,
+    /// The source that was asked; empty if none was, and in a report of an earlier version.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub source: String,
 }
 
 /// The interval at which a lasting failure is printed again, in seconds.
@@ -207,7 +236,8 @@ fn is_event(subject: &str) -> bool {
 
 /// Returns the lines to print about a run's problems, and the current failures, given those of the last run.
 ///
-/// A failure is printed when it begins, again as `repeat` says, and when it ends.
+/// A failure is printed when it begins, again as `repeat` says, and when it ends. One of a source that gave nothing in this run
+/// has not ended: it stays, in silence.
 pub fn notify(
     before: &BTreeMap<String, Failing>,
     problems: &[Problem],
@@ -216,13 +246,14 @@ pub fn notify(
 ) -> (Vec<Line>, BTreeMap<String, Failing>) {
     let mut lines = Vec::new();
     let mut failing = BTreeMap::new();
-    for Problem { subject, message, is_quiet, .. } in problems {
+    for Problem { subject, message, is_quiet, source, .. } in problems {
         let subject = subject.to_string();
         let known = before.get(&subject);
-        let mut state = known.cloned().unwrap_or(Failing { since: now, said: UNSAID, message: String::new() });
+        let mut state = known.cloned().unwrap_or(Failing { since: now, said: UNSAID, ..Failing::default() });
         // The clock of the run that saw it first was ahead.
         state.since = state.since.min(now);
         state.message.clone_from(message);
+        state.source.clone_from(source);
         let is_due = match repeat {
             Repeat::Always => true,
             _ if *is_quiet => false,
@@ -239,7 +270,15 @@ pub fn notify(
         }
         failing.insert(subject, state);
     }
-    for (subject, state) in before.iter().filter(|(subject, _)| !failing.contains_key(*subject)) {
+    let silent = silent(problems);
+    for (subject, state) in before {
+        if failing.contains_key(subject) {
+            continue;
+        }
+        if silent.contains(state.source.as_str()) {
+            failing.insert(subject.clone(), state.clone());
+            continue;
+        }
         // What happened once cannot work again.
         if is_event(subject) || state.said == UNSAID {
             continue;
@@ -357,6 +396,21 @@ mod tests {
         assert_eq!((lines.len(), failing["node a"].since), (0, 0));
         assert_eq!(notify(&failing, &quiet, 7200, Repeat::Always).0.len(), 1);
         assert_eq!(notify(&failing, &[], 9000, Repeat::Hourly), (Vec::new(), BTreeMap::new()));
+    }
+
+    #[test]
+    fn a_part_of_a_source_that_gave_nothing_has_not_recovered() {
+        let odd = Problem::of_source("count A/s/r/x", "is null").asked_of("panda", false);
+        let down = Problem::of_source("panda", "no answer").asked_of("panda", true);
+        let site = Problem::of_source("cric site", "no answer").asked_of("cric", false);
+        let (_, failing) = notify(&BTreeMap::new(), &[odd, site], 0, Repeat::Hourly);
+        let said = |lines: &[Line]| lines.iter().map(Line::to_string).collect::<Vec<_>>();
+        let (lines, failing) = notify(&failing, &[down], 600, Repeat::Hourly);
+        assert_eq!(said(&lines), ["panda: no answer", "cric site: works again after 10 min"]);
+        assert_eq!((failing.len(), failing["count A/s/r/x"].since), (2, 0));
+        let (lines, failing) = notify(&failing, &[], 1200, Repeat::Hourly);
+        let both = ["count A/s/r/x: works again after 20 min", "panda: works again after 10 min"];
+        assert_eq!((said(&lines), failing.len()), (both.map(String::from).to_vec(), 0));
     }
 
     #[test]

@@ -110,8 +110,12 @@ pub enum Shows {
     Gigabytes,
     /// As the date and time of unix seconds, in UTC.
     Moment,
+    /// As how long ago these unix seconds are, on a page; else as [`Moment`](Self::Moment).
+    Age,
     /// In percent.
     Percent,
+    /// With a unit, without needless digits: `97 %`, `66 °C`.
+    Unit(&'static str),
     /// As a length of time.
     Seconds,
     /// As a size.
@@ -141,7 +145,9 @@ impl Shows {
             Self::Number => format!("{value:.2}"),
             Self::Plain => plain(value),
             Self::Kilo => large(value * 1e3),
-            Self::Moment => {
+            Self::Unit(unit) if value.abs() < 9.95 && value.fract() != 0.0 => format!("{value:.1} {unit}"),
+            Self::Unit(unit) => format!("{} {unit}", spaced(&format!("{value:.0}"))),
+            Self::Moment | Self::Age => {
                 let time = jiff::Timestamp::from_second(value as i64).unwrap_or_default();
                 time.strftime("%Y-%m-%d %H:%M").to_string()
             }
@@ -292,6 +298,8 @@ mod tests {
         ] {
             assert_eq!(shown(unit, value), text, "{value} {unit}");
         }
+        let with = |value: f64| Shows::Unit("%").text(value);
+        assert_eq!([97.3, 4.16, 4.0, 0.04, -0.0].map(with), ["97 %", "4.2 %", "4 %", "0.0 %", "0 %"]);
         assert_eq!(spaced(&i64::MIN.to_string()).replace('\u{202f}', "_"), "-9_223_372_036_854_775_808");
     }
 

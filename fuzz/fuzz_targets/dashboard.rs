@@ -61,7 +61,7 @@ fn shown(outside: &Outside, pairs: &[(String, String)], now: i64) {
         let series = Point::new(measurement.name.into(), names.zip(tags.iter().copied()), [], 0);
         let field = &measurement.fields[usize::from(*field) % measurement.fields.len()];
         Latest {
-            series,
+            series: series.into(),
             field,
             time: *time,
             value: value.map_or_else(Value::Float, Value::Int),

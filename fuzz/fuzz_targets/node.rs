@@ -1,4 +1,4 @@
-//! Reads files of /proc and /sys and answers of rtnetlink: they may be refused, and what is taken makes points that every sink
+//! Reads files of /proc and /sys and answers of netlink: they may be refused, and what is taken makes points that every sink
 //! can take. The first byte says which file it is.
 
 #![no_main]
@@ -12,7 +12,7 @@ use gridmon::model::validate;
 use gridmon::monitors::nodes::{Moment, SENSORS};
 use gridmon::setup::Config;
 use gridmon::sources::node::{
-    Root, addresses, cpuinfo, disks, interfaces, loadavg, meminfo, mounts, sockets, stat, users, vmstat, zoneinfo,
+    Root, addresses, cpuinfo, disks, interfaces, loadavg, meminfo, mounts, netlink, sockets, stat, users, vmstat, zoneinfo,
 };
 use libfuzzer_sys::fuzz_target;
 
@@ -52,9 +52,12 @@ fuzz_target!(|data: &[u8]| {
     assert!(mounts::parse_mountinfo(&text).len() + mounts::parse_mounts(&text).len() <= 2 * text.lines().count());
     let _ = sockets::count_lines(data);
     assert!(users::parse(data).sessions as usize <= data.len() / 384);
-    let mut all = Vec::new();
-    let _ = addresses::parse(data, &mut all);
-    assert!(all.len() * 16 <= data.len());
+    let (mut all, mut counts) = (Vec::new(), [[0; sockets::STATES.len()]; 2]);
+    let _ = netlink::parse(data, &mut |kind, message: &[u8]| {
+        all.extend(addresses::address(kind, message));
+        sockets::count_message(message, &mut counts);
+    });
+    assert!(all.len() * 16 <= data.len() && counts.iter().flatten().sum::<i64>() * 16 <= data.len() as i64);
     sensors(FILES[usize::from(*which) % FILES.len()], data);
 });
 

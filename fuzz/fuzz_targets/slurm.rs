@@ -35,7 +35,8 @@ fuzz_target!(|data: &[u8]| {
     for node in answer.nodes.iter().flatten() {
         assert!(node.cpus >= 0 && node.cpus_alloc >= 0 && node.gpus >= 0);
     }
-    let input = SlurmInput { cluster: "c", time: 1_795_660_800_000_000_000, accounts: 3, answer: &answer };
+    let time = 1_795_660_800_000_000_000;
+    let input = SlurmInput { cluster: "c", time, accounts: 3, nodes: 9, domain: "d", answer: &answer };
     let mut shown = Shown::default();
     let collected = points(&input, &mut shown);
     assert!(shown.accounts.len() <= 3);

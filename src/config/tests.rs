@@ -110,7 +110,7 @@ fn what_the_file_does_not_give_has_its_default_or_is_missing() {
 fn free_keys_come_in_the_order_of_the_file_without_the_declared_ones() {
     let sections = read("[ENV]\nuser = b\nshell = bash\nabc = a\n");
     let values = sections.values(&ENV);
-    assert_eq!(values.command("shell").unwrap().words, ["bash"]);
+    assert_eq!(values.command("shell").unwrap().argv, ["bash"]);
     assert_eq!(values.free().unwrap(), [("user".into(), "b".into()), ("abc".into(), "a".to_string())]);
 }
 

@@ -197,10 +197,10 @@ impl<'a> Values<'a> {
     /// # Errors
     /// As [`Values::needed`].
     pub fn command(&self, key: &str) -> Result<Program> {
-        let words = self.parsed(key, |text| command(text).ok())?;
+        let argv = self.parsed(key, |text| command(text).ok())?;
         let spelling = self.spelling(key);
-        let secret = words.iter().skip(usize::from(spelling.is_none())).cloned().collect();
-        Ok(Program { shown: spelling.unwrap_or_else(|| words[0].clone()), words, secret })
+        let secret = argv.iter().skip(usize::from(spelling.is_none())).cloned().collect();
+        Ok(Program { shown: spelling.unwrap_or_else(|| argv[0].clone()), argv, secret })
     }
 
     /// Returns how the file spells the value of `key` if it is `${NAME}` or `file:/path`: messages show this instead.
@@ -308,10 +308,10 @@ pub(super) fn is_reference(value: &str) -> bool {
 #[derive(Clone, Debug)]
 pub struct Program {
     /// The program, then the arguments; never empty.
-    pub words: Vec<String>,
+    pub argv: Vec<String>,
     /// The program as messages show it.
     pub shown: String,
-    /// The words that no message may show.
+    /// Its parts that no message may show.
     pub secret: Vec<String>,
 }
 

@@ -23,7 +23,7 @@ pub(super) struct Last<T> {
 #[derive(Default)]
 pub(super) struct Aside<T> {
     last: RwLock<Arc<Last<T>>>,
-    /// Held by whoever reads it.
+    /// Held by the thread that reads it.
     reading: Arc<tokio::sync::Mutex<()>>,
 }
 

@@ -1,6 +1,6 @@
 //! The 24-hour bars and small lines of a page.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -13,10 +13,10 @@ use super::routes::Names;
 use super::summary::PageState;
 use crate::os::work::catch;
 use crate::query::{Detail, Wanted};
-use crate::view::bar::{Bar, Bars, CELL_SECONDS, Lines, SmallLine, range};
-use crate::view::page::Kind;
+use crate::view::bar::{Bar, Bars, CELL_SECONDS, Lines, SmallLine, range, range_of};
+use crate::view::page::{Column, Kind, Past};
 use crate::view::plot::SWITCH;
-use crate::view::table::Section;
+use crate::view::table::{Cell, Section};
 
 /// The most heartbeats of a page that have a bar.
 const MOST: usize = 500;
@@ -29,6 +29,15 @@ const AT_ONCE: usize = 50;
 
 /// How long a page waits for its bars; later ones come with its refresh.
 const TIMEOUT: Duration = Duration::from_secs(5);
+
+/// A number that tells the health of a row.
+struct Heartbeat {
+    wanted: Wanted,
+    /// The interval of its series, in seconds.
+    every: i64,
+    /// Whether it is up whenever it is there.
+    is_presence: bool,
+}
 
 /// The bars and small lines of a page.
 #[derive(Debug, Default)]
@@ -63,39 +72,44 @@ impl Dashboard {
         self.read_aside(&state.bars, TIMEOUT, read).await
     }
 
-    fn read_bars(&self, heartbeats: &[(Wanted, i64)]) -> Result<Bars> {
+    fn read_bars(&self, heartbeats: &[Heartbeat]) -> Result<Bars> {
         let (from, to) = range((self.now)());
         let mut bars = Bars::new();
         for some in heartbeats.chunks(AT_ONCE) {
-            let wanted: Vec<_> = some.iter().map(|(wanted, _)| wanted.clone()).collect();
+            let wanted: Vec<_> = some.iter().map(|one| one.wanted.clone()).collect();
             self.counts.store_questions.fetch_add(1, Ordering::Relaxed);
             // What is rare holds for long, so the last value before the first cell counts too.
-            let longest = some.iter().map(|(_, every)| *every).max().unwrap_or_default();
+            let longest = some.iter().map(|one| one.every).max().unwrap_or_default();
             let begin = if longest > CELL_SECONDS { from - longest } else { from };
             let all = self.backend.range(&wanted, begin, to, Detail::Step(CELL_SECONDS))?;
-            for ((wanted, every), values) in some.iter().zip(all) {
-                bars.insert(wanted.path.clone(), Bar::new(&values, from, *every));
+            for (Heartbeat { wanted, every, is_presence }, values) in some.iter().zip(all) {
+                let bar = Bar::new(&values, from, *every);
+                bars.insert(wanted.path.clone(), if *is_presence { bar.of_presence() } else { bar });
             }
         }
         Ok(bars)
     }
 
-    fn read_lines(&self, lined: &[Wanted]) -> Result<Lines> {
-        let (from, to) = range((self.now)());
+    fn read_lines(&self, lined: &[(Past, Wanted)]) -> Result<Lines> {
         let mut lines = Lines::new();
-        for some in lined.chunks(AT_ONCE) {
-            self.counts.store_questions.fetch_add(1, Ordering::Relaxed);
-            let all = self.backend.range(some, from, to, Detail::Step(CELL_SECONDS))?;
-            lines.extend(some.iter().zip(all).map(|(one, values)| (one.path.clone(), SmallLine::new(&values, from))));
+        for past in [Past::Day, Past::Nights, Past::Year] {
+            let (from, to) = range_of(past, (self.now)());
+            let of_past: Vec<_> = lined.iter().filter(|(of, _)| *of == past).map(|(_, one)| one.clone()).collect();
+            for some in of_past.chunks(AT_ONCE) {
+                self.counts.store_questions.fetch_add(1, Ordering::Relaxed);
+                let all = self.backend.range(some, from, to, Detail::Step(past.cell_seconds()))?;
+                let each = some.iter().zip(all);
+                lines.extend(each.map(|(one, values)| (one.path.clone(), SmallLine::of(&values, past, from))));
+            }
         }
         Ok(lines)
     }
 
-    /// Returns the numbers that a page shows with a small line.
-    fn lined(&self, state: &PageState, sections: &[Section]) -> Vec<Wanted> {
-        let mut paths = BTreeSet::new();
+    /// Returns the numbers that a page shows with a small line, or something else of their past, each with that.
+    fn lined(&self, state: &PageState, sections: &[Section]) -> Vec<(Past, Wanted)> {
+        let mut paths = BTreeMap::new();
         // A large page without small lines is not made for nothing.
-        if !state.page.columns().any(|column| !column.lines.is_empty()) {
+        if !state.page.columns().any(Column::has_past) {
             return Vec::new();
         }
         for section in sections {
@@ -104,17 +118,18 @@ impl Dashboard {
                 let columns: Vec<_> = (0..table.columns.len()).filter(has_line).collect();
                 let rows =
                     table.rows.iter().flat_map(|row| row.sub_rows.iter().map(|part| &part.cells).chain([&row.cells]));
-                let cells = rows.flat_map(|cells| columns.iter().filter_map(|at| cells[*at]));
-                paths.extend(cells.map(|cell| cell.path.to_string()));
+                let past = |at: usize| table.columns[at].declared.past;
+                let cells = rows.flat_map(|cells| columns.iter().filter_map(|at| Some((cells[*at]?, past(*at)))));
+                paths.extend(cells.map(|(cell, past)| (cell.path().to_string(), past)));
             }
         }
-        let wanted = paths.iter().filter_map(|path| Wanted::new(path, self.catalog).ok());
+        let wanted = paths.iter().filter_map(|(path, past)| Some((*past, Wanted::new(path, self.catalog).ok()?)));
         wanted.take(MOST_LINES).collect()
     }
 
-    /// Returns the heartbeats that a page shows, each with the interval of its series in seconds. Another number may stand for
-    /// the health of a row; that one has no bar.
-    fn heartbeats(&self, state: &PageState, sections: &[Section]) -> Vec<(Wanted, i64)> {
+    /// Returns the heartbeats that a page shows. Another number may stand for the health of a row; that one has no bar, unless it is
+    /// declared that its being there is health.
+    fn heartbeats(&self, state: &PageState, sections: &[Section]) -> Vec<Heartbeat> {
         let mut heartbeats = Vec::new();
         if !state.page.columns().any(|column| matches!(column.kind, Kind::Health(..))) {
             return heartbeats;
@@ -122,9 +137,13 @@ impl Dashboard {
         for section in sections {
             for table in section.tables(&state.page, false).iter().filter(|table| table.has_health()) {
                 let cells = table.rows.iter().flat_map(|row| table.healths(row)).flatten();
-                let wanted = cells.filter_map(|cell| Some((Wanted::new(cell.path, self.catalog).ok()?, cell.every)));
-                let wanted = wanted.filter(|(wanted, _)| wanted.number.field.unit == SWITCH);
-                heartbeats.extend(wanted.take(MOST.saturating_sub(heartbeats.len())));
+                let is_presence = table.has_presence();
+                let of = |cell: Cell| {
+                    let wanted = Wanted::new(cell.path(), self.catalog).ok()?;
+                    Some(Heartbeat { wanted, every: cell.every, is_presence })
+                };
+                let known = cells.filter_map(of).filter(|one| is_presence || one.wanted.number.field.unit == SWITCH);
+                heartbeats.extend(known.take(MOST.saturating_sub(heartbeats.len())));
             }
         }
         heartbeats

@@ -156,8 +156,9 @@ impl Dashboard {
                     true => bad_request(error),
                     false => Failure(StatusCode::BAD_GATEWAY, format!("{}: {error:#}", this.backend.describe())),
                 })?;
-            // Most responses are sent once, so the fastest level costs the least in all.
-            let rendered = Arc::new(Rendered::new(content_type, this.hold(body.into())?, Compression::fast()));
+            // Most responses are sent once, so a fast level costs the least in all. A row is much like the one before, which the
+            // fastest level of all hardly uses.
+            let rendered = Arc::new(Rendered::new(content_type, this.hold(body.into())?, Compression::new(4)));
             if is_compressed {
                 rendered.compressed(&this.room);
             }

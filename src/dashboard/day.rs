@@ -95,7 +95,7 @@ fn list(events: &[&Event], (place, options, now): (Place, &Options, i64)) -> Str
             when(event),
             shape(event.severity),
             escaped(&event.subject),
-            escaped(&event.words),
+            escaped(&event.text),
         );
     }
     if let [first, ..] = events {

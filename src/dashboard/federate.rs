@@ -204,7 +204,7 @@ mod tests {
 
     fn latest(host: &str, state: &str, field: usize, time: i64, value: Value) -> Latest {
         let series = Point::new("farm".into(), [("host".into(), host), ("state".into(), state)], [], 0);
-        Latest { series, field: &FARM.fields[field], time: time * SECOND, value, every: 60 }
+        Latest { series: series.into(), field: &FARM.fields[field], time: time * SECOND, value, every: 60 }
     }
 
     fn text(values: &[Latest], names: &[&str]) -> Result<String> {

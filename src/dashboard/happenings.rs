@@ -12,6 +12,7 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
 use super::Dashboard;
+use super::elsewhere::Elsewhere;
 use super::page::{self, Options, View};
 use super::question::{Pairs, first, no_range, pairs};
 use super::routes::{App, Client, Failure, MAX_AGE, Names, address, bad_request};
@@ -179,15 +180,16 @@ async fn html(
     let watched = app.watched().await.ok_or_else(no_rules)?;
     let state = app.page(&Names::new())?;
     let (page, summary) = (state.page, app.summary(state).await);
+    let (others, read) = app.others_to_search(None, &options).await;
     let clock = (app.now)();
-    let key = format!("happened {kind} {range:?} {options:?} {:?} {}", watched.read_at, clock.div_euclid(MAX_AGE));
+    let key =
+        format!("happened {kind} {range:?} {options:?}{read} {:?} {}", watched.read_at, clock.div_euclid(MAX_AGE));
     let this = app.clone();
     let render = move || {
         let (mut events, more) = this.past(range, &[])?;
         let (selection, chosen) = (Selection::new(&options, None), Chosen::new(&options));
-        let is_found = |event: &Event| {
-            [&event.subject, &event.words, &event.section].into_iter().any(|text| selection.finds(text))
-        };
+        let is_found =
+            |event: &Event| [&event.subject, &event.text, &event.section].into_iter().any(|text| selection.finds(text));
         events.retain(|event| chosen.has(event, now) && (!selection.is_search() || is_found(event)));
         let (config, backend, options) = (&this.config, &this.backend.describe(), &options);
         let line = Line { watched: &watched, systems: &[], place: Place::Events, options, title: &config.title };
@@ -202,6 +204,7 @@ async fn html(
             place,
             pages,
             others: &[],
+            elsewhere: &Elsewhere::new(options, &others),
             summary,
             own: &Own::default(),
             bars,

@@ -149,7 +149,7 @@ fn lane(html: &mut String, happened: &Happened, events: &[&Event], is_shared: bo
 fn mark(html: &mut String, happened: &Happened, event: &Event) {
     let (class, (high, top)) = (class(event.severity), height(event.severity));
     let begin = happened.place(event.since);
-    let title = format!("{}, {}", event.words, when(event));
+    let title = format!("{}, {}", event.text, when(event));
     let title = escaped(&title);
     if event.until == Some(event.since) {
         let _ = write!(

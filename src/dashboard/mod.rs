@@ -29,10 +29,11 @@ pub mod config;
 #[cfg(feature = "dashboard")]
 mod day;
 #[cfg(feature = "dashboard")]
+mod elsewhere;
+#[cfg(feature = "dashboard")]
 mod federate;
 #[cfg(feature = "dashboard")]
 mod happenings;
-#[cfg(feature = "dashboard")]
 #[cfg(feature = "dashboard")]
 mod lanes;
 #[cfg(feature = "dashboard")]

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::sync::LazyLock;
 
+use super::elsewhere::Elsewhere;
 use super::question::no_range;
 use super::troubles::{Happened, Line, Place, plots_title, systems, tab_icon, tab_title};
 use super::{Config, Summary};
@@ -113,6 +114,8 @@ pub struct View<'a> {
     pub pages: &'a [Page],
     /// The pages of all else that is stored.
     pub others: &'a [Page],
+    /// What is looked for, on other pages.
+    pub elsewhere: &'a Elsewhere,
     /// The newest numbers.
     pub summary: &'a Summary,
     /// What only the page of a name has, while one is asked for.
@@ -186,7 +189,14 @@ pub fn whole(view: &View) -> String {
     html.push_str(&tables(view));
     html.push_str("</main>\n");
     plot_panel(&mut html, view);
-    html.push_str("<div id=\"tip\" aria-hidden=\"true\" hidden></div>\n</body>\n</html>\n");
+    // The script writes the whole address, which only the browser knows.
+    let _ = write!(
+        html,
+        "<p id=\"foot\" class=\"paper\">{tab} · {}{} · {}</p>\n<div id=\"tip\" aria-hidden=\"true\" hidden></div>\n</body>\n</html>\n",
+        view.place.way(view.page),
+        options.address(),
+        utc(view.now)
+    );
     html
 }
 
@@ -423,11 +433,12 @@ pub fn plotting(page: &Page, summary: &Summary, options: &Options, column: &str,
 pub fn tables(view: &View) -> String {
     let View { page, summary, own, backend, options, now, .. } = *view;
     let line = systems(view) + &view.line.as_ref().map(|line| line.html(ICON)).unwrap_or_default();
+    let elsewhere = view.elsewhere.html(view.place.root(), options);
     if let Some(happened) = &view.happened {
-        return line + &happened.html();
+        return line + &happened.html() + &elsewhere;
     }
     if view.is_help {
-        return line + &help::html(view.pages, view.others, view.place.root());
+        return line + &elsewhere + &help::html(view.pages, view.others, view.place.root());
     }
     let problem = summary.problem.as_deref();
     let notice = summary.ahead.notice();
@@ -447,7 +458,7 @@ pub fn tables(view: &View) -> String {
         options,
         troubles,
         now,
-    })
+    }) + &elsewhere
 }
 
 #[cfg(test)]

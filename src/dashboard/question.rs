@@ -12,8 +12,9 @@ use axum::response::Response;
 
 use super::Dashboard;
 use super::routes::{Failure, bad_request};
+use super::summary::PageState;
 use crate::model::{Catalog, graphite_time};
-use crate::query::{Detail, TooMuch, Values, WIDTHS, Wanted, range_with_sums};
+use crate::query::{ANY, Detail, TooMuch, Values, WIDTHS, Wanted, range_with_sums};
 use crate::text::quote;
 use crate::view::history::History;
 use crate::view::html::MAX_PLOTS;
@@ -209,6 +210,7 @@ impl Dashboard {
         headers: &HeaderMap,
     ) -> Result<Response, Failure> {
         let mut style = PlotStyle::new(pairs).map_err(bad_request)?;
+        style.ahead = question.from > (self.now)();
         let is_picture = [Format::Svg, Format::Png].contains(&format);
         let has_marks = is_picture && first(pairs, &["events"]) == Some("1");
         if format == Format::Png && !png::AVAILABLE {
@@ -252,7 +254,7 @@ impl Dashboard {
 
     fn read_history(&self, question: &Question) -> Result<History> {
         let Question { from, to, detail, .. } = *question;
-        Ok(match detail {
+        let mut history = match detail {
             Detail::Points(points) => History::new(from, to, points, self.read(question, from, to, detail)?),
             Detail::Step(step) => {
                 // Only whole buckets are asked for.
@@ -260,7 +262,13 @@ impl Dashboard {
                 History::by_step(from, to, step, self.read(question, first, last.max(first), detail)?)
             }
             Detail::Stored => History::stored(from, to, self.read_stored(question)?),
-        })
+        };
+        for (series, Wanted { number, path, .. }) in history.series.iter_mut().zip(&question.wanted) {
+            let is_one = number.field.unit == plot::SWITCH && !path.contains(ANY);
+            let is_health = |state: &PageState| state.page.has_health(number.measurement, number.field.name);
+            series.health = is_one && self.pages.iter().any(is_health);
+        }
+        Ok(history)
     }
 
     fn read(&self, question: &Question, from: i64, to: i64, detail: Detail) -> Result<Vec<Values>> {

@@ -22,6 +22,7 @@ use axum::routing::get;
 use super::Config;
 use super::cache::Cache;
 use super::day;
+use super::elsewhere::Elsewhere;
 use super::federate::federate;
 use super::happenings;
 use super::metrics::Counts;
@@ -62,7 +63,7 @@ pub struct Dashboard {
     pub(super) catalog: Catalog,
     /// The clock, in unix seconds.
     pub(super) now: Box<dyn Fn() -> i64 + Send + Sync>,
-    pages: Vec<PageState>,
+    pub(super) pages: Vec<PageState>,
     pub(super) watch: Watch,
     pub(super) guests: Arc<Guests>,
     pub(super) turns: Turns,
@@ -288,17 +289,15 @@ async fn html(
     let asked = pairs(query.as_deref());
     let options = Options::new(&asked);
     let (summary, watched) = tokio::join!(app.summary(state), app.watched());
-    let (bars, events) = tokio::join!(app.bars(names, &summary.sections), app.day(names));
-    let (now, page) = ((app.now)(), state.page);
     let is_help = kind.starts_with("help");
-    let place = match names.contains_key("page") {
-        true => Place::Page,
-        false if is_help => Place::Help,
-        false => Place::Root,
-    };
+    let here = (!is_help).then_some(&state.page);
+    let (bars, events, (others, read)) =
+        tokio::join!(app.bars(names, &summary.sections), app.day(names), app.others_to_search(here, &options));
+    let (now, page) = ((app.now)(), state.page);
+    let place = Place::of(names.contains_key("page"), is_help);
     let looked_at = watched.as_ref().and_then(|watched| watched.read_at);
     let key = format!(
-        "{kind} {} {place:?} {:?} {looked_at:?} {:?} {:?} {} {options:?}",
+        "{kind} {} {place:?} {:?} {looked_at:?} {:?} {:?}{read} {} {options:?}",
         page.name,
         summary.read_at,
         bars.read,
@@ -327,6 +326,7 @@ async fn html(
             place,
             pages,
             others: &this.others(),
+            elsewhere: &Elsewhere::new(options, &others),
             summary,
             own,
             bars,

@@ -11,8 +11,11 @@ use crate::view::html::{Options, encoded, escaped};
 use crate::view::page::Page;
 use crate::view::text::length;
 
-/// How many entries the line has on the first page, and on the others.
-const NAMED: (usize, usize) = (9, 3);
+/// How many entries the line has on the first page, three lines of three with the rest, and on the others.
+const NAMED: (usize, usize) = (8, 3);
+
+/// How many it has on a phone.
+const NARROW: usize = 4;
 
 /// The line above everything.
 pub struct Line<'a> {
@@ -42,12 +45,31 @@ pub enum Place {
 }
 
 impl Place {
+    /// Returns where a page stands whose address names one or not.
+    pub(super) fn of(is_named: bool, is_help: bool) -> Self {
+        match is_named {
+            true => Self::Page,
+            false if is_help => Self::Help,
+            false => Self::Root,
+        }
+    }
+
     /// Returns the way from here to the root.
     pub(super) fn root(self) -> &'static str {
         match self {
             Self::Root => "",
             Self::Page => "../../",
             Self::Events | Self::Help => "../",
+        }
+    }
+
+    /// Returns the way from the root to a page that stands here.
+    pub(super) fn way(self, page: &Page) -> String {
+        match self {
+            Self::Root => String::new(),
+            Self::Page => format!("pages/{}/", page.name),
+            Self::Events => "events/".into(),
+            Self::Help => "help/".into(),
         }
     }
 }
@@ -127,22 +149,62 @@ pub(super) fn tab_title(title: &str, watched: Option<&Watched>, plots: &[String]
     format!("{count}{plotted}{title}")
 }
 
-/// Returns what several paths have in common, as the script says it too: `heprc · jobs · …`.
+/// How many names, and how many groups of numbers, a title has.
+const TITLED: (usize, usize) = (3, 3);
+
+/// Paths that differ in one word.
+struct Alike<'a> {
+    /// The words of the first one.
+    words: Vec<&'a str>,
+    /// Where they differ; `None` for one path alone.
+    at: Option<usize>,
+    /// Each one's own word; empty for one path alone.
+    names: Vec<&'a str>,
+}
+
+impl<'a> Alike<'a> {
+    /// Takes a path that differs from the others in the same word; whether it does.
+    fn takes(&mut self, words: &[&'a str]) -> bool {
+        let own = |at: &usize| words[*at] != self.words[*at] && self.at != Some(*at);
+        let mut differs = (0..words.len()).filter(|at| self.words.len() == words.len() && own(at));
+        let (first, others) = (differs.next(), differs.next());
+        let is_alike = self.words.len() == words.len() && others.is_none() && (self.at.is_none() || first.is_none());
+        let Some(at) = self.at.or(first).filter(|_| is_alike) else { return false };
+        if self.at.is_none() {
+            (self.at, self.names) = (Some(at), vec![self.words[at]]);
+        }
+        self.names.push(words[at]);
+        true
+    }
+}
+
+/// Returns what paths are plotted, as the script says it too: `heprc · jobs · all · idle`, and of several what they have in common
+/// and the names of each: `heprc · clouds · jobs · held: cc-east, cc-west + schedds · ce02 · heartbeat`.
 pub(super) fn plots_title(paths: &[String]) -> String {
-    let parts: Vec<Vec<&str>> = paths.iter().map(|path| path.split('.').collect()).collect();
-    let Some((first, others)) = parts.split_first() else { return String::new() };
-    let is_aligned = others.iter().all(|other| other.len() == first.len());
-    let differs =
-        first.iter().enumerate().position(|(at, word)| others.iter().any(|other| other.get(at) != Some(word)));
-    let is_shared = |at: usize| match is_aligned {
-        true => others.iter().all(|other| other[at] == first[at]),
-        false => at < differs.unwrap_or(first.len()),
+    let mut groups = Vec::<Alike>::new();
+    for path in paths {
+        let words: Vec<_> = path.split('.').collect();
+        if !groups.iter_mut().any(|group| group.takes(&words)) {
+            groups.push(Alike { words, at: None, names: Vec::new() });
+        }
+    }
+    let first = groups.first().map_or(Vec::new(), |first| first.words.clone());
+    let title = |(number, Alike { words, at, names }): (usize, &Alike)| {
+        // What the first group has said need not be said again.
+        let same = words.iter().zip(&first).take_while(|(one, other)| one == other).count();
+        let begin = if number == 0 { 0 } else { same.min(words.len() - 1) };
+        let common = (begin..words.len()).filter(|place| *at != Some(*place)).map(|place| words[place]);
+        let common: Vec<_> = common.filter(|word| *word != "grids").collect();
+        let more = names.len().saturating_sub(TITLED.0);
+        let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+        let names = names.iter().take(TITLED.0).copied().collect::<Vec<_>>().join(", ");
+        let colon = if names.is_empty() || common.is_empty() { "" } else { ": " };
+        format!("{}{colon}{names}{more}", common.join(" · "))
     };
-    let mut words: Vec<_> =
-        first.iter().enumerate().map(|(at, word)| if is_shared(at) { *word } else { "…" }).collect();
-    words.dedup_by(|a, b| *a == "…" && *b == "…");
-    words.retain(|word| *word != "grids");
-    words.join(" · ")
+    let mut titles: Vec<_> = groups.iter().enumerate().take(TITLED.1).map(title).collect();
+    let left: usize = groups.iter().skip(TITLED.1).map(|group| group.names.len().max(1)).sum();
+    titles.extend((left > 0).then(|| format!("{left} more")));
+    titles.join(" + ")
 }
 
 /// Returns the icon of the tab: red or amber with a triangle and the count while something is wrong; `None` for the usual one.
@@ -178,9 +240,10 @@ impl Line<'_> {
         let Watched { now, problem, .. } = self.watched;
         let mut html = String::with_capacity(4096);
         let class = now.worst().map_or("well", Severity::class);
+        let one = if self.place == Place::Root { "" } else { " one" };
         let _ = write!(
             html,
-            "<section class=\"now {class}\" aria-label=\"Now\" data-key=\"now\" data-title=\"{}\" data-icon=\"{}\">\n<p \
+            "<section class=\"now {class}{one}\" aria-label=\"Now\" data-key=\"now\" data-title=\"{}\" data-icon=\"{}\">\n<p \
              class=\"count\">{}</p>\n",
             escaped(&tab_title(self.title, Some(self.watched), &[])),
             tab_icon(self.watched).as_deref().unwrap_or(icon),
@@ -192,19 +255,9 @@ impl Line<'_> {
         let named = if is_first { NAMED.0 } else { NAMED.1 };
         let (shown, rest) = entries.split_at(entries.len().min(named));
         if !shown.is_empty() {
-            self.list(&mut html, shown);
+            self.list(&mut html, shown, rest);
         }
-        if !rest.is_empty() {
-            let _ = write!(html, "<details data-key=\"more\"><summary>{} more</summary>", rest.len());
-            self.list(&mut html, rest);
-            html.push_str("</details>\n");
-        }
-        let quiet = Options { theme: self.options.theme, compact: self.options.compact, ..Options::default() };
-        let address = quiet.address();
-        let address = if address == "?" { "" } else { &address };
-        let events =
-            if self.place == Place::Events { String::from("./") } else { format!("{}events/", self.place.root()) };
-        let _ = writeln!(html, "<p class=\"more\"><a href=\"{events}{address}\">What happened</a></p>\n</section>");
+        html.push_str("</section>\n");
         html
     }
 
@@ -219,23 +272,46 @@ impl Line<'_> {
         (self.place == Place::Page).then_some((here, self.watched.now.entries.len() - here))
     }
 
-    fn list(&self, html: &mut String, entries: &[&Entry]) {
+    /// Writes the entries, and the rest folded in the place of one more. On a phone the rest begins earlier.
+    fn list(&self, html: &mut String, shown: &[&Entry], rest: &[&Entry]) {
+        let (first, later) = shown.split_at(shown.len().min(NARROW));
         html.push_str("<ul>\n");
-        for entry in entries.iter().copied() {
-            let Entry { event, more, .. } = entry;
-            let more = if *more > 0 { format!(" <span class=\"quiet\">and {more} more</span>") } else { String::new() };
+        first.iter().for_each(|entry| self.entry(html, entry, ""));
+        later.iter().for_each(|entry| self.entry(html, entry, " wide"));
+        if later.len() + rest.len() > 0 {
+            let is_narrow = if rest.is_empty() { " narrow" } else { "" };
+            let names: Vec<_> = rest.iter().take(NAMED.1).map(|entry| escaped(&entry.who())).collect();
             let _ = writeln!(
                 html,
-                "<li class=\"{}\"><a href=\"{}\">{}<b>{}</b> {}</a>{more}<span class=\"quiet\">, {}</span></li>",
-                event.severity.class(),
-                address(event, self.place, self.options, self.watched.now.time),
-                shape(event.severity),
-                escaped(&entry.who()),
-                escaped(&event.words),
-                lasted(event, self.watched.now.time),
+                "<li class=\"more{is_narrow}\" data-key=\"more\"><details data-key=\"more\"><summary><span \
+                 class=\"wide\">{} more <span class=\"quiet\">{}</span></span><span class=\"narrow\">{} \
+                 more</span></summary><ul>",
+                rest.len(),
+                names.join(", "),
+                later.len() + rest.len(),
             );
+            later.iter().for_each(|entry| self.entry(html, entry, " narrow"));
+            rest.iter().for_each(|entry| self.entry(html, entry, ""));
+            html.push_str("</ul></details></li>\n");
         }
         html.push_str("</ul>\n");
+    }
+
+    fn entry(&self, html: &mut String, entry: &Entry, class: &str) {
+        let Entry { event, more, .. } = entry;
+        let more = if *more > 0 { format!(" <span class=\"quiet\">and {more} more</span>") } else { String::new() };
+        let _ = writeln!(
+            html,
+            "<li class=\"{}{class}\"><a href=\"{}\" title=\"{}\">{}<b>{}</b> {}{more}</a><span class=\"quiet\"><span class=\"unseen\">, \
+             </span>{}</span></li>",
+            event.severity.class(),
+            address(event, self.place, self.options, self.watched.now.time),
+            escaped(&format!("{} {}", entry.who(), event.text)),
+            shape(event.severity),
+            escaped(&entry.who()),
+            escaped(&event.text),
+            lasted(event, self.watched.now.time),
+        );
     }
 }
 
@@ -420,7 +496,7 @@ impl Happened<'_> {
                 address(event, Place::Events, self.options, self.now),
                 shape(event.severity),
                 escaped(&event.subject),
-                escaped(&event.words),
+                escaped(&event.text),
                 escaped(&event.was),
                 escaped(&event.became),
                 place(event),
@@ -447,5 +523,31 @@ pub(super) fn when(event: &Event) -> String {
             format!("{}–{}", time(event.since, "%H:%M"), time(until, "%H:%M"))
         }
         Some(until) => format!("{}–{}", time(event.since, "%H:%M"), time(until, "%a %H:%M")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_title_says_what_is_plotted() {
+        let title = |paths: &[&str]| plots_title(&paths.iter().map(|path| (*path).to_string()).collect::<Vec<_>>());
+        let clouds: Vec<_> = (1..=5).map(|at| format!("grids.heprc.clouds.c{at}.jobs.held")).collect();
+        assert_eq!(title(&[]), "");
+        assert_eq!(title(&["grids.heprc.jobs.all.idle"]), "heprc · jobs · all · idle");
+        assert_eq!(
+            title(&["grids.heprc.jobs.all.idle", "grids.heprc.jobs.all.held"]),
+            "heprc · jobs · all: idle, held"
+        );
+        assert_eq!(plots_title(&clouds), "heprc · clouds · jobs · held: c1, c2, c3 and 2 more");
+        assert_eq!(plots_title(&[&clouds[..2], &["grids.heprc.schedds.ce02.heartbeat".into()]].concat()), {
+            "heprc · clouds · jobs · held: c1, c2 + schedds · ce02 · heartbeat"
+        });
+        // Two words differ: two groups.
+        let rest = ["grids.heprc.clouds.c1.jobs.idle", "grids.heprc.clouds.c2.jobs.held"];
+        assert_eq!(title(&rest), "heprc · clouds · c1 · jobs · idle + c2 · jobs · held");
+        assert_eq!(title(&["a.b", "c.d", "e.f", "g.h", "i.h"]), "a · b + c · d + e · f + 2 more");
+        assert_eq!(title(&["a", "b"]), "a, b");
     }
 }

@@ -14,7 +14,7 @@ mod track;
 
 pub use self::now::{Entry, Known, Now, now};
 pub use self::past::{MOST, MOST_VALUES, past, past_of};
-pub use self::report::{Event, csv, lasted, nagios_words, write_json};
+pub use self::report::{Event, csv, lasted, nagios_text, write_json};
 pub use self::rule::{Condition, Limit, Limits, Of, Rule, Rules, Severity, System, documentation};
 pub use self::track::{Happened, Sample, Track};
 pub use crate::text::{Shows, share};

@@ -62,7 +62,7 @@ impl Followed {
             rule,
             wanted: wanted(rule.measurement, &latest.series, rule.field)?,
             partner: partner.and_then(|(series, field)| wanted(rule.measurement, &series, field)),
-            series: latest.series.clone(),
+            series: Point::clone(&latest.series),
             every: every.max(1),
         })
     }
@@ -117,7 +117,7 @@ impl Followed {
             Some(_) if is_silence => Severity::NotCollected,
             _ => rule.severity,
         };
-        let words = match severity {
+        let text = match severity {
             Severity::NotCollected => "not collected".into(),
             _ => rule.said(series, values, happened.was, is_now),
         };
@@ -127,7 +127,7 @@ impl Followed {
             rule: rule.name,
             subject: rule.subject(series),
             section: rule.section(series),
-            words,
+            text,
             severity,
             since: happened.since,
             is_begin: happened.is_begin,

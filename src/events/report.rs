@@ -1,4 +1,4 @@
-//! Events as JSON, CSV and words.
+//! Events as JSON, CSV and text.
 
 use std::fmt::Write as _;
 
@@ -25,7 +25,8 @@ pub struct Event {
     #[serde(skip_serializing_if = "String::is_empty")]
     pub section: String,
     /// What.
-    pub words: String,
+    #[serde(rename = "words")]
+    pub text: String,
     /// How bad.
     pub severity: Severity,
     /// When it began, in unix seconds.
@@ -75,7 +76,7 @@ impl Event {
     }
 }
 
-/// Returns how long an event lasts in words: `20 min`, `over 3 h 5 min`; empty for one without a length.
+/// Returns how long an event lasts as text: `20 min`, `over 3 h 5 min`; empty for one without a length.
 pub fn lasted(event: &Event, now: i64) -> String {
     match event.seconds(now) {
         0 if event.until.is_some() => String::new(),
@@ -131,7 +132,7 @@ pub fn csv(events: &[Event], now: i64) -> String {
             event.system,
             event.rule,
             &event.subject,
-            &event.words,
+            &event.text,
             &event.was,
             &event.became,
             &event.path,
@@ -150,7 +151,7 @@ fn quoted(text: &str) -> String {
 }
 
 /// Returns what a monitor's line says of it: the first few, and how many more.
-pub fn nagios_words(now: &Now, named: usize) -> String {
+pub fn nagios_text(now: &Now, named: usize) -> String {
     if now.entries.is_empty() {
         let off = if now.off.is_empty() { String::new() } else { format!(", {} off by intent", now.off.len()) };
         return match now.checked {
@@ -158,14 +159,14 @@ pub fn nagios_words(now: &Now, named: usize) -> String {
             checked => format!("all well, {} checked{off}", count(checked, "number")),
         };
     }
-    let words = |entry: &Entry| {
+    let text = |entry: &Entry| {
         let Entry { event, more, .. } = entry;
         let lasted = lasted(event, now.time);
         let since = if lasted.is_empty() { lasted } else { format!(" {lasted}") };
         let more = if *more > 0 { format!(" and {more} more") } else { String::new() };
-        format!("{} {}{since}{more}", entry.who(), event.words)
+        format!("{} {}{since}{more}", entry.who(), event.text)
     };
-    let mut said: Vec<_> = now.entries.iter().take(named).map(words).collect();
+    let mut said: Vec<_> = now.entries.iter().take(named).map(text).collect();
     let more = now.entries.len().saturating_sub(named);
     said.extend((more > 0).then(|| format!("{more} more")));
     said.join(", ")

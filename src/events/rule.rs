@@ -41,9 +41,9 @@ pub struct Rule {
     /// The subject of a rule without such tags.
     pub called: &'static str,
     /// What is said of the subject. `{value}`, `{of}`, `{was}` stand for the values, `{TAG}` for the value of a tag.
-    pub words: &'static str,
+    pub text: &'static str,
     /// What is said of a trouble of now, if its newest labels tell more; empty if nothing else is said.
-    pub now_words: &'static str,
+    pub text_now: &'static str,
     /// How values are shown.
     pub shows: Shows,
     /// How many values in a row make an event.
@@ -245,8 +245,8 @@ impl Rule {
             severity,
             subject: &[],
             called: "",
-            words: "",
-            now_words: "",
+            text: "",
+            text_now: "",
             shows: Shows::Number,
             runs: 1,
             every: 0,
@@ -348,13 +348,13 @@ impl Rule {
     }
 
     /// Sets the tags that name the subject, and what is said of it.
-    pub const fn says(self, subject: &'static [&'static str], words: &'static str) -> Self {
-        Self { subject, words, ..self }
+    pub const fn says(self, subject: &'static [&'static str], text: &'static str) -> Self {
+        Self { subject, text, ..self }
     }
 
     /// Sets what is said of a trouble of now.
-    pub const fn says_now(self, now_words: &'static str) -> Self {
-        Self { now_words, ..self }
+    pub const fn says_now(self, text_now: &'static str) -> Self {
+        Self { text_now, ..self }
     }
 
     /// Sets the subject of a rule whose series have no name of their own.
@@ -437,22 +437,22 @@ impl Rule {
         was: Option<f64>,
         is_now: bool,
     ) -> String {
-        let words = if is_now && !self.now_words.is_empty() { self.now_words } else { self.words };
-        let mut words = words.replace("{value}", &self.shows.text(value));
+        let text = if is_now && !self.text_now.is_empty() { self.text_now } else { self.text };
+        let mut text = text.replace("{value}", &self.shows.text(value));
         for (name, other) in [("{of}", of), ("{was}", was)] {
-            if words.contains(name) {
-                words = words.replace(name, &other.map_or("?".into(), |other| self.shows.text(other)));
+            if text.contains(name) {
+                text = text.replace(name, &other.map_or("?".into(), |other| self.shows.text(other)));
             }
         }
         // A name from outside comes last, so that what it holds stands for nothing.
-        match words.split_once('{').and_then(|(before, rest)| Some((before, rest.split_once('}')?))) {
+        match text.split_once('{').and_then(|(before, rest)| Some((before, rest.split_once('}')?))) {
             Some((before, (tag, after))) => format!("{before}{}{after}", one_line(series.tag(tag).unwrap_or_default())),
-            None => words,
+            None => text,
         }
     }
 
     /// Returns the condition in a sentence's part, for the documentation.
-    fn condition_in_words(&self) -> String {
+    fn condition_text(&self) -> String {
         let key = |limit: Limit| format!("`{}`", limit.key);
         match self.condition {
             Condition::Zero => "is 0".into(),
@@ -489,10 +489,10 @@ pub fn documentation(systems: &[&System]) -> String {
                 "| {} | {} | {subject} | {} | `{}.{}`{only} {}{runs} |",
                 system.title,
                 rule.severity.shape(),
-                rule.words,
+                rule.text,
                 rule.measurement.name,
                 rule.field,
-                rule.condition_in_words(),
+                rule.condition_text(),
             );
         }
     }

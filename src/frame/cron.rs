@@ -69,6 +69,7 @@ impl<'a, C> Run<'a, C> {
             sources.iter().position(|known| *known == source).unwrap_or(sources.len())
         });
         let mut all = self.problems.lock().unwrap_or_else(PoisonError::into_inner);
+        let problems = problems.into_iter().map(|problem| problem.asked_of(source, answer.is_none()));
         all.entry(index).or_default().extend(problems);
         drop(all);
         answer.map_or(Asked::Failed, Asked::Answered)

@@ -31,10 +31,10 @@ use crate::os::process::{close_inherited, command_line};
 /// The files of a service. Their defaults are QULo's.
 #[derive(Args, Clone, Debug, Default)]
 pub struct Files {
-    /// The pid file of start, stop, restart and status
+    /// The pid file of start, stop, restart and status [default: /run/NAME.pid]
     #[arg(short, long, value_name = "FILE", global = true)]
     pub pidfile: Option<PathBuf>,
-    /// Read this config
+    /// Read this config instead of /etc/qulo/NAME.conf or /etc/gridmon/config.cfg
     #[arg(short, long, value_name = "FILE", global = true)]
     pub config: Option<PathBuf>,
 }

@@ -143,7 +143,7 @@ impl<'a> Downsampler<'a> {
         result.map(|()| work.folds)
     }
 
-    /// Folds all windows of a tier with labels from `first` to `last`, in unix seconds, whoever folded them; of days first the
+    /// Folds all windows of a tier with labels from `first` to `last`, in unix seconds, also those that are folded; of days first the
     /// hours that are missing. Goes on where an earlier call with the same labels was ended. Calls `progress` with each
     /// label that is done.
     ///

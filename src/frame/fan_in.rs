@@ -39,7 +39,7 @@ pub struct Intake<C> {
     pub logging: log::Config,
     /// What of the config is left out; each is said once.
     pub warnings: Vec<String>,
-    /// What whoever receives the points needs.
+    /// What the receiver of the points needs.
     pub config: C,
 }
 

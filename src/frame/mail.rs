@@ -20,7 +20,7 @@ use super::state::State;
 use crate::config::{Key, Kind, Section, Unset, Values};
 use crate::model::utc;
 use crate::os::mail::{Mail, Server, Unsent, is_address};
-use crate::problem::{Failing, Problem, Repeat, Subject, notify};
+use crate::problem::{Failing, Problem, Repeat, Subject, notify, silent};
 use crate::text::{ago, one_line};
 
 /// `[mail]`.
@@ -162,6 +162,8 @@ struct Part {
     good: u32,
     /// What the last failed run said.
     message: String,
+    /// The source that was asked; empty if none was.
+    source: String,
     /// Whether it has failed three times on end, and was not good three times on end since.
     is_down: bool,
     /// Whether a mail has said so.
@@ -221,7 +223,7 @@ struct Due {
 }
 
 impl Alarms {
-    /// Takes in the problems of a run.
+    /// Takes in the problems of a run. A part of a source that gave nothing was neither good nor did it fail.
     fn observe(&mut self, problems: &[Problem], now: i64) {
         let mut failing = BTreeMap::new();
         for problem in
@@ -231,18 +233,21 @@ impl Alarms {
                 Some(part) => (part.to_string(), format!("{}: {}", problem.subject, problem.message)),
                 None => (problem.subject.to_string(), problem.message.clone()),
             };
-            failing.entry(name).or_insert(message);
+            failing.entry(name).or_insert((message, &problem.source));
         }
-        for (name, message) in &failing {
+        for (name, (message, source)) in &failing {
             let part = self.parts.entry(name.clone()).or_default();
             if part.failed == 0 && !part.is_down {
                 part.since = now;
             }
             (part.failed, part.good) = (part.failed.saturating_add(1), 0);
             part.message = one_line(message);
+            part.source.clone_from(source);
             part.is_down |= part.failed >= RUNS;
         }
-        for (_, part) in self.parts.iter_mut().filter(|(name, _)| !failing.contains_key(*name)) {
+        let silent = silent(problems);
+        let is_good = |name: &str, part: &Part| !failing.contains_key(name) && !silent.contains(part.source.as_str());
+        for (_, part) in self.parts.iter_mut().filter(|(name, part)| is_good(name, part)) {
             (part.failed, part.good) = (0, part.good.saturating_add(1));
         }
         // Nobody was told of these, and nothing is to be said any more.
@@ -382,6 +387,31 @@ mod tests {
         let [(2, mail)] = mails.as_slice() else { panic!("{mails:?}") };
         let text = format!("{mail:?}");
         assert!(text.contains("counts of panda has failed since") && text.contains("count A/s/r/2: is null"), "{text}");
+    }
+
+    #[test]
+    fn a_run_in_which_the_source_gave_nothing_is_neither_good_nor_bad_for_its_parts() {
+        // `o` an odd count, `d` PanDA down, `g` a good run.
+        for (runs, expected) in [
+            ("ododo", vec!["counts fails"]),
+            ("ooodddooggg", vec!["counts fails", "panda fails", "panda works", "counts works"]),
+            ("ooogdgdg", vec!["counts fails", "counts works"]),
+        ] {
+            let (mut alarms, mut said) = (Alarms::default(), Vec::new());
+            for (at, run) in runs.chars().enumerate() {
+                let problems = match run {
+                    'o' => vec![Problem::of_source("count", "null").counting_as("counts").asked_of("panda", false)],
+                    'd' => vec![Problem::of_source("panda", "no answer").asked_of("panda", true)],
+                    _ => Vec::new(),
+                };
+                alarms.observe(&problems, NOW + at as i64);
+                let due = alarms.due();
+                said.extend(due.failing.iter().map(|name| format!("{name} fails")));
+                said.extend(due.working.iter().map(|name| format!("{name} works")));
+                alarms.take(&origin(NOW + at as i64));
+            }
+            assert_eq!(said, expected, "{runs}");
+        }
     }
 
     #[test]

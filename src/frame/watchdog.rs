@@ -112,7 +112,7 @@ impl Watchdog {
     fn listen(&'static self, first_signal: FirstSignal, mut events: UnixStream) -> Result<()> {
         let signals: &[i32] = if first_signal == FirstSignal::Default { &[] } else { &[SIGTERM, SIGINT, SIGHUP] };
         if !signals.is_empty() {
-            // Before the pipe, so that whoever is woken knows which signal it was.
+            // Before the pipe, so that the thread that is woken knows which signal it was.
             signal_hook::flag::register(SIGHUP, Arc::clone(&self.hang_up)).context("signal handler")?;
         }
         for number in signals {

@@ -8,7 +8,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use anyhow::{Context, Result};
 
 use crate::os::files;
-use crate::sources::agents::word::{Heard, QULO, Word};
+use crate::sources::agents::status::{AgentRecord, AgentStatus, QULO};
 
 /// The file of the state directory in which they are remembered.
 pub const FILE: &str = "qmaster.agents";
@@ -34,7 +34,7 @@ pub(super) struct Agents {
 #[derive(Debug, Default)]
 struct State {
     /// By host.
-    all: BTreeMap<String, Heard>,
+    all: BTreeMap<String, AgentRecord>,
     /// How many bytes their texts have.
     bytes: usize,
     /// The hosts of those that were heard since they were asked for last.
@@ -43,22 +43,22 @@ struct State {
 }
 
 /// How many bytes the texts of an agent take, roughly.
-fn weight(heard: &Heard) -> usize {
-    let Word { host, version, sensors, .. } = &heard.word;
+fn weight(record: &AgentRecord) -> usize {
+    let AgentStatus { host, version, sensors, .. } = &record.status;
     256 + 2 * host.len() + version.len() + sensors.iter().map(|(name, _)| name.len() + 32).sum::<usize>()
 }
 
 impl State {
-    fn take(&mut self, host: &str) -> Option<Heard> {
-        let heard = self.all.remove(host)?;
-        self.bytes -= weight(&heard);
-        Some(heard)
+    fn take(&mut self, host: &str) -> Option<AgentRecord> {
+        let record = self.all.remove(host)?;
+        self.bytes -= weight(&record);
+        Some(record)
     }
 
-    fn put(&mut self, heard: Heard) {
-        let _ = self.take(&heard.word.host);
-        self.bytes += weight(&heard);
-        self.all.insert(heard.word.host.clone(), heard);
+    fn put(&mut self, record: AgentRecord) {
+        let _ = self.take(&record.status.host);
+        self.bytes += weight(&record);
+        self.all.insert(record.status.host.clone(), record);
         self.is_changed = true;
         self.make_room();
     }
@@ -66,13 +66,13 @@ impl State {
     /// Forgets a tenth of all, those that have been silent for the longest time, if they are too many.
     fn make_room(&mut self) {
         while self.all.len() > MOST || self.bytes > MOST_BYTES {
-            let mut times: Vec<_> = self.all.values().map(|heard| heard.at).collect();
+            let mut times: Vec<_> = self.all.values().map(|record| record.at).collect();
             times.sort_unstable();
             let until = times[times.len() / 10];
             // Those of one second go one after the other, as far as there is need.
             let (most, mut gone) = (self.all.len() / 10 + 1, 0);
-            self.all.retain(|_, heard| {
-                let goes = heard.at <= until && gone < most;
+            self.all.retain(|_, record| {
+                let goes = record.at <= until && gone < most;
                 gone += usize::from(goes);
                 !goes
             });
@@ -86,7 +86,7 @@ impl State {
 ///
 /// # Errors
 /// Fails if the file cannot be read.
-pub fn remembered(path: &std::path::Path) -> Result<BTreeMap<String, Heard>> {
+pub fn remembered(path: &std::path::Path) -> Result<BTreeMap<String, AgentRecord>> {
     let bytes = files::read(path, LARGEST).with_context(|| path.display().to_string())?;
     serde_json::from_slice(&bytes).with_context(|| path.display().to_string())
 }
@@ -106,31 +106,31 @@ impl Agents {
     }
 
     /// An agent has said something.
-    pub fn hear(&self, word: Word, from: IpAddr, at: i64) {
+    pub fn hear(&self, status: AgentStatus, from: IpAddr, at: i64) {
         let mut state = self.state();
-        state.fresh.insert(word.host.clone());
-        state.put(Heard { word, from: from.to_string(), at });
+        state.fresh.insert(status.host.clone());
+        state.put(AgentRecord { status, from: from.to_string(), at });
     }
 
     /// QULo's agents have sent values of sensors: they say nothing about themselves.
     pub fn hear_qulos(&self, seen: &BTreeSet<(String, String)>, from: IpAddr, at: i64) {
         let mut state = self.state();
         for (host, sensor) in seen {
-            let mut heard = state.take(host).unwrap_or_default();
-            if heard.word.version != QULO {
+            let mut record = state.take(host).unwrap_or_default();
+            if record.status.version != QULO {
                 let (host, version) = (host.clone(), QULO.into());
-                heard.word = Word { host, version, ..Word::default() };
+                record.status = AgentStatus { host, version, ..AgentStatus::default() };
             }
-            if heard.word.sensors.len() < 200 && !heard.word.sensors.iter().any(|(name, _)| name == sensor) {
-                heard.word.sensors.push((sensor.clone(), 0.0));
+            if record.status.sensors.len() < 200 && !record.status.sensors.iter().any(|(name, _)| name == sensor) {
+                record.status.sensors.push((sensor.clone(), 0.0));
             }
-            (heard.from, heard.at) = (from.to_string(), at);
-            state.put(heard);
+            (record.from, record.at) = (from.to_string(), at);
+            state.put(record);
         }
     }
 
     /// Returns those that have said something about themselves since this was called last.
-    pub fn fresh(&self) -> Vec<Heard> {
+    pub fn fresh(&self) -> Vec<AgentRecord> {
         let mut state = self.state();
         let fresh = std::mem::take(&mut state.fresh);
         fresh.iter().filter_map(|host| state.all.get(host)).cloned().collect()
@@ -145,7 +145,7 @@ impl Agents {
         if !state.is_changed {
             return Ok(());
         }
-        state.all.retain(|_, heard| now - heard.at < FORGOTTEN);
+        state.all.retain(|_, record| now - record.at < FORGOTTEN);
         state.bytes = state.all.values().map(weight).sum();
         let bytes = serde_json::to_vec(&state.all)?;
         state.is_changed = false;
@@ -162,11 +162,12 @@ mod tests {
     fn what_agents_say_takes_no_more_than_its_room_and_the_silent_go_first() {
         let agents = Agents::default();
         let from = IpAddr::from([192, 0, 2, 1]);
-        let word = |host: String| Word { host, sensors: vec![("x".repeat(250), 1.0); 200], ..Word::default() };
-        agents.hear(word("silent".into()), from, 1);
+        let status =
+            |host: String| AgentStatus { host, sensors: vec![("x".repeat(250), 1.0); 200], ..AgentStatus::default() };
+        agents.hear(status("silent".into()), from, 1);
         for at in 0..2 * MOST_BYTES / 50_000 {
-            agents.hear(word(format!("wn{at}")), from, 10 + at as i64);
-            agents.hear(word("real".into()), from, 10 + at as i64);
+            agents.hear(status(format!("wn{at}")), from, 10 + at as i64);
+            agents.hear(status("real".into()), from, 10 + at as i64);
         }
         let state = agents.state();
         assert!(state.bytes <= MOST_BYTES && state.bytes == state.all.values().map(weight).sum::<usize>());

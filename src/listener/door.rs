@@ -25,7 +25,7 @@ use crate::os::guests::{Guests, Place};
 use crate::os::pace::Paced;
 use crate::problem::Problem;
 use crate::sources::agents::scanner;
-use crate::sources::agents::word::Heard;
+use crate::sources::agents::status::AgentRecord;
 
 /// The file of known series in the state directory.
 const SERIES: &str = "qmaster.series";
@@ -143,7 +143,7 @@ impl Listener {
     }
 
     /// Returns the function that tells which agents have said something about themselves since it was called last.
-    pub fn agents(&self) -> impl FnMut() -> Vec<Heard> + use<> {
+    pub fn agents(&self) -> impl FnMut() -> Vec<AgentRecord> + use<> {
         let shared = Arc::clone(&self.shared);
         move || shared.agents.fresh()
     }

@@ -26,7 +26,7 @@ use crate::model::SECOND;
 use crate::os::guests::Guest;
 use crate::os::hosts::{self, Reached};
 use crate::sources::agents::lines::Lines;
-use crate::sources::agents::word::{self, Word};
+use crate::sources::agents::status::{AgentStatus, LONGEST};
 use crate::text::from_base64;
 
 /// How long a request's head may take to arrive, and how long an idle connection is kept.
@@ -250,18 +250,18 @@ fn metrics(shared: &Shared) -> String {
 
 /// Hears what an agent says about itself, and answers with the settings of its sensors.
 async fn agent(request: Request<Incoming>, guest: &Guest, shared: &Arc<Shared>) -> Result<Response<Body>, Failure> {
-    let (body, _share) = body(request.into_body(), word::LONGEST, shared).await?;
+    let (body, _share) = body(request.into_body(), LONGEST, shared).await?;
     let bad = |error: anyhow::Error| {
         Failure::new(StatusCode::BAD_REQUEST, "invalid", format!("no word of an agent: {error:#}"))
     };
-    let word = Word::parse(&body).map_err(bad)?;
-    let host = word.host.clone();
+    let agent = AgentStatus::parse(&body).map_err(bad)?;
+    let host = agent.host.clone();
     let most_new = shared.config.new_series_per_hour;
     if !shared.series.admits_agent(guest.address, most_new, &host, Instant::now()) {
         let message = format!("{host} is one new series too many within an hour");
         return Err(Failure::new(StatusCode::TOO_MANY_REQUESTS, "too many requests", message));
     }
-    shared.agents.hear(word, guest.address, Timestamp::now().as_second());
+    shared.agents.hear(agent, guest.address, Timestamp::now().as_second());
     let accept = Arc::clone(&shared.accept);
     let settings = tokio::task::spawn_blocking(move || accept.settings(&host)).await;
     match settings {

@@ -1,5 +1,5 @@
 //! What becomes of the points of one request, piece by piece: some are of too many new series, the others are offered, and the
-//! answer says what is kept. Pure: whoever receives the request offers the points and waits.
+//! answer says what is kept. Pure: the caller, which receives the request, offers the points and waits.
 
 use std::net::IpAddr;
 use std::time::Instant;

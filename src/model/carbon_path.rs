@@ -137,6 +137,18 @@ impl Measurement {
         components.collect::<Vec<_>>().join(".")
     }
 
+    /// Whether a field of `point` has a Carbon path.
+    pub fn has_carbon_path(&'static self, point: &Point, field: &str) -> bool {
+        let has = |part: &Part| match *part {
+            Part::Text(_) | Part::Field => true,
+            Part::Tag(at) | Part::Folders(at) => {
+                point.tag_at(at.into(), self.tags[usize::from(self.sorted[usize::from(at)])].name).is_some()
+            }
+        };
+        let has_tags = point.has_all_tags(self) || self.template.parts().iter().all(has);
+        has_tags && self.field(field).is_none_or(|field| field.carbon)
+    }
+
     /// Returns the Carbon path of one field of `point`; every component is safe.
     ///
     /// Returns `None` if the point lacks a tag of the path, or if Carbon does not get the field.
@@ -164,7 +176,7 @@ impl Measurement {
 }
 
 /// Returns the name that becomes folders, without its last dot; `None` for a name that is one component. A name that ends with
-/// a dot is a whole one, as in DNS; so a point tells how it is written, whoever sends it to Carbon.
+/// a dot is a whole one, as in DNS; so a point tells how it is written, whichever program sends it to Carbon.
 fn folders(value: &str) -> Option<&str> {
     value.strip_suffix('.').filter(|name| name.contains('.') && name.split('.').all(|label| !label.is_empty()))
 }

@@ -2,8 +2,10 @@
 //! for line protocol and every store keyed by tags; [`carbon_component`] also for Carbon's file tree and graphite-web's
 //! target language.
 //!
-//! What a source reads is cut to [`LONGEST_NAME`]. A point that somebody else made keeps its names as long as they are, since two of
-//! them that were cut could be one series; in its Carbon path a longer one ends with a hash.
+//! Two names that differ never become one: a name that cannot stay as it is ends with a hash of what it was.
+//!
+//! What a source reads is cut to [`LONGEST_NAME`]. A point that somebody else made keeps its names as long as they are; in its
+//! Carbon path a longer one is cut. Carbon's paths have fewer characters, and a point whose path another one has is named.
 
 use std::borrow::Cow;
 use std::fmt::Write as _;
@@ -19,23 +21,46 @@ pub const LONGEST_NAME: usize = 200;
 pub type Name = Cow<'static, str>;
 
 /// Returns text from outside as a tag value: not empty, at most [`LONGEST_NAME`] bytes, without control characters and
-/// without backslashes, which line protocol cannot write at the end of a name.
+/// without a backslash at its end, which in line protocol would belong to what follows.
 pub fn safe_text(text: &str) -> Cow<'_, str> {
-    clean(&text[..text.floor_char_boundary(LONGEST_NAME)])
+    safe(text, LONGEST_NAME, beginning)
 }
 
 /// Returns text as [`safe_text`] does, of any length.
 pub(super) fn clean(text: &str) -> Cow<'_, str> {
-    let unsafe_char = |c: char| c.is_control() || c == '\\' || c == '\u{2028}' || c == '\u{2029}';
-    if is_plain(text) {
-        Cow::Borrowed(text)
-    } else if text.is_empty() {
+    safe(text, usize::MAX, |text| text)
+}
+
+/// Returns a name as it is, if it can stay so; else what of it is `kept`, with `_` for what is unsafe, and its hash.
+fn safe(name: &str, longest: usize, kept: fn(&str) -> &str) -> Cow<'_, str> {
+    if is_plain(name) {
+        Cow::Borrowed(name)
+    } else if name.is_empty() {
         Cow::Borrowed("_")
-    } else if text.contains(unsafe_char) {
-        Cow::Owned(text.chars().map(|c| if unsafe_char(c) { '_' } else { c }).collect())
+    } else if name.len() <= longest && !name.ends_with('\\') && !name.contains(is_unsafe) {
+        Cow::Borrowed(name)
     } else {
-        Cow::Borrowed(text)
+        let mut made: String = kept(name).chars().map(|c| if is_unsafe(c) { '_' } else { c }).collect();
+        push_hash(name, &mut made);
+        Cow::Owned(made)
     }
+}
+
+/// Whether no name may hold the character.
+fn is_unsafe(c: char) -> bool {
+    c.is_control() || c == '\u{2028}' || c == '\u{2029}'
+}
+
+/// The digits of a hash, and `_` before them.
+const HASH: usize = 17;
+
+/// Returns as much of a name as leaves room for its hash.
+fn beginning(name: &str) -> &str {
+    &name[..name.floor_char_boundary(LONGEST_NAME - HASH)]
+}
+
+fn push_hash(name: &str, to: &mut String) {
+    let _ = write!(to, "_{:016x}", lasting_hash(name));
 }
 
 /// Returns text from outside as one component of a Carbon path: [`safe_text`] with `_` for every character but ASCII
@@ -50,17 +75,14 @@ pub fn carbon_component(text: &str) -> Cow<'_, str> {
 
 /// Appends the component of a point's name. A name that is longer than a component may be is cut, and its hash tells it from others.
 pub(super) fn push_component(name: &str, path: &mut String) {
-    /// The digits of the hash, and `_` before them.
-    const HASH: usize = 17;
-    let end = if name.len() <= LONGEST_NAME { name.len() } else { name.floor_char_boundary(LONGEST_NAME - HASH) };
-    let kept = &name[..end];
+    let kept = if name.len() <= LONGEST_NAME { name } else { beginning(name) };
     if kept.bytes().all(|byte| FITS[usize::from(byte)]) {
         path.push_str(kept);
     } else {
         path.extend(kept.chars().map(|c| if fits(c) { c } else { '_' }));
     }
-    if end < name.len() {
-        let _ = write!(path, "_{:016x}", lasting_hash(name));
+    if kept.len() < name.len() {
+        push_hash(name, path);
     }
 }
 

@@ -275,6 +275,11 @@ impl Point {
         Self { text, tags, fields: safe_fields(fields), time, ..*self }
     }
 
+    /// Whether it has all tags that a measurement declares.
+    pub(super) fn has_all_tags(&self, measurement: &'static Measurement) -> bool {
+        matches!(self.tags, Tags::Declared(..)) && self.declaration.is_some_and(|own| std::ptr::eq(own, measurement))
+    }
+
     /// Sets the declaration of the point's measurement, which removes the labels from the series' name. Other tags,
     /// declared or not, are keys. Does nothing if the point has a declaration.
     pub(super) fn set_declaration(&mut self, declaration: &'static Measurement) {

@@ -9,7 +9,7 @@ use crate::frame::state;
 use crate::frame::{complain, print};
 use crate::listener::agents::{FILE, remembered};
 use crate::setup::qmaster::load;
-use crate::sources::agents::word::{Heard, QULO, SILENT};
+use crate::sources::agents::status::{AgentRecord, QULO, SILENT};
 use crate::text::{Table, ago, count, one_line};
 
 /// The name in messages.
@@ -39,25 +39,25 @@ pub fn list(config: Option<&Path>) -> ExitCode {
 }
 
 /// Returns the list, and how many are silent.
-fn told(agents: &[Heard], now: i64) -> (String, usize) {
+fn told(agents: &[AgentRecord], now: i64) -> (String, usize) {
     let mut table = Table::new(&["host", "version", "<sensors", "<last word", "<lag", "<backlog", "from"]);
     let mut silent = Vec::new();
-    for Heard { word, from, at } in agents {
+    for AgentRecord { status, from, at } in agents {
         let since = (now - at).max(0);
         // QULo's agents say nothing of what waits there, and nothing waits.
-        let is_qulos = word.version == QULO;
+        let is_qulos = status.version == QULO;
         let or_dash = |text: String| if is_qulos { "-".into() } else { text };
         table.row(&[
-            one_line(&word.host),
-            one_line(&word.version),
-            word.sensors.len().to_string(),
+            one_line(&status.host),
+            one_line(&status.version),
+            status.sensors.len().to_string(),
             format!("{} ago", ago(since)),
-            or_dash(ago(i64::try_from(word.lag_seconds).unwrap_or(i64::MAX))),
-            or_dash(word.backlog_points.to_string()),
+            or_dash(ago(i64::try_from(status.lag_seconds).unwrap_or(i64::MAX))),
+            or_dash(status.backlog_points.to_string()),
             one_line(from),
         ]);
         if since >= SILENT {
-            silent.push(one_line(&word.host));
+            silent.push(one_line(&status.host));
         }
     }
     let mut text = table.text();
@@ -70,13 +70,14 @@ fn told(agents: &[Heard], now: i64) -> (String, usize) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sources::agents::word::Word;
+    use crate::sources::agents::status::AgentStatus;
 
     #[test]
     fn silent_agents_are_named() {
         let agent = |host: &str, version: &str, at: i64| {
-            let word = Word { host: host.into(), version: version.into(), lag_seconds: 7, ..Word::default() };
-            Heard { word, from: "192.0.2.1".into(), at }
+            let status =
+                AgentStatus { host: host.into(), version: version.into(), lag_seconds: 7, ..AgentStatus::default() };
+            AgentRecord { status, from: "192.0.2.1".into(), at }
         };
         let agents = [agent("a", "0.1.0", 1_000), agent("b\u{1b}[2J", "0.1.0", 700), agent("c", "QULo", 940)];
         let (text, silent) = told(&agents, 1_000);

@@ -87,7 +87,11 @@ pub fn history(config: &Config, hub: Option<&str>, of: &str) -> Result<ExitCode>
 fn line(memory: &Memory, hub: Option<&str>, now: i64, interval: i64) -> (Level, String) {
     let Tally { sets, alarms, warnings, asked } = tally(memory, hub);
     let Some(asked) = asked else {
-        return (Level::Unknown, plugin_line(Level::Unknown, "collect-backups has not run yet", ""));
+        let why = match hub {
+            Some(hub) if !memory.hubs.is_empty() => format!("no hub called {} is known", quote(hub)),
+            _ => "collect-backups has not run yet".into(),
+        };
+        return (Level::Unknown, plugin_line(Level::Unknown, &why, ""));
     };
     let age = now - asked;
     // As for every other program.

@@ -11,19 +11,8 @@ use anyhow::{Context, Result, ensure};
 
 use crate::config::trusted;
 use crate::os::command;
+use crate::setup::COLLECTORS;
 use crate::text::size;
-
-/// The programs that cron or a timer starts for each run.
-pub const COLLECTORS: [&str; 8] = [
-    "collect-backups",
-    "collect-grid",
-    "collect-instances",
-    "collect-panda",
-    "collect-slurm",
-    "downsample-1d",
-    "downsample-1h",
-    "write-datadisk",
-];
 
 /// The most output of a program that is read, in bytes.
 const MOST: usize = 1 << 20;

@@ -13,14 +13,14 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 use clap::Args;
 
-use super::crontab::{COLLECTORS, Schedule, is_enabled};
+use super::crontab::{Schedule, is_enabled};
 use super::machine;
 use super::spool_commands::{NAME, look};
 use super::status::{Level, Status, StatusInput, Thresholds};
-use super::versions::versions;
+use crate::config::Program;
 use crate::frame::{CheckLine, print, state};
 use crate::os::work::catch;
-use crate::setup::{self, Config};
+use crate::setup::{self, COLLECTORS, Config, versions};
 use crate::text::{Table, count, one_line};
 
 /// Look at everything that a run needs, as cron would start it, and say what to do.
@@ -42,6 +42,9 @@ const CHECKING: Duration = Duration::from_secs(3660);
 
 /// How long the dashboard, a sink of a service, and `--version` may take.
 const ANSWERS: Duration = Duration::from_secs(20);
+
+/// How long a command may take to tell its version.
+const VERSIONS: Duration = Duration::from_secs(10);
 
 /// A finding: who found it, what it is about, and what is right or wrong with it.
 struct Finding {
@@ -120,7 +123,8 @@ fn of_config(config: &Config, now: Option<i64>, schedule: &Schedule) -> Vec<Find
     });
     findings.extend(checked.into_iter().flatten());
     let programs: Vec<_> = asked.iter().map(|one| one.program.as_str()).collect();
-    let told = versions(config, &programs, schedule).into_iter();
+    let run = |program: &Program, flag: &str| run(program, flag, schedule);
+    let told = versions(config, &programs, &run).into_iter();
     findings.extend(told.map(|(of, version)| Finding::new(of, "version", Ok(version))));
     findings.extend(of_services(config, &directory, &ran));
     findings.extend(of_dashboard(config));
@@ -215,6 +219,13 @@ fn of_dashboard(config: &Config) -> Option<Finding> {
         // Most machines have none.
         Err(_) => None,
     }
+}
+
+/// Runs a command of the config with one more argument, as a program of the schedule would.
+fn run(program: &Program, flag: &str, schedule: &Schedule) -> Option<(String, String)> {
+    let (first, others) = program.argv.split_first()?;
+    let path = schedule.find(first).ok()?;
+    schedule.ask(&path, others.iter().map(String::as_str).chain([flag]), VERSIONS).ok()
 }
 
 /// Returns the status line of the dashboard's first page.

@@ -26,7 +26,7 @@ use crate::text::count;
 /// What a person may ask of a down-sampler.
 #[derive(Args, Debug)]
 pub struct ByHand {
-    /// Fold all windows from this time on, whoever folded them; goes on where the same call was ended
+    /// Fold all windows from this time on, also those that are folded; goes on where the same call was ended
     #[arg(long, value_name = "TIME", value_parser = parse_time, conflicts_with_all = ["check", "list", "setup"])]
     from: Option<i64>,
     /// Up to this time [default: the last window that has ended]

@@ -18,4 +18,3 @@ mod sheet;
 pub mod spool_commands;
 pub mod status;
 pub mod store;
-mod versions;

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use anyhow::{Result, ensure};
 
 use super::status::{Level, plugin_line};
-use crate::events::{Entry, Known, Now, Rules, Severity, lasted, nagios_words, now as look};
+use crate::events::{Entry, Known, Now, Rules, Severity, lasted, nagios_text, now as look};
 use crate::frame::{print, print_in_time};
 use crate::model::utc;
 use crate::setup::{self, Config};
@@ -59,11 +59,11 @@ fn line(now: &Now) -> (Level, String) {
     let of = |severity: Severity| now.entries.iter().filter(|entry| entry.event.severity == severity).count();
     let (bad, worse) = (of(Severity::Bad), of(Severity::Worse));
     let numbers = format!("bad={bad};;0;0 worse={worse};0;;0 off={};;;0 checked={};;;0", now.off.len(), now.checked);
-    let mut words = nagios_words(now, NAMED);
+    let mut text = nagios_text(now, NAMED);
     if let Some(notice) = &now.notice {
-        words = format!("{words}; {notice}");
+        text = format!("{text}; {notice}");
     }
-    (level, plugin_line(level, &words, &numbers))
+    (level, plugin_line(level, &text, &numbers))
 }
 
 /// Returns the tables for people.
@@ -80,7 +80,7 @@ fn text(now: &Now) -> String {
         let more = if entry.more > 0 { entry.more.to_string() } else { String::new() };
         let (shape, lasted) = (event.severity.shape().to_string(), lasted(event, now.time));
         let place = [event.title, &event.section].join(" ").trim_end().to_string();
-        table.row(&[shape, event.subject.clone(), event.words.clone(), lasted, more, place]);
+        table.row(&[shape, event.subject.clone(), event.text.clone(), lasted, more, place]);
     };
     now.entries.iter().for_each(&mut row);
     now.off.iter().for_each(|event| row(&Entry { event: event.clone(), more: 0, is_shared: false }));

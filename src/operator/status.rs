@@ -586,7 +586,7 @@ mod tests {
     const NOW: i64 = 1_717_245_240;
 
     fn failing(what: &str, since: i64, message: &str) -> (String, Failing) {
-        (what.into(), Failing { since, said: since, message: message.into() })
+        (what.into(), Failing { since, said: since, message: message.into(), ..Failing::default() })
     }
 
     fn run(time: i64, delivered: usize, spooled: usize, failing: &[(String, Failing)]) -> Report {

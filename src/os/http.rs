@@ -363,7 +363,15 @@ mod backend {
             if let Some(identity) = tls::identity(&self.tls)? {
                 builder = builder.identity(identity);
             }
-            let client = builder.build().context("HTTP client")?;
+            let client = builder.build().map_err(|error| {
+                let error = anyhow::Error::new(error);
+                if format!("{error:#}").contains("No CA certificates") {
+                    return anyhow!(
+                        "this machine has no CA certificates, so it can trust no server: install ca-certificates"
+                    );
+                }
+                error.context("HTTP client")
+            })?;
             Ok(self.secured.get_or_init(|| client))
         }
 

@@ -172,7 +172,7 @@ fn is_unmapped(owner: u32) -> bool {
 }
 
 /// Whether what this user may change is safe from this process's user: root's, the user's own, and, in a container,
-/// that of whoever made the container.
+/// that of the user who made the container.
 fn is_trusted(owner: u32) -> bool {
     owner == 0 || owner == me() || is_unmapped(owner)
 }

@@ -141,7 +141,7 @@ pub fn command_line(pid: i32) -> String {
     words.join(" ").trim_end().to_string()
 }
 
-/// Closes the files that whoever started this process has left open in it, beside standard input, output and error: a lock that
+/// Closes the files that the parent of this process has left open in it, beside standard input, output and error: a lock that
 /// a shell holds by one of them would be held by a daemon for ever. What this process opens itself is closed when another
 /// program is run.
 pub fn close_inherited() {

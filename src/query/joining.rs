@@ -49,7 +49,7 @@ struct Together {
 
 impl Join {
     /// Returns what `members` make together, under `path`. Their stored values are `every` seconds apart; `covering` has a value
-    /// at each time that was collected, whoever had a value then.
+    /// at each time that was collected, whichever of them had a value then.
     pub fn of(
         self,
         path: &str,

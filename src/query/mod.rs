@@ -6,6 +6,7 @@ mod joining;
 mod summing;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use anyhow::{Context, Result};
 
@@ -24,8 +25,8 @@ pub use self::summing::{ANY, range as range_with_sums};
 /// The newest value of one field of a series.
 #[derive(Clone, Debug)]
 pub struct Latest {
-    /// The series: a point without fields.
-    pub series: Point,
+    /// The series: a point without fields, shared by the values of its fields.
+    pub series: Arc<Point>,
     /// The field.
     pub field: &'static FieldInfo,
     /// Its time, in nanoseconds.

@@ -13,18 +13,20 @@ use crate::os::mail::Server;
 use crate::sinks::embedded;
 use crate::sinks::graphite::{carbon, render};
 use crate::sinks::{credentials, influxdb, mysql, qmaster as to_qmaster, rrd, s3};
-use crate::sources::{cloud_scheduler, cric, elastic, htcondor, libvirt, panda, slurm as slurm_source};
+use crate::sources::{cloud_scheduler, cric, elastic, htcondor, libvirt, panda as panda_source, slurm as slurm_source};
 use crate::text::quote;
 use crate::{dashboard, listener, spool};
 
 pub mod backups;
 mod catalog;
+pub mod datadisks;
 pub mod graphs;
 mod grid;
 pub mod instances;
 pub mod nodes;
 mod older;
 mod pages;
+pub mod panda;
 pub mod qagent;
 #[cfg(feature = "qmaster")]
 pub mod qmaster;
@@ -35,6 +37,7 @@ mod shared_table;
 mod sinks;
 pub mod slurm;
 mod stores;
+mod versions;
 mod with_tables;
 
 pub use self::catalog::{CATALOG, PLOTTED, senders, source};
@@ -43,10 +46,11 @@ pub use self::older::{compare, of_backups, of_datadisks, older};
 pub use self::pages::pages;
 pub use self::rules::SYSTEMS;
 use self::sections::Timing;
-pub use self::sections::{READERS, SECTIONS};
+pub use self::sections::{COLLECTORS, READERS, SECTIONS};
 use self::sinks::Selected;
 pub use self::sinks::{history, roles, sinks, store_place, tables};
 pub use self::stores::{influx_reader, reader, tiers};
+pub use self::versions::{RunCommand, versions};
 
 /// Reads the config for a program, and makes what the frame needs of it.
 ///
@@ -121,7 +125,7 @@ pub struct Config {
     /// `[cloud_scheduler]`; `None` if the file names only HTCondor.
     pub cloud_scheduler: Option<cloud_scheduler::Config>,
     /// `[panda]`.
-    pub panda: panda::Config,
+    pub panda: panda_source::Config,
     /// `[cric]`.
     pub cric: cric::Config,
     /// `[credentials_monit_grafana]` and `[credentials_elasticsearch]`.
@@ -200,7 +204,7 @@ impl Config {
         let rrd = rrd::Config::read(&sections.values(&rrd::config::SECTION))?;
         let htcondor = htcondor::Config::read(&sections.values(&htcondor::SECTION), rules)?;
         let clouds = cloud_scheduler::Config::read(&sections.values(&cloud_scheduler::SECTION))?;
-        let panda = panda::Config::read(&sections.values(&panda::SECTION))?;
+        let panda = panda_source::Config::read(&sections.values(&panda_source::SECTION))?;
         // A file with only one of the two sources selects that one; a file with neither selects both.
         let has = |section| sections.contains(section);
         let neither = !has(&htcondor::SECTION) && !has(&cloud_scheduler::SECTION);

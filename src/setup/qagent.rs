@@ -20,7 +20,7 @@ use crate::os::uptime::Uptime;
 use crate::problem::Problem;
 use crate::sinks::qmaster;
 use crate::sinks::qmaster::config::Protocol;
-use crate::sources::agents::word::Word;
+use crate::sources::agents::status::AgentStatus;
 use crate::sources::node::Root;
 use crate::spool::{Directory, Spool};
 
@@ -129,14 +129,16 @@ fn ask(master: &qmaster::Config, directory: &Path, host: &str, sensors: &[(Strin
     let spool = Spool::new(Directory::at(&directory.join("spool")));
     let backlog = spool.backlog("qmaster").unwrap_or_default();
     let now = Timestamp::now().as_second();
-    let word = Word {
+    let status = AgentStatus {
         host: host.into(),
         version: env!("CARGO_PKG_VERSION").into(),
         sensors: sensors.to_vec(),
         backlog_points: backlog.points as u64,
         lag_seconds: backlog.oldest.map_or(0, |oldest| (now - oldest).max(0).unsigned_abs()),
     };
-    let Some(text) = qmaster::tell(master, directory, serde_json::to_string(&word)?, ANSWER)? else { return Ok(false) };
+    let Some(text) = qmaster::tell(master, directory, serde_json::to_string(&status)?, ANSWER)? else {
+        return Ok(false);
+    };
     let name = format!("settings of {}", master.name());
     nodes::central::check(&text, &name)?;
     let path = directory.join(SETTINGS);

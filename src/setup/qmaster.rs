@@ -14,7 +14,7 @@ use crate::model::Point;
 use crate::monitors::nodes::{agent, central};
 use crate::problem::Problem;
 use crate::sinks::graphite::carbon;
-use crate::sources::agents::word::Heard;
+use crate::sources::agents::status::AgentRecord;
 
 /// The program.
 pub static PROGRAM: Program = Program {
@@ -101,11 +101,11 @@ pub fn receive(config: listener::Config, committer: Arc<Committer>, state: &Path
     Ok(Receiving { description, problems, points, stop: Box::new(move || listener.stop()) })
 }
 
-fn agent_point(time: i64, Heard { word, .. }: &Heard) -> Point {
+fn agent_point(time: i64, AgentRecord { status, .. }: &AgentRecord) -> Point {
     let int = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
-    let (lag, backlog) = (agent::LAG.of(int(word.lag_seconds)), agent::BACKLOG.of(int(word.backlog_points)));
-    let sensors = agent::SENSORS.of(int(word.sensors.len() as u64));
-    agent::NODE_AGENT.point(time, [&word.host, &word.version], &[lag, backlog, sensors])
+    let (lag, backlog) = (agent::LAG.of(int(status.lag_seconds)), agent::BACKLOG.of(int(status.backlog_points)));
+    let sensors = agent::SENSORS.of(int(status.sensors.len() as u64));
+    agent::NODE_AGENT.point(time, [&status.host, &status.version], &[lag, backlog, sensors])
 }
 
 /// The file `[qmaster] agents_config`, read again when it has changed.

@@ -32,10 +32,11 @@ pub struct Known<'a> {
 
 /// Writes the table of queues. Returns what is missing.
 pub fn write(published: &Published<Config>, known: &Known) -> Vec<Problem> {
-    let subject = || Subject::Table(TABLE.name.into());
+    // Without PanDA's answer there is no table to write, and so none that works again.
+    let problem = |message| Problem::new(Subject::Table(TABLE.name.into()), message).asked_of("panda", false);
     match try_write(published, known) {
-        Ok(left_out) => left_out.into_iter().map(|message| Problem::new(subject(), message)).collect(),
-        Err(error) => vec![Problem::new(subject(), format!("{error:#}; it stays as it was"))],
+        Ok(left_out) => left_out.into_iter().map(problem).collect(),
+        Err(error) => vec![problem(format!("{error:#}; it stays as it was"))],
     }
 }
 

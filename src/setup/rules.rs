@@ -133,14 +133,14 @@ mod tests {
     }
 
     #[test]
-    fn every_rule_has_a_name_of_its_own_and_sound_words() {
+    fn every_rule_has_a_name_of_its_own_and_a_sound_text() {
         let rules = rules();
         let names: BTreeSet<_> = rules.all().map(|(_, rule)| rule.name).collect();
         assert_eq!(names.len(), rules.all().count());
         for (system, rule) in rules.all() {
             let is_tag = |name: &str| rule.measurement.tags.iter().any(|tag| tag.name == name);
-            let of_words = rule.words.split('{').skip(1).filter_map(|rest| Some(rest.split_once('}')?.0));
-            for name in of_words {
+            let of_text = rule.text.split('{').skip(1).filter_map(|rest| Some(rest.split_once('}')?.0));
+            for name in of_text {
                 assert!(["value", "of", "was"].contains(&name) || is_tag(name), "{}: {{{name}}}", rule.name);
             }
             assert!(
@@ -148,7 +148,7 @@ mod tests {
                 "{}",
                 rule.name
             );
-            assert!(!rule.words.is_empty() && (rule.subject.is_empty() != rule.called.is_empty()), "{}", rule.name);
+            assert!(!rule.text.is_empty() && (rule.subject.is_empty() != rule.called.is_empty()), "{}", rule.name);
             assert!(crate::setup::pages().iter().any(|page| page.name == system.name), "{}", system.name);
         }
     }

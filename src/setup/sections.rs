@@ -106,6 +106,18 @@ pub const READERS: &[(&str, &[&[&Section]])] = &[
     ),
 ];
 
+/// The programs that cron or a timer starts for each run.
+pub const COLLECTORS: [&str; 8] = [
+    "collect-backups",
+    "collect-grid",
+    "collect-instances",
+    "collect-panda",
+    "collect-slurm",
+    "downsample-1d",
+    "downsample-1h",
+    "write-datadisk",
+];
+
 /// What every program that sends points uses: the sinks, the spool and the state directory.
 const DELIVERY: &[&Section] = &[
     &carbon::SECTION,

@@ -26,7 +26,7 @@ pub fn collect(run: &Run<Config>) -> Collected {
     let Some(answer) = asked.answer() else { return Collected::default() };
     let Some(cluster) = &answer.cluster else { return Collected::default() };
     let mut shown: Shown = run.recall(SHOWN);
-    let input = SlurmInput { cluster, time: run.time, accounts: config.accounts, answer: &answer };
+    let input = SlurmInput::new(config, cluster, run.time, &answer);
     let collected = points(&input, &mut shown);
     if answer.jobs.is_some() {
         run.remember(SHOWN, &shown);

@@ -100,7 +100,10 @@ impl WithTables {
         };
         let is_asked = |name: &str| of_table.iter().any(|one| one.name == name);
         let has_sizes = is_asked("daod") && self.has_sizes(&rows, now)?;
-        newest.values.extend(latest(&of_table, &rows, self.suspicious, time, has_sizes));
+        let mut made = latest(&of_table, &rows, self.suspicious, time, has_sizes);
+        // There are tens of thousands of them, and few others as a rule.
+        made.append(&mut newest.values);
+        newest.values = made;
         if is_asked(QUEUE_AVERAGES.name) {
             newest.values.extend(averages(&rows, time));
         }

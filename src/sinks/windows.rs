@@ -8,7 +8,7 @@
 //! STATE/windows/1h.embedded.lock                held while windows are folded
 //! ```
 //!
-//! No late point is missed, whoever is killed where. A down-sampler says how far it will fold before it reads the first
+//! No late point is missed, whichever process is killed at whatever moment. A down-sampler says how far it will fold before it reads the first
 //! point; a sink looks there after the store has taken a batch, and before the batch is acknowledged. So a batch that was
 //! not read marks its window, or is sent again. A mark is renamed before the window is read: one made meanwhile stays.
 

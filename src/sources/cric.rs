@@ -244,19 +244,14 @@ trait Record: Sized {
 /// Asks CRIC for what is due at `now`, at most until `until`, and renews the copies. Returns what is missing.
 pub fn collect(config: &Config, topology: &mut Topology, now: i64, until: Instant) -> Vec<Problem> {
     let client = Client::trusting(&config.tls).map(Client::accepting_json).map_err(|error| format!("{error:#}"));
-    let asker = Asker { client: client.as_ref(), timeout_seconds: config.timeout_seconds, now, until };
+    let cric = CricClient { client: client.as_ref(), timeout_seconds: config.timeout_seconds, now, until };
     let Topology { pandaqueue, site, ddmendpoint, federation } = topology;
     let ((queues, sites), (endpoints, federations)) = both(
+        || both(|| cric.renew(&config.pandaqueue_url, pandaqueue, true), || cric.renew(&config.site_url, site, false)),
         || {
             both(
-                || asker.renew(&config.pandaqueue_url, pandaqueue, true),
-                || asker.renew(&config.site_url, site, false),
-            )
-        },
-        || {
-            both(
-                || asker.renew(&config.ddmendpoint_url, ddmendpoint, false),
-                || asker.renew(&config.federation_url, federation, false),
+                || cric.renew(&config.ddmendpoint_url, ddmendpoint, false),
+                || cric.renew(&config.federation_url, federation, false),
             )
         },
     );
@@ -266,19 +261,19 @@ pub fn collect(config: &Config, topology: &mut Topology, now: i64, until: Instan
 /// Asks CRIC for the queues alone, and renews their copy. Returns what is missing.
 pub fn collect_queues(config: &Config, queues: &mut Kept<Queue>, now: i64, until: Instant) -> Vec<Problem> {
     let client = Client::trusting(&config.tls).map(Client::accepting_json).map_err(|error| format!("{error:#}"));
-    let asker = Asker { client: client.as_ref(), timeout_seconds: config.timeout_seconds, now, until };
-    asker.renew(&config.pandaqueue_url, queues, true).into_iter().collect()
+    let cric = CricClient { client: client.as_ref(), timeout_seconds: config.timeout_seconds, now, until };
+    cric.renew(&config.pandaqueue_url, queues, true).into_iter().collect()
 }
 
 /// Asks CRIC in one run.
-struct Asker<'a> {
+struct CricClient<'a> {
     client: Result<&'a Client, &'a String>,
     timeout_seconds: u64,
     now: i64,
     until: Instant,
 }
 
-impl Asker<'_> {
+impl CricClient<'_> {
     fn ask<T: Record>(&self, url: &Url) -> Result<Vec<T>> {
         let client = self.client.map_err(|error| anyhow!("{error}"))?;
         let json = client.get(url, timeout(self.timeout_seconds, self.until)).map_err(explain)?;
@@ -629,13 +624,13 @@ fn named(name: Option<String>, key: String) -> Option<String> {
 /// Queries CRIC; returns the lines for `--check`.
 pub fn check(config: &Config, until: Instant) -> Vec<(String, Result<String, String>)> {
     let client = Client::trusting(&config.tls).map(Client::accepting_json).map_err(|error| format!("{error:#}"));
-    let asker = Asker { client: client.as_ref(), timeout_seconds: config.timeout_seconds, now: 0, until };
+    let cric = CricClient { client: client.as_ref(), timeout_seconds: config.timeout_seconds, now: 0, until };
     let ((queues, sites), (endpoints, federations)) = both(
-        || both(|| asker.check::<Queue>(&config.pandaqueue_url), || asker.check::<Site>(&config.site_url)),
+        || both(|| cric.check::<Queue>(&config.pandaqueue_url), || cric.check::<Site>(&config.site_url)),
         || {
             both(
-                || asker.check::<Endpoint>(&config.ddmendpoint_url),
-                || asker.check::<Federation>(&config.federation_url),
+                || cric.check::<Endpoint>(&config.ddmendpoint_url),
+                || cric.check::<Federation>(&config.federation_url),
             )
         },
     );

@@ -132,9 +132,9 @@ fn hide(text: &str, argument: &str) -> String {
 }
 
 /// Returns a command to which arguments can be added.
-fn command(Program { words, .. }: &Program) -> Command {
-    let mut command = Command::new(&words[0]);
-    command.args(&words[1..]);
+fn command(Program { argv, .. }: &Program) -> Command {
+    let mut command = Command::new(&argv[0]);
+    command.args(&argv[1..]);
     command
 }
 

@@ -113,6 +113,13 @@ impl Batch {
         Self::read(rest).map_err(bad)
     }
 
+    /// Returns the header of a file's bytes, which need not be whole otherwise.
+    pub(super) fn header(bytes: &[u8]) -> Option<Header> {
+        let line = bytes.split(|byte| *byte == b'\n').next()?;
+        let json = line.splitn(4, |byte| *byte == b' ').nth(3)?;
+        serde_json::from_slice(json).ok()
+    }
+
     fn read(rest: &[u8]) -> Result<Self> {
         let end = rest.iter().position(|byte| *byte == b'\n').context("it has no body")?;
         let header: FileHeader = serde_json::from_slice(&rest[..end]).context("its header")?;

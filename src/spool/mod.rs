@@ -136,6 +136,7 @@ const OF_OTHERS: char = 'x';
 const BATCH: &str = ".batch";
 const ACK: &str = ".ack.";
 const FAILED: &str = ".failed.";
+const CLOSED: &str = ".closed.";
 const WHY: &str = ".why";
 
 impl Entry {
@@ -466,6 +467,29 @@ impl<D: Disk> Spool<D> {
         Ok(count)
     }
 
+    /// Notes that `place`, where a batch goes in `sink`, was closed when it was sent.
+    ///
+    /// # Errors
+    /// Fails if it cannot be noted.
+    pub fn note_closed(&self, entry: &Entry, sink: &str, place: &str) -> Result<()> {
+        let note = format!("{}{CLOSED}{sink}", entry.stem());
+        if !self.disk.exists(&note) {
+            self.disk.create(&note, place.as_bytes())?;
+        }
+        Ok(())
+    }
+
+    /// Returns the place that [`Spool::note_closed`] noted for a batch.
+    pub fn closed(&self, entry: &Entry, sink: &str) -> Option<String> {
+        let note = format!("{}{CLOSED}{sink}", entry.stem());
+        String::from_utf8(self.disk.read(&note).ok()?).ok()
+    }
+
+    /// Returns the header of a batch; `None` if it cannot be read.
+    pub fn header(&self, entry: &Entry) -> Option<Header> {
+        Batch::header(&self.disk.read(&entry.name).ok()?)
+    }
+
     /// Moves a file into `bad/` and writes the reason beside it.
     ///
     /// # Errors
@@ -538,7 +562,7 @@ impl<D: Disk> Spool<D> {
         let (mut leftovers, mut finished, mut foreign) = (Vec::new(), Vec::new(), Vec::new());
         self.disk
             .list(&mut |name| {
-                if let Some((stem, _)) = name.split_once(ACK).or_else(|| name.split_once(FAILED)) {
+                if let Some((stem, _)) = [ACK, FAILED, CLOSED].iter().find_map(|note| name.split_once(note)) {
                     if !self.disk.exists(&format!("{stem}{BATCH}")) {
                         leftovers.push(name.to_string());
                     }

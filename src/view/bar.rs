@@ -4,13 +4,14 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
+use super::page::Past;
 use crate::query::{Part, Values};
 
 /// How many cells a bar has.
 pub const CELLS: usize = 48;
 
 /// The length of a cell, in seconds.
-pub const CELL_SECONDS: i64 = 1800;
+pub const CELL_SECONDS: i64 = Past::Day.cell_seconds();
 
 /// The bars of a page, by the Carbon path of their heartbeat.
 pub type Bars = BTreeMap<String, Bar>;
@@ -39,29 +40,35 @@ pub struct Bar {
     pub from: i64,
 }
 
-/// The last 24 hours of the numbers of a page that have a small line, by their Carbon path.
+/// The past of the numbers of a page that have a small line, or nights, by their Carbon path.
 pub type Lines = BTreeMap<String, SmallLine>;
 
 /// How high a small line is, in pixels.
 const HIGH: f64 = 13.0;
 
-/// The mean of a number in each cell of its last 24 hours; `None` where nothing was collected.
+/// The mean of a number in each cell of its past, of nights the most; `None` where nothing was collected.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct SmallLine(pub [Option<f64>; CELLS]);
 
 impl SmallLine {
-    /// Returns the line of values from `from` on.
+    /// Returns the line of the values of a day from `from` on.
     pub fn new(values: &Values, from: i64) -> Self {
+        Self::of(values, Past::Day, from)
+    }
+
+    /// Returns the line of values of a past that begins at `from`.
+    pub fn of(values: &Values, past: Past, from: i64) -> Self {
         let mut cells = [None::<(f64, f64)>; CELLS];
         for (at, (time, value)) in values.values.iter().enumerate() {
-            let count = values.parts.get(at).map_or(1, |part| part.count).max(1) as f64;
-            let Some(cell) =
-                usize::try_from((time - from).div_euclid(CELL_SECONDS)).ok().and_then(|cell| cells.get_mut(cell))
-            else {
-                continue;
-            };
-            let (sum, known) = cell.unwrap_or_default();
-            *cell = Some((sum + value * count, known + count));
+            let part = values.parts.get(at).copied().unwrap_or(Part::of(*value));
+            let count = part.count.max(1) as f64;
+            let place = usize::try_from((time - from).div_euclid(past.cell_seconds()));
+            let Some(cell) = place.ok().and_then(|cell| cells.get_mut(cell)) else { continue };
+            *cell = Some(match (*cell, past) {
+                // The worst of a night counts.
+                (was, Past::Nights) => (was.map_or(part.most, |(most, _)| most.max(part.most)), 1.0),
+                (was, _) => was.map_or((value * count, count), |(sum, known)| (sum + value * count, known + count)),
+            });
         }
         Self(cells.map(|cell| cell.map(|(sum, count)| sum / count)))
     }
@@ -98,8 +105,14 @@ impl SmallLine {
 
 /// Returns when the bars of `now` begin and end, in unix seconds; the last cell is not over.
 pub fn range(now: i64) -> (i64, i64) {
-    let end = (now.div_euclid(CELL_SECONDS) + 1) * CELL_SECONDS;
-    (end - CELLS as i64 * CELL_SECONDS, end)
+    range_of(Past::Day, now)
+}
+
+/// Returns when the past of `now` begins and ends, in unix seconds; the last cell is not over.
+pub fn range_of(past: Past, now: i64) -> (i64, i64) {
+    let cell = past.cell_seconds();
+    let end = (now.div_euclid(cell) + 1) * cell;
+    (end - CELLS as i64 * cell, end)
 }
 
 impl Bar {
@@ -131,6 +144,19 @@ impl Bar {
             count += of as f64;
         }
         Self { cells, up: (count > 0.0).then(|| (up / count).clamp(0.0, 1.0)), from }
+    }
+
+    /// Returns the same of what has a number whenever it is there: where it has none after its first one, it was down.
+    #[must_use]
+    pub fn of_presence(self) -> Self {
+        let Some(first) = self.cells.iter().position(|cell| *cell != Cell::Nothing) else { return self };
+        let mut cells = self.cells;
+        // The last cell has only just begun, if the one before it has a number.
+        let end = if cells[CELLS - 2] == Cell::Nothing { CELLS } else { CELLS - 1 };
+        cells[first..end].iter_mut().filter(|cell| **cell == Cell::Nothing).for_each(|cell| *cell = Cell::Down);
+        let known = cells.iter().filter(|cell| **cell != Cell::Nothing).count();
+        let up = cells.iter().filter(|cell| **cell == Cell::Up).count();
+        Self { cells, up: Some(up as f64 / known as f64), ..self }
     }
 
     /// Returns runs of equal cells: what they are, their first cell and how many they are.
@@ -179,19 +205,19 @@ impl Bar {
         let _ = write!(
             html,
             "</svg><span class=\"unseen\">, {}</span><span class=\"share\" aria-hidden=\"true\">{}</span>",
-            self.words(),
+            self.text(),
             self.share()
         );
         html
     }
 
-    /// Returns the bar in words: `up 98.58 % of 24 h, down within 03:30 to 04:00`.
-    pub fn words(&self) -> String {
+    /// Returns the bar as text: `up 98.58 % of 24 h, down within 03:30 to 04:00`.
+    pub fn text(&self) -> String {
         let clock = |at: usize| {
             let time = self.from + at as i64 * CELL_SECONDS;
             jiff::Timestamp::from_second(time).unwrap_or_default().strftime("%H:%M").to_string()
         };
-        let mut words = match self.up {
+        let mut text = match self.up {
             None => return "nothing collected in 24 h".into(),
             Some(_) => format!("up {} of 24 h", self.share()),
         };
@@ -206,13 +232,13 @@ impl Bar {
             }
             let left_out = periods.len().saturating_sub(3);
             for (begin, end) in periods.iter().skip(left_out) {
-                let _ = write!(words, ", {name} {} to {}", clock(*begin), clock(*end));
+                let _ = write!(text, ", {name} {} to {}", clock(*begin), clock(*end));
             }
             if left_out > 0 {
-                let _ = write!(words, " and {left_out} times before");
+                let _ = write!(text, " and {left_out} times before");
             }
         }
-        words
+        text
     }
 }
 
@@ -249,13 +275,27 @@ mod tests {
         }
         assert_eq!(bar.share(), "97.16 %");
         assert_eq!(
-            bar.words(),
+            bar.text(),
             "up 97.16 % of 24 h, down within 03:30 to 04:00, down within 05:00 to 05:30, not collected 10:00 to 10:30"
         );
         let html = bar.html();
         assert!(html.contains("<path class=\"p\" d=\"M14 4h2v11h-2z\"/>"), "{html}");
         assert!(html.contains("<path class=\"d\" d=\"M20 0h2v15h-2z\"/><path class=\"n\" d=\"M40 7.5h2\"/>"), "{html}");
         assert!(html.len() < 500, "{}", html.len());
+    }
+
+    #[test]
+    fn what_is_silent_was_down_since_it_was_first_heard() {
+        let of = |halves: &[i64]| {
+            let values = values(halves.iter().map(|half| (DAY + half * 1800 + 60, 64.0)).collect());
+            Bar::new(&values, DAY, 60).of_presence()
+        };
+        let bar = of(&(10..40).collect::<Vec<_>>());
+        assert_eq!([bar.cells[9], bar.cells[10], bar.cells[39]], [Cell::Nothing, Cell::Up, Cell::Up]);
+        assert_eq!((bar.cells[40], bar.cells[47], &*bar.share()), (Cell::Down, Cell::Down, "78.95 %"));
+        let begun = of(&(0..47).collect::<Vec<_>>());
+        assert_eq!((begun.cells[47], &*begun.share()), (Cell::Nothing, "100 %"), "half an hour that has only begun");
+        assert_eq!(of(&[]).up, None);
     }
 
     #[test]
@@ -270,7 +310,7 @@ mod tests {
         let hourly = Bar::new(&values(vec![(DAY - 1800, 1.0), (DAY + 1800, 0.0)]), DAY, 3600);
         assert_eq!(hourly.cells[..4], [Cell::Up, Cell::Down, Cell::Down, Cell::Nothing]);
         let none = Bar::new(&values(Vec::new()), DAY, 60);
-        assert_eq!((none.share().as_str(), none.words().as_str()), ("–", "nothing collected in 24 h"));
+        assert_eq!((none.share().as_str(), none.text().as_str()), ("–", "nothing collected in 24 h"));
         assert!(none.html().contains("<path class=\"n\" d=\"M0 7.5h96\"/>"));
     }
 

@@ -1,9 +1,10 @@
-//! A calendar of what is up or down: a cell a day, a column a week, each day by its worst value. Quiet is small, trouble is large:
+//! A calendar of what is up or down, or well, worse and bad: a cell a day, a column a week, each day by its worst value. Quiet is small, trouble is large:
 //! the size says it before the colour does. Pure.
 
 use std::fmt::Write as _;
 
 use super::history::{History, Series};
+use super::page::{self, Judged};
 use super::plot::{FILLS, Ground, clock};
 use super::scene::{Anchor, Scene, Shape, Text};
 use crate::model::last_weekday;
@@ -37,20 +38,20 @@ pub(super) fn year(now: i64) -> (i64, i64) {
 }
 
 /// What a day was.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Is {
     /// Nothing was collected.
     Nothing,
-    /// Up in all of it that was collected.
+    /// Up in all of it that was collected, or well.
     Up,
-    /// Down in part.
+    /// Down in part, or worse than usual.
     Part,
-    /// Down in all of it.
+    /// Down in all of it, or bad.
     Down,
 }
 
-/// Returns the days of each series under one another.
-pub(super) fn scene(history: &History, is_dark: bool, ground: &Ground) -> Scene {
+/// Returns the days of each series under one another; `judged` says which numbers are worse and bad, else 0 is down.
+pub(super) fn scene(history: &History, judged: Option<&Judged>, is_dark: bool, ground: &Ground) -> Scene {
     let first = monday(history.from.div_euclid(DAY));
     // A day that has begun counts if something of it is known.
     let is_known = |series: &Series, at: usize| series.values.get(at).is_some_and(Option::is_some);
@@ -70,13 +71,13 @@ pub(super) fn scene(history: &History, is_dark: bool, ground: &Ground) -> Scene 
         lines: Vec::new(),
     };
     for (at, series) in history.series.iter().enumerate() {
-        let days = days(history, series, first, last);
+        let days = days(history, series, judged, (first, last));
         let top = at as i64 * HIGH;
         scene.lines.push(heads(first, weeks, top));
         scene.lines.push(cells(&days, top, FILLS[usize::from(is_dark)]));
         let name = if history.series.len() > 1 { format!("{}: ", series.path) } else { String::new() };
-        let words = format!("{name}{}", words(&days));
-        scene.lines.push(vec![text(LEFT, top + TOP + 7 * PITCH + 14, words)]);
+        let label = format!("{name}{}", summary(&days, judged.is_some()));
+        scene.lines.push(vec![text(LEFT, top + TOP + 7 * PITCH + 14, label)]);
     }
     scene
 }
@@ -87,20 +88,26 @@ fn monday(day: i64) -> i64 {
 }
 
 /// Returns what each day was.
-fn days(history: &History, series: &Series, first: i64, last: i64) -> Vec<Is> {
+fn days(history: &History, series: &Series, judged: Option<&Judged>, (first, last): (i64, i64)) -> Vec<Is> {
     let mut days = vec![Is::Nothing; (last - first + 1) as usize];
     for (at, (time, value)) in history.times.iter().zip(&series.values).enumerate() {
         let Some(value) = value else { continue };
         let of = |list: &[Option<f64>]| list.get(at).copied().flatten().unwrap_or(*value);
-        let is = match (of(&series.least) <= 0.0, of(&series.most) <= 0.0) {
-            (false, _) => Is::Up,
-            (true, false) => Is::Part,
-            (true, true) => Is::Down,
+        let is = match (judged, of(&series.least) <= 0.0, of(&series.most) <= 0.0) {
+            (Some(judged), ..) => match judged.of(of(&series.most)) {
+                page::Is::Off | page::Is::Well => Is::Up,
+                page::Is::Worse => Is::Part,
+                page::Is::Bad => Is::Down,
+            },
+            (None, false, _) => Is::Up,
+            (None, true, false) => Is::Part,
+            (None, true, true) => Is::Down,
         };
         let day = usize::try_from(time.div_euclid(DAY) - first).ok().and_then(|day| days.get_mut(day));
         if let Some(day) = day {
             *day = match *day {
                 Is::Nothing => is,
+                was if judged.is_some() => was.max(is),
                 was if was == is => was,
                 _ => Is::Part,
             };
@@ -110,16 +117,17 @@ fn days(history: &History, series: &Series, first: i64, last: i64) -> Vec<Is> {
 }
 
 /// Returns how many days were what, from the first that is known on.
-fn words(days: &[Is]) -> String {
+fn summary(days: &[Is], is_judged: bool) -> String {
+    let [up, part, down] = if is_judged { ["well", "worse", "bad"] } else { ["up", "down in part", "down"] };
     let known = &days[days.iter().position(|is| *is != Is::Nothing).unwrap_or(days.len())..];
     let of = |is: Is| known.iter().filter(|day| **day == is).count();
-    let mut words = format!("{} of {} up", of(Is::Up), count(known.len(), "day"));
-    for (is, name) in [(Is::Part, "down in part"), (Is::Down, "down"), (Is::Nothing, "not collected")] {
+    let mut text = format!("{} of {} {up}", of(Is::Up), count(known.len(), "day"));
+    for (is, name) in [(Is::Part, part), (Is::Down, down), (Is::Nothing, "not collected")] {
         if of(is) > 0 {
-            let _ = write!(words, ", {} {name}", of(is));
+            let _ = write!(text, ", {} {name}", of(is));
         }
     }
-    words
+    text
 }
 
 fn text(x: i64, y: i64, text: String) -> Shape {
@@ -192,12 +200,12 @@ mod tests {
     fn each_day_is_its_worst_value() {
         let history = ten_days();
         let first = monday(history.from.div_euclid(DAY));
-        let days = days(&history, &history.series[0], first, first + 12);
+        let days = days(&history, &history.series[0], None, (first, first + 12));
         use Is::{Down, Nothing, Part, Up};
         assert_eq!(days[..3], [Nothing; 3], "the range begins on a Thursday");
         assert_eq!(days[3..], [Up, Up, Down, Up, Part, Up, Nothing, Up, Up, Up]);
-        assert_eq!(words(&days), "7 of 10 days up, 1 down in part, 1 down, 1 not collected");
-        assert_eq!(words(&[Nothing; 4]), "0 of 0 days up");
+        assert_eq!(summary(&days, false), "7 of 10 days up, 1 down in part, 1 down, 1 not collected");
+        assert_eq!(summary(&[Nothing; 4], false), "0 of 0 days up");
     }
 
     #[test]
@@ -210,8 +218,26 @@ mod tests {
         series.least = vec![Some(0.0), Some(1.0), Some(0.0)];
         series.most = vec![Some(1.0), Some(1.0), Some(0.0)];
         let first = monday(history.from.div_euclid(DAY));
-        let days = days(&history, &history.series[0], first, first + 5);
+        let days = days(&history, &history.series[0], None, (first, first + 5));
         assert_eq!(days[3..], [Is::Part, Is::Up, Is::Down]);
+    }
+
+    #[test]
+    fn a_day_that_is_judged_is_its_greatest_number() {
+        let mut history = ten_days();
+        let verdict = |at: usize| match (at / 4, at % 4) {
+            (6, _) => None,
+            (2, 1) => Some(15.0),
+            (2, 3) | (4, 1) => Some(3.0),
+            _ => Some(0.0),
+        };
+        history.series[0].values = (0..40).map(verdict).collect();
+        let first = monday(history.from.div_euclid(DAY));
+        let judged = Judged { worse: 1, bad: 10, off: &[] };
+        let days = days(&history, &history.series[0], Some(&judged), (first, first + 12));
+        use Is::{Down, Nothing, Part, Up};
+        assert_eq!(days[3..], [Up, Up, Down, Up, Part, Up, Nothing, Up, Up, Up]);
+        assert_eq!(summary(&days, true), "7 of 10 days well, 1 worse, 1 bad, 1 not collected");
     }
 
     #[test]

@@ -4,7 +4,7 @@
 
 use serde_json::{Value, json};
 
-use super::page::{Column, Kind, Page, Pivot, Table};
+use super::page::{Column, Kind, Page, Table};
 use crate::model::Measurement;
 
 /// The version of the form, that of Grafana 10.
@@ -20,7 +20,9 @@ const BESIDE: usize = 24 / PANEL.0;
 pub fn dashboard(page: &Page) -> Value {
     let mut panels = Vec::<Value>::new();
     let mut top = 0;
-    for table in page.tables {
+    // What unfolds below a row has a name of its own, and so has its lines.
+    let unfolded = page.tables.iter().filter_map(|table| table.unfolds).flat_map(|unfolds| unfolds.tables);
+    for table in page.tables.iter().chain(unfolded.filter(|table| table.keys().next().is_some())) {
         let queries: Vec<_> = table.columns.iter().filter_map(|column| query(page, table, column)).collect();
         if queries.is_empty() {
             continue;
@@ -75,7 +77,8 @@ fn variables(page: &Page) -> Vec<Value> {
     let measurements = page.measurements();
     let variable = chosen(page).and_then(|tag| {
         let at = |one: &&Measurement| components(one).position(|name| name == format!("{{{tag}}}"));
-        let (of, at) = measurements.iter().find_map(|one| Some((one, at(one)?)))?;
+        // The shortest way to the names.
+        let (of, at) = measurements.iter().filter_map(|one| Some((one, at(one)?))).min_by_key(|(_, at)| *at)?;
         let before: Vec<_> = components(of).take(at).map(|name| if is_tag(name) { "*" } else { name }).collect();
         let query = [before.as_slice(), &["*"]].concat().join(".");
         Some(json!({
@@ -104,8 +107,9 @@ fn query(page: &Page, table: &Table, column: &Column) -> Option<Query> {
     let (field, only) = match column.kind {
         Kind::Key(_) | Kind::Label(..) => return None,
         Kind::Field(_, field) | Kind::Health(_, field) | Kind::Switch(_, field) => (measurement.field(field)?, None),
+        Kind::Most(_, field, _) | Kind::Mean(_, field, _) => (measurement.field(field)?, None),
         Kind::One(_, tag, value) => (measurement.fields.first()?, Some((tag, value))),
-        Kind::Pivot(Pivot { .. }) => (measurement.fields.first()?, None),
+        Kind::Pivot(_) => (column.field()?, None),
     };
     if !field.carbon || page.plots.iter().any(|place| std::ptr::eq(place.measurement, measurement)) {
         return None;
@@ -133,6 +137,8 @@ fn query(page: &Page, table: &Table, column: &Column) -> Option<Query> {
     let target = format!("aliasByNode({target}, {})", names.join(", "));
     let head = match column.kind {
         Kind::Pivot(pivot) => format!("by {}", pivot.tag),
+        // Several may stand in one cell under one word.
+        _ if column.is_inside => field.name.to_string(),
         _ => column.head.to_string(),
     };
     let of = if column.group.is_empty() { table.caption } else { column.group };

@@ -18,12 +18,13 @@ const SHAPES: [(&str, &str); 7] = [
 ];
 
 /// What a key does.
-const KEYS: [(&str, &str); 6] = [
+const KEYS: [(&str, &str); 7] = [
     ("/", "to the field that finds names"),
     ("arrow keys", "in a table: to the next number; on the plot: move the pointer; on its upper edge: its height"),
     ("Home, End", "in a table: to the first and last number of the row"),
     ("Enter", "plots the number that has the focus, or takes it out"),
-    ("Escape", "closes what is open: a tooltip, the options, the full window; else to the plot and back"),
+    ("Escape", "closes what is open: a tooltip, the options, the full window, the plot"),
+    ("F6", "to the plot and back"),
     ("Tab", "to the next link, button or field"),
 ];
 
@@ -42,9 +43,10 @@ pub fn html(pages: &[Page], others: &[Page], root: &str) -> String {
         let _ = writeln!(html, "<h3>{}</h3>", escaped(page.title));
         for table in page.tables {
             let _ = write!(html, "<h4>{}</h4>\n<dl class=\"help\">", escaped(table.caption));
-            for column in table.columns {
+            for (at, column) in table.columns.iter().enumerate() {
                 let meaning = column_meaning(column);
-                if !meaning.is_empty() {
+                let is_same = |other: &Column| (other.group, other.head) == (column.group, column.head);
+                if !meaning.is_empty() && !table.columns[..at].iter().any(is_same) {
                     let group = if column.group.is_empty() { String::new() } else { format!("{}: ", column.group) };
                     let _ = write!(
                         html,

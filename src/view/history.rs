@@ -35,6 +35,9 @@ pub struct Series {
     pub unit: &'static str,
     /// How its values fold over time: `mean`, `last`, ….
     pub fold: &'static str,
+    /// Whether it tells that something is up (1) or down (0).
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub health: bool,
     /// One value per time, the mean of its bucket; `None` where nothing was stored.
     pub values: Vec<Option<f64>>,
     /// The smallest stored value of each bucket; empty, as the next three, if each value is a stored one.

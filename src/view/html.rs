@@ -1,30 +1,34 @@
 //! The tables of a page as HTML. They need no script: every number is a link to its plot. Pure.
 
-use std::cell::RefCell;
+use std::cell::{OnceCell, RefCell};
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use super::bar::{Bars, Lines, SmallLine};
-use super::page::{self, Kind, Page, Placement};
+use super::page::{self, Drawn, Kind, Page, Placement};
 use super::scatter;
 use super::selection::{
     Counts, MAX_FIND, MAX_SORTS, Selection, Trouble, Troubles, column_meaning, column_name, near, table_of,
 };
-use super::table::{Cell, Column, Health, Number, Row, Section, SubRow, Table};
+use super::table::{Cell, Column, Health, Number, Part, Row, Section, SubRow, Table};
 use super::text::length;
 use crate::model::{Measurement, Value, utc};
 use crate::query::ANY;
 use crate::text::{Shows, ago, count, one_line, spaced};
 
+mod drawn;
 mod folded;
 mod named;
 mod overview;
 mod part;
+mod phone;
+mod unfolded;
 
 use self::folded::{Place, all_rows, places};
 use self::named::{address_of, page_of_a_name};
 use self::overview::overview;
+use self::unfolded::is_pair;
 
 /// The most rows that an address unfolds.
 const MAX_OPEN: usize = 200;
@@ -249,9 +253,14 @@ pub fn tables(view: &View) -> String {
             program => writeln!(
                 html,
                 "<section class=\"empty\" data-key=\"empty\"><h2>No numbers yet</h2><p>There is nothing in {backend}. This \
-                 collects the first ones:</p><pre>{program} --verbose</pre><p>Then let cron run it every {}; the page \
+                 collects the first ones:</p><pre>{program} --verbose</pre><p>Then let {}; the page \
                  shows them by itself. If it runs already: does it read the same config as this server?</p></section>",
-                if view.page.every == 60 { "minute".into() } else { ago(view.page.every) }
+                match view.page.every {
+                    // What is so fast is a service.
+                    ..60 => "systemd run it".into(),
+                    60 => "cron run it every minute".into(),
+                    every => format!("cron run it every {}", ago(every)),
+                }
             ),
         };
     }
@@ -357,6 +366,8 @@ struct SectionView<'a> {
     tail: String,
     /// How many numbers a path with stars is the sum of, by measurement, field and the places of the stars.
     sums: RefCell<BTreeMap<SumKey, BTreeMap<String, usize>>>,
+    /// The numbers of each row that is unfolded, by the tag of the rows, and by name.
+    unfolded: OnceCell<BTreeMap<&'static str, BTreeMap<String, Section>>>,
     is_stale: bool,
 }
 
@@ -382,8 +393,8 @@ impl<'a> SectionView<'a> {
         let selection =
             Selection::new(view.options, view.troubles).of_section(view.page.section, section.name.as_str());
         let is = (Health::Up, String::new());
-        let sums = RefCell::default();
-        let mut this = Self { view, section, selection, tables: Vec::new(), is, tail, sums, is_stale };
+        let (sums, unfolded) = (RefCell::default(), OnceCell::new());
+        let mut this = Self { view, section, selection, tables: Vec::new(), is, tail, sums, unfolded, is_stale };
         let tables = section.tables(view.page, view.options.all);
         this.is = this.health_of(&tables);
         let is_found = this.selection.finds(&section.name);
@@ -549,7 +560,7 @@ impl<'a> SectionView<'a> {
     fn badges(&self, html: &mut String, table: &Table) {
         let _ = writeln!(html, "<ul class=\"beats\" aria-label=\"{}\">", table.declared.caption);
         for row in &table.rows {
-            let cell = table.healths(row).first().copied().flatten();
+            let cell = table.worst(row, |cell| self.health(cell)).flatten();
             let health = self.health(cell.as_ref());
             let _ = write!(html, "<li class=\"{}\">", health.class());
             let text =
@@ -590,7 +601,7 @@ impl<'a> SectionView<'a> {
                 |row: &Row| columns.iter().filter_map(|at| row.cells[*at].map(|cell| cell.value.as_f64())).sum::<f64>();
             let most = table.rows.iter().max_by(|a, b| of(a).total_cmp(&of(b)).then_with(|| b.name.cmp(a.name)));
             let Some(row) = most.filter(|row| of(row) > 0.0) else { continue };
-            let plots = columns.iter().filter_map(|at| row.cells[*at]).map(|cell| cell.path.to_string());
+            let plots = columns.iter().filter_map(|at| row.cells[*at]).map(|cell| cell.path().to_string());
             let options =
                 Options { plots: plots.filter(|path| !path.is_empty()).collect(), ..self.view.options.clone() };
             let value = Value::Float((of(row) * 100.0).round() / 100.0);
@@ -598,8 +609,8 @@ impl<'a> SectionView<'a> {
                 html,
                 " <a data-plots href=\"{}\">{word} <b>{}</b> {}</a>",
                 options.address(),
-                escaped_line(row.name),
-                columns.first().map_or(String::new(), |at| shown(&table.columns[*at], value))
+                if is_uuid(row.name) { row.name[..SHORT].to_string() } else { escaped_line(row.name) },
+                columns.first().map_or(String::new(), |at| self.shown(&table.columns[*at], value))
             );
         }
         if html.is_empty() { html } else { format!("<p class=\"talkers\">top talkers:{html}</p>") }
@@ -617,7 +628,7 @@ impl<'a> SectionView<'a> {
 
     /// Writes the last 24 hours of a heartbeat.
     fn bar(&self, html: &mut String, cell: Option<&Cell>) {
-        if let Some(bar) = cell.and_then(|cell| self.view.bars.get(cell.path)) {
+        if let Some(bar) = cell.and_then(|cell| self.view.bars.get(cell.path())) {
             html.push_str(&bar.html());
         }
     }
@@ -627,7 +638,7 @@ impl<'a> SectionView<'a> {
         if !column.has_line() {
             return String::new();
         }
-        let lines: Vec<_> = cells.into_iter().filter_map(|cell| self.view.lines.get(cell.path)).collect();
+        let lines: Vec<_> = cells.into_iter().filter_map(|cell| self.view.lines.get(cell.path())).collect();
         SmallLine::html(&lines)
     }
 
@@ -656,7 +667,10 @@ impl<'a> SectionView<'a> {
                 self.sums(html, table, counts);
             }
             html.push_str(if table.is_grouped() { "" } else { "<tbody>\n" });
-            rows.iter().for_each(|(row, lines)| self.row(html, table, row, *lines));
+            for (row, lines) in &rows {
+                self.row(html, table, row, *lines);
+                self.unfolded(html, table, row);
+            }
             html.push_str(if table.is_grouped() { "" } else { "</tbody>" });
         }
         self.more(html, table, part);
@@ -685,8 +699,16 @@ impl<'a> SectionView<'a> {
         html.push_str("<tr>");
         for Place { column, head, .. } in &places {
             let is_number =
-                !matches!(column.declared.kind, Kind::Key(_) | Kind::Label(..) | Kind::Health(..) | Kind::Switch(..));
-            let class = if is_number { " class=\"n\"" } else { "" };
+                !matches!(column.declared.kind, Kind::Key(_) | Kind::Label(..) | Kind::Health(..) | Kind::Switch(..))
+                    && column.declared.judged.is_none();
+            let is_right = is_number && column.declared.drawn != Drawn::Shares;
+            let class = match (is_right, column.later) {
+                (true, false) => " class=\"n\"",
+                (true, true) => " class=\"n x\"",
+                (false, true) => " class=\"x\"",
+                (false, false) => "",
+            };
+            let group = phone::group(column);
             let title = match column_meaning(column.declared) {
                 "" => String::new(),
                 meaning => format!(" title=\"{}\"", escaped(meaning)),
@@ -695,6 +717,9 @@ impl<'a> SectionView<'a> {
                 "" => String::new(),
                 unit => format!(" <span class=\"quiet\">{}</span>", escaped(unit)),
             };
+            let inside = table.inside(column).into_iter().filter(|_| is_pair(column));
+            let inside: String =
+                inside.map(|(head, _)| format!(" <span class=\"quiet\">/ {}</span>", escaped_line(head))).collect();
             let (sort, order) = self.selection.head(table, column.declared, head);
             let (sorted, mark) = match order {
                 Some(Ordering::Less) => (" aria-sort=\"ascending\"", " <span aria-hidden=\"true\">▴</span>"),
@@ -703,7 +728,8 @@ impl<'a> SectionView<'a> {
             };
             let plot = if is_number { self.column_button(table, column, head) } else { String::new() };
             let button = choice("sort", &sort, &escaped_line(head));
-            let _ = write!(html, "<th scope=\"col\"{class}{sorted}{title}>{button}{mark}{unit}{plot}</th>");
+            let _ =
+                write!(html, "<th scope=\"col\"{class}{sorted}{title}>{group}{button}{inside}{mark}{unit}{plot}</th>");
         }
         html.push_str("</tr></thead>\n");
     }
@@ -721,7 +747,7 @@ impl<'a> SectionView<'a> {
         self.tables.iter().find_map(|(table, _)| {
             let places = places(table);
             let place = places.iter().find(|place| column_name(table, place.column.declared, place.head) == name)?;
-            let paths = table.rows.iter().flat_map(|row| place.cells(row)).map(|cell| cell.path.to_string());
+            let paths = table.rows.iter().flat_map(|row| place.cells(row)).map(|cell| cell.path().to_string());
             let mut left = LONGEST_ADDRESS;
             let fits = |path: &String| {
                 left = left.saturating_sub("&plot=".len() + encoded(path).len());
@@ -756,12 +782,18 @@ impl<'a> SectionView<'a> {
                 way + &address_of(self.view, section, tag, word)
             }
         };
-        format!("<a class=\"name\" href=\"{address}\">{}</a>", escaped_line(name))
+        match name.split_at_checked(SHORT).filter(|_| column.is_short && is_uuid(name)) {
+            Some((short, _)) => {
+                let name = escaped_line(name);
+                format!("<a class=\"name\" href=\"{address}\" title=\"{name}\" aria-label=\"{name}\">{short}</a>")
+            }
+            None => format!("<a class=\"name\" href=\"{address}\">{}</a>", escaped_line(name)),
+        }
     }
 
     /// Returns two fields of a table's rows against each other, if it is declared, and what is said of the table.
     fn above(&self, table: &Table) -> String {
-        let mut html = String::new();
+        let mut html = self.legend(table);
         if let Some(declared) = table.declared.scatter {
             let at = |field: &str| {
                 table
@@ -814,7 +846,10 @@ impl<'a> SectionView<'a> {
                 "<tbody data-key=\"{name}\"{class}><tr{}><th scope=\"rowgroup\"{span}>{shape}{link}</th>",
                 row.sub_rows.first().map_or(String::new(), line_key)
             ),
-            false => write!(html, "<tr{class} data-key=\"{name}\"><th scope=\"row\">{shape}{link}</th>"),
+            false => {
+                let mark = self.unfold_mark(table, row);
+                write!(html, "<tr{class} data-key=\"{name}\"><th scope=\"row\">{shape}{mark}{link}</th>")
+            }
         };
         for (at, sub_row) in row.sub_rows.iter().take(lines).enumerate() {
             if at > 0 {
@@ -825,6 +860,8 @@ impl<'a> SectionView<'a> {
         }
         if table.is_grouped() {
             html.push_str("</tbody>\n");
+        } else if self.is_open_on_phone(table, row) {
+            self.pairs(html, table, row);
         }
     }
 
@@ -849,7 +886,16 @@ impl<'a> SectionView<'a> {
                     let _ = write!(html, "<td class=\"name\">{}{link}</td>", shape(trouble.map(Trouble::look)));
                 }
                 Kind::Label(..) => {
-                    let _ = write!(html, "<td class=\"name\"{span}>{}</td>", escaped_line(line.row.labels[at]));
+                    let (label, x) = (line.row.labels[at], phone::and_x(column));
+                    let _ = match label.split_at_checked(SHORT).filter(|_| column.declared.is_short && is_uuid(label)) {
+                        Some((short, _)) => {
+                            write!(html, "<td class=\"name{x}\"{span} title=\"{label}\">{short}</td>")
+                        }
+                        None => write!(html, "<td class=\"name{x}\"{span}>{}</td>", escaped_line(label)),
+                    };
+                }
+                Kind::Health(..) if cell.is_none() && column.declared.is_presence => {
+                    let _ = write!(html, "<td class=\"beat\"{span}><span class=\"zero\">–</span></td>");
                 }
                 Kind::Health(..) => {
                     let health = self.health(cell);
@@ -862,10 +908,25 @@ impl<'a> SectionView<'a> {
                     self.bar(html, cell);
                     html.push_str("</td>");
                 }
-                Kind::Switch(..) | Kind::Field(..) | Kind::One(..) | Kind::Pivot(_) => {
-                    let _ = write!(html, "<td{span}>{}", self.small_line(column, cell));
+                Kind::Most(..) | Kind::Mean(..) => self.cell_of_parts(html, line, at),
+                _ if column.declared.judged.is_some() => {
                     let parts = if column.outer { &[][..] } else { &line.sub_row.names };
-                    self.cell_content(html, cell, column, &of(parts, line.row));
+                    let _ = write!(html, "<td class=\"judged{}\"{span}>", phone::and_x(column));
+                    self.judged(html, (column, cell), &of(parts, line.row));
+                    html.push_str("</td>");
+                }
+                _ if column.declared.drawn == Drawn::Lines => self.lines_alone(html, line, at),
+                _ if self.is_of_nothing(line.table, column, &line.row.cells) => {
+                    let _ = write!(html, "{}{span}><span class=\"zero\">–</span></td>", phone::td(column));
+                }
+                Kind::Switch(..) | Kind::Field(..) | Kind::One(..) | Kind::Pivot(_) => {
+                    let cells = if column.outer { &line.row.cells } else { &line.sub_row.cells };
+                    let drawn = self.drawn(line.table, (at, column), cells, &[]);
+                    let _ = write!(html, "{}{span}>{drawn}", phone::td(column));
+                    let parts = if column.outer { &[][..] } else { &line.sub_row.names };
+                    let names = of(parts, line.row);
+                    self.cell_content(html, cell, column, &names);
+                    self.beside(html, line.table, column, (cells, &names));
                     html.push_str("</td>");
                 }
             }
@@ -893,33 +954,36 @@ impl<'a> SectionView<'a> {
             if line > 0 {
                 html.push_str("<tr>");
             }
-            let mut without = 0;
+            let (mut without, mut is_later) = (0, false);
             for (at, column) in table.shown().filter(|(_, column)| line == 0 || !column.outer) {
-                let has_none =
-                    !column.declared.summed || matches!(column.declared.kind, Kind::Label(..) | Kind::Health(..));
-                if !has_none && without > 0 {
-                    empty_cell(html, span, std::mem::take(&mut without));
+                let has_none = !column.declared.summed
+                    || column.declared.judged.is_some()
+                    || matches!(column.declared.kind, Kind::Label(..) | Kind::Health(..));
+                if without > 0 && (!has_none || column.later != is_later) {
+                    empty_cell(html, span, std::mem::take(&mut without), is_later);
                 }
                 let _ = match column.declared.kind {
                     Kind::Key(_) if column.outer => Ok(()),
                     Kind::Key(tag) => write!(html, "<td class=\"name\">{}</td>", name_of(table, names, tag)),
                     _ if has_none => {
                         without += 1;
+                        is_later = column.later;
                         Ok(())
                     }
                     _ if column.outer => {
                         let sum = self.sum(column, table.rows.iter().filter_map(|row| row.cells[at].as_ref()));
                         let yes = if matches!(column.declared.kind, Kind::Switch(..)) { " yes" } else { "" };
-                        write!(html, "<td rowspan=\"{span}\">{sum}{yes}</td>")
+                        let beside = self.sums_beside(table, column);
+                        write!(html, "{} rowspan=\"{span}\">{sum}{yes}{beside}</td>", phone::td(column))
                     }
                     _ => {
                         let sum = self.sum(column, sub_row.iter().filter_map(|sub_row| sub_row.cells[at].as_ref()));
-                        write!(html, "<td>{sum}</td>")
+                        write!(html, "{}>{sum}</td>", phone::td(column))
                     }
                 };
             }
             if without > 0 {
-                empty_cell(html, span, without);
+                empty_cell(html, span, without, is_later);
             }
             html.push_str("</tr>\n");
         }
@@ -944,11 +1008,11 @@ impl<'a> SectionView<'a> {
     fn sum_path(&self, column: &Column, cells: &[&Cell]) -> Option<String> {
         let measurement = column.declared.measurement()?;
         let (first, others) = cells.split_first()?;
-        let first: Vec<_> = first.path.split('.').collect();
+        let first: Vec<_> = first.path().split('.').collect();
         let mut stars = std::collections::BTreeSet::new();
         for other in others {
             let mut same = first.iter().enumerate();
-            for component in other.path.split('.') {
+            for component in other.path().split('.') {
                 let (at, one) = same.next()?;
                 if *one != component {
                     stars.insert(at);
@@ -967,20 +1031,20 @@ impl<'a> SectionView<'a> {
         };
         let of = self.view.page.measurements().iter().position(|one| std::ptr::eq(*one, measurement))?;
         let numbers = self.section.numbers(of);
-        let field = numbers.iter().find(|number| number.path == cells[0].path)?.field();
+        let field = cells[0].number()?.field();
         let is_own = |number: &&Number| number.field() == field && !number.is_late(self.section.time);
         let key = (measurement.name, field.to_string(), stars.iter().copied().collect::<Vec<_>>());
-        let path = masked(cells[0].path);
+        let path = masked(cells[0].path());
         let mut sums = self.sums.borrow_mut();
         let counts = sums.entry(key).or_insert_with(|| {
             let mut counts = BTreeMap::new();
             for number in numbers.iter().filter(is_own) {
-                *counts.entry(masked(&number.path)).or_default() += 1;
+                *counts.entry(masked(number.path())).or_default() += 1;
             }
             counts
         });
         let current = cells.iter().filter(|cell| !cell.late).count();
-        let number = measurement.read_path(cells[0].path);
+        let number = measurement.read_path(cells[0].path());
         (counts.get(&path) == Some(&current) && number.is_some()).then_some(path)
     }
 
@@ -996,7 +1060,7 @@ impl<'a> SectionView<'a> {
                 old = old.min(cell.time);
             }
         }
-        let text = shown(column, sum);
+        let text = self.shown(column, sum);
         let bad = if is_bad { " bad" } else { "" };
         if old < self.view.now {
             let age = ago(self.age(old));
@@ -1006,6 +1070,14 @@ impl<'a> SectionView<'a> {
             (true, _) => format!("<span class=\"bad\">{text}</span>"),
             (_, true) => format!("<span class=\"zero\">{text}</span>"),
             _ => text,
+        }
+    }
+
+    /// Returns a number as its column shows it.
+    fn shown(&self, column: &Column, value: Value) -> String {
+        match column.declared.shown() {
+            Shows::Age => format!("{} ago", ago(self.age(value.as_f64() as i64))),
+            shows => text_of(shows, value),
         }
     }
 
@@ -1019,11 +1091,11 @@ impl<'a> SectionView<'a> {
         let text = match (column.declared.kind, number.value) {
             (Kind::Switch(..), Value::Int(0)) => "<b>no</b>".into(),
             (Kind::Switch(..), _) => "yes".into(),
-            (_, value) => shown(column, value),
+            (_, value) => self.shown(column, value),
         };
         let class = match column.declared.kind {
             Kind::Switch(..) => "",
-            _ if self.view.troubles.is_some_and(|troubles| troubles.of_path(number.path).is_some()) => self
+            _ if self.view.troubles.is_some_and(|troubles| troubles.of_cell(number).is_some()) => self
                 .selection
                 .of_cell(column, number)
                 .map_or("", |trouble| if trouble == Trouble::Bad { "pill bad" } else { "pill worse" }),
@@ -1045,9 +1117,9 @@ impl<'a> SectionView<'a> {
     /// Writes such a link with the exact number as its tooltip, and its whole name for who hears it alone.
     fn exact_link(&self, html: &mut String, cell: Option<&Cell>, class: &str, text: &str, (exact, name): (&str, &str)) {
         let Some(cell) = cell else { return html.push_str(text) };
-        let element = if cell.path.is_empty() { "span" } else { "a" };
+        let element = if cell.path().is_empty() { "span" } else { "a" };
         let _ = match element {
-            "a" => write!(html, "<a href=\"?plot={}{}\"", encoded(cell.path), self.tail),
+            "a" => write!(html, "<a href=\"?plot={}{}\"", encoded(cell.path()), self.tail),
             _ => write!(html, "<span"),
         };
         let is_old = self.is_old(cell);
@@ -1066,7 +1138,7 @@ impl<'a> SectionView<'a> {
         } else if !exact.is_empty() {
             let _ = write!(html, " title=\"{exact}\"");
         }
-        if element == "a" && self.view.options.plots.iter().any(|path| path == cell.path) {
+        if element == "a" && self.view.options.plots.iter().any(|path| path == cell.path()) {
             html.push_str(" aria-current=\"true\"");
         }
         if element == "a" && !name.is_empty() {
@@ -1085,9 +1157,15 @@ fn shape(trouble: Option<(&str, &str, &str)>) -> String {
     })
 }
 
-/// Returns a number as its column shows it.
-fn shown(column: &Column, value: Value) -> String {
-    text_of(column.declared.shown(), value)
+/// How much of a UUID is shown where a column is short.
+const SHORT: usize = 8;
+
+/// Whether a name is a UUID, with dashes or without.
+fn is_uuid(name: &str) -> bool {
+    let is_digit = |byte: &u8| byte.is_ascii_hexdigit();
+    name.len() <= 36
+        && name.bytes().all(|byte| is_digit(&byte) || byte == b'-')
+        && name.bytes().filter(is_digit).count() == 32
 }
 
 /// Returns a value as it is shown; one that is whole keeps all its digits.
@@ -1103,6 +1181,7 @@ fn exact(column: &Column, value: Value) -> String {
     let is_all = value.as_f64().abs() < 1000.0 || value.as_f64().fract() == 0.0;
     match column.declared.shown() {
         Shows::Named(_) => String::new(),
+        Shows::Age => Shows::Moment.text(value.as_f64()),
         Shows::Plain if is_all => String::new(),
         _ => number(value),
     }
@@ -1127,8 +1206,9 @@ fn of<'n>(parts: &[&'n str], row: &Row<'n>) -> Vec<&'n str> {
 }
 
 /// Writes one empty cell for columns without a sum.
-fn empty_cell(html: &mut String, rows: usize, columns: usize) {
-    let _ = write!(html, "<td rowspan=\"{rows}\" colspan=\"{columns}\"></td>");
+fn empty_cell(html: &mut String, rows: usize, columns: usize, is_later: bool) {
+    let class = if is_later { " class=\"x\"" } else { "" };
+    let _ = write!(html, "<td{class} rowspan=\"{rows}\" colspan=\"{columns}\"></td>");
 }
 
 /// Returns the name of a sub-row by one of its tags.

@@ -9,6 +9,7 @@
 
 pub mod bar;
 mod calendar;
+mod drawn;
 #[cfg(feature = "png")]
 pub mod font;
 pub mod grafana;
@@ -18,6 +19,7 @@ pub mod history;
 pub mod html;
 pub mod json;
 pub mod marks;
+mod nights;
 pub mod page;
 pub mod plot;
 pub mod png;

@@ -17,8 +17,6 @@ pub struct Page {
     pub part_of: &'static str,
     /// What stands first, stacked by a tag; `None` for the tables alone.
     pub overview: Option<&'static Overview>,
-    /// Measurements that only the pages of names show.
-    pub about: &'static [&'static Measurement],
     /// Measurements that the page of a name has besides, read when it is asked for: those of several fields as a table, a number
     /// without a plot among what describes the name.
     pub own: &'static [&'static Measurement],
@@ -43,18 +41,21 @@ pub struct Page {
     pub plots: &'static [PlotPlace],
 }
 
+/// What stands for a tag where the fields of a measurement tell its numbers apart, such as counts by status: the field's name.
+pub const FIELD: &str = "{field}";
+
 /// A number of all, stacked over time by a tag that the reader chooses.
 #[derive(Clone, Copy, Debug)]
 pub struct Overview {
-    /// The measurement, whose only field is summed.
+    /// The measurement, whose fields are summed one by one.
     pub measurement: &'static Measurement,
     /// The noun: `jobs`.
     pub noun: &'static str,
-    /// The tag of which one value is shown.
+    /// What its fields are: `status`.
     pub of: &'static str,
-    /// These values, the first one if none is chosen.
+    /// The fields of which one is shown, the first one if none is chosen.
     pub choices: &'static [&'static str],
-    /// The tags by which it is stacked, each with the path of a part: `cloud_jobs.{value}.{of}`.
+    /// The tags by which it is stacked, each with the path of a part: `cloud_jobs.{value}.{of}`; `of` itself for its fields.
     pub by: &'static [(&'static str, &'static str)],
 }
 
@@ -93,8 +94,28 @@ pub struct Table {
     pub talkers: &'static [(&'static str, &'static [&'static str])],
     /// Whether each row is one line, with sums of its sub-rows, which unfold below it.
     pub folded: bool,
+    /// What unfolds below a row; `None` if nothing does, or its sub-rows alone.
+    pub unfolds: Option<&'static Unfolds>,
+    /// The heads of the columns of which each row has a small plot, where the table unfolds below another.
+    pub plots: &'static [&'static str],
+    /// The column by which it is sorted where the address names none, as the address would: `-datadisks:files a job`; empty for
+    /// the names.
+    pub sorted: &'static str,
+    /// The numbers that a phone has room for, as `GROUP/HEAD` or `HEAD`; the others unfold below a row. If empty, the first
+    /// three, fewer beside a health and where several names stand in a row.
+    pub phone: &'static [&'static str],
     /// The columns. Those of kind [`Kind::Key`] name the rows: one, or several for rows with sub-rows.
     pub columns: &'static [Column],
+}
+
+/// What unfolds below a row beside its sub-rows: what belongs to its name.
+#[derive(Clone, Copy, Debug)]
+pub struct Unfolds {
+    /// Tables of the numbers of the row's name, whose rows are named by other tags: its file systems, its GPUs. One without names
+    /// is a line of words.
+    pub tables: &'static [Table],
+    /// The heads of the row's numbers that are plotted small.
+    pub plots: &'static [&'static str],
 }
 
 /// The place of a table in the HTML of its section.
@@ -144,10 +165,113 @@ pub struct Column {
     pub linked: bool,
     /// The heads under which a small line of the last 24 hours stands left of each number.
     pub lines: &'static [&'static str],
+    /// What is drawn left of each number.
+    pub drawn: Drawn,
+    /// The heads of columns that are [`inside`](Self::inside) this one.
+    pub with: &'static [&'static str],
+    /// Whether its numbers stand in the cells of another column, not in cells of their own.
+    pub is_inside: bool,
+    /// Whether its series make no row: it adds to the rows that others make.
+    pub only_adds: bool,
+    /// Whether a number of a column of health says by being there that it is up, whatever it is.
+    pub is_presence: bool,
+    /// The field that is 1 while a part of the row is lost; empty if there is none.
+    pub lost: &'static str,
+    /// Which of its numbers are well, which worse and which bad; `None` if they tell nothing of the kind.
+    pub judged: Option<Judged>,
+    /// Of which past small lines and what is judged tell.
+    pub past: Past,
+    /// Whether UUIDs in it are shown by their first digits only.
+    pub is_short: bool,
     /// How its numbers are shown; `None` by their unit.
     pub shows: Option<Shows>,
     /// The column in a terminal.
     pub text: InText,
+}
+
+/// Which numbers are well, worse and bad, such as those of verdicts and states.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Judged {
+    /// From this number on it is worse than usual.
+    pub worse: i64,
+    /// From this number on it is bad.
+    pub bad: i64,
+    /// These are off by intent.
+    pub off: &'static [i64],
+}
+
+/// What a number says of its row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Is {
+    /// It is off by intent.
+    Off,
+    /// It is well.
+    Well,
+    /// It is worse than usual.
+    Worse,
+    /// It is bad.
+    Bad,
+}
+
+impl Judged {
+    /// Returns what a number says.
+    pub fn of(&self, value: f64) -> Is {
+        match value {
+            value if self.off.iter().any(|off| *off as f64 == value) => Is::Off,
+            value if value >= self.bad as f64 => Is::Bad,
+            value if value >= self.worse as f64 => Is::Worse,
+            _ => Is::Well,
+        }
+    }
+}
+
+/// Of which past a cell tells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Past {
+    /// The last 24 hours.
+    Day,
+    /// The days of some weeks, for what runs each night.
+    Nights,
+    /// The weeks of a year.
+    Year,
+}
+
+impl Past {
+    /// Returns the length of one of its cells, in seconds.
+    pub const fn cell_seconds(self) -> i64 {
+        match self {
+            Self::Day => 1800,
+            Self::Nights => 86_400,
+            Self::Year => 7 * 86_400,
+        }
+    }
+}
+
+/// What is drawn beside a number, for the eye alone.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Drawn {
+    /// Nothing, or a small line.
+    Nothing,
+    /// A bar that this number fills, with a tick at the limit; of the numbers inside the column if there are some, one behind the
+    /// other.
+    Bar(f64),
+    /// How much it is of the number inside the column, as a bar; that number stands behind it: `53 / 80`.
+    Of,
+    /// The numbers inside the column, of which it is the sum, as one bar; they stand behind it, each with its head.
+    Shares,
+    /// Its small line, and below it that of the number inside the column, upside down: `420 / 130`.
+    Mirrored,
+    /// The same lines alone: the numbers stand in their tooltip.
+    Lines,
+    /// A dot between these numbers, on the range of its last 24 hours, with a tick at the limit.
+    Dot(f64, f64),
+    /// A small column for each part of the row, which this number fills.
+    Columns(f64),
+    /// A bar with a tick in its middle, at the number inside the column.
+    Against,
+    /// A dot from a part to a multiple of what is usual, by powers: this number of times at most. Up to the other number of times it
+    /// is usual.
+    Away(f64, f64),
 }
 
 /// The content of the cells of a column.
@@ -163,13 +287,18 @@ pub enum Kind {
     Switch(&'static Measurement, &'static str),
     /// The number of the measurement's only field, of series whose tag has this value.
     One(&'static Measurement, &'static str, &'static str),
+    /// The greatest number of a field among the parts of the row, with the value of this tag, which names the part: the fullest
+    /// disk of a node. Without a tag the part has no name.
+    Most(&'static Measurement, &'static str, &'static str),
+    /// The mean of a field over the parts of the row, which this tag names.
+    Mean(&'static Measurement, &'static str, &'static str),
     /// A label of the row's series of this measurement, as text.
     Label(&'static Measurement, &'static str),
     /// One column per value of a tag.
     Pivot(Pivot),
 }
 
-/// One column per value of a tag, with the measurement's only field: always `first`, in this order, then the other values
+/// One column per value of a tag, with the measurement's only field, or the one that is named: always `first`, in this order, then the other values
 /// with a number that is not zero, sorted, then `last`.
 #[derive(Clone, Copy, Debug)]
 pub struct Pivot {
@@ -177,6 +306,8 @@ pub struct Pivot {
     pub measurement: &'static Measurement,
     /// The tag.
     pub tag: &'static str,
+    /// The field, whose zeros are shown; empty for the only one.
+    pub field: &'static str,
     /// The tag values of the first columns.
     pub first: &'static [&'static str],
     /// The tag value of the last column.
@@ -244,7 +375,7 @@ pub const fn plotted(measurement: &'static Measurement, name: &'static str, path
 
 impl PlotPlace {
     /// Returns the path for a series; empty if it has no plot.
-    fn path(&self, series: &Point) -> String {
+    pub(super) fn path(&self, series: &Point) -> String {
         let component = |name: &str| match name.strip_prefix('{').and_then(|name| name.strip_suffix('}')) {
             Some(tag) => series.tag(tag).map(|value| carbon_component(value).into_owned()),
             None => Some(name.into()),
@@ -282,6 +413,15 @@ const fn column(kind: Kind, head: &'static str) -> Column {
         leads: None,
         linked: true,
         lines: &[],
+        drawn: Drawn::Nothing,
+        with: &[],
+        is_inside: false,
+        only_adds: false,
+        is_presence: false,
+        lost: "",
+        judged: None,
+        past: Past::Day,
+        is_short: false,
         shows: None,
         text: InText::Same,
     }
@@ -308,6 +448,33 @@ pub const fn field(measurement: &'static Measurement, name: &'static str) -> Col
 pub const fn health(measurement: &'static Measurement, name: &'static str) -> Column {
     assert_field(measurement, name);
     column(Kind::Health(measurement, name), "is")
+}
+
+/// Declares a column with up or how long nothing has been heard, from a field that is always sent.
+///
+/// # Panics
+/// As [`field`].
+pub const fn presence(measurement: &'static Measurement, name: &'static str) -> Column {
+    Column { is_presence: true, ..health(measurement, name) }
+}
+
+/// Declares a column with the greatest number among the parts of the row, which have a tag more than it, such as the fullest disk
+/// of a node; this tag names it in the cell, unless it is empty.
+///
+/// # Panics
+/// As [`field`].
+pub const fn most(measurement: &'static Measurement, name: &'static str, part: &'static str) -> Column {
+    assert_field(measurement, name);
+    column(Kind::Most(measurement, name, part), name)
+}
+
+/// Declares a column with the mean over the parts of the row, which this tag names, such as the GPUs of a node.
+///
+/// # Panics
+/// As [`field`].
+pub const fn mean(measurement: &'static Measurement, name: &'static str, part: &'static str) -> Column {
+    assert_field(measurement, name);
+    column(Kind::Mean(measurement, name, part), name)
 }
 
 /// Declares a column with yes or no, from a field that is 1 or 0. A row with no is greyed out.
@@ -337,12 +504,22 @@ pub const fn pivot(
     first: &'static [&'static str],
     last: Option<&'static str>,
 ) -> Column {
-    column(Kind::Pivot(Pivot { measurement, tag, first, last, short_first: false }), "")
+    column(Kind::Pivot(Pivot { measurement, tag, field: "", first, last, short_first: false }), "")
 }
 
 /// Declares one column per value of a tag with a number that is not zero, short names first: `slot1_9` before `slot1_10`.
 pub const fn pivot_short_first(measurement: &'static Measurement, tag: &'static str) -> Column {
-    column(Kind::Pivot(Pivot { measurement, tag, first: &[], last: None, short_first: true }), "")
+    column(Kind::Pivot(Pivot { measurement, tag, field: "", first: &[], last: None, short_first: true }), "")
+}
+
+/// Declares one column per value of a tag with the numbers of a field, also of those that are zero: what each node says of a row.
+///
+/// # Panics
+/// As [`field`].
+pub const fn pivot_of(measurement: &'static Measurement, name: &'static str, tag: &'static str) -> Column {
+    assert_field(measurement, name);
+    let (field, first) = (name, &[]);
+    column(Kind::Pivot(Pivot { measurement, tag, field, first, last: None, short_first: false }), "")
 }
 
 /// # Panics
@@ -430,6 +607,55 @@ impl Column {
         Self { lines, ..self }
     }
 
+    /// Draws something left of each number.
+    pub const fn drawn(self, drawn: Drawn) -> Self {
+        Self { drawn, ..self }
+    }
+
+    /// Puts the numbers of the columns with these heads, which are inside it, into its cells.
+    pub const fn with(self, heads: &'static [&'static str]) -> Self {
+        Self { with: heads, ..self }
+    }
+
+    /// Puts its numbers into the cells of the column that names it.
+    pub const fn inside(self) -> Self {
+        Self { is_inside: true, ..self }
+    }
+
+    /// Lets its series make no row: another system may know names that are no matter of this table.
+    pub const fn only_adds(self) -> Self {
+        Self { only_adds: true, ..self }
+    }
+
+    /// Marks parts of the row as lost of which this field is not zero.
+    pub const fn lost(self, lost: &'static str) -> Self {
+        Self { lost, ..self }
+    }
+
+    /// Says which numbers are worse than usual, and which bad: those from these on.
+    pub const fn judged(self, worse: i64, bad: i64) -> Self {
+        Self { judged: Some(Judged { worse, bad, off: &[] }), ..self }
+    }
+
+    /// Says which numbers of a column that is judged are off by intent; such a row is quiet.
+    ///
+    /// # Panics
+    /// If it is not judged.
+    pub const fn off(self, off: &'static [i64]) -> Self {
+        let Some(judged) = self.judged else { panic!("a column that is off must be judged") };
+        Self { judged: Some(Judged { off, ..judged }), ..self }
+    }
+
+    /// Says of which past its small lines, and what is judged, tell.
+    pub const fn past(self, past: Past) -> Self {
+        Self { past, ..self }
+    }
+
+    /// Shows UUIDs in it by their first digits only.
+    pub const fn short(self) -> Self {
+        Self { is_short: true, ..self }
+    }
+
     /// Sets how its numbers are shown, beside which their exact ones stand as a tooltip.
     pub const fn shows(self, shows: Shows) -> Self {
         Self { shows: Some(shows), ..self }
@@ -441,9 +667,12 @@ impl Column {
     }
 
     /// Returns the field of the numbers; `None` if they are names, or up and down.
-    fn field(&self) -> Option<&'static FieldInfo> {
+    pub fn field(&self) -> Option<&'static FieldInfo> {
         match self.kind {
-            Kind::Field(measurement, name) => measurement.field(name),
+            Kind::Field(measurement, name) | Kind::Most(measurement, name, _) | Kind::Mean(measurement, name, _) => {
+                measurement.field(name)
+            }
+            Kind::Pivot(Pivot { measurement, field, .. }) if !field.is_empty() => measurement.field(field),
             Kind::One(..) | Kind::Pivot(_) => self.measurement()?.fields.first(),
             Kind::Key(_) | Kind::Label(..) | Kind::Health(..) | Kind::Switch(..) => None,
         }
@@ -451,12 +680,24 @@ impl Column {
 
     /// Whether the numbers are floats.
     pub fn is_real(&self) -> bool {
-        self.field().is_some_and(|field| field.kind == Type::Float)
+        matches!(self.kind, Kind::Mean(..)) || self.field().is_some_and(|field| field.kind == Type::Float)
     }
 
     /// Returns how the numbers are shown: as it is declared, else by their unit.
     pub fn shown(&self) -> Shows {
         self.shows.unwrap_or_else(|| Shows::of_unit(self.field().map_or("", |field| field.unit)))
+    }
+
+    /// Whether a small line, or what is drawn, tells of the past of its numbers.
+    pub fn has_past(&self) -> bool {
+        !self.lines.is_empty()
+            || matches!(self.drawn, Drawn::Mirrored | Drawn::Lines | Drawn::Dot(..))
+            || self.has_nights()
+    }
+
+    /// Whether it shows what each of the last nights was.
+    pub fn has_nights(&self) -> bool {
+        self.judged.is_some() && self.past == Past::Nights
     }
 
     /// Returns the measurement of the numbers; `None` for the names of rows.
@@ -466,9 +707,8 @@ impl Column {
             Kind::Field(measurement, _) | Kind::Health(measurement, _) | Kind::Switch(measurement, _) => {
                 Some(measurement)
             }
-            Kind::One(measurement, ..) | Kind::Label(measurement, _) | Kind::Pivot(Pivot { measurement, .. }) => {
-                Some(measurement)
-            }
+            Kind::One(measurement, ..) | Kind::Most(measurement, ..) | Kind::Mean(measurement, ..) => Some(measurement),
+            Kind::Label(measurement, _) | Kind::Pivot(Pivot { measurement, .. }) => Some(measurement),
         }
     }
 }
@@ -487,6 +727,10 @@ impl Table {
             note: ("", ""),
             talkers: &[],
             folded: false,
+            unfolds: None,
+            plots: &[],
+            sorted: "",
+            phone: &[],
             columns,
         }
     }
@@ -494,6 +738,11 @@ impl Table {
     /// Sets the place in the HTML.
     pub const fn placement(self, placement: Placement) -> Self {
         Self { placement, ..self }
+    }
+
+    /// Sets the numbers that a phone has room for, as `GROUP/HEAD` or `HEAD`.
+    pub const fn phone(self, phone: &'static [&'static str]) -> Self {
+        Self { phone, ..self }
     }
 
     /// Sets the noun for one row: `cloud`.
@@ -529,6 +778,21 @@ impl Table {
     /// Makes each row one line, whose sub-rows unfold below it.
     pub const fn folded(self) -> Self {
         Self { folded: true, ..self }
+    }
+
+    /// Plots the columns with these heads, where the table unfolds below another.
+    pub const fn plots(self, plots: &'static [&'static str]) -> Self {
+        Self { plots, ..self }
+    }
+
+    /// Sorts it by a column where the address names none.
+    pub const fn sorted(self, sorted: &'static str) -> Self {
+        Self { sorted, ..self }
+    }
+
+    /// Unfolds this below each row.
+    pub const fn unfolds(self, unfolds: &'static Unfolds) -> Self {
+        Self { unfolds: Some(unfolds), ..self }
     }
 
     /// Returns the name of a sub-row by one of its tags, given its names by the tags after the first one.
@@ -581,7 +845,6 @@ impl Page {
             title: measurement.name,
             part_of: "",
             overview: None,
-            about: &[],
             own: &[],
             own_tables: &[],
             near: None,
@@ -635,8 +898,7 @@ impl Page {
     pub fn measurements(&self) -> Vec<&'static Measurement> {
         let mut measurements = Vec::<&'static Measurement>::new();
         let of_tables = self.columns().filter_map(Column::measurement);
-        let others = self.overview.iter().map(|overview| overview.measurement).chain(self.about.iter().copied());
-        for measurement in of_tables.chain(others) {
+        for measurement in of_tables.chain(self.overview.iter().map(|overview| overview.measurement)) {
             if !measurements.iter().any(|known| known.name == measurement.name) {
                 measurements.push(measurement);
             }
@@ -644,19 +906,21 @@ impl Page {
         measurements
     }
 
-    /// Returns the columns of all tables.
+    /// Returns the columns of all tables, then those of what unfolds in them.
     pub fn columns(&self) -> impl Iterator<Item = &'static Column> {
-        self.tables.iter().flat_map(|table| table.columns)
+        let unfolded = self.tables.iter().filter_map(|table| table.unfolds).flat_map(|unfolds| unfolds.tables);
+        self.tables.iter().chain(unfolded).flat_map(|table| table.columns)
     }
 
-    /// Returns the Carbon path by which the plot of a number is asked for: its own unless the page declares another; empty if
-    /// it has no plot. `None` for a number that has no path at all.
-    pub fn plot_path(&self, measurement: &'static Measurement, series: &Point, field: &str) -> Option<String> {
-        let is_it = |place: &&PlotPlace| std::ptr::eq(place.measurement, measurement) && place.field == field;
-        match self.plots.iter().find(is_it) {
-            Some(place) => Some(place.path(series)),
-            None => measurement.carbon_path(series, field),
-        }
+    /// Whether a field is the health of a row.
+    pub fn has_health(&self, of: &Measurement, field: &str) -> bool {
+        let is_it = |column: &Column| matches!(column.kind, Kind::Health(measurement, own) if measurement.name == of.name && own == field);
+        self.columns().any(is_it)
+    }
+
+    /// Returns the plot of a field's numbers, where the page declares that it is another one than their own.
+    pub fn plot_of(&self, measurement: &'static Measurement, field: &str) -> Option<&'static PlotPlace> {
+        self.plots.iter().find(|place| std::ptr::eq(place.measurement, measurement) && place.field == field)
     }
 
     /// Returns how long a series of the default interval may be silent before its row is left out, in seconds.

@@ -7,6 +7,7 @@ use jiff::Timestamp;
 
 use super::history::{History, Series};
 use super::marks::Mark;
+use super::page::Judged;
 use super::scene::{Anchor, Scene, Shape, Stroke, Text};
 use super::{calendar, marks};
 use crate::text::ago;
@@ -24,20 +25,34 @@ pub struct PlotStyle {
     pub stacked: bool,
     /// Whether the names of the lines stand below.
     pub legend: bool,
-    /// Whether it is a calendar with a cell for each day, for numbers that are 0 or 1; it has a size of its own.
+    /// Whether it is a calendar with a cell for each day, for numbers that are 0 or 1, or judged; it has a size of its own.
     pub days: bool,
+    /// From which numbers on a day is worse, and bad; else 0 is down.
+    pub judged: Option<Judged>,
     /// What happened to it, which is drawn below the lines.
     pub marks: Vec<Mark>,
+    /// Whether its range is in the future.
+    pub ahead: bool,
 }
 
 impl Default for PlotStyle {
     fn default() -> Self {
-        Self { width: 900, height: 300, dark: false, stacked: false, legend: true, days: false, marks: Vec::new() }
+        Self {
+            width: 900,
+            height: 300,
+            dark: false,
+            stacked: false,
+            legend: true,
+            days: false,
+            judged: None,
+            marks: Vec::new(),
+            ahead: false,
+        }
     }
 }
 
 impl PlotStyle {
-    /// Reads `width`, `height`, `theme`, `stack`, `legend` and `days` of a query.
+    /// Reads `width`, `height`, `theme`, `stack`, `legend`, `days`, `worse` and `bad` of a query.
     ///
     /// # Errors
     /// If a size is out of range.
@@ -51,7 +66,9 @@ impl PlotStyle {
         let (dark, stacked, legend, days) =
             (is("theme", "dark"), is("stack", "1"), !is("legend", "0"), is("days", "1"));
         let (width, height) = (size("width", 200, 900)?, size("height", 100, 300)?);
-        Ok(Self { width, height, dark, stacked, legend, days, marks: Vec::new() })
+        let number = |name: &str| pairs.iter().find(|(other, _)| other == name).and_then(|(_, text)| text.parse().ok());
+        let judged = number("worse").zip(number("bad")).map(|(worse, bad)| Judged { worse, bad, off: &[] });
+        Ok(Self { width, height, dark, stacked, legend, days, judged, marks: Vec::new(), ahead: false })
     }
 }
 
@@ -71,6 +88,9 @@ pub const COLOURS: [[&str; 2]; 8] = [
 /// The colours of what is up, worse and down, on light and on dark ground; style.css has the same.
 pub(super) const FILLS: [[&str; 3]; 2] = [["#43957f", "#b97a00", "#c4261f"], ["#2f8a80", "#f3cd66", "#ff6b62"]];
 
+/// The colour of bars, on light and on dark ground; style.css has the same.
+const BARS: [&str; 2] = ["#67839f", "#7891aa"];
+
 /// The dashes of lines; each set of colours has the next one.
 const DASHES: [&str; 3] = ["", "6 3", "2 3"];
 
@@ -86,11 +106,11 @@ const LINE: f64 = 17.0;
 /// The space between two strips, in pixels.
 const BETWEEN: f64 = 16.0;
 
-/// The least height of a strip, and the height of one of zeros and ones, in pixels.
+/// The least height of a strip, and the least and most of a lane, in pixels.
 const LEAST_STRIP: f64 = 48.0;
-const LANE: f64 = 26.0;
+const LANE: (f64, f64) = (30.0, 96.0);
 
-/// The unit of what is up or down, drawn in steps.
+/// The unit of what is up or down, drawn as a lane.
 pub(crate) const SWITCH: &str = "0 or 1";
 
 /// The colours of everything but lines.
@@ -107,10 +127,12 @@ pub(super) const LIGHT: Ground = Ground { ground: "#ffffff", ink: "#171b20", fai
 /// Those of dark plots.
 const DARK: Ground = Ground { ground: "#12161a", ink: "#e3e7eb", faint: "#353d46", quiet: "#9aa5b1" };
 
-/// The part of a plot that holds the series of one unit.
+/// The part of a plot that holds the series of one unit, or all lanes.
 struct Strip<'a> {
     history: &'a History,
     unit: &'static str,
+    /// Whether each series is a lane.
+    lanes: bool,
     /// The series with their numbers among all.
     series: Vec<(usize, &'a Series)>,
     /// Whether they stand on one another.
@@ -142,7 +164,7 @@ pub fn png(history: &History, style: &PlotStyle) -> Result<Vec<u8>> {
 fn scene(history: &History, style: &PlotStyle) -> Scene {
     let ground = if style.dark { DARK } else { LIGHT };
     if style.days {
-        return calendar::scene(history, style.dark, &ground);
+        return calendar::scene(history, style.judged.as_ref(), style.dark, &ground);
     }
     let on_one_another = style.stacked.then(|| stacked(history));
     let history = on_one_another.as_ref().unwrap_or(history);
@@ -184,21 +206,38 @@ fn scene(history: &History, style: &PlotStyle) -> Scene {
     for strip in &strips {
         strip.draw(&mut scene, faint, style.dark);
     }
-    for mark in style.marks.iter().filter(|mark| mark.since < history.to) {
-        let x = LEFT + (right - LEFT) * share(history, mark.since.max(history.from));
-        let [_, worse, bad] = FILLS[usize::from(style.dark)];
-        marks::draw(&mut scene, mark.kind, x, (TOP, bottom, bottom + 23.0), (bad, worse));
-    }
+    mark(&mut scene, history, style, (right, bottom));
     if history.series.iter().all(|series| series.values.iter().all(Option::is_none)) {
         let (x, y) = (tenth((LEFT + right) / 2.0), tenth((TOP + bottom) / 2.0));
-        let text = Text { anchor: Anchor::Middle, ..Text::new(x, y, "nothing was stored in this time".into()) };
+        let words = if style.ahead { "this time is in the future" } else { "nothing was stored in this time" };
+        let text = Text { anchor: Anchor::Middle, ..Text::new(x, y, words.into()) };
         scene.lines.push(vec![Shape::Text(text)]);
     }
     for (at, series) in history.series.iter().enumerate().filter(|_| style.legend) {
-        let stroke = Stroke { width: Some("2"), ..stroke(at, style.dark) };
+        let mut stroke = Stroke { width: Some("2"), ..stroke(at, style.dark) };
+        if is_lane(series) {
+            let theme = usize::from(style.dark);
+            stroke = Stroke { colour: if series.health { FILLS[theme][0] } else { BARS[theme] }, dashes: "", ..stroke };
+        }
         scene.lines.push(legend(series, stroke, field_height + LINE * at as f64 + 12.0));
     }
     scene
+}
+
+/// Draws what happened, numbered as in the list beside the plot of the page.
+fn mark(scene: &mut Scene, history: &History, style: &PlotStyle, (right, bottom): (f64, f64)) {
+    let mut free = f64::MIN;
+    for (number, mark) in style.marks.iter().enumerate().filter(|(_, mark)| mark.since < history.to) {
+        let x = LEFT + (right - LEFT) * share(history, mark.since.max(history.from));
+        let [_, worse, bad] = FILLS[usize::from(style.dark)];
+        marks::draw(scene, mark.kind, x, (TOP, bottom, bottom + 23.0), (bad, worse));
+        // Where many stand close together only their shapes fit.
+        if x >= free {
+            let text = Text::new(tenth(x + 6.0), tenth(bottom + 27.0), (number + 1).to_string());
+            scene.lines.push(vec![Shape::Text(text)]);
+            free = x + 26.0;
+        }
+    }
 }
 
 /// Returns a history in which the values of each unit stand on one another; its bands are what each adds.
@@ -242,39 +281,57 @@ fn share(history: &History, time: i64) -> f64 {
     (time.saturating_sub(history.from)) as f64 / (history.to.saturating_sub(history.from)).max(1) as f64
 }
 
-/// Returns a strip per unit, in the order of the series; one if there are none.
+/// Whether a series is 0 or 1, and no sum of such ones.
+fn is_lane(series: &Series) -> bool {
+    let most = if series.most.is_empty() { &series.values } else { &series.most };
+    series.unit == SWITCH && most.iter().flatten().all(|value| (0.0..=1.0).contains(value))
+}
+
+/// Returns a strip per unit and one for the lanes, in the order of the series; one if there are none.
 fn strips<'a>(history: &'a History, style: &PlotStyle) -> Vec<Strip<'a>> {
-    let mut units = Vec::<&'static str>::new();
+    let mut units = Vec::<(&'static str, bool)>::new();
     for series in &history.series {
-        if !units.contains(&series.unit) {
-            units.push(series.unit);
+        let of = (series.unit, is_lane(series));
+        if !units.contains(&of) {
+            units.push(of);
         }
     }
     if units.is_empty() {
-        units.push("");
+        units.push(("", false));
     }
-    let lanes = units.iter().filter(|unit| **unit == SWITCH && units.len() > 1).count() as f64;
-    let others = units.len() as f64 - lanes;
-    let all = f64::from(style.height) - TOP - BOTTOM - BETWEEN * (units.len() as f64 - 1.0) - LANE * lanes;
-    let each = if units.len() > 1 { (all / others.max(1.0)).max(LEAST_STRIP) } else { all };
+    let lanes = history.series.iter().filter(|series| is_lane(series)).count() as f64;
+    let others = units.iter().filter(|(_, is_lane)| !is_lane).count() as f64;
+    let room = f64::from(style.height) - TOP - BOTTOM - BETWEEN * (units.len() as f64 - 1.0);
+    let lane = if others > 0.0 { LANE.0 } else { (room / lanes.max(1.0)).clamp(LANE.0, LANE.1) };
+    let each = (room - LANE.0 * lanes) / others.max(1.0);
+    let each = if units.len() > 1 { each.max(LEAST_STRIP) } else { each };
     let mut top = TOP;
-    let strip = |unit: &'static str| {
-        let height = if unit == SWITCH && units.len() > 1 { LANE } else { each };
-        let series: Vec<_> = history.series.iter().enumerate().filter(|(_, series)| series.unit == unit).collect();
+    let strip = |(unit, lanes): (&'static str, bool)| {
+        let is_of = |series: &Series| series.unit == unit && is_lane(series) == lanes;
+        let series: Vec<_> = history.series.iter().enumerate().filter(|(_, series)| is_of(series)).collect();
+        let height = if lanes { lane * series.len() as f64 } else { each };
         let numbers =
             || series.iter().flat_map(|(_, series)| [&series.values, &series.least, &series.most]).flatten().flatten();
         let (least, most) = (numbers().copied().reduce(f64::min), numbers().copied().reduce(f64::max));
-        let (low, high, step) = match unit {
-            SWITCH => (0.0, 1.0, 1.0),
-            _ => scale(least, most, height / 45.0),
-        };
+        let (low, high, step) = scale(least, most, height / 45.0);
         let (left, right) = (LEFT, f64::from(style.width) - RIGHT);
-        let stacked = style.stacked && series.len() > 1 && unit != SWITCH;
-        let strip = Strip { history, unit, series, stacked, left, right, top, bottom: top + height, low, high, step };
+        let stacked = style.stacked && series.len() > 1 && !lanes;
+        let bottom = top + height;
+        let strip = Strip { history, unit, lanes, series, stacked, left, right, top, bottom, low, high, step };
         top += height + BETWEEN;
         strip
     };
     units.iter().copied().map(strip).collect()
+}
+
+/// Returns what a path has that the first one of its length has not, or all of it.
+fn own_words(history: &History, path: &str) -> String {
+    let words: Vec<_> = path.split('.').collect();
+    let alike =
+        history.series.iter().filter(|other| other.path != path && other.path.split('.').count() == words.len());
+    let others: Vec<Vec<_>> = alike.map(|other| other.path.split('.').collect()).collect();
+    let is_own = |at: &usize| others.is_empty() || others.iter().any(|other| other[*at] != words[*at]);
+    (0..words.len()).filter(is_own).map(|at| words[at]).collect::<Vec<_>>().join(" · ")
 }
 
 impl Strip<'_> {
@@ -290,6 +347,14 @@ impl Strip<'_> {
 
     fn draw(&self, scene: &mut Scene, faint: &'static str, dark: bool) {
         let Self { left, right, top, low, high, step, .. } = *self;
+        if self.lanes {
+            let height = (self.bottom - top) / self.series.len() as f64;
+            for (number, (_, series)) in self.series.iter().enumerate() {
+                self.lane(scene, series, (top + height * number as f64, height), dark);
+            }
+            scene.lines.push(vec![Shape::thin(format!("M{left} {:.1}H{right}", self.bottom), faint)]);
+            return;
+        }
         let digits = if step.fract() == 0.0 { 0 } else { (-step.log10().floor()).clamp(0.0, 12.0) as usize };
         for line in 0..=((high / step - low / step).round().clamp(0.0, 100.0) as u32) {
             // Counted in steps, because a sum of very large numbers overflows.
@@ -302,7 +367,7 @@ impl Strip<'_> {
         let unit = Text::new("10".into(), tenth((top + self.bottom) / 2.0), self.unit.into());
         let unit = Text { class: Some("unit"), anchor: Anchor::Middle, is_turned: true, ..unit };
         scene.lines.push(vec![Shape::Text(unit)]);
-        self.gaps(scene);
+        self.gaps(scene, &self.series, (self.top, self.bottom));
         for (at, series) in &self.series {
             let colour = COLOURS[at % COLOURS.len()][usize::from(dark)];
             let path = self.band(series);
@@ -325,25 +390,72 @@ impl Strip<'_> {
         next.min(self.history.times[at].saturating_add(self.history.step_seconds))
     }
 
-    /// Hatches the times in which too little was collected, and marks those in which not all was.
-    fn gaps(&self, scene: &mut Scene) {
+    /// Draws a series of zeros and ones as a lane. A heartbeat is low while up and tall while down, anything else low at 0 and tall
+    /// at 1.
+    fn lane(&self, scene: &mut Scene, series: &Series, (top, height): (f64, f64), dark: bool) {
+        self.gaps(scene, &[(0, series)], (top, top + height));
+        let is_named = self.history.series.len() > 1;
+        let (room, foot) = (height - if is_named { 15.0 } else { 4.0 }, top + height - 1.0);
+        let [up, _, down] = FILLS[usize::from(dark)];
+        let fill = BARS[usize::from(dark)];
+        let mut runs = Vec::<(i64, i64, u8)>::new();
+        for (at, value) in series.values.iter().enumerate() {
+            let Some(value) = *value else { continue };
+            let of = |bounds: &[Option<f64>]| bounds.get(at).copied().flatten().unwrap_or(value);
+            let is = u8::from(of(&series.least) > 0.0) + u8::from(of(&series.most) > 0.0);
+            let (begin, end) = (self.history.times[at], self.end(at));
+            match runs.last_mut() {
+                Some((_, until, last)) if *until == begin && *last == is => *until = end,
+                _ => runs.push((begin, end, is)),
+            }
+        }
+        for (begin, end, is) in runs {
+            let is_low = is == if series.health { 2 } else { 0 };
+            let high = room
+                * if is_low {
+                    0.2
+                } else if is == 1 {
+                    0.73
+                } else {
+                    1.0
+                };
+            let (x, right) = (self.x(begin).max(self.left), self.x(end).min(self.right));
+            let width = (right - x).max(1.0);
+            let path = format!("M{x:.1} {:.1}h{width:.1}v{high:.1}h-{width:.1}Z", foot - high);
+            let colour = if !series.health {
+                fill
+            } else if is_low {
+                up
+            } else {
+                down
+            };
+            scene.lines.push(vec![Shape::Area { class: "lane", path, colour, opacity: "1" }]);
+        }
+        if is_named {
+            let words = own_words(self.history, &series.path);
+            let text = Text::new(tenth(self.left + 3.0), tenth(top + 10.0), words);
+            scene.lines.push(vec![Shape::Text(text)]);
+        }
+    }
+
+    /// Hatches the times in which too little of these series was collected, and marks those in which not all was.
+    fn gaps(&self, scene: &mut Scene, series: &[(usize, &Series)], (top, bottom): (f64, f64)) {
         let times = &self.history.times;
         for at in 0..times.len() {
-            let known: Vec<_> = self.series.iter().map(|(_, series)| *series).collect();
+            let known: Vec<_> = series.iter().map(|(_, series)| *series).collect();
             let is_gap = known.iter().all(|series| series.in_line(at).is_none());
             let is_part = known.iter().any(|series| series.coverage.get(at).is_some_and(|part| *part < 1.0));
             let end = if is_gap { times.get(at + 1).copied().unwrap_or(self.end(at)) } else { self.end(at) };
             let (from, to) = (self.x(times[at]).max(self.left), self.x(end).min(self.right));
-            let height = if is_gap { self.bottom - self.top } else { 4.0 };
+            let height = if is_gap { bottom - top } else { 4.0 };
             if (is_gap || is_part) && to > from {
-                let [x, y, width] = [from, self.bottom - height, (to - from).max(1.0)].map(tenth);
+                let [x, y, width] = [from, bottom - height, (to - from).max(1.0)].map(tenth);
                 scene.lines.push(vec![Shape::Gap { x, y, width, height: tenth(height) }]);
             }
         }
     }
 
-    /// Returns the path of a series: broken where too little was collected, in steps for zeros and ones; a cross for a value
-    /// without neighbours.
+    /// Returns the path of a series: broken where too little was collected; a cross for a value without neighbours.
     fn line(&self, series: &Series) -> String {
         let mut path = String::new();
         let mut drawing = false;
@@ -361,11 +473,7 @@ impl Strip<'_> {
                 drawing = false;
                 continue;
             }
-            let _ = match (drawing, self.unit == SWITCH) {
-                (false, _) => write!(path, "M{x:.1} {y:.1}"),
-                (true, false) => write!(path, "L{x:.1} {y:.1}"),
-                (true, true) => write!(path, "H{x:.1}V{y:.1}"),
-            };
+            let _ = write!(path, "{}{x:.1} {y:.1}", if drawing { 'L' } else { 'M' });
             drawing = true;
         }
         path
@@ -382,7 +490,7 @@ impl Strip<'_> {
             if series.in_line(run.start).is_none() {
                 continue;
             }
-            let steps = self.unit == SWITCH || run.len() == 1;
+            let steps = run.len() == 1;
             let edge = |values: &[Option<f64>]| {
                 let mut points = Vec::new();
                 for at in run.clone() {
@@ -608,13 +716,53 @@ mod tests {
         history.series.push(Series { path: "up".into(), unit: SWITCH, values, ..Series::default() });
         let style = PlotStyle::default();
         let strips = strips(&history, &style);
-        assert_eq!(strips.iter().map(|strip| strip.unit).collect::<Vec<_>>(), ["jobs", "mips", SWITCH]);
+        assert_eq!(
+            strips.iter().map(|strip| (strip.unit, strip.lanes)).collect::<Vec<_>>(),
+            [("jobs", false), ("mips", false), (SWITCH, true)]
+        );
         assert!(strips.windows(2).all(|pair| pair[0].bottom < pair[1].top), "no strip lies over another");
-        // What is 0 or 1 is drawn in steps: no line is aslant.
-        assert!(!strips[2].line(&history.series[2]).contains('L'));
         let drawn = svg(&history, &style);
-        assert_eq!(drawn.matches("class=\"unit\"").count(), 3);
-        assert_eq!(drawn.matches("class=\"mean\"").count(), 3);
+        assert_eq!(drawn.matches("class=\"unit\"").count(), 2);
+        assert_eq!(drawn.matches("class=\"mean\"").count(), 2);
+    }
+
+    #[test]
+    fn zeros_and_ones_are_lanes_low_while_quiet_and_tall_while_in_trouble() {
+        let of = |path: &str, health: bool| Series {
+            path: path.into(),
+            unit: SWITCH,
+            health,
+            values: vec![Some(1.0), Some(1.0), Some(0.5), Some(0.0), None, Some(1.0)],
+            least: vec![Some(1.0), Some(1.0), Some(0.0), Some(0.0), None, Some(1.0)],
+            most: vec![Some(1.0), Some(1.0), Some(1.0), Some(0.0), None, Some(1.0)],
+            ..Series::default()
+        };
+        let history = History {
+            from: 0,
+            to: 360,
+            step_seconds: 60,
+            times: (0..6).map(|at| at * 60).collect(),
+            series: vec![of("a.up.heartbeat", true), of("a.lost.is", false)],
+        };
+        let drawn = svg(&history, &PlotStyle::default());
+        let lanes: Vec<_> = drawn.lines().filter(|line| line.contains("class=\"lane\"")).collect();
+        let heights: Vec<f64> = lanes
+            .iter()
+            .map(|lane| lane.split('v').nth(1).and_then(|rest| rest.split('h').next()).unwrap().parse().unwrap())
+            .collect();
+        // A run of what is alike is one block: up, in part, down, up; then the same the other way round.
+        let (tall, part, low) = (heights[2], heights[1], heights[0]);
+        assert!(low < part && part < tall, "{heights:?}");
+        assert_eq!(heights, [low, part, tall, low, tall, part, low, tall]);
+        let [up, _, down] = FILLS[0];
+        let is = |at: usize, colour: &str| lanes[at].contains(&format!("fill=\"{colour}\""));
+        assert!(is(0, up) && is(1, down) && is(2, down) && (4..8).all(|at| is(at, BARS[0])), "{lanes:?}");
+        // Nothing stands in what was not collected, each lane has its name, and a sum of such numbers is a line.
+        assert_eq!(drawn.matches("class=\"gap\"").count(), 2);
+        assert!(drawn.contains(">up · heartbeat</text>") && drawn.contains(">lost · is</text>"), "{drawn}");
+        let mut sum = history.clone();
+        sum.series[0].most[0] = Some(2.0);
+        assert_eq!(svg(&sum, &PlotStyle::default()).matches("class=\"mean\"").count(), 1);
     }
 
     #[test]
@@ -654,10 +802,15 @@ mod tests {
             assert!(css.contains(&format!("[data-on=\"{at}\"]")));
         }
         assert!(script.contains(&format!("const COLOURS = {};", COLOURS.len())));
-        // The ground, the ink and the quiet ink are the same too, light and dark.
-        for (light, dark, name) in
-            [("#fff", DARK.ground, "ground"), (LIGHT.ink, DARK.ink, "ink"), (LIGHT.quiet, DARK.quiet, "quiet")]
-        {
+        for [light, dark] in [BARS, FILLS.map(|[up, ..]| up), FILLS.map(|[.., down]| down)] {
+            assert!(
+                css.contains(&format!(": {light};")) && css.matches(&format!(": {dark};")).count() == 2,
+                "{light} {dark}"
+            );
+        }
+        // The ground and the ink are the same too, light and dark; what is quiet stands on other grounds in the page, and is
+        // darker there.
+        for (light, dark, name) in [("#fff", DARK.ground, "ground"), (LIGHT.ink, DARK.ink, "ink")] {
             assert_eq!(css.matches(&format!("--{name}: {light};")).count(), 1, "{name}");
             assert_eq!(css.matches(&format!("--{name}: {dark};")).count(), 2, "{name}");
         }

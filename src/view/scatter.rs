@@ -17,6 +17,9 @@ const LEFT: f64 = 48.0;
 const BELOW: f64 = 34.0;
 const EDGE: f64 = 10.0;
 
+/// About how wide a letter of a name is, in pixels.
+const LETTER: f64 = 6.6;
+
 /// One row.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Dot<'a> {
@@ -88,16 +91,7 @@ pub fn html(all: &[Dot], (x_word, y_word, noun): (&str, &str, &str)) -> String {
             escaped(&one_line(dot.name))
         );
     }
-    for dot in outside.iter().take(NAMED) {
-        let (cx, cy) = (x.at(dot.x.log10()), y.at(dot.y.log10()));
-        let (at, anchor) = if cx > width * 0.6 { (cx - 8.0, "end") } else { (cx + 8.0, "start") };
-        let _ = write!(
-            svg,
-            "<text class=\"who\" x=\"{at:.1}\" y=\"{:.1}\" text-anchor=\"{anchor}\">{}</text>",
-            cy + 4.0,
-            escaped(&one_line(dot.name))
-        );
-    }
+    names(&mut svg, &outside, (&x, &y), y_word);
     let _ = write!(
         svg,
         "<text x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"end\">{}</text><text x=\"{}\" y=\"{EDGE}\" dy=\"10\">{}</text></svg>",
@@ -113,14 +107,37 @@ pub fn html(all: &[Dot], (x_word, y_word, noun): (&str, &str, &str)) -> String {
     )
 }
 
+/// Writes the names of the farthest dots beside them, at a side where no other name stands; if there is none, the caption alone has
+/// the name.
+fn names(svg: &mut String, outside: &[&Dot], (x, y): (&Axis, &Axis), y_word: &str) {
+    // The word of the axis stands in its corner.
+    let mut taken = vec![(LEFT, LEFT + 12.0 + y_word.chars().count() as f64 * LETTER, EDGE + 10.0)];
+    for dot in outside.iter().take(NAMED) {
+        let (cx, cy) = (x.at(dot.x.log10()), y.at(dot.y.log10()));
+        let name = one_line(dot.name);
+        let wide = name.chars().count() as f64 * LETTER;
+        let sides = [(cx + 8.0, cy + 4.0), (cx - 8.0 - wide, cy + 4.0), (cx + 4.0, cy - 7.0), (cx + 4.0, cy + 15.0)];
+        let is_free = |(left, base): &&(f64, f64)| {
+            let fits = *left >= LEFT && left + wide <= SIZE.0 && *base >= EDGE + 8.0 && *base <= SIZE.1 - BELOW;
+            let is_apart =
+                |(from, to, at): &(f64, f64, f64)| left + wide < *from || *left > *to || (base - at).abs() > 11.0;
+            fits && taken.iter().all(is_apart)
+        };
+        let Some((left, base)) = sides.iter().find(is_free).copied() else { continue };
+        taken.push((left, left + wide, base));
+        let _ = write!(svg, "<text class=\"who\" x=\"{left:.1}\" y=\"{base:.1}\">{}</text>", escaped(&name));
+    }
+}
+
 /// Draws the lines and numbers of both axes.
 fn grid(svg: &mut String, x: &Axis, y: &Axis) {
     let (width, height) = SIZE;
     for power in x.powers() {
         let at = x.at(power);
+        let anchor = if power < x.high { "middle" } else { "end" };
         let _ = write!(
             svg,
-            "<path class=\"grid\" d=\"M{at:.1} {EDGE}V{:.1}\"/><text x=\"{at:.1}\" y=\"{:.1}\" text-anchor=\"middle\">{}</text>",
+            "<path class=\"grid\" d=\"M{at:.1} {EDGE}V{:.1}\"/><text x=\"{at:.1}\" y=\"{:.1}\" text-anchor=\"{anchor}\">{}</text>",
             height - BELOW,
             height - BELOW + 14.0,
             large(10_f64.powf(power))
@@ -200,6 +217,29 @@ mod tests {
     use super::*;
 
     const WORDS: (&str, &str, &str) = ("files", "jobs", "datadisk");
+
+    #[test]
+    fn no_name_stands_on_another() {
+        let mut dots: Vec<_> =
+            (1..=40).map(|at| Dot { name: "usual", x: f64::from(at) * 1000.0, y: f64::from(at) }).collect();
+        let names: Vec<_> = (0..10).map(|at| format!("DATADISK_{at}")).collect();
+        dots.extend(names.iter().enumerate().map(|(at, name)| Dot { name, x: 5000.0 + at as f64, y: 500.0 }));
+        let html = html(&dots, WORDS);
+        let attribute = |text: &str, name: &str| {
+            text.split_once(&format!("{name}=\"")).unwrap().1.split('"').next().unwrap().parse::<f64>().unwrap()
+        };
+        let places: Vec<_> = html
+            .split("<text class=\"who\"")
+            .skip(1)
+            .map(|text| (attribute(text, "x"), attribute(text, "y")))
+            .collect();
+        assert!((2..10).contains(&places.len()), "{places:?}");
+        for (at, (x, y)) in places.iter().enumerate() {
+            let is_apart = |(left, base): &(f64, f64)| (left - x).abs() > 10.0 * LETTER || (base - y).abs() > 11.0;
+            assert!(places[..at].iter().all(is_apart), "{places:?}");
+        }
+        assert!(names.iter().all(|name| html.contains(name)), "the caption has them all");
+    }
 
     #[test]
     fn what_is_far_from_usual_is_ringed_and_named() {

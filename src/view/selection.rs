@@ -1,7 +1,7 @@
 //! Which rows of a page are shown, and in which order: what a reader looks for, what is wrong, the sorted columns. Pure.
 
 use std::cmp::Ordering;
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use super::html::Options;
 use super::page::{self, Kind, Placement};
@@ -52,6 +52,8 @@ pub struct Troubles {
     subjects: Vec<Subject>,
     /// The worst of each Carbon path.
     paths: HashMap<String, Trouble>,
+    /// The first names of these paths.
+    begins: BTreeSet<String>,
     /// The subjects by each of their names.
     named: HashMap<String, Vec<usize>>,
 }
@@ -61,6 +63,7 @@ impl Troubles {
     pub fn new(subjects: Vec<Subject>) -> Self {
         let mut this = Self { subjects, ..Self::default() };
         for (at, Subject { series, names, path, trouble }) in this.subjects.iter().enumerate() {
+            this.begins.extend(path.split('.').next().map(String::from));
             let worst = this.paths.entry(path.clone()).or_insert(*trouble);
             *worst = (*worst).max(*trouble);
             for name in names.iter().filter_map(|tag| series.tag(tag)) {
@@ -74,8 +77,10 @@ impl Troubles {
     }
 
     /// Returns the worst trouble of a number.
-    pub fn of_path(&self, path: &str) -> Option<Trouble> {
-        self.paths.get(path).copied()
+    pub fn of_cell(&self, cell: &Cell) -> Option<Trouble> {
+        // Of a page's thousands of numbers most have paths that cannot be one of these.
+        let begins = cell.number()?.path_begins();
+        if begins.is_some_and(|name| !self.begins.contains(name)) { None } else { self.paths.get(cell.path()).copied() }
     }
 
     /// Returns the worst trouble of what has these names, each with its tag, in a section: the first name is the first one of the
@@ -148,7 +153,7 @@ impl<'a> Selection<'a> {
     /// Returns the trouble of a number, by the rules, or by the marks of a page without rules.
     pub fn of_cell(&self, column: &Column, cell: &Cell) -> Option<Trouble> {
         match self.troubles {
-            Some(troubles) => troubles.of_path(cell.path),
+            Some(troubles) => troubles.of_cell(cell),
             None => column.is_bad(cell).then_some(Trouble::Bad),
         }
     }
@@ -242,23 +247,32 @@ impl<'a> Selection<'a> {
     pub fn head(&self, table: &Table, column: &page::Column, head: &str) -> (String, Option<Ordering>) {
         let name = column_name(table, column, head);
         let rises = matches!(column.kind, Kind::Key(_) | Kind::Label(..));
-        let is = |sort: &String| sort.strip_prefix('-').unwrap_or(sort) == name;
-        match self.options.sorts.iter().find(|sort| is(sort)) {
-            None => (name, None),
-            Some(sort) if sort.starts_with('-') => {
-                let end = format!("{}:", table.declared.name);
+        let sort = self.sort_of(table);
+        match sort.strip_prefix('-').unwrap_or(sort) == name {
+            false => (name, None),
+            // What is so without a choice is turned by the next one.
+            true if sort.starts_with('-') => {
+                let end = if table.declared.sorted == sort { name } else { format!("{}:", table.declared.name) };
                 (end, Some(if rises { Ordering::Greater } else { Ordering::Less }))
             }
-            Some(_) => (format!("-{name}"), Some(if rises { Ordering::Less } else { Ordering::Greater })),
+            true => (format!("-{name}"), Some(if rises { Ordering::Less } else { Ordering::Greater })),
         }
+    }
+
+    /// Returns the column by which a table is sorted, as the address names it, or else its declaration; empty for its names.
+    fn sort_of(&self, table: &Table) -> &str {
+        let of_table = |sort: &&String| table_of(sort) == table.declared.name;
+        self.options.sorts.iter().find(of_table).map_or(table.declared.sorted, String::as_str)
     }
 
     /// Sorts the rows, and the parts of each, by the column that the address names. Names rise, numbers fall, unless it says
     /// otherwise; what has no number comes last, a row of sums behind it.
     fn sort(&self, table: &mut Table) {
-        let of_table = |sort: &&String| table_of(sort) == table.declared.name;
-        let Some(sort) = self.options.sorts.iter().find(of_table) else { return };
-        let (name, is_reversed) = sort.strip_prefix('-').map_or((sort.as_str(), false), |name| (name, true));
+        let sort = self.sort_of(table);
+        if sort.is_empty() {
+            return;
+        }
+        let (name, is_reversed) = sort.strip_prefix('-').map_or((sort, false), |name| (name, true));
         let is_it = |column: &Column| {
             let gathered = column.declared.gathered;
             let is = |head: &str| column_name(table, column.declared, head) == name;
@@ -282,12 +296,7 @@ impl<'a> Selection<'a> {
         } else {
             let rows = std::mem::take(&mut table.rows);
             let number = |cell: Option<&Cell>| match kind {
-                Kind::Health(..) => Some(match Health::of(cell) {
-                    Health::Down => 3.0,
-                    Health::Silent => 2.0,
-                    Health::Unknown => 1.0,
-                    Health::Up => 0.0,
-                }),
+                Kind::Health(..) => Some(Health::of(cell).badness().into()),
                 _ => cell.map(|cell| cell.value.as_f64()),
             };
             let of_parts = |row: &Row| {
@@ -336,7 +345,11 @@ pub fn column_meaning(column: &page::Column) -> &'static str {
         ("", Kind::Field(measurement, field) | Kind::Health(measurement, field) | Kind::Switch(measurement, field)) => {
             measurement.field(field).map_or("", |field| field.meaning)
         }
+        ("", Kind::Most(measurement, field, _) | Kind::Mean(measurement, field, _)) => {
+            measurement.field(field).map_or("", |field| field.meaning)
+        }
         ("", Kind::One(measurement, ..)) => measurement.meaning,
+        ("", Kind::Pivot(pivot)) if !pivot.field.is_empty() => column.field().map_or("", |field| field.meaning),
         ("", Kind::Pivot(pivot)) => pivot.measurement.meaning,
         (meaning, _) => meaning,
     }

@@ -72,17 +72,18 @@ fn named(table: &Table, row: &Row) -> String {
     }
 }
 
-/// Returns a line per row: its name, its health, its numbers with their heads.
+/// Returns a line per row: its name, its health, the worst of its parts', its numbers with their heads.
 fn health_list(section: &Section, tables: &[&Table]) -> String {
     let mut text = text::Table::new(&["part", "is", ""]);
     for table in tables {
         for row in &table.rows {
-            let is = table.healths(row).first().map_or(String::new(), |cell| match (Health::of(cell.as_ref()), cell) {
-                (Health::Silent, Some(cell)) => format!("silent for {}", ago(section.time - cell.time)),
-                (Health::Up, _) => "up".into(),
-                (Health::Down, _) => "DOWN".into(),
-                (Health::Silent | Health::Unknown, _) => "unknown".into(),
-            });
+            let is =
+                table.worst(row, Health::of).map_or(String::new(), |cell| match (Health::of(cell.as_ref()), cell) {
+                    (Health::Silent, Some(cell)) => format!("silent for {}", ago(section.time - cell.time)),
+                    (Health::Up, _) => "up".into(),
+                    (Health::Down, _) => "DOWN".into(),
+                    (Health::Silent | Health::Unknown, _) => "unknown".into(),
+                });
             let facts = table.shown().filter_map(|(at, column)| {
                 let Kind::Field(..) = column.declared.kind else { return None };
                 Some(format!("{} {}", column.in_text()?, number(Some(row.cells[at].as_ref()?))))
@@ -160,7 +161,7 @@ fn cell(table: &Table, row: &Row, sub_row: &SubRow, wanted: &TextColumn, cells: 
             Health::Silent => "silent".into(),
             Health::Unknown => "unknown".into(),
         },
-        Kind::Field(..) | Kind::One(..) | Kind::Pivot(_) => number(it),
+        Kind::Field(..) | Kind::One(..) | Kind::Pivot(_) | Kind::Most(..) | Kind::Mean(..) => number(it),
     }
 }
 

@@ -11,7 +11,7 @@ mkdir -p "$dir" "$home"/{spool,log,mail/new}
 ln -sfn "$home/mail" "$dir/mail"
 ln -sfn "$home/log" "$dir/log"
 
-# The other end of standard input is with whoever started this; should they die, exim must not outlive them.
+# The other end of standard input is with the process that started this; should it die, exim must not outlive them.
 ( read -r _ || true; kill -KILL $$; rm -rf "$home" ) <&0 2>/dev/null &
 exec </dev/null >>"$dir/output" 2>&1
 

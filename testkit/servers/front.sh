@@ -14,7 +14,7 @@ kind=${1%%@*} address=${1#"${1%%@*}"} dir=$2 port=$3 target=$4
 address=${address#@}
 mkdir -p "$dir"
 
-# The other end of standard input is with whoever started this; should they die, the server must not outlive them.
+# The other end of standard input is with the process that started this; should it die, the server must not outlive them.
 ( read -r _ || true; kill -KILL $$ ) <&0 2>/dev/null &
 exec </dev/null >>"$dir/log" 2>&1
 

@@ -7,7 +7,7 @@ dir=$1 port=$2 whisper=$3 query=$4 cache_seconds=${5:-0}
 cache=dummy.DummyCache; [ "$cache_seconds" = 0 ] || cache=locmem.LocMemCache
 mkdir -p "$dir"
 
-# The other end of standard input is with whoever started this; should they die, the server must not outlive them.
+# The other end of standard input is with the process that started this; should it die, the server must not outlive them.
 ( read -r _ || true; kill -KILL $$ ) <&0 2>/dev/null &
 exec </dev/null >>"$dir/log" 2>&1
 

@@ -13,7 +13,7 @@ if [ "${3:-}" != inside ]; then
   exec 3<&0 </dev/null
   mkdir -p "$D"/{etc/qemu,lib,run,cache,log,disks}
   setpriv --pdeathsig KILL unshare --mount --net --pid --fork --mount-proc --kill-child tini -s -- bash "$0" "$D" "$N" inside >"$D/output" 2>&1 3<&- & child=$!
-  # The other end of standard input is with whoever started this; should they die, nothing here must outlive them.
+  # The other end of standard input is with the process that started this; should it die, nothing here must outlive them.
   ( read -r _ <&3 || true; kill -KILL $child ) 2>/dev/null &
   exec 3<&-
   wait $child 2>/dev/null

@@ -6,7 +6,7 @@ set -euo pipefail
 dir=$1 port=$2; shift 2
 mkdir -p "$dir/tmp"
 
-# The other end of standard input is with whoever started this; should they die, mariadbd must not outlive them.
+# The other end of standard input is with the process that started this; should it die, mariadbd must not outlive them.
 ( read -r _ || true; kill -KILL $$ ) <&0 2>/dev/null &
 exec </dev/null >>"$dir/log" 2>&1
 

@@ -8,7 +8,7 @@ mkdir -p "$dir"
 sed -e "s/127\.0\.0\.1:5000/127.0.0.1:$monitor/; s/192\.0\.2\.0\/24/127.0.0.1/" \
   "$(dirname "$0")/../../contrib/cloud-monitor.$kind.conf" > "$dir/site.conf"
 
-# The other end of standard input is with whoever started this; should they die, the server must not outlive them.
+# The other end of standard input is with the process that started this; should it die, the server must not outlive them.
 ( read -r _ || true; kill -TERM $$ ) <&0 2>/dev/null &
 exec </dev/null >>"$dir/log" 2>&1
 

@@ -7,7 +7,7 @@ set -euo pipefail
 program=$1 dir=$2 port=$3
 mkdir -p "$dir"
 
-# The other end of standard input is with whoever started this; should they die, the store must not outlive them.
+# The other end of standard input is with the process that started this; should it die, the store must not outlive them.
 ( read -r _ || true; kill -KILL $$ ) <&0 2>/dev/null &
 exec </dev/null >>"$dir.log" 2>&1
 exec "$program" --host 127.0.0.1 --port "$port" --access-key AKIDEXAMPLE --secret-key secret/with+slash \

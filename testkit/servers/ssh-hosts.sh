@@ -25,7 +25,7 @@ C
 PIDS=()
 end(){ trap - TERM INT; kill "${PIDS[@]}" 2>/dev/null; for f in "$D"/conf/*.pid; do [ -f "$f" ] && kill "$(cat "$f")" 2>/dev/null; done; rm -f "$D/ready"; exit 0; }
 trap end TERM INT
-# The other end of standard input is with whoever started this; should they die, no server must outlive them.
+# The other end of standard input is with the process that started this; should it die, no server must outlive them.
 ( read -r _ <&3 || true; kill -TERM $$ ) 2>/dev/null &
 exec 3<&- >"$D/output" 2>&1
 

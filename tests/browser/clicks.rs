@@ -102,7 +102,7 @@ const QUESTIONS: [Question; 21] = [
         "PanDA",
         "which datadisks are crowded?",
         &[".systems a[href*=\"panda/\"]", ".systems a[href*=\"daod/\"]"],
-        "document.querySelector('.datadisks tbody th')?.textContent.length > 3 && /\\d/.test(document.querySelector('.datadisks tbody td').textContent)",
+        "document.querySelector('.datadisks tbody th')?.textContent.length > 3 && [...document.querySelectorAll('.datadisks tbody td')].some((cell) => /\\d/.test(cell.textContent))",
     ),
     (
         "Nodes",
@@ -120,12 +120,12 @@ const QUESTIONS: [Question; 21] = [
         "Backups",
         "which backups are bad?",
         &[".systems a[href*=\"backups/\"]"],
-        "[...document.querySelectorAll('.sets tbody.is-bad')].some((row) => /docs/.test(row.textContent) && /old/.test(row.textContent))",
+        "[...document.querySelectorAll('.sets .is-bad')].some((row) => /docs/.test(row.textContent) && /old/.test(row.textContent))",
     ),
     (
         "Backups",
         "how old was a backup over time?",
-        &[".systems a[href*=\"backups/\"]", ".sets tbody td:nth-of-type(4) a"],
+        &[".systems a[href*=\"backups/\"]", ".sets tbody td:nth-of-type(2) a"],
         "document.querySelector('#plot-title').textContent.includes('age') && /\\d/.test(document.querySelector('#legend tbody tr')?.textContent)",
     ),
     (

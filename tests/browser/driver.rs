@@ -1,6 +1,8 @@
 //! A real browser: Debian's Chromium, headless, driven through chromedriver by the WebDriver protocol, which is JSON over
 //! HTTP and needs no library.
 
+// The bench of the dashboard has this file too.
+#[path = "driver/wire.rs"]
 mod wire;
 
 use std::io::{BufRead, BufReader};
@@ -13,7 +15,7 @@ use gridmon_testkit::servers::script;
 use gridmon_testkit::{TempDir, wait_until};
 use serde_json::{Value, json};
 
-use self::wire::{ask, exchange};
+use self::wire::{ask, decoded, exchange};
 
 /// How long a page may take to do what is waited for.
 pub const SOON: Duration = Duration::from_secs(20);
@@ -81,7 +83,9 @@ impl Browser {
             &format!("--window-size={width},{height}"),
             &format!("--user-data-dir={}", profile.display()),
         ];
+        // On a busy machine axe takes its time with a large page.
         let capabilities = json!({ "capabilities": { "alwaysMatch": {
+            "timeouts": { "script": 150_000 },
             "goog:chromeOptions": { "args": arguments },
             "goog:loggingPrefs": { "browser": "ALL", "performance": "ALL" },
         } } });
@@ -208,22 +212,26 @@ impl Browser {
     /// What is seen, as PNG.
     pub fn picture(&self) -> Vec<u8> {
         let answer = self.ask("GET", "/screenshot", &Value::Null);
-        let sixes = answer.as_str().expect("a picture").bytes().filter_map(|byte| {
-            let letters = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-            letters.iter().position(|letter| *letter == byte)
-        });
-        let sixes: Vec<_> = sixes.collect();
-        let bytes = sixes.chunks(4).flat_map(|four| {
-            let all = four.iter().enumerate().fold(0, |all, (at, six)| all | six << (18 - 6 * at));
-            (0..four.len() - 1).map(move |at| (all >> (16 - 8 * at)) as u8)
-        });
-        bytes.collect()
+        decoded(answer.as_str().expect("a picture"))
+    }
+
+    /// The page as it is printed, as PDF.
+    pub fn print(&self) -> Vec<u8> {
+        let answer = self.tell("Page.printToPDF", &json!({ "preferCSSPageSize": true, "printBackground": true }));
+        decoded(answer["data"].as_str().unwrap_or_else(|| panic!("{answer}")))
     }
 
     /// Keeps what is seen as `NAME.png` in the folder that `GRIDMON_LOOK` names, for a person to look at.
     pub fn look(&self, name: &str) {
+        if std::env::var_os("GRIDMON_LOOK").is_some() {
+            self.keep(&format!("{name}.png"), &self.picture());
+        }
+    }
+
+    /// Keeps a file there.
+    pub fn keep(&self, name: &str, bytes: &[u8]) {
         if let Some(folder) = std::env::var_os("GRIDMON_LOOK") {
-            std::fs::write(Path::new(&folder).join(format!("{name}.png")), self.picture()).unwrap();
+            std::fs::write(Path::new(&folder).join(name), bytes).unwrap();
         }
     }
 

@@ -8,6 +8,7 @@ use serde_json::json;
 use crate::driver::Browser;
 use crate::proofs::{axe, violations};
 use crate::troubles::run;
+use crate::whole::write;
 
 /// The names of the schedds that are shown, in their order.
 const SCHEDDS: &str = "[...document.querySelectorAll('.schedds tbody tr')].map((row) => row.dataset.key).join(' ')";
@@ -78,5 +79,48 @@ fn a_name_is_found_a_column_sorted_and_what_is_wrong_left_with_and_without_a_scr
     browser.wait(&format!("{SCHEDDS} === 'ce05.example.org'"));
     assert!(browser.text("location.search").contains("sort=schedds"), "other choices stay");
     browser.tell("Emulation.setScriptExecutionDisabled", &json!({ "value": false }));
+    browser.is_quiet(&monitor.url);
+}
+
+#[test]
+fn a_name_is_found_from_every_page_with_and_without_a_script() {
+    let test = "a_name_is_found_from_every_page_with_and_without_a_script";
+    let Some(browser) = Browser::open(1280, 900) else { return skip(test, "Chromium") };
+    let Some(axe) = axe() else { return skip(test, "npm, or axe-core from it,") };
+    let sandbox = Sandbox::new("small");
+    let now = jiff::Timestamp::now().as_second() / 60 * 60;
+    run(&sandbox, now, true);
+    let node =
+        |at: usize| format!("node_load,host=worker{at:02}.example.org load1=0.5,load5=1,load15=1 {now}000000000");
+    write(&sandbox, &(1..=12).map(node).collect::<Vec<_>>());
+    let monitor = Monitor::start(&sandbox, "127.0.0.1:0");
+    let elsewhere = "(document.querySelector('.elsewhere')?.textContent ?? '')";
+    // A schedd from the page of the nodes, and a node from that of the grids, from what happened and from the help.
+    browser.go(&format!("{}pages/nodes/", monitor.url));
+    browser.keys("/ce05");
+    browser.wait(&format!("/on other pages.*Grids.*ce05\\.example\\.org/s.test({elsewhere})"));
+    browser.look("elsewhere-1280");
+    assert_eq!(violations(&browser, &axe), json!([]));
+    browser.click(".elsewhere a");
+    browser.wait(&format!("document.readyState === 'complete' && {SCHEDDS} === 'ce05.example.org'"));
+    browser.tell("Emulation.setScriptExecutionDisabled", &json!({ "value": true }));
+    for page in ["", "events/", "help/", "pages/backups/"] {
+        browser.go(&format!("{}{page}?find=worker03&theme=dark", monitor.url));
+        browser.click(".elsewhere a");
+        browser.wait("document.querySelector('.nodes tr[data-key=\"worker03.example.org\"]')");
+        assert_eq!(browser.text("document.querySelectorAll('.nodes tr[data-key]').length"), "1", "{page}");
+        assert!(browser.text("location.search").contains("theme=dark"), "other choices stay");
+    }
+    browser.tell("Emulation.setScriptExecutionDisabled", &json!({ "value": false }));
+    // Many are counted; a slip of the pen finds what is near, elsewhere too; what nobody has is nowhere.
+    browser.go(&format!("{}?find=worker", monitor.url));
+    browser.wait(&format!(
+        "document.querySelectorAll('.elsewhere div:first-child a').length === 9 && {elsewhere}.includes('4 more')"
+    ));
+    browser.go(&format!("{}?find=workre03.example.org", monitor.url));
+    browser.wait(&format!("/^\\s*Near to/.test({elsewhere}) && {elsewhere}.includes('worker03.example.org')"));
+    browser.go(&format!("{}?find=nobody-is-called-so", monitor.url));
+    browser.wait("document.querySelector('main').textContent.includes('No name here has')");
+    assert_eq!(browser.text("document.querySelector('.elsewhere')"), "null");
     browser.is_quiet(&monitor.url);
 }

@@ -9,13 +9,15 @@ use gridmon_testkit::{TempDir, program, skip};
 
 use super::driver::Browser;
 
-/// The pictures: the name of the file, the address, and what the page must have before it is taken.
-const PICTURES: [(&str, &str, &str); 5] = [
-    ("happened", "events/?from=-1d", ".lanes rect"),
-    ("panda", "pages/panda/?cloud=DE", ".overview img, main table"),
-    ("suspicious", "pages/suspicious/", "main table"),
-    ("backups", "pages/backups/", "main table"),
-    ("instances", "pages/instances/", "main table"),
+/// The pictures: the name of the file, the address, what the page must have before it is taken, and what is clicked then, if
+/// anything is.
+const PICTURES: [(&str, &str, &str, &str); 6] = [
+    ("happened", "events/?from=-1d", ".lanes rect", ""),
+    ("panda", "pages/panda/", ".overview img, main table", ""),
+    ("suspicious", "pages/suspicious/", "main table", ""),
+    ("daod", "pages/daod/", "main table", ""),
+    ("backups", "pages/backups/", "svg.nights .d", ".sets .is-bad th button"),
+    ("instances", "pages/instances/", "svg.two", ".instances tbody:not(.sum) th button"),
 ];
 
 #[test]
@@ -25,7 +27,7 @@ fn a_picture_of_each_system() {
     if std::env::var_os("GRIDMON_PICTURE").is_none() {
         return;
     }
-    let Some(browser) = Browser::open(1280, 800) else { return skip("a_picture_of_each_system", "Chromium") };
+    let Some(browser) = Browser::open(1440, 900) else { return skip("a_picture_of_each_system", "Chromium") };
     let folder = TempDir::new();
     let stage = folder.path().join("demo");
     let mut demo = Command::new(program("gridmon-demo"));
@@ -34,11 +36,18 @@ fn a_picture_of_each_system() {
     assert!(played.status.success(), "{}", String::from_utf8_lossy(&played.stderr));
     let monitor = Monitor::start_in(&stage, "127.0.0.1:0");
     browser.prefers("light");
-    for (name, address, has) in PICTURES {
+    for (name, address, has, clicked) in PICTURES {
         browser.go(&format!("{}{address}", monitor.url));
         browser.wait(&format!("document.querySelector('{has}') !== null"));
+        if !clicked.is_empty() {
+            browser.click(clicked);
+            browser.wait("document.querySelector('.unfolded img') !== null");
+            browser.js("document.querySelector('.unfolded').scrollIntoView({ block: 'center' })");
+        }
         // Pictures of small plots come by themselves.
-        browser.wait("[...document.images].every((image) => image.complete)");
+        browser.wait(
+            "[...document.images].every((image) => image.complete || image.getBoundingClientRect().top > innerHeight)",
+        );
         let picture = browser.picture();
         assert!(picture.len() < 300_000, "{name} has {} bytes", picture.len());
         std::fs::write(Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("docs/{name}.png")), &picture).unwrap();

@@ -117,7 +117,7 @@ fn the_pointer_says_values_and_date_and_what_happened_stands_below() {
     let date = jiff::Timestamp::from_second(now - 60).unwrap().strftime("%a %Y-%m-%d %H:%M UTC").to_string();
     assert_eq!(browser.text("document.querySelector('#chart .moment').textContent"), date);
     let spoken = browser.text("document.querySelector('#spoken').textContent");
-    assert!(spoken.starts_with(&date) && spoken.contains("ce05.example.org: 1"), "{spoken}");
+    assert!(spoken.starts_with(&date) && spoken.contains("ce05.example.org: up"), "{spoken}");
     browser.look("plot-pointer-1280");
 
     // A range by the browser's fields, in local time too.
@@ -149,4 +149,94 @@ fn the_pointer_says_values_and_date_and_what_happened_stands_below() {
     assert_eq!(address, format!("{}?plot={CE05}", monitor.url));
     assert!(range.contains("%3A") && range.contains("&to="), "{copied}");
     browser.is_quiet(&monitor.url);
+}
+
+/// The colours of a column of the canvas, from the top of the lanes to their foot.
+const COLUMN: &str = "(part) => { const canvas = document.querySelector('#chart canvas'); const over = document.querySelector('#chart .u-over').getBoundingClientRect(); \
+                      const box = canvas.getBoundingClientRect(); const x = Math.round((over.left - box.left + over.width * part) * devicePixelRatio); \
+                      const [top, height] = [over.top - box.top, over.height].map((length) => Math.round(length * devicePixelRatio)); \
+                      const { data } = canvas.getContext('2d').getImageData(x, top, 1, height); \
+                      return [...Array(height).keys()].map((y) => '#' + [0, 1, 2].map((at) => data[4 * y + at].toString(16).padStart(2, '0')).join('')) }";
+
+#[test]
+fn a_heartbeat_is_a_lane_and_the_title_says_what_is_plotted() {
+    let test = "a_heartbeat_is_a_lane_and_the_title_says_what_is_plotted";
+    let Some(browser) = Browser::open(1280, 900) else { return skip(test, "Chromium") };
+    let sandbox = Sandbox::new("small");
+    let now = some_trouble(&sandbox);
+    let lines: Vec<_> = ["idle", "running", "held"]
+        .into_iter()
+        .flat_map(|status| {
+            (1..=90).map(move |ago| {
+                format!("grid_jobs,grid=heprc,type=all,status={status} jobs=7i {}000000000", now - 60 * ago)
+            })
+        })
+        .collect();
+    crate::whole::write(&sandbox, &lines);
+    let monitor = Monitor::start(&sandbox, "127.0.0.1:0");
+    browser.prefers("light");
+    // Both schedds: two lanes in one strip, low and green while up, tall and red while down.
+    browser.go(&format!("{}?plot={CE05}&plot={CE01}&from=-90min", monitor.url));
+    settled(&browser, 2);
+    assert_eq!(browser.text("document.querySelectorAll('#chart .uplot').length"), "1");
+    let count = |part: f64, colour: &str| {
+        browser.js(&format!("return ({COLUMN})({part}).filter((one) => one === '{colour}').length")).as_i64().unwrap()
+    };
+    let (up, down) = ("#43957f", "#c4261f");
+    // Down from 69 to 50 minutes ago, that is about a third of the way.
+    let (quiet, trouble) = (count(0.8, up), count(0.33, down));
+    assert!(quiet > 4 && count(0.8, down) == 0, "{quiet}");
+    assert!(trouble > 2 * quiet && (2 * count(0.33, up) - quiet).abs() < 3, "{trouble} of {quiet}");
+    assert_eq!(
+        browser.text("[...document.querySelectorAll('#legend tbody tr')].map((row) => [...row.querySelectorAll('td')].slice(0, 2).map((cell) => cell.textContent).join(' ')).join()"),
+        "up down,up up"
+    );
+    browser.look("lanes-1280");
+
+    // Several numbers: what they have in common, and the name of each; the same as without the script.
+    let jobs = |status: &str| format!("grids.heprc.jobs.all.{status}");
+    let query = ["idle", "running", "held"].map(|status| format!("plot={}", jobs(status))).join("&");
+    let query = format!("{query}&plot=grids.heprc.heartbeat.cloud_monitor");
+    let expected = "heprc · jobs · all: idle, running, held + heartbeat · cloud_monitor";
+    browser.go(&format!("{}?{query}", monitor.url));
+    settled(&browser, 4);
+    assert_eq!(browser.text("document.title.replace(/^\\(\\d+\\) /, '')"), format!("{expected} – Cloud Monitor"));
+    assert_eq!(browser.text("document.querySelector('#plot-title').textContent"), expected);
+    assert_eq!(browser.text("document.querySelectorAll('#chart .uplot').length"), "2");
+    let html = browser.promise("return (await fetch(location.href)).text()");
+    assert!(html.as_str().unwrap().contains(&format!("{expected} – Cloud Monitor</title>")));
+    browser.look("lanes-and-lines-1280");
+    browser.is_quiet_but(&monitor.url, "willReadFrequently");
+}
+
+#[test]
+fn on_paper_the_plot_is_a_drawing_and_each_sheet_says_its_address() {
+    let test = "on_paper_the_plot_is_a_drawing_and_each_sheet_says_its_address";
+    let Some(browser) = Browser::open(1280, 900) else { return skip(test, "Chromium") };
+    let sandbox = Sandbox::new("small");
+    some_trouble(&sandbox);
+    let monitor = Monitor::start(&sandbox, "127.0.0.1:0");
+    let address = format!("{}?plot={CE05}&from=-2h&theme=dark", monitor.url);
+    browser.go(&address);
+    settled(&browser, 1);
+    let has_asked = |browser: &Browser| browser.asked().iter().any(|url| url.contains("/plot.svg?"));
+    assert!(!has_asked(&browser), "a screen does not load the drawing");
+    let pdf = browser.print();
+    browser.keep("paper.pdf", &pdf);
+    assert!(has_asked(&browser), "paper does");
+    let text = String::from_utf8_lossy(&pdf);
+    assert!(text.starts_with("%PDF") && !text.contains("/Subtype /Image"), "no picture made of dots");
+    let foot = browser.text("document.querySelector('#foot').textContent");
+    assert!(foot.contains(&address) && foot.contains(" UTC"), "{foot}");
+    browser.tell("Emulation.setEmulatedMedia", &json!({ "media": "print" }));
+    browser.wait("document.querySelector('#paper path.event') && document.querySelector('#paper').offsetHeight > 100");
+    let seen = "[...document.querySelectorAll('canvas, input, select, #plot button, #plot nav, header')].filter((one) => one.getClientRects().length).length";
+    browser.wait(&format!("{seen} === 0"));
+    // The foot of each sheet has it; where a browser has no such thing, it stands behind the last one.
+    assert_eq!(browser.text("document.querySelector('#foot').hidden"), "true");
+    let page = browser.text("document.adoptedStyleSheets[0].cssRules[0].cssText.replaceAll('\\u200b', '')");
+    assert!(page.contains(&format!("{address} · ")) && page.contains("counter(page)"), "{page}");
+    browser.look("paper-1280");
+    // It asks for the drawing while the browser waits, which a console remarks.
+    browser.is_quiet_but(&monitor.url, "Synchronous XMLHttpRequest");
 }

@@ -24,7 +24,8 @@ pub struct Site {
 }
 
 /// The links of the page that are numbers, as `[path, text, title]`.
-const NUMBERS: &str = "return [...document.querySelectorAll('main a[href^=\"?plot=\"]:not([data-look])')].map((link) => \
+/// A phone has some of them in pairs, where wider screens have them in columns.
+const NUMBERS: &str = "return [...document.querySelectorAll('main a[href^=\"?plot=\"]:not([data-look])')].filter((link) => !link.closest('.pairs')).map((link) => \
     [new URLSearchParams(link.getAttribute('href')).get('plot'), link.textContent.trim(), link.title || link.dataset.title || ''])";
 
 /// The numbers as the page shows them: path to text and title.

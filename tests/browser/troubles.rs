@@ -68,7 +68,7 @@ fn the_line_the_tab_and_the_icon_follow_the_data_and_lead_to_the_plot() {
     assert_eq!(plotted, "grids.heprc.schedds.ce05_example_org.heartbeat");
 
     // What happened: it, and the twenty minutes before, whose link sets the range.
-    browser.click(".now .more a");
+    browser.click(".systems a[href*=\"events/\"]");
     browser.wait("document.querySelector('#happened') !== null");
     let rows = "[...document.querySelectorAll('.happened .day tbody tr')].map((row) => row.textContent).join('|')";
     let told = browser.text(rows);
@@ -97,5 +97,43 @@ fn the_line_the_tab_and_the_icon_follow_the_data_and_lead_to_the_plot() {
     assert!(
         browser.text("new URLSearchParams(location.search).get('to')").parse::<i64>().is_ok_and(|to| to <= now + 60)
     );
+    browser.is_quiet(&monitor.url);
+}
+
+#[test]
+fn what_is_wrong_is_three_lines_of_three_on_the_first_page_one_line_on_others_and_four_on_a_phone() {
+    let test = "what_is_wrong_is_three_lines_of_three_on_the_first_page_one_line_on_others_and_four_on_a_phone";
+    let Some(browser) = Browser::open(1440, 900) else { return skip(test, "Chromium") };
+    let Some(axe) = axe() else { return skip(test, "npm, or axe-core from it,") };
+    let sandbox = Sandbox::new("small");
+    let now = jiff::Timestamp::now().as_second() / 60 * 60;
+    run(&sandbox, now, true);
+    let down = |at: i64| {
+        format!("grid_schedd,grid=heprc,schedd=down-{at:02}.with-a-long-name.example.org heartbeat=0i {now}000000000")
+    };
+    crate::whole::write(&sandbox, &(1..=14).map(down).collect::<Vec<_>>());
+    let monitor = Monitor::start(&sandbox, "127.0.0.1:0");
+    // How many entries are seen, in how many lines, and what the last one says.
+    let seen =
+        "const seen = [...document.querySelectorAll('.now > ul > li')].filter((item) => item.getClientRects().length);
+        const tops = new Set(seen.map((item) => Math.round(item.getBoundingClientRect().top / 6)));
+        return [seen.length, tops.size, seen.at(-1).querySelector('summary').innerText.split(' ')[0]];";
+    browser.go(&monitor.url);
+    assert_eq!(browser.js(seen), json!([9, 3, "6"]));
+    browser.look("now-1440");
+    browser.click(".now summary");
+    let all = "new Set([...document.querySelectorAll('.now li > a')].filter((link) => link.getClientRects().length).map(({ textContent }) => textContent)).size";
+    assert_eq!(browser.text(all), "14");
+    assert_eq!(violations(&browser, &axe), json!([]));
+    browser.go(&format!("{}pages/nodes/", monitor.url));
+    assert_eq!(browser.js(seen), json!([4, 1, "11"]));
+    assert!(browser.js("return document.querySelector('.now').offsetHeight").as_i64().unwrap() < 45);
+    browser.size(390, 900);
+    browser.go(&monitor.url);
+    assert_eq!(browser.js(seen), json!([5, 5, "10"]));
+    browser.click(".now summary");
+    assert_eq!(browser.text(all), "14");
+    assert_eq!(browser.js("return document.documentElement.scrollWidth <= innerWidth"), json!(true));
+    assert_eq!(violations(&browser, &axe), json!([]));
     browser.is_quiet(&monitor.url);
 }

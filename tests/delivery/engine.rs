@@ -1,19 +1,20 @@
 //! Delivery to several sinks over a real spool directory. The sinks are stand-ins that accept, refuse and fail as they are
 //! told: what matters here is who gets what, when and how often, and what becomes of the rest.
 
+mod files;
+mod refused;
 mod replay;
 mod slots;
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::path::Path;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, anyhow};
 use gridmon::delivery::{self, Delivery, Outcome, Replay};
 use gridmon::model::Point;
-use gridmon::sinks::{ClosedPlace, NeverTaken, Sent, Sink};
+use gridmon::sinks::{Sent, Sink};
 use gridmon::spool::{Batch, Config, Directory, Header, Spool};
 use gridmon_testkit::TempDir;
 
@@ -226,120 +227,4 @@ fn what_a_crash_left_half_written_in_bad_is_not_taken_for_what_was_refused() {
     assert_eq!(Batch::decode(&fs::read(&kept).unwrap()).unwrap().points, points(0, 3));
     assert_eq!(fs::read_to_string(&why).unwrap(), "field type conflict\n");
     assert!(!unpublished.exists());
-}
-
-#[test]
-fn a_batch_that_a_sink_never_takes_goes_aside_at_the_third_attempt() {
-    let bench = Bench::new(&["carbon", "influxdb"]);
-    bench.set(0, down);
-    bench.run(0, 3);
-    bench.run(1, 1);
-    // The batch of three points is poison: whatever else comes passes.
-    bench.set(0, |points| match points.len() {
-        3 => sent(Err(anyhow!(NeverTaken("it broke off".into())))),
-        _ => sent(Ok(())),
-    });
-    for (minute, aside) in [(2, false), (3, false), (4, true)] {
-        let delivery = bench.run(minute, 1);
-        let words: Vec<_> = delivery.problems.iter().map(|problem| problem.message.as_str()).collect();
-        assert_eq!(words.len(), usize::from(aside), "{words:?}");
-        if aside {
-            assert_eq!(words, ["carbon failed with it three times, and took others: it broke off; put into bad/"]);
-        }
-    }
-    assert_eq!(bench.minutes(0), [2, 1, 3, 4]);
-    assert_eq!(bench.minutes(1), [0, 1, 2, 3, 4], "the other sink is not concerned");
-    assert_eq!(bench.files("spool/bad").len(), 2);
-    bench.run(5, 1);
-    assert_eq!(bench.files("spool"), ["bad", "lock.carbon", "lock.influxdb"], "notes without a batch are swept");
-}
-
-#[test]
-fn a_batch_that_fails_on_a_bad_line_never_goes_aside() {
-    let bench = Bench::new(&["carbon"]);
-    bench.set(0, down);
-    bench.run(0, 3);
-    bench.run(1, 1);
-    bench.set(0, |points| if points.len() == 3 { sent(Err(anyhow!("it broke off"))) } else { sent(Ok(())) });
-    for minute in 2..12 {
-        assert!(bench.run(minute, 1).problems.is_empty());
-    }
-    assert_eq!(bench.files("spool/bad"), Vec::<String>::new());
-    bench.set(0, up);
-    bench.run(12, 1);
-    assert_eq!(bench.minutes(0).last(), Some(&0));
-}
-
-#[test]
-fn batches_that_a_sink_never_takes_hold_up_no_others() {
-    let bench = Bench::new(&["carbon"]);
-    bench.set(0, down);
-    (0..5).for_each(|minute| drop(bench.run(minute, if minute < 4 { 3 } else { 1 })));
-    bench.set(0, |points| match points.len() {
-        3 => sent(Err(anyhow!(NeverTaken("it broke off".into())))),
-        _ => sent(Ok(())),
-    });
-    bench.run(5, 1);
-    assert_eq!(bench.minutes(0), [5, 4]);
-}
-
-#[test]
-fn batches_whose_place_is_closed_wait_for_ever_and_hold_up_no_others() {
-    let bench = Bench::new(&["influxdb"]);
-    bench.set(0, down);
-    (0..5).for_each(|minute| drop(bench.run(minute, if minute < 4 { 3 } else { 1 })));
-    bench.set(0, |points| match points.len() {
-        3 => sent(Err(anyhow!(ClosedPlace("no such database".into())))),
-        _ => sent(Ok(())),
-    });
-    for minute in 5..10 {
-        let problems = bench.run(minute, 1).problems;
-        let words: Vec<_> = problems.iter().map(|problem| problem.message.as_str()).collect();
-        assert_eq!(words, ["no such database"]);
-    }
-    assert_eq!(bench.minutes(0), [5, 4, 6, 7, 8, 9]);
-    bench.set(0, up);
-    bench.run(10, 1);
-    assert_eq!(bench.minutes(0), [5, 4, 6, 7, 8, 9, 10, 0, 1, 2, 3]);
-}
-
-#[test]
-fn a_batch_is_read_by_a_person() {
-    let bench = Bench::new(&["carbon"]);
-    bench.set(0, down);
-    bench.run(28_620_750, 2);
-    let name = bench.files("spool").into_iter().find(|name| name.ends_with(".batch")).unwrap();
-    let text = fs::read_to_string(Path::new(bench.folder.path()).join("spool").join(&name)).unwrap();
-    let lines: Vec<_> = text.lines().collect();
-    assert!(lines[0].starts_with("gridmon-batch 1 "), "{text}");
-    assert!(lines[0].contains(r#"{"program":"test","grid":"g","time":1717245000,"tier":"raw","database":"","sinks":["carbon"],"points":2,"encoding":"plain"}"#), "{text}");
-    assert_eq!(lines[1..], ["m,at=000 v=28620750i 1717245000000000000", "m,at=001 v=28620750i 1717245000000000000"]);
-    assert!(name.starts_with(&format!("001717245000-2-{}-carbon-test:g-", text.len())), "{name}");
-}
-
-#[test]
-fn large_batches_are_compressed_and_every_damage_is_seen() {
-    let header = Header {
-        program: "test".into(),
-        grid: "g".into(),
-        time: 60,
-        tier: "raw".into(),
-        database: "d".into(),
-        sinks: BTreeSet::from(["carbon".into()]),
-    };
-    for count in [3, 5000] {
-        let batch = Batch { header: header.clone(), points: points(1, count) };
-        let bytes = batch.encode().unwrap();
-        assert_eq!(Batch::decode(&bytes).unwrap(), batch);
-        assert!(count < 100 || bytes.len() < 30_000, "{}", bytes.len());
-        // Every tenth byte, so that the test ends today.
-        for at in (0..bytes.len()).step_by(if count > 100 { 97 } else { 1 }) {
-            Batch::decode(&bytes[..at]).unwrap_err();
-            let mut changed = bytes.clone();
-            changed[at] ^= 0x10;
-            Batch::decode(&changed).unwrap_err();
-        }
-    }
-    let newer = Batch::decode(b"gridmon-batch 2 whatever comes").unwrap_err().to_string();
-    assert_eq!(newer, "it has format version 2, which a newer gridmon wrote and can send");
 }

@@ -130,6 +130,22 @@ fn each_output_that_is_shown_is_held_by_a_test_or_says_that_it_is_not() {
     assert!(shown > 8 && bare.is_empty(), "{shown}: {bare:#?}");
 }
 
+/// A bare Debian has no sudo; runuser is there everywhere. What a message says to do is quoted as it is.
+#[test]
+fn no_command_of_the_documents_wants_sudo() {
+    let mut runuser = 0;
+    for document in documents() {
+        let text = fs::read_to_string(&document).unwrap();
+        runuser += text.matches("runuser -u gridmon -- ").count();
+        for line in text.lines().filter(|line| line.contains("sudo -u ")) {
+            let is_of_a_message =
+                ["sudo -u U …", "sudo -u USER", "or `sudo -u gridmon …`"].iter().any(|told| line.contains(told));
+            assert!(is_of_a_message, "{}: {line}", document.display());
+        }
+    }
+    assert!(runuser > 10, "{runuser}");
+}
+
 /// The flags of every command exist, also of those that cannot be run here.
 #[test]
 fn every_command_of_the_documents_has_flags_that_exist() {

@@ -1,11 +1,12 @@
 //! A process always ends in time and says why, and nothing that it started outlives it: pipes that nobody reads, files
 //! that cannot be opened, kills, limits of the machine, and panics.
 
+mod killed;
+mod limits;
+
 use std::fs;
 use std::io::{Read, Write};
-use std::os::unix::fs::PermissionsExt;
-use std::os::unix::process::ExitStatusExt;
-use std::process::{Child, Command, ExitCode, Stdio};
+use std::process::{Child, Command, ExitCode};
 use std::time::{Duration, Instant};
 
 use clap::Parser;
@@ -13,8 +14,8 @@ use gridmon::frame::{self, Common, Program, Run, Setup};
 use gridmon::model::{Catalog, Collected, Declaration, Field, Fold, Measurement, Tag};
 use gridmon::sinks::{Sent, Sink};
 use gridmon::spool::Batch;
-use gridmon_testkit::sandbox::{FakeCarbon, Mood, NOW, Outcome, Sandbox};
-use gridmon_testkit::{program, signal, wait_until};
+use gridmon_testkit::sandbox::{NOW, Outcome, Sandbox};
+use gridmon_testkit::{program, wait_until};
 
 const LONG: Duration = Duration::from_secs(30);
 
@@ -99,146 +100,6 @@ fn a_monitor_has_its_exit_code_in_time_whatever_hangs() {
         .unwrap();
     assert_eq!(wait_for_end(&mut check).code(), Some(3));
     assert!(began.elapsed() < Duration::from_secs(15), "{:?}", began.elapsed());
-}
-
-/// Makes `cloud_status` hang with a grandchild and one that left its group; returns how to wait for their process IDs.
-fn hanging(sandbox: &Sandbox) -> impl Fn() -> Vec<String> {
-    sandbox.program("cloud_status", "echo $$ > a; sleep 1000 & echo $! > b; setsid sleep 1000 & echo $! > c; wait");
-    let paths = ["a", "b", "c"].map(|name| sandbox.path(name));
-    move || {
-        wait_until("the source to be asked", LONG, || {
-            let pid = |path| fs::read_to_string(path).ok().filter(|pid| pid.ends_with('\n'));
-            paths.iter().map(|path| pid(path).map(|pid| pid.trim().to_string())).collect()
-        })
-    }
-}
-
-fn wait_until_dead(pid: &str) {
-    wait_until(&format!("the end of process {pid}"), LONG, || {
-        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-        (stat.is_empty() || stat.contains(") Z ")).then_some(())
-    });
-}
-
-#[test]
-fn what_a_killed_run_started_dies_with_it_and_the_next_run_tells_of_it_once() {
-    let sandbox = Sandbox::new("small");
-    let carbon = FakeCarbon::start(Mood::Good);
-    sandbox.config(&format!("[carbon]\nhost = 127.0.0.1\nport = {}", carbon.port));
-    let children = hanging(&sandbox);
-    let mut run = sandbox.command(&[]).spawn().unwrap();
-    let pids = children();
-    run.kill().unwrap();
-    run.wait().unwrap();
-    pids.iter().for_each(|pid| wait_until_dead(pid));
-
-    sandbox.program("cloud_status", "setsid sleep 1000 >&- 2>&- & echo $! > left; echo '{\"resources\": []}'");
-    let next = sandbox.run(&[]);
-    let begin = format!("collect-grid: the last run, process {}, begun 20", run.id());
-    assert!(next.stderr.starts_with(&begin) && next.stderr.lines().count() == 1, "{}", next.stderr);
-    assert!(next.stderr.contains(", was killed or crashed; "), "{}", next.stderr);
-    assert_eq!(next.code, Some(0), "its own work is done");
-    // It ended by itself, and what left its process group is gone too.
-    wait_until_dead(fs::read_to_string(sandbox.path("left")).unwrap().trim());
-    assert_eq!(sandbox.run(&[]).stderr, "");
-}
-
-#[test]
-fn a_run_that_said_why_it_ended_is_not_told_of_again() {
-    let sandbox = Sandbox::new("small");
-    let carbon = FakeCarbon::start(Mood::Good);
-    sandbox.config(&format!("[carbon]\nhost = 127.0.0.1\nport = {}", carbon.port));
-    let children = hanging(&sandbox);
-    let run = sandbox.command(&[]).stderr(Stdio::piped()).spawn().unwrap();
-    let pids = children();
-    signal(run.id(), "TERM");
-    let output = run.wait_with_output().unwrap();
-    assert_eq!(output.stderr, b"collect-grid: interrupted; nothing more is sent\n");
-    pids.iter().for_each(|pid| wait_until_dead(pid));
-    sandbox.program("cloud_status", "echo '{\"resources\": []}'");
-    let next = sandbox.run(&[]);
-    assert_eq!((next.code, next.stderr.as_str()), (Some(0), ""));
-}
-
-#[test]
-fn a_core_file_is_never_written() {
-    let sandbox = without_carbon("");
-    let children = hanging(&sandbox);
-    let plain = sandbox.command(&["-n"]);
-    let mut run = Command::new("prlimit");
-    run.args(["--core=unlimited", "--"]).arg(plain.get_program()).args(plain.get_args());
-    run.current_dir(sandbox.path(""))
-        .env_clear()
-        .envs(plain.get_envs().filter_map(|(name, value)| Some((name, value?))));
-    let mut run = run.stdout(Stdio::null()).spawn().unwrap();
-    children();
-    signal(run.id(), "ABRT");
-    let status = wait_for_end(&mut run);
-    assert_eq!((status.signal(), status.core_dumped()), (Some(6), false));
-}
-
-#[test]
-fn a_file_that_reaches_the_limit_is_an_error_and_the_points_still_arrive() {
-    let sandbox = Sandbox::new("small");
-    let carbon = FakeCarbon::start(Mood::Good);
-    sandbox.config(&format!("[carbon]\nhost = 127.0.0.1\nport = {}", carbon.port));
-    let plain = sandbox.command(&[]);
-    let mut run = Command::new("prlimit");
-    run.args(["--fsize=1000", "--"]).arg(plain.get_program()).args(plain.get_args());
-    run.current_dir(sandbox.path(""))
-        .env_clear()
-        .envs(plain.get_envs().filter_map(|(name, value)| Some((name, value?))));
-    let outcome = Outcome::of(&mut run);
-    assert_eq!(outcome.code, Some(1), "{outcome:?}");
-    assert!(
-        outcome.stderr.contains("collect-grid: spool: ") && outcome.stderr.contains("File too large"),
-        "{outcome:?}"
-    );
-    assert!(!carbon.received().is_empty());
-}
-
-#[test]
-fn where_no_thread_or_process_may_start_that_is_said() {
-    let own = rustix::process::geteuid().as_raw();
-    // The limit does not hold for root; the user is one that runs nothing else.
-    let (user, may_change) = if own == 0 { (40_961, true) } else { (own, false) };
-    if !may_change {
-        gridmon_testkit::skip(
-            "where_no_thread_or_process_may_start_that_is_said",
-            "root, to become a user without processes",
-        );
-        return;
-    }
-    let place = std::env::temp_dir().join(format!("gridmon-bounds-{}", std::process::id()));
-    fs::create_dir(&place).unwrap();
-    fs::set_permissions(&place, fs::Permissions::from_mode(0o755)).unwrap();
-    fs::copy(program("collect-grid"), place.join("collect-grid")).unwrap();
-    fs::create_dir(place.join("state")).unwrap();
-    let config =
-        format!("[state]\ndirectory = {}\n[carbon]\nhost = 127.0.0.1\nport = 9\n", place.join("state").display());
-    fs::write(place.join("config.cfg"), config).unwrap();
-    fs::set_permissions(place.join("config.cfg"), fs::Permissions::from_mode(0o644)).unwrap();
-    let state = place.join("state");
-    std::os::unix::fs::chown(&state, Some(user), Some(user)).unwrap();
-    for (limit, expected) in [
-        (
-            1,
-            "collect-grid: the watchdog cannot be started: Resource temporarily unavailable (os error 11); nothing was done\n",
-        ),
-        (3, "condor_status cannot be started: Resource temporarily unavailable (os error 11)"),
-    ] {
-        let (id, limit) = (user.to_string(), format!("--nproc={limit}"));
-        let outcome = Outcome::of(
-            Command::new("setpriv")
-                .args(["--reuid", &id, "--regid", &id, "--clear-groups", "prlimit", &limit, "--"])
-                .arg(place.join("collect-grid"))
-                .arg("-c")
-                .arg(place.join("config.cfg")),
-        );
-        assert_eq!(outcome.code, Some(1), "{limit}: {outcome:?}");
-        assert!(outcome.stderr.contains(expected) && !outcome.stderr.contains("panicked"), "{limit}: {outcome:?}");
-    }
-    fs::remove_dir_all(&place).unwrap();
 }
 
 #[test]

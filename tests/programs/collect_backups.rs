@@ -4,6 +4,7 @@ mod history;
 mod kept;
 mod odd_configs;
 mod original;
+mod pages;
 mod report;
 mod runs;
 mod tree;

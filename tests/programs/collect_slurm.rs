@@ -82,6 +82,37 @@ fn file(name: &str) -> PathBuf {
 }
 
 #[test]
+fn what_a_person_set_for_slurms_commands_changes_no_count() {
+    let cluster = Cluster::new("22.05", "busy");
+    for name in ["squeue", "scontrol", "sdiag"] {
+        let path = cluster.sandbox.path(&format!("bin/{name}"));
+        let script = fs::read_to_string(&path).unwrap();
+        let (first, rest) = script.split_once('\n').unwrap();
+        fs::write(&path, format!("{first}\nenv >> seen\n{rest}")).unwrap();
+    }
+    let set = [
+        "SLURM_CLUSTERS",
+        "SLURM_TIME_FORMAT",
+        "SQUEUE_PARTITION",
+        "SQUEUE_PRIORITY",
+        "SQUEUE_SIBLING",
+        "SQUEUE_FEDERATION",
+        "SQUEUE_STATES",
+        "SCONTROL_FEDERATION",
+        "SCONTROL_FUTURE",
+    ];
+    let mut command = Command::new(program("collect-slurm"));
+    let path = format!("{}:/usr/bin:/bin", cluster.sandbox.path("bin").display());
+    command.args(["--dry-run", "--now", &NOW.to_string()]).current_dir(cluster.sandbox.path("")).env_clear();
+    command.env("PATH", path).env("HOME", cluster.sandbox.path("")).env("SLURM_CONF", "/etc/other/slurm.conf");
+    let outcome = Outcome::of(command.envs(set.map(|name| (name, "x"))));
+    assert_eq!(outcome.code, Some(0), "{}", outcome.stderr);
+    let seen = fs::read_to_string(cluster.sandbox.path("seen")).unwrap();
+    assert!(seen.contains("SLURM_CONF=/etc/other/slurm.conf\n"), "which cluster it is stays: {seen}");
+    assert_eq!(set.iter().filter(|name| seen.contains(&format!("{name}="))).collect::<Vec<_>>(), [&""; 0], "{seen}");
+}
+
+#[test]
 fn every_versions_answers_become_the_golden_points() {
     for (version, state) in [("20.11", "nodes"), ("22.05", "busy"), ("24.11", "nodes"), ("26.05", "empty")] {
         let (outcome, lines) = Cluster::new(version, state).dry_run();

@@ -24,6 +24,8 @@ use gridmon::view::{table, text};
 mod federate;
 mod finding;
 mod folding;
+mod nodes;
+mod systems;
 mod troubles;
 
 /// The slot of the recorded inputs: 2024-06-01 12:30:00 UTC.
@@ -71,7 +73,6 @@ static FARM: Page = Page {
     title: "The farm",
     part_of: "",
     overview: None,
-    about: &[],
     own: &[],
     own_tables: &[],
     near: None,
@@ -133,7 +134,10 @@ fn latest(lines: &str) -> Vec<Latest> {
             let key = (point.series().to_string(), name.to_string());
             match newest.get(&key) {
                 Some(Latest { time, .. }) if *time > point.time() => {}
-                _ => drop(newest.insert(key, Latest { series, field, time: point.time(), value, every })),
+                _ => {
+                    let (series, time) = (series.into(), point.time());
+                    newest.insert(key, Latest { series, field, time, value, every });
+                }
             }
         }
     }
@@ -383,7 +387,7 @@ fn the_labels_of_instances_are_shown_found_and_sorted_by() {
     site.holds(&lines, NOW + 30);
     let tables = |query: &str| site.get(&format!("/pages/instances/tables{query}"));
     let html = tables("");
-    for cell in ["<td class=\"name\">p&lt;a&gt;</td>", "<td class=\"name\">c8.large</td>", "CPU <b>b</b>"] {
+    for cell in ["<td class=\"name x\">p&lt;a&gt;</td>", "<td class=\"name x\">c8.large</td>", "CPU <b>b</b>"] {
         assert!(html.contains(cell), "{cell}: {html}");
     }
     let order = |html: &str| html.find("data-key=\"a\"").unwrap() < html.find("data-key=\"b\"").unwrap();

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use gridmon_testkit::sandbox::Sandbox;
+use gridmon_testkit::sandbox::{Outcome, Sandbox};
 use gridmon_testkit::{Ports, free_port, skip, wait_until};
 
 /// A relay that speaks TLS, ended on drop.
@@ -91,4 +91,14 @@ pub fn files_for_proxies(sandbox: &Sandbox) -> (u16, Relay, Ports) {
 pub fn tools(test: &str) -> bool {
     let missing = ["/usr/bin/openssl", "/usr/sbin/haproxy"].iter().find(|tool| !Path::new(tool).exists());
     missing.inspect(|tool| skip(test, tool)).is_none()
+}
+
+#[test]
+fn a_machine_without_ca_certificates_is_told_what_to_install() {
+    let sandbox = Sandbox::new("small");
+    sandbox.config("[influxdb]\nurl = https://127.0.0.1:1\ndatabase = d\n");
+    let mut check = sandbox.command(&["--check"]);
+    check.env("SSL_CERT_FILE", "/nonexistent").env("SSL_CERT_DIR", "/nonexistent");
+    let told = Outcome::of(&mut check);
+    assert!(told.stdout.contains("can trust no server: install ca-certificates"), "{told:?}");
 }

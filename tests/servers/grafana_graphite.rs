@@ -62,6 +62,7 @@ fn stored(page: &Page, name: &str) -> BTreeMap<String, String> {
         let Some(measurement) = column.measurement() else { continue };
         let (field, own) = match column.kind {
             Kind::Field(_, field) | Kind::Health(_, field) | Kind::Switch(_, field) => (field, None),
+            Kind::Most(_, field, _) | Kind::Mean(_, field, _) => (field, None),
             Kind::One(_, tag, value) => (measurement.fields[0].name, Some((tag, value))),
             Kind::Pivot(_) => (measurement.fields[0].name, None),
             Kind::Key(_) | Kind::Label(..) => continue,

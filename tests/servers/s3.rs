@@ -105,7 +105,7 @@ fn below(folder: &Path) -> BTreeSet<String> {
 }
 
 fn uuid(instance: usize) -> String {
-    format!("00000000-0000-4000-8000-{instance:012x}")
+    format!("{:08x}-0000-4000-8000-{instance:012x}", (instance as u32).wrapping_mul(0x9E37_79B9))
 }
 
 /// The names of the graphs of all instances.

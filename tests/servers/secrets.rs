@@ -3,6 +3,8 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::io::{Read, Write};
+use std::net::TcpStream;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Command;
@@ -150,14 +152,40 @@ fn files(folder: &Path, found: &mut Vec<(String, String)>) {
     }
 }
 
+/// What is planted into the log of MariaDB and of exim4, as a secret might come there.
+const PLANTED: [&str; 2] = ["pl4nted-in-mariadb", "pl4nted-in-exim4"];
+
+/// Sends exim4 a mail that it refuses, and the log then names its sender.
+fn plant_in_exim4(exim4: &Exim4) {
+    let mut session = TcpStream::connect(("127.0.0.1", exim4.port)).unwrap();
+    let lines = format!("EHLO x\r\nMAIL FROM:<{}@example.org>\r\nRCPT TO:<o@example.org>\r\nQUIT\r\n", PLANTED[1]);
+    let mut answers = String::new();
+    for line in lines.split_inclusive('\n') {
+        session.write_all(line.as_bytes()).unwrap();
+        // It wants an answer to be read before the next line comes.
+        let mut piece = [0; 4096];
+        let read = session.read(&mut piece).unwrap();
+        answers += &String::from_utf8_lossy(&piece[..read]);
+    }
+    session.read_to_string(&mut answers).unwrap();
+    assert!(answers.contains("authentication required"), "{answers}");
+}
+
+/// Where a text stands.
+fn places_of<'a>(places: &'a [(String, String)], text: &str) -> Vec<&'a str> {
+    places.iter().filter(|(_, shown)| shown.contains(text)).map(|(place, _)| place.as_str()).collect()
+}
+
 #[test]
 fn no_secret_is_in_any_place_that_others_can_read() {
     let name = "no_secret_is_in_any_place_that_others_can_read";
     let (Some(influxdb), Some(mut mariadb), Some(exim4)) = (Influxdb::start(), Mariadb::start(), Exim4::start()) else {
         return skip(name, "InfluxDB, MariaDB and exim4");
     };
+    mariadb.log_statements();
     let site = Site { sandbox: Sandbox::new("small"), server: StandIn::start(), mail: &exim4, seen: Mutex::default() };
-    site.server.gives("/panda", &json!({"success": true, "message": "", "data": recorded("panda_stats.json")}));
+    let counts = json!({"success": true, "message": "", "data": recorded("panda_stats.json")});
+    site.server.gives("/panda", &counts);
     for (path, answer) in [
         ("/queues", "scraped_cric_pandaqueue.json"),
         ("/site", "scraped_cric_sites.json"),
@@ -184,11 +212,15 @@ fn no_secret_is_in_any_place_that_others_can_read() {
         }
         site.config(&wrong, mariadb.port);
         (1..=3).for_each(|slot| site.round(NOW + 600 * slot));
+        mariadb.query(&format!("SELECT '{}'", PLANTED[0]));
         mariadb.kill();
         site.config(&second, mariadb.port);
         site.round(NOW + 2400);
-        // A mail server that refuses the login, after three failed runs.
+        // A mail server that refuses the login, when PanDA works again.
         site.config(&good.replace("127.0.0.1", "localhost").replace("http:", "https:"), 1);
+        let config = fs::read_to_string(site.sandbox.path("config.cfg")).unwrap();
+        fs::write(site.sandbox.path("config.cfg"), config.replace("username = u\n", "username = nobody\n")).unwrap();
+        site.server.gives("/panda", &counts);
         (5..8).for_each(|slot| site.round(NOW + 600 * slot));
         ended.store(true, Ordering::Relaxed);
         watching.join().unwrap()
@@ -206,7 +238,9 @@ fn no_secret_is_in_any_place_that_others_can_read() {
         "InfluxDB's logs".into(),
         log.lines().filter(own).filter(|line| !line.contains("[REDACTED]")).collect::<Vec<_>>().join("\n"),
     ));
-    places.push(("exim4's log".into(), exim4.log()));
+    plant_in_exim4(&exim4);
+    places.push(("MariaDB's general log".into(), mariadb.general_log()));
+    places.push(("exim4's logs".into(), exim4.logs()));
     let mails = exim4.mails(exim4.log().matches(" <= ").count());
     assert!(!mails.is_empty(), "no mail was sent");
     places.extend(mails.into_iter().map(|mail| ("a mail".to_string(), mail)));
@@ -223,9 +257,13 @@ fn no_secret_is_in_any_place_that_others_can_read() {
         let has_login = |request: &String| forms.iter().any(|form| request.contains(form.as_str()));
         assert!(site.server.asked(path).iter().any(has_login), "{path} got no login");
     }
-    for (place, text) in &places {
-        for form in &forms {
-            assert!(!text.contains(form.as_str()), "{place} shows a secret: {:?}", &form[..3]);
-        }
+    // What stands in a log is found there.
+    assert_eq!(places_of(&places, PLANTED[0]), ["MariaDB's general log"]);
+    assert_eq!(places_of(&places, PLANTED[1]), ["exim4's logs"]);
+    assert_eq!(places_of(&places, "monit@127.0.0.1"), ["MariaDB's general log"], "it logs who logs in");
+    assert!(!places_of(&places, "authenticator failed").is_empty(), "exim4 refused no login");
+    for form in &forms {
+        let shown = places_of(&places, form);
+        assert!(shown.is_empty(), "{shown:?} show a secret: {:?}", &form[..3]);
     }
 }

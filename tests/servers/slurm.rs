@@ -3,6 +3,8 @@
 //!
 //! All in one test, since the cluster is started once.
 
+mod cost;
+
 use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::fs;

@@ -37,7 +37,7 @@ struct Cut<'a> {
     seed: u64,
 }
 
-/// A kind of flush: what is flushed, whoever's process and minute it is.
+/// A kind of flush: what is flushed, of any process and minute.
 fn kind(flush: &Flush) -> String {
     mask(&flush.path).replace(|c: char| c.is_ascii_digit(), "")
 }

@@ -18,7 +18,8 @@
   const DEFAULT_FROM = "-6h";
   const COLOURS = 8;
   const DASHES = [[], [6, 3], [2, 3]];
-  const SWITCH = "0 or 1"; // The unit of what is drawn in steps.
+  const SWITCH = "0 or 1"; // The unit of what is a lane.
+  const LANES = "lanes"; // The strip of all lanes.
   const GAP = 0.9; // Less coverage than this is a gap in the line, as in the SVG.
 
   // --- The address: all choices of the reader. -------------------------------------------------------------------
@@ -541,7 +542,8 @@
       zooms.length = 0;
       go({ from: link.dataset.from === DEFAULT_FROM ? "" : link.dataset.from, to: link.dataset.to });
     } else if (link.id === "close") {
-      const last = left?.isConnected ? left : main.querySelector(PLOTTED);
+      const here = main.contains(document.activeElement) ? document.activeElement : null;
+      const last = here ?? (left?.isConnected ? left : main.querySelector(PLOTTED));
       go({ plots: [], full: false });
       last?.focus({ preventScroll: true });
     } else if (link.dataset.plots !== undefined) {
@@ -587,7 +589,7 @@
     const from = event.target.closest?.("td, th");
     const row = from?.parentElement;
     if (!row || event.ctrlKey || event.metaKey || event.shiftKey || event.altKey || event.target.matches("input, select, textarea")) return;
-    const what = "a[href], button";
+    const what = (cell) => [...(cell?.querySelectorAll("a[href], button") ?? [])].find((one) => one.getClientRects().length);
     const cells = [...row.cells];
     const rows = [...from.closest("table").rows];
     const column = (cell) => [...cell.parentElement.cells].slice(0, cell.cellIndex).reduce((sum, { colSpan }) => sum + colSpan, 0);
@@ -595,11 +597,11 @@
     const below = (step) => {
       for (let next = rows.indexOf(row) + step; rows[next]; next += step) {
         const cell = [...rows[next].cells].find((cell) => column(cell) <= column(from) && column(from) < column(cell) + cell.colSpan);
-        const found = cell?.querySelector(what);
+        const found = what(cell);
         if (found) return found;
       }
     };
-    const first = (some) => some.map((cell) => cell.querySelector(what)).find((found) => found);
+    const first = (some) => some.map(what).find((found) => found);
     const moves = {
       ArrowLeft: () => first(cells.slice(0, at).reverse()),
       ArrowRight: () => first(cells.slice(at + 1)),
@@ -653,12 +655,19 @@
     } else if (!panel.hidden && view.full) {
       go({ full: false });
       byId("plot-title").focus();
-    } else if (!panel.hidden && main.contains(document.activeElement)) {
-      // Moves the focus from a number to the plot and back, past all the numbers between them.
+    } else if (!panel.hidden && event.target !== find) {
+      byId("close").click();
+    }
+  });
+  // Moves the focus from a number to the plot and back, past all the numbers between them.
+  document.addEventListener("keydown", (event) => {
+    if (event.key !== "F6" || event.ctrlKey || event.altKey || event.shiftKey || panel.hidden) return;
+    event.preventDefault();
+    if (panel.contains(document.activeElement)) {
+      (left?.isConnected ? left : main.querySelector(PLOTTED))?.focus();
+    } else {
       left = document.activeElement;
       byId("plot-title").focus();
-    } else if (panel.contains(document.activeElement)) {
-      (left?.isConnected ? left : main.querySelector(PLOTTED))?.focus();
     }
   });
   document.addEventListener("click", (event) => {
@@ -848,20 +857,49 @@
     return names;
   };
 
-  /** Splits the paths of the series into the title, which is their common part, and the name of each. */
+  /** Says which paths are plotted, as the server does, those that differ in one word together; and the name of each. */
+  const titleOf = (paths, said) => {
+    const groups = [];
+    for (const path of paths) {
+      const words = path.split(".");
+      const takes = (group) => {
+        if (group.words.length !== words.length) return false;
+        const differs = [...words.keys()].filter((at) => words[at] !== group.words[at] && at !== group.at);
+        if (differs.length > (group.at === undefined ? 1 : 0)) return false;
+        group.at ??= differs[0];
+        group.all.push(words);
+        return true;
+      };
+      if (!groups.some(takes)) groups.push({ words, all: [words] });
+    }
+    const [NAMES, GROUPS] = [3, 3];
+    const titles = groups.slice(0, GROUPS).map(({ words, at, all }, number) => {
+      // What the first group has said need not be said again.
+      const own = words.findIndex((word, at) => word !== groups[0].words[at]);
+      const begin = number ? Math.min(own < 0 ? words.length : own, words.length - 1) : 0;
+      const common = said(words.filter((_, place) => place >= begin && place !== at));
+      if (at === undefined) return common;
+      const names = all.slice(0, NAMES).map((words) => said([words[at]])).join(", ");
+      return `${common}${common && names ? ": " : ""}${names}${all.length > NAMES ? ` and ${all.length - NAMES} more` : ""}`;
+    });
+    const left = groups.slice(GROUPS).reduce((sum, { all }) => sum + all.length, 0);
+    const names = paths.map((path) => {
+      const words = path.split(".");
+      const { at, words: first } = groups.find(({ all }) => all.some((one) => one.join(".") === path));
+      if (at === undefined) return said(words.slice(Math.min(2, words.length - 1)));
+      // Of several groups each says besides what it is of.
+      const rest = groups.length > 1 ? said(first.filter((_, place) => place >= 2 && place !== at)) : "";
+      return [said([words[at]]), rest].filter((text) => text).join(" · ");
+    });
+    return { title: [...titles, ...(left ? [`${left} more`] : [])].join(" + "), names };
+  };
+
+  /** Splits the paths of the series into the title and the name of each, which is what the others do not have. */
   const labels = (paths) => {
     const known = originals();
     const said = (words) => words.filter((word) => word !== "grids").map((word) => known.get(word) ?? word).join(" · ");
-    const parts = paths.map((path) => path.split("."));
-    if (parts.length === 1) return { title: said(parts[0]), names: [said(parts[0])] };
-    const aligned = parts.every((words) => words.length === parts[0].length);
-    const differs = parts[0].findIndex((word, at) => parts.some((other) => other[at] !== word));
-    const shared = (at) => (aligned ? parts.every((words) => words[at] === parts[0][at]) : at < differs);
-    const title = parts[0].map((word, at) => (shared(at) ? word : "…"));
-    return {
-      title: said(title.filter((word, at) => word !== "…" || title[at - 1] !== "…")),
-      names: parts.map((words) => said(words.filter((_, at) => !shared(at)))),
-    };
+    const { title, names } = titleOf(paths, said);
+    return { title, names: paths.length > 1 ? names : [title] };
   };
 
   /** Shows a number with four digits or more, as the SVG does: whole numbers whole. */
@@ -910,15 +948,19 @@
 
   const STEPS = [...Array(15).keys()].flatMap((power) => [1, 2, 5].map((step) => step * 10 ** power));
 
-  /** Splits the series into strips, one per unit: `[unit, numbers of its series]`. */
+  /** Whether a series is 0 or 1 and no sum of such ones, so that it is a lane. */
+  const isLane = ({ unit, values, most = values }) => unit === SWITCH && most.every((value) => !(value > 1));
+  const stripOf = (one) => (isLane(one) ? LANES : one.unit);
+
+  /** Splits the series into strips, one per unit and one for the lanes: `[unit, numbers of its series]`. */
   const strips = (series) => {
     const units = new Map();
-    series.forEach(({ unit }, at) => units.set(unit, [...(units.get(unit) ?? []), at]));
+    series.forEach((one, at) => units.set(stripOf(one), [...(units.get(stripOf(one)) ?? []), at]));
     return [...units];
   };
 
   /** Whether the lines of a strip stand on one another: they do not where one falls below zero. */
-  const isStacked = (members) => view.stack && members.length > 1 && members.every((at) => data.series[at].unit !== SWITCH && data.series[at].values.every((value) => !(value < 0)));
+  const isStacked = (members) => view.stack && members.length > 1 && members.every((at) => !isLane(data.series[at]) && data.series[at].values.every((value) => !(value < 0)));
 
   /** Returns the rows of a strip: the times, then mean, most and least of each series; stacked, each on those before it. */
   const rowsOf = (members) => {
@@ -929,6 +971,11 @@
       const under = (number) => times.map((_, i) => rows.slice(0, number).findLast((row) => row[i] !== null)?.[i] ?? 0);
       return [times, ...rows.flatMap((row, number) => [row, row, under(number)])];
     }
+    if (isLane(series[members[0]])) {
+      // Each stands in the middle of its lane.
+      const rows = members.map((at, number) => series[at].values.map((value) => (value === null ? null : members.length - number - 0.5)));
+      return [times, ...rows.flatMap((row) => [row, row, row])];
+    }
     return [times, ...members.flatMap((at) => [series[at].values, series[at].most ?? series[at].values, series[at].least ?? series[at].values])];
   };
 
@@ -936,7 +983,7 @@
   const draw = (again = false) => {
     const { series, from, to } = data;
     const { title, names } = labels(series.map(({ path }) => path));
-    const wanted = JSON.stringify([view.stack, series.map(({ path, unit }) => [path, unit])]);
+    const wanted = JSON.stringify([view.stack, series.map((one) => [one.path, stripOf(one)])]);
     if (again && drawn.length && lines === wanted) {
       strips(series).forEach(([, members], strip) => {
         drawn[strip].setData(rowsOf(members));
@@ -950,12 +997,16 @@
     chart.querySelector(".nothing")?.remove();
     const known = series.some((one) => one.values.some((value) => value !== null));
     const ahead = from * 1000 > Date.now();
-    const nothing = ahead ? `${moment(from)} ${zoneName(from)} is in the future.` : "Nothing was stored in this time.";
-    if (!known) chart.append(node("p", nothing, { class: "nothing" }));
+    const nothing = ahead ? `${moment(from)} ${zoneName(from)} is in the future.` : `Nothing was stored from ${moment(from)} to ${moment(to)} ${zoneName(to)}.`;
+    if (!known) {
+      const said = node("p", nothing, { class: "nothing", role: "status" });
+      chart.append(said);
+      if (!ahead) stored(said);
+    }
     const folded = series.some((one) => one.count);
     byId("folded").textContent =
       (folded ? `One value is ${words(data.step_seconds)}: line mean, band least to most; hatched: not collected. ` : "") +
-      "Drag to zoom, left and right move the pointer, Esc: to the tables and back.";
+      "Drag to zoom, left and right move the pointer, F6: to the tables and back, Esc closes.";
     const label = `${series.length === 1 ? "Plot" : `Plot of ${series.length} numbers`}, ${moment(from)} to ${moment(to)} ${zoneName(to)}; left and right move the cursor`;
     // It takes the arrow keys itself.
     chart.setAttribute("role", "application");
@@ -971,16 +1022,41 @@
     clicked = null;
   };
 
+  /** Says what is stored of what has no value in the range, and links to it. */
+  const stored = async (said) => {
+    const asked = new URLSearchParams(view.plots.map((path) => ["path", path]));
+    asked.set("from", "-20y");
+    asked.set("points", "1000");
+    const answer = await fetch("api/v1/history?" + asked).catch(() => null);
+    const body = answer?.ok ? await answer.json().catch(() => null) : null;
+    if (!body || !said.isConnected) return;
+    const has = (_, at) => body.series.some(({ values }) => values[at] !== null);
+    const [first, last] = [body.times.findIndex(has), body.times.findLastIndex(has)];
+    if (first < 0) {
+      said.append(" Nothing at all is stored of it.");
+      return;
+    }
+    const until = Math.max(...body.series.map(({ whole }) => whole?.last_time ?? 0), body.times[last]);
+    const [from, to] = [minute(body.times[first] - 60), minute(until + 60)];
+    const link = node("a", `${moment(body.times[first])} to ${moment(until)} ${zoneName(until)}`, { href: written({ ...view, from, to }), "data-from": from, "data-to": to });
+    said.append(" Stored is ", link, ".");
+  };
+
   const AXIS = 48; // The height of the axis of the times, which the last strip has, in pixels.
-  const LANE = 44; // The height of a strip of zeros and ones.
+  const LANE = 30; // The height of a lane, and the most that it takes where there are lanes alone.
+  const HIGHEST = 96;
   const LEAST = 72; // The least height of another strip.
   const EVENTS = 20; // The height of the lane of events below the axis.
 
   /** Returns the heights of the strips. */
   const heights = (units) => {
-    const lanes = units.length > 1 ? units.filter(([unit]) => unit === SWITCH).length : 0;
-    const each = (chart.clientHeight - AXIS - EVENTS - LANE * lanes) / Math.max(1, units.length - lanes);
-    return units.map(([unit], at) => (lanes && unit === SWITCH ? LANE : units.length > 1 ? Math.max(LEAST, each) : each) + (at === units.length - 1 ? AXIS : 0));
+    const lanes = units.find(([unit]) => unit === LANES)?.[1].length ?? 0;
+    const others = units.length - (lanes ? 1 : 0);
+    const room = chart.clientHeight - AXIS - EVENTS;
+    const each = (room - (lanes && LANE * lanes + 12)) / Math.max(1, others);
+    const lane = others ? LANE : Math.max(LANE, Math.min(HIGHEST, (room - 26) / lanes));
+    const height = (unit) => (unit === LANES ? lane * lanes + (others ? 12 : 26) : units.length > 1 ? Math.max(LEAST, each) : each);
+    return units.map(([unit], at) => height(unit) + (at === units.length - 1 ? AXIS : 0));
   };
 
   let pointing = false;
@@ -1002,10 +1078,20 @@
     return `${weekday(date)} ${day(date)} ${time(date)}${until} ${zoneName(from)}`;
   };
 
+  /** Says a share of time: never 100 % if a moment is missing, never 0 % if there is one. */
+  const share = (part) => (part >= 1 ? "100 %" : part <= 0 ? "0 %" : `${Math.min(99.99, Math.max(0.01, part * 100)).toFixed(2)} %`);
+
+  /** Says a value of a series: of a heartbeat in words. */
+  const told = ({ health }, value) => {
+    if (!health || value == null) return short(value);
+    return value >= 1 ? "up" : value <= 0 ? "down" : `up ${share(value)}`;
+  };
+
   /** Returns a value, and the least and most of its bucket if they differ. */
-  const valueAt = ({ values, least, most }, index) => {
-    const range = least?.[index] != null && least[index] !== most[index] ? ` ${short(least[index])}–${short(most[index])}` : "";
-    return [short(values[index]), range];
+  const valueAt = (one, index) => {
+    const { values, least, most, health } = one;
+    const range = !health && least?.[index] != null && least[index] !== most[index] ? ` ${short(least[index])}–${short(most[index])}` : "";
+    return [told(one, values[index]), range];
   };
 
   /** Moves labels that would cover one another apart; each has `y`, sorted. */
@@ -1071,18 +1157,19 @@
     pen.textAlign = "left";
     const family = getComputedStyle(document.body).fontFamily;
     for (const { member, index, y } of apart(last.filter(({ index }) => index >= 0), 13, u.over.clientHeight)) {
-      const value = ` ${short(data.series[member].values[index])}`;
+      const one = data.series[member];
+      const value = isLane(one) ? `${one.health ? "up" : "on"} ${share(one.whole?.mean ?? 0)}` : ` ${short(one.values[index])}`;
       const x = u.bbox.left + u.bbox.width + 6 * scale;
       pen.font = `600 ${11 * scale}px ${family}`;
       const room = (tail() - 10) * scale - pen.measureText(value).width;
       pen.font = `${11 * scale}px ${family}`;
-      let name = names[member];
+      // A lane has its name in itself.
+      let name = isLane(one) ? "" : names[member];
       while (name.length > 1 && pen.measureText(name).width > room) name = name.slice(0, -1).replace(/…?$/, "").slice(0, -1) + "…";
-      pen.fillStyle = style(`--s${member % COLOURS}`);
+      pen.fillStyle = style("--ink");
       pen.fillText(name, x, u.bbox.top + y * scale);
       const wide = pen.measureText(name).width;
       pen.font = `600 ${11 * scale}px ${family}`;
-      pen.fillStyle = style("--ink");
       pen.fillText(value, x + wide, u.bbox.top + y * scale);
     }
     pen.restore();
@@ -1180,11 +1267,47 @@
     pen.restore();
   };
 
+  /** Returns where a lane of a strip stands on the canvas. */
+  const laneBox = ({ bbox }, members, number) => ({ ...bbox, top: bbox.top + (bbox.height / members.length) * number, height: bbox.height / members.length });
+
+  /** Draws a lane: quiet is low, trouble is tall; what is no heartbeat is low at 0 and tall at 1. */
+  const drawLane = (u, members, number, name) => {
+    const { times, series, step_seconds: step } = data;
+    const one = series[members[number]];
+    const { left, top, width, height } = laneBox(u, members, number);
+    const [pen, style, scale] = [u.ctx, colours(), devicePixelRatio];
+    const named = series.length > 1;
+    const room = height - (named ? 15 : 4) * scale;
+    const foot = top + height - 2 * scale;
+    pen.save();
+    pen.beginPath();
+    pen.rect(left, top, width, height);
+    pen.clip();
+    one.values.forEach((value, i) => {
+      if (value === null) return;
+      const [least, most] = [one.least?.[i] ?? value, one.most?.[i] ?? value];
+      const [low, tall] = one.health ? [least > 0, most <= 0] : [most <= 0, least > 0];
+      const from = u.valToPos(times[i], "x", true);
+      const to = u.valToPos(Math.min(times[i + 1] ?? Infinity, times[i] + step), "x", true);
+      const high = Math.round(room * (low ? 0.2 : tall ? 1 : 0.73));
+      pen.fillStyle = style(one.health ? (low ? "--fill-ok" : "--fill-bad") : "--fill");
+      // Neighbours of one state leave no seam between them.
+      pen.fillRect(Math.floor(from), foot - high, Math.max(1, Math.ceil(to) - Math.floor(from)), high);
+    });
+    if (named) {
+      pen.font = `${11 * scale}px ${getComputedStyle(document.body).fontFamily}`;
+      pen.fillStyle = style("--quiet");
+      pen.textBaseline = "top";
+      pen.textAlign = "left";
+      pen.fillText(name, left + 4 * scale, top + 2 * scale);
+    }
+    pen.restore();
+  };
+
   /** Hatches the times in which too little was collected, and marks those in which not all was. */
-  const hatch = (u, members) => {
+  const hatch = (u, members, { left, top, width, height } = u.bbox) => {
     const { times, series, step_seconds: step } = data;
     const pen = u.ctx;
-    const { left, top, width, height } = u.bbox;
     const quiet = colours()("--quiet");
     pen.save();
     pen.beginPath();
@@ -1222,7 +1345,7 @@
     drawn = [];
     chart.replaceChildren();
     const units = strips(data.series);
-    const least = AXIS + EVENTS + units.reduce((sum, [unit]) => sum + (unit === SWITCH ? LANE : LEAST), 0);
+    const least = AXIS + EVENTS + units.reduce((sum, [unit, members]) => sum + (unit === LANES ? LANE * members.length + 12 : LEAST), 0);
     chart.style.minHeight = units.length > 1 ? `${Math.min(least, innerHeight * 0.45)}px` : "";
     const each = heights(units);
     drawn = units.map(([unit, members], at) => strip(unit, members, names, each[at], at === 0, at === units.length - 1));
@@ -1265,9 +1388,10 @@
     const ink = colour("--quiet");
     const grid = { stroke: colour("--line"), width: 1 };
     const font = `${root.dataset.density ? 11 : 12}px ${getComputedStyle(document.body).fontFamily}`;
-    const paths = unit === SWITCH ? uPlot.paths.stepped({ align: 1 }) : uPlot.paths.linear();
+    const lanes = unit === LANES;
+    const paths = lanes ? () => null : uPlot.paths.linear();
     const range = (_, min, max) => {
-      if (unit === SWITCH) return [0, 1.1];
+      if (lanes) return [0, members.length];
       const [low, high] = uPlot.rangeNum(Math.min(0, min ?? 0), Math.max(max ?? 1, unit === "ratio" ? 0.01 : 1), 0.08, true);
       return [min < 0 ? low : 0, high];
     };
@@ -1276,7 +1400,7 @@
       const stroke = colour(`--s${at % COLOURS}`);
       const edge = { scale: "y", stroke: "transparent", width: 0, paths, gaps: gaps(at), points: { show: false } };
       const dash = DASHES[Math.floor(at / COLOURS) % DASHES.length];
-      const points = { show: true, size: 4, filter: alone(at), fill: stroke };
+      const points = { show: !lanes, size: 4, filter: alone(at), fill: stroke };
       return [{ label: names[at], scale: "y", stroke, width: 1.6, dash, paths, gaps: gaps(at), points }, edge, edge];
     };
     const made = new uPlot(
@@ -1285,7 +1409,7 @@
         height,
         tzDate: (second) => (zone === "UTC" ? uPlot.tzDate(new Date(second * 1000), "Etc/UTC") : new Date(second * 1000)),
         legend: { show: false },
-        cursor: { y: false, drag: { x: true, y: false, setScale: false }, points: { size: 6 } },
+        cursor: { y: false, drag: { x: true, y: false, setScale: false }, points: { show: !lanes, size: 6 } },
         scales: { x: { time: true, auto: false, range: [from, to] }, y: { range } },
         // The date stands above the first one.
         padding: [isFirst ? 20 : 6, tail() || 16, isLast ? 0 : 6, 0],
@@ -1293,7 +1417,7 @@
           isLast ? { stroke: ink, font, grid, ticks: grid, values: ticks, space: 70, size: AXIS } : { show: true, values: (_, splits) => splits.map(() => ""), grid, ticks: { show: false }, space: 70, size: 0 },
           {
             scale: "y",
-            label: unit,
+            label: lanes ? " " : unit,
             labelFont: font,
             labelSize: 16,
             labelGap: 0,
@@ -1301,18 +1425,18 @@
             stroke: ink,
             // The same in each strip, so that their times stand below one another.
             size: 52,
-            grid,
+            grid: lanes ? { show: false } : grid,
             ticks: { show: false },
             incrs: whole ? STEPS : undefined,
-            space: unit === SWITCH && height < 2 * LANE ? 10 : 28,
-            values: (_, splits) => splits.map((value) => (value === null ? "" : value >= 1e6 ? `${+(value / 1e6).toFixed(2)}M` : String(+value.toFixed(4)))),
+            space: 28,
+            values: (_, splits) => lanes ? splits.map(() => "") : splits.map((value) => (value === null ? "" : value >= 1e6 ? `${+(value / 1e6).toFixed(2)}M` : String(+value.toFixed(4)))),
           },
         ],
         series: [{}, ...members.flatMap(line)],
-        bands: members.map((at, number) => ({ series: [3 * number + 2, 3 * number + 3], fill: `${colour(`--s${at % COLOURS}`)}${isStacked(members) ? "99" : "33"}` })),
+        bands: lanes ? [] : members.map((at, number) => ({ series: [3 * number + 2, 3 * number + 3], fill: `${colour(`--s${at % COLOURS}`)}${isStacked(members) ? "99" : "33"}` })),
         hooks: {
-          drawClear: [(u) => hatch(u, members), dotted],
-          draw: [(u) => ends(u, members, names)],
+          drawClear: lanes ? [(u) => members.forEach((at, number) => hatch(u, [at], laneBox(u, members, number))), dotted] : [(u) => hatch(u, members), dotted],
+          draw: [(u) => lanes && members.forEach((at, number) => drawLane(u, members, number, names[at])), (u) => ends(u, members, names)],
           setSelect: [
             (u) => {
               if (u.select.width < 4) return;
@@ -1348,12 +1472,13 @@
     }
     head.append(node("td"));
     const body = node("tbody");
-    series.forEach(({ path, unit, whole }, at) => {
+    series.forEach((one, at) => {
+      const { path, unit, whole } = one;
       const row = node("tr", undefined, { "data-key": path });
       const name = node("th", undefined, { scope: "row", title: path });
       name.append(node("canvas", undefined, { width: 60, height: 20, "aria-hidden": "true" }), names[at]);
       const numbers = [null, whole?.least, whole?.mean, whole?.most];
-      row.append(name, ...numbers.map((value) => node("td", short(value))), node("td", unit, { class: "name" }));
+      row.append(name, ...numbers.map((value) => node("td", told(one, value))), node("td", one.health ? "" : unit, { class: "name" }));
       const cell = node("td");
       cell.append(node("button", "×", { type: "button", "aria-label": `remove ${names[at]}`, "data-path": path }));
       row.append(cell);
@@ -1382,6 +1507,12 @@
     canvas.width = 60; // This clears the canvas.
     const pen = canvas.getContext("2d");
     pen.scale(2, 2);
+    const one = data.series[at];
+    if (isLane(one)) {
+      pen.fillStyle = colours()(one.health ? "--fill-ok" : "--fill");
+      pen.fillRect(0, 3, 30, 4);
+      return;
+    }
     pen.strokeStyle = colours()(`--s${at % COLOURS}`);
     pen.lineWidth = 2.5;
     pen.setLineDash(DASHES[Math.floor(at / COLOURS) % DASHES.length]);
@@ -1400,7 +1531,7 @@
     head.title = index >= 0 ? bucket(index) : "";
     legend.querySelectorAll("tbody tr").forEach((row, i) => {
       const { values, least, most, whole } = data.series[i];
-      row.children[1].textContent = short(at == null ? whole?.last : values[index]);
+      row.children[1].textContent = told(data.series[i], at == null ? whole?.last : values[index]);
       row.children[1].title = at != null && least && least[index] !== null ? `${short(least[index])} to ${short(most[index])}` : "";
     });
   };
@@ -1505,6 +1636,35 @@
     if (!link) return;
     event.preventDefault();
     copy(link.href, "these events", link);
+  });
+
+  // --- Paper. --------------------------------------------------------------------------------------------------------
+
+  const paper = node("div", undefined, { id: "paper", "aria-hidden": "true" });
+  chart.parentElement.before(paper);
+  const margins = new CSSStyleSheet();
+  addEventListener("beforeprint", () => {
+    const foot = `${document.title} · ${location.href} · ${new Date().toISOString().slice(0, 16).replace("T", " ")} UTC`;
+    byId("foot").textContent = foot;
+    // An address breaks where its parts end.
+    const text = foot.replace(/["\\\n]/g, "\\$&").replace(/[&=./]/g, "$&\u200b");
+    margins.replaceSync(`@page { @bottom-left { content: "${text}"; width: 90%; } @bottom-right { content: counter(page) " / " counter(pages); width: 10%; } }`);
+    document.adoptedStyleSheets = [margins];
+    // A browser that puts it on each sheet need not put it behind the last one.
+    byId("foot").hidden = /bottom-left/.test(margins.cssRules[0]?.cssText);
+    // The plot is drawn in lines, not in dots. The sheet waits for nothing else.
+    paper.replaceChildren();
+    if (view.plots.length) {
+      const asked = new XMLHttpRequest();
+      asked.open("GET", `plot.svg?width=1000&height=320&events=1${view.stack ? "&stack=1" : ""}&${question()}`, false);
+      try {
+        asked.send();
+        if (asked.status === 200) paper.append(document.importNode(asked.responseXML.documentElement, true));
+      } catch {
+        // The server is gone: the dots remain.
+      }
+    }
+    root.toggleAttribute("data-drawn", paper.firstChild !== null);
   });
 
   const redraw = () => data && view.plots.length && draw();

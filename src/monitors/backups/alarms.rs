@@ -51,21 +51,21 @@ const AGAIN: i64 = 7 * 86_400;
 /// Returns what lasts now, and what to say of it, given what lasted before. `now` is in unix seconds.
 ///
 /// An alarm that becomes a warning is over, and that is said: a warning that stays hides neither this nor the next alarm.
-pub fn follow(before: Option<&Episode>, verdict: Verdict, words: &str, now: i64) -> (Option<Episode>, Option<String>) {
+pub fn follow(before: Option<&Episode>, verdict: Verdict, text: &str, now: i64) -> (Option<Episode>, Option<String>) {
     let word = verdict.word();
     let begun = || Some(Episode { since: now, said: now, verdicts: vec![verdict], ..Episode::default() });
     let last = before.and_then(|episode| Some((episode, *episode.verdicts.last()?)));
     let Some((episode, last)) = last else {
-        return if verdict == Verdict::Ok { (None, None) } else { (begun(), Some(format!("{word}: {words}"))) };
+        return if verdict == Verdict::Ok { (None, None) } else { (begun(), Some(format!("{word}: {text}"))) };
     };
     let lasted = ago((now - episode.since).max(0));
     match (last.is_alarm(), verdict) {
         (_, Verdict::Ok) => return (None, Some(format!("well again, after {lasted} ({})", last.word()))),
         (true, warning) if !warning.is_alarm() => {
-            let text = format!("{word}: {words}; no alarm any more, after {lasted} ({})", last.word());
+            let text = format!("{word}: {text}; no alarm any more, after {lasted} ({})", last.word());
             return (begun(), Some(text));
         }
-        (false, alarm) if alarm.is_alarm() => return (begun(), Some(format!("{word}: {words}"))),
+        (false, alarm) if alarm.is_alarm() => return (begun(), Some(format!("{word}: {text}"))),
         _ => {}
     }
     let mut episode = episode.clone();
@@ -74,14 +74,14 @@ pub fn follow(before: Option<&Episode>, verdict: Verdict, words: &str, now: i64)
     if !episode.verdicts.contains(&verdict) {
         episode.verdicts.push(verdict);
         episode.said = now;
-        return (Some(episode), Some(format!("{word}: {words}; {} before, {lasted} in all", last.word())));
+        return (Some(episode), Some(format!("{word}: {text}; {} before, {lasted} in all", last.word())));
     }
     // A clock that was set back must not silence it until the clock has caught up.
     if (0..AGAIN).contains(&(now - episode.said)) {
         return (Some(episode), None);
     }
     episode.said = now;
-    (Some(episode), Some(format!("{word}: {words}; for {lasted}")))
+    (Some(episode), Some(format!("{word}: {text}; for {lasted}")))
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! From the states of nodes and sets to points.
 
 use super::measurements::{
-    AGE, ALARMS, BACKUP_NODE, BACKUP_SET, BACKUPS, BYTES, DISK, FREE, REACHABLE, SETS, SKEW, UNLISTED, VERDICT,
+    AGE, ALARMS, BACKUP_NODE, BACKUP_SET, BACKUPS, BYTES, DISK, FREE, FULL, REACHABLE, SETS, SKEW, UNLISTED, VERDICT,
     WARNING, WELL,
 };
 use super::node::NodeState;
@@ -25,6 +25,9 @@ pub fn points(states: &[NodeState], time: i64, now: i64) -> Collected {
     Collected { points, complete, ..Collected::default() }
 }
 
+/// How far ahead a disk is foreseen, in seconds: ten years.
+const FORESEEN: i64 = 10 * 366 * 86_400;
+
 fn node(state: &NodeState, time: i64) -> Point {
     let worst = state.notes.iter().map(|(verdict, _)| *verdict).max().unwrap_or(Verdict::Ok);
     let is_reached = state.unreachable.is_none();
@@ -41,6 +44,9 @@ fn node(state: &NodeState, time: i64) -> Point {
     if let Some((bytes, free)) = state.disk {
         fields.extend([DISK.of(clamped(bytes)), FREE.of(clamped(free))]);
     }
+    // A disk that hardly fills is full in a time of which nobody knows anything.
+    let full = state.days_until_full.map(|days| (days * 86_400.0) as i64).filter(|seconds| *seconds < FORESEEN);
+    fields.extend(full.map(|seconds| FULL.of(seconds)));
     BACKUP_NODE.point(time, [&state.hub, &state.node], &fields)
 }
 

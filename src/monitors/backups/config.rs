@@ -164,7 +164,7 @@ pub const HUB: Section = Section::new(
             Kind::Path,
             Unset::Absent("/var/www/html/data/scm_backup_monitor_%(node)s.json"),
             "Where each run writes the JSON of a node's plots, in the shape that the pages of scm-backup-monitor read; %(node)s \
-             stands for the node.",
+             stands for the node. Hubs with one path share the page of a node.",
         ),
         FRESH,
         SHRINK,
@@ -229,7 +229,7 @@ pub struct Config {
     pub originals: Option<(String, String)>,
     /// What of the originals' files was passed over.
     pub passed_over: Vec<String>,
-    /// The hubs of the originals' files that are not watched, each with why.
+    /// What the originals' files ask for and does not come, such as a hub without nodes: by hub, with why.
     pub unwatched: Vec<(String, String)>,
     /// What is said of hubs of the originals' files, by name, until these are read.
     additions: Vec<Addition>,
@@ -341,6 +341,9 @@ impl Config {
                 continue;
             }
             let hub = config.hub(&values)?;
+            if let Some(why) = config.contested(&hub) {
+                return Err(values.error("json_path", anyhow!(why)));
+            }
             config.hubs.push(hub);
         }
         for values in sections.family(&SET) {
@@ -352,7 +355,7 @@ impl Config {
             let is_name = |user: &String| !user.starts_with('-');
             values.check("user", settings.user.as_ref().is_none_or(is_name), "the name of a user")?;
             if values.gives("shell") {
-                settings.shell = values.command("shell")?.words;
+                settings.shell = values.command("shell")?.argv;
             }
             config.settings.push((values.member().into(), settings));
         }
@@ -395,27 +398,28 @@ impl Config {
         Ok(())
     }
 
-    /// Names what the config asks for and cannot get: checks of folders, and a second JSON in one place.
+    /// Names what the config asks for and cannot get: checks of folders.
     fn pass_over_what_has_no_effect(&mut self) {
-        let mut taken: BTreeMap<String, String> = BTreeMap::new();
-        for hub in &mut self.hubs {
+        for hub in &self.hubs {
             let checks = [Some(hub.defaults.check)].into_iter().chain(hub.exceptions.iter().map(|one| one.some.check));
             let reads = checks.flatten().any(|check| matches!(check, Check::Digest | Check::Gzip));
             if hub.pattern.is_folder && reads {
                 let why = "check: a backup that is a folder is not read, and only its size counts";
                 self.passed_over.push(format!("[hub {}] {why}", hub.name));
             }
-            let Some(path) = &hub.json_path else { continue };
-            let paths: Vec<_> = hub.nodes.iter().map(|node| path.replace("%(node)s", node)).collect();
-            if let Some((other, path)) = paths.iter().find_map(|path| Some((taken.get(path)?, path))) {
-                let why =
-                    format!("json_path: {path} is that of hub {other}, which is written there; give each its own");
-                self.passed_over.push(format!("[hub {}] {why}", hub.name));
-                hub.json_path = None;
-                continue;
-            }
-            taken.extend(paths.into_iter().map(|path| (path, hub.name.clone())));
         }
+    }
+
+    /// Returns why another hub cannot have the pages of its nodes where it wants them: a page is that of one node. Hubs share it.
+    pub(super) fn contested(&self, hub: &Hub) -> Option<String> {
+        let pages = |hub: &'_ Hub| {
+            hub.nodes.iter().filter_map(|node| Some((hub.page(node)?, node.clone()))).collect::<Vec<_>>()
+        };
+        let mut taken: BTreeMap<PathBuf, String> = self.hubs.iter().flat_map(pages).collect();
+        pages(hub).into_iter().find_map(|(page, node)| {
+            let before = taken.insert(page.clone(), node.clone()).filter(|before| *before != node)?;
+            Some(format!("{} is to be the page of {before} and of {node}; put %(node)s into it", page.display()))
+        })
     }
 
     /// Takes what is said of a hub of the originals' files.
@@ -449,7 +453,9 @@ impl Config {
         let Addition { hub, .. } = addition(values)?;
         let is_each = hub.json_path.as_ref().is_none_or(|path| path.contains("%(node)s") || nodes.len() == 1);
         values.check("json_path", is_each, "a path with %(node)s, and there are several nodes")?;
-        Ok(Hub { nodes, root: root.trim_end_matches('/').to_string(), ..hub })
+        let bare = root.trim_end_matches('/');
+        // To bash no path is no folder.
+        Ok(Hub { nodes, root: if bare.is_empty() { "/" } else { bare }.into(), ..hub })
     }
 }
 

@@ -94,7 +94,7 @@ pub fn wanted(hub: &Hub, gathered: &Gathered, memory: &NodeMemory, now: i64) -> 
 fn tool(check: Check, backup: &Backup, now: i64) -> Option<Tool> {
     match check {
         Check::None | Check::Size => None,
-        Check::Digest => backup.seal?.digest.map(|_| Tool::Md5),
+        Check::Digest => backup.seal.as_ref()?.digest.map(|_| Tool::Md5),
         // gzip reads no xz, and would call one broken.
         Check::Gzip if ![&b".gz"[..], b".tgz"].iter().any(|end| backup.path.ends_with(end)) => None,
         Check::Gzip => (backup.seal.is_some() || now - backup.mtime > SETTLED).then_some(Tool::Gzip),
@@ -113,7 +113,7 @@ pub fn content(wanted: &Wanted, found: &Found) -> Option<Content> {
 
 /// Returns what an MD5 sum says of a file, beside that of its sidecar.
 fn of_sum(sum: &str, backup: &Backup) -> Content {
-    let is_same = super::seal::digest(sum) == backup.seal.and_then(|seal| seal.digest);
+    let is_same = super::seal::digest(sum) == backup.seal.as_ref().and_then(|seal| seal.digest);
     if is_same { Content::Good } else { Content::Digest }
 }
 
@@ -197,7 +197,7 @@ impl SetMemory {
         };
         let one = self.checked.iter().rev().find(is_same)?;
         match &one.sum {
-            Some(sum) => backup.seal?.digest.map(|_| of_sum(sum, backup)),
+            Some(sum) => backup.seal.as_ref()?.digest.map(|_| of_sum(sum, backup)),
             None => Some(one.content),
         }
     }
@@ -219,7 +219,7 @@ mod tests {
     use super::*;
 
     fn backup(path: &str, sum: &str) -> Backup {
-        let seal = Some(Seal { bytes: None, digest: digest(sum) });
+        let seal = Some(Box::new(Seal { bytes: None, digest: digest(sum) }));
         let (path, beside) = (path.as_bytes().into(), Beside::Nothing);
         Backup { time: 7, stamp: None, mtime: 7, bytes: 5, path, seal, beside }
     }

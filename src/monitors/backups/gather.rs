@@ -21,8 +21,9 @@ pub struct Backup {
     pub bytes: u64,
     /// Its path below the root.
     pub path: Box<[u8]>,
-    /// What its sidecar says; `None` if it has none, or one that says nothing, and [`Seal::CLOSED`] if it cannot be read.
-    pub seal: Option<Seal>,
+    /// What its sidecar says; `None` if it has none, or one that says nothing, and [`Seal::CLOSED`] if it cannot be read. Most have
+    /// none, and there are many.
+    pub seal: Option<Box<Seal>>,
     /// What is wrong with another file that has its stamp.
     pub beside: Beside,
 }
@@ -58,7 +59,7 @@ impl Backup {
 
     /// Returns what is wrong with it as a file beside another one.
     fn as_beside(&self) -> Beside {
-        match self.seal.and_then(|seal| seal.bytes) {
+        match self.seal.as_ref().and_then(|seal| seal.bytes) {
             _ if self.bytes == 0 => Beside::Empty,
             Some(bytes) if bytes != self.bytes => Beside::Truncated,
             _ => self.beside,
@@ -122,9 +123,17 @@ pub struct Gatherer<'a> {
     numbers: HashMap<Box<[u8]>, usize>,
     /// The name of the last entry's set: the files of a set come one after the other.
     last: (Box<[u8]>, usize),
-    found: Vec<Vec<(Stamp, Backup)>>,
+    found: Vec<Vec<Found>>,
     seals: HashMap<Box<[u8]>, Seal>,
     gathered: Gathered,
+}
+
+/// A file or folder that fits the pattern: what is held of each while a listing comes.
+struct Found {
+    stamp: Stamp,
+    mtime: i64,
+    bytes: u64,
+    path: Box<[u8]>,
 }
 
 /// The folder that lies in a root while backups are copied there.
@@ -195,17 +204,8 @@ impl<'a> Gatherer<'a> {
             return;
         }
         let Some((set, stamp)) = self.pattern.read(entry.path, &mut self.scratch) else { return };
-        let (time, of_stamp) = self.zone.time(stamp, entry.mtime);
         let bytes = if entry.is_folder { 0 } else { entry.bytes };
-        let backup = Backup {
-            time,
-            stamp: of_stamp,
-            mtime: entry.mtime,
-            bytes,
-            path: entry.path.into(),
-            seal: None,
-            beside: Beside::Nothing,
-        };
+        let found = Found { stamp, mtime: entry.mtime, bytes, path: entry.path.into() };
         if self.last.1 == usize::MAX || *self.last.0 != *set {
             let next = self.found.len();
             let number = *self.numbers.entry(set.into()).or_insert(next);
@@ -214,21 +214,19 @@ impl<'a> Gatherer<'a> {
             }
             self.last = (set.into(), number);
         }
-        self.found[self.last.1].push((stamp, backup));
+        self.found[self.last.1].push(found);
     }
 
     /// Adds a file below the folder that is the last backup: find lists a folder before what lies in it, and both together.
     fn belongs_to_last(&mut self, entry: &Entry) -> bool {
-        let Some((_, backup)) = self.found.get_mut(self.last.1).and_then(|backups| backups.last_mut()) else {
-            return false;
-        };
-        let is_below = entry.path.strip_prefix(&*backup.path).is_some_and(|rest| rest.starts_with(b"/"));
+        let Some(folder) = self.found.get_mut(self.last.1).and_then(|found| found.last_mut()) else { return false };
+        let is_below = entry.path.strip_prefix(&*folder.path).is_some_and(|rest| rest.starts_with(b"/"));
         if is_below && !entry.is_folder {
             // What lies in it may be far older: links to what was there before, or copies with their times.
             if entry.mtime <= self.until {
-                backup.mtime = backup.mtime.max(entry.mtime);
+                folder.mtime = folder.mtime.max(entry.mtime);
             }
-            backup.bytes += entry.bytes;
+            folder.bytes = folder.bytes.saturating_add(entry.bytes);
         }
         is_below
     }
@@ -247,14 +245,15 @@ impl<'a> Gatherer<'a> {
 
 /// Returns one backup for each stamp, oldest first, with its sidecar: of several files with one stamp the largest, with what is
 /// wrong with the others.
-fn one_each(mut backups: Vec<(Stamp, Backup)>, zone: &Zone, seals: &mut HashMap<Box<[u8]>, Seal>) -> Vec<Backup> {
+fn one_each(found: Vec<Found>, zone: &Zone, seals: &mut HashMap<Box<[u8]>, Seal>) -> Vec<Backup> {
     let mut best: HashMap<Stamp, usize> = HashMap::new();
-    let mut kept: Vec<(Stamp, Backup)> = Vec::with_capacity(backups.len());
-    for (stamp, mut backup) in backups.drain(..) {
-        backup.seal = if seals.is_empty() { None } else { seals.remove(&backup.path) };
+    let (mut stamps, mut kept) = (Vec::with_capacity(found.len()), Vec::with_capacity(found.len()));
+    for Found { stamp, mtime, bytes, path } in found {
+        let seal = if seals.is_empty() { None } else { seals.remove(&path).map(Box::new) };
+        let backup = Backup { time: 0, stamp: None, mtime, bytes, path, seal, beside: Beside::Nothing };
         if stamp != Stamp::None {
             if let Some(&at) = best.get(&stamp) {
-                let before: &mut Backup = &mut kept[at].1;
+                let before: &mut Backup = &mut kept[at];
                 // Of two of one size the first by name, whatever the order of the listing.
                 let is_larger = (backup.bytes, &before.path) > (before.bytes, &backup.path);
                 let smaller = if is_larger { std::mem::replace(before, backup) } else { backup };
@@ -263,16 +262,12 @@ fn one_each(mut backups: Vec<(Stamp, Backup)>, zone: &Zone, seals: &mut HashMap<
             }
             best.insert(stamp, kept.len());
         }
-        kept.push((stamp, backup));
+        stamps.push(stamp);
+        kept.push(backup);
     }
-    let mut kept: Vec<Backup> = kept
-        .into_iter()
-        .map(|(stamp, mut backup)| {
-            // The time of a folder's files was not known when the folder was seen.
-            (backup.time, backup.stamp) = zone.time(stamp, backup.mtime);
-            backup
-        })
-        .collect();
+    for (stamp, backup) in stamps.into_iter().zip(&mut kept) {
+        (backup.time, backup.stamp) = zone.time(stamp, backup.mtime);
+    }
     kept.sort_by(|a, b| (a.time, &a.path).cmp(&(b.time, &b.path)));
     kept
 }

@@ -1,5 +1,7 @@
 //! Hubs: which sets should lie on which nodes, and what is right for them.
 
+use std::path::{Path, PathBuf};
+
 use super::name::fits;
 use super::pattern::Pattern;
 use super::verdict::{Check, Rules};
@@ -24,7 +26,7 @@ pub struct Hub {
     pub email: Vec<String>,
     /// Where its report can be seen.
     pub report_url: Option<String>,
-    /// Where the JSON of each node's plots is written, with `%(node)s` for the node.
+    /// Where the JSON of each node's plots is written, with `%(node)s` for the node; see [`Hub::page`].
     pub json_path: Option<String>,
     /// What is right for a set of which nothing else is said.
     pub defaults: Rules,
@@ -78,6 +80,18 @@ impl Hub {
         let mut rules = self.defaults.clone();
         fitting.iter().for_each(|exception| exception.some.apply(&mut rules));
         rules
+    }
+
+    /// Returns where the JSON of a node's plots is written; `None` if nowhere. Two hubs that have one path for a node share it.
+    pub fn page(&self, node: &str) -> Option<PathBuf> {
+        let path = self.json_path.as_ref()?.replace("%(node)s", node);
+        // One file has one name: without `//` and `/./`.
+        Some(Path::new(&path).components().collect())
+    }
+
+    /// Returns the path of what lies below the root; empty for the root itself, with a `/` at its end.
+    pub fn path_of(&self, below: &str) -> String {
+        format!("{}/{below}", self.root.trim_end_matches('/'))
     }
 
     /// Returns the name of the one set of a pattern that does not tell sets apart.

@@ -29,7 +29,7 @@ pub fn digests(gathered: &Gathered) -> BTreeMap<String, Weeks> {
 
 /// Returns a digest of all of a backup that the history has.
 fn digest(backup: &Backup) -> u64 {
-    let seal = backup.seal.map(|seal| {
+    let seal = backup.seal.as_ref().map(|seal| {
         let size = seal.bytes.map_or(u64::MAX, |bytes| bytes ^ 1 << 63);
         size.wrapping_add(seal.digest.map_or(0, |digest| digest_of(&digest)))
     });
@@ -96,7 +96,7 @@ mod tests {
         backups.splice(0..0, nightly(&[10, 11, 50]));
         assert_eq!(run(&backups, &mut memory), [10, 11, 50]);
         // A sidecar that came after its file, and a file that grew.
-        backups[20].seal = Some(Seal { bytes: Some(5000), digest: None });
+        backups[20].seal = Some(Box::new(Seal { bytes: Some(5000), digest: None }));
         backups[40].bytes = 6000;
         let written = run(&backups, &mut memory);
         assert!([117, 137].iter().all(|day| written.contains(day)) && written.len() <= 14, "{written:?}");

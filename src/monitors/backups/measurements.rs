@@ -35,6 +35,12 @@ pub(super) const SKEW: Field<i64> =
 pub(super) const DISK: Field<i64> =
     Field::gauge("disk_bytes", "bytes", Fold::Last, "its disk, without what is for root (df)");
 pub(super) const FREE: Field<i64> = Field::gauge("disk_free_bytes", "bytes", Fold::Min, "what is free on it (df)");
+pub(super) const FULL: Field<i64> = Field::gauge(
+    "disk_full_seconds",
+    "seconds",
+    Fold::Min,
+    "in how long its disk is full, at the pace of two weeks; absent if it does not fill",
+);
 pub(super) const SETS: Field<i64> = Field::gauge("sets", "sets", Fold::Last, "how many are watched");
 pub(super) const ALARMS: Field<i64> = Field::gauge("alarms", "sets", Fold::Max, "how many of them are in alarm");
 pub(super) const UNLISTED: Field<i64> =
@@ -56,6 +62,7 @@ pub static BACKUP_NODE: Measurement = Measurement::new(Declaration {
         SKEW.info(),
         DISK.info(),
         FREE.info(),
+        FULL.info(),
         SETS.info(),
         ALARMS.info(),
         UNLISTED.info(),

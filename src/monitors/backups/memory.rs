@@ -1,7 +1,10 @@
 //! What one run leaves to the next: what was known of each set, and what was said.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::marker::PhantomData;
 
+use serde::de::{Deserializer, MapAccess, Visitor};
 use serde::{Deserialize, Serialize};
 
 use super::alarms::Episode;
@@ -9,7 +12,7 @@ use super::content::Checked;
 use super::gather::Backup;
 use super::hub::Hub;
 use super::verdict::Verdict;
-use super::weekly::Word;
+use super::weekly::WeeklyNote;
 use super::zone::Zone;
 use crate::text::count;
 
@@ -97,8 +100,8 @@ impl Memory {
         &mut self.letters[at]
     }
 
-    /// Adds the weekly word to the letter of its people.
-    pub fn greet(&mut self, Word { to, line, lasting }: Word) {
+    /// Adds the weekly note to the letter of its people.
+    pub fn greet(&mut self, WeeklyNote { to, line, lasting }: WeeklyNote) {
         let letter = self.letter(&to);
         letter.lines.push(line);
         // Those that began in this run are among those that last.
@@ -159,9 +162,10 @@ pub struct NodeMemory {
     /// The least free bytes of its disk by day, as days since 1970, oldest first.
     pub free: Vec<(i64, u64)>,
     /// Its sets.
+    #[serde(deserialize_with = "packed")]
     pub sets: BTreeMap<String, SetMemory>,
     /// What the history has of what lies there, watched or not: by set and week, a digest of its backups.
-    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    #[serde(skip_serializing_if = "BTreeMap::is_empty", deserialize_with = "packed")]
     pub kept: BTreeMap<String, Weeks>,
     /// What the last run saw of it.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -191,8 +195,9 @@ pub struct SeenSet {
     pub read: i64,
     /// What was said of it.
     pub verdict: Verdict,
-    /// That in words; empty if it was well.
-    pub words: String,
+    /// That as text; empty if it was well.
+    #[serde(rename = "words")]
+    pub text: String,
     /// The time of its newest backup in unix seconds, if it had one.
     pub newest: Option<i64>,
     /// The size of that, in bytes.
@@ -212,6 +217,7 @@ pub struct SetMemory {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub newest_key: Option<u64>,
     /// Its last backups, oldest first; those that are gone too.
+    #[serde(deserialize_with = "exact")]
     pub sizes: Vec<Size>,
     /// Whether its backups ever had sidecars.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
@@ -221,10 +227,39 @@ pub struct SetMemory {
     pub checked: Vec<Checked>,
     /// What was said of it.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub episode: Option<Episode>,
+    pub episode: Option<Box<Episode>>,
     /// What the last run that read its node saw of it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub seen: Option<SeenSet>,
+}
+
+/// Reads a map that is held as long as the run: with its entries one beside the other. Made one by one, in their order, they take
+/// almost twice the memory.
+fn packed<'de, D: Deserializer<'de>, V: Deserialize<'de>>(from: D) -> Result<BTreeMap<String, V>, D::Error> {
+    struct Entries<V>(PhantomData<V>);
+    impl<'de, V: Deserialize<'de>> Visitor<'de> for Entries<V> {
+        type Value = BTreeMap<String, V>;
+
+        fn expecting(&self, to: &mut fmt::Formatter) -> fmt::Result {
+            to.write_str("a map")
+        }
+
+        fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+            let mut entries = Vec::new();
+            while let Some(entry) = map.next_entry()? {
+                entries.push(entry);
+            }
+            Ok(entries.into_iter().collect())
+        }
+    }
+    from.deserialize_map(Entries(PhantomData))
+}
+
+/// Reads a list that is held as long as the run, without room for more.
+fn exact<'de, D: Deserializer<'de>, V: Deserialize<'de>>(from: D) -> Result<Vec<V>, D::Error> {
+    let mut list = Vec::deserialize(from)?;
+    list.shrink_to_fit();
+    Ok(list)
 }
 
 /// One backup of a set.
@@ -337,6 +372,12 @@ impl NodeMemory {
     /// That of a node that was never asked.
     pub const NOTHING: Self =
         Self { episodes: BTreeMap::new(), free: Vec::new(), sets: BTreeMap::new(), kept: BTreeMap::new(), seen: None };
+
+    /// Returns a copy in as little memory as it needs.
+    pub fn copied(&self) -> Self {
+        let Self { episodes, free, sets, kept, seen } = self.clone();
+        Self { episodes, free, sets: sets.into_iter().collect(), kept: kept.into_iter().collect(), seen }
+    }
 
     /// Takes the free bytes of the disk at `now`, in unix seconds.
     pub fn learn_disk(&mut self, free: u64, now: i64) {

@@ -28,6 +28,8 @@ pub struct NodeState {
     pub skew_seconds: Option<i64>,
     /// The bytes of its disk, and how many are free.
     pub disk: Option<(u64, u64)>,
+    /// In how many days its disk will be full; `None` if it does not fill, or too little is known.
+    pub days_until_full: Option<f64>,
     /// The sets that lie there and are not watched.
     pub unlisted: Vec<String>,
 }
@@ -70,6 +72,7 @@ impl NodeState {
             notes: Vec::new(),
             skew_seconds: None,
             disk: None,
+            days_until_full: None,
             unlisted: Vec::new(),
         }
     }
@@ -105,7 +108,7 @@ impl NodeState {
             let mut of_set = judged(&question, hub, gathered, failed.as_deref());
             // Then each stamp that it makes is ahead.
             if let Some(skew) = told.skew_seconds.filter(|skew| of_set.verdict == Verdict::Future && *skew > SKEW) {
-                of_set.words += &format!("; the node's clock is {} ahead of ours", ago(skew));
+                of_set.text += &format!("; the node's clock is {} ahead of ours", ago(skew));
             }
             state.sets.push(of_set);
             let mut known: SetMemory = known;
@@ -113,6 +116,7 @@ impl NodeState {
             memory.sets.insert(set, known);
         }
         state.notes = notes(&mut state.unlisted, hub, gathered, &mut memory, now);
+        state.days_until_full = gathered.disk.and_then(|_| memory.days_until_full());
         if hub.sets.is_empty() {
             state.notes.extend(unseen(hub, gathered, &state.sets, failed.as_deref()));
         }
@@ -140,7 +144,7 @@ impl NodeState {
             if found.is_none() && self.unreachable.is_some() {
                 continue;
             }
-            let (is, words) = found.map_or((Verdict::Ok, ""), |(one, words)| (*one, words.as_str()));
+            let (is, text) = found.map_or((Verdict::Ok, ""), |(one, text)| (*one, text.as_str()));
             let key = verdicts[0].word();
             let mut before = memory.episodes.get(key).cloned();
             let names = match is {
@@ -148,7 +152,7 @@ impl NodeState {
                 _ => BTreeSet::new(),
             };
             before.iter_mut().for_each(|episode| episode.name(&names));
-            let (after, text) = follow(before.as_ref(), is, words, now);
+            let (after, text) = follow(before.as_ref(), is, text, now);
             match after {
                 Some(episode) => drop(memory.episodes.insert(key.into(), Episode { names, ..episode })),
                 None => drop(memory.episodes.remove(key)),
@@ -157,8 +161,8 @@ impl NodeState {
         }
         for state in &self.sets {
             let known = memory.sets.entry(state.set.clone()).or_default();
-            let (after, text) = follow(known.episode.as_ref(), state.verdict, &state.words, now);
-            known.episode = after;
+            let (after, text) = follow(known.episode.as_deref(), state.verdict, &state.text, now);
+            known.episode = after.map(Box::new);
             say(Some(&state.set), state.verdict, text);
         }
         notices
@@ -176,11 +180,11 @@ impl NodeState {
         if self.unreachable.is_some() {
             return;
         }
-        for SetState { set, verdict, words, newest, backups } in &self.sets {
+        for SetState { set, verdict, text, newest, backups } in &self.sets {
             let seen = SeenSet {
                 read: now,
                 verdict: *verdict,
-                words: words.clone(),
+                text: text.clone(),
                 newest: newest.as_ref().map(|newest| newest.time),
                 bytes: newest.as_ref().map(|newest| newest.bytes),
                 backups: *backups,
@@ -257,7 +261,7 @@ fn judged(question: &Question, hub: &Hub, gathered: &Gathered, failed: Option<&s
     {
         return SetState {
             verdict: Verdict::Unreadable,
-            words: format!("this login may not read {}", shown(closed)),
+            text: format!("this login may not read {}", shown(closed)),
             ..state
         };
     }
@@ -270,16 +274,15 @@ fn judged(question: &Question, hub: &Hub, gathered: &Gathered, failed: Option<&s
     let why = inside.map(|folder| format!("this login may not read {}", shown(folder)));
     let why = why.or_else(|| failed.map(|line| format!("find could not read all: {line}")));
     match why {
-        Some(words) => SetState { verdict: Verdict::Unreadable, words, ..state },
+        Some(text) => SetState { verdict: Verdict::Unreadable, text, ..state },
         None if gathered.is_missing => {
-            let words = format!("{}; {} is not there", state.words, hub.root);
-            SetState { words, ..state }
+            let text = format!("{}; {} is not there", state.text, hub.root);
+            SetState { text, ..state }
         }
         None => match gathered.linked.iter().find(|linked| lies_in(linked, &folder)) {
             Some(linked) => {
-                let words =
-                    format!("{}; {} is a link to a folder elsewhere, {NOT_FOLLOWED}", state.words, shown(linked));
-                SetState { words, ..state }
+                let text = format!("{}; {} is a link to a folder elsewhere, {NOT_FOLLOWED}", state.text, shown(linked));
+                SetState { text, ..state }
             }
             None => state,
         },
@@ -309,8 +312,7 @@ fn unseen(hub: &Hub, gathered: &Gathered, sets: &[SetState], failed: Option<&str
     let folder = hub.pattern.folder();
     let is_of_hub = |closed: &&[u8]| lies_in(closed, folder) || lies_in(folder, closed);
     let mut closed: Vec<&[u8]> = gathered.closed_folders().filter(is_of_hub).collect();
-    let path =
-        |below: &[u8]| if below.is_empty() { hub.root.clone() } else { format!("{}/{}", hub.root, shown(below)) };
+    let path = |below: &[u8]| if below.is_empty() { hub.root.clone() } else { hub.path_of(&shown(below)) };
     if sets.is_empty() {
         let (root, name) = (&hub.root, &hub.name);
         let none = format!("no backup is known on this node, and [hub {name}] names no sets");
@@ -347,25 +349,24 @@ fn notes(
 ) -> Vec<(Verdict, String)> {
     let mut notes = Vec::new();
     if let Some(locked) = gathered.locked.filter(|locked| now - locked > LOCKED) {
-        let words = format!("LOCKED has been there for {}: a copy that never ended", ago(now - locked));
-        notes.push((Verdict::Stuck, words));
+        let text = format!("LOCKED has been there for {}: a copy that never ended", ago(now - locked));
+        notes.push((Verdict::Stuck, text));
     }
     if !hub.sets.is_empty() {
         *unlisted = gathered.sets.keys().filter(|set| !hub.sets.contains(set)).cloned().collect();
     }
     let links = unfollowed(hub, gathered);
-    let mut words = Vec::new();
+    let mut text = Vec::new();
     if !unlisted.is_empty() {
         let sets = count(unlisted.len(), "set");
-        words.push(format!("{sets} there that [hub {}] sets does not list: {}", hub.name, some_of(unlisted)));
+        text.push(format!("{sets} there that [hub {}] sets does not list: {}", hub.name, some_of(unlisted)));
     }
     if !links.is_empty() {
         let links = some_of(&links);
-        words
-            .push(format!("links to folders elsewhere, which only [hub {}] sets makes be followed: {links}", hub.name));
+        text.push(format!("links to folders elsewhere, which only [hub {}] sets makes be followed: {links}", hub.name));
     }
-    if !words.is_empty() {
-        notes.push((Verdict::Unlisted, words.join("; ")));
+    if !text.is_empty() {
+        notes.push((Verdict::Unlisted, text.join("; ")));
         unlisted.extend(links);
     }
     if let Some((all, free)) = gathered.disk {
@@ -373,8 +374,8 @@ fn notes(
         if free < all / 100 {
             notes.push((Verdict::Filling, format!("its disk is full: {} of {} is free", size(free), size(all))));
         } else if let Some(days) = memory.days_until_full().filter(|days| *days < FORESEEN) {
-            let words = format!("its disk has {} free, and will be full in {days:.0} days", size(free));
-            notes.push((Verdict::Filling, words));
+            let text = format!("its disk has {} free, and will be full in {days:.0} days", size(free));
+            notes.push((Verdict::Filling, text));
         }
     }
     notes
@@ -415,7 +416,7 @@ mod tests {
         Seen::Entry(Entry { is_folder: false, bytes: 5000, mtime, path: path.as_bytes() })
     }
 
-    /// What a run says of the node and its sets: the verdicts, each with its words.
+    /// What a run says of the node and its sets: the verdicts, each with its text.
     fn run(hub: &Hub, seen: &[Seen], said: &str, memory: &mut NodeMemory, now: i64) -> NodeState {
         let mut gatherer = Gatherer::new(&hub.pattern, &hub.zone, hub.only_set());
         seen.iter().for_each(|seen| gatherer.take(*seen));
@@ -432,16 +433,16 @@ mod tests {
         let mut gatherer = Gatherer::new(&hub.pattern, &hub.zone, hub.only_set());
         gatherer.take(file("a-20260330-120000.gz", NOW + 6 * HOUR));
         let gathered = gatherer.finish();
-        let words = |skew_seconds| {
+        let text = |skew_seconds| {
             let told = Told { gathered: &gathered, said: "", skew_seconds, contents: &|_| None };
             let (state, _) = NodeState::judge(&hub, "N", &told, &NodeMemory::default(), NOW);
             assert_eq!(state.sets[0].verdict, Verdict::Future);
-            state.sets[0].words.clone()
+            state.sets[0].text.clone()
         };
         let future = "a-20260330-120000.gz is stamped 2026-03-30 12:00 UTC, which is still to come; none counts";
-        assert_eq!(words(Some(6 * HOUR)), format!("{future}; the node's clock is 6 h 0 min ahead of ours"));
+        assert_eq!(text(Some(6 * HOUR)), format!("{future}; the node's clock is 6 h 0 min ahead of ours"));
         for skew in [None, Some(0), Some(100), Some(-6 * HOUR)] {
-            assert_eq!(words(skew), future, "{skew:?}");
+            assert_eq!(text(skew), future, "{skew:?}");
         }
     }
 
@@ -457,10 +458,10 @@ mod tests {
             let state = run(hub, seen, "", &mut memory, now);
             let notices = state.notices(&mut memory, now);
             state.remember(&mut memory, now);
-            let words = notices
+            let text = notices
                 .into_iter()
                 .map(|notice| format!("{}: {}", notice.set.unwrap_or_default(), notice.verdict.word()));
-            words.collect::<Vec<_>>()
+            text.collect::<Vec<_>>()
         };
         let a = file("a-20260330.gz", NOW);
         assert_eq!(said(&named, &[a], 0), ["typo: never"]);
@@ -487,7 +488,7 @@ mod tests {
         let unfit = format!("nothing in /b fits the pattern; {none}; correct root or pattern");
         let dumps = "dumps/{set}-%Y%m%d.gz";
         let (broken, denied) = ("find: './x': Input/output error", "find: './lost+found': Permission denied");
-        for (pattern, seen, said, verdict, words) in [
+        for (pattern, seen, said, verdict, text) in [
             (
                 dumps,
                 vec![Seen::Missing],
@@ -529,7 +530,7 @@ mod tests {
             ),
         ] {
             let state = once(&hub(pattern, &[]), &seen, said);
-            assert_eq!(state.notes, [(verdict, words)], "{pattern} {seen:?}");
+            assert_eq!(state.notes, [(verdict, text)], "{pattern} {seen:?}");
             assert_eq!((state.alarms(), state.alarming_sets(), state.unreachable), (1, 0, None));
         }
         // Of sets that have names each says so itself.
@@ -626,8 +627,8 @@ mod tests {
         let hub = hub("{set}-%Y%m%d-%H%M%S.*", &["a"]);
         let empty = Seen::Entry(Entry { is_folder: false, bytes: 0, mtime: NOW, path: b"a-20260330-010000.vma" });
         let state = once(&hub, &[empty, file("a-20260330-010000.log", NOW)], "");
-        let words = "the newest, of 2026-03-30 01:00 UTC, has another file beside it, and that has no byte";
-        assert_eq!((state.sets[0].verdict, state.sets[0].words.as_str()), (Verdict::Small, words));
+        let text = "the newest, of 2026-03-30 01:00 UTC, has another file beside it, and that has no byte";
+        assert_eq!((state.sets[0].verdict, state.sets[0].text.as_str()), (Verdict::Small, text));
         let cut = Seen::Entry(Entry { is_folder: false, bytes: 400, mtime: NOW, path: b"a-20260330-010000.vma" });
         let seal = Seen::Seal(b"a-20260330-010000.vma.dna", b"{'size': 500}");
         let state = once(&hub, &[cut, file("a-20260330-010000.log", NOW), seal], "");
@@ -639,7 +640,7 @@ mod tests {
     fn a_stale_stamp_of_an_unknown_zone_is_not_of_the_future() {
         let stale = Hub { zone: Zone::Unknown, ..hub("{set}-%Y%m%d-%H%M%S.gz", &["a"]) };
         let state = once(&stale, &[file("a-20260330-104702.gz", NOW - 60 * HOUR)], "");
-        assert_eq!(state.sets[0].verdict, Verdict::Stale, "{}", state.sets[0].words);
+        assert_eq!(state.sets[0].verdict, Verdict::Stale, "{}", state.sets[0].text);
         let far = once(&stale, &[file("a-20260331-104702.gz", NOW - 60 * HOUR)], "");
         assert_eq!(far.sets[0].verdict, Verdict::Future);
     }
@@ -658,12 +659,12 @@ mod tests {
         }
         let next = [grown("a-20260330.gz", 10_000_000, 9), grown("a-20260331.gz", 3_000_000, 24)];
         let state = run(&dated, &next, "", &mut memory, NOW + 24 * HOUR);
-        assert_eq!(state.sets[0].verdict, Verdict::Shrunk, "{}", state.sets[0].words);
+        assert_eq!(state.sets[0].verdict, Verdict::Shrunk, "{}", state.sets[0].text);
         // A time that was set back is the same backup, and not one that is lost.
         let mut memory = NodeMemory::default();
         run(&fixed, &[grown("a.gz", 5000, 0)], "", &mut memory, NOW);
         let state = run(&fixed, &[grown("a.gz", 5000, -50)], "", &mut memory, NOW + HOUR);
-        assert_eq!(state.sets[0].verdict, Verdict::Old, "{}", state.sets[0].words);
+        assert_eq!(state.sets[0].verdict, Verdict::Old, "{}", state.sets[0].text);
     }
 
     #[test]
@@ -681,8 +682,8 @@ mod tests {
         assert_eq!(once(&hub, &seen, "").sets[0].verdict, Verdict::Small);
         seen.push(Seen::Closed(newest.as_bytes()));
         let state = once(&hub, &seen, "");
-        let words = "this login may not read vm/1/2026-03-30T01:00:00Z";
-        assert_eq!((state.sets[0].verdict, state.sets[0].words.as_str()), (Verdict::Unreadable, words));
+        let text = "this login may not read vm/1/2026-03-30T01:00:00Z";
+        assert_eq!((state.sets[0].verdict, state.sets[0].text.as_str()), (Verdict::Unreadable, text));
     }
 
     #[test]
@@ -690,8 +691,8 @@ mod tests {
         let old = file("svn/a/20260327.gz", NOW - 50 * HOUR);
         let seen = [old, Seen::Linked(b"svn/a/2026"), Seen::Linked(b"svn/b"), Seen::Linked(b"c/d")];
         let state = once(&hub("{set}/%Y%m%d.gz", &["svn/a", "c"]), &seen, "");
-        let words = &state.sets.iter().find(|state| state.set == "svn/a").unwrap().words;
-        assert!(words.contains("; svn/a/2026 is a link to a folder elsewhere, "), "{words}");
+        let text = &state.sets.iter().find(|state| state.set == "svn/a").unwrap().text;
+        assert!(text.contains("; svn/a/2026 is a link to a folder elsewhere, "), "{text}");
         let links = "links to folders elsewhere, which only [hub L] sets makes be followed: svn/b";
         assert_eq!(state.notes, [(Verdict::Unlisted, links.into())]);
         let unnamed = once(&hub("{set}/%Y%m%d.gz", &[]), &[file("svn/a/20260330.gz", NOW), seen[1], seen[2]], "");
@@ -720,7 +721,7 @@ mod tests {
             ("dumps/%Y%m%d.gz", "dumps/20260327.gz", "a", Old),
         ] {
             let state = once(&hub(pattern, &["a"]), &[file(path, old), Seen::Closed(closed.as_bytes())], "");
-            assert_eq!(state.sets[0].verdict, verdict, "{pattern} {closed}: {}", state.sets[0].words);
+            assert_eq!(state.sets[0].verdict, verdict, "{pattern} {closed}: {}", state.sets[0].text);
         }
         // None was seen at all, and the folder of all sets is closed.
         for set in [&["a"][..], &[]] {
@@ -728,7 +729,7 @@ mod tests {
             let hub = hub("dumps/{set}-%Y%m%d.gz", set);
             run(&hub, &[file("dumps/a-20260330.gz", NOW)], "", &mut memory, NOW);
             let state = run(&hub, &[Seen::Closed(b"dumps")], "", &mut memory, NOW + HOUR);
-            assert_eq!((state.sets[0].verdict, state.notes.len()), (Unreadable, 0), "{}", state.sets[0].words);
+            assert_eq!((state.sets[0].verdict, state.notes.len()), (Unreadable, 0), "{}", state.sets[0].text);
         }
         // One that is not missed is well.
         let well = [file("dumps/a-20260330.gz", NOW), Seen::Closed(b"dumps/x")];
@@ -749,9 +750,9 @@ mod tests {
             Seen::Closed(b"tracs"),
         ];
         let state = once(&hub("{set}/%Y%m%d.gz", &[]), &seen, "");
-        let words = "this login may not read /b/svn/b, /b/tracs; what lies there is not watched; let it read that, or name the \
+        let text = "this login may not read /b/svn/b, /b/tracs; what lies there is not watched; let it read that, or name the \
                      sets to watch in [hub L] sets";
-        assert_eq!((state.notes, state.sets[0].verdict), (vec![(Verdict::Unlisted, words.into())], Verdict::Ok));
+        assert_eq!((state.notes, state.sets[0].verdict), (vec![(Verdict::Unlisted, text.into())], Verdict::Ok));
         assert!(once(&hub("{set}/%Y%m%d.gz", &["svn/a"]), &seen, "").notes.is_empty());
         // Beside the folder that the pattern begins with nothing of the hub lies.
         assert!(once(&hub("svn/{set}/%Y%m%d.gz", &[]), &[seen[0], Seen::Closed(b"tracs")], "").notes.is_empty());

@@ -165,13 +165,23 @@ impl Config {
                 }
                 self.nodes.insert(node.clone(), made);
             }
-            if !hub.nodes.is_empty() {
-                self.hubs.push(hub);
-            }
+            self.add_original(hub, scm_monitor.1);
         }
         self.passed_over.sort();
         self.passed_over.dedup();
         Ok(())
+    }
+
+    /// Adds a hub of the file `scm_monitor`, if it has a node.
+    fn add_original(&mut self, mut hub: Hub, scm_monitor: &str) {
+        if let Some(why) = self.contested(&hub) {
+            let why = format!("{scm_monitor} [{0}] jspath: {why}; until then {0} has none", hub.name);
+            self.unwatched.push((hub.name.clone(), why));
+            hub.json_path = None;
+        }
+        if !hub.nodes.is_empty() {
+            self.hubs.push(hub);
+        }
     }
 }
 

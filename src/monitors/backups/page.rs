@@ -1,33 +1,57 @@
 //! The page of the backups: a section for each hub, with its nodes and its sets. The page of a set has its history.
 
+use std::sync::Arc;
+
 use super::measurements::{BACKUP_NODE, BACKUP_SET};
-use super::rules::word;
+use super::rules::{FIRST_ALARM, word};
 use crate::model::{Declaration, Field, FieldInfo, Fold, Measurement, Point, SECOND, Tag, Value, utc};
 use crate::query::Latest;
 use crate::text::Shows;
-use crate::view::page::{Column, Page, Table, field, health, key, plotted};
+use crate::view::page::{Column, Drawn, Page, Past, Table, Unfolds, field, key, most, pivot_of, plotted};
 
 static NODES: &[Column] = &[
     key("node"),
-    health(&BACKUP_NODE, "reachable"),
-    field(&BACKUP_NODE, "verdict").shows(Shows::Named(word)),
+    field(&BACKUP_NODE, "verdict").shows(Shows::Named(word)).judged(WARNED, FIRST_ALARM).past(Past::Nights),
     field(&BACKUP_NODE, "sets"),
     field(&BACKUP_NODE, "alarms").alarm(&["alarms"]),
     field(&BACKUP_NODE, "unlisted").unless_zero(),
     field(&BACKUP_NODE, "clock_skew_seconds").head("clock ahead").shows(Shows::Seconds),
-    field(&BACKUP_NODE, "disk_free_bytes").head("free").group("disk").shows(Shows::Bytes),
-    field(&BACKUP_NODE, "disk_bytes").head("of").group("disk").shows(Shows::Bytes),
+    field(&BACKUP_NODE, "disk_free_bytes")
+        .head("free")
+        .group("disk")
+        .shows(Shows::Bytes)
+        .drawn(Drawn::Of)
+        .with(&["of"]),
+    field(&BACKUP_NODE, "disk_bytes").head("of").group("disk").shows(Shows::Bytes).inside(),
+    field(&BACKUP_NODE, "disk_full_seconds").head("full in").group("disk").shows(Shows::Seconds).not_summed(),
 ];
 
+/// The verdicts from this one on are warnings.
+const WARNED: i64 = 1;
+
 static SETS: &[Column] = &[
-    key("node"),
     key("set"),
-    health(&BACKUP_SET, "well"),
-    field(&BACKUP_SET, "verdict").shows(Shows::Named(word)),
+    pivot_of(&BACKUP_SET, "verdict", "node")
+        .group("verdict on each node, and its nights")
+        .shows(Shows::Named(word))
+        .judged(WARNED, FIRST_ALARM)
+        .past(Past::Nights),
+    most(&BACKUP_SET, "age_seconds", "").head("age").group("newest").shows(Shows::Seconds),
+    most(&BACKUP_SET, "bytes", "").head("size").group("newest").shows(Shows::Bytes).lines(&["size"]).past(Past::Year),
+    most(&BACKUP_SET, "backups", "").head("kept"),
+];
+
+static SET_BELOW: &[Column] = &[
+    key("node").unlinked(),
+    field(&BACKUP_SET, "verdict").shows(Shows::Named(word)).judged(WARNED, FIRST_ALARM),
     field(&BACKUP_SET, "age_seconds").head("age").shows(Shows::Seconds),
     field(&BACKUP_SET, "bytes").head("size").shows(Shows::Bytes),
-    field(&BACKUP_SET, "backups"),
+    field(&BACKUP_SET, "backups").head("kept"),
 ];
+
+/// What unfolds below a set.
+static BELOW: Unfolds =
+    Unfolds { tables: &[Table::new("nodes_below", "Nodes of the set", SET_BELOW)], plots: &["size"] };
 
 /// What is known of the content of a backup, by the word of the history, each with its number.
 const DIGESTS: [(&str, &str); 7] = [
@@ -80,10 +104,11 @@ pub fn history(of: [&str; 3], (time, path): (i64, &str), bytes: u64, word: &str,
     let time = utc(time);
     let [hub, node, set] = of;
     let tags = [("hub", hub), ("node", node), ("set", set), ("time", time.as_str()), ("path", path)];
-    let series = Point::new(BACKUP_HISTORY.name.into(), tags.map(|(name, value)| (name.into(), value)), [], 0);
+    let series =
+        Arc::new(Point::new(BACKUP_HISTORY.name.into(), tags.map(|(name, value)| (name.into(), value)), [], 0));
     let digest = DIGESTS.iter().position(|(known, _)| *known == word).unwrap_or(DIGESTS.len());
     let number = |field: &'static FieldInfo, value: i64| Latest {
-        series: series.clone(),
+        series: Arc::clone(&series),
         field,
         time: now.saturating_mul(SECOND),
         value: Value::Int(value),
@@ -99,7 +124,6 @@ pub static BACKUPS: Page = Page {
     title: "Backups",
     part_of: "",
     overview: None,
-    about: &[],
     own: &[&BACKUP_HISTORY],
     own_tables: &[Table::new("history", "Every backup that was seen", HISTORY)],
     near: None,
@@ -108,7 +132,7 @@ pub static BACKUPS: Page = Page {
     every: 3600,
     tables: &[
         Table::new("nodes", "Nodes", NODES).noun("node"),
-        Table::new("sets", "Sets of backups", SETS).noun("set"),
+        Table::new("sets", "Sets of backups", SETS).noun("set").unfolds(&BELOW),
     ],
     text: &[],
     json: &[],

@@ -56,8 +56,8 @@ pub fn text(memory: &Memory, hub: Option<&str>, now: i64) -> String {
                 seen.skew_seconds.map_or("-".into(), |skew| format!("{skew:+} s")),
                 seen.disk.map_or("-".into(), |(all, free)| format!("{} of {}", size(free), size(all))),
             ]);
-            let said = seen.notes.iter().map(|(_, words)| words).chain(&seen.unreachable);
-            said.for_each(|words| table.note(one_line(words)));
+            let said = seen.notes.iter().map(|(_, text)| text).chain(&seen.unreachable);
+            said.for_each(|text| table.note(one_line(text)));
         }
         let mut of_sets = Table::new(&["set", "node", "is", "newest", "<age", "<size", "<backups"]);
         for SetRow { node, set, seen } in sets(nodes) {
@@ -70,8 +70,8 @@ pub fn text(memory: &Memory, hub: Option<&str>, now: i64) -> String {
                 seen.bytes.map_or("-".into(), size),
                 seen.backups.to_string(),
             ]);
-            if !seen.words.is_empty() {
-                of_sets.note(one_line(&seen.words));
+            if !seen.text.is_empty() {
+                of_sets.note(one_line(&seen.text));
             }
         }
         texts.push(format!("hub {name}\n\n{}\n{}", table.text(), of_sets.text()));
@@ -134,18 +134,12 @@ mod tests {
 
     /// A node whose sets `x` and `y` are old, and said to be.
     fn known() -> NodeMemory {
-        let words = "the newest is 3 d old".to_string();
-        let seen = SeenSet {
-            read: NOW,
-            verdict: Verdict::Old,
-            words,
-            newest: Some(NOW - 260_000),
-            bytes: Some(7),
-            backups: 1,
-        };
+        let text = "the newest is 3 d old".to_string();
+        let seen =
+            SeenSet { read: NOW, verdict: Verdict::Old, text, newest: Some(NOW - 260_000), bytes: Some(7), backups: 1 };
         let episode = Episode { since: NOW, said: NOW, verdicts: vec![Verdict::Old], ..Episode::default() };
         let newest = seen.newest;
-        let set = SetMemory { newest, seen: Some(seen), episode: Some(episode), ..SetMemory::default() };
+        let set = SetMemory { newest, seen: Some(seen), episode: Some(Box::new(episode)), ..SetMemory::default() };
         let mut node = NodeMemory::NOTHING;
         node.sets.extend(["x", "y"].map(|name| (name.to_string(), set.clone())));
         node.seen = Some(SeenNode { asked: NOW, unreachable: Some("no route".into()), ..SeenNode::default() });

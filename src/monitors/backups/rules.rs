@@ -33,7 +33,7 @@ pub(super) fn word(number: i64) -> &'static str {
     VERDICTS.iter().find(|verdict| **verdict as i64 == number).map_or("of an unknown kind", |verdict| verdict.word())
 }
 
-const FIRST_ALARM: i64 = Verdict::Shrunk as i64;
+pub(super) const FIRST_ALARM: i64 = Verdict::Shrunk as i64;
 const LAST_ALARM: i64 = Verdict::Unreachable as i64;
 
 /// The rules of the backups. A warning counts as worse, an alarm as bad.

@@ -105,8 +105,8 @@ fn judge(
             for set in &state.sets {
                 verdicts.insert(key(&set.set), (set.verdict.word().to_string(), state.clone()));
             }
-            for (verdict, words) in &state.notes {
-                let about = if *verdict == Verdict::Unlisted { words.rsplit(' ').next().unwrap() } else { "" };
+            for (verdict, text) in &state.notes {
+                let about = if *verdict == Verdict::Unlisted { text.rsplit(' ').next().unwrap() } else { "" };
                 verdicts.insert(key(about), (verdict.word().into(), state.clone()));
             }
         }

@@ -128,8 +128,8 @@ pub struct SetState {
     pub set: String,
     /// The first rule that fits: an alarm, else a warning, else well.
     pub verdict: Verdict,
-    /// The verdict in words, for an alarm or a warning.
-    pub words: String,
+    /// The verdict as text, for an alarm or a warning.
+    pub text: String,
     /// The newest backup that counts, arriving ones too.
     pub newest: Option<Backup>,
     /// How many are there.
@@ -185,7 +185,7 @@ pub fn judge(question: &Question, closed: Option<&[u8]>) -> SetState {
     let state = |verdict, words: String| SetState {
         set: (*set).into(),
         verdict,
-        words,
+        text: words,
         newest: newest.cloned(),
         backups: backups.len(),
     };
@@ -250,11 +250,11 @@ fn alarm(question: &Question, newest: &Backup, others_are_sealed: bool) -> Optio
     if newest.beside == Beside::Empty && rules.least_bytes > 0 {
         return Some((Verdict::Small, format!("{of} has another file beside it, and that has no byte")));
     }
-    if newest.seal == Some(Seal::CLOSED) {
+    if newest.seal.as_deref() == Some(&Seal::CLOSED) {
         let words = format!("{of} has a sidecar that cannot be read: this login may not, or its disk does not give it");
         return Some((Verdict::Unreadable, words));
     }
-    let sealed = newest.seal.and_then(|seal| seal.bytes).filter(|_| rules.check != Check::None);
+    let sealed = newest.seal.as_ref().and_then(|seal| seal.bytes).filter(|_| rules.check != Check::None);
     if let Some(says) = sealed.filter(|says| *says != newest.bytes) {
         let words = format!("{of} has {}, and its sidecar says {}", bytes_of(newest.bytes), bytes_of(says));
         return Some((Verdict::Truncated, words));

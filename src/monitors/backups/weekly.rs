@@ -1,4 +1,4 @@
-//! The weekly word that all is well, to the people of each hub: so silence is never taken for health.
+//! The weekly note that all is well, to the people of each hub: so silence is never taken for health.
 
 use std::collections::BTreeMap;
 
@@ -11,7 +11,7 @@ use crate::text::count;
 
 /// What some people are told.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Word {
+pub struct WeeklyNote {
     /// Their addresses; empty for those of `[mail]`.
     pub to: Vec<String>,
     /// The line.
@@ -22,20 +22,20 @@ pub struct Word {
 
 /// Returns what to say of the hubs that have no alarm, and of which it was not said since `weekday` began; each is told to its own
 /// people, whatever the hubs of others do. `said` is when it was last said, by hub; times in unix seconds.
-pub fn words(
+pub fn notes(
     hubs: &[Hub],
     weekday: i64,
     states: &[NodeState],
     said: &mut BTreeMap<String, i64>,
     now: i64,
-) -> Vec<Word> {
+) -> Vec<WeeklyNote> {
     let mut readers: BTreeMap<&[String], Vec<&Hub>> = BTreeMap::new();
     for hub in hubs {
         readers.entry(&hub.email).or_default().push(hub);
         // A hub's first run begins its first week.
         said.entry(hub.name.clone()).or_insert(now);
     }
-    let mut words = Vec::new();
+    let mut notes = Vec::new();
     for (to, theirs) in readers {
         let alarms = |hub: &Hub| of(hub, states).map(NodeState::alarms).sum::<usize>();
         let (well, alarmed): (Vec<&Hub>, Vec<&Hub>) = theirs.into_iter().partition(|hub| alarms(hub) == 0);
@@ -63,9 +63,9 @@ pub fn words(
             line += &format!("; in alarm: {}", names(&alarmed));
         }
         let lasting = [alarmed.into_iter().map(alarms).sum(), warnings.len()];
-        words.push(Word { to: to.to_vec(), line, lasting });
+        notes.push(WeeklyNote { to: to.to_vec(), line, lasting });
     }
-    words
+    notes
 }
 
 fn of<'a>(hub: &'a Hub, states: &'a [NodeState]) -> impl Iterator<Item = &'a NodeState> {
@@ -113,7 +113,7 @@ mod tests {
         let set = |verdict: &Verdict| SetState {
             set: format!("of_{}", verdict.word()),
             verdict: *verdict,
-            words: String::new(),
+            text: String::new(),
             newest: None,
             backups: 1,
         };
@@ -121,8 +121,8 @@ mod tests {
         NodeState { unreachable: None, sets, ..NodeState::unreachable(&Hub::usual(hub, &[]), "n", String::new()) }
     }
 
-    fn word(to: &str, line: &str, lasting: [usize; 2]) -> Word {
-        Word { to: vec![to.into()], line: line.into(), lasting }
+    fn note(to: &str, line: &str, lasting: [usize; 2]) -> WeeklyNote {
+        WeeklyNote { to: vec![to.into()], line: line.into(), lasting }
     }
 
     #[test]
@@ -130,14 +130,14 @@ mod tests {
         let hubs = [hub("A", "a@example.org"), hub("B", "b@example.org")];
         let (a, old, well) = (state("A", &[Verdict::Ok]), state("B", &[Verdict::Old]), state("B", &[Verdict::Ok]));
         let mut said = BTreeMap::new();
-        assert_eq!(words(&hubs, 1, &[a.clone(), old.clone()], &mut said, TUESDAY - DAY), [], "the first run");
-        let of_a = word("a@example.org", "all is well: 1 set on 1 node of hub A", [0, 0]);
-        assert_eq!(words(&hubs, 1, &[a.clone(), old.clone()], &mut said, TUESDAY), [of_a]);
-        assert_eq!(words(&hubs, 1, &[a.clone(), old], &mut said, TUESDAY + 1), []);
+        assert_eq!(notes(&hubs, 1, &[a.clone(), old.clone()], &mut said, TUESDAY - DAY), [], "the first run");
+        let of_a = note("a@example.org", "all is well: 1 set on 1 node of hub A", [0, 0]);
+        assert_eq!(notes(&hubs, 1, &[a.clone(), old.clone()], &mut said, TUESDAY), [of_a]);
+        assert_eq!(notes(&hubs, 1, &[a.clone(), old], &mut said, TUESDAY + 1), []);
         // It is over on the day after.
-        let of_b = word("b@example.org", "all is well: 1 set on 1 node of hub B", [0, 0]);
-        assert_eq!(words(&hubs, 1, &[a.clone(), well.clone()], &mut said, TUESDAY + DAY), [of_b]);
-        assert_eq!(words(&hubs, 1, &[a, well], &mut said, TUESDAY + DAY + 1), []);
+        let of_b = note("b@example.org", "all is well: 1 set on 1 node of hub B", [0, 0]);
+        assert_eq!(notes(&hubs, 1, &[a.clone(), well.clone()], &mut said, TUESDAY + DAY), [of_b]);
+        assert_eq!(notes(&hubs, 1, &[a, well], &mut said, TUESDAY + DAY + 1), []);
     }
 
     #[test]
@@ -145,10 +145,10 @@ mod tests {
         let hubs = [hub("A", "x@example.org"), hub("B", "x@example.org")];
         let said = || BTreeMap::from([("A".to_string(), 0), ("B".into(), 0)]);
         let (a, old, well) = (state("A", &[Verdict::Ok]), state("B", &[Verdict::Old]), state("B", &[Verdict::Ok]));
-        let one = word("x@example.org", "all is well: 1 set on 1 node of hub A; in alarm: B", [1, 0]);
-        assert_eq!(words(&hubs, 1, &[a.clone(), old], &mut said(), TUESDAY), [one]);
-        let both = word("x@example.org", "all is well: 2 sets on 2 nodes of 2 hubs", [0, 0]);
-        assert_eq!(words(&hubs, 1, &[a, well], &mut said(), TUESDAY), [both]);
+        let one = note("x@example.org", "all is well: 1 set on 1 node of hub A; in alarm: B", [1, 0]);
+        assert_eq!(notes(&hubs, 1, &[a.clone(), old], &mut said(), TUESDAY), [one]);
+        let both = note("x@example.org", "all is well: 2 sets on 2 nodes of 2 hubs", [0, 0]);
+        assert_eq!(notes(&hubs, 1, &[a, well], &mut said(), TUESDAY), [both]);
     }
 
     #[test]
@@ -158,7 +158,7 @@ mod tests {
         warned.notes.push((Verdict::Unlisted, "1 set there".into()));
         let mut said = BTreeMap::from([("A".to_string(), 0)]);
         let line = "no alarm: 2 sets on 1 node of 1 hub; 2 warnings: A n unlisted, A n of_hoards hoards";
-        assert_eq!(words(&hubs, 1, &[warned], &mut said, TUESDAY), [word("x@example.org", line, [0, 2])]);
+        assert_eq!(notes(&hubs, 1, &[warned], &mut said, TUESDAY), [note("x@example.org", line, [0, 2])]);
     }
 
     #[test]
@@ -166,7 +166,7 @@ mod tests {
         let hubs = [hub("A", "x@example.org"), hub("B", "x@example.org")];
         let states = [state("A", &[Verdict::Ok]), state("B", &[Verdict::Ok])];
         let mut said = BTreeMap::from([("A".to_string(), TUESDAY)]);
-        assert_eq!(words(&hubs, 1, &states, &mut said, TUESDAY + DAY), []);
-        assert_eq!(words(&hubs, 1, &states, &mut said, TUESDAY + 7 * DAY).len(), 1);
+        assert_eq!(notes(&hubs, 1, &states, &mut said, TUESDAY + DAY), []);
+        assert_eq!(notes(&hubs, 1, &states, &mut said, TUESDAY + 7 * DAY).len(), 1);
     }
 }

@@ -65,7 +65,6 @@ pub static GRIDS: Page = Page {
     title: "Grids",
     part_of: "",
     overview: None,
-    about: &[],
     own: &[],
     own_tables: &[],
     near: None,
@@ -82,10 +81,18 @@ pub static GRIDS: Page = Page {
         )
         .placement(Placement::Beside)
         .sum_row("all"),
-        Table::new("schedds", "Schedds and their jobs", SCHEDDS).placement(Placement::Beside).noun("schedd"),
+        Table::new("schedds", "Schedds and their jobs", SCHEDDS)
+            .placement(Placement::Beside)
+            .noun("schedd")
+            .phone(&["running", "held"]),
         Table::new("pools", "HTCondor pools", POOLS).placement(Placement::Stacked).noun("pool"),
         Table::new("negotiators", "Negotiators", NEGOTIATORS).placement(Placement::Stacked).noun("negotiator"),
-        Table::new("clouds", "Clouds: machines, slots and jobs", CLOUDS).noun("cloud").sums().folded(),
+        Table::new("clouds", "Clouds: machines, slots and jobs", CLOUDS).noun("cloud").sums().folded().phone(&[
+            "machines/of the quota",
+            "machines/error",
+            "jobs/running",
+            "jobs/held",
+        ]),
     ],
     text: &[
         Text::HealthList(&["heartbeats", "pools", "negotiators", "schedds"]),

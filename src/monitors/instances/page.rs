@@ -1,8 +1,8 @@
-//! The page of the instances: a section for each host, with its instances and their devices.
+//! The page of the instances: a section for each host, with its instances, whose disks and interfaces unfold.
 
 use super::measurements::{INSTANCE, INSTANCE_BLOCK, INSTANCE_HOST, INSTANCE_NET};
 use crate::text::Shows;
-use crate::view::page::{Column, Page, Table, field, health, key, label};
+use crate::view::page::{Column, Drawn, Page, Table, Unfolds, field, health, key, label};
 
 static HOSTS: &[Column] = &[
     key("grid"),
@@ -13,24 +13,59 @@ static HOSTS: &[Column] = &[
 ];
 
 static INSTANCES: &[Column] = &[
-    key("instance"),
+    key("instance").short(),
     // Its owner's name for it only with `[libvirt] names = send`, else libvirt's.
     label(&INSTANCE, "name"),
-    label(&INSTANCE, "project"),
+    label(&INSTANCE, "project").short(),
     label(&INSTANCE, "flavor"),
-    field(&INSTANCE, "state").shows(Shows::Named(state)),
-    field(&INSTANCE, "cpu_ratio").head("CPU").shows(Shows::Percent).group("CPU"),
+    field(&INSTANCE, "state").shows(Shows::Named(state)).judged(CRASHED, CRASHED).off(OFF),
+    field(&INSTANCE, "vcpus").head("vCPUs").group("CPU"),
+    field(&INSTANCE, "cpu_ratio")
+        .head("of its vCPUs")
+        .shows(Shows::Percent)
+        .drawn(Drawn::Bar(1.0))
+        .group("CPU")
+        .not_summed(),
     field(&INSTANCE, "cpu_cores").head("cores").lines(&["cores"]).group("CPU"),
-    field(&INSTANCE, "vcpus").group("CPU"),
-    field(&INSTANCE, "cpu_steal_cores").head("steal").group("CPU").unless_zero(),
-    field(&INSTANCE, "memory_bytes").head("memory").shows(Shows::Bytes).group("memory"),
-    field(&INSTANCE, "memory_rss_bytes").head("on the host").shows(Shows::Bytes).group("memory"),
-    field(&INSTANCE, "memory_usable_bytes").head("usable").shows(Shows::Bytes).group("memory"),
-    field(&INSTANCE, "net_rx_bytes_per_second").head("received/s").shows(Shows::Bytes).group("network"),
-    field(&INSTANCE, "net_tx_bytes_per_second").head("sent/s").shows(Shows::Bytes).group("network"),
-    field(&INSTANCE, "disk_rd_bytes_per_second").head("read/s").shows(Shows::Bytes).group("disks"),
-    field(&INSTANCE, "disk_wr_bytes_per_second").head("written/s").shows(Shows::Bytes).group("disks"),
+    field(&INSTANCE, "cpu_steal_cores").head("stolen").group("CPU").unless_zero(),
+    field(&INSTANCE, "memory_rss_bytes")
+        .head("on the host")
+        .shows(Shows::Bytes)
+        .drawn(Drawn::Of)
+        .with(&["memory"])
+        .group("memory"),
+    field(&INSTANCE, "memory_bytes").head("memory").shows(Shows::Bytes).group("memory").inside(),
+    field(&INSTANCE, "net_rx_bytes_per_second")
+        .head("received")
+        .shows(Shows::Bytes)
+        .drawn(Drawn::Mirrored)
+        .with(&["sent"])
+        .group("network, per second"),
+    field(&INSTANCE, "net_tx_bytes_per_second")
+        .head("sent")
+        .shows(Shows::Bytes)
+        .lines(&["sent"])
+        .group("network, per second")
+        .inside(),
+    field(&INSTANCE, "disk_rd_bytes_per_second")
+        .head("read")
+        .shows(Shows::Bytes)
+        .drawn(Drawn::Mirrored)
+        .with(&["written"])
+        .group("disks, per second"),
+    field(&INSTANCE, "disk_wr_bytes_per_second")
+        .head("written")
+        .shows(Shows::Bytes)
+        .lines(&["written"])
+        .group("disks, per second")
+        .inside(),
 ];
+
+/// The states that an operator chooses: no state, paused, off, suspended.
+const OFF: &[i64] = &[0, 3, 5, 7];
+
+/// The state of one that crashed.
+const CRASHED: i64 = 6;
 
 /// By which instances are named first.
 const TALKERS: &[(&str, &[&str])] = &[
@@ -55,33 +90,62 @@ fn state(number: i64) -> &'static str {
 }
 
 static NET: &[Column] = &[
-    key("instance"),
-    key("device"),
-    field(&INSTANCE_NET, "rx_bytes_per_second").head("bytes/s").shows(Shows::Bytes).group("received"),
-    field(&INSTANCE_NET, "rx_packets_per_second").head("packets/s").group("received"),
-    field(&INSTANCE_NET, "rx_drops_per_second").head("dropped/s").group("received"),
-    field(&INSTANCE_NET, "rx_errors_per_second").head("broken/s").group("received"),
-    field(&INSTANCE_NET, "tx_bytes_per_second").head("bytes/s").shows(Shows::Bytes).group("sent"),
-    field(&INSTANCE_NET, "tx_packets_per_second").head("packets/s").group("sent"),
-    field(&INSTANCE_NET, "tx_drops_per_second").head("dropped/s").group("sent"),
-    field(&INSTANCE_NET, "tx_errors_per_second").head("broken/s").group("sent"),
+    key("device").head("interface").unlinked(),
+    field(&INSTANCE_NET, "rx_bytes_per_second")
+        .head("received/s")
+        .shows(Shows::Bytes)
+        .drawn(Drawn::Mirrored)
+        .with(&["sent/s"]),
+    field(&INSTANCE_NET, "tx_bytes_per_second").head("sent/s").shows(Shows::Bytes).inside(),
+    field(&INSTANCE_NET, "rx_packets_per_second").head("packets/s").drawn(Drawn::Mirrored).with(&["sent"]),
+    field(&INSTANCE_NET, "tx_packets_per_second").head("sent").inside(),
+    field(&INSTANCE_NET, "rx_drops_per_second").head("dropped/s").group("received").unless_zero(),
+    field(&INSTANCE_NET, "rx_errors_per_second").head("broken/s").group("received").unless_zero(),
+    field(&INSTANCE_NET, "tx_drops_per_second").head("dropped/s").group("sent").unless_zero(),
+    field(&INSTANCE_NET, "tx_errors_per_second").head("broken/s").group("sent").unless_zero(),
 ];
 
 static BLOCK: &[Column] = &[
-    key("instance"),
-    key("device"),
-    field(&INSTANCE_BLOCK, "rd_bytes_per_second").head("bytes/s").shows(Shows::Bytes).group("read"),
-    field(&INSTANCE_BLOCK, "rd_requests_per_second").head("requests/s").group("read"),
-    field(&INSTANCE_BLOCK, "rd_busy_ratio").head("busy").shows(Shows::Percent).group("read"),
-    field(&INSTANCE_BLOCK, "wr_bytes_per_second").head("bytes/s").shows(Shows::Bytes).group("written"),
-    field(&INSTANCE_BLOCK, "wr_requests_per_second").head("requests/s").group("written"),
-    field(&INSTANCE_BLOCK, "wr_busy_ratio").head("busy").shows(Shows::Percent).group("written"),
-    field(&INSTANCE_BLOCK, "fl_requests_per_second").head("requests/s").group("flushed"),
-    field(&INSTANCE_BLOCK, "fl_busy_ratio").head("busy").shows(Shows::Percent).group("flushed"),
-    field(&INSTANCE_BLOCK, "capacity_bytes").head("capacity").shows(Shows::Bytes).group("size"),
-    field(&INSTANCE_BLOCK, "allocation_bytes").head("written up to").shows(Shows::Bytes).group("size"),
-    field(&INSTANCE_BLOCK, "physical_bytes").head("on the host").shows(Shows::Bytes).group("size"),
+    key("device").head("disk").unlinked(),
+    field(&INSTANCE_BLOCK, "allocation_bytes")
+        .head("written up to")
+        .shows(Shows::Bytes)
+        .drawn(Drawn::Of)
+        .with(&["capacity"]),
+    field(&INSTANCE_BLOCK, "capacity_bytes").head("capacity").shows(Shows::Bytes).inside(),
+    field(&INSTANCE_BLOCK, "physical_bytes").head("its file").shows(Shows::Bytes),
+    field(&INSTANCE_BLOCK, "rd_bytes_per_second")
+        .head("read/s")
+        .shows(Shows::Bytes)
+        .drawn(Drawn::Mirrored)
+        .with(&["written/s"]),
+    field(&INSTANCE_BLOCK, "wr_bytes_per_second").head("written/s").shows(Shows::Bytes).inside(),
+    field(&INSTANCE_BLOCK, "rd_requests_per_second").head("requests/s").drawn(Drawn::Mirrored).with(&["writes"]),
+    field(&INSTANCE_BLOCK, "wr_requests_per_second").head("writes").inside(),
+    field(&INSTANCE_BLOCK, "rd_busy_ratio").head("reads").shows(Shows::Percent).group("busy"),
+    field(&INSTANCE_BLOCK, "wr_busy_ratio").head("writes").shows(Shows::Percent).group("busy"),
+    field(&INSTANCE_BLOCK, "fl_busy_ratio").head("flushes").shows(Shows::Percent).group("busy").unless_zero(),
 ];
+
+static WORDS: &[Column] = &[
+    field(&INSTANCE, "vcpus_limit").head("vCPUs at most"),
+    field(&INSTANCE, "memory_limit_bytes").head("memory at most").shows(Shows::Bytes),
+    field(&INSTANCE, "memory_usable_bytes").head("usable inside").shows(Shows::Bytes),
+    field(&INSTANCE, "cpu_user_cores").head("user").drawn(Drawn::Of).with(&["system"]).group("CPU"),
+    field(&INSTANCE, "cpu_system_cores").head("system").group("CPU").inside(),
+    field(&INSTANCE, "cpu_steal_cores").head("to others").drawn(Drawn::Of).with(&["to waits"]).group("CPU lost"),
+    field(&INSTANCE, "cpu_wait_cores").head("to waits").group("CPU lost").inside(),
+];
+
+/// What unfolds below an instance.
+static BELOW: Unfolds = Unfolds {
+    tables: &[
+        Table::new("disks_below", "Disks", BLOCK).plots(&["read/s"]),
+        Table::new("interfaces_below", "Network interfaces", NET).plots(&["received/s", "packets/s"]),
+        Table::new("words_below", "Instance", WORDS).plots(&["user", "to others"]),
+    ],
+    plots: &["on the host"],
+};
 
 /// The page of the instances.
 pub static INSTANCES_PAGE: Page = Page {
@@ -89,7 +153,6 @@ pub static INSTANCES_PAGE: Page = Page {
     title: "Instances",
     part_of: "",
     overview: None,
-    about: &[],
     own: &[],
     own_tables: &[],
     near: None,
@@ -98,9 +161,7 @@ pub static INSTANCES_PAGE: Page = Page {
     every: 300,
     tables: &[
         Table::new("hosts", "Host", HOSTS),
-        Table::new("instances", "Instances", INSTANCES).noun("instance").talkers(TALKERS),
-        Table::new("interfaces", "Network interfaces", NET).noun("interface"),
-        Table::new("disks", "Disks", BLOCK).noun("disk"),
+        Table::new("instances", "Instances", INSTANCES).noun("instance").talkers(TALKERS).sums().unfolds(&BELOW),
     ],
     plots: &[],
     text: &[],

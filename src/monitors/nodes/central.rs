@@ -9,7 +9,7 @@
 //! time_interval = 5
 //! ```
 //!
-//! Of two values for one key the later section's counts. Intervals and filters alone can be set: whoever controls a master
+//! Of two values for one key the later section's counts. Intervals and filters alone can be set: somebody who controls a master
 //! must not make its nodes run a command, read a file or send elsewhere. A sensor can be switched off, and none on that a node's
 //! own config leaves out. So the agent checks what it gets as the master does.
 

@@ -2,7 +2,7 @@
 
 use super::agent::NODE_AGENT;
 use super::battery::NODE_BATTERY;
-use super::cpu::NODE_CPU;
+use super::cpu::{NODE_CPU, NODE_CPU_SHARE};
 use super::disk_io::{NODE_DISK_IO, NODE_DISK_IO_EACH};
 use super::gpu::{GPU, GPU_HOST, GPU_SLICE};
 use super::interfaces::NODE_NET_LINK;
@@ -15,14 +15,29 @@ use super::traffic::{NODE_NET, NODE_NET_EACH};
 use super::usage::{NODE_DISK, NODE_DISK_MOUNT};
 use super::users::NODE_USERS;
 use super::virtual_memory::NODE_MEMORY;
+use crate::monitors::slurm::SLURM_NODE;
 use crate::text::Shows;
-use crate::view::page::{Column, Page, Table, field, key, label, one};
+use crate::view::page::{Column, Drawn, Page, Table, Unfolds, field, key, label, mean, most, one, presence, switch};
 
 /// From where on a disk is full, in percent.
 const FULL: f64 = 90.0;
 
 /// From where on a node swaps, in percent of its swap.
 const SWAPS: f64 = 50.0;
+
+/// How numbers of a hundred are shown.
+const PERCENT: Shows = Shows::Unit("%");
+
+const CELSIUS: Shows = Shows::Unit("°C");
+
+/// A share of the time of all CPUs, in the bar of how busy they are.
+const fn share(name: &'static str, head: &'static str) -> Column {
+    field(&NODE_CPU_SHARE, name).head(head).group("CPU").shows(PERCENT).inside()
+}
+
+const USER: &str = "user";
+const SYSTEM: &str = "system";
+const WAITS: &str = "waits for a disk";
 
 /// From where on an agent cannot reach its master, in seconds.
 const LAGS: f64 = 300.0;
@@ -35,23 +50,120 @@ const LOST: f64 = 1.0;
 
 static NODES: &[Column] = &[
     key("host"),
-    one(&NODE_CPU, "cpu", "total").head("CPU %").group("CPU"),
+    label(&SLURM_NODE, "state").head("Slurm").unlinked().only_adds(),
+    switch(&SLURM_NODE, "in_service").inside().only_adds(),
+    presence(&NODE_CPUS, "cpus"),
+    one(&NODE_CPU, "cpu", "total")
+        .head("busy")
+        .group("CPU")
+        .shows(PERCENT)
+        .drawn(Drawn::Bar(100.0))
+        .with(&[USER, SYSTEM, WAITS]),
+    // Jobs of grids have a nice value.
+    share("user", USER),
+    share("nice", USER),
+    share("system", SYSTEM),
+    share("irq", SYSTEM),
+    share("softirq", SYSTEM),
+    share("steal", SYSTEM),
+    share("iowait", WAITS),
     field(&NODE_LOAD, "load1").head("load").group("CPU").lines(&["load"]),
-    field(&NODE_CPUS, "cpus").head("CPUs").group("CPU"),
-    field(&NODE_MEMORY, "percent").head("memory %").group("memory"),
-    field(&NODE_MEMORY, "available").shows(Shows::Bytes).group("memory"),
-    field(&NODE_SWAP, "percent").head("swap %").group("memory").limit(SWAPS),
-    field(&NODE_DISK, "percent").head("/ %").group("disks").limit(FULL),
-    field(&NODE_DISK_IO, "read_bytes_per_second").head("read/s").shows(Shows::Bytes).group("disks"),
-    field(&NODE_DISK_IO, "write_bytes_per_second").head("written/s").shows(Shows::Bytes).group("disks"),
-    field(&NODE_NET, "bytes_recv_per_second").head("received/s").shows(Shows::Bytes).group("network"),
-    field(&NODE_NET, "bytes_sent_per_second").head("sent/s").shows(Shows::Bytes).group("network"),
-    field(&GPU_HOST, "cards").head("GPUs").group("GPUs"),
-    field(&GPU_HOST, "lost").group("GPUs").limit(LOST),
-    field(&NODE_USERS, "users"),
-    field(&NODE_AGENT, "lag_seconds").head("lag s").group("agent").limit(LAGS),
-    field(&NODE_AGENT, "backlog_points").head("backlog").group("agent"),
+    field(&NODE_MEMORY, "percent").head("used").group("memory").shows(PERCENT).drawn(Drawn::Bar(100.0)),
+    most(&NODE_DISK_MOUNT, "percent", "mount")
+        .head("fullest")
+        .group("disks")
+        .shows(PERCENT)
+        .limit(FULL)
+        .drawn(Drawn::Bar(100.0)),
+    field(&NODE_DISK_IO, "read_bytes_per_second")
+        .head("read/s")
+        .group("disks")
+        .shows(Shows::Bytes)
+        .drawn(Drawn::Lines)
+        .with(&["written/s"]),
+    field(&NODE_DISK_IO, "write_bytes_per_second")
+        .head("written/s")
+        .group("disks")
+        .shows(Shows::Bytes)
+        .lines(&["written/s"])
+        .inside(),
+    field(&NODE_NET, "bytes_recv_per_second")
+        .head("received/s")
+        .group("network")
+        .shows(Shows::Bytes)
+        .drawn(Drawn::Mirrored)
+        .with(&["sent/s"]),
+    field(&NODE_NET, "bytes_sent_per_second")
+        .head("sent/s")
+        .group("network")
+        .shows(Shows::Bytes)
+        .lines(&["sent/s"])
+        .inside(),
+    most(&NODE_TEMPERATURE, "current", "")
+        .head("hottest")
+        .shows(CELSIUS)
+        .limit(HOT)
+        .drawn(Drawn::Dot(20.0, 100.0))
+        .unless_zero(),
+    mean(&GPU, "utilization_ratio", "bus")
+        .head("busy")
+        .group("GPUs")
+        .shows(Shows::Percent)
+        .lost("lost")
+        .drawn(Drawn::Columns(1.0))
+        .unless_zero(),
+    field(&GPU_HOST, "lost").group("GPUs").limit(LOST).unless_zero(),
+    field(&NODE_AGENT, "lag_seconds").head("lag").group("agent").shows(Shows::Seconds).limit(LAGS).unless_zero(),
+    field(&NODE_AGENT, "backlog_points").head("backlog").group("agent").unless_zero(),
 ];
+
+static DISKS_BELOW: &[Column] = &[
+    key("mount").head("file system").unlinked(),
+    field(&NODE_DISK_MOUNT, "percent").head("used").shows(PERCENT).limit(FULL).drawn(Drawn::Bar(100.0)),
+    field(&NODE_DISK_MOUNT, "used").head("of").shows(Shows::Bytes).with(&["total"]),
+    field(&NODE_DISK_MOUNT, "total").shows(Shows::Bytes).inside(),
+];
+
+static GPUS_BELOW: &[Column] = &[
+    key("bus").head("GPU").unlinked(),
+    field(&GPU, "lost")
+        .head("is")
+        .limit(LOST)
+        .shows(Shows::Named(|lost| if lost == 0 { "there" } else { "LOST" }))
+        .unless_zero(),
+    field(&GPU, "utilization_ratio").head("busy").shows(Shows::Percent).drawn(Drawn::Bar(1.0)),
+    field(&GPU, "memory_used_bytes").head("memory").shows(Shows::Bytes).drawn(Drawn::Of).with(&["all"]),
+    field(&GPU, "memory_total_bytes").head("all").shows(Shows::Bytes).inside(),
+    field(&GPU, "temperature_celsius").head("hot").shows(CELSIUS).limit(HOT),
+    field(&GPU, "power_watts").head("power").shows(Shows::Unit("W")),
+];
+
+static INTERFACES_BELOW: &[Column] = &[
+    key("interface").unlinked(),
+    field(&NODE_NET_LINK, "isup").head("is").shows(Shows::Named(|up| if up == 0 { "down" } else { "up" })),
+    field(&NODE_NET_LINK, "speed").shows(Shows::Unit("Mbit/s")),
+];
+
+static WORDS_BELOW: &[Column] = &[
+    field(&NODE_CPUS, "cpus").head("CPUs"),
+    field(&NODE_MEMORY, "available").head("memory available").shows(Shows::Bytes).with(&["of memory"]),
+    field(&NODE_MEMORY, "total").head("of memory").shows(Shows::Bytes).inside(),
+    field(&NODE_SWAP, "used").head("swap").shows(Shows::Bytes).with(&["of swap"]),
+    field(&NODE_SWAP, "total").head("of swap").shows(Shows::Bytes).inside(),
+    field(&GPU_HOST, "cards").head("GPUs"),
+    field(&NODE_USERS, "users"),
+    field(&NODE_BOOT, "boot_time").head("booted").shows(Shows::Age),
+];
+
+static BELOW: Unfolds = Unfolds {
+    tables: &[
+        Table::new("file_systems_below", "File systems", DISKS_BELOW),
+        Table::new("gpus_below", "GPUs", GPUS_BELOW),
+        Table::new("interfaces_below", "Network interfaces", INTERFACES_BELOW),
+        Table::new("words_below", "Node", WORDS_BELOW),
+    ],
+    plots: &["busy", "load", "fullest", "hottest", "received/s", "read/s"],
+};
 
 /// The page of all nodes. A node that has been silent for an interval is marked as old.
 pub static NODES_PAGE: Page = Page {
@@ -59,14 +171,14 @@ pub static NODES_PAGE: Page = Page {
     title: "Nodes",
     part_of: "",
     overview: None,
-    about: &[],
-    own: &[],
+    // The root alone, as QULo had it: it is one of the disks.
+    own: &[&NODE_DISK],
     own_tables: &[],
     near: None,
     section: None,
     program: "qagent",
     every: 10,
-    tables: &[Table::new("nodes", "Nodes", NODES).noun("node")],
+    tables: &[Table::new("nodes", "Nodes", NODES).noun("node").unfolds(&BELOW)],
     plots: &[],
     text: &[],
     json: &[],
@@ -150,7 +262,7 @@ static FANS: &[Column] = &[key("chip"), key("label"), field(&NODE_FAN, "rpm").he
 
 static POWER: &[Column] = &[
     key("host"),
-    field(&NODE_BOOT, "boot_time").head("started at"),
+    field(&NODE_BOOT, "boot_time").head("booted").shows(Shows::Age),
     field(&NODE_BATTERY, "percent").head("battery %"),
     field(&NODE_BATTERY, "secsleft").head("seconds left"),
 ];
@@ -161,7 +273,6 @@ pub static NODE_PAGE: Page = Page {
     title: "Each node",
     part_of: "nodes",
     overview: None,
-    about: &[],
     own: &[],
     own_tables: &[],
     near: None,
@@ -186,6 +297,8 @@ pub static NODE_PAGE: Page = Page {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::super::gpu::points;
     use super::*;
     use crate::model::{Point, SECOND};
@@ -195,7 +308,7 @@ mod tests {
 
     fn latest(points: &[Point]) -> Vec<Latest> {
         let of = |point: &Point| {
-            let series = Point::of_series_with(point.series(), &point.labels_text()).unwrap();
+            let series = Arc::new(Point::of_series_with(point.series(), &point.labels_text()).unwrap());
             let (declared, time) = (point.declaration().unwrap(), point.time());
             let one = |(name, value)| {
                 let field = declared.field(name).unwrap();
@@ -229,7 +342,6 @@ mod tests {
             };
             table.rows.iter().map(row).collect()
         };
-        assert_eq!(cells(&NODES_PAGE, "nodes", "GPUs"), [("wn1".to_string(), Some(2.0), false)]);
         assert_eq!(cells(&NODES_PAGE, "nodes", "lost"), [("wn1".to_string(), Some(1.0), true)]);
         let [good, lost] = ["0000:07:00.0", "0000:0f:00.0"].map(String::from);
         let busy = [(good.clone(), Some(0.5), false), (lost.clone(), None, false)];

@@ -28,6 +28,8 @@ pub static SENSOR: Sensor = Sensor {
             slurm::CLUSTER,
             slurm::JOBS_INTERVAL,
             slurm::ACCOUNTS,
+            slurm::NODES,
+            slurm::DOMAIN,
             slurm::TIMEOUT,
             slurm::SCONTROL,
             slurm::SDIAG,
@@ -98,7 +100,7 @@ impl Reading for Cluster {
         let mut kept = before.clone();
         let (answer, mut problems) = slurm::collect(&self.config, &mut kept.memory, at.time / SECOND, until);
         let points = answer.cluster.as_ref().map(|cluster| {
-            let input = SlurmInput { cluster, time: at.time, accounts: self.config.accounts, answer: &answer };
+            let input = SlurmInput::new(&self.config, cluster, at.time, &answer);
             points(&input, &mut kept.shown).points
         });
         if kept != before {

@@ -6,10 +6,11 @@ use std::sync::Arc;
 
 use anyhow::Result;
 
-use super::sensor::{ENABLED, Moment, Node, PREFIX, Reading, Sensor, TIME_INTERVAL, Taken};
+use super::sensor::{ENABLED, Moment, PREFIX, Reading, Sensor, TIME_INTERVAL, Taken};
 use crate::config::{Key, Kind, Section, Unset};
 use crate::model::{Declaration, Field, FieldInfo, Fold, Measurement, Tag};
-use crate::sources::node::sockets::{STATES, count};
+use crate::sources::node::sockets;
+use crate::sources::node::sockets::STATES;
 
 /// The sensor. A server with many connections takes long to list them, so it has a thread of its own.
 pub static SENSOR: Sensor = Sensor {
@@ -31,7 +32,7 @@ pub static SENSOR: Sensor = Sensor {
     )
     .chosen_by_name(),
     measurements: &[&NODE_SOCKETS],
-    source: "/proc/net/{tcp,tcp6,udp,udp6}",
+    source: "the kernel's inet_diag, /proc/net/{tcp,tcp6,udp,udp6}",
     is_default: false,
     is_slow: true,
     options: |values| {
@@ -46,26 +47,28 @@ pub static SENSOR: Sensor = Sensor {
             "udp6" => &["udp6"],
             _ => &["tcp", "tcp6", "udp", "udp6"],
         };
-        Ok(Arc::new(move |node| Box::new(Sockets { protocols, node: node.clone() })))
+        Ok(Arc::new(move |node| {
+            Box::new(Sockets { protocols, counted: sockets::Sockets::new(&node.root), host: node.host.clone() })
+        }))
     },
 };
 
-const fn sockets(state: usize) -> Field<i64> {
+const fn in_state(state: usize) -> Field<i64> {
     Field::gauge(STATES[state], "sockets", Fold::Mean, "of TCP in this state")
 }
 
 const TCP: [Field<i64>; 11] = [
-    sockets(0),
-    sockets(1),
-    sockets(2),
-    sockets(3),
-    sockets(4),
-    sockets(5),
-    sockets(6),
-    sockets(7),
-    sockets(8),
-    sockets(9),
-    sockets(10),
+    in_state(0),
+    in_state(1),
+    in_state(2),
+    in_state(3),
+    in_state(4),
+    in_state(5),
+    in_state(6),
+    in_state(7),
+    in_state(8),
+    in_state(9),
+    in_state(10),
 ];
 const UDP: Field<i64> = Field::gauge("NONE", "sockets", Fold::Mean, "of UDP, which has no states");
 
@@ -91,19 +94,19 @@ pub static NODE_SOCKETS: Measurement = Measurement::new(Declaration {
 
 struct Sockets {
     protocols: &'static [&'static str],
-    node: Node,
+    counted: sockets::Sockets,
+    host: String,
 }
 
 impl Reading for Sockets {
     fn read(&mut self, at: Moment) -> Result<Taken> {
         let mut points = Vec::new();
-        for protocol in self.protocols {
-            let Some(counts) = count(&self.node.root, protocol)? else { continue };
+        for (protocol, counts) in self.counted.count(self.protocols)? {
             let fields = match protocol.starts_with("udp") {
                 true => vec![UDP.of(counts.iter().sum())],
                 false => (0..TCP.len()).map(|state| TCP[state].of(counts[state])).collect(),
             };
-            points.push(NODE_SOCKETS.point(at.time, [&self.node.host, protocol], &fields));
+            points.push(NODE_SOCKETS.point(at.time, [&*self.host, protocol], &fields));
         }
         Ok(points.into())
     }

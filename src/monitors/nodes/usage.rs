@@ -16,7 +16,7 @@ use crate::config::{Key, Kind, Section, Unset, Values};
 use crate::model::{Declaration, Field, FieldInfo, FieldValue, Fold, Measurement, Tag};
 use crate::problem::Problem;
 use crate::sources::node::mounts::Mount;
-use crate::sources::node::usage::{Asker, Usage};
+use crate::sources::node::usage::{Usage, UsageReader};
 
 /// The sensor. A mount may take long to answer, so it has a thread of its own.
 pub static SENSOR: Sensor = Sensor {
@@ -29,8 +29,8 @@ pub static SENSOR: Sensor = Sensor {
     options: |values| {
         let options = Arc::new(Options::read(values)?);
         Ok(Arc::new(move |node| {
-            let (table, asker) = (MountTable::new(node), Asker::new(options.limit));
-            Box::new(DiskUsage { table, asker, options: Arc::clone(&options), node: node.clone() })
+            let (table, reader) = (MountTable::new(node), UsageReader::new(options.limit));
+            Box::new(DiskUsage { table, reader, options: Arc::clone(&options), node: node.clone() })
         }))
     },
 };
@@ -127,7 +127,7 @@ pub static NODE_DISK_MOUNT: Measurement = Measurement::new(Declaration {
 
 struct DiskUsage {
     table: MountTable,
-    asker: Asker,
+    reader: UsageReader,
     options: Arc<Options>,
     node: Node,
 }
@@ -149,7 +149,7 @@ impl Reading for DiskUsage {
         // The path lies below the root, so that a test's tree is asked and not this machine.
         let path = |mount: &&Mount| self.node.root.path(mount.shown().trim_start_matches('/'));
         let asked: Vec<_> = wanted.iter().map(|mount| (*mount, path(mount))).collect();
-        let mut answers: Vec<_> = wanted.iter().copied().zip(self.asker.ask(&asked)).collect();
+        let mut answers: Vec<_> = wanted.iter().copied().zip(self.reader.ask(&asked)).collect();
         // A mount that went away meanwhile has told of the file system below it.
         let now = self.table.read()?;
         answers.retain(|(mount, _)| now.contains(mount));
@@ -158,7 +158,7 @@ impl Reading for DiskUsage {
 
     fn adopt(&mut self, old: Box<dyn Any>) {
         if let Ok(old) = old.downcast::<Self>() {
-            self.asker.adopt(old.asker);
+            self.reader.adopt(old.reader);
         }
     }
 }

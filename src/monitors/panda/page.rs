@@ -5,16 +5,17 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 
 use super::measurements::PLEDGE;
 use super::score::{Load, Loads, score};
 use super::table::{AVERAGED, COUNTED, KEYS, TABLE, loads};
 use crate::model::{Cell, Declaration, Field, FieldInfo, Fold, Measurement, Point, Row, SECOND, Tag, Value};
 use crate::query::Latest;
-use crate::text::count;
+use crate::text::{Shows, count};
 use crate::view::page::{
-    Column, Overview, Page, Placement, PlotPlace, Scatter, Table, field, health, key, pivot, plotted,
+    Column, Drawn, FIELD, JsonPlace, Overview, Page, Placement, PlotPlace, Scatter, Table, field, health, key, pivot,
+    place, plotted,
 };
 
 const fn gauge(name: &'static str, unit: &'static str, meaning: &'static str) -> Field<f64> {
@@ -24,6 +25,8 @@ const fn gauge(name: &'static str, unit: &'static str, meaning: &'static str) ->
 const USUAL: Field<i64> =
     Field::gauge("usual", "ratio", Fold::Last, "1 if the score is below [panda] suspicious_score");
 const SCORE: Field<f64> = gauge("score", "deviations", "how far the jobs are beyond what is usual");
+const ALARM: Field<f64> =
+    gauge("alarm", "deviations", "the score from which on it is suspicious: [panda] suspicious_score");
 
 /// The numbers beside a score: now, and the averages of 6 and of 24 hours.
 const NUMBERS: [[Field<f64>; 3]; 3] = [
@@ -44,9 +47,10 @@ const NUMBERS: [[Field<f64>; 3]; 3] = [
     ],
 ];
 
-const SCORED: [FieldInfo; 11] = [
+const SCORED: [FieldInfo; 12] = [
     USUAL.info(),
     SCORE.info(),
+    ALARM.info(),
     NUMBERS[0][0].info(),
     NUMBERS[0][1].info(),
     NUMBERS[0][2].info(),
@@ -85,20 +89,25 @@ static SUSPICIOUS_SITES: Measurement = Measurement::new(Declaration {
 
 const COUNT: Field<i64> = Field::gauge("jobs", "jobs", Fold::Last, "in this slot");
 
+/// A field for each status that has a column in the table.
+const OF_STATUSES: [FieldInfo; COUNTED.len()] = {
+    let mut fields = [COUNT.info(); COUNTED.len()];
+    let mut at = 0;
+    while at < fields.len() {
+        fields[at] = Field::<i64>::gauge(COUNTED[at], "jobs", Fold::Last, "in this slot").info();
+        at += 1;
+    }
+    fields
+};
+
+/// One series for each row of the table: a grid has thousands of them.
 static QUEUE_JOBS: Measurement = Measurement::new(Declaration {
     name: "queue_jobs",
     meaning: "jobs by cloud, site, queue, production source, resource type and status",
-    tags: &[
-        Tag::label("cloud"),
-        Tag::label("site"),
-        Tag::key("queue"),
-        Tag::key("source"),
-        Tag::key("resource"),
-        Tag::key("status"),
-    ],
-    fields: &[COUNT.info()],
+    tags: &[Tag::label("cloud"), Tag::label("site"), Tag::key("queue"), Tag::key("source"), Tag::key("resource")],
+    fields: &OF_STATUSES,
     // The path of the points, so that each number leads to its plot.
-    carbon: "panda.{queue}.{source}.{resource}.{status}.jobs",
+    carbon: "panda.{queue}.{source}.{resource}.{field}.jobs",
     every: 600,
 });
 
@@ -148,11 +157,33 @@ const OCCUPIED: Field<f64> = gauge("occupied_gb", "gigabytes", "on the datadisk"
 const ANALYSIS: Field<f64> =
     gauge("analysis_jobs", "jobs", "running analysis jobs of the queues that read it, mean of six hours");
 
+const FILES_A_JOB: Field<f64> = gauge("files_a_job", "files", "files for each of these jobs");
+const AWAY: Field<f64> = gauge(
+    "times_usual",
+    "ratio",
+    "its files a job, of the median of all datadisks: with fewer files for each job it is crowded",
+);
+const CROWDED: Field<i64> = Field::gauge(
+    "crowded",
+    "a number",
+    Fold::Last,
+    "1 crowded: less than a third of the median of files a job; -1 idle: more than three times as many; 0 as usual",
+);
+
+/// Returns the word of a number of [`CROWDED`].
+fn crowded(number: i64) -> &'static str {
+    match number {
+        1 => "crowded",
+        -1 => "idle",
+        _ => "as usual",
+    }
+}
+
 pub(super) static DAOD: Measurement = Measurement::new(Declaration {
     name: "daod",
     meaning: "running analysis jobs against files and bytes on each datadisk",
     tags: &[Tag::key("datadisk"), Tag::label("stored")],
-    fields: &[ANALYSIS.info(), FILES.info(), OCCUPIED.info()],
+    fields: &[ANALYSIS.info(), FILES.info(), OCCUPIED.info(), FILES_A_JOB.info(), AWAY.info(), CROWDED.info()],
     carbon: "daod.{datadisk}.{field}",
     every: 600,
 });
@@ -163,7 +194,7 @@ const PARTS: Field<i64> =
 /// What CRIC says of the queues.
 static QUEUE_FACTS: Measurement = Measurement::new(Declaration {
     name: "queue_facts",
-    meaning: "what CRIC says of the queue",
+    meaning: "in the table of queues",
     tags: &[
         Tag::key("queue"),
         Tag::label("site"),
@@ -260,13 +291,15 @@ pub(super) const ANALYSIS_SOURCES: [&str; 2] = ["user", "panda"];
 const RANKED: usize = 30;
 
 /// Declares the columns of a ranking.
-const fn scored(of: &'static Measurement, name: &'static str) -> [Column; 14] {
+const fn scored(of: &'static Measurement, name: &'static str) -> [Column; 15] {
     [
         key("rank").unlinked(),
         key(name).leads("panda", "PanDA", name),
         key("reason").unlinked(),
-        health(of, "usual"),
-        field(of, "score"),
+        // A row is marked by it; the bar of the score shows it.
+        health(of, "usual").inside(),
+        field(of, "score").drawn(Drawn::Against).with(&["alarm from"]),
+        field(of, "alarm").head("alarm from").inside(),
         field(of, "running").group("running").lines(&["running"]),
         field(of, "running_6h").head("6 h").group("running"),
         field(of, "running_24h").head("24 h").group("running"),
@@ -279,8 +312,8 @@ const fn scored(of: &'static Measurement, name: &'static str) -> [Column; 14] {
     ]
 }
 
-static SITES: [Column; 14] = scored(&SUSPICIOUS_SITES, "site");
-static QUEUES: [Column; 14] = scored(&SUSPICIOUS_QUEUES, "queue");
+static SITES: [Column; 15] = scored(&SUSPICIOUS_SITES, "site");
+static QUEUES: [Column; 15] = scored(&SUSPICIOUS_QUEUES, "queue");
 
 static JOBS: &[Column] = &[
     key("cloud"),
@@ -288,7 +321,7 @@ static JOBS: &[Column] = &[
     key("queue").leads("panda", "PanDA", "queue"),
     key("source").unlinked(),
     key("resource").unlinked(),
-    pivot(&QUEUE_JOBS, "status", STATUSES, None),
+    pivot(&QUEUE_JOBS, FIELD, STATUSES, None),
 ];
 
 /// The statuses that PanDA always counts.
@@ -302,11 +335,17 @@ const fn left_out(of: &'static Measurement) -> Column {
     pivot(of, "status", &[], None).group("left out of the sum").alarm(&COUNTED)
 }
 
+/// How far from the median a datadisk is still as usual, as a factor.
+const USUAL_FACTOR: f64 = 3.0;
+
 static DISKS: &[Column] = &[
     key("datadisk"),
-    field(&DAOD, "analysis_jobs").head("running analysis jobs"),
     field(&DAOD, "files"),
-    field(&DAOD, "occupied_gb").head("occupied"),
+    field(&DAOD, "occupied_gb").head("size"),
+    field(&DAOD, "analysis_jobs").head("jobs"),
+    field(&DAOD, "files_a_job").head("files a job").shows(Shows::Large),
+    field(&DAOD, "times_usual").head("crowded … idle").shows(Shows::Number).drawn(Drawn::Away(100.0, USUAL_FACTOR)),
+    field(&DAOD, "crowded").head("is").shows(Shows::Named(crowded)),
 ];
 
 const fn page(
@@ -319,7 +358,6 @@ const fn page(
         title,
         part_of,
         overview: None,
-        about: &[],
         own: &[],
         own_tables: &[],
         near: None,
@@ -334,11 +372,12 @@ const fn page(
 }
 
 /// The plots of a ranking: a count and its averages are of one number. A score is not stored.
-const fn plots_of(of: &'static Measurement, paths: [&'static str; 3]) -> [PlotPlace; 11] {
+const fn plots_of(of: &'static Measurement, paths: [&'static str; 3]) -> [PlotPlace; 12] {
     let [running, failed, activated] = paths;
     [
         plotted(of, "usual", ""),
         plotted(of, "score", ""),
+        plotted(of, "alarm", ""),
         plotted(of, "running", running),
         plotted(of, "running_6h", running),
         plotted(of, "running_24h", running),
@@ -351,7 +390,7 @@ const fn plots_of(of: &'static Measurement, paths: [&'static str; 3]) -> [PlotPl
     ]
 }
 
-static RANKING_PLOTS: [PlotPlace; 22] = {
+static RANKING_PLOTS: [PlotPlace; 24] = {
     let queues = plots_of(
         &SUSPICIOUS_QUEUES,
         [
@@ -364,7 +403,7 @@ static RANKING_PLOTS: [PlotPlace; 22] = {
         &SUSPICIOUS_SITES,
         ["site_jobs.{site}.running", "site_jobs.{site}.failed", "site_jobs.{site}.activated"],
     );
-    let mut all = [queues[0]; 22];
+    let mut all = [queues[0]; 24];
     let mut at = 0;
     while at < queues.len() {
         (all[at], all[queues.len() + at]) = (queues[at], sites[at]);
@@ -414,12 +453,14 @@ static OVERVIEW: Overview = Overview {
 /// Jobs by cloud, site, queue, production source, resource type and status.
 pub static PANDA: Page = Page {
     overview: Some(&OVERVIEW),
-    about: &[&QUEUE_FACTS],
-    own: &[&QUEUE_SCORE, &QUEUE_AVERAGES, &QUEUE_PLEDGE],
+    own: &[&QUEUE_SCORE, &QUEUE_AVERAGES, &QUEUE_FACTS, &QUEUE_PLEDGE],
     own_tables: &[],
     near: Some(("queue", "site")),
+    json: &QUEUES_IN_JSON,
     ..page(("panda", "PanDA", ""), &PANDA_TABLES, &PANDA_PLOTS)
 };
+
+static QUEUES_IN_JSON: [JsonPlace; 1] = [place(&QUEUE_JOBS, "queue_jobs.{queue}.{source}.{resource}.{field}.jobs")];
 
 static PANDA_PLOTS: [PlotPlace; 11] = [
     plotted(&CLOUD_LEFT_OUT, LEFT_OUT.info().name, ""),
@@ -444,12 +485,21 @@ static PANDA_TABLES: [Table; 3] = [
 /// The distribution of analysis jobs over datadisks.
 pub static DATADISK_PAGE: Page = page(
     ("daod", "DAOD distribution", "panda"),
-    &[Table::new("datadisks", "Datadisks and the jobs that read them", DISKS).noun("datadisk").scatter(&Scatter {
-        x: ("files", "files on the datadisk"),
-        y: ("analysis_jobs", "running analysis jobs"),
-        noun: "datadisk",
-    })],
-    &[plotted(&DAOD, "files", "daod.{stored}.files"), plotted(&DAOD, "occupied_gb", "daod.{stored}.occupied_gb")],
+    &[Table::new("datadisks", "Datadisks and the jobs that read them", DISKS)
+        .noun("datadisk")
+        .sorted("-datadisks:files a job")
+        .scatter(&Scatter {
+            x: ("files", "files on the datadisk"),
+            y: ("analysis_jobs", "running analysis jobs"),
+            noun: "datadisk",
+        })],
+    &[
+        plotted(&DAOD, "files", "daod.{stored}.files"),
+        plotted(&DAOD, "occupied_gb", "daod.{stored}.occupied_gb"),
+        plotted(&DAOD, "files_a_job", ""),
+        plotted(&DAOD, "times_usual", ""),
+        plotted(&DAOD, "crowded", ""),
+    ],
 );
 
 /// Returns the numbers of these measurements, which are of [`OF_TABLE`], all at `time` in unix seconds. From `suspicious` on a
@@ -497,6 +547,10 @@ static COUNTS: LazyLock<Vec<(usize, &'static str)>> = LazyLock::new(|| {
     counts.sort_unstable_by_key(|(_, status)| *status);
     counts
 });
+
+/// The fields of [`QUEUE_JOBS`] in the order of [`COUNTS`].
+static OF_COUNTS: LazyLock<Vec<&'static FieldInfo>> =
+    LazyLock::new(|| COUNTS.iter().filter_map(|(_, status)| QUEUE_JOBS.field(status)).collect());
 
 /// Returns the counts of the table's rows with their averages, at `time` in unix seconds.
 pub fn averages(rows: &[Row], time: i64) -> Vec<Latest> {
@@ -573,11 +627,8 @@ struct Latests {
 impl Latests {
     fn push(&mut self, measurement: &'static Measurement, tags: &[&str], field: &FieldInfo, value: Value) {
         let names = measurement.tags.iter().zip(tags).map(|(tag, value)| (Cow::Borrowed(tag.name), *value));
-        self.push_of(measurement, Point::new(Cow::Borrowed(measurement.name), names, [], 0), field, value);
-    }
-
-    fn push_of(&mut self, measurement: &'static Measurement, series: Point, field: &FieldInfo, value: Value) {
         if let Some(field) = measurement.field(field.name) {
+            let series = Arc::new(Point::new(Cow::Borrowed(measurement.name), names, [], 0));
             self.all.push(Latest { series, field, time: self.time, value, every: measurement.every });
         }
     }
@@ -602,11 +653,15 @@ impl Latests {
                     sum.add(jobs);
                 }
             }
-            for (status, jobs) in counts.filter(|_| has_queues) {
-                let Some(jobs) = jobs else { continue };
-                let series = QUEUE_JOBS.point_with(0, [queue, source, resource, status], &labels, &[]);
-                self.push_of(&QUEUE_JOBS, series, &COUNT.info(), Value::Int(jobs));
+            if !has_queues {
+                continue;
             }
+            let series = Arc::new(QUEUE_JOBS.point_with(0, [queue, source, resource], &labels, &[]));
+            let time = self.time;
+            self.all.extend(OF_COUNTS.iter().zip(counts).filter_map(|(field, (_, jobs))| {
+                let (series, value) = (Arc::clone(&series), Value::Int(jobs?));
+                Some(Latest { series, field, time, value, every: QUEUE_JOBS.every })
+            }));
         }
         // A column that a table lacks is no odd count of each row.
         let is_known: Vec<bool> =
@@ -634,10 +689,23 @@ impl Latests {
             disk.1 = TABLE.cell(row, "datadisk_files").as_f64().or(disk.1);
             disk.2 = TABLE.cell(row, "datadisk_occupied_gb").as_f64().or(disk.2);
         }
-        for (name, (running, files, occupied)) in disks.into_iter().filter(|(name, _)| !["None", "NONE"].contains(name))
-        {
+        disks.retain(|name, _| !["None", "NONE"].contains(name));
+        let files_a_job = |running: f64, files: Option<f64>| {
+            files.filter(|files| *files > 0.0 && running > 0.0).map(|files| files / running)
+        };
+        let mut all: Vec<_> = disks.values().filter_map(|disk| files_a_job(disk.0, disk.1)).collect();
+        all.sort_by(f64::total_cmp);
+        let median = all.get(all.len() / 2).copied().filter(|_| all.len() >= 3);
+        for (name, (running, files, occupied)) in disks {
             let name: &[&str] = if has_sizes { &[name, name] } else { &[name] };
             self.push(&DAOD, name, &ANALYSIS.info(), Value::Float((running * 100.0).round() / 100.0));
+            if let Some((of_job, median)) = files_a_job(running, files).zip(median) {
+                let times = of_job / median;
+                let is = i64::from(times < 1.0 / USUAL_FACTOR) - i64::from(times > USUAL_FACTOR);
+                self.push(&DAOD, name, &FILES_A_JOB.info(), Value::Float(of_job.round()));
+                self.push(&DAOD, name, &AWAY.info(), Value::Float((times * 1000.0).round() / 1000.0));
+                self.push(&DAOD, name, &CROWDED.info(), Value::Int(is));
+            }
             files.iter().for_each(|files| self.push(&DAOD, name, &FILES.info(), Value::Int(*files as i64)));
             occupied.iter().for_each(|gb| self.push(&DAOD, name, &OCCUPIED.info(), Value::Float(*gb)));
         }
@@ -709,6 +777,7 @@ impl Latests {
             let usual = i64::from(score.value() < suspicious);
             self.push(measurement, &tags, &USUAL.info(), Value::Int(usual));
             self.push(measurement, &tags, &SCORE.info(), Value::Float(score.value()));
+            self.push(measurement, &tags, &ALARM.info(), Value::Float(suspicious));
             for (fields, load) in NUMBERS.iter().zip([loads.running, loads.failed, loads.activated]) {
                 let Load { now, avg6h, avg24h, .. } = load;
                 for (field, value) in fields.iter().zip([now, avg6h, avg24h]) {
@@ -716,5 +785,48 @@ impl Latests {
                 }
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::view::table::sections;
+
+    #[test]
+    fn the_counts_of_a_row_are_one_series_and_each_has_its_column_and_its_plot() {
+        let mut row: Row = vec![Cell::Null; TABLE.columns.len()];
+        let texts = [("panda_queue", "Q 1"), ("prod_source", "managed"), ("resource", "MCORE"), ("atlas_site", "S")];
+        for (name, text) in texts.into_iter().chain([("cloud", "US")]) {
+            row[TABLE.at(name).unwrap()] = Cell::Text(text.into());
+        }
+        for (name, jobs) in [("running_jobs", 7), ("failed_jobs", 0), ("holding_jobs", 3), ("closed_jobs", 0)] {
+            row[TABLE.at(name).unwrap()] = Cell::Int(jobs);
+        }
+        let numbers = latest(&PANDA.measurements(), &[row], 5.0, 600, false);
+        let of_queue: Vec<_> = numbers.iter().filter(|one| one.series.measurement() == QUEUE_JOBS.name).collect();
+        assert!(of_queue.len() == 4 && of_queue.iter().all(|one| Arc::ptr_eq(&one.series, &of_queue[0].series)));
+        // What CRIC says is made for the page of a queue alone.
+        assert!(!numbers.iter().any(|one| one.series.measurement() == QUEUE_FACTS.name));
+        let sections = sections(&PANDA, numbers);
+        let tables = sections[0].tables(&PANDA, true);
+        let table = tables.iter().find(|table| table.declared.name == "queues").unwrap();
+        let part = &table.rows[0].sub_rows[0];
+        assert_eq!((table.rows[0].name, &part.names[..]), ("US", &["S", "Q 1", "managed", "MCORE"][..]));
+        let shown = table.columns.iter().zip(&part.cells).filter_map(|(column, cell)| {
+            let cell = cell.as_ref()?;
+            Some((column.head, column.shown, cell.value.as_f64(), cell.path()))
+        });
+        let path = |status: &str| format!("panda.Q_1.managed.MCORE.{status}.jobs");
+        let [running, failed, closed, holding] = ["running", "failed", "closed", "holding"].map(path);
+        assert_eq!(
+            shown.collect::<Vec<_>>(),
+            [
+                ("running", true, 7.0, running.as_str()),
+                ("failed", true, 0.0, &failed),
+                ("closed", false, 0.0, &closed),
+                ("holding", true, 3.0, &holding),
+            ]
+        );
     }
 }

@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::bounded::{Shown, choose, shown};
 use super::measurements::*;
-use crate::model::{Collected, FieldValue};
-use crate::sources::slurm::{Answer, Diag, Jobs, Node, Partition};
+use crate::model::{Collected, FieldValue, Point};
+use crate::sources::slurm::{Answer, Config, Diag, Jobs, Node, Partition};
 
 /// The most states, and the most flags. Slurm has about ten states and twenty flags.
 const MOST_WORDS: usize = 64;
@@ -22,6 +22,10 @@ pub struct SlurmInput<'a> {
     pub time: i64,
     /// The most accounts that are counted apart.
     pub accounts: usize,
+    /// The most nodes of which each has points of its own.
+    pub nodes: usize,
+    /// What follows the name of a node in that of its host; empty if nothing does.
+    pub domain: &'a str,
     /// Slurm's answer; its parts may be missing.
     pub answer: &'a Answer,
 }
@@ -51,7 +55,13 @@ pub fn points(input: &SlurmInput, shown: &mut Shown) -> Collected {
     all
 }
 
-impl SlurmInput<'_> {
+impl<'a> SlurmInput<'a> {
+    /// Returns the input of a config.
+    pub fn new(config: &'a Config, cluster: &'a str, time: i64, answer: &'a Answer) -> Self {
+        let domain = config.domain.as_deref().unwrap_or_default();
+        Self { cluster, time, accounts: config.accounts, nodes: config.nodes, domain, answer }
+    }
+
     fn nodes(&self, nodes: &[Node], all: &mut Collected) {
         let Self { cluster, time, .. } = *self;
         let mut states: BTreeMap<&str, i64> = ["allocated", "mixed", "idle", "down"].map(|state| (state, 0)).into();
@@ -65,6 +75,10 @@ impl SlurmInput<'_> {
             if node.has("drain") {
                 *flags.entry(if node.cpus_alloc == 0 { "drained" } else { "draining" }).or_default() += 1;
             }
+        }
+        if nodes.len() <= self.nodes {
+            all.points.extend(nodes.iter().map(|node| self.node(node)));
+            all.complete.push(&SLURM_NODE);
         }
         let states = together(&states);
         all.points
@@ -90,6 +104,13 @@ impl SlurmInput<'_> {
         let gpus = [sum.gpus_alloc.map(|gpus| GPUS_ALLOC.of(gpus)), Some(GPUS_TOTAL.of(sum.gpus))];
         all.points.extend(unless_empty(&gpus).map(|gpus| SLURM_GPUS.point(time, [cluster], &gpus)));
         all.complete.extend([&SLURM_NODES, &SLURM_FLAGS, &SLURM_CPUS, &SLURM_MEMORY, &SLURM_GPUS]);
+    }
+
+    fn node(&self, node: &Node) -> Point {
+        let domain = self.domain.trim_start_matches('.');
+        let host = if domain.is_empty() { node.name.clone() } else { format!("{}.{domain}", node.name) };
+        let fields = [IN_SERVICE.of((!off_by_intent(node)).into()), N_ALLOC.of(node.cpus_alloc)];
+        SLURM_NODE.point(self.time, [self.cluster, &host, &word(node)], &fields)
     }
 
     /// Adds the partitions that either answer names, with what is known of them.
@@ -170,7 +191,13 @@ fn unless_empty(fields: &[Option<FieldValue>]) -> Option<Vec<FieldValue>> {
 fn of_nodes(members: &[&Node]) -> Vec<FieldValue> {
     let sum = Sum::of(members.iter().copied());
     let having = |has: fn(&Node) -> bool| members.iter().filter(|node| has(node)).count() as i64;
+    let in_state = |state: &str| members.iter().filter(|node| node.base == state && takes_jobs(node)).count() as i64;
+    let [allocated, mixed, idle] = ["allocated", "mixed", "idle"].map(in_state);
     let fields = [
+        P_ALLOCATED.of(allocated),
+        P_MIXED.of(mixed),
+        P_FREE_NODES.of(idle),
+        P_NO_NODES.of(members.len() as i64 - allocated - mixed - idle),
         P_DOWN.of(having(|node| node.base == "down")),
         P_DRAIN.of(having(|node| node.has("drain"))),
         P_ALLOC.of(sum.cpus_alloc),
@@ -243,6 +270,42 @@ impl Sum {
         }
         sum
     }
+}
+
+/// Whether somebody wants a node to take no jobs.
+fn off_by_intent(node: &Node) -> bool {
+    const FLAGS: [&str; 7] =
+        ["drain", "maintenance", "maint", "power_down", "powered_down", "powering_down", "powering_up"];
+    node.base == "future" || FLAGS.iter().any(|flag| node.has(flag))
+}
+
+/// Returns the state of a node in one word: that flag of it which matters most, else its base.
+fn word(node: &Node) -> String {
+    const FLAGS: [&str; 11] = [
+        "fail",
+        "invalid_reg",
+        "maintenance",
+        "maint",
+        "powered_down",
+        "powering_down",
+        "powering_up",
+        "reboot_issued",
+        "reserved",
+        "planned",
+        "completing",
+    ];
+    let flag = FLAGS.into_iter().find(|flag| node.has(flag));
+    match (node.has("not_responding"), node.base.as_str()) {
+        (true, _) => "not responding".into(),
+        (_, "down") => "down".into(),
+        _ if node.has("drain") => if node.cpus_alloc == 0 { "drained" } else { "draining" }.into(),
+        (_, base) => flag.unwrap_or(base).replace('_', " "),
+    }
+}
+
+/// Whether jobs may start on a node, by the states and flags that somebody must look at.
+fn takes_jobs(node: &Node) -> bool {
+    !["drain", "fail", "invalid_reg", "not_responding"].iter().any(|flag| node.has(flag))
 }
 
 /// Returns the fields of the scheduler that sdiag tells.

@@ -3,8 +3,9 @@
 use crate::model::{Declaration, Field, FieldInfo, Fold, Measurement, Tag};
 
 /// What collect-slurm sends.
-pub static MEASUREMENTS: [&Measurement; 11] = [
+pub static MEASUREMENTS: [&Measurement; 12] = [
     &SLURM,
+    &SLURM_NODE,
     &SLURM_NODES,
     &SLURM_FLAGS,
     &SLURM_CPUS,
@@ -70,6 +71,23 @@ pub static SLURM_FLAGS: Measurement = Measurement::new(Declaration {
     every: 60,
 });
 
+pub(super) const IN_SERVICE: Field<i64> = mean(
+    "in_service",
+    "0 or 1",
+    "whether it is meant to take jobs: it is neither drained or draining, nor in maintenance, nor switched off to save power",
+);
+pub(super) const N_ALLOC: Field<i64> = mean("cpus_alloc", "cpus", "allocated to jobs (CPUAlloc)");
+
+/// One node.
+pub static SLURM_NODE: Measurement = Measurement::new(Declaration {
+    name: "slurm_node",
+    meaning: "one node of a cluster, by the name of its host, with its state in a word",
+    tags: &[CLUSTER, Tag::key("host"), Tag::label("state")],
+    fields: &[IN_SERVICE.info(), N_ALLOC.info()],
+    carbon: "slurm.{cluster}.node.{host}.{field}",
+    every: 60,
+});
+
 pub(super) const ALLOC: Field<i64> = mean("alloc", "cpus", "allocated to jobs (CPUAlloc)");
 pub(super) const IDLE: Field<i64> = mean("idle", "cpus", "not allocated, of nodes that are neither down nor drained");
 pub(super) const OUT: Field<i64> = mean("other", "cpus", "not allocated, of nodes that are down or drained");
@@ -125,6 +143,12 @@ pub(super) const P_NODES: Field<i64> =
     mean("nodes", "nodes", "all of them, those that are asleep included (TotalNodes)");
 pub(super) const P_DOWN: Field<i64> = mean("nodes_down", "nodes", "those that are down");
 pub(super) const P_DRAIN: Field<i64> = mean("nodes_drain", "nodes", "those that are drained or draining");
+pub(super) const P_ALLOCATED: Field<i64> =
+    mean("nodes_allocated", "nodes", "those that work, all of their CPUs allocated");
+pub(super) const P_MIXED: Field<i64> = mean("nodes_mixed", "nodes", "those that work, some of their CPUs allocated");
+pub(super) const P_FREE_NODES: Field<i64> = mean("nodes_idle", "nodes", "those that could work, without a job");
+pub(super) const P_NO_NODES: Field<i64> =
+    mean("nodes_out", "nodes", "those that take no job: down, drained or draining, silent, or in another state");
 pub(super) const P_ALLOC: Field<i64> =
     mean("cpus_alloc", "cpus", "allocated, also by jobs of other partitions of the nodes");
 pub(super) const P_IDLE: Field<i64> =
@@ -146,6 +170,10 @@ pub static SLURM_PARTITION: Measurement = Measurement::new(Declaration {
         P_NODES.info(),
         P_DOWN.info(),
         P_DRAIN.info(),
+        P_ALLOCATED.info(),
+        P_MIXED.info(),
+        P_FREE_NODES.info(),
+        P_NO_NODES.info(),
         P_ALLOC.info(),
         P_IDLE.info(),
         P_OUT.info(),

@@ -4,7 +4,7 @@ use super::measurements::{
     SLURM, SLURM_ACCOUNT_JOBS, SLURM_CPUS, SLURM_FLAGS, SLURM_GPUS, SLURM_JOBS, SLURM_MEMORY, SLURM_NODES,
     SLURM_PARTITION, SLURM_PARTITION_JOBS, SLURM_SCHEDULER,
 };
-use crate::view::page::{Column, Page, Placement, Table, field, health, key, pivot, switch};
+use crate::view::page::{Column, Drawn, Page, Placement, Table, field, health, key, pivot, switch};
 
 /// The states and flags of nodes that somebody must look at.
 const SICK: &[&str] = &["down", "drained", "error", "fail", "invalid_reg", "not_responding", "unknown"];
@@ -27,20 +27,33 @@ static NODES: &[Column] = &[
 static PARTITIONS: &[Column] = &[
     key("partition"),
     switch(&SLURM_PARTITION, "up"),
-    field(&SLURM_PARTITION, "nodes").group("nodes"),
-    field(&SLURM_PARTITION, "nodes_down").head("down").group("nodes").alarm(&["down"]),
-    field(&SLURM_PARTITION, "nodes_drain").head("drain").group("nodes").alarm(&["drain"]),
-    field(&SLURM_PARTITION, "cpus_alloc").head("allocated").group("CPUs"),
-    field(&SLURM_PARTITION, "cpus_idle").head("idle").group("CPUs"),
+    field(&SLURM_PARTITION, "nodes").head("by state").group("nodes").drawn(Drawn::Shares).with(&[
+        "allocated",
+        "mixed",
+        "idle",
+        "out of order",
+    ]),
+    field(&SLURM_PARTITION, "nodes_allocated").head("allocated").group("nodes").inside(),
+    field(&SLURM_PARTITION, "nodes_mixed").head("mixed").group("nodes").inside(),
+    field(&SLURM_PARTITION, "nodes_idle").head("idle").group("nodes").inside(),
+    field(&SLURM_PARTITION, "nodes_out").head("out of order").group("nodes").inside(),
+    field(&SLURM_PARTITION, "nodes_down").head("down").group("nodes").alarm(&["down"]).unless_zero(),
+    field(&SLURM_PARTITION, "nodes_drain").head("drain").group("nodes").alarm(&["drain"]).unless_zero(),
+    field(&SLURM_PARTITION, "cpus_alloc").head("allocated").group("CPUs").drawn(Drawn::Of).with(&["of CPUs"]),
+    field(&SLURM_PARTITION, "cpus_total").head("of CPUs").group("CPUs").inside(),
     field(&SLURM_PARTITION, "cpus_free").head("free").group("CPUs"),
-    field(&SLURM_PARTITION, "cpus_other").head("out of order").group("CPUs"),
-    field(&SLURM_PARTITION, "cpus_total").head("total").group("CPUs"),
-    field(&SLURM_PARTITION, "gpus_alloc").head("allocated").group("GPUs"),
-    field(&SLURM_PARTITION, "gpus_total").head("total").group("GPUs"),
-    pivot(&SLURM_PARTITION_JOBS, "state", STATES, None).group("jobs"),
+    field(&SLURM_PARTITION, "cpus_other").head("out of order").group("CPUs").unless_zero(),
+    field(&SLURM_PARTITION, "gpus_alloc")
+        .head("allocated")
+        .group("GPUs")
+        .drawn(Drawn::Of)
+        .with(&["of GPUs"])
+        .unless_zero(),
+    field(&SLURM_PARTITION, "gpus_total").head("of GPUs").group("GPUs").inside(),
+    pivot(&SLURM_PARTITION_JOBS, "state", STATES, None).group("jobs").lines(STATES),
 ];
 
-const STATES: &[&str] = &["pending", "running"];
+const STATES: &[&str] = &["running", "pending"];
 
 static JOBS: &[Column] = &[key("cluster"), pivot(&SLURM_JOBS, "state", STATES, None)];
 
@@ -65,7 +78,6 @@ pub static SLURM_PAGE: Page = Page {
     title: "Slurm",
     part_of: "nodes",
     overview: None,
-    about: &[],
     own: &[],
     own_tables: &[],
     near: None,

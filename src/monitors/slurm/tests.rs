@@ -31,7 +31,8 @@ fn answer(version: &str, state: &str) -> Answer {
 }
 
 fn collected(answer: &Answer, accounts: usize, shown: &mut Shown) -> Collected {
-    points(&SlurmInput { cluster: "lab", time: 1_795_660_800 * SECOND, accounts, answer }, shown)
+    let time = 1_795_660_800 * SECOND;
+    points(&SlurmInput { cluster: "lab", time, accounts, nodes: 100, domain: "", answer }, shown)
 }
 
 /// The Carbon paths and values, sorted.
@@ -65,6 +66,39 @@ fn the_points_of_every_version_are_the_golden_ones() {
             assert!(text == expected, "{}:\n{text}", path.display());
         }
     }
+}
+
+#[test]
+fn each_node_has_its_state_in_a_word_by_the_name_of_its_host_unless_there_are_many() {
+    let node = |name: &str, state: &str, cpus_alloc: i64| {
+        let (base, flags) = crate::sources::slurm::node::read_state(state);
+        Node { name: name.into(), base, flags, cpus_alloc, cpus: 64, ..Node::default() }
+    };
+    let states = [
+        ("n1", "MIXED", 3, "mixed", 1),
+        ("n2", "IDLE+DRAIN", 0, "drained", 0),
+        ("n3", "MIXED+DRAIN", 2, "draining", 0),
+        ("n4", "ALLOCATED*", 64, "not responding", 1),
+        ("n5", "DOWN+DRAIN+NOT_RESPONDING", 0, "not responding", 0),
+        ("n6", "DOWN", 0, "down", 1),
+        ("n7", "IDLE+POWERED_DOWN", 0, "powered down", 0),
+        ("n8", "IDLE+RESERVED+PLANNED", 0, "reserved", 1),
+    ];
+    let nodes = states.map(|(name, state, cpus, ..)| node(name, state, cpus)).to_vec();
+    let answer = Answer { nodes: Some(nodes), ..Answer::default() };
+    let of = |nodes: usize, domain: &str| {
+        let input = SlurmInput { cluster: "lab", time: SECOND, accounts: 1, nodes, domain, answer: &answer };
+        let all = points(&input, &mut Shown::default());
+        let own = all.points.into_iter().filter(|point| point.measurement() == "slurm_node");
+        own.collect::<Vec<_>>()
+    };
+    for (point, (name, state, cpus, word, in_service)) in of(8, ".example.org").iter().zip(states) {
+        let told =
+            (point.tag("host"), point.tag("state"), point.fields().map(|(_, value)| value.as_f64() as i64).collect());
+        assert_eq!(told, (Some(&*format!("{name}.example.org")), Some(word), vec![cpus, in_service]), "{state}");
+    }
+    assert_eq!(of(8, "")[0].tag("host"), Some("n1"));
+    assert_eq!((of(8, "").len(), of(7, "").len()), (8, 0));
 }
 
 /// What sinfo printed of the same clusters: allocated, idle and other CPUs of each partition, and nodes.

@@ -150,7 +150,7 @@ fn ask_node(asking: &Asking, node: &Node, hubs: &[usize]) -> Vec<Heard> {
     let heard: Vec<_> = heard.collect();
     // Made anew now that the listing is gone: else what lasts lies scattered in its memory, and holds twice as much of it.
     let anew = |(heard, memory): &(Heard, NodeMemory)| {
-        asking.remember(&config.hubs[heard.hub], node, memory.clone());
+        asking.remember(&config.hubs[heard.hub], node, memory.copied());
         heard.clone()
     };
     heard.iter().map(anew).collect()

@@ -35,9 +35,9 @@ const PART: usize = 2_500;
 
 /// Returns a backup as the history has it, with what a check of its content found.
 pub fn row(hub: &Hub, node: &str, set: &str, backup: &Backup, content: Option<Content>) -> Kept {
-    let of_sidecar = match backup.seal {
+    let of_sidecar = match backup.seal.as_deref() {
         None => "unsealed",
-        Some(Seal::CLOSED) => "unreadable",
+        Some(&Seal::CLOSED) => "unreadable",
         Some(seal) if seal.bytes.is_some_and(|bytes| bytes != backup.bytes) => "truncated",
         Some(_) => "sealed",
     };

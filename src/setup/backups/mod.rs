@@ -30,7 +30,7 @@ use crate::monitors::backups::weekly;
 use crate::problem::Problem;
 use crate::sinks::history::TABLES;
 use crate::sources::ssh;
-use crate::text::count;
+use crate::text::{ago, count};
 
 /// The longest time of a mail.
 const FOR_MAIL: Duration = Duration::from_secs(10);
@@ -147,8 +147,8 @@ pub fn collect(run: &Run<Config>, alarmed: &Cell<bool>) -> Collected {
     }
     alarmed.set(states.iter().any(|state| state.alarms() > 0));
     if let Some(day) = config.weekly {
-        let words = weekly::words(&config.hubs, day, &states, &mut memory.wells, run.now);
-        words.into_iter().for_each(|word| memory.greet(word));
+        let notes = weekly::notes(&config.hubs, day, &states, &mut memory.wells, run.now);
+        notes.into_iter().for_each(|note| memory.greet(note));
     }
     // Written down before it is said: what a run that is killed has not said, the next one says.
     let is_kept = run.is_remembered(MEMORY, &memory);
@@ -177,7 +177,7 @@ pub fn check(config: &Config, until: Instant) -> Vec<CheckLine> {
     let unfit: Vec<_> = unfit(config, &heard).map(|what| ("passed over".to_string(), Ok(what))).collect();
     let nodes = heard.into_iter().map(|Heard { state, .. }| {
         let name = format!("node {} of hub {}", state.node, state.hub);
-        let of_node = state.notes.iter().find(|(verdict, _)| verdict.is_alarm()).map(|(_, words)| words);
+        let of_node = state.notes.iter().find(|(verdict, _)| verdict.is_alarm()).map(|(_, text)| text);
         match state.unreachable.as_ref().or(of_node) {
             Some(why) => (name, Err(why.clone())),
             None => (name, Ok(found(&state))),
@@ -205,11 +205,14 @@ fn found(state: &NodeState) -> String {
     if !missing.is_empty() {
         text += &format!("; none of {}", missing.join(", "));
     }
-    for (_, words) in &state.notes {
-        text += &format!("; {words}");
+    for (_, note) in &state.notes {
+        text += &format!("; {note}");
     }
     match state.skew_seconds {
-        Some(skew) if skew.abs() > ssh::SKEW => format!("{text}; its clock is {skew} s ahead of ours"),
+        Some(skew) if skew.abs() > ssh::SKEW => {
+            let side = if skew > 0 { "ahead of" } else { "behind" };
+            format!("{text}; its clock is {} {side} ours", ago(skew.abs()))
+        }
         _ => text,
     }
 }

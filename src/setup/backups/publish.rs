@@ -10,10 +10,10 @@ use anyhow::{Context, Result, ensure};
 use super::super::{Config, history as history_of};
 use super::complain_of;
 use crate::frame::Run;
-use crate::monitors::backups::chart;
+use crate::monitors::backups::chart::{self, Part};
 use crate::monitors::backups::hub::Hub;
 use crate::monitors::backups::memory::Memory;
-use crate::monitors::backups::site::{self, HubFacts};
+use crate::monitors::backups::site::{self, HubFacts, NodeFacts};
 use crate::os::files;
 use crate::sinks::history::Sizes;
 
@@ -45,47 +45,78 @@ pub fn publish(run: &Run<Config>, memory: &Memory) {
 
 fn publish_hub(run: &Run<Config>, hub: &Hub, facts: &HubFacts) -> Result<()> {
     let report = run.config.backups.report_directory.as_deref();
-    let folder = report.map(|report| report.join(site::file_name(&hub.name)));
-    if let (Some(report), Some(folder)) = (report, &folder) {
-        ensure!(
-            report.is_dir(),
-            "{}: no such folder; make it, so that an unmounted disk is not written beside",
-            report.display()
-        );
-        files::create_public_dir(folder).with_context(|| folder.display().to_string())?;
-        files::sweep(folder);
-    }
+    // The pages of nodes need no report: what is wrong with it is said at the end.
+    let mut folder = report.map(|report| folder_of(report, hub));
     let mut names = BTreeSet::new();
     let kept = history_of(run.config, &run.directory());
-    for node in facts.nodes.iter().filter(|_| folder.is_some() || hub.json_path.is_some()) {
+    for node in &facts.nodes {
+        let sharing = sharing(run, hub, node.node);
+        let writes_page = sharing.first().is_some_and(|first| first.name == hub.name);
+        if !writes_page && !matches!(folder, Some(Ok(_))) {
+            continue;
+        }
         let history = kept.sizes(&hub.name, node.node, run.until)?;
-        let json = chart_of(hub, node.node, &history, run.now);
-        if let Some(path) = &hub.json_path {
-            let path = PathBuf::from(path.replace("%(node)s", node.node));
-            if let Err(error) = write_chart(&path, &json) {
-                complain_of(run, "charts", format!("{}: {error:#}; it stays as it was", path.display()));
-            }
+        if writes_page {
+            let others = sharing[1..].iter().map(|other| Ok((*other, kept.sizes(&other.name, node.node, run.until)?)));
+            let others = others.collect::<Result<Vec<_>>>()?;
+            let all = others.iter().map(|(hub, history)| Part { hub, history });
+            write_page(run, node.node, &[Part { hub, history: &history }].into_iter().chain(all).collect::<Vec<_>>());
         }
-        let Some(folder) = &folder else { continue };
-        for row in &node.sets {
-            let sizes = history.get(row.set).map(Vec::as_slice).unwrap_or_default();
-            let svg = site::svg(node.node, row.set, sizes, hub.rules(row.set).fresh_seconds, run.now);
-            put(folder, &site::plot_name(node.node, row.set), &svg)?;
-            names.insert(site::plot_name(node.node, row.set));
+        let Some(Ok(of_hub)) = &folder else { continue };
+        match put_node(run, hub, node, &history, of_hub) {
+            Ok(new) => names.extend(new),
+            Err(error) => folder = Some(Err(error)),
         }
-        put(folder, &site::chart_name(node.node), &json)?;
-        names.insert(site::chart_name(node.node));
     }
-    let Some((report, folder)) = report.zip(folder) else { return Ok(()) };
+    let Some((report, folder)) = report.zip(folder.transpose()?) else { return Ok(()) };
     // The pages come last: what they show is there.
     site::hub(facts, run.now).iter().try_for_each(|(name, text)| put(report, name, text))?;
     remove_others(&folder, &names);
     Ok(())
 }
 
-fn chart_of(hub: &Hub, node: &str, history: &History, now: i64) -> String {
-    let sets = if hub.sets.is_empty() { history.keys().cloned().collect() } else { hub.sets.clone() };
-    chart::json(node, &hub.root, &sets, history, now).to_string()
+/// Writes the plots of a node, and their JSON, into the folder of its hub; returns the names of the files.
+fn put_node(run: &Run<Config>, hub: &Hub, node: &NodeFacts, history: &History, folder: &Path) -> Result<Vec<String>> {
+    let mut names = Vec::new();
+    for row in &node.sets {
+        let sizes = history.get(row.set).map(Vec::as_slice).unwrap_or_default();
+        let svg = site::svg(node.node, row.set, sizes, hub.rules(row.set).fresh_seconds, run.now);
+        names.push(site::plot_name(node.node, row.set));
+        put(folder, &names[names.len() - 1], &svg)?;
+    }
+    let json = chart::json(node.node, &[Part { hub, history }], run.now).to_string();
+    names.push(site::chart_name(node.node));
+    put(folder, &names[names.len() - 1], &json)?;
+    Ok(names)
+}
+
+/// Returns the folder of a hub in the report, which is made.
+fn folder_of(report: &Path, hub: &Hub) -> Result<PathBuf> {
+    ensure!(
+        report.is_dir(),
+        "{}: no such folder; make it, so that an unmounted disk is not written beside",
+        report.display()
+    );
+    let folder = report.join(site::file_name(&hub.name));
+    files::create_public_dir(&folder).with_context(|| folder.display().to_string())?;
+    files::sweep(&folder);
+    Ok(folder)
+}
+
+/// Returns the hubs that share the page of a node with a hub, in the order of the config, and itself; none if it has no page.
+fn sharing<'a>(run: &Run<'a, Config>, hub: &Hub, node: &str) -> Vec<&'a Hub> {
+    let Some(page) = hub.page(node) else { return Vec::new() };
+    let has_page = |other: &&Hub| other.nodes.iter().any(|one| one == node) && other.page(node).as_ref() == Some(&page);
+    run.config.backups.hubs.iter().filter(has_page).collect()
+}
+
+/// Writes the page of a node, which these hubs share.
+fn write_page(run: &Run<Config>, node: &str, parts: &[Part]) {
+    let Some(path) = parts.first().and_then(|part| part.hub.page(node)) else { return };
+    let json = chart::json(node, parts, run.now).to_string();
+    if let Err(error) = write_chart(&path, &json) {
+        complain_of(run, "charts", format!("{}: {error:#}; it stays as it was", path.display()));
+    }
 }
 
 fn write_chart(path: &Path, json: &str) -> Result<()> {

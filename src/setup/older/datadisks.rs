@@ -1,13 +1,12 @@
 //! What QMonit sent of datadisks, and which of its averages come from its own arithmetic.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
 
 use anyhow::Result;
 
 use super::super::{CATALOG, Config, queue_table};
 use super::{Address, is_address, older};
-use crate::frame::{ByRule, Older, Wanted};
+use crate::frame::{ByRule, Older, Wanted, state};
 use crate::model::{Point, SECOND, Tier, Window};
 use crate::monitors::panda::averaged::{BY_RULE, Counts, NEW, REACH};
 use crate::monitors::panda::{JOBS, table};
@@ -17,24 +16,24 @@ use crate::sinks::influxdb::InfluxReader;
 /// The running jobs by queue, production source and resource type.
 type AllCounts = BTreeMap<Vec<String>, Counts>;
 
-/// Reads as [`older`] does, and the counts behind the averages: of the InfluxDB at `source`, if it has them, else of our own store in
-/// `directory`, which has the same but for the moment of asking.
+/// Reads as [`older`] does, and the counts behind the averages: of the InfluxDB at `source`, if it has them, else of our own store,
+/// which has the same but for the moment of asking.
 ///
 /// # Errors
 /// As [`older`].
-pub fn of_datadisks(config: &Config, directory: &Path, source: &str, wanted: Wanted) -> Result<Older> {
+pub fn of_datadisks(config: &Config, source: &str, wanted: Wanted) -> Result<Older> {
     let mut found = older(config, source, wanted)?;
     if found.ours.is_some() || found.points.is_empty() {
         return Ok(found);
     }
-    match counts(config, directory, source, (&found, wanted)) {
+    match counts(config, source, (&found, wanted)) {
         Ok(counts) => found.by_rule = by_rule(&found.points, wanted, &counts),
         Err(error) => found.notes.push(format!("the counts behind the averages, so none is explained: {error:#}")),
     }
     Ok(found)
 }
 
-fn counts(config: &Config, directory: &Path, source: &str, (found, wanted): (&Older, Wanted)) -> Result<AllCounts> {
+fn counts(config: &Config, source: &str, (found, wanted): (&Older, Wanted)) -> Result<AllCounts> {
     if is_address(source) {
         let config = Address::parse(source)?.influxdb(config, false);
         if let Some(config) = config {
@@ -44,7 +43,8 @@ fn counts(config: &Config, directory: &Path, source: &str, (found, wanted): (&Ol
             }
         }
     }
-    match queue_table::points_store(config, directory, wanted.until)? {
+    let directory = state::directory(config.state_directory.as_deref());
+    match queue_table::points_store(config, &directory, wanted.until)? {
         Some((_, store)) => read(store.as_ref(), found, wanted),
         None => Ok(AllCounts::new()),
     }

@@ -30,7 +30,7 @@ const SCOPES: [&str; 4] = ["grid", "host", "hub", "cluster"];
 const BOM: &[u8] = b"\xef\xbb\xbf";
 
 /// What may be in a file, for messages.
-const FORMS: &str = "line protocol, Carbon's lines, its pickles of protocol 1 and later, JSON of Graphite's render";
+const FORMS: &str = "line protocol, Carbon's lines, its pickles, JSON of Graphite's render";
 
 /// A time before this, in nanoseconds, is one in seconds, milliseconds or microseconds.
 const EARLIEST: i64 = 10_000_000_000_000_000;

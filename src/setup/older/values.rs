@@ -6,7 +6,7 @@ use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 
 use super::super::{CATALOG, Config};
 use super::{BOM, SCOPES};
@@ -37,8 +37,10 @@ pub enum Form {
 impl Form {
     /// Returns how a file that begins with these bytes holds values; `None` if it seems to hold none.
     pub fn of(head: &[u8]) -> Option<Self> {
-        // Of protocol 2 and later a pickle begins with 0x80, of protocol 1 with an empty list.
-        let is_pickle = |bytes: &[u8]| bytes.first() == Some(&0x80) || bytes.starts_with(b"]q\0");
+        // Of protocol 2 and later a pickle begins with 0x80; of protocol 1 with an empty list that is remembered, of protocol 0 with the
+        // mark of one. A list may be a tuple.
+        let begins: [&[u8]; 4] = [&[0x80], b"]q", b"(lp", b"(("];
+        let is_pickle = |bytes: &[u8]| begins.iter().any(|begin| bytes.starts_with(begin));
         if is_pickle(head) {
             return Some(Self::Pickle);
         }
@@ -64,11 +66,6 @@ impl Form {
 
 /// Says what a file is that begins with these bytes and cannot be read; `None` if it may be.
 pub fn unreadable(head: &[u8]) -> Option<&'static str> {
-    // Protocol 0 marks a list or tuple, and names it in digits: "(lp0".
-    let is_old = |bytes: &[u8]| [&b"(lp"[..], b"(dp", b"((l"].iter().any(|begin| bytes.starts_with(begin));
-    if is_old(head) || head.first() == Some(&0) && head.get(4..).is_some_and(is_old) {
-        return Some("is a pickle of protocol 0, which Python 2 writes by default: write it with protocol 2");
-    }
     if head.strip_prefix(BOM).unwrap_or(head).trim_ascii_start().starts_with(b"{") {
         return Some("is a JSON object, and Graphite's answer is a list");
     }
@@ -118,34 +115,27 @@ pub fn of_file(path: &Path, form: Form, wanted: Wanted) -> Result<Older> {
     Ok(older)
 }
 
-/// Reads messages of Carbon's pickle protocol, of protocol 1 of pickles too, which old scripts wrote.
+/// Reads messages of Carbon's pickle protocol.
 #[cfg(feature = "pickles")]
 fn pickles(bytes: &[u8], received: &mut Received) -> Result<()> {
     use crate::sources::agents::carbon_pickle;
-    let (mut rest, mut messages) = (bytes, Vec::new());
+    let (mut rest, mut number) = (bytes, 1);
     while let Some((head, behind)) = rest.split_first_chunk::<4>() {
         let length = u32::from_be_bytes(*head) as usize;
-        let pickle = behind.get(..length).with_context(|| format!("ends within message {}", messages.len() + 1))?;
-        // All opcodes of protocol 1 are opcodes of protocol 2, which alone says so at its beginning.
-        let begin: &[u8] = if pickle.starts_with(&[0x80]) { &[] } else { &[0x80, 2] };
-        messages.push([begin, pickle].concat());
-        rest = &behind[length..];
-    }
-    if !rest.is_empty() {
-        bail!("ends within the length of message {}", messages.len() + 1);
-    }
-    for (at, pickle) in messages.iter().enumerate() {
-        let framed = [&(pickle.len() as u32).to_be_bytes()[..], pickle].concat();
+        ensure!(behind.len() >= length, "ends within message {number}");
+        let (message, others) = rest.split_at(4 + length);
         // Nobody knows when that was which a file calls now.
-        carbon_pickle::parse(&framed, -1, received).map_err(|why| anyhow::anyhow!("message {}: {why}", at + 1))?;
+        carbon_pickle::parse(message, -1, received).map_err(|why| anyhow::anyhow!("message {number}: {why}"))?;
+        (rest, number) = (others, number + 1);
     }
+    ensure!(rest.is_empty(), "ends within the length of message {number}");
     Ok(())
 }
 
 /// This build has no decoder for pickles.
 #[cfg(not(feature = "pickles"))]
 fn pickles(_: &[u8], _: &mut Received) -> Result<()> {
-    bail!("this build reads no pickles: build it with the feature pickles");
+    anyhow::bail!("this build reads no pickles: build it with the feature pickles");
 }
 
 /// Asks graphite-web.
@@ -266,6 +256,10 @@ mod tests {
             (b"\0\0\0\x10\x80\x02]q\0", Some(Form::Frames)),
             (b"\x80\x04\x95", Some(Form::Pickle)),
             (b"]q\0((U", Some(Form::Pickle)),
+            (b"]q\x01((U", Some(Form::Pickle)),
+            (b"(lp0\n(S'a.b'\np1\n", Some(Form::Pickle)),
+            (b"((S'a.b'\np1\n", Some(Form::Pickle)),
+            (b"\0\0\0\x10(lp0\n", Some(Form::Frames)),
             (b" [{\"target\": \"a\"}]", Some(Form::Render)),
             (b"# wire\na.b 1.5 1717245000\n", Some(Form::CarbonLines)),
             (b"a.b -1e3 1717245000.5", Some(Form::CarbonLines)),
@@ -278,13 +272,9 @@ mod tests {
             assert_eq!(Form::of(head), form, "{}", String::from_utf8_lossy(head));
             assert_eq!(unreadable(head), None, "{}", String::from_utf8_lossy(head));
         }
-        for (head, what) in [
-            (&b"(lp0\n(S'a.b'\np1\n"[..], "protocol 0"),
-            (b"\0\0\0\x10(lp0\n", "protocol 0"),
-            (b" {\"target\": 1}", "JSON object"),
-            (b"\xff\xfea\0", "UTF-16"),
-            (b"\x1f\x8b\x08", "gunzip"),
-        ] {
+        for (head, what) in
+            [(&b" {\"target\": 1}"[..], "JSON object"), (b"\xff\xfea\0", "UTF-16"), (b"\x1f\x8b\x08", "gunzip")]
+        {
             assert!(unreadable(head).is_some_and(|why| why.contains(what)), "{what}");
         }
     }

@@ -502,7 +502,7 @@ impl Folding<'_> {
         for (series, time, folded, _) in &piece.series {
             for FoldedField { name, value, parts } in folded {
                 let (field, time) = (fields.id(name)?, time.rem_euclid(self.tier.bucket()));
-                rows.push(Row { bucket, series: *series, field, time, value: *value, parts: Some(*parts) });
+                rows.push(Row { bucket, series: *series, field, time, value: *value, parts: Some(parts) });
             }
         }
         drop(fields);

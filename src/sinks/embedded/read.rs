@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
 
 use anyhow::{Result, ensure};
 use rusqlite::types::ValueRef;
@@ -209,14 +210,15 @@ impl Store {
         for (measurement, series) in &found {
             let found: Vec<_> =
                 measurement.fields.iter().filter_map(|field| Some((field, values.next().flatten()?))).collect();
-            let Some(((last_field, (last_time, last_value)), others)) = found.split_last() else { continue };
-            // Parsed once for all fields of the series.
-            let names = series.names()?;
-            let every = measurement.every;
-            for (field, (time, value)) in others {
-                latest.push(Latest { series: names.clone(), field, time: *time, value: *value, every });
+            if found.is_empty() {
+                continue;
             }
-            latest.push(Latest { series: names, field: last_field, time: *last_time, value: *last_value, every });
+            // Parsed once for all fields of the series.
+            let (names, every) = (Arc::new(series.names()?), measurement.every);
+            latest.extend(found.into_iter().map(|(field, (time, value))| {
+                let series = Arc::clone(&names);
+                Latest { series, field, time, value, every }
+            }));
         }
         Ok(Newest { values: latest, ahead })
     }

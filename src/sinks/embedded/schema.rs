@@ -330,7 +330,7 @@ mod tests {
     }
 
     #[test]
-    fn a_store_is_brought_to_the_next_schema_once_by_whoever_comes_first() {
+    fn a_store_is_brought_to_the_next_schema_once_by_the_first_that_comes() {
         let path = old("next-schema");
         assert_eq!(look(&path), (1, BEFORE));
         // All processes wait for this write lock, so that they start together.

@@ -10,13 +10,13 @@ use crate::rollup::{Parts, length};
 
 /// One row of a tier, in the order of its key.
 #[derive(Clone, Copy)]
-pub(super) struct Row {
+pub(super) struct Row<'a> {
     pub bucket: i64,
     pub series: i64,
     pub field: i64,
     pub time: i64,
     pub value: Value,
-    pub parts: Option<Parts>,
+    pub parts: Option<&'a Parts>,
 }
 
 impl ToSql for Value {
@@ -55,14 +55,14 @@ pub(super) fn write(transaction: &Transaction, tier: Tier, points: &[(&Point, &[
     describe(transaction, tier, described.into_iter().map(|(at, point)| (ids[at], point)))?;
 
     let mut fields = Fields::new(transaction)?;
-    let mut rows = Vec::with_capacity(points.len());
+    let mut rows = Vec::with_capacity(named.iter().map(|(_, point, _)| point.fields().count()).sum());
     let mut at = 0;
     for (key, point, parts) in &named {
         at += usize::from(keys[at].0 != *key);
         for (number, (name, value)) in point.fields().enumerate() {
             let field = fields.id(name)?;
             let (bucket, time) = (point.time().div_euclid(bucket), point.time().rem_euclid(bucket));
-            rows.push(Row { bucket, series: ids[at], field, time, value, parts: parts.get(number).copied() });
+            rows.push(Row { bucket, series: ids[at], field, time, value, parts: parts.get(number) });
         }
     }
     rows.sort_by_key(|row| (row.bucket, row.series, row.field, row.time));

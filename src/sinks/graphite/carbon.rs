@@ -46,7 +46,7 @@ pub const SECTION: Section = Section::new(
             Unset::Default("fin"),
             "What counts as delivered: fin (who listens there has read everything: Carbon itself, or a relay in front of it, \
              which may still lose it), readback (every value has come back through graphite-web, which proves that Carbon has \
-             kept it, also behind relays; costs graphite-web 1 to 2 ms a value) or none (it is on its way).",
+             kept it, also behind relays; asks graphite-web for each of them) or none (it is on its way).",
         ),
         Key::new(
             "timeout_seconds",

@@ -217,7 +217,7 @@ impl Read for GraphiteReader {
                 _ => Value::Float(*value),
             };
             Some(Latest {
-                series: wanted.series(),
+                series: wanted.series().into(),
                 field: wanted.number.field,
                 time: time.saturating_mul(SECOND),
                 value,

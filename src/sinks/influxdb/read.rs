@@ -4,7 +4,7 @@
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::fmt::Write as _;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
@@ -519,6 +519,7 @@ impl Known {
     fn into_latest(self) -> Vec<Latest> {
         let mut latest = Vec::new();
         for Numbers { series, measurement, fields } in self.newest.into_values() {
+            let series = Arc::new(series);
             for (field, value) in measurement.fields.iter().zip(fields) {
                 let Some((time, value)) = value else { continue };
                 latest.push(Latest { series: series.clone(), field, time, value, every: measurement.every });

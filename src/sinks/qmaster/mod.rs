@@ -107,25 +107,40 @@ impl Qmaster {
     }
 }
 
-/// Tells a master how an agent is, `word` as JSON. Returns what it answers: the settings of sensors, empty if it has none for this
+/// Whether a master has answered by HTTP, by what the sink remembers in the directory `state`.
+fn is_known(config: &Config, state: &Path) -> bool {
+    let bytes = files::read(&state.join(MEMORY), 4096).unwrap_or_default();
+    let known = serde_json::from_slice::<Memory>(&bytes).unwrap_or_default();
+    known.is_http && known.address == config.name()
+}
+
+/// Returns the version that a master tells, as `gridmon-1.0.0`; `None` if it does not answer, and of QULo's own, which tells none.
+/// `state` is the directory in which the sink remembers.
+pub fn version(config: &Config, state: &Path, timeout: Duration) -> Option<String> {
+    let asks = match config.protocol {
+        Protocol::Qulo => false,
+        Protocol::Http => true,
+        Protocol::Auto => is_known(config, state),
+    };
+    let address = config.http.address("ping", &[]).ok().filter(|_| asks)?;
+    let answer = config.http.client().ok()?.open(&address, timeout).ok()?;
+    answer.header("x-influxdb-version").map(String::from)
+}
+
+/// Tells a master how an agent is, `status` as JSON. Returns what it answers: the settings of sensors, empty if it has none for this
 /// host. Returns `None` if it does not know such words: QULo's own, a qmaster of an older version, and one of which nobody
 /// knows yet what it speaks. `state` is the directory in which the sink remembers.
 ///
 /// # Errors
 /// Fails if it cannot be asked now.
-pub fn tell(config: &Config, state: &Path, word: String, timeout: Duration) -> Result<Option<String>> {
-    let is_known = || {
-        let bytes = files::read(&state.join(MEMORY), 4096).unwrap_or_default();
-        let known = serde_json::from_slice::<Memory>(&bytes).unwrap_or_default();
-        known.is_http && known.address == config.name()
-    };
+pub fn tell(config: &Config, state: &Path, status: String, timeout: Duration) -> Result<Option<String>> {
     match config.protocol {
         Protocol::Qulo => return Ok(None),
-        Protocol::Auto if !is_known() => return Ok(None),
+        Protocol::Auto if !is_known(config, state) => return Ok(None),
         _ => {}
     }
     let client = config.http.client()?.reading_at_most(LONGEST_SETTINGS);
-    match client.post_as("application/json", &config.http.address("agent", &[])?, word, timeout) {
+    match client.post_as("application/json", &config.http.address("agent", &[])?, status, timeout) {
         Ok(bytes) => Ok(Some(String::from_utf8(bytes).context("its settings are no text")?)),
         Err(error) => match error.downcast_ref::<BadStatus>() {
             Some(status) if [404, 405].contains(&status.status) => Ok(None),

@@ -10,7 +10,7 @@ pub mod lines;
 #[cfg(feature = "pickles")]
 pub mod qulo;
 pub mod scanner;
-pub mod word;
+pub mod status;
 
 use std::borrow::Cow;
 use std::collections::BTreeSet;

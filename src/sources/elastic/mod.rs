@@ -443,6 +443,37 @@ pub fn check(config: &Config, now: i64, until: Instant) -> Vec<(String, Result<S
     lines
 }
 
+/// Returns what the servers that the config selects call their versions, each by its name; `None` for one that does not tell.
+pub fn versions(config: &Config, until: Instant) -> Vec<(&'static str, Option<String>)> {
+    let ask = |address: Url, login: Option<&Login>, at: &str| {
+        let client = Client::new().ok()?.accepting_json().with_login(login.cloned());
+        version(&client.get(&address, timeout(TIMEOUT_SECONDS, until)).ok()?, at)
+    };
+    let mut told = Vec::new();
+    if let Some((url, token)) = &config.datadisks {
+        // Grafana passes a GET on to the Elasticsearch behind it, and tells its own version to everybody.
+        let behind = url.join(".").ok().and_then(|base| ask(base, Some(token), "/version/number"));
+        told.push(("Elasticsearch of datadisks", behind));
+        if let Some((before, _)) = url.as_str().split_once("/api/datasources/") {
+            let health = Url::parse(&format!("{before}/api/health")).ok();
+            told.push(("Grafana", health.and_then(|health| ask(health, None, "/version"))));
+        }
+    }
+    if let Some((base, login)) = &config.benchmarks {
+        told.push(("Elasticsearch of benchmarks", ask(base.clone(), login.as_ref(), "/version/number")));
+    }
+    told
+}
+
+/// Returns the version that stands in an answer, with the name of what is not Elasticsearch: `OpenSearch` calls itself `opensearch`.
+fn version(json: &[u8], at: &str) -> Option<String> {
+    let answer: Value = serde_json::from_slice(json).ok()?;
+    let number = answer.pointer(at)?.as_str()?;
+    let name = answer.pointer("/version/distribution").and_then(Value::as_str);
+    let text = name.map_or(number.to_string(), |name| format!("{number} ({name})"));
+    (text.len() < 60 && !text.contains(char::is_control)).then_some(text)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

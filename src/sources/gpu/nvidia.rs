@@ -5,7 +5,7 @@ use std::fs;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use super::smi::{self, Loop, Trouble};
+use super::smi::{self, Loop, SmiError};
 use super::{Answer, Config, Gpu, KeepRunning, Slice, bus_of, is_asleep, mig, text};
 use crate::os::work::side_by_side;
 use crate::problem::Problem;
@@ -232,7 +232,7 @@ impl Nvidia {
                 let mut unknown = BTreeSet::new();
                 for (bus, trouble) in failed {
                     let why = trouble.explain(&self.config.command.shown);
-                    if matches!(trouble, Trouble::Lost(_) | Trouble::Hung(_)) {
+                    if matches!(trouble, SmiError::Lost(_) | SmiError::Hung(_)) {
                         let gpu = Gpu { bus: bus.clone(), vendor: "nvidia", ..Gpu::default() };
                         answers.entry(bus).or_insert((gpu, Some(why)));
                     } else {
@@ -249,7 +249,7 @@ impl Nvidia {
                 self.kept = None;
                 // Without a card none is missing.
                 let is_expected = !self.seen.is_empty() || !bound.is_empty() || has_idle_card(&self.config.root);
-                if is_expected || !matches!(trouble, Trouble::Missing | Trouble::NoDriver(..)) {
+                if is_expected || !matches!(trouble, SmiError::Missing | SmiError::NoDriver(..)) {
                     answer.is_whole = false;
                     let message =
                         format!("{}; NVIDIA's cards are missing", trouble.explain(&self.config.command.shown));
@@ -331,7 +331,7 @@ impl Nvidia {
         &mut self,
         bound: &BTreeMap<String, bool>,
         asleep: &BTreeSet<String>,
-    ) -> Result<(Vec<String>, Vec<(String, Trouble)>), Trouble> {
+    ) -> Result<(Vec<String>, Vec<(String, SmiError)>), SmiError> {
         let columns = self.known()?;
         let arguments = columns.arguments();
         let known: BTreeSet<_> =
@@ -352,14 +352,14 @@ impl Nvidia {
                     self.is_slow = began.elapsed() > SLOW;
                     return Ok((text.lines().map(String::from).collect(), Vec::new()));
                 }
-                Err(Trouble::Column(name)) => {
+                Err(SmiError::Column(name)) => {
                     // The list of the columns lied: the next reading asks without this one.
                     if let Some(columns) = &mut self.columns {
                         columns.0.retain(|(known, _)| *known != name);
                     }
-                    return Err(Trouble::Column(name));
+                    return Err(SmiError::Column(name));
                 }
-                Err(trouble @ (Trouble::Missing | Trouble::NoDriver(..))) => return Err(trouble),
+                Err(trouble @ (SmiError::Missing | SmiError::NoDriver(..))) => return Err(trouble),
                 // One card may hold up the others, or end the question for them.
                 Err(trouble) if known.is_empty() => return Err(trouble),
                 Err(_) => {}
@@ -397,14 +397,14 @@ impl Nvidia {
     }
 
     /// Returns the columns that this driver knows, and asks for them once.
-    fn known(&mut self) -> Result<Known, Trouble> {
+    fn known(&mut self) -> Result<Known, SmiError> {
         if let Some(columns) = &self.columns {
             return Ok(columns.clone());
         }
         let help = smi::ask(&self.config.command, &["--help-query-gpu".into()], self.config.timeout)?;
         let columns = Known::read(&help);
         if !columns.is_enough() {
-            return Err(Trouble::Other("lists no columns with --help-query-gpu".into()));
+            return Err(SmiError::Other("lists no columns with --help-query-gpu".into()));
         }
         self.columns = Some(columns.clone());
         Ok(columns)

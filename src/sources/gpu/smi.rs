@@ -21,7 +21,7 @@ const QUIET: Duration = Duration::from_millis(300);
 
 /// Why nvidia-smi did not answer.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) enum Trouble {
+pub(super) enum SmiError {
     /// It is not there.
     Missing,
     /// There is no card, or no driver that runs: exit code and text.
@@ -36,7 +36,7 @@ pub(super) enum Trouble {
     Other(String),
 }
 
-impl Trouble {
+impl SmiError {
     /// Returns the message, for a person.
     pub(super) fn explain(&self, program: &str) -> String {
         match self {
@@ -65,7 +65,7 @@ impl Trouble {
 }
 
 /// Runs nvidia-smi once, and returns what it printed.
-pub(super) fn ask(program: &Program, arguments: &[String], limit: Duration) -> Result<String, Trouble> {
+pub(super) fn ask(program: &Program, arguments: &[String], limit: Duration) -> Result<String, SmiError> {
     let mut text = Vec::new();
     let mut command = command_of(program, arguments);
     let ended = command::exchange(&mut command, &[], Instant::now() + limit, |piece| {
@@ -74,14 +74,14 @@ pub(super) fn ask(program: &Program, arguments: &[String], limit: Duration) -> R
         Ok(())
     });
     let ended = ended.map_err(|failure| match failure {
-        Failure::Start(error) if error.kind() == std::io::ErrorKind::NotFound => Trouble::Missing,
-        Failure::TimedOut(limit, _) => Trouble::Hung(limit),
-        other => Trouble::Other(other.to_string()),
+        Failure::Start(error) if error.kind() == std::io::ErrorKind::NotFound => SmiError::Missing,
+        Failure::TimedOut(limit, _) => SmiError::Hung(limit),
+        other => SmiError::Other(other.to_string()),
     })?;
     let text = String::from_utf8_lossy(&text).into_owned();
     let stderr = String::from_utf8_lossy(&ended.stderr);
     match ended.status.code() {
-        Some(0) if text.trim() == NO_CARD => return Err(Trouble::NoDriver(6, NO_CARD.into())),
+        Some(0) if text.trim() == NO_CARD => return Err(SmiError::NoDriver(6, NO_CARD.into())),
         Some(0) => return Ok(text),
         Some(WARNED) => return Ok(format!("{}\n{}", text.trim_end(), stderr.trim())),
         _ => {}
@@ -92,18 +92,18 @@ pub(super) fn ask(program: &Program, arguments: &[String], limit: Duration) -> R
 }
 
 /// Tells by exit code and text why nvidia-smi failed.
-pub(super) fn classify(code: Option<i32>, said: &str) -> Trouble {
+pub(super) fn classify(code: Option<i32>, said: &str) -> SmiError {
     let says = |words: &[&str]| words.iter().any(|word| said.contains(word));
     match code {
         Some(2) if says(&["is not a valid field"]) => {
-            Trouble::Column(said.split('"').nth(1).unwrap_or_default().to_string())
+            SmiError::Column(said.split('"').nth(1).unwrap_or_default().to_string())
         }
-        Some(code @ (6 | 9 | 12 | 18)) => Trouble::NoDriver(code, said.into()),
-        Some(15) => Trouble::Lost(said.into()),
-        _ if says(&["GPU is lost", "device handle for GPU"]) => Trouble::Lost(said.into()),
-        Some(code) if says(&["Failed to initialize NVML"]) => Trouble::NoDriver(code, said.into()),
-        Some(code) => Trouble::Other(format!("ended with exit status {code}: {}", quote_ends(said))),
-        None => Trouble::Other(format!("was killed by a signal: {}", quote_ends(said))),
+        Some(code @ (6 | 9 | 12 | 18)) => SmiError::NoDriver(code, said.into()),
+        Some(15) => SmiError::Lost(said.into()),
+        _ if says(&["GPU is lost", "device handle for GPU"]) => SmiError::Lost(said.into()),
+        Some(code) if says(&["Failed to initialize NVML"]) => SmiError::NoDriver(code, said.into()),
+        Some(code) => SmiError::Other(format!("ended with exit status {code}: {}", quote_ends(said))),
+        None => SmiError::Other(format!("was killed by a signal: {}", quote_ends(said))),
     }
 }
 
@@ -132,16 +132,16 @@ impl Loop {
         arguments: &[String],
         interval: Duration,
         index: usize,
-    ) -> Result<Self, Trouble> {
+    ) -> Result<Self, SmiError> {
         let mut arguments = arguments.to_vec();
         arguments.push(format!("--loop={}", interval.as_secs_f64().ceil().max(1.0)));
         let running = Running::start(&mut command_of(program, &arguments))
-            .map_err(|failure| Trouble::Other(failure.to_string()))?;
+            .map_err(|failure| SmiError::Other(failure.to_string()))?;
         Ok(Self { running, rest: Vec::new(), rows: Vec::new(), index })
     }
 
     /// Returns the newest whole round, and waits at most `limit` for it.
-    pub(super) fn round(&mut self, limit: Duration) -> Result<Vec<String>, Trouble> {
+    pub(super) fn round(&mut self, limit: Duration) -> Result<Vec<String>, SmiError> {
         let until = Instant::now() + limit;
         self.rows.clear();
         let mut is_alive = true;
@@ -159,13 +159,13 @@ impl Loop {
             let said = format!("{} {}", self.rows.join(" "), self.running.complaint());
             return Err(classify(Some(255), said.trim()));
         }
-        if self.rows.is_empty() { Err(Trouble::Hung(limit)) } else { Ok(self.rows.clone()) }
+        if self.rows.is_empty() { Err(SmiError::Hung(limit)) } else { Ok(self.rows.clone()) }
     }
 
-    fn take(&mut self, printed: &[u8]) -> Result<(), Trouble> {
+    fn take(&mut self, printed: &[u8]) -> Result<(), SmiError> {
         self.rest.extend_from_slice(printed);
         if self.rest.len() > LONGEST {
-            return Err(Trouble::Other(format!("printed more than {LONGEST} bytes at once")));
+            return Err(SmiError::Other(format!("printed more than {LONGEST} bytes at once")));
         }
         while let Some(end) = self.rest.iter().position(|byte| *byte == b'\n') {
             let line: Vec<_> = self.rest.drain(..=end).collect();

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use gridmon_testkit::TempDir;
 
 use super::nvidia::Known;
-use super::smi::{Trouble, classify};
+use super::smi::{SmiError, classify};
 use super::{Answer, Config, Gpu, Gpus, KeepRunning, amd, bus_of, mig};
 use crate::config::Program;
 
@@ -131,7 +131,7 @@ fn a_sick_card_tells_what_it_can_and_the_healthy_ones_everything() {
 #[test]
 fn every_failure_is_told_by_its_exit_code_or_text() {
     let told = |code, text: &str| classify(Some(code), text.trim());
-    assert_eq!(told(2, recorded!("failures/bad_field.out")), Trouble::Column("device_minor".into()));
+    assert_eq!(told(2, recorded!("failures/bad_field.out")), SmiError::Column("device_minor".into()));
     for (code, text) in [
         (6, recorded!("failures/no_devices.out")),
         (9, recorded!("failures/driver_not_loaded.out")),
@@ -139,14 +139,14 @@ fn every_failure_is_told_by_its_exit_code_or_text() {
         (18, recorded!("failures/version_mismatch.out")),
         (255, recorded!("failures/container_lost_device.out")),
     ] {
-        assert_eq!(told(code, text), Trouble::NoDriver(code, text.trim().into()));
+        assert_eq!(told(code, text), SmiError::NoDriver(code, text.trim().into()));
     }
     for (code, text) in
         [(15, recorded!("failures/gpu_lost.out")), (255, recorded!("failures/gpu_handle_unknown_error.out"))]
     {
-        assert_eq!(told(code, text), Trouble::Lost(text.trim().into()));
+        assert_eq!(told(code, text), SmiError::Lost(text.trim().into()));
     }
-    let all = [6, 9, 12, 18, 255].map(|code| Trouble::NoDriver(code, "x".into()).explain("nvidia-smi"));
+    let all = [6, 9, 12, 18, 255].map(|code| SmiError::NoDriver(code, "x".into()).explain("nvidia-smi"));
     assert!(all.iter().enumerate().all(|(at, text)| all.iter().skip(at + 1).all(|other| other != text)), "{all:?}");
 }
 
@@ -252,9 +252,9 @@ impl Machine {
     fn new(rows: &str, keep_running: KeepRunning) -> Self {
         let folder = TempDir::new();
         let program = folder.path().join("nvidia-smi");
-        let words = vec![program.display().to_string()];
+        let argv = vec![program.display().to_string()];
         let config = Config {
-            command: Program { shown: "nvidia-smi".into(), words, secret: Vec::new() },
+            command: Program { shown: "nvidia-smi".into(), argv, secret: Vec::new() },
             timeout: Duration::from_millis(1500),
             keep_running,
             interval: Duration::from_secs(1),
@@ -410,9 +410,9 @@ fn an_nvidia_smi_that_crawls_is_kept_running_and_its_newest_round_is_taken() {
 }
 
 fn config_of(machine: &Machine) -> Config {
-    let words = vec![machine.folder.path().join("nvidia-smi").display().to_string()];
+    let argv = vec![machine.folder.path().join("nvidia-smi").display().to_string()];
     Config {
-        command: Program { shown: "nvidia-smi".into(), words, secret: Vec::new() },
+        command: Program { shown: "nvidia-smi".into(), argv, secret: Vec::new() },
         timeout: Duration::from_millis(1500),
         keep_running: KeepRunning::No,
         interval: Duration::from_secs(1),
@@ -624,8 +624,8 @@ fn gpu_real() {
     if std::env::var_os("GRIDMON_GPU").is_none() {
         return;
     }
-    let words = vec!["nvidia-smi".to_string()];
-    let command = Program { shown: "nvidia-smi".into(), words, secret: Vec::new() };
+    let argv = vec!["nvidia-smi".to_string()];
+    let command = Program { shown: "nvidia-smi".into(), argv, secret: Vec::new() };
     for keep_running in [KeepRunning::No, KeepRunning::Yes] {
         let config = Config {
             command: command.clone(),

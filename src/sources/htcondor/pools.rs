@@ -242,6 +242,11 @@ fn cover(lists: &mut [PoolList], known: &mut KnownPools) {
     }
 }
 
+/// Returns a pool as the subject of its problems.
+pub(super) fn subject(name: &str) -> String {
+    format!("pool {name}")
+}
+
 /// Returns the problems of a pool.
 pub(super) fn problems(config: &Config, list: &PoolList) -> Vec<Problem> {
     let PoolList { name, slots, schedds, negotiators, collector, doubt, covered_by } = list;
@@ -258,12 +263,14 @@ pub(super) fn problems(config: &Config, list: &PoolList) -> Vec<Problem> {
             Some(other) => format!("nothing is missing, since {other} lists all that it listed"),
             None => missing.into(),
         };
-        problems.push(Problem::of_source(what, format!("{program} {failure}{advice}; {missing}")));
+        let problem = Problem::of_source(what, format!("{program} {failure}{advice}; {missing}"));
+        // Without its collector nobody knows of a pool's schedds and lists.
+        problems.push(problem.asked_of(&subject(name), slots.is_err() && schedds.is_err()));
     };
     // If the collector is down, all four queries fail; report it once.
     match (slots, schedds) {
         (Err(failure), Err(_)) => {
-            problem(format!("pool {name}"), failure, "its slots, its schedds' jobs and the grid's totals are missing")
+            problem(subject(name), failure, "its slots, its schedds' jobs and the grid's totals are missing")
         }
         (Err(failure), Ok(_)) => {
             problem(format!("slots of pool {name}"), failure, "slots and idle machines are missing")
@@ -282,7 +289,8 @@ pub(super) fn problems(config: &Config, list: &PoolList) -> Vec<Problem> {
         }
     }
     if let Some(doubt) = doubt.as_ref().filter(|_| covered_by.is_none()) {
-        problems.push(Problem::of_source(format!("ads of pool {name}"), not_whole(doubt, config.settle_seconds())));
+        let problem = Problem::of_source(format!("ads of pool {name}"), not_whole(doubt, config.settle_seconds()));
+        problems.push(problem.asked_of(&subject(name), false));
     }
     problems
 }

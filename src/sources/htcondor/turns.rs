@@ -4,6 +4,7 @@
 use std::time::{Duration, Instant};
 
 use super::memory::Turns;
+use super::pools::subject;
 use super::{Client, Jobs, Schedds, Target, ask as count};
 use crate::os::command::Failure;
 use crate::os::work::{Crowd, both, in_a_crowd};
@@ -86,7 +87,7 @@ impl Client<'_> {
             _ => "",
         };
         let message = format!("{why}{advice}; its jobs and the grid's totals are missing");
-        Some(Problem::of_source(format!("schedd {}", target.name), message))
+        Some(Problem::of_source(format!("schedd {}", target.name), message).asked_of(&subject(&target.pool), false))
     }
 }
 

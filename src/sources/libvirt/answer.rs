@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::ask::Asker;
+use super::ask::Queries;
 use super::domain::Domain;
 use super::memory::Known;
 use super::message::Uuid;
@@ -25,7 +25,7 @@ pub struct Answer {
     pub is_whole: bool,
 }
 
-impl Asker<'_> {
+impl Queries<'_> {
     /// Returns what was told, and what is missing.
     pub(super) fn answer(mut self, ended: Option<String>) -> (Option<Answer>, Vec<Problem>) {
         let unasked: Vec<_> = self.memory.domains.iter().filter(|known| !self.asked.contains(&known.of.uuid)).collect();
@@ -35,7 +35,9 @@ impl Asker<'_> {
                 (_, 0) => "the rest was told".to_string(),
                 (_, left) => format!("{} no points in this run", have(left)),
             };
-            self.problems.insert(0, Problem::of_source("libvirt", format!("{why}; {missing}")));
+            let problem = Problem::of_source("libvirt", format!("{why}; {missing}"));
+            // Of those that were not asked nobody knows whether they work again.
+            self.problems.insert(0, problem.asked_of("libvirt", !unasked.is_empty()));
         } else {
             self.problems.extend(unasked.iter().map(|known| unasked_problem(known)));
         }

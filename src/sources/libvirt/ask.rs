@@ -54,7 +54,7 @@ pub fn collect(
     until: Instant,
     keep: Keep,
 ) -> (Option<Answer>, Vec<Problem>) {
-    let mut asker = Asker {
+    let mut queries = Queries {
         config,
         memory,
         keep,
@@ -67,15 +67,15 @@ pub fn collect(
         asked: BTreeSet::new(),
         problems: Vec::new(),
     };
-    let ended = asker.run();
-    if let Some(client) = asker.client.take() {
+    let ended = queries.run();
+    if let Some(client) = queries.client.take() {
         client.close();
     }
-    asker.answer(ended.err())
+    queries.answer(ended.err())
 }
 
 /// Why a call brought nothing.
-enum Trouble {
+enum CallFailure {
     /// It was given up.
     Lost,
     /// libvirtd refused it.
@@ -84,7 +84,7 @@ enum Trouble {
     Over(String),
 }
 
-impl Trouble {
+impl CallFailure {
     fn why(self) -> String {
         match self {
             Self::Lost => "no answer".into(),
@@ -95,7 +95,7 @@ impl Trouble {
 }
 
 /// A run's questions and what came of them.
-pub(super) struct Asker<'a> {
+pub(super) struct Queries<'a> {
     config: &'a Config,
     pub(super) memory: &'a mut Memory,
     keep: Keep<'a>,
@@ -111,7 +111,7 @@ pub(super) struct Asker<'a> {
     pub(super) problems: Vec<Problem>,
 }
 
-impl Asker<'_> {
+impl Queries<'_> {
     /// Asks for everything. Fails if nobody can be asked any more.
     fn run(&mut self) -> Result<(), String> {
         self.connect()?;
@@ -150,12 +150,12 @@ impl Asker<'_> {
         Ok(())
     }
 
-    fn call(&mut self, procedure: Procedure, body: &[u8]) -> Result<Vec<u8>, Trouble> {
+    fn call(&mut self, procedure: Procedure, body: &[u8]) -> Result<Vec<u8>, CallFailure> {
         if self.until.saturating_duration_since(Instant::now()) < Duration::from_millis(100) {
-            return Err(Trouble::Over("the run has no time left".into()));
+            return Err(CallFailure::Over("the run has no time left".into()));
         }
-        self.connect().map_err(Trouble::Over)?;
-        let Some(mut client) = self.client.take() else { return Err(Trouble::Over("no connection".into())) };
+        self.connect().map_err(CallFailure::Over)?;
+        let Some(mut client) = self.client.take() else { return Err(CallFailure::Over("no connection".into())) };
         match client.call(procedure, body, self.until) {
             Ok(body) => {
                 self.client = Some(client);
@@ -163,37 +163,37 @@ impl Asker<'_> {
             }
             Err(failure @ Failure::Refused(_)) => {
                 self.client = Some(client);
-                Err(Trouble::Refused(failure))
+                Err(CallFailure::Refused(failure))
             }
             Err(Failure::TimedOut(_)) => {
                 // Who takes no new connection is stopped as a whole: it has lost nothing, and nothing is to be had.
                 drop(client);
-                self.connect().map_err(Trouble::Over)?;
+                self.connect().map_err(CallFailure::Over)?;
                 self.lost += 1;
-                Err(Trouble::Lost)
+                Err(CallFailure::Lost)
             }
-            Err(Failure::Gone(error)) => Err(Trouble::Over(format!("{error:#}"))),
+            Err(Failure::Gone(error)) => Err(CallFailure::Over(format!("{error:#}"))),
         }
     }
 
     /// Makes a call that may be lost; `lost` notes that it was. It is written down as lost before it is made.
-    fn risk(&mut self, procedure: Procedure, body: &[u8], lost: impl Fn(&mut Memory)) -> Result<Vec<u8>, Trouble> {
+    fn risk(&mut self, procedure: Procedure, body: &[u8], lost: impl Fn(&mut Memory)) -> Result<Vec<u8>, CallFailure> {
         self.fear(&lost)?;
         let answer = self.call(procedure, body);
-        if matches!(answer, Err(Trouble::Lost)) {
+        if matches!(answer, Err(CallFailure::Lost)) {
             lost(self.memory);
         }
         answer
     }
 
     /// Writes down what is remembered if calls are lost.
-    fn fear(&mut self, lost: impl Fn(&mut Memory)) -> Result<(), Trouble> {
+    fn fear(&mut self, lost: impl Fn(&mut Memory)) -> Result<(), CallFailure> {
         // A new libvirtd owes nothing.
-        self.connect().map_err(Trouble::Over)?;
+        self.connect().map_err(CallFailure::Over)?;
         let mut feared = self.memory.clone();
         lost(&mut feared);
         (self.keep)(&feared).map_err(|error| {
-            Trouble::Over(format!(
+            CallFailure::Over(format!(
                 "{error:#}; a call that hangs must be remembered, so libvirtd is asked for nothing more"
             ))
         })
@@ -213,9 +213,9 @@ impl Asker<'_> {
                 self.memory.listed(&domains);
                 Ok(true)
             }
-            Err(Trouble::Lost) => Ok(false),
-            Err(Trouble::Refused(failure)) => Err(format!("list of domains: {failure}")),
-            Err(Trouble::Over(why)) => Err(why),
+            Err(CallFailure::Lost) => Ok(false),
+            Err(CallFailure::Refused(failure)) => Err(format!("list of domains: {failure}")),
+            Err(CallFailure::Over(why)) => Err(why),
         }
     }
 
@@ -227,9 +227,9 @@ impl Asker<'_> {
         let begin = self.began.elapsed();
         let body = match self.risk(Procedure::Stats, &message::stats(list, groups), lost) {
             Ok(body) => body,
-            Err(Trouble::Lost) => return Ok(false),
-            Err(Trouble::Refused(failure)) => return Err(format!("counters: {failure}")),
-            Err(Trouble::Over(why)) => return Err(why),
+            Err(CallFailure::Lost) => return Ok(false),
+            Err(CallFailure::Refused(failure)) => return Err(format!("counters: {failure}")),
+            Err(CallFailure::Over(why)) => return Err(why),
         };
         // libvirtd reads one domain after another. In the middle of a long call no time is wrong by more than half of it.
         let at = (begin + self.began.elapsed()) / 2;
@@ -369,23 +369,23 @@ impl Asker<'_> {
         let all = self.memory.domains.iter().enumerate();
         let told = all.filter(|(_, known)| is_due(known) && self.domains.contains_key(&known.of.uuid));
         let due: Vec<_> = told.map(|(at, known)| (at, known.of.clone())).collect();
-        let may_ask = |asker: &Self| asker.lost < MOST_LOST && asker.memory.outstanding() < MOST_OUTSTANDING;
+        let may_ask = |queries: &Self| queries.lost < MOST_LOST && queries.memory.outstanding() < MOST_OUTSTANDING;
         if due.is_empty() || !may_ask(self) {
             return Ok(());
         }
         // Written down once for all of them: there are many, and the first that is lost ends them.
-        self.fear(|memory| memory.stuck += 1).map_err(Trouble::why)?;
+        self.fear(|memory| memory.stuck += 1).map_err(CallFailure::why)?;
         let mut refused = Vec::new();
         for (at, of) in due {
             match self.nova(&of) {
                 Ok(Some(nova)) => self.memory.domains[at].nova = Some(nova),
                 Ok(None) => {}
-                Err(Trouble::Refused(failure)) => refused.push(format!("metadata of {}: {failure}", of.name)),
-                Err(Trouble::Lost) => {
+                Err(CallFailure::Refused(failure)) => refused.push(format!("metadata of {}: {failure}", of.name)),
+                Err(CallFailure::Lost) => {
                     self.memory.locked_up(&[&of]);
                     return Err(format!("metadata of {} did not come", of.name));
                 }
-                Err(Trouble::Over(why)) => return Err(why),
+                Err(CallFailure::Over(why)) => return Err(why),
             }
         }
         if let Some(first) = refused.first() {
@@ -397,7 +397,7 @@ impl Asker<'_> {
     }
 
     /// Asks for the metadata of one domain. `None` if it is unknown now.
-    fn nova(&mut self, of: &DomainRef) -> Result<Option<Option<Nova>>, Trouble> {
+    fn nova(&mut self, of: &DomainRef) -> Result<Option<Option<Nova>>, CallFailure> {
         for namespace in NAMESPACES {
             match self.call(Procedure::Metadata, &message::metadata(of, namespace)) {
                 Ok(body) => {
@@ -411,8 +411,8 @@ impl Asker<'_> {
                         }
                     });
                 }
-                Err(Trouble::Refused(Failure::Refused(refusal))) if refusal.code == NO_METADATA => {}
-                Err(Trouble::Refused(Failure::Refused(refusal))) if refusal.code == NO_DOMAIN => return Ok(None),
+                Err(CallFailure::Refused(Failure::Refused(refusal))) if refusal.code == NO_METADATA => {}
+                Err(CallFailure::Refused(Failure::Refused(refusal))) if refusal.code == NO_DOMAIN => return Ok(None),
                 Err(trouble) => return Err(trouble),
             }
         }

@@ -12,6 +12,7 @@ pub mod interfaces;
 pub mod loadavg;
 pub mod meminfo;
 pub mod mounts;
+pub mod netlink;
 pub mod sockets;
 pub mod stat;
 pub mod topology;

@@ -41,7 +41,7 @@ fn key(mount: &Mount) -> Key {
 
 /// Asks mounts how full they are.
 #[derive(Debug)]
-pub struct Asker {
+pub struct UsageReader {
     limit: Duration,
     /// Asks one mount; a test's does not answer when the test says so.
     usage: fn(&Path) -> Result<Usage>,
@@ -68,13 +68,13 @@ struct Question {
     has_answered: Arc<AtomicBool>,
 }
 
-impl Asker {
-    /// Returns an asker that waits so long for the mounts of one moment.
+impl UsageReader {
+    /// Returns a reader that waits so long for the mounts of one moment.
     pub fn new(limit: Duration) -> Self {
         Self { limit, usage, helper: None, hanging: HashMap::new() }
     }
 
-    /// Takes over what another asker knows of mounts that hang.
+    /// Takes over what another reader knows of mounts that hang.
     pub fn adopt(&mut self, old: Self) {
         (self.helper, self.hanging) = (old.helper, old.hanging);
     }
@@ -209,7 +209,7 @@ mod tests {
 
     struct Bench {
         folder: TempDir,
-        asker: Asker,
+        reader: UsageReader,
         mounts: Vec<Mount>,
     }
 
@@ -220,14 +220,14 @@ mod tests {
                 std::fs::create_dir(folder.path().join(name)).unwrap();
                 text += &format!("{} 1 0:{at} / /{name} rw - ext4 d{at} rw\n", at + 2);
             }
-            let asker = Asker { usage: stand_in, ..Asker::new(limit) };
-            Self { folder, asker, mounts: parse_mountinfo(&text) }
+            let reader = UsageReader { usage: stand_in, ..UsageReader::new(limit) };
+            Self { folder, reader, mounts: parse_mountinfo(&text) }
         }
 
         fn ask(&mut self) -> Vec<String> {
             let path = |mount: &Mount| self.folder.path().join(mount.shown().trim_start_matches('/'));
             let asked: Vec<_> = self.mounts.iter().map(|mount| (mount, path(mount))).collect();
-            let answers = self.asker.ask(&asked);
+            let answers = self.reader.ask(&asked);
             answers.into_iter().map(|one| one.map_or_else(|why| why.to_string(), |_| "good".into())).collect()
         }
 
@@ -283,16 +283,18 @@ mod tests {
         let count = |text: &str| answers.iter().filter(|one| one.starts_with(text)).count();
         assert_eq!((answers[0].as_str(), count("gave no answer"), count("is not asked while")), ("good", MOST, 10));
         assert_eq!(bench.ask()[0], "good");
-        assert!(bench.asker.hanging.len() <= MOST + 1, "{}", bench.asker.hanging.len());
+        assert!(bench.reader.hanging.len() <= MOST + 1, "{}", bench.reader.hanging.len());
     }
 
     #[test]
     fn what_is_mounted_in_place_of_one_that_hangs_is_asked_and_a_new_asker_asks_no_second_time() {
         let mut bench = Bench::new(&names(&["dead"]), Duration::from_millis(300));
         assert_eq!(bench.ask(), ["gave no answer in 300ms"]);
-        let old =
-            std::mem::replace(&mut bench.asker, Asker { usage: stand_in, ..Asker::new(Duration::from_millis(300)) });
-        bench.asker.adopt(old);
+        let old = std::mem::replace(
+            &mut bench.reader,
+            UsageReader { usage: stand_in, ..UsageReader::new(Duration::from_millis(300)) },
+        );
+        bench.reader.adopt(old);
         assert!(bench.ask()[0].starts_with("still does not answer"));
         assert_eq!(bench.asked("dead"), 1);
         bench.mounts = parse_mountinfo("99 1 0:9 / /dead rw - nfs4 other:/ rw\n");

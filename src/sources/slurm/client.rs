@@ -21,18 +21,24 @@ const LONGEST: usize = 1 << 20;
 /// How long `scontrol ping` may take. It answers at once where slurmctld is dead, and hangs where it hangs.
 const PING: Duration = Duration::from_secs(2);
 
-/// Variables that change what the commands ask, or whom: they belong to a person's shell, not to a monitor.
-const VARIABLES: [&str; 14] = [
+/// Variables that change what the commands ask, or whom: they belong to a person's shell, not to a monitor. With SQUEUE_PRIORITY a
+/// job counts once for each of its partitions, with SQUEUE_SIBLING or SQUEUE_FEDERATION those of other clusters count too.
+const VARIABLES: [&str; 19] = [
+    "SCONTROL_FEDERATION",
+    "SCONTROL_FUTURE",
     "SLURM_CLUSTERS",
     "SLURM_TIME_FORMAT",
     "SQUEUE_ACCOUNT",
     "SQUEUE_CLUSTERS",
+    "SQUEUE_FEDERATION",
     "SQUEUE_JOBS",
     "SQUEUE_LICENSES",
     "SQUEUE_NAMES",
     "SQUEUE_PARTITION",
+    "SQUEUE_PRIORITY",
     "SQUEUE_QOS",
     "SQUEUE_RESERVATION",
+    "SQUEUE_SIBLING",
     "SQUEUE_SORT",
     "SQUEUE_STATES",
     "SQUEUE_USERS",

@@ -59,6 +59,8 @@ pub const SECTION: Section = Section::new(
         CLUSTER,
         JOBS_INTERVAL,
         ACCOUNTS,
+        NODES,
+        DOMAIN,
         TIMEOUT,
         SCONTROL,
         SDIAG,
@@ -92,6 +94,23 @@ pub const ACCOUNTS: Key = Key::new(
     "The most accounts whose jobs are counted apart; those of all others are counted as the account other.",
 );
 
+/// How many nodes have points of their own.
+pub const NODES: Key = Key::new(
+    "nodes",
+    Kind::Number { least: 0, most: 100_000, unit: "nodes" },
+    Unset::Default("2000"),
+    "The most nodes of a cluster of which each has its state as points of its own, for the page of nodes; in a larger cluster none has.",
+);
+
+/// What makes the name of a node that of its host.
+pub const DOMAIN: Key = Key::new(
+    "domain",
+    Kind::Text,
+    Unset::Absent("example.org"),
+    "What follows the names of Slurm's nodes in the names of hosts, so that the page of nodes shows Slurm's state of each host. Default: \
+     nothing.",
+);
+
 /// The most seconds that one command may be given.
 const LONGEST_TIMEOUT: u64 = 600;
 
@@ -123,6 +142,10 @@ pub struct Config {
     pub jobs_interval: u64,
     /// The most accounts that are counted apart; 100 by default.
     pub accounts: usize,
+    /// The most nodes of which each has points; 2000 by default.
+    pub nodes: usize,
+    /// What follows the name of a node in that of its host.
+    pub domain: Option<String>,
     /// The time limit of one command; 5 s by default.
     pub timeout: Duration,
     /// The command that tells of nodes and partitions.
@@ -165,6 +188,8 @@ impl Config {
             cluster: values.text("cluster")?,
             jobs_interval: values.number("jobs_interval")?,
             accounts: usize::try_from(values.number("accounts")?)?,
+            nodes: usize::try_from(values.number("nodes")?)?,
+            domain: values.text("domain")?,
             timeout: Duration::from_secs(values.number("timeout_seconds")?),
             scontrol: values.command("scontrol")?,
             sdiag: values.command("sdiag")?,
@@ -211,7 +236,8 @@ pub fn collect(config: &Config, memory: &mut Memory, now: i64, until: Instant) -
             } else {
                 "nothing is known of the cluster in this run"
             };
-            return (answer, vec![Problem::of_source("slurm", format!("{failure}; {missing}"))]);
+            let problem = Problem::of_source("slurm", format!("{failure}; {missing}"));
+            return (answer, vec![problem.asked_of("slurm", true)]);
         }
         Err(failure) => problems.push(part("scheduler", &failure, "its health is missing")),
     }

@@ -171,8 +171,8 @@ fn command(node: &Node, bounds: &Bounds, needs_login: bool) -> Command {
         command.args(&shell[1..]);
         return command;
     };
-    let mut command = Command::new(&bounds.ssh.words[0]);
-    command.args(&bounds.ssh.words[1..]);
+    let mut command = Command::new(&bounds.ssh.argv[0]);
+    command.args(&bounds.ssh.argv[1..]);
     let seconds = bounds.connect_seconds;
     // Two unanswered questions end it.
     let alive = seconds.div_ceil(2).max(1);
@@ -226,7 +226,9 @@ fn explain(listing: &Listing, failure: &Failure, bounds: &Bounds) -> String {
             )
         }
         Failure::TimedOut(..) => format!("{failure}: nothing came after the login, or the name could not be looked up"),
-        Failure::Start(_) => format!("{} {failure}", bounds.ssh.shown),
+        Failure::Start(_) => {
+            format!("{} {failure}; install OpenSSH's client, or say where it is: [backups] ssh", bounds.ssh.shown)
+        }
         _ => failure.to_string(),
     }
 }

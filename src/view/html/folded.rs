@@ -38,9 +38,18 @@ impl Place<'_, '_> {
     /// Returns the cells of a row: its own, or those of its parts.
     pub(super) fn cells<'r, 'a>(&self, row: &'r Row<'a>) -> Vec<&'r Cell<'a>> {
         match self.column.outer {
+            true if matches!(self.column.declared.kind, Kind::Mean(..)) => {
+                row.parts[self.at[0]].iter().filter_map(|part| part.cell.as_ref()).collect()
+            }
             true => row.cells[self.at[0]].iter().collect(),
             false => row.sub_rows.iter().flat_map(|part| self.of_part(part)).collect(),
         }
+    }
+
+    /// Returns its group and head in words: `machines starting`.
+    pub(super) fn words(&self) -> String {
+        let group = self.column.declared.group;
+        if group.is_empty() { self.head.into() } else { format!("{group} {}", self.head) }
     }
 
     /// Whether it is a pivot that is one column.
@@ -59,9 +68,23 @@ impl SectionView<'_> {
         format!("{}/{}", self.section.name, row.name)
     }
 
+    /// Whether the address unfolds a row.
+    pub(super) fn is_open(&self, row: &Row) -> bool {
+        self.view.options.is_open(&self.key(row))
+    }
+
+    /// Returns the button that unfolds a row, or folds it.
+    pub(super) fn mark(&self, row: &Row, is_open: bool) -> String {
+        let mark = if is_open { "▾" } else { "▸" };
+        let name = escaped_line(row.name);
+        let text = format!("<span aria-hidden=\"true\">{mark}</span><span class=\"unseen\">parts of {name}</span>");
+        let button = choice("open", &self.key(row), &text);
+        button.replacen("<button", &format!("<button aria-expanded=\"{is_open}\""), 1)
+    }
+
     /// Whether the parts of a row of a table that folds are shown.
     pub(super) fn is_unfolded(&self, row: &Row) -> bool {
-        has_parts(row) && self.view.options.is_open(&self.key(row))
+        has_parts(row) && self.is_open(row)
     }
 
     /// Writes these rows of a table that folds, after the sums of all.
@@ -84,7 +107,7 @@ impl SectionView<'_> {
                 // What has no sum has no line of the sum either.
                 let lined = table.rows.iter().filter(|_| !has_none).flat_map(|row| place.cells(row));
                 let line = self.small_line(place.column, lined);
-                let _ = write!(html, "<td>{used}{line}{sum}{yes}</td>");
+                let _ = write!(html, "{}>{used}{line}{sum}{yes}</td>", phone::td(place.column));
             }
             html.push_str("</tr>\n</tbody>\n");
         }
@@ -97,31 +120,32 @@ impl SectionView<'_> {
         let name = escaped_line(row.name);
         let (class, shape) = self.row_look(table, row);
         let (has_parts, is_open) = (has_parts(row), self.is_unfolded(row));
-        let head = match has_parts {
-            true => {
-                let mark = if is_open { "▾" } else { "▸" };
-                let text =
-                    format!("<span aria-hidden=\"true\">{mark}</span><span class=\"unseen\">parts of {name}</span>");
-                let button = choice("open", &self.key(row), &text);
-                button.replacen("<button", &format!("<button aria-expanded=\"{is_open}\""), 1)
-                    + &self.name_link(table, row.name)
-            }
-            false => self.name_link(table, row.name),
-        };
+        let mark = if has_parts { self.mark(row, is_open) } else { self.unfold_on_phone(table, row) };
+        let head = mark + &self.name_link(table, row.name);
         let _ = write!(html, "<tbody data-key=\"{name}\"{class}><tr><th scope=\"rowgroup\">{shape}{head}</th>");
+        let worst = table.worst(row, |cell| self.health(cell)).flatten();
         for place in places {
             // Unfolded, the numbers of the parts stand below, each once.
             let is_sum = is_open && !place.column.outer;
             let used = self.used(table, place, &[row], Some(most));
-            self.folded_cell(html, place, (&place.cells(row), &[row.name]), is_sum, &used);
+            let cells = match place.column.declared.kind {
+                Kind::Health(..) => worst.iter().collect(),
+                _ => place.cells(row),
+            };
+            self.folded_cell(html, place, (&cells, &[row.name]), is_sum, &used);
         }
         html.push_str("</tr>\n");
+        if is_open || self.is_open_on_phone(table, row) {
+            self.pairs(html, table, row);
+        }
         for part in row.sub_rows.iter().filter(|_| is_open) {
             let _ = write!(html, "<tr class=\"part\"><th scope=\"row\">{}</th>", self.part_links(table, part));
             for place in places {
                 match place.column.outer {
                     true if matches!(place.column.declared.kind, Kind::Key(_)) => {}
-                    true => html.push_str("<td></td>"),
+                    true => {
+                        let _ = write!(html, "{}></td>", phone::td(place.column));
+                    }
                     // What is gathered stands below, each once.
                     false => {
                         let cells = (&*place.of_part(part), &*of(&part.names, row));
@@ -163,29 +187,40 @@ impl SectionView<'_> {
                 html.push_str("</td>");
             }
             _ => {
-                let _ = write!(html, "<td>{before}{}", self.small_line(column, cells.iter().copied()));
-                match cells {
-                    [] => self.cell_content(html, None, column, names),
-                    [cell] if !is_sum => self.cell_content(html, Some(cell), column, names),
-                    several => {
-                        let trouble = several.iter().filter_map(|cell| self.selection.of_cell(column, cell)).max();
-                        let pill = match trouble.filter(|_| self.view.troubles.is_some()) {
-                            Some(Trouble::Bad) => " class=\"pill bad\"",
-                            Some(Trouble::Worse) => " class=\"pill worse\"",
-                            None => "",
-                        };
-                        // A link in a cell is as high as the cell, and looks like its other numbers.
-                        match self.sum(column, several.iter().copied()) {
-                            link if link.starts_with("<a ") => {
-                                html.push_str(&link.replacen("<a", &format!("<a{pill}"), 1));
-                            }
-                            text => {
-                                let _ = write!(html, "<span{pill}>{text}</span>");
-                            }
-                        }
+                let line = self.small_line(column, cells.iter().copied());
+                let _ = write!(html, "{}>{before}{line}", phone::td(column));
+                self.folded_content(html, place, (cells, names), is_sum);
+                html.push_str("</td>");
+            }
+        }
+    }
+
+    /// Writes the content of a cell: the number itself if there is one, else the sum of several.
+    pub(super) fn folded_content(
+        &self,
+        html: &mut String,
+        place: &Place,
+        (cells, names): (&[&Cell], &[&str]),
+        is_sum: bool,
+    ) {
+        let column = place.column;
+        match cells {
+            [] => self.cell_content(html, None, column, names),
+            [cell] if !is_sum => self.cell_content(html, Some(cell), column, names),
+            several => {
+                let trouble = several.iter().filter_map(|cell| self.selection.of_cell(column, cell)).max();
+                let pill = match trouble.filter(|_| self.view.troubles.is_some()) {
+                    Some(Trouble::Bad) => " class=\"pill bad\"",
+                    Some(Trouble::Worse) => " class=\"pill worse\"",
+                    None => "",
+                };
+                // A link in a cell is as high as the cell, and looks like its other numbers.
+                match self.sum(column, several.iter().copied()) {
+                    link if link.starts_with("<a ") => html.push_str(&link.replacen("<a", &format!("<a{pill}"), 1)),
+                    text => {
+                        let _ = write!(html, "<span{pill}>{text}</span>");
                     }
                 }
-                html.push_str("</td>");
             }
         }
     }

@@ -1,6 +1,7 @@
 //! The page of a name: all numbers that are stored of a row, each with its plot.
 
 use super::*;
+use crate::view::page::Judged;
 use crate::view::table::Number;
 use crate::view::{calendar, plot};
 
@@ -39,7 +40,7 @@ pub(super) fn page_of_a_name(html: &mut String, view: &View) -> bool {
     if groups.is_empty() && own.is_empty() {
         return false;
     }
-    let is_plotted = |number: &&&Number| !number.path.is_empty();
+    let is_plotted = |number: &&&Number| !number.path().is_empty();
     let count_of = groups.iter().map(|(_, numbers)| numbers.len()).sum::<usize>()
         + own.iter().flat_map(|(_, numbers)| numbers.iter().filter(is_plotted)).count();
     let back = Options { of: String::new(), plots: Vec::new(), ..view.options.clone() }.address();
@@ -128,7 +129,7 @@ fn groups<'a>(
 
 /// Whether a number describes the name: it is the only one of its measurement and has no plot.
 fn is_fact((measurement, numbers): &Group) -> bool {
-    measurement.fields.len() == 1 && matches!(numbers[..], [number] if number.path.is_empty())
+    measurement.fields.len() == 1 && matches!(numbers[..], [number] if number.path().is_empty())
 }
 
 /// Writes a table with a row for each series: with its declared columns, or a column for each field.
@@ -217,10 +218,10 @@ fn table_of_fields(html: &mut String, view: &View, measurement: &'static Measure
         let _ = write!(html, "<tr data-key=\"{name}\"><th scope=\"row\">{name}</th>");
         for field in measurement.fields {
             let _ = match numbers.iter().find(|number| number.field() == field.name) {
-                Some(number) if !number.path.is_empty() => write!(
+                Some(number) if !number.path().is_empty() => write!(
                     html,
                     "<td><a href=\"?plot={}&amp;{}\" aria-label=\"{}, {name}: {value}\">{value}</a></td>",
-                    encoded(&number.path),
+                    encoded(number.path()),
                     &others[1..],
                     field.name,
                     value = text_of(Shows::of_unit(field.unit), number.value),
@@ -298,11 +299,11 @@ fn figure(
     numbers: &[&Number],
     has_picture: bool,
 ) {
-    let plotted: Vec<_> = numbers.iter().filter(|number| !number.path.is_empty()).collect();
+    let plotted: Vec<_> = numbers.iter().filter(|number| !number.path().is_empty()).collect();
     html.push_str("<figure>");
     if has_picture && !plotted.is_empty() {
         let from = if view.options.from.is_empty() { FROM } else { &view.options.from };
-        let paths: Vec<_> = plotted.iter().map(|number| number.path.as_str()).collect();
+        let paths: Vec<_> = plotted.iter().map(|number| number.path()).collect();
         picture(html, view, measurement.name, &paths, ((420, 130), false, from));
     }
     let _ = write!(html, "<figcaption><span class=\"quiet\">{}</span> ", escaped(unit));
@@ -315,7 +316,7 @@ fn figure(
         }
         let name = words.join(" · ");
         let value = text_of(Shows::of_unit(unit), number.value);
-        let _ = match number.path.as_str() {
+        let _ = match number.path() {
             "" => write!(html, "<span class=\"each\">{name} <b>{value}</b></span> "),
             path => write!(
                 html,
@@ -330,31 +331,48 @@ fn figure(
     html.push_str("</figcaption></figure>\n");
 }
 
-/// Whether a number is the health of a row of the page, and 0 or 1.
-fn is_health(view: &View, of: &'static Measurement, number: &Number) -> bool {
-    let mut columns = view.page.tables.iter().flat_map(|table| table.columns);
-    let is_unit = of.field(number.field()).is_some_and(|field| field.unit == plot::SWITCH);
-    let is_of = |column: &page::Column| matches!(column.kind, Kind::Health(measurement, field) if measurement.name == of.name && field == number.field());
-    is_unit && !number.path.is_empty() && columns.any(is_of)
+/// Returns by what a number is judged; the outer `None` if it is not.
+fn judged(view: &View, of: &'static Measurement, number: &Number) -> Option<Option<Judged>> {
+    let is_of = |column: &&page::Column| {
+        let is_it = column.measurement().is_some_and(|own| own.name == of.name);
+        is_it && column.has_nights() && column.field().is_some_and(|field| field.name == number.field())
+    };
+    view.page.columns().find(is_of).filter(|_| !number.path().is_empty()).map(|column| column.judged)
 }
 
-/// Writes calendars with the days of a year, of what is up or down; a browser asks for one when it comes into view.
+/// Whether a number is the health of a row of the page, and 0 or 1.
+fn is_health(view: &View, of: &'static Measurement, number: &Number) -> bool {
+    let is_unit = of.field(number.field()).is_some_and(|field| field.unit == plot::SWITCH);
+    is_unit && !number.path().is_empty() && view.page.has_health(of, number.field())
+}
+
+/// Writes a calendar of the days of a year of a number; a browser asks for it when it comes into view.
+pub(super) fn calendar(html: &mut String, view: &View, path: &str, judged: Option<Judged>) {
+    let (from, end) = calendar::year(view.now);
+    // The seconds beyond the last day change every ten minutes, and so does the picture.
+    let to = end + view.now.div_euclid(600).rem_euclid(144);
+    let judged = judged.map_or(String::new(), |Judged { worse, bad, .. }| format!("&amp;worse={worse}&amp;bad={bad}"));
+    let query = format!("days=1{judged}&amp;step=1d&amp;from={from}&amp;to={to}&amp;path={}", encoded(path));
+    image(html, view, &format!("the days of a year of {path}"), calendar::SIZE, &query);
+}
+
+/// Writes calendars with the days of a year, of what is up or down, or judged.
 fn calendars(html: &mut String, view: &View, groups: &[Group]) {
     let each = groups.iter().flat_map(|(of, numbers)| numbers.iter().map(|number| (*of, *number)));
-    let health: Vec<_> = each.filter(|(of, number)| is_health(view, of, number)).take(MOST_CALENDARS).collect();
+    let of = |(of, number): (&'static Measurement, _)| match judged(view, of, number) {
+        Some(judged) => Some((of, number, judged)),
+        None => is_health(view, of, number).then_some((of, number, None)),
+    };
+    let health: Vec<_> = each.filter_map(of).take(MOST_CALENDARS).collect();
     if health.is_empty() {
         return;
     }
     html.push_str("<h3>A year of days</h3>\n<div class=\"calendars\">");
-    let (from, end) = calendar::year(view.now);
-    // The seconds beyond the last day change every ten minutes, and so does the picture.
-    let to = end + view.now.div_euclid(600).rem_euclid(144);
-    for (measurement, number) in health {
-        let path = encoded(&number.path);
+    for (measurement, number, judged) in health {
+        let path = encoded(number.path());
         let name = own_words(view, measurement, number).join(" · ");
         html.push_str("<figure>");
-        let query = format!("days=1&amp;step=1d&amp;from={from}&amp;to={to}&amp;path={path}");
-        image(html, view, &format!("the days of a year of {}", number.path), calendar::SIZE, &query);
+        calendar(html, view, number.path(), judged);
         let others =
             Options { plots: Vec::new(), full: false, from: "-1y".into(), to: String::new(), ..view.options.clone() };
         let _ = writeln!(

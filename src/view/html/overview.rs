@@ -21,8 +21,9 @@ pub(super) fn overview(html: &mut String, view: &View) {
     let is_by_choice = by.0 == overview.of;
     let mut totals = BTreeMap::<&str, f64>::new();
     for number in section.numbers(place) {
-        if is_by_choice || number.tag(overview.of) == *of {
-            *totals.entry(number.tag(by.0)).or_default() += number.value.as_f64();
+        if is_by_choice || number.field() == *of {
+            let part = if is_by_choice { number.field() } else { number.tag(by.0) };
+            *totals.entry(part).or_default() += number.value.as_f64();
         }
     }
     let mut totals: Vec<_> = totals.into_iter().filter(|(_, total)| *total > 0.0).collect();

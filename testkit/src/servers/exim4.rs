@@ -75,4 +75,13 @@ impl Exim4 {
     pub fn log(&self) -> String {
         fs::read_to_string(self.dir.path().join("log/mainlog")).unwrap_or_default()
     }
+
+    /// All that it has logged: what it took, what it refused, and its own troubles.
+    pub fn logs(&self) -> String {
+        let files = ["log/mainlog", "log/rejectlog", "log/paniclog", "output"].map(|name| self.dir.path().join(name));
+        files
+            .map(|file| fs::read(file).unwrap_or_default())
+            .map(|log| String::from_utf8_lossy(&log).into_owned())
+            .concat()
+    }
 }

@@ -76,6 +76,17 @@ impl Mariadb {
         String::from_utf8(output.stdout).expect("UTF-8")
     }
 
+    /// Lets it log every statement from now on, for [`Mariadb::general_log`].
+    pub fn log_statements(&self) {
+        self.query("SET GLOBAL general_log_file = 'general.log'; SET GLOBAL general_log = ON");
+    }
+
+    /// Every connection and statement that it was told to log.
+    pub fn general_log(&self) -> String {
+        let log = std::fs::read(self.dir.path().join("data/general.log")).expect("its general log");
+        String::from_utf8_lossy(&log).into_owned()
+    }
+
     /// Runs the statements of a file as the administrator, as `mariadb DATABASE < FILE` does.
     pub fn run_file(&self, database: &str, file: &Path) {
         let statements = std::fs::File::open(file).expect("the file of statements");

@@ -1,13 +1,17 @@
 //! HTCondor pools 23.9 and 25, unpacked from Debian's suites trixie and sid, each with two schedds.
 
-use super::{Ports, Server, TempDir, servers, signal, tail, wait_until};
-use serde_json::{Value, json};
+mod daemons;
+mod odd_jobs;
+
+pub use self::odd_jobs::OddJobs;
+use super::{Ports, Server, TempDir, servers, tail, wait_until};
+use serde_json::Value;
 use std::{
     fs,
     io::Write,
     net::TcpStream,
     os::unix::fs::MetadataExt,
-    path::{Path, PathBuf},
+    path::PathBuf,
     process::{Command, Output, Stdio},
     time::Duration,
 };
@@ -205,64 +209,6 @@ impl Pool {
         wait_until(what, Duration::from_secs(60), check)
     }
 
-    /// The process of a schedd, as seen from outside the pool's namespace.
-    pub fn schedd_pid(&self, name: &str) -> u32 {
-        let local_name = name.split_once('@').map(|(local_name, _)| local_name);
-        self.daemon("condor_schedd", |arguments| arguments.get(1).map(String::as_str) == local_name)
-            .unwrap_or_else(|| panic!("no process of schedd {name}"))
-    }
-
-    /// The process of the second collector, if it runs.
-    pub fn second_collector_pid(&self) -> Option<u32> {
-        let port = (self.ports.first() + 1).to_string();
-        self.daemon("condor_collector", |arguments| arguments.contains(&port))
-    }
-
-    /// The process of a daemon whose arguments are these, as seen from outside the pool's namespace.
-    fn daemon(&self, program: &str, is_it: impl Fn(&[String]) -> bool) -> Option<u32> {
-        // unshare, the shell that is the namespace's init, condor_master: a daemon's own children bear its command line
-        // too.
-        let mut generation = vec![self.server.child.id()];
-        for _ in 0..3 {
-            generation = children(&generation);
-        }
-        generation.into_iter().find(|pid| {
-            let command = fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-            let mut words = command.split_terminator('\0');
-            words.next() == Some(program) && is_it(&words.map(String::from).collect::<Vec<_>>())
-        })
-    }
-
-    /// Kills the second collector and waits until the master has started it again and it answers.
-    pub fn restart_second_collector(&self) {
-        let before = self.second_collector_pid().expect("the second collector");
-        signal(before, "KILL");
-        self.wait_until("the second collector's restart", || {
-            let collector = self.second_collector();
-            // It lists itself as labb@….
-            let listed = || self.condor(&["condor_status", "-pool", &collector, "-collector", "-af", "Name"]).stdout;
-            let lists_itself = || String::from_utf8_lossy(&listed()).contains("labb@");
-            self.second_collector_pid().is_some_and(|pid| pid != before && lists_itself()).then_some(())
-        });
-    }
-
-    /// Lets a schedd hang: it accepts connections and never answers.
-    pub fn stop_schedd(&self, name: &str) {
-        signal(self.schedd_pid(name), "STOP");
-    }
-
-    /// Lets a stopped schedd go on.
-    pub fn cont_schedd(&self, name: &str) {
-        signal(self.schedd_pid(name), "CONT");
-    }
-
-    /// Kills a schedd for good; the collector keeps its ad.
-    pub fn kill_schedd(&self, name: &str) {
-        let pid = self.schedd_pid(name);
-        signal(pid, "KILL");
-        self.wait_until("the end of a killed schedd", || (!Path::new(&format!("/proc/{pid}")).exists()).then_some(()));
-    }
-
     /// Adds `n` claimed dynamic slots on made-up machines, 8 to a machine, each with Mips and KFlops, and waits until
     /// the collector has them.
     pub fn advertise_slots(&self, n: usize) {
@@ -304,102 +250,4 @@ impl Pool {
     pub fn advertise(&self, ads: &str) {
         self.condor_as("condor", &["condor_advertise", "-multiple", "UPDATE_STARTD_AD", "-"], ads);
     }
-
-    /// Queues jobs in every state, with every type that TargetClouds was seen to have, at both schedds, and waits until
-    /// they have reached their state; gives what is in the queues then, one entry per kind of job.
-    pub fn submit_odd_jobs(&self) -> Vec<OddJobs> {
-        let [first, second] = SCHEDDS;
-        let atlas = Some("group_mcore.atlas");
-        let kinds = [
-            (first, "alice", "running", 3, Some(json!("IAAS")), atlas),
-            (first, "bob", "running", 1, None, None),
-            (first, "alice", "idle", 4, Some(json!("CERN,IAAS")), Some("group_analy.long.anna")),
-            (first, "alice", "idle", 1, Some(json!(["CERN", "IAAS"])), atlas),
-            (first, "bob", "idle", 1, Some(json!(42)), None),
-            (first, "bob", "idle", 1, Some(json!("žluťoučký 😀")), None),
-            (first, "alice", "held", 2, Some(Value::Null), None),
-            (first, "alice", "completed", 2, Some(json!("IAAS")), None),
-            (first, "bob", "removed", 1, Some(json!("IAAS")), None),
-            (second, "bob", "idle", 2, Some(json!("CERN")), Some("group_score.bob")),
-            (second, "alice", "running", 1, Some(json!("IAAS")), atlas),
-            (second, "pilot", "held", 1, None, None),
-        ];
-        let mut odd_jobs = Vec::new();
-        for (schedd, user, state, jobs, target_clouds, accounting_group) in kinds {
-            let mut text =
-                String::from("request_cpus = 1\nrequest_memory = 100\nrequest_disk = 100\narguments = 3600\n");
-            // `completed` and `removed` jobs stay in the queue only when they are told to.
-            text += match state {
-                "running" => "executable = /bin/sleep\n",
-                "held" => "executable = /bin/sleep\nhold = true\n",
-                "completed" => "executable = /bin/true\nleave_in_queue = true\n",
-                "removed" => "executable = /bin/sleep\nrequirements = false\nleave_in_queue = true\n",
-                _ => "executable = /bin/sleep\nrequirements = false\n",
-            };
-            if let Some((group, owner)) = accounting_group.and_then(|name: &str| name.rsplit_once('.')) {
-                text += &format!("accounting_group = {group}\naccounting_group_user = {owner}\n");
-            }
-            match &target_clouds {
-                None => {}
-                Some(Value::Null) => text += "+TargetClouds = undefined\n",
-                Some(Value::Array(clouds)) => text += &format!("+TargetClouds = {{{}, {}}}\n", clouds[0], clouds[1]),
-                Some(value) => text += &format!("+TargetClouds = {value}\n"),
-            }
-            let cluster = self.submit(schedd, user, &format!("{text}queue {jobs}\n"));
-            if state == "removed" {
-                self.condor_as(user, &["condor_rm", "-name", schedd, &cluster.to_string()], "");
-            }
-            let job_status = match state {
-                "idle" => 1,
-                "running" => 2,
-                "removed" => 3,
-                "completed" => 4,
-                _ => 5,
-            };
-            odd_jobs.push(OddJobs { schedd, cluster, job_status, jobs, target_clouds, accounting_group });
-        }
-        for schedd in SCHEDDS {
-            self.wait_until("the odd jobs to reach their states", || {
-                let queue = self.jobs(schedd, "ClusterId,JobStatus");
-                let reached = |kind: &OddJobs| {
-                    let here = queue
-                        .iter()
-                        .filter(|job| job["ClusterId"] == kind.cluster && job["JobStatus"] == kind.job_status);
-                    here.count() == kind.jobs
-                };
-                odd_jobs.iter().filter(|kind| kind.schedd == schedd).all(reached).then_some(())
-            });
-        }
-        odd_jobs
-    }
-}
-
-/// One kind of jobs that [`Pool::submit_odd_jobs`] has queued.
-#[derive(Clone, Debug, PartialEq)]
-pub struct OddJobs {
-    /// Name of the schedd that has them.
-    pub schedd: &'static str,
-    /// Their cluster there.
-    pub cluster: u32,
-    /// `JobStatus`: 1 idle, 2 running, 3 removed, 4 completed, 5 held.
-    pub job_status: u8,
-    /// How many there are.
-    pub jobs: usize,
-    /// `TargetClouds` as condor_q prints it in JSON: absent, null, a string, a number or a list.
-    pub target_clouds: Option<Value>,
-    /// `AccountingGroup`, where they have one.
-    pub accounting_group: Option<&'static str>,
-}
-
-/// The processes whose parent is one of these.
-fn children(parents: &[u32]) -> Vec<u32> {
-    let is_child = |pid: &u32| {
-        let stat = fs::read(format!("/proc/{pid}/stat")).unwrap_or_default();
-        let stat = String::from_utf8_lossy(&stat).into_owned();
-        // The command's name stands in parentheses and may hold any character.
-        let parent = stat.rsplit_once(')').and_then(|(_, rest)| rest.split_whitespace().nth(1)?.parse().ok());
-        parent.is_some_and(|parent: u32| parents.contains(&parent))
-    };
-    let processes = fs::read_dir("/proc").expect("Linux has /proc").flatten();
-    processes.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).filter(is_child).collect()
 }

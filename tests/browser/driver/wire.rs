@@ -20,7 +20,7 @@ pub fn ask(port: u16, method: &str, path: &str, body: &Value) -> Value {
 /// When chromedriver does not answer.
 pub fn exchange(port: u16, method: &str, path: &str, body: &Value) -> std::io::Result<Value> {
     let mut stream = TcpStream::connect(("127.0.0.1", port))?;
-    stream.set_read_timeout(Some(Duration::from_secs(60)))?;
+    stream.set_read_timeout(Some(Duration::from_secs(180)))?;
     let body = if method == "POST" { body.to_string() } else { String::new() };
     let head = format!(
         "{method} {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\nContent-Type: application/json\r\n"
@@ -41,4 +41,18 @@ pub fn exchange(port: u16, method: &str, path: &str, body: &Value) -> std::io::R
     let mut text = vec![0; length];
     reader.read_exact(&mut text)?;
     Ok(serde_json::from_slice(&text)?)
+}
+
+/// What is written in base 64.
+pub fn decoded(text: &str) -> Vec<u8> {
+    let sixes = text.bytes().filter_map(|byte| {
+        let letters = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+        letters.iter().position(|letter| *letter == byte)
+    });
+    let sixes: Vec<_> = sixes.collect();
+    let bytes = sixes.chunks(4).flat_map(|four| {
+        let all = four.iter().enumerate().fold(0, |all, (at, six)| all | six << (18 - 6 * at));
+        (0..four.len() - 1).map(move |at| (all >> (16 - 8 * at)) as u8)
+    });
+    bytes.collect()
 }

@@ -176,7 +176,9 @@ fn two_grids_of_a_hundred_clouds_are_quick_and_light() {
     );
     let (bytes, paint) = (figures[0].as_u64().unwrap(), figures[1].as_f64().unwrap());
     println!("{bytes} bytes with everything, first paint after {paint:.0} ms");
-    assert!(bytes > 20_000 && bytes < 150_000, "{bytes} bytes");
+    let each = "return [...performance.getEntriesByType('navigation'), ...performance.getEntriesByType('resource')].map((one) => \
+                `${one.transferSize} ${one.name.split('?')[0]}`)";
+    assert!(bytes > 20_000 && bytes < 150_000, "{bytes} bytes: {}", browser.js(each));
     // A figure of the machine's, and of an unoptimised build; `make bench` has the one that counts.
     assert!(paint < 3000.0, "{paint} ms");
     // The heads stay in sight.

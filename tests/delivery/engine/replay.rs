@@ -1,6 +1,9 @@
 //! Replays: their limits, and two at once.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use gridmon::os::uptime::Uptime;
+use gridmon::sinks::ClosedPlace;
 
 use super::*;
 
@@ -100,4 +103,26 @@ fn a_program_that_is_stopped_in_a_replay_is_named_when_it_has_outlived_every_run
     drop(lock);
     assert_eq!(bench.run(3, 1).problems, []);
     assert_eq!(bench.minutes(0), [1, 2, 3, 0]);
+}
+
+/// A backlog that grows must not be sent anew in every run: one batch asks whether the place is open again.
+#[test]
+fn of_a_backlog_whose_place_is_closed_one_batch_a_run_is_sent() {
+    static REFUSED: AtomicUsize = AtomicUsize::new(0);
+    let bench = Bench::new(&["influxdb"]);
+    bench.set(0, down);
+    (0..30).for_each(|minute| drop(bench.run(minute, 3)));
+    bench.set(0, |points| match points.len() {
+        3 => {
+            REFUSED.fetch_add(1, Ordering::Relaxed);
+            sent(Err(anyhow!(ClosedPlace("full".into()))))
+        }
+        _ => sent(Ok(())),
+    });
+    let refused: Vec<_> =
+        (30..34).map(|minute| (drop(bench.run(minute, 1)), REFUSED.swap(0, Ordering::Relaxed)).1).collect();
+    assert_eq!(refused, [30, 1, 1, 1]);
+    bench.set(0, up);
+    bench.run(34, 1);
+    assert_eq!(bench.minutes(0).len(), 35);
 }

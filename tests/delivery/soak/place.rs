@@ -17,7 +17,7 @@ pub(super) struct Figures {
     pub(super) lost: usize,
     pub(super) invented: usize,
     pub(super) by_name: BTreeMap<&'static str, usize>,
-    /// What happened, for whoever looks into a loss.
+    /// What happened, for a person who looks into a loss.
     pub(super) story: Vec<String>,
 }
 

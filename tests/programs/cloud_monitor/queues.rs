@@ -130,7 +130,7 @@ fn a_sum_that_lacks_a_count_is_marked() {
     assert_eq!(of(&json, &["site_left_out", "SITE-B"]), json!(null), "{json}");
     assert!(html.matches(">left out of the sum</th>").count() == 2 && !html.contains("?plot=cloud_left_out"), "{html}");
     // Of both the cell is red, and there is no other one.
-    assert_eq!(html.matches("<td><span class=\"bad\">1</span></td>").count(), 2, "{html}");
+    assert_eq!(html.matches("<td class=\"x\"><span class=\"bad\">1</span></td>").count(), 2, "{html}");
     let ranked = Site::start(&sandbox).json("/pages/suspicious/json").to_string();
     assert!(ranked.contains("as usual; 1 count left out"), "{ranked}");
 }

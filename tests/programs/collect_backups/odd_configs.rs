@@ -53,18 +53,15 @@ fn a_check_names_what_has_no_effect() {
     let site = lab();
     let root = site.sandbox.path("backup");
     let root = root.display();
-    let json = site.sandbox.path("plots_%(node)s.json");
-    let json = json.display();
     site.config(&format!(
-        "[hub N 1]\nnodes = local\nroot = {root}\ntimezone = UTC\njson_path = {json}\n[backup_set N 1 svn/*]\nfresh_hours = 900\n\
-         [backup_set N 1 svn/typo]\nkeep = 3\n[hub N]\nnodes = local\nroot = {root}\njson_path = {json}\npattern = tracs/{{set}}/\n\
+        "[hub N 1]\nnodes = local\nroot = {root}\ntimezone = UTC\n[backup_set N 1 svn/*]\nfresh_hours = 900\n\
+         [backup_set N 1 svn/typo]\nkeep = 3\n[hub N]\nnodes = local\nroot = {root}\npattern = tracs/{{set}}/\n\
          check = gzip\n"
     ));
     let check = site.hour(0, &["--check"]);
     for said in [
         "[backup_set N 1 svn/typo]: no set of the hub has such a name",
         "[hub N] check: a backup that is a folder is not read, and only its size counts",
-        "plots_local.json is that of hub N 1, which is written there; give each its own",
     ] {
         assert!(check.stdout.contains(said), "{said} is not in {}", check.stdout);
     }
@@ -87,4 +84,34 @@ fn a_run_of_the_future_is_no_health_and_an_unread_node_is_one_alarm() {
     let line = status(&site, &["backups", "--nagios"], NOW + 3600);
     let said = "GRIDMON CRITICAL - LAB local unreachable | sets=2 alarms=1;;0 ";
     assert!(line.code == Some(2) && line.stdout.starts_with(said), "{}", line.stdout);
+    let slip = status(&site, &["backups", "LAP", "--nagios"], NOW + 3600);
+    let said = "GRIDMON UNKNOWN - no hub called \"LAP\" is known";
+    assert!(slip.code == Some(3) && slip.stdout.starts_with(said), "{}", slip.stdout);
+}
+
+/// Bash takes no path for no folder, so the root of all must keep its slash.
+#[test]
+fn the_root_may_be_that_of_all() {
+    let site = lab();
+    let record = format!("f\\t5000\\t{}.0\\tx/2026/03/30/023000/a.tar.gz\\0", NOW - 12_600);
+    let listed = format!("d\\t1\\t1.0\\t\\0{record}");
+    site.sandbox.program("find", &format!("[ \"$PWD\" = / ] || exit 1; case \"$*\" in *-H*) printf '{listed}';; esac"));
+    site.config("[hub LAB]\nnodes = local\nroot = /\ntimezone = UTC\n[node local]\nshell = bash -s\n");
+    let run = site.hour(0, &["--check"]);
+    assert!(run.code == Some(0) && run.stdout.contains("1 set, 1 backup"), "{} {}", run.stdout, run.stderr);
+    site.sandbox.program("find", "exit 0");
+    let none = site.hour(0, &["--check"]);
+    assert!(none.stdout.contains("nothing in / fits the pattern"), "{}", none.stdout);
+}
+
+#[test]
+fn a_clock_is_ahead_or_behind() {
+    let site = lab();
+    for (seconds, words) in
+        [(9030, "its clock is 2 h 30 min ahead of ours"), (-10_830, "its clock is 3 h 0 min behind ours")]
+    {
+        site.sandbox.program("date", &format!("echo $(($(/bin/date +%s) + {seconds}))"));
+        let check = site.hour(0, &["--check"]);
+        assert!(check.stdout.contains(words), "{}", check.stdout);
+    }
 }

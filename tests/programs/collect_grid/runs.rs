@@ -139,6 +139,28 @@ fn a_lasting_failure_is_printed_at_its_onset_hourly_and_once_at_recovery() {
     assert_eq!(at(76), (Some(0), String::new()));
 }
 
+/// Whether a schedd works again, nobody knows while its collector is down.
+#[test]
+fn a_schedd_has_not_recovered_while_its_collector_is_down() {
+    let sandbox = two_schedds("exit 1");
+    let carbon = FakeCarbon::start(Mood::Good);
+    sandbox.config(&format!("[carbon]\nhost = 127.0.0.1\nport = {}", carbon.port));
+    let said = |minute: i64| {
+        let outcome = sandbox.run(&["--now", &(NOW + minute * 60).to_string()]);
+        let subject = |line: &str| line.split(": ").nth(1).unwrap().to_string();
+        let recovered = outcome.stderr.matches("works again").count();
+        (outcome.stderr.lines().map(subject).collect::<Vec<_>>(), recovered)
+    };
+    assert_eq!(said(0), (vec!["schedd ce01".to_string()], 0));
+    let status = fs::read_to_string(sandbox.path("bin/condor_status")).unwrap();
+    sandbox.program("condor_status", "exit 1");
+    assert_eq!(said(1), (vec!["pool local".to_string()], 0));
+    let jobs = fixture("cloud_monitor/small/condor_jobs.json");
+    sandbox.program("condor_q", &format!("cat {}", jobs.display()));
+    fs::write(sandbox.path("bin/condor_status"), status).unwrap();
+    assert_eq!(said(2), (vec!["pool local".to_string(), "schedd ce01".to_string()], 2));
+}
+
 #[test]
 fn a_clock_set_back_neither_reads_nor_writes_the_state() {
     let sandbox = two_schedds("exit 1");

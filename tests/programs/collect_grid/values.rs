@@ -157,7 +157,7 @@ fn names_of_every_kind_stay_one_path_and_two_that_become_one_are_named() {
     assert_eq!(outcome.code, Some(1));
     assert!(outcome.stdout.lines().all(|line| line.split(' ').count() == 3), "{}", outcome.stdout);
     for path in [
-        "clouds.new_line.quota",
+        "clouds.new_line_2fa10ccf790bda7b.quota",
         "clouds.smile__.vms.x_y_z.running",
         "clouds.unknown.vms.total.running",
         "clouds.a_b.quota",

@@ -164,14 +164,14 @@ fn a_key_twice_in_a_record_costs_no_topic() {
 fn of_two_names_that_become_one_the_second_is_named_and_nothing_counts_as_zero() {
     let site = Site::golden();
     let counts = |jobs: i64| json!({"managed": {"SCORE": {"running": jobs}}});
-    site.server.gives(PANDA, &json!({"A\nB": counts(1), "C": counts(3)}));
+    site.server.gives(PANDA, &json!({"": counts(1), "C": counts(3)}));
     assert_eq!(site.at(NOW, &[]).code, Some(0));
-    site.server.gives(PANDA, &json!({"A\nB": counts(1), "A_B": counts(2)}));
+    site.server.gives(PANDA, &json!({"": counts(1), "No value": counts(2)}));
     let later = NOW + 600;
     let (outcome, lines) = site.lines(later);
     assert_eq!(outcome.code, Some(1));
     assert!(
-        outcome.stderr.contains("jobs,job_status=running,panda_queue=A_B,prod_source=managed,resource=SCORE")
+        outcome.stderr.contains("jobs,job_status=running,panda_queue=No\\ value,prod_source=managed,resource=SCORE")
             && outcome.stderr.contains("another point has the same name"),
         "{}",
         outcome.stderr
@@ -180,7 +180,69 @@ fn of_two_names_that_become_one_the_second_is_named_and_nothing_counts_as_zero()
     assert!(!lines.iter().any(|line| line.contains("measurement=jobs")), "no coverage: {lines:?}");
     // The next whole answer has the zero.
     assert_eq!(site.at(later, &[]).code, Some(1));
-    site.server.gives(PANDA, &json!({"A\nB": counts(1)}));
+    site.server.gives(PANDA, &json!({"": counts(1)}));
     let (outcome, lines) = site.lines(later + 600);
     assert_eq!((jobs(&lines).len(), outcome.stderr.as_str()), (2, ""), "{lines:?}");
+}
+
+/// Two names that differ are two series, whatever is in them; Carbon has fewer characters, and names what it cannot keep apart.
+#[test]
+fn names_with_characters_that_stores_lack_stay_apart() {
+    let site = Site::golden();
+    let names = ["A_B", "A\\B", "A\\", "A_", "A\nB", "A\tB", "A B", "A,B"];
+    let counts = |jobs: usize| json!({"managed": {"SCORE": {"running": jobs + 1}}});
+    let all: serde_json::Map<_, _> =
+        names.iter().enumerate().map(|(at, name)| (name.to_string(), counts(at))).collect();
+    site.server.gives(PANDA, &Value::Object(all));
+    assert_eq!(site.at(NOW, &[]).stderr, "");
+    let export = Command::new(program("gridmon-status"))
+        .args(["store", "export"])
+        .current_dir(site.sandbox.path(""))
+        .output()
+        .unwrap();
+    let text = String::from_utf8(export.stdout).unwrap();
+    let of = |jobs: usize| -> String {
+        let line = text
+            .lines()
+            .find(|line| line.contains(&format!(",jobs={jobs}i,")))
+            .unwrap_or_else(|| panic!("{jobs} in {text}"));
+        line.split_once("panda_queue=").unwrap().1.split(",pilot_manager=").next().unwrap().into()
+    };
+    let stored: Vec<_> = (1..=names.len()).map(of).collect();
+    assert_eq!([&stored[0], &stored[1], &stored[3], &stored[6], &stored[7]], ["A_B", "A\\B", "A_", "A\\ B", "A\\,B"]);
+    for (at, begin) in [(2, "A\\_"), (4, "A_B_"), (5, "A_B_")] {
+        let hash = stored[at].strip_prefix(begin).unwrap_or_else(|| panic!("{stored:?}"));
+        assert!(hash.len() == 16 && hash.chars().all(|c| c.is_ascii_hexdigit()), "{stored:?}");
+    }
+    assert_ne!(stored[4], stored[5]);
+    // Four of them have one path.
+    let carbon = site.at(NOW, &["-n", "--format", "carbon"]);
+    let paths: Vec<_> = carbon.stdout.lines().filter(|line| line.contains(".running.jobs ")).collect();
+    assert_eq!(paths.iter().filter(|line| line.starts_with("panda.A_B.")).count(), 1, "{paths:?}");
+    assert_eq!(paths.len(), 5, "{paths:?}");
+    let verbose = site.at(NOW, &["-v", "-n", "--format", "carbon"]);
+    let named = verbose.stderr.matches("its Carbon path panda.A_B.").count();
+    assert_eq!((named, verbose.code), (3, Some(1)), "{}", verbose.stderr);
+}
+
+/// Whether an odd count is still one, and the table could be written, nobody knows without PanDA.
+#[test]
+fn what_panda_alone_can_tell_has_not_recovered_while_panda_is_down() {
+    let site = Site::golden();
+    let config = fs::read_to_string(site.sandbox.path("config.cfg")).unwrap();
+    let mysql = "[mysql]\nhost = 127.0.0.1\nport = 9\ndatabase = d\nusername = u\npassword = p\ntls = off\n";
+    fs::write(site.sandbox.path("config.cfg"), config + mysql).unwrap();
+    let odd = json!({"CERN": {"managed": {"SCORE": {"running": 5, "sent": null}}}});
+    site.server.gives(PANDA, &odd);
+    let said = site.at(NOW, &[]).stderr;
+    assert!(said.contains("count CERN/managed/SCORE/sent: is null") && said.contains("table jobs: "), "{said}");
+    site.server.answers(PANDA, page("500 Internal Server Error", ""));
+    let said = site.at(NOW + 600, &[]).stderr;
+    assert!(said.contains("panda: ") && said.lines().count() == 1, "{said}");
+    site.server.gives(PANDA, &odd);
+    let said = site.at(NOW + 1200, &[]).stderr;
+    assert!(said.contains("panda: works again after 10 min") && said.lines().count() == 1, "{said}");
+    site.server.gives(PANDA, &json!({"CERN": {"managed": {"SCORE": {"running": 5}}}}));
+    let said = site.at(NOW + 1800, &[]).stderr;
+    assert!(said.contains("count CERN/managed/SCORE/sent: works again after 30 min"), "{said}");
 }

@@ -7,7 +7,8 @@ use std::process::{Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use gridmon_testkit::sandbox::{FakeCarbon, Mood, Outcome, Sandbox};
+use gridmon_testkit::sandbox::{FakeCarbon, Mood, Outcome, Sandbox, StandIn};
+use serde_json::json;
 
 use super::{DOWN, collect, command};
 
@@ -121,6 +122,59 @@ fn what_cron_cannot_start_is_told_also_of_a_program_that_has_never_run() {
     assert!(row(&nowhere, "--check").1.contains("/nowhere/config.cfg"), "{nowhere:?}");
     let found = doctor(&sandbox, &line(sandbox.path("config.cfg").to_str().unwrap()));
     assert_eq!((row(&found, "pool local").0, row(&found, "version").0), ("ok", "ok"), "{found:?}");
+}
+
+/// Each server that has a version tells it, and of each that did not, or cannot, this is said.
+#[test]
+fn every_server_tells_its_version_or_that_it_has_none_to_tell() {
+    let sandbox = Sandbox::new("small");
+    let server = StandIn::start();
+    let url = server.url.as_str();
+    let port = url.rsplit(':').next().unwrap();
+    sandbox.config(&format!(
+        "[carbon]\nhost = 127.0.0.1\nport = 1\n[graphite]\nurl = {url}/graphite/\n\
+         [qmaster]\nhost = 127.0.0.1\nport = {port}\nprotocol = http\n\
+         [panda]\nurl = {url}/panda\n[cric]\npandaqueue_url = {url}/cric\nsite_url = {url}/cric\n\
+         ddmendpoint_url = {url}/cric\nfederation_url = {url}/cric\n\
+         [credentials_monit_grafana]\nurl = {url}/g/api/datasources/proxy/1/_msearch\ntoken = t\n\
+         [credentials_elasticsearch]\nhost = {url}/es\n"
+    ));
+    set_permissions(sandbox.path("config.cfg"), Permissions::from_mode(0o640)).unwrap();
+    let programs = Path::new(super::PROGRAM).parent().unwrap().display().to_string();
+    let config = sandbox.path("config.cfg").display().to_string();
+    let crontab = format!("PATH={programs}:/usr/bin:/bin\n*/10 * * * * collect-panda -c {config}\n");
+    let told = || {
+        let told = doctor(&sandbox, &crontab);
+        let versions = told.stdout.lines().filter_map(|line| line.strip_prefix("ok   version "));
+        let mut cells: Vec<_> = versions
+            .map(|line| line.split("  ").map(str::trim).filter(|cell| !cell.is_empty()).collect::<Vec<_>>().join(": "))
+            .collect();
+        cells.retain(|cell| !cell.starts_with("SQLite: ") && !cell.starts_with("collect-panda: "));
+        cells
+    };
+    let cannot = "PanDA, CRIC, Carbon: it has no way to tell";
+    let silent = "Elasticsearch of datadisks, Grafana, Elasticsearch of benchmarks, graphite-web, qmaster: not told";
+    assert_eq!(told(), [silent, cannot]);
+
+    server
+        .gives("/g/api/datasources/proxy/1/", &json!({"version": {"distribution": "opensearch", "number": "2.11.1"}}));
+    server.gives("/g/api/health", &json!({"database": "ok", "version": "11.1.0"}));
+    server.gives("/es/", &json!({"version": {"number": "7.17.9"}}));
+    server.gives("/graphite/version", &json!("1.1.10"));
+    let pong = b"HTTP/1.1 204 No Content\r\nX-Influxdb-Version: gridmon-1.0.0\r\nConnection: close\r\n\r\n";
+    server.answers("/ping", pong.to_vec());
+    let expected = [
+        "Elasticsearch of datadisks: 2.11.1 (opensearch)",
+        "Grafana: 11.1.0",
+        "Elasticsearch of benchmarks: 7.17.9",
+        "graphite-web: 1.1.10",
+        "qmaster: gridmon-1.0.0",
+        cannot,
+    ];
+    assert_eq!(told(), expected);
+    let is_told =
+        |path: &str| server.asked(path).iter().any(|request| request.to_lowercase().contains("authorization"));
+    assert!(is_told("/g/api/datasources/proxy/1/") && !is_told("/g/api/health"), "Grafana tells everybody");
 }
 
 #[test]

@@ -37,7 +37,7 @@ fn promtool_reads_every_declared_metric() {
     let text = site.get("/federate");
     let fields = gridmon::setup::CATALOG.measurements().map(|measurement| measurement.fields.len()).sum::<usize>();
     assert_eq!(samples(&text).len(), fields);
-    assert!(text.contains("{grid=\"a\\\"b_c{d}é\""), "{text:.2000}");
+    assert!(text.contains("{grid=\"a\\\"b\\\\c{d}é\""), "{text:.2000}");
     assert!(
         text.contains("\ninstance_net_rx_bytes_per_second{") && text.contains("\ninstance_net__rx_bytes_per_second{")
     );

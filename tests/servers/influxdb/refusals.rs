@@ -157,15 +157,53 @@ fn an_error_of_more_than_a_megabyte_costs_the_bad_lines_alone() {
     let Some(influxdb) = server("an_error_of_more_than_a_megabyte_costs_the_bad_lines_alone", &[]) else { return };
     let sink = sink(influxdb.port, "");
     sink.setup(soon()).unwrap();
-    let long = "x".repeat(200);
+    let long = "x".repeat(400);
     let line = |at: i64| match at % 5 {
         0 => format!("n,a=ok{at} v=1i 5"),
         _ => format!("n,a=bad{at},b={long} v=1i 9223372036854775807"),
     };
+    let before = influxdb.logs().matches("POST /write").count();
     let sent = sink.send(&batch("raw", (0..5_000).map(line)), soon());
+    let requests = influxdb.logs().matches("POST /write").count() - before;
     let (names, why) = refused(&sent);
     assert_eq!(names.len(), 4_000);
     assert!(names.iter().all(|name| name.starts_with("bad")));
-    assert!(why.len() < 4096 && why.contains("unable to parse"), "{why}");
+    assert!(why.len() < 400 && why.starts_with("unable to parse it: "), "{why}");
+    assert!(requests < 10, "{requests} requests");
     assert_eq!(count(&influxdb, "SELECT count(v) FROM d.\"10m\".n"), 1_000);
+}
+
+/// Names that differ are different series, and those that line protocol can carry come back as they were.
+#[test]
+fn names_that_differ_are_different_series() {
+    let Some(influxdb) = server("names_that_differ_are_different_series", &[]) else { return };
+    let sink = sink(influxdb.port, "");
+    sink.setup(soon()).unwrap();
+    // All texts of up to four characters of those that line protocol treats in a way of its own, and more.
+    let alphabet = ['\\', ',', ' ', '=', '"', '\'', 'n', '\n', '\t'];
+    let mut names = vec![String::new()];
+    for length in 0..4 {
+        let longest: Vec<_> = names.iter().filter(|name| name.chars().count() == length).cloned().collect();
+        names.extend(longest.iter().flat_map(|name| alphabet.iter().map(move |c| format!("{name}{c}"))));
+    }
+    names.remove(0);
+    let point = |(at, name): (usize, &String)| {
+        let tags = [("a".into(), name.as_str()), ("b".into(), "x\\y")];
+        Point::new("m".into(), tags, [("v".into(), (at as i64).into())], 5)
+    };
+    let mut batch = batch("raw", std::iter::empty());
+    batch.points = names.iter().enumerate().map(point).collect();
+    let sent = sink.send(&batch, soon());
+    assert!(sent.result.is_ok() && sent.refused.is_empty(), "{:?}, {:?}", sent.result, sent.refused.first());
+    assert_eq!(count(&influxdb, "SELECT count(v) FROM d.\"10m\".m"), names.len() as i64);
+    let expected: Vec<_> = batch.points.iter().map(|point| (point.tag("a").unwrap().to_string(), point)).collect();
+    let answer = influxdb.query("SELECT v, a, b FROM d.\"10m\".m");
+    let rows = answer["results"][0]["series"][0]["values"].as_array().unwrap();
+    for row in rows {
+        let (at, a, b) = (row[1].as_i64().unwrap() as usize, row[2].as_str().unwrap(), row[3].as_str().unwrap());
+        assert_eq!((a, b), (expected[at].0.as_str(), "x\\y"), "{:?}", names[at]);
+        let is_kept = !names[at].contains(['\n', '\t']) && !names[at].ends_with('\\');
+        assert_eq!(a == names[at], is_kept, "{a:?} for {:?}", names[at]);
+    }
+    assert_eq!(rows.len(), names.len());
 }

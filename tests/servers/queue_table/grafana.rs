@@ -337,4 +337,14 @@ fn each_panel_of_the_dashboards_shows_what_can_be_reckoned_by_hand() {
         all(suspicious)["Sites, the most suspicious first"][1],
         "0.00\tSITE-Q2\t2\t1\tas usual\t300\t300.00\t300.00\t0\t0.00\t0.00\t0\t0.00\t0.00"
     );
+    // QMonit's raw points have no sequence: one is drawn where it is alone, and gives way to a run of the same slot.
+    let offset = gridmon::monitors::panda::offset("Q0", "user", "SCORE", "running");
+    let old = [(START - SLOT, 33), (START, 999)].map(|(slot, jobs)| {
+        let keys = "job_status=running,panda_queue=Q0,prod_source=user,resource=SCORE";
+        format!("jobs,atlas_site=SITE-Q0,cloud=US,{keys} jobs={jobs}i {}", slot * 1_000_000_000 + offset)
+    });
+    influxdb.write("monit_jobs", "10m", &old.join("\n"));
+    let by_cloud = ["None [40.0, 40.0, 40.0, 0.0]", "US [33.0, 450.0, 450.0, 450.0, 380.0]"];
+    assert_eq!(all(jobs)["Running jobs by cloud"], by_cloud);
+    assert_eq!(all(suspicious)["Running jobs of the chosen queues"][0], "Q0 [33.0, 60.0, 60.0, 60.0, 60.0]");
 }

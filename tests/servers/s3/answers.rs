@@ -1,7 +1,10 @@
 //! Answers that the real store does not give, from a stand-in: those of Amazon (tests/fixtures/s3/aws_answers.http, written
 //! after its documentation), slow ones, resets, and what is no object store.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod refusals;
+mod time;
+
+use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::Path;
@@ -188,116 +191,6 @@ fn a_bucket_that_is_there_by_now_is_fine() {
     }
 }
 
-#[test]
-fn every_refusal_says_what_to_do() {
-    let all = |text: &str| Failure::All(text.into());
-    let bucket = |text: &str| Failure::Bucket(text.into());
-    let answers = recorded();
-    let skew =
-        page("403 Forbidden", "<Error><Code>RequestTimeTooSkewed</Code><Message>The difference</Message></Error>");
-    let late = page("403 Forbidden", "<Error><Code>AccessDenied</Code><Message>Request has expired</Message></Error>");
-    let clock = "the clocks of this machine and of the store differ by more than 15 min; set the one that is wrong";
-    for (answer, expected) in [
-        (skew, all(&format!("URL/ answered HTTP 403 RequestTimeTooSkewed: {clock}"))),
-        (late, all(&format!("URL/ answered HTTP 403 AccessDenied: {clock}"))),
-        (
-            answers["301 PermanentRedirect"].clone(),
-            bucket(
-                "URL/ answered HTTP 301 PermanentRedirect: bucket gridmon-heprc lies in eu-central-1; set [s3] region = eu-central-1",
-            ),
-        ),
-        (
-            answers["400 AuthorizationHeaderMalformed"].clone(),
-            bucket(
-                "URL/ answered HTTP 400 AuthorizationHeaderMalformed: bucket gridmon-heprc lies in eu-central-1; set [s3] region = eu-central-1",
-            ),
-        ),
-        (answers["503 SlowDown"].clone(), all("URL/ answered HTTP 503 SlowDown: it asks for fewer requests")),
-        (
-            answers["403 InvalidAccessKeyId"].clone(),
-            all("URL/ answered HTTP 403 InvalidAccessKeyId: it does not know [s3] access_key"),
-        ),
-        (
-            answers["403 AccessDenied"].clone(),
-            bucket(
-                "URL/ answered HTTP 403 AccessDenied: the key may not write into bucket gridmon-heprc, or it is somebody else's",
-            ),
-        ),
-        (
-            answers["an answer that is no S3"].clone(),
-            Failure::One("URL/ answered HTTP 502, without one of S3's codes".into()),
-        ),
-        (
-            page("200 OK", "<html><body>Welcome to the proxy</body></html>"),
-            all("URL/ answered HTTP 200 as no object store does: is it a proxy's or a web server's? See [s3] url"),
-        ),
-        (
-            page("200 OK\r\nETag: \"d41d8cd98f00b204e9800998ecf8427e\"", ""),
-            Failure::One("URL/ answered HTTP 200, and stored something else than was sent".into()),
-        ),
-        (
-            page("404 Not Found", "nothing here"),
-            all("URL/ answered HTTP 404, without one of S3's codes: is it an object store?"),
-        ),
-        (
-            page("400 Bad Request", "<Error><Code>BadDigest</Code></Error>"),
-            Failure::One("URL/ answered HTTP 400 BadDigest".into()),
-        ),
-        (
-            page("500 Oops", "<Error><Code>InternalError</Code></Error>"),
-            Failure::One("URL/ answered HTTP 500 InternalError".into()),
-        ),
-    ] {
-        let shown = answer.lines().next().unwrap_or_default().to_string();
-        let stub = Stub::start(Box::new(move |_, _| Some(answer.clone())));
-        let failure = put(&stub.store("")).unwrap_err();
-        let plain = |text: &str| text.replace(&stub.url, "URL");
-        let failure = match failure {
-            Failure::All(text) => Failure::All(plain(&text)),
-            Failure::Bucket(text) => Failure::Bucket(plain(&text)),
-            Failure::One(text) => Failure::One(plain(&text)),
-        };
-        assert_eq!(failure, expected, "{shown}");
-        assert_eq!(stub.seen().len(), 1, "{shown}");
-    }
-}
-
-/// Amazon's checksum of an encrypted object is no MD5, nor is every store's.
-#[test]
-fn a_checksum_of_another_kind_is_no_refusal() {
-    for etag in
-        ["\"d41d8cd98f00b204e9800998ecf8427e\"\r\nx-amz-server-side-encryption: aws:kms", "\"0123456789abcdef-1\""]
-    {
-        let stub = Stub::start(Box::new(move |_, _| Some(page(&format!("200 OK\r\nETag: {etag}"), ""))));
-        put(&stub.store("")).unwrap();
-    }
-}
-
-/// Of three buckets the first takes nothing: the others get their graphs in the same run, and in each later one before it is
-/// tried.
-#[test]
-fn a_bucket_that_refuses_holds_up_no_other() {
-    let stub = Stub::start(Box::new(move |request, _| match request.line.contains("-000000000001.monitor") {
-        true => Some(recorded()["403 AccessDenied"].clone()),
-        false => taken(request),
-    }));
-    let host = Host::start();
-    host.config(&stub.url, &format!("bucket = {{instance}}.monitor\nparallel = 1\n{}", keys("hidden+secret")));
-    host.good(0);
-    for (slot, due) in [(1, 27), (2, 15)] {
-        let before = stub.seen().len();
-        let run = host.run(slot);
-        assert_eq!(run.code, Some(1), "{}", run.stderr);
-        // Those of six hours and a month wait since the run before.
-        let said = format!("; 9 of {due} graphs wait for the next run");
-        assert!(run.stderr.contains("HTTP 403 AccessDenied") && run.stderr.contains(&said), "{}", run.stderr);
-        let seen = &stub.seen()[before..];
-        let of_it: Vec<_> = (0..seen.len()).filter(|at| seen[*at].line.contains("-000000000001.monitor")).collect();
-        assert_eq!((seen.len(), of_it.len()), (due - 9 + 1, 1), "it is tried once");
-        assert!(slot == 1 || of_it == [seen.len() - 1], "it is tried last: {of_it:?}");
-    }
-}
-
 /// An instance that moved to another host has its graphs from there: what lies here is older, and would be sent over them.
 #[test]
 fn graphs_of_an_instance_that_is_gone_are_sent_no_more() {
@@ -318,17 +211,6 @@ fn graphs_of_an_instance_that_is_gone_are_sent_no_more() {
 }
 
 #[test]
-fn a_key_that_may_make_no_bucket_says_so() {
-    let answers = recorded();
-    let stub = Stub::start(Box::new(move |request, _| {
-        Some(answers[if request.is_bucket() { "403 AccessDenied" } else { "404 NoSuchBucket" }].clone())
-    }));
-    let Err(Failure::Bucket(text)) = put(&stub.store("")) else { panic!("it took it") };
-    assert!(text.starts_with("bucket gridmon-heprc is missing and was not made: "), "{text}");
-    assert!(text.ends_with("; make it by hand"), "{text}");
-}
-
-#[test]
 fn a_temporary_redirect_is_signed_anew_and_no_other_is_followed() {
     let other = Stub::start(Box::new(|request, _| taken(request)));
     let to = format!("{}/elsewhere/cpu-1d.png?X-Amz-Signature=old", other.url);
@@ -344,57 +226,6 @@ fn a_temporary_redirect_is_signed_anew_and_no_other_is_followed() {
     let stub = Stub::start(Box::new(move |_, _| Some(answer.clone())));
     let Err(Failure::All(text)) = put(&stub.store("")) else { panic!("it followed") };
     assert!(text.contains("redirects out of its domain"), "{text}");
-}
-
-#[test]
-fn a_store_that_hangs_or_resets_costs_its_time_and_no_more() {
-    let slow = Stub::start(Box::new(|request, _| {
-        thread::sleep(Duration::from_secs(5));
-        taken(request)
-    }));
-    let began = Instant::now();
-    let Err(Failure::One(text)) = put(&slow.store("timeout_seconds = 1")) else { panic!("it took it") };
-    assert!(text.ends_with("no answer within 1 s") && began.elapsed() < Duration::from_secs(3), "{text}");
-    // A connection that breaks is tried once more.
-    let once = Stub::start(Box::new(|request, at| if at == 0 { None } else { taken(request) }));
-    put(&once.store("")).unwrap();
-    assert_eq!(once.seen().len(), 2);
-    let always = Stub::start(Box::new(|_, _| None));
-    let Err(Failure::One(text)) = put(&always.store("")) else { panic!("it took it") };
-    assert!(text.starts_with("PUT http://127.0.0.1") && !text.contains("X-Amz"), "{text}");
-    let Err(Failure::All(text)) = put(&store("http://127.0.0.1:1", "")) else { panic!("it took it") };
-    assert!(text.contains("no connection"), "{text}");
-}
-
-/// A store that takes a third of a second for each graph, and a run that has six seconds: what did not fit goes first in the next one.
-#[test]
-fn what_does_not_fit_into_a_run_goes_first_in_the_next_one() {
-    let stub = Stub::start(Box::new(|request, _| {
-        thread::sleep(Duration::from_millis(300));
-        taken(request)
-    }));
-    let host = Host::start();
-    host.config_of(8, &stub.url, &format!("bucket = gridmon-heprc\nparallel = 1\n{}", keys("hidden+secret")));
-    let graph = |request: &Request| request.line.split(['?', ' ']).nth(1).unwrap_or_default().to_string();
-    host.good(0);
-    let full = host.run(1);
-    let seen: Vec<_> = stub.seen().iter().map(graph).collect();
-    assert!((1..27).contains(&seen.len()), "{seen:?}");
-    assert_eq!(full.code, Some(1), "{}", full.stderr);
-    let says = |waiting: usize| {
-        full.stderr.contains(&format!(
-            "s3: the run's time is over; {waiting} of 27 graphs wait for the next run, the first since 2024-06-01 12:0"
-        ))
-    };
-    // The end of the run may have cut off the last one, which waits like those that were not tried.
-    let taken = if says(27 - seen.len()) { seen.len() } else { seen.len() - 1 };
-    let (first, waiting): (BTreeSet<_>, _) = (seen[..taken].iter().cloned().collect(), 27 - taken);
-    assert!(says(waiting), "{}", full.stderr);
-    host.run(2);
-    let second: Vec<_> = stub.seen()[seen.len()..].iter().map(graph).collect();
-    let new: BTreeSet<_> = second.iter().take(waiting).cloned().collect();
-    assert!(new.len() == waiting.min(second.len()) && new.is_disjoint(&first), "{first:?}\n{second:?}");
-    assert!(second.len() < waiting || new.len() + first.len() == 27, "{first:?}\n{second:?}");
 }
 
 /// A store that repeats the request in everything it says: no output of the program shows the signature.

@@ -99,7 +99,7 @@ fn meet(path: &Path, model: &Model, damaged: &str) -> Met {
             let mut own = Model::default();
             own.write(Tier::Raw, &new);
             let lost = own.rows.iter().filter(|(key, value)| there.rows.get(key) != Some(value)).count();
-            // A row in the wrong place hides others from a search; whoever looks at every page sees it.
+            // A row in the wrong place hides others from a search; a check of every page sees it.
             let hidden = acknowledged && lost > 0;
             let check = Store::open_to_read(path).and_then(|store| store.expect("it is there").verify());
             assert!(!hidden || check.is_err(), "{damaged}: {lost} acknowledged values lost");

@@ -1,6 +1,7 @@
 //! A writer killed at any system call leaves files that rrdtool reads, and the next one goes on with them.
 
 use std::env;
+use std::process::Stdio;
 
 use gridmon_testkit::sandbox::proof::soak;
 use gridmon_testkit::sandbox::tracer::{may_trace, was_killed};

@@ -127,7 +127,7 @@ fn a_full_disk_is_said_and_the_points_wait() {
     assert_same(&look(), &expected);
 }
 
-/// A run that may do no more to files than their modes say, whoever it is.
+/// A run that may do no more to files than their modes say, also as root.
 fn run_by_modes(at: &Place, minute: i64) -> Outcome {
     let arguments = at.clouds.at(&at.sandbox, START + MINUTE * minute);
     let mut arguments: Vec<_> = arguments.iter().map(String::as_str).collect();

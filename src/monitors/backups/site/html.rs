@@ -104,11 +104,11 @@ pub fn hub(facts: &HubFacts, now: i64) -> String {
 fn node_row(node: &NodeFacts) -> String {
     let [ok, warnings, alarms] = node.counts();
     let seen = node.memory.seen.as_ref();
-    let words = node.words();
+    let texts = node.texts();
     let (is, id) = (node.status(), file_name(node.node));
     let mut row = format!(
         "<tr{}><td><a href=\"#{id}\">{}</a></td><td>{}</td>",
-        if words.is_empty() { "" } else { " class=\"said\"" },
+        if texts.is_empty() { "" } else { " class=\"said\"" },
         text(node.node),
         status(is, node.verdict.filter(|verdict| Status::of(*verdict) == is).map_or(is.word(), super::Verdict::word))
     );
@@ -120,8 +120,8 @@ fn node_row(node: &NodeFacts) -> String {
     let disk = seen.and_then(|seen| seen.disk);
     row += &number(&disk.map_or("-".into(), |(all, free)| format!("{} of {}", size(free), size(all))));
     row += "</tr>\n";
-    for words in words {
-        let _ = writeln!(row, "<tr class=\"words\"><td colspan=\"8\">{}</td></tr>", text(words));
+    for said in texts {
+        let _ = writeln!(row, "<tr class=\"words\"><td colspan=\"8\">{}</td></tr>", text(said));
     }
     row
 }
@@ -137,7 +137,7 @@ fn node_section(node: &NodeFacts, now: i64) -> String {
         let _ = write!(
             body,
             "<tr{}><td><a href=\"#{}\">{}</a></td><td>{}</td>",
-            if seen.words.is_empty() { "" } else { " class=\"said\"" },
+            if seen.text.is_empty() { "" } else { " class=\"said\"" },
             plot_name(row.node, row.set),
             text(row.set),
             status(Status::of(seen.verdict), seen.verdict.word())
@@ -147,8 +147,8 @@ fn node_section(node: &NodeFacts, now: i64) -> String {
         body += &number(&seen.bytes.map_or("-".into(), size));
         body += &number(&seen.backups.to_string());
         body += "</tr>\n";
-        if !seen.words.is_empty() {
-            let _ = writeln!(body, "<tr class=\"words\"><td colspan=\"6\">{}</td></tr>", text(&seen.words));
+        if !seen.text.is_empty() {
+            let _ = writeln!(body, "<tr class=\"words\"><td colspan=\"6\">{}</td></tr>", text(&seen.text));
         }
     }
     let _ = writeln!(body, "</table>\n<p>As data: <a href=\"{0}\">{0}</a>.</p>", chart_name(node.node));

@@ -130,11 +130,11 @@ impl NodeFacts<'_> {
         counts
     }
 
-    /// Returns what is said of the node itself, in words.
-    pub fn words(&self) -> Vec<&str> {
+    /// Returns what is said of the node itself.
+    pub fn texts(&self) -> Vec<&str> {
         let Some(seen) = &self.memory.seen else { return vec!["it has not been asked yet"] };
         let unread = seen.unreachable.iter().map(String::as_str);
-        unread.chain(seen.notes.iter().map(|(_, words)| words.as_str())).collect()
+        unread.chain(seen.notes.iter().map(|(_, text)| text.as_str())).collect()
     }
 }
 

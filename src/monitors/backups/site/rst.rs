@@ -1,4 +1,4 @@
-//! The pages as RST, in the shape of scm-backup-monitor's: for Sphinx, and for whoever reads text. Docutils needs nothing else for
+//! The pages as RST, in the shape of scm-backup-monitor's: for Sphinx, and for people who read text. Docutils needs nothing else for
 //! it; the original needed two extensions of its own.
 
 use super::{HubFacts, NodeFacts, Status, chart_name, file_name, plot_name};
@@ -112,8 +112,8 @@ pub fn hub(facts: &HubFacts, now: i64) -> String {
 
 fn node_text(node: &NodeFacts, now: i64) -> String {
     let mut text = heading(&format!("{} : {}", plain(node.node), node.status().word()), '~');
-    for words in node.words() {
-        text += &format!("* {}\n", plain(words));
+    for said in node.texts() {
+        text += &format!("* {}\n", plain(said));
     }
     text += &format!("* {}\n\n", link(&chart_name(node.node), &chart_name(node.node)));
     let row = |row: &super::SetRow| {
@@ -133,8 +133,8 @@ fn node_text(node: &NodeFacts, now: i64) -> String {
     let rows: Vec<_> = node.sets.iter().map(row).collect();
     text += &table(&["name", "is", "ltime", "lsize", "ldays", "ldate", "backups"], &rows);
     for row in &node.sets {
-        if !row.seen.words.is_empty() {
-            text += &format!("* {}: {}\n", plain(row.set), plain(&row.seen.words));
+        if !row.seen.text.is_empty() {
+            text += &format!("* {}: {}\n", plain(row.set), plain(&row.seen.text));
         }
     }
     text.push('\n');

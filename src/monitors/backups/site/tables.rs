@@ -39,7 +39,7 @@ pub fn nodes(hub: &HubFacts) -> String {
             "clock_skew_seconds": seen.and_then(|seen| seen.skew_seconds),
             "disk_bytes": seen.and_then(|seen| seen.disk).map(|(all, _)| all),
             "disk_free_bytes": seen.and_then(|seen| seen.disk).map(|(_, free)| free),
-            "words": node.words(),
+            "words": node.texts(),
         })
     };
     lines(hub.nodes.iter().map(row))
@@ -54,7 +54,7 @@ pub fn sets(hub: &HubFacts, now: i64) -> String {
             "set": row.set,
             "status": super::Status::of(row.seen.verdict).word(),
             "verdict": row.seen.verdict.word(),
-            "words": row.seen.words,
+            "words": row.seen.text,
             "read": row.seen.read,
             "newest": row.seen.newest,
             "age_seconds": row.seen.newest.map(|newest| now - newest),

@@ -12,7 +12,7 @@ fn memory(hub: &str, node: &str, set: &str, words: &str) -> Memory {
     let seen = SeenSet {
         read: NOW,
         verdict: Verdict::Old,
-        words: words.into(),
+        text: words.into(),
         newest: Some(NOW - 200_000),
         bytes: Some(700_000),
         backups: 2,

@@ -3,7 +3,7 @@
 use anyhow::{Result, ensure};
 use serde::{Deserialize, Serialize};
 
-/// The largest word, in bytes.
+/// The largest status, in bytes.
 pub const LONGEST: usize = 64 << 10;
 
 /// The version of QULo's agents, which say none.
@@ -12,7 +12,7 @@ pub const QULO: &str = "QULo";
 /// What an agent says.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
-pub struct Word {
+pub struct AgentStatus {
     /// Its host, as in the points of its sensors.
     pub host: String,
     /// Its version.
@@ -28,9 +28,10 @@ pub struct Word {
 /// What a master remembers of an agent.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
-pub struct Heard {
+pub struct AgentRecord {
     /// What it said last.
-    pub word: Word,
+    #[serde(rename = "word")]
+    pub status: AgentStatus,
     /// From where.
     pub from: String,
     /// When it said anything last, in unix seconds of the master's clock.
@@ -41,20 +42,20 @@ pub struct Heard {
 /// masters behind a balancer.
 pub const SILENT: i64 = 300;
 
-impl Word {
+impl AgentStatus {
     /// Parses what somebody claims that an agent said.
     ///
     /// # Errors
     /// Fails if it is none, or if a text in it is longer than a name may be or moves a terminal's cursor.
     pub fn parse(bytes: &[u8]) -> Result<Self> {
         ensure!(bytes.len() <= LONGEST, "it is longer than {LONGEST} bytes");
-        let word: Self = serde_json::from_slice(bytes)?;
+        let status: Self = serde_json::from_slice(bytes)?;
         let is_name = |text: &str| !text.is_empty() && text.len() <= 255 && !text.chars().any(char::is_control);
-        ensure!(is_name(&word.host), "its host is no name");
-        ensure!(is_name(&word.version), "its version is no text of a line");
-        let are_sensors = word.sensors.iter().all(|(name, seconds)| is_name(name) && seconds.is_finite());
-        ensure!(word.sensors.len() <= 200 && are_sensors, "its sensors are none");
-        Ok(word)
+        ensure!(is_name(&status.host), "its host is no name");
+        ensure!(is_name(&status.version), "its version is no text of a line");
+        let are_sensors = status.sensors.iter().all(|(name, seconds)| is_name(name) && seconds.is_finite());
+        ensure!(status.sensors.len() <= 200 && are_sensors, "its sensors are none");
+        Ok(status)
     }
 }
 
@@ -65,9 +66,9 @@ mod tests {
     #[test]
     fn a_word_is_parsed_and_what_is_none_is_refused() {
         let good = r#"{"host":"wn1.","version":"0.1.0","sensors":[["CPUPercent",10.0]],"backlog_points":3,"lag_seconds":7,"new":1}"#;
-        let word = Word::parse(good.as_bytes()).unwrap();
-        assert_eq!((word.host.as_str(), word.backlog_points, word.sensors.len()), ("wn1.", 3, 1));
-        assert_eq!(Word::parse(&serde_json::to_vec(&word).unwrap()).unwrap(), word);
+        let status = AgentStatus::parse(good.as_bytes()).unwrap();
+        assert_eq!((status.host.as_str(), status.backlog_points, status.sensors.len()), ("wn1.", 3, 1));
+        assert_eq!(AgentStatus::parse(&serde_json::to_vec(&status).unwrap()).unwrap(), status);
         let long = "x".repeat(256);
         for bad in [
             "".to_string(),
@@ -78,7 +79,7 @@ mod tests {
             r#"{"host":"a","version":"1","backlog_points":-1}"#.into(),
             " ".repeat(LONGEST + 1),
         ] {
-            assert!(Word::parse(bad.as_bytes()).is_err(), "{bad}");
+            assert!(AgentStatus::parse(bad.as_bytes()).is_err(), "{bad}");
         }
     }
 }

@@ -1,0 +1,75 @@
+//! What a phone has no room for: it leaves out the columns of class `x`, and shows them as pairs below a row that is unfolded.
+
+use super::folded::places;
+use super::*;
+
+/// Returns the group of a column before its head, where the heads of groups are left out.
+pub(super) fn group(column: &Column) -> String {
+    match column.declared.group {
+        "" => String::new(),
+        _ if column.later => String::new(),
+        group => format!("<span class=\"narrow\">{} </span>", escaped_line(group)),
+    }
+}
+
+/// Returns the beginning of a cell of a column.
+pub(super) fn td(column: &Column) -> &'static str {
+    if column.later { "<td class=\"x\"" } else { "<td" }
+}
+
+/// Returns what the class of such a cell ends with.
+pub(super) fn and_x(column: &Column) -> &'static str {
+    if column.later { " x" } else { "" }
+}
+
+impl SectionView<'_> {
+    /// Returns the word of an address that unfolds a row on a phone.
+    fn phone_key(&self, table: &Table, row: &Row) -> String {
+        format!("{}/{}:{}", self.section.name, table.declared.name, row.name)
+    }
+
+    /// Whether the pairs of a row without parts are shown.
+    pub(super) fn is_open_on_phone(&self, table: &Table, row: &Row) -> bool {
+        self.view.options.open.contains(&self.phone_key(table, row))
+    }
+
+    /// Returns the button that unfolds the pairs of a row without parts; empty if there are none.
+    pub(super) fn unfold_on_phone(&self, table: &Table, row: &Row) -> String {
+        if !table.shown().any(|(_, column)| column.later) {
+            return String::new();
+        }
+        let is_open = self.is_open_on_phone(table, row);
+        let (mark, name) = (if is_open { "▾" } else { "▸" }, escaped_line(row.name));
+        let text = format!("<span aria-hidden=\"true\">{mark}</span><span class=\"unseen\">more of {name}</span>");
+        let button = choice("open", &self.phone_key(table, row), &text);
+        button.replacen("<button", &format!("<button class=\"narrow\" aria-expanded=\"{is_open}\""), 1)
+    }
+
+    /// Writes the columns of a row for which a phone has no room, as pairs of head and number.
+    pub(super) fn pairs(&self, html: &mut String, table: &Table, row: &Row) {
+        let places = places(table);
+        let later: Vec<_> = places.iter().filter(|place| place.column.later).collect();
+        if later.is_empty() {
+            return;
+        }
+        let _ = write!(
+            html,
+            "<tr class=\"pairs narrow\" data-key=\"{} pairs\"><td colspan=\"{}\"><dl>",
+            escaped_line(row.name),
+            places.len()
+        );
+        for place in later {
+            let Column { declared, .. } = place.column;
+            let _ = write!(html, "<div><dt>{}</dt><dd>", escaped_line(&place.words()));
+            if let Kind::Label(..) = declared.kind {
+                html.push_str(&escaped_line(row.labels[place.at[0]]));
+            } else {
+                let cells = place.cells(row);
+                html.push_str(&self.small_line(place.column, cells.iter().copied()));
+                self.folded_content(html, place, (&cells, &[row.name]), false);
+            }
+            html.push_str("</dd></div>");
+        }
+        html.push_str("</dl></td></tr>\n");
+    }
+}
