@@ -9,7 +9,7 @@ use gridmon::model::{Point, validate};
 use gridmon::monitors::nodes::central;
 use gridmon::sources::agents::lines::Lines;
 use gridmon::sources::agents::scanner::{LONGEST, Scanned, Scanner, scan};
-use gridmon::sources::agents::word::Word;
+use gridmon::sources::agents::status::AgentStatus;
 use gridmon::sources::agents::{Received, carbon_line, carbon_pickle, qulo};
 use gridmon_fuzz::bounded;
 use libfuzzer_sys::fuzz_target;
@@ -100,9 +100,9 @@ fn pickles(data: &[u8], part: usize) {
 }
 
 fn word(data: &[u8]) {
-    if let Ok(word) = bounded(room(data.len()), || Word::parse(data)) {
+    if let Ok(word) = bounded(room(data.len()), || AgentStatus::parse(data)) {
         let again = serde_json::to_vec(&word).expect("a word is JSON");
-        assert_eq!(Word::parse(&again).expect("what was taken"), word);
+        assert_eq!(AgentStatus::parse(&again).expect("what was taken"), word);
         assert!(!word.host.contains(char::is_control) && word.sensors.len() <= 200);
     }
 }

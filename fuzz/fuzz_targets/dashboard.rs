@@ -4,8 +4,9 @@
 #![no_main]
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 
-use gridmon::dashboard::page::{self, Options, View};
+use gridmon::dashboard::page::{self, Elsewhere, Options, View};
 use gridmon::dashboard::{Place, Summary};
 use gridmon::model::{Point, Value, graphite_time};
 use gridmon::monitors::grid::MEASUREMENTS;
@@ -14,6 +15,7 @@ use gridmon::query::{Latest, Values, Wanted};
 use gridmon::setup::{CATALOG, Config};
 use gridmon::view::bar::{Bars, Lines};
 use gridmon::view::history::History;
+use gridmon::view::html::Own;
 use gridmon::view::plot::{self, PlotStyle};
 use gridmon::view::{table, text};
 use libfuzzer_sys::arbitrary::{self, Arbitrary};
@@ -81,10 +83,13 @@ fn shown(outside: &Outside, pairs: &[(String, String)], now: i64) {
         page: &GRIDS,
         place: Place::Root,
         pages: &[GRIDS],
+        others: &[],
+        elsewhere: &Elsewhere::default(),
         summary: &summary,
-        own: &[],
+        own: &Own::default(),
         bars: &Bars::new(),
         lines: &Lines::new(),
+        past: &BTreeMap::new(),
         backend: "the store",
         options: &Options::new(pairs),
         now,

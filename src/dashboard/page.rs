@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::sync::LazyLock;
 
-use super::elsewhere::Elsewhere;
+pub use super::elsewhere::Elsewhere;
 use super::question::no_range;
 use super::troubles::{Happened, Line, Place, plots_title, systems, tab_icon, tab_title};
 use super::{Config, Summary};
