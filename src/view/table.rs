@@ -296,7 +296,11 @@ impl Section {
     /// Returns the tables that unfold below a row, of whose name all numbers of this section are.
     pub fn unfolded<'a>(&'a self, page: &Page, of: &'a page::Unfolds) -> Vec<Table<'a>> {
         let measurements = page.measurements();
-        of.tables.iter().map(|of| TableBuilder::new(self, of, &measurements).table(self.time, false)).collect()
+        let mut tables: Vec<_> =
+            of.tables.iter().map(|of| TableBuilder::new(self, of, &measurements).table(self.time, false)).collect();
+        // Nothing unfolds below their rows, where a phone would have the rest.
+        tables.iter_mut().flat_map(|table| &mut table.columns).for_each(|column| column.later = false);
+        tables
     }
 
     /// Returns the numbers of some values of a tag, a section for each of them.

@@ -62,6 +62,13 @@ impl Place<'_, '_> {
     }
 }
 
+/// Returns the button that unfolds what an address calls `key`, or folds it, with `words` for who cannot see its mark.
+pub(super) fn unfold_button(key: &str, words: &str, is_open: bool, class: &str) -> String {
+    let mark = if is_open { "▾" } else { "▸" };
+    let text = format!("<span aria-hidden=\"true\">{mark}</span><span class=\"unseen\">{words}</span>");
+    choice("open", key, &text).replacen("<button", &format!("<button{class} aria-expanded=\"{is_open}\""), 1)
+}
+
 impl SectionView<'_> {
     /// Returns the word of an address that unfolds a row.
     fn key(&self, row: &Row) -> String {
@@ -75,11 +82,7 @@ impl SectionView<'_> {
 
     /// Returns the button that unfolds a row, or folds it.
     pub(super) fn mark(&self, row: &Row, is_open: bool) -> String {
-        let mark = if is_open { "▾" } else { "▸" };
-        let name = escaped_line(row.name);
-        let text = format!("<span aria-hidden=\"true\">{mark}</span><span class=\"unseen\">parts of {name}</span>");
-        let button = choice("open", &self.key(row), &text);
-        button.replacen("<button", &format!("<button aria-expanded=\"{is_open}\""), 1)
+        unfold_button(&self.key(row), &format!("parts of {}", escaped_line(row.name)), is_open, "")
     }
 
     /// Whether the parts of a row of a table that folds are shown.

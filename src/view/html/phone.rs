@@ -1,6 +1,6 @@
 //! What a phone has no room for: it leaves out the columns of class `x`, and shows them as pairs below a row that is unfolded.
 
-use super::folded::places;
+use super::folded::{places, unfold_button};
 use super::*;
 
 /// Returns the group of a column before its head, where the heads of groups are left out.
@@ -28,9 +28,13 @@ impl SectionView<'_> {
         format!("{}/{}:{}", self.section.name, table.declared.name, row.name)
     }
 
-    /// Whether the pairs of a row without parts are shown.
+    /// Whether the pairs of a row without parts are shown: with what unfolds below it, if there is anything, else by a button of
+    /// their own.
     pub(super) fn is_open_on_phone(&self, table: &Table, row: &Row) -> bool {
-        self.view.options.open.contains(&self.phone_key(table, row))
+        match table.declared.unfolds {
+            Some(_) => self.is_open(row),
+            None => self.view.options.open.contains(&self.phone_key(table, row)),
+        }
     }
 
     /// Returns the button that unfolds the pairs of a row without parts; empty if there are none.
@@ -38,11 +42,8 @@ impl SectionView<'_> {
         if !table.shown().any(|(_, column)| column.later) {
             return String::new();
         }
-        let is_open = self.is_open_on_phone(table, row);
-        let (mark, name) = (if is_open { "▾" } else { "▸" }, escaped_line(row.name));
-        let text = format!("<span aria-hidden=\"true\">{mark}</span><span class=\"unseen\">more of {name}</span>");
-        let button = choice("open", &self.phone_key(table, row), &text);
-        button.replacen("<button", &format!("<button class=\"narrow\" aria-expanded=\"{is_open}\""), 1)
+        let (key, words) = (self.phone_key(table, row), format!("more of {}", escaped_line(row.name)));
+        unfold_button(&key, &words, self.is_open_on_phone(table, row), " class=\"narrow\"")
     }
 
     /// Writes the columns of a row for which a phone has no room, as pairs of head and number.
@@ -64,7 +65,11 @@ impl SectionView<'_> {
             if let Kind::Label(..) = declared.kind {
                 html.push_str(&escaped_line(row.labels[place.at[0]]));
             } else {
-                let cells = place.cells(row);
+                // Of several parts together the number of the row, whose cells are those of its plot.
+                let cells = match place.column.is_of_parts() {
+                    true => row.cells[place.at[0]].iter().collect(),
+                    false => place.cells(row),
+                };
                 html.push_str(&self.small_line(place.column, cells.iter().copied()));
                 self.folded_content(html, place, (&cells, &[row.name]), false);
             }

@@ -85,6 +85,26 @@ fn a_row_has_the_worst_of_its_parts_with_its_name_and_the_mean_of_its_gpus() {
     assert_eq!(row.matches("class=\"day\"").count(), 1, "its 24 hours: {row}");
 }
 
+/// A phone has room for the first columns: an open row has the others as pairs, and what unfolds below it has all of its own.
+#[test]
+fn on_a_phone_an_open_row_has_the_numbers_for_which_its_table_has_no_room() {
+    let site = site();
+    site.holds(&node("gpu03", NOW), NOW + 5);
+    let closed = site.get("/pages/nodes/tables");
+    assert!(row(&closed, "gpu03").contains("<td class=\"x\">") && !closed.contains("class=\"pairs"), "{closed}");
+    let open = site.get("/pages/nodes/tables?open=Nodes/gpu03");
+    let pairs = open.split_once("<tr class=\"pairs narrow\" data-key=\"gpu03 pairs\">").unwrap().1;
+    let (pairs, below) = pairs.split_once("</dl>").unwrap();
+    assert!(pairs.contains("<dt>GPUs busy</dt>") && pairs.contains("70 %"), "{pairs}");
+    let below = below.split_once("</table></div>").map_or(below, |(below, _)| below);
+    assert!(
+        below.contains("<caption class=\"unseen\">GPUs of gpu03")
+            && !below.contains(" x\"")
+            && !below.contains("\"x\""),
+        "{below}"
+    );
+}
+
 #[test]
 fn a_part_that_went_is_not_the_worst_and_a_silent_node_keeps_its_last_numbers() {
     let site = site();

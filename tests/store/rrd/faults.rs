@@ -35,6 +35,14 @@ fn a_file_that_another_program_has_locked_waits_for_the_next_run() {
     assert_eq!(newest(&path, 2), [[50.0], [75.0]]);
 }
 
+/// Bounds that nothing here meets.
+const LIMITS: spool::Config = spool::Config {
+    max_bytes: 1 << 30,
+    max_age_days: 36_500,
+    max_disk_percent: 100,
+    replay_points_per_second: 1_000_000,
+};
+
 /// A file that fails with every batch, while others take theirs: the spool does not grow, and what waited for another reason is
 /// written in its order.
 #[test]
@@ -42,18 +50,12 @@ fn a_file_that_always_fails_holds_up_no_others() {
     let folder = TempDir::new();
     let sinks: Vec<Box<dyn Sink>> = vec![Box::new(sink(&folder.path().join("rrd")))];
     let spool = delivery::open(&folder.path().join("spool"), CATALOG).unwrap();
-    let limits = spool::Config {
-        max_bytes: 1 << 30,
-        max_age_days: 36_500,
-        max_disk_percent: 100,
-        replay_points_per_second: 1_000_000,
-    };
     let run = |slot: i64| {
         let time = START + 300 * slot;
         let points = ["bad", "good", "new"].map(|name| point(name, time, &[RATIO.of(slot as f64 / 64.0)])).into_iter();
         let points = points.filter(|point| slot > 0 || point.tag("machine") != Some("new")).collect();
         let batch = Batch { header: header(time), points };
-        let delivery = Delivery { spool: Ok(&spool), config: &limits, running: 300 * slot, progress: &|_| {} };
+        let delivery = Delivery { spool: Ok(&spool), config: &LIMITS, running: 300 * slot, progress: &|_| {} };
         let said = delivery.publish(batch, Vec::new(), &sinks, soon(), || {}).problems;
         said.iter().map(|problem| problem.message.clone()).collect::<Vec<_>>().join("\n")
     };
@@ -81,17 +83,11 @@ fn what_waited_while_the_folder_could_not_be_written_stands_in_the_files_afterwa
     let folder = TempDir::new();
     let sinks: Vec<Box<dyn Sink>> = vec![Box::new(sink(&folder.path().join("rrd")))];
     let spool = delivery::open(&folder.path().join("spool"), CATALOG).unwrap();
-    let limits = spool::Config {
-        max_bytes: 1 << 30,
-        max_age_days: 36_500,
-        max_disk_percent: 100,
-        replay_points_per_second: 1_000_000,
-    };
     let run = |slot: i64| {
         let time = START + 300 * slot;
         let header = header(time);
         let points = vec![point(UUID, time, &[RATIO.of(slot as f64 / 100.0)])];
-        let delivery = Delivery { spool: Ok(&spool), config: &limits, running: 300 * slot, progress: &|_| {} };
+        let delivery = Delivery { spool: Ok(&spool), config: &LIMITS, running: 300 * slot, progress: &|_| {} };
         let outcome = delivery.publish(Batch { header, points }, Vec::new(), &sinks, soon(), || {});
         (outcome.accounts["rrd"], outcome.problems.len())
     };
