@@ -23,6 +23,8 @@ impl Site {
             .arg(config)
             .args(["--listen", "127.0.0.1:0"])
             .env_clear()
+            // As contrib/cloud-monitor.service has it.
+            .env("MALLOC_ARENA_MAX", "2")
             .stderr(Stdio::piped())
             .spawn()
             .expect("the binary is built");

@@ -14,6 +14,9 @@ use crate::view::text::length;
 /// How many entries the line has on the first page, three lines of three with the rest, and on the others.
 const NAMED: (usize, usize) = (8, 3);
 
+/// How many it has in all, unfolded. Where more are wrong at once, their tables tell more than a list.
+const UNFOLDED: usize = 100;
+
 /// How many it has on a phone.
 const NARROW: usize = 4;
 
@@ -291,7 +294,17 @@ impl Line<'_> {
                 later.len() + rest.len(),
             );
             later.iter().for_each(|entry| self.entry(html, entry, " narrow"));
-            rest.iter().for_each(|entry| self.entry(html, entry, ""));
+            let (listed, others) = rest.split_at(rest.len().min(UNFOLDED));
+            listed.iter().for_each(|entry| self.entry(html, entry, ""));
+            if !others.is_empty() {
+                let _ = writeln!(
+                    html,
+                    "<li class=\"others\"><span class=\"quiet\">{} more: the pages have them under “only what is wrong”, and</span> <a \
+                     href=\"{}api/v1/problems\">all as JSON</a></li>",
+                    others.len(),
+                    self.place.root(),
+                );
+            }
             html.push_str("</ul></details></li>\n");
         }
         html.push_str("</ul>\n");

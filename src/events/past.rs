@@ -1,5 +1,6 @@
 //! What happened in a range of time.
 
+use std::cmp::Ordering;
 use std::collections::{BTreeMap, HashMap};
 
 use anyhow::Result;
@@ -52,23 +53,54 @@ pub fn past_of(
             }
         }
     }
-    let mut events = Vec::new();
+    let mut first = First::default();
     for (margin, all) in &by_span {
         for some in all.chunks(AT_ONCE) {
-            of_some(store, rules, some, (from.saturating_sub(*margin), from, until), &mut events)?;
+            of_some(store, rules, some, (from.saturating_sub(*margin), from, until), &mut first)?;
         }
     }
-    events.sort_by(|a, b| {
-        let order = |event: &Event| {
-            (event.until.is_some(), if event.until.is_some() { -event.since } else { 0 }, event.severity, -event.since)
-        };
-        order(a)
-            .cmp(&order(b))
-            .then_with(|| (&a.subject, a.system, a.rule, &a.path).cmp(&(&b.subject, b.system, b.rule, &b.path)))
-    });
-    let more = events.len().saturating_sub(MOST);
-    events.truncate(MOST);
-    Ok((events, more))
+    Ok(first.in_order())
+}
+
+/// The first events of many. All of them would fill the memory of a site on which every number flaps.
+#[derive(Default)]
+struct First {
+    events: Vec<Event>,
+    /// How many others there were.
+    more: usize,
+}
+
+impl First {
+    fn push(&mut self, event: Event) {
+        self.events.push(event);
+        if self.events.len() == 2 * MOST {
+            self.cut();
+        }
+    }
+
+    fn cut(&mut self) {
+        if self.events.len() > MOST {
+            self.more += self.events.len() - MOST;
+            self.events.select_nth_unstable_by(MOST, order);
+            self.events.truncate(MOST);
+        }
+    }
+
+    fn in_order(mut self) -> (Vec<Event>, usize) {
+        self.cut();
+        self.events.sort_unstable_by(order);
+        (self.events, self.more)
+    }
+}
+
+/// The order in which events are given.
+fn order(a: &Event, b: &Event) -> Ordering {
+    let first = |event: &Event| {
+        (event.until.is_some(), if event.until.is_some() { -event.since } else { 0 }, event.severity, -event.since)
+    };
+    first(a)
+        .cmp(&first(b))
+        .then_with(|| (&a.subject, a.system, a.rule, &a.path).cmp(&(&b.subject, b.system, b.rule, &b.path)))
 }
 
 /// Adds the events of some series that touch the range, read from `begin` on.
@@ -77,7 +109,7 @@ fn of_some(
     rules: &Rules,
     some: &[Followed],
     (begin, from, until): (i64, i64, i64),
-    events: &mut Vec<Event>,
+    first: &mut First,
 ) -> Result<()> {
     let followed: Vec<_> = some.iter().collect();
     let all = read(store, &followed, (begin, until), Detail::Points(MOST_VALUES as usize))?;
@@ -92,7 +124,7 @@ fn of_some(
         };
         for event in happened.into_iter().filter(|event| touches(event.since, event.until)) {
             match event.is_begin {
-                true => events.push(one.event(&event, event.became, false)),
+                true => first.push(one.event(&event, event.became, false)),
                 false => earlier.push((*one, event)),
             }
         }
@@ -111,7 +143,50 @@ fn of_some(
         } else if track.last().is_some() {
             event.is_begin = true;
         }
-        events.push(one.event(&event, event.became, false));
+        first.push(one.event(&event, event.became, false));
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::events::Severity;
+    use crate::model::Point;
+
+    fn event(since: i64, until: Option<i64>) -> Event {
+        let series = Point::from_line("a b=1i 1").unwrap();
+        let [subject, section, text, was, became, path, plot] = [const { String::new() }; 7];
+        let severity = Severity::Bad;
+        Event {
+            system: "grids",
+            title: "Grids",
+            rule: "down",
+            is_begin: true,
+            names: &[],
+            since,
+            until,
+            severity,
+            series,
+            subject,
+            section,
+            text,
+            was,
+            became,
+            path,
+            plot,
+        }
+    }
+
+    #[test]
+    fn what_goes_on_stays_whatever_came_first_and_then_the_newest() {
+        let mut events: Vec<_> = (0..20_000).map(|at| event(at * 7919 % 20_000, Some(30_000))).collect();
+        events.insert(9000, event(1, None));
+        let mut first = First::default();
+        events.into_iter().for_each(|event| first.push(event));
+        let (kept, more) = first.in_order();
+        assert_eq!((kept.len(), more), (MOST, 15_001));
+        assert_eq!((kept[0].since, kept[0].until), (1, None));
+        assert!(kept[1..].iter().map(|event| event.since).eq((15_001..20_000).rev()));
+    }
 }

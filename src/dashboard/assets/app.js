@@ -395,8 +395,9 @@
 
   /** Shows the rows that early.js has left out of the first picture, a few at a time. */
   const rest = async () => {
-    const table = "main .box > table >";
-    const LEFT_OUT = ["tbody:nth-of-type(n + 31)", "tbody > tr:nth-of-type(n + 31)", "tbody:nth-of-type(n + 3) > tr:nth-of-type(n + 6)"].map((row) => `${table} ${row}:not([data-in])`).join();
+    const rows = (table) => `:is(${table} > tbody:nth-of-type(n + 31), ${table} > tbody > tr:nth-of-type(n + 31), ${table} > tbody:nth-of-type(n + 3) > tr:nth-of-type(n + 6))`;
+    const later = ".box ~ .box > table";
+    const LEFT_OUT = `main :is(${rows(".box > table")}, ${later} > tbody:nth-of-type(n + 6), ${later} > tbody > tr:nth-of-type(n + 6)):not([data-in])`;
     for (let count = 20, left; (left = [...document.querySelectorAll(LEFT_OUT)]).length; ) {
       await pause();
       const began = performance.now();
@@ -775,7 +776,8 @@
   const isDocked = () => getComputedStyle(panel).position === "sticky";
 
   /** Tells the style sheet the plot's height, so that the focused element stays above the plot. */
-  const room = () => root.style.setProperty("--plot-height", panel.hidden || !isDocked() ? "0px" : `${panel.offsetHeight}px`);
+  // A property that elements inherit would cost a look at each of them.
+  const room = () => (root.style.scrollPaddingBottom = panel.hidden || !isDocked() ? "" : `calc(${panel.offsetHeight}px + 1rem)`);
 
   let clicked = null;
   /** Puts a plot that is not docked below the row that was clicked, or the first one that is plotted: a spacer leaves it room. */

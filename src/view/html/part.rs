@@ -2,8 +2,12 @@
 
 use super::*;
 
-/// How many lines of a table a page has at first.
-const LINES: usize = 200;
+/// How many cells of a table a page has at first. A browser's work goes by the cells: 200 lines of two numbers are shown as soon as
+/// 75 of twenty.
+const CELLS: usize = 1500;
+
+/// The most and the fewest lines that these are.
+const LINES: (usize, usize) = (50, 200);
 
 /// How much longer than what is asked for a table may be to be shown whole, as a part of it.
 const SPARE: usize = 4;
@@ -19,11 +23,12 @@ pub(super) struct Part {
 }
 
 impl Part {
-    /// Returns the part of a table with so many lines, given the address's word for it.
-    fn of(all: usize, word: Option<&str>) -> Self {
+    /// Returns the part of a table with so many lines and columns, given the address's word for it.
+    fn of(all: usize, columns: usize, word: Option<&str>) -> Self {
+        let first = (CELLS / columns.max(1)).clamp(LINES.0, LINES.1);
         let asked = match word {
             Some(ALL) => usize::MAX,
-            word => word.and_then(|word| word.parse().ok()).unwrap_or(LINES).max(1),
+            word => word.and_then(|word| word.parse().ok()).unwrap_or(first).max(1),
         };
         let shown = if all <= asked.saturating_add(asked / SPARE) { all } else { asked };
         Self { shown, all }
@@ -40,7 +45,7 @@ impl SectionView<'_> {
         let all = table.rows.iter().map(|row| self.lines(table, row)).sum();
         let is_of = |word: &&String| table_of(word) == table.declared.name;
         let word = self.view.options.rows.iter().find(is_of).and_then(|word| word.split_once(':'));
-        Part::of(all, word.map(|(_, count)| count))
+        Part::of(all, places(table).len(), word.map(|(_, count)| count))
     }
 
     /// Returns the number of lines of a row.
@@ -76,7 +81,7 @@ impl SectionView<'_> {
         }
         let Part { shown, all } = part;
         let (name, columns) = (table.declared.name, places(table).len());
-        let next = Part::of(all, Some(&(2 * shown).to_string())).shown;
+        let next = Part::of(all, columns, Some(&(2 * shown).to_string())).shown;
         let mut buttons = String::new();
         if next < all {
             buttons = choice("rows", &format!("{name}:{next}"), &format!("{} more", next - shown)) + " ";
@@ -97,7 +102,10 @@ mod tests {
 
     #[test]
     fn a_table_is_cut_only_if_much_is_left() {
-        let part = |all, word| (Part::of(all, word).shown, Part::of(all, word).is_whole());
+        let part = |all, word| {
+            let part = Part::of(all, 7, word);
+            (part.shown, part.is_whole())
+        };
         assert_eq!(part(250, None), (250, true));
         assert_eq!(part(251, None), (200, false));
         assert_eq!(part(3000, Some("400")), (400, false));
@@ -106,5 +114,12 @@ mod tests {
         assert_eq!(part(3000, Some("0")), (1, false));
         assert_eq!(part(3000, Some("-1")), (200, false));
         assert_eq!(part(0, Some("18446744073709551615")), (0, true));
+    }
+
+    #[test]
+    fn a_wide_table_is_cut_sooner() {
+        let shown = |columns| Part::of(3000, columns, None).shown;
+        assert_eq!([0, 1, 7, 15, 20, 30, 1000].map(shown), [200, 200, 200, 100, 75, 50, 50]);
+        assert!(Part::of(93, 20, None).is_whole());
     }
 }
