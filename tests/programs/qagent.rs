@@ -222,7 +222,7 @@ fn what_keeps_it_from_starting_is_said_and_leaves_nothing_behind() {
     node.config("[carbon]\nprot = 1\n");
     for order in ["start", "restart"] {
         let told = node.tell(order);
-        assert_eq!((told.code, told.stdout.as_str()), (Some(1), ""), "{order}");
+        assert_eq!((told.code, told.stdout.as_str()), (Some(2), ""), "{order}");
         assert!(told.stderr.contains("[carbon] has no key \"prot\"; did you mean port?"), "{}", told.stderr);
         assert!(!node.path("run.pid").exists());
     }
