@@ -141,7 +141,7 @@ mod tests {
     fn no_two_mounts_have_one_name_and_the_order_of_mounting_changes_none() {
         let line = |(at, path): (usize, &&str)| format!("{at} 0 8:{at} / {path} rw - ext4 /dev/sd{at} rw\n");
         let names = |paths: &[&str]| -> Vec<String> {
-            let mounts = parse_mountinfo(&paths.iter().enumerate().map(line).collect::<String>());
+            let mounts = parse_mountinfo(paths.iter().enumerate().map(line).collect::<String>());
             let names = tags(&mounts);
             mounts.iter().map(|mount| names[mount.path.as_path()].clone()).collect()
         };

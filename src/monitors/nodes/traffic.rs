@@ -103,11 +103,13 @@ impl Reading for Traffic {
     fn read(&mut self, at: Moment) -> Result<Taken> {
         let Self { file, interfaces, rates, names, has_total, node } = self;
         let text = file.read()?;
-        let all: Vec<(&str, Option<Counters>)> = parse(&text).filter(|(name, _)| names.want(name)).collect();
-        let (wanted, unread): (Vec<_>, Vec<_>) = all.into_iter().partition(|(_, counters)| counters.is_some());
-        let wanted: Vec<(&str, Counters)> =
-            wanted.into_iter().filter_map(|(name, counters)| Some((name, counters?))).collect();
-        let unread: Vec<_> = unread.into_iter().map(|(name, _)| name).collect();
+        let (mut wanted, mut unread): (Vec<(&str, Counters)>, Vec<&str>) = (Vec::new(), Vec::new());
+        for (name, counters) in parse(&text).filter(|(name, _)| names.want(name)) {
+            match counters {
+                Some(counters) => wanted.push((name, counters)),
+                None => unread.push(name),
+            }
+        }
         interfaces.look(&node.root, wanted.iter().map(|(name, _)| *name));
         let has_devices = wanted.iter().any(|(name, _)| interfaces.kind(name) == Interface::Physical);
         let counted = if has_devices { Interface::Physical } else { Interface::Virtual };
