@@ -10,7 +10,7 @@ use gridmon::setup::qagent::{DAEMON, PROGRAM, plan};
 /// Measures this node: processors, memory, disks, network, temperatures, GPUs, Slurm. A service.
 ///
 /// Exit code 0: it did what it was told, and `status` says that it runs; 1: it did not, and `status` says that it died; 2:
-/// wrong flags or config; 3: `status` says that it does not run.
+/// wrong flags or config; 3: `status` says that it does not run; 4: `status` cannot tell.
 #[derive(Parser)]
 #[command(name = "qagent", version, max_term_width = 100)]
 struct Arguments {

@@ -6,7 +6,8 @@
 //! not be.
 //!
 //! Exit codes are those that init scripts expect: `start` of a service that runs and `stop` of one that does not are 0;
-//! `status` is 0 if it runs, 1 if it ended and left its pid file, 3 if it does not run.
+//! `status` is 0 if it runs, 1 if it ended and left its pid file, 3 if it does not run, 4 if that cannot be told. A wrong config is
+//! 2, as in every program.
 
 use std::fs::File;
 use std::io::{BufRead, BufReader, Write};
@@ -50,7 +51,7 @@ pub enum Order {
     Restart,
     /// Check the config, then let the service read it again
     Reload,
-    /// Say whether the service runs: exit code 0 if so, 1 if it died and left its pid file, 3 if not
+    /// Say whether the service runs: exit code 0 if so, 1 if it died and left its pid file, 3 if not, 4 if that cannot be told
     Status,
     /// Run in the foreground, as systemd and containers want it
     Run {
@@ -77,6 +78,12 @@ const START: Duration = Duration::from_secs(90);
 /// How long a service may take to end.
 const STOP: Duration = Duration::from_secs(90);
 
+/// The exit code of a wrong config.
+const WRONG: u8 = 2;
+
+/// The exit code of `status` where nobody can tell.
+const UNTOLD: u8 = 4;
+
 /// The line that says that a service is ready.
 const READY: &str = "ready";
 
@@ -97,6 +104,15 @@ impl Daemon {
         if let Some(watchdog) = Watchdog::running().filter(|_| !matches!(order, Order::Run { .. })) {
             watchdog.expect_end(None);
         }
+        let fail = |error: anyhow::Error, code: u8| {
+            say(Level::Error, self.program, &[format!("{error:#}")]);
+            ExitCode::from(code)
+        };
+        // A service that runs is not ended for a config with which it could not start.
+        let is_checked = order == Order::Restart || (order == Order::Reload && self.reloads);
+        if is_checked && let Err(error) = check() {
+            return fail(error, WRONG);
+        }
         let done = match order {
             Order::Run { detached: false } => return run(Ready(None)),
             Order::Run { detached: true } => self.detached(&path, run),
@@ -106,14 +122,10 @@ impl Daemon {
             Order::Reload if !self.reloads => {
                 Err(anyhow!("reads its config at its start alone: {} restart", self.program))
             }
-            Order::Reload => check().and_then(|()| self.reload(&path)),
-            // A service that runs is not ended for a config with which it could not start.
-            Order::Restart => check().and_then(|()| self.stop(&path)).and_then(|()| self.start(&path, config)),
+            Order::Reload => self.reload(&path),
+            Order::Restart => self.stop(&path).and_then(|()| self.start(&path, config)),
         };
-        done.unwrap_or_else(|error| {
-            say(Level::Error, self.program, &[format!("{error:#}")]);
-            ExitCode::FAILURE
-        })
+        done.unwrap_or_else(|error| fail(error, if order == Order::Status { UNTOLD } else { 1 }))
     }
 
     fn tell(&self, text: &str) -> ExitCode {
@@ -139,7 +151,10 @@ impl Daemon {
             Some(true) => Ok(self.tell(&format!("runs as process {pid}"))),
             Some(false) => {
                 let ended = child.wait().context("the background process")?;
-                bail!("process {pid} has ended before it was ready ({ended}); the lines before this one say why");
+                let text =
+                    format!("process {pid} has ended before it was ready ({ended}); the lines before this one say why");
+                say(Level::Error, self.program, &[text]);
+                Ok(ExitCode::from(if ended.code() == Some(WRONG.into()) { WRONG } else { 1 }))
             }
             None => {
                 child.kill().context("the background process")?;

@@ -202,7 +202,8 @@ impl LogFile {
         }
         let Config { max_bytes, backup_count, .. } = self.config;
         if max_bytes > 0 && backup_count > 0 && self.file.metadata()?.len() + line.len() as u64 > max_bytes {
-            self.rotate()?;
+            // In a folder where this user may rename nothing the file grows, which is better than no word.
+            let _ = self.rotate();
         }
         Ok(self.file.write_all(line.as_bytes())?)
     }
@@ -297,6 +298,19 @@ mod tests {
         let all = text("x.log.2") + &text("x.log.1") + &last;
         let numbers: Vec<u32> = all.lines().map(|line| line.rsplit(' ').next().unwrap().parse().unwrap()).collect();
         assert!(numbers.windows(2).all(|two| two[0] + 1 == two[1]), "{numbers:?}");
+    }
+
+    #[test]
+    fn a_log_file_that_cannot_be_rotated_grows_and_loses_no_message() {
+        let folder = TempDir::new();
+        let config = config(&folder, 200, 1);
+        fs::create_dir_all(folder.path().join("x.log.1/in the way")).unwrap();
+        let path = config.filename.clone().unwrap();
+        let mut log = LogFile::open(&path, &config).unwrap();
+        for number in 0..20 {
+            log.write(Level::Warning, "qagent", &format!("message {number}")).unwrap();
+        }
+        assert_eq!(fs::read_to_string(&path).unwrap().lines().count(), 20);
     }
 
     #[test]

@@ -149,6 +149,8 @@ pub struct Session {
     death: Option<String>,
     /// The subjects of failures of the last run about which nobody knows any more.
     forgotten: BTreeSet<String>,
+    /// Whether the last report could not be kept.
+    is_unkept: bool,
 }
 
 impl Session {
@@ -221,6 +223,7 @@ impl Session {
             lock,
             death,
             forgotten: BTreeSet::new(),
+            is_unkept: false,
         };
         session.begin(now, began);
         Ok(Some(session))
@@ -434,9 +437,13 @@ impl Session {
         if let Some(state) = self.state.as_mut().filter(|_| is_live) {
             kept = state.add(report);
         }
-        if let Err(error) = &kept {
-            said.push(format!("{error:#}; the report of this run is lost"));
+        // A service says it once, and not at each of its batches.
+        match &kept {
+            Err(error) if !self.is_unkept => said.push(format!("{error:#}; the report of this run is lost")),
+            Ok(()) if self.is_unkept => said.push("the reports of runs are kept again".into()),
+            _ => {}
         }
+        self.is_unkept = kept.is_err();
         said.extend(self.tell_by_mail());
         (success && kept.is_ok(), said)
     }

@@ -28,6 +28,8 @@ pub struct Watchdog {
     told_to_end: Condvar,
     /// Set by SIGHUP.
     hang_up: Arc<AtomicBool>,
+    /// Set by SIGTERM and SIGINT.
+    end: Arc<AtomicBool>,
     /// Wakes the thread when the deadline changes.
     wake: UnixStream,
 }
@@ -95,7 +97,8 @@ impl Watchdog {
             let (reader, wake) = started(program, UnixStream::pair().context("socket pair"));
             events = Some(reader);
             let (state, told_to_end) = (Mutex::new(state), Condvar::new());
-            Self { program, began, state, told_to_end, hang_up: Arc::default(), wake }
+            let (hang_up, end) = (Arc::default(), Arc::default());
+            Self { program, began, state, told_to_end, hang_up, end, wake }
         });
         if let Some(events) = events {
             started(program, watchdog.listen(first_signal, events));
@@ -111,11 +114,10 @@ impl Watchdog {
     /// Receives the signals, and starts the two threads.
     fn listen(&'static self, first_signal: FirstSignal, mut events: UnixStream) -> Result<()> {
         let signals: &[i32] = if first_signal == FirstSignal::Default { &[] } else { &[SIGTERM, SIGINT, SIGHUP] };
-        if !signals.is_empty() {
-            // Before the pipe, so that the thread that is woken knows which signal it was.
-            signal_hook::flag::register(SIGHUP, Arc::clone(&self.hang_up)).context("signal handler")?;
-        }
         for number in signals {
+            // Before the pipe, so that the thread that is woken knows which signal it was.
+            let told = if *number == SIGHUP { &self.hang_up } else { &self.end };
+            signal_hook::flag::register(*number, Arc::clone(told)).context("signal handler")?;
             signal_hook::low_level::pipe::register(*number, self.wake.try_clone().context("socket pair")?)
                 .context("signal handler")?;
         }
@@ -251,10 +253,14 @@ impl Watchdog {
             if !matches!(events.read(&mut byte), Ok(1)) || byte == [WAKE] {
                 continue;
             }
+            // A byte may be that of a signal whose predecessor was taken for both.
+            let (hangs_up, ends) = (self.hang_up.swap(false, Ordering::SeqCst), self.end.swap(false, Ordering::SeqCst));
             let mut state = self.state();
-            if state.reloads && self.hang_up.swap(false, Ordering::SeqCst) {
+            if hangs_up && state.reloads {
                 state.is_told_to_reload = true;
                 self.told_to_end.notify_all();
+            }
+            if !ends && (!hangs_up || state.reloads) {
                 continue;
             }
             if state.first_signal != FirstSignal::Asks || state.is_told_to_end {

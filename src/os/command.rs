@@ -147,6 +147,9 @@ pub fn exchange_and_hear(
     read: impl FnMut(&[u8]) -> anyhow::Result<()>,
     hear: impl FnMut(&[u8]),
 ) -> Result<Ended, Failure> {
+    if input.is_empty() {
+        return follow(command, Stdio::null(), deadline, read, hear);
+    }
     // A file, and no pipe: nobody has to write while the output is read.
     let file = memfd_create("input", MemfdFlags::CLOEXEC).map_err(io::Error::from).map(File::from);
     let file = file.and_then(|mut file| {

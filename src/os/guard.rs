@@ -14,7 +14,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
+use rustix::io::Errno;
+use rustix::process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open, pidfd_send_signal};
 
 /// The guard's name in the list of processes.
 const NAME: &str = "gridmon-guard";
@@ -102,10 +103,17 @@ fn kill_marked(mark: &[u8]) -> bool {
     };
     let mut found = false;
     for id in ids.filter(|id| bears_mark(*id)) {
-        let Ok(process) = pidfd_open(id, PidfdFlags::empty()) else { continue };
-        // Another process may have got the number before it was opened, but none can afterwards.
+        let process = match pidfd_open(id, PidfdFlags::empty()) {
+            Err(Errno::SRCH) => continue,
+            opened => opened.ok(),
+        };
+        // Another process may have got the number before it was opened, but none can afterwards. Before Linux 5.3 none can be opened.
         if bears_mark(id) {
-            found |= pidfd_send_signal(process, Signal::KILL).is_ok();
+            let killed = match process {
+                Some(process) => pidfd_send_signal(process, Signal::KILL),
+                None => kill_process(id, Signal::KILL),
+            };
+            found |= killed.is_ok();
         }
     }
     found

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow, bail};
 
 use super::files;
 use super::owner::{me, with_remedy};
@@ -46,7 +46,7 @@ pub fn look(path: &Path, program: &str) -> Result<Told> {
     let context = || format!("pid file {}", path.display());
     let mut file = match files::open(path, OpenOptions::new().read(true)) {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Told::Nothing),
-        opened => opened.with_context(context)?,
+        opened => opened.map_err(foreign).with_context(context)?,
     };
     let text = read(&mut file).with_context(context)?;
     let number = text.split_whitespace().next().and_then(|word| word.parse::<i32>().ok()).filter(|number| *number > 0);
@@ -60,6 +60,17 @@ pub fn look(path: &Path, program: &str) -> Result<Told> {
     let is_program = |word: &str| Path::new(word).file_name().is_some_and(|name| name == program);
     let runs = number.filter(|number| command_line(*number).split(' ').any(is_program));
     Ok(runs.map_or(Told::Ended(number), Told::Unproved))
+}
+
+/// Adds the way out where something lies in the place of a pid file.
+fn foreign(error: io::Error) -> anyhow::Error {
+    match files::is_foreign(&error) {
+        true => anyhow!("{error}; remove it, or name another file with --pidfile"),
+        false if error.kind() == ErrorKind::NotFound => {
+            anyhow!("{error}; make its folder, or name another file with --pidfile")
+        }
+        false => error.into(),
+    }
 }
 
 /// A pid file that names this process; removed on drop.
@@ -85,10 +96,7 @@ impl PidFile {
         loop {
             let mut options = OpenOptions::new();
             options.read(true).write(true).create(true).truncate(false).mode(0o644);
-            let mut file = match files::open(path, &mut options) {
-                Err(error) if files::is_foreign(&error) => bail!("{error}; remove it"),
-                opened => opened?,
-            };
+            let mut file = files::open(path, &mut options).map_err(foreign)?;
             if !is_trusted(&file)? {
                 fs::remove_file(path)?;
                 continue;
@@ -194,7 +202,12 @@ mod tests {
         drop((held, taken));
         std::os::unix::fs::symlink("/etc/passwd", &path).unwrap();
         let error = format!("{:#}", PidFile::take(&path, "x").unwrap_err());
-        assert!(error.ends_with("is a symbolic link, not a regular file; remove it"), "{error}");
+        let remedy = "is a symbolic link, not a regular file; remove it, or name another file with --pidfile";
+        assert!(error.ends_with(remedy), "{error}");
+        // What only looks says the same.
+        assert_eq!(format!("{:#}", look(&path, "x").unwrap_err()), error);
+        let error = format!("{:#}", PidFile::take(&folder.path().join("no/x.pid"), "x").unwrap_err());
+        assert!(error.ends_with("; make its folder, or name another file with --pidfile"), "{error}");
     }
 
     #[test]

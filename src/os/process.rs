@@ -3,12 +3,13 @@
 use std::fs;
 use std::io;
 use std::os::fd::OwnedFd;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::OFlags;
 use rustix::io::Errno;
-use rustix::process::{Pid, PidfdFlags, Signal, getpid, pidfd_open, pidfd_send_signal};
+use rustix::process::{Pid, PidfdFlags, Signal, getpid, kill_process, pidfd_open, pidfd_send_signal};
 
 use super::uptime::Uptime;
 
@@ -52,23 +53,32 @@ impl Identity {
         format!("{}\n{} {}\n", self.pid, self.started, self.boot)
     }
 
+    /// Whether it has ended, by /proc. One that nobody has waited for yet has.
+    fn has_ended(&self) -> io::Result<bool> {
+        match stat(self.pid) {
+            Ok((started, state)) => Ok(started != self.started || matches!(state.as_str(), "Z" | "X")),
+            Err(error) if is_gone(&error) => Ok(true),
+            Err(error) => Err(error),
+        }
+    }
+
     /// Returns the process; `None` if it has ended.
     ///
     /// # Errors
     /// Fails if the kernel cannot tell.
     pub fn find(&self) -> io::Result<Option<Process>> {
         let Some(pid) = Pid::from_raw(self.pid).filter(|_| self.boot == Uptime::now().boot) else { return Ok(None) };
-        let handle = match pidfd_open(pid, PidfdFlags::empty()) {
+        let process = match pidfd_open(pid, PidfdFlags::empty()) {
             Err(Errno::SRCH) => return Ok(None),
-            opened => opened?,
+            Ok(handle) => Process(Handle::Open(handle)),
+            Err(_) => Process(Handle::Named(self.clone())),
         };
         // Another process may have got the number before it was opened, but none can afterwards.
         match started(self.pid) {
             Ok(started) if started == self.started => {}
-            Err(error) if !is_gone(&error) => return Err(error),
+            Err(error) if !process.ends_within(Duration::ZERO)? => return Err(hidden(self.pid, &error)),
             _ => return Ok(None),
         }
-        let process = Process(handle);
         // One that has ended keeps its number until its parent has taken note.
         Ok((!process.ends_within(Duration::ZERO)?).then_some(process))
     }
@@ -76,7 +86,18 @@ impl Identity {
 
 /// A process, whatever becomes of its number.
 #[derive(Debug)]
-pub struct Process(OwnedFd);
+pub struct Process(Handle);
+
+#[derive(Debug)]
+enum Handle {
+    Open(OwnedFd),
+    /// Before Linux 5.3, and in containers that forbid what is newer, a process cannot be opened: it is looked at again before each
+    /// signal, and only in the moment between the two could another process get its number.
+    Named(Identity),
+}
+
+/// How often a process is looked at that cannot be opened.
+const LOOK: Duration = Duration::from_millis(20);
 
 impl Process {
     /// Asks it to end.
@@ -96,7 +117,12 @@ impl Process {
     }
 
     fn send(&self, signal: Signal) -> io::Result<()> {
-        match pidfd_send_signal(&self.0, signal) {
+        let sent = match &self.0 {
+            Handle::Open(handle) => pidfd_send_signal(handle, signal),
+            Handle::Named(identity) if identity.has_ended()? => Ok(()),
+            Handle::Named(identity) => kill_process(Pid::from_raw(identity.pid).ok_or(Errno::SRCH)?, signal),
+        };
+        match sent {
             Err(Errno::SRCH) => Ok(()),
             sent => Ok(sent?),
         }
@@ -110,7 +136,17 @@ impl Process {
         let until = Instant::now() + limit;
         loop {
             let left = until.saturating_duration_since(Instant::now());
-            let mut fds = [PollFd::new(&self.0, PollFlags::IN)];
+            let handle = match &self.0 {
+                Handle::Open(handle) => handle,
+                Handle::Named(identity) => match identity.has_ended()? {
+                    false if !left.is_zero() => {
+                        thread::sleep(LOOK.min(left));
+                        continue;
+                    }
+                    has_ended => return Ok(has_ended),
+                },
+            };
+            let mut fds = [PollFd::new(handle, PollFlags::IN)];
             match poll(&mut fds, Some(&Timespec::try_from(left).unwrap_or_default())) {
                 Err(Errno::INTR) => {}
                 polled => return Ok(polled? > 0),
@@ -121,17 +157,32 @@ impl Process {
 
 /// Returns when a process was started.
 fn started(pid: i32) -> io::Result<u64> {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat"))?;
-    // The name of the program stands in brackets, and may hold blanks and brackets.
-    let rest = stat.rsplit_once(") ").map_or("", |(_, rest)| rest);
-    // The third field is the first one of the rest.
-    let field = rest.split(' ').nth(22 - 3).and_then(|field| field.parse().ok());
-    field.ok_or_else(|| io::Error::other(format!("/proc/{pid}/stat has no start time")))
+    Ok(stat(pid)?.0)
+}
+
+/// Returns when a process was started, and its state in a letter.
+fn stat(pid: i32) -> io::Result<(u64, String)> {
+    let bytes = fs::read(format!("/proc/{pid}/stat"))?;
+    // The name of the program stands in brackets, and may hold blanks, brackets, and bytes that are no text.
+    let text = String::from_utf8_lossy(&bytes);
+    let rest = text.rsplit_once(") ").map_or("", |(_, rest)| rest);
+    let mut fields = rest.split(' ');
+    let state = fields.next().unwrap_or_default().to_string();
+    // The third field was the first one of the rest.
+    let started = fields.nth(22 - 4).and_then(|field| field.parse().ok());
+    Ok((started.ok_or_else(|| io::Error::other(format!("/proc/{pid}/stat has no start time")))?, state))
 }
 
 /// Whether an error of `/proc/PID` says that the process has ended.
 fn is_gone(error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::NotFound || error.raw_os_error() == Some(Errno::SRCH.raw_os_error())
+}
+
+/// The error of a process that runs and of which this user sees nothing, as where /proc is mounted with hidepid.
+fn hidden(pid: i32, error: &io::Error) -> io::Error {
+    io::Error::other(format!(
+        "/proc does not show process {pid}, which runs: {error}; ask as root or as the user who runs it"
+    ))
 }
 
 /// Returns the command line of a process, its arguments separated by blanks; empty if it has ended.

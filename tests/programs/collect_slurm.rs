@@ -230,6 +230,7 @@ fn failures() -> Vec<(&'static str, String, &'static str, bool)> {
             true,
         ),
         ("sdiag", "echo 'slurm_get_statistics: Access/permission denied' >&2; exit 1".into(), "slurm scheduler: sdiag ended with exit status: 1: \"slurm_get_statistics: Access", false),
+        ("sdiag", "printf 'Server thread count: 3\nJobs submitted: 1'".into(), "slurm scheduler: sdiag broke off: \"Jobs submitted: 1\"", false),
         ("sdiag", "echo rubbish".into(), "slurm scheduler: sdiag tells no Server thread count: \"rubbish\"", false),
         ("squeue", "cat /dev/null; echo 'squeue: error: Invalid job format specification: x' >&2".into(), "slurm jobs: squeue complains beside its answer: \"squeue: error: Invalid job format", false),
         ("squeue", "printf 'RUNNING\\037batch\\036\\n'".into(), "slurm jobs: squeue lists a job that is not of state, partition and account", false),

@@ -1,5 +1,6 @@
 //! qagent as a daemon: `start`, `stop`, `restart`, `status`, SIGHUP, its pid file and its logs, with real processes.
 
+mod faults;
 mod masters;
 mod system;
 
@@ -221,7 +222,7 @@ fn what_keeps_it_from_starting_is_said_and_leaves_nothing_behind() {
     node.config("[carbon]\nprot = 1\n");
     for order in ["start", "restart"] {
         let told = node.tell(order);
-        assert_eq!((told.code, told.stdout.as_str()), (Some(1), ""), "{order}");
+        assert_eq!((told.code, told.stdout.as_str()), (Some(2), ""), "{order}");
         assert!(told.stderr.contains("[carbon] has no key \"prot\"; did you mean port?"), "{}", told.stderr);
         assert!(!node.path("run.pid").exists());
     }
@@ -257,7 +258,7 @@ fn hang_up_reads_the_config_again_and_a_wrong_one_leaves_the_old_one_at_work() {
         "{log}"
     );
     for order in ["restart", "reload"] {
-        assert_eq!(node.tell(order).code, Some(1), "{order}");
+        assert_eq!(node.tell(order).code, Some(2), "{order}");
         assert_eq!(node.status(), (Some(0), format!("runs as process {pid}")), "a wrong config ends nothing");
     }
 

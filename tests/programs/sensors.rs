@@ -3,6 +3,7 @@
 
 mod compare;
 mod golden;
+mod odd;
 mod peers;
 mod scale;
 mod tree;

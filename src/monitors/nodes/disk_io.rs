@@ -7,7 +7,7 @@ use anyhow::Result;
 use super::options::Names;
 use super::rates::{Rates, add};
 use super::sensor::{ENABLED, Moment, Node, PREFIX, Reading, Sensor, TIME_INTERVAL, Taken};
-use super::{declared, with_rates};
+use super::{declared, unreadable, with_rates};
 use crate::config::{Key, Kind, Section, Unset};
 use crate::model::{Declaration, Field, FieldInfo, Fold, Measurement, Tag};
 use crate::sources::node::Kept;
@@ -116,13 +116,18 @@ impl Reading for DiskIo {
         let mut points = Vec::new();
         let mut sum: Counters = [0; 9];
         let mut gained = [None; 9];
-        let (mut has_disks, mut count) = (false, 0);
+        let (mut has_disks, mut is_whole, mut count, mut unread) = (false, true, 0, Vec::new());
         for (name, counters) in parse(&text) {
             count += 1;
             let (kind, is_named) = (disks.kind(&node.root, name), names.want(name));
             if kind != Disk::Physical && !is_named {
                 continue;
             }
+            let Some(counters) = counters else {
+                unread.push(name);
+                is_whole &= kind != Disk::Physical;
+                continue;
+            };
             let own = rates.take(name, at.running, counters);
             if kind == Disk::Physical {
                 has_disks = true;
@@ -137,10 +142,12 @@ impl Reading for DiskIo {
         rates.keep(at.running);
         disks.keep(count, parse(&text).map(|(name, _)| name));
         // A node without disks has no numbers of them.
-        if has_disks {
+        if has_disks && is_whole {
             let fields = with_rates(&COUNTERS, &RATES, &sum, &gained);
             points.push(NODE_DISK_IO.point(at.time, [&node.host], &fields));
         }
-        Ok(points.into())
+        let missing =
+            if is_whole { "its numbers are missing" } else { "its numbers and those of all disks are missing" };
+        Ok(Taken { points, problems: unreadable("/proc/diskstats", &unread, missing).into_iter().collect() })
     }
 }

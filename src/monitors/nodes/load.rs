@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 
 use super::sensor::{ENABLED, Moment, Node, PREFIX, Reading, Sensor, TIME_INTERVAL, Taken};
 use crate::config::Section;
@@ -56,7 +56,7 @@ struct LoadAverage {
 
 impl Reading for LoadAverage {
     fn read(&mut self, at: Moment) -> Result<Taken> {
-        Ok(vec![point(&self.node.host, at, &parse(&self.file.read()?)?)].into())
+        Ok(vec![point(&self.node.host, at, &parse(&self.file.read()?).context("/proc/loadavg")?)].into())
     }
 }
 

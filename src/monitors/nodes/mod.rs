@@ -34,6 +34,8 @@ pub use self::original::CAUSES;
 pub use self::sensor::{Chosen, ENABLED, Moment, Node, Open, PREFIX, Reading, Sensor, TIME_INTERVAL, Taken};
 use crate::config::{Section, Sections};
 use crate::model::{Field, FieldInfo, FieldValue, Measurement};
+use crate::problem::Problem;
+use crate::text::quote;
 
 /// Every sensor, in the order in which they are listed and read.
 pub static SENSORS: &[&Sensor] = &[
@@ -117,6 +119,13 @@ pub fn chosen(sections: &Sections) -> Result<Vec<Chosen>> {
 /// Returns `part` of `whole` in percent, to a tenth, as psutil does; 0 of nothing.
 fn percent(part: f64, whole: f64) -> f64 {
     if whole > 0.0 { (part / whole * 1000.0).round() / 10.0 } else { 0.0 }
+}
+
+/// Returns the problem of lines of a file that are not of numbers, by the names of their devices.
+fn unreadable(file: &str, names: &[&str], missing: &str) -> Option<Problem> {
+    let (first, others) = names.split_first()?;
+    let others = if others.is_empty() { String::new() } else { format!(" (and {} more)", others.len()) };
+    Some(Problem::of_source(file, format!("the line of {}{others} is not of numbers; {missing}", quote(first))))
 }
 
 /// Returns a counter as an integer of a point, which ends at 2⁶³.

@@ -9,7 +9,7 @@ use anyhow::Result;
 
 use super::sensor::{ENABLED, Moment, Node, PREFIX, Reading, Sensor, TIME_INTERVAL, Taken};
 use crate::config::Section;
-use crate::model::{Declaration, Field, Fold, Measurement, Tag};
+use crate::model::{Declaration, Field, Fold, Measurement, Tag, carbon_component};
 use crate::sources::node::Kept;
 use crate::sources::node::mounts::{Mount, kinds_on_devices, read};
 
@@ -58,7 +58,8 @@ pub static NODE_MOUNT: Measurement = Measurement::new(Declaration {
 });
 
 /// Returns the tags of mounts by their paths: `root` for `/`, `var-lib` for `/var/lib`. Of several that have the same one, `/`
-/// keeps it, or that with the fewest `-` of its own, and the others add a number that is made of their path.
+/// keeps it, or that with the fewest `-` of its own, and the others add a number that is made of their path; so do those that only
+/// Carbon takes for one, as `/a.b` and `/a_b`.
 pub(super) fn tags(mounts: &[Mount]) -> HashMap<&Path, String> {
     let tag = |path: &Path| match path.to_string_lossy().trim_matches('/') {
         "" => "root".to_string(),
@@ -67,7 +68,7 @@ pub(super) fn tags(mounts: &[Mount]) -> HashMap<&Path, String> {
     let rank = |path: &Path| (path != Path::new("/"), path.to_string_lossy().matches('-').count(), path.to_path_buf());
     let mut keeps: HashMap<String, &Path> = HashMap::new();
     for mount in mounts {
-        let keeper = keeps.entry(tag(&mount.path)).or_insert(&mount.path);
+        let keeper = keeps.entry(carbon_component(&tag(&mount.path)).into_owned()).or_insert(&mount.path);
         if rank(&mount.path) < rank(keeper) {
             *keeper = &mount.path;
         }
@@ -75,7 +76,7 @@ pub(super) fn tags(mounts: &[Mount]) -> HashMap<&Path, String> {
     let named = |mount: &Mount| {
         let tag = tag(&mount.path);
         let number = crc32fast::hash(mount.path.as_os_str().as_bytes());
-        if keeps[&tag] == mount.path { tag } else { format!("{tag}-{number:08x}") }
+        if keeps[&*carbon_component(&tag)] == mount.path { tag } else { format!("{tag}-{number:08x}") }
     };
     mounts.iter().map(|mount| (mount.path.as_path(), named(mount))).collect()
 }
@@ -140,7 +141,7 @@ mod tests {
     fn no_two_mounts_have_one_name_and_the_order_of_mounting_changes_none() {
         let line = |(at, path): (usize, &&str)| format!("{at} 0 8:{at} / {path} rw - ext4 /dev/sd{at} rw\n");
         let names = |paths: &[&str]| -> Vec<String> {
-            let mounts = parse_mountinfo(&paths.iter().enumerate().map(line).collect::<String>());
+            let mounts = parse_mountinfo(paths.iter().enumerate().map(line).collect::<String>());
             let names = tags(&mounts);
             mounts.iter().map(|mount| names[mount.path.as_path()].clone()).collect()
         };
@@ -149,5 +150,9 @@ mod tests {
         let (dashed, deep) = (names(&["/a-b", "/a/b"]), names(&["/a/b", "/a-b"]));
         assert_eq!((&dashed[0], &dashed[1]), (&deep[1], &deep[0]));
         assert!(dashed[1] == "a-b" && dashed[0].starts_with("a-b-"), "{dashed:?}");
+        // Carbon has the same name for both.
+        let (dotted, spaced) = (names(&["/a.b", "/a_b"]), names(&["/a_b", "/a\\040b"]));
+        assert!(dotted[0] == "a.b" && dotted[1].starts_with("a_b-"), "{dotted:?}");
+        assert!(spaced[0].starts_with("a_b-") && spaced[1] == "a b", "{spaced:?}");
     }
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 
 use super::rates::Rates;
 use super::sensor::{ENABLED, Moment, Node, PREFIX, Reading, Sensor, TIME_INTERVAL, Taken};
@@ -77,7 +77,7 @@ struct SwapMemory {
 
 impl Reading for SwapMemory {
     fn read(&mut self, at: Moment) -> Result<Taken> {
-        let memory = meminfo::parse(&self.meminfo.read()?)?;
+        let memory = meminfo::parse(&self.meminfo.read()?).context("/proc/meminfo")?;
         let (total, free) = (memory.swap_total.unwrap_or(0), memory.swap_free.unwrap_or(0));
         let used = (total - free).max(0);
         let mut fields =

@@ -7,7 +7,7 @@ use anyhow::Result;
 use super::options::{INTERFACES, NOT_INTERFACES, Names, YES_OR_NO, is_yes};
 use super::rates::{Rates, add};
 use super::sensor::{ENABLED, Moment, Node, PREFIX, Reading, Sensor, TIME_INTERVAL, Taken};
-use super::{declared, with_rates};
+use super::{declared, unreadable, with_rates};
 use crate::config::{Key, Section, Unset};
 use crate::model::{Declaration, Field, FieldInfo, Fold, Measurement, Tag};
 use crate::sources::node::Kept;
@@ -103,7 +103,13 @@ impl Reading for Traffic {
     fn read(&mut self, at: Moment) -> Result<Taken> {
         let Self { file, interfaces, rates, names, has_total, node } = self;
         let text = file.read()?;
-        let wanted: Vec<(&str, Counters)> = parse(&text).filter(|(name, _)| names.want(name)).collect();
+        let (mut wanted, mut unread): (Vec<(&str, Counters)>, Vec<&str>) = (Vec::new(), Vec::new());
+        for (name, counters) in parse(&text).filter(|(name, _)| names.want(name)) {
+            match counters {
+                Some(counters) => wanted.push((name, counters)),
+                None => unread.push(name),
+            }
+        }
         interfaces.look(&node.root, wanted.iter().map(|(name, _)| *name));
         let has_devices = wanted.iter().any(|(name, _)| interfaces.kind(name) == Interface::Physical);
         let counted = if has_devices { Interface::Physical } else { Interface::Virtual };
@@ -120,9 +126,11 @@ impl Reading for Traffic {
             points.push(NODE_NET_EACH.point(at.time, [&node.host, name], &fields));
         }
         rates.keep(at.running);
-        if *has_total && !wanted.is_empty() {
+        // Whether one that cannot be read is a part of the sum is not asked.
+        if *has_total && !wanted.is_empty() && unread.is_empty() {
             points.push(NODE_NET.point(at.time, [&node.host], &with_rates(&COUNTERS, &RATES, &sum, &gained)));
         }
-        Ok(points.into())
+        let missing = "its numbers and those of all interfaces are missing";
+        Ok(Taken { points, problems: unreadable("/proc/net/dev", &unread, missing).into_iter().collect() })
     }
 }

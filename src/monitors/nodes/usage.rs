@@ -147,7 +147,8 @@ impl Reading for DiskUsage {
         let mut wanted = once_each(wanted);
         wanted.sort_by_key(|mount| remote[mount.path.as_path()]);
         // The path lies below the root, so that a test's tree is asked and not this machine.
-        let path = |mount: &&Mount| self.node.root.path(mount.shown().trim_start_matches('/'));
+        let root = self.node.root.path("");
+        let path = |mount: &&Mount| root.join(mount.path.strip_prefix("/").unwrap_or(&mount.path));
         let asked: Vec<_> = wanted.iter().map(|mount| (*mount, path(mount))).collect();
         let mut answers: Vec<_> = wanted.iter().copied().zip(self.reader.ask(&asked)).collect();
         // A mount that went away meanwhile has told of the file system below it.

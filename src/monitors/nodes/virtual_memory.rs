@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 
 use super::percent;
 use super::sensor::{ENABLED, Moment, Node, PREFIX, Reading, Sensor, TIME_INTERVAL, Taken};
@@ -74,7 +74,7 @@ struct VirtualMemory {
 
 impl Reading for VirtualMemory {
     fn read(&mut self, at: Moment) -> Result<Taken> {
-        let memory = meminfo::parse(&self.meminfo.read()?)?;
+        let memory = meminfo::parse(&self.meminfo.read()?).context("/proc/meminfo")?;
         // Kernels before 3.14 do not tell what is available, and some containers say 0.
         let available = match memory.available.filter(|available| *available > 0) {
             Some(available) => available,
@@ -98,8 +98,8 @@ fn estimated(memory: &Meminfo, low: Option<i64>) -> i64 {
 
 fn fields(memory: &Meminfo, available: i64) -> Vec<FieldValue> {
     let Meminfo { total, free, .. } = *memory;
-    // In a container the total may be its own and what is available the machine's.
-    let available = if available > total { free } else { available };
+    // In a container the total may be its own, and what is free or available the machine's.
+    let available = if available > total { free.min(total) } else { available };
     let used = total - available;
     let cached = memory.cached.map(|cached| cached.saturating_add(memory.reclaimable.unwrap_or(0)));
     let mut fields = vec![

@@ -181,6 +181,8 @@ pub struct Nvidia {
     /// Whether nvidia-smi was slow.
     is_slow: bool,
     kept: Option<Loop>,
+    /// How many cards the last whole answer was of.
+    listed: usize,
     /// Until when nvidia-smi is not looked for, on a machine without a card.
     absent_until: Option<Instant>,
     /// The names of the slices by card and index, and of which slices they are.
@@ -198,6 +200,7 @@ impl Nvidia {
             is_split: false,
             is_slow: false,
             kept: None,
+            listed: 0,
             absent_until: None,
             profiles: BTreeMap::new(),
             named: BTreeSet::new(),
@@ -229,6 +232,9 @@ impl Nvidia {
             Ok((rows, failed)) => {
                 let is_expected = failed.is_empty() && !(bound.is_empty() && self.seen.is_empty());
                 let (mut answers, is_whole) = self.told(&rows, is_expected, &mut answer);
+                if is_whole && failed.is_empty() {
+                    self.listed = answers.len();
+                }
                 let mut unknown = BTreeSet::new();
                 for (bus, trouble) in failed {
                     let why = trouble.explain(&self.config.command.shown);
@@ -343,7 +349,11 @@ impl Nvidia {
                 KeepRunning::Auto => self.is_slow && !may_sleep(),
                 KeepRunning::No => false,
             };
-            if is_kept && let Some(rows) = self.kept_rows(&columns, &arguments) {
+            // How many rows a round has is known once it was asked.
+            if is_kept
+                && self.listed > 0
+                && let Some(rows) = self.kept_rows(&columns, &arguments)
+            {
                 return Ok((rows, Vec::new()));
             }
             let began = Instant::now();
@@ -389,7 +399,7 @@ impl Nvidia {
             let index = columns.index()?;
             self.kept = Loop::start(&self.config.command, arguments, self.config.interval, index).ok();
         }
-        let rows = self.kept.as_mut()?.round(self.config.timeout).ok();
+        let rows = self.kept.as_mut()?.round(self.config.timeout, self.listed).ok();
         if rows.is_none() {
             self.kept = None;
         }

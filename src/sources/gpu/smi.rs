@@ -82,6 +82,9 @@ pub(super) fn ask(program: &Program, arguments: &[String], limit: Duration) -> R
     let stderr = String::from_utf8_lossy(&ended.stderr);
     match ended.status.code() {
         Some(0) if text.trim() == NO_CARD => return Err(SmiError::NoDriver(6, NO_CARD.into())),
+        Some(0 | WARNED) if !text.is_empty() && !text.ends_with('\n') => {
+            return Err(SmiError::Other(format!("breaks off: {}", quote_ends(&text))));
+        }
         Some(0) => return Ok(text),
         Some(WARNED) => return Ok(format!("{}\n{}", text.trim_end(), stderr.trim())),
         _ => {}
@@ -120,9 +123,32 @@ pub(super) struct Loop {
     /// What came after the last whole line.
     rest: Vec<u8>,
     /// The rows since the last first card.
-    rows: Vec<String>,
+    round: Round,
     /// The column of the card's index, by which a new round is told.
     index: usize,
+}
+
+/// The rows of one round so far.
+#[derive(Debug, Default)]
+struct Round {
+    rows: Vec<String>,
+    /// How many of them are of cards; a warning is of none.
+    cards: usize,
+    /// The index of the last card, also of the round before while this one has none.
+    last: Option<u32>,
+    /// Whether they are the end of a round that was taken for a whole one, as that of a card which has just come.
+    is_torn: bool,
+}
+
+impl Round {
+    fn is_whole(&self, cards: usize) -> bool {
+        self.cards >= cards && !self.is_torn
+    }
+
+    /// Ends the round, and returns its rows.
+    fn end(&mut self) -> Vec<String> {
+        std::mem::replace(self, Self { last: self.last, ..Self::default() }).rows
+    }
 }
 
 impl Loop {
@@ -137,48 +163,60 @@ impl Loop {
         arguments.push(format!("--loop={}", interval.as_secs_f64().ceil().max(1.0)));
         let running = Running::start(&mut command_of(program, &arguments))
             .map_err(|failure| SmiError::Other(failure.to_string()))?;
-        Ok(Self { running, rest: Vec::new(), rows: Vec::new(), index })
+        Ok(Self { running, rest: Vec::new(), round: Round::default(), index })
     }
 
-    /// Returns the newest whole round, and waits at most `limit` for it.
-    pub(super) fn round(&mut self, limit: Duration) -> Result<Vec<String>, SmiError> {
+    /// Returns the newest whole round, and waits at most `limit` for it. A round is whole once it has the rows of as many `cards` as
+    /// before, or once the next one has begun: where each row takes long, a part of a round would make the other cards lost.
+    pub(super) fn round(&mut self, limit: Duration, cards: usize) -> Result<Vec<String>, SmiError> {
         let until = Instant::now() + limit;
-        self.rows.clear();
-        let mut is_alive = true;
-        while is_alive {
+        let (mut ended, mut room) = (None, LONGEST);
+        loop {
             let left = until.saturating_duration_since(Instant::now());
-            let wait = if self.rows.is_empty() { left } else { QUIET.min(left) };
+            let is_whole = self.round.is_whole(cards);
             let mut printed = Vec::new();
-            is_alive = self.running.read(wait, &mut printed);
-            if printed.is_empty() {
-                break;
+            let wait = if is_whole || ended.is_some() { QUIET.min(left) } else { left };
+            let is_alive = self.running.read(wait, &mut printed);
+            if !is_alive {
+                let said = format!("{} {}", self.round.rows.join(" "), self.running.complaint());
+                return Err(classify(Some(255), said.trim()));
             }
-            self.take(&printed)?;
+            if printed.is_empty() || left.is_zero() {
+                let rows = if is_whole { Some(self.round.end()) } else { ended };
+                return rows.ok_or(SmiError::Hung(limit));
+            }
+            room = room.saturating_sub(printed.len());
+            if room == 0 {
+                return Err(SmiError::Other(format!("printed more than {LONGEST} bytes at once")));
+            }
+            ended = self.take(&printed).or(ended);
         }
-        if !is_alive {
-            let said = format!("{} {}", self.rows.join(" "), self.running.complaint());
-            return Err(classify(Some(255), said.trim()));
-        }
-        if self.rows.is_empty() { Err(SmiError::Hung(limit)) } else { Ok(self.rows.clone()) }
     }
 
-    fn take(&mut self, printed: &[u8]) -> Result<(), SmiError> {
+    /// Takes what was printed. Returns the rows of the last round that ended with it.
+    fn take(&mut self, printed: &[u8]) -> Option<Vec<String>> {
         self.rest.extend_from_slice(printed);
-        if self.rest.len() > LONGEST {
-            return Err(SmiError::Other(format!("printed more than {LONGEST} bytes at once")));
-        }
-        while let Some(end) = self.rest.iter().position(|byte| *byte == b'\n') {
-            let line: Vec<_> = self.rest.drain(..=end).collect();
-            let line = String::from_utf8_lossy(&line).trim().to_string();
-            let index = |line: &str| line.split(',').nth(self.index).and_then(|cell| cell.trim().parse::<u32>().ok());
+        let end = self.rest.iter().rposition(|byte| *byte == b'\n')? + 1;
+        let rest = self.rest.split_off(end);
+        let lines = std::mem::replace(&mut self.rest, rest);
+        let mut ended = None;
+        for line in String::from_utf8_lossy(&lines).lines().map(str::trim).filter(|line| !line.is_empty()) {
             // The cards come in the order of their indices: one that is not greater begins a new round.
-            // What is no row, such as a warning, begins none.
-            let last = self.rows.iter().rev().find_map(|row| index(row));
-            if index(&line).is_some_and(|own| last.is_some_and(|last| own <= last)) {
-                self.rows.clear();
+            let index = line.split(',').nth(self.index).and_then(|cell| cell.trim().parse::<u32>().ok());
+            let is_first = self.round.cards == 0;
+            match (index, self.round.last) {
+                (Some(own), Some(last)) if own <= last => {
+                    let is_good = !is_first && !self.round.is_torn;
+                    let rows = self.round.end();
+                    ended = if is_good { Some(rows) } else { ended };
+                }
+                (Some(_), Some(_)) if is_first => self.round.is_torn = true,
+                _ => {}
             }
-            self.rows.extend(Some(line).filter(|line| !line.is_empty()));
+            self.round.cards += usize::from(index.is_some());
+            self.round.last = index.or(self.round.last);
+            self.round.rows.push(line.into());
         }
-        Ok(())
+        ended
     }
 }

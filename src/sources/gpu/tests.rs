@@ -409,6 +409,52 @@ fn an_nvidia_smi_that_crawls_is_kept_running_and_its_newest_round_is_taken() {
     assert!(!machine.read().is_whole);
 }
 
+#[test]
+fn a_round_whose_rows_come_one_by_one_loses_no_card_and_one_that_is_short_does() {
+    let mut machine = Machine::new(&three(), KeepRunning::Yes);
+    let timeout = Duration::from_secs(20);
+    machine.gpus = Gpus::new(Config { keep_running: KeepRunning::Yes, timeout, ..config_of(&machine) });
+    let row_by_row = "[ -z \"$loop\" ] && exec cat rows\nwhile :; do while read -r row; do sleep 0.4; echo \"$row\"; done < rows; sleep \"$loop\"; done";
+    machine.script(row_by_row);
+    let whole = BUSES.map(|bus| (bus, false));
+    for _ in 0..5 {
+        let answer = machine.read();
+        assert_eq!((cards(&answer), answer.problems.len()), (whole.to_vec(), 0), "{:?}", answer.problems);
+        std::thread::sleep(Duration::from_millis(300));
+    }
+    assert_eq!(machine.asked(), ["help", "query", "query 1"], "one process for all rounds");
+    let short: Vec<_> = three().lines().take(2).map(|row| format!("{row}\n")).collect();
+    machine.folder.write("rows", short.concat());
+    let limit = Instant::now() + Duration::from_secs(60);
+    while cards(&machine.read()) != [(BUSES[0], false), (BUSES[1], false), (BUSES[2], true)] {
+        assert!(Instant::now() < limit, "the third one is lost");
+    }
+}
+
+#[test]
+fn an_nvidia_smi_that_is_kept_running_and_prints_without_end_is_ended() {
+    let mut machine = Machine::new(&three(), KeepRunning::Yes);
+    machine.read();
+    for flood in
+        ["exec yes 'no row of a card'", "exec tr '\\0' x < /dev/zero", "while :; do echo no row; sleep 0.1; done"]
+    {
+        machine.script(&format!("[ -z \"$loop\" ] && exec cat rows\n{flood}"));
+        let began = Instant::now();
+        let answer = machine.read();
+        assert_eq!((answer.gpus.len(), answer.problems.len()), (3, 0), "{flood}: it was asked anew");
+        assert!(began.elapsed() < Duration::from_secs(20), "{flood}: {:?}", began.elapsed());
+    }
+}
+
+#[test]
+fn an_answer_that_breaks_off_within_its_last_row_is_none() {
+    let mut machine = Machine::new(&three(), KeepRunning::No);
+    machine.script("head -c -2 rows");
+    let answer = machine.read();
+    assert!(!answer.is_whole && answer.gpus.is_empty(), "{:?}", answer.gpus);
+    assert!(answer.problems[0].message.starts_with("nvidia-smi breaks off: "), "{}", answer.problems[0].message);
+}
+
 fn config_of(machine: &Machine) -> Config {
     let argv = vec![machine.folder.path().join("nvidia-smi").display().to_string()];
     Config {

@@ -16,20 +16,21 @@ pub type Counters = [u64; 9];
 /// The size of a sector in /proc/diskstats, whatever the disk's own is.
 const SECTOR: u64 = 512;
 
-/// Parses the file; leaves out lines of other kernels that tell less.
-pub fn parse(text: &str) -> impl Iterator<Item = (&str, Counters)> {
+/// Parses the file. A disk whose line is not of numbers, or has too few, has no counters.
+pub fn parse(text: &str) -> impl Iterator<Item = (&str, Option<Counters>)> {
     text.lines().filter_map(|line| {
         let mut words = line.split_ascii_whitespace().skip(2);
-        let name = words.next()?;
-        let mut number = || words.next()?.parse::<u64>().ok();
-        let [reads, merged, sectors, time] = [number()?, number()?, number()?, number()?];
-        let [writes, merged_writes, sectors_written, time_writing] = [number()?, number()?, number()?, number()?];
-        let (_in_progress, busy) = (number()?, number()?);
-        let bytes = |sectors: u64| sectors.saturating_mul(SECTOR);
-        let counters =
-            [reads, writes, bytes(sectors), bytes(sectors_written), time, time_writing, merged, merged_writes, busy];
-        Some((name, counters))
+        Some((words.next()?, counters(words)))
     })
+}
+
+fn counters<'a>(mut words: impl Iterator<Item = &'a str>) -> Option<Counters> {
+    let mut number = || words.next()?.parse::<u64>().ok();
+    let [reads, merged, sectors, time] = [number()?, number()?, number()?, number()?];
+    let [writes, merged_writes, sectors_written, time_writing] = [number()?, number()?, number()?, number()?];
+    let (_in_progress, busy) = (number()?, number()?);
+    let bytes = |sectors: u64| sectors.saturating_mul(SECTOR);
+    Some([reads, writes, bytes(sectors), bytes(sectors_written), time, time_writing, merged, merged_writes, busy])
 }
 
 /// What a name of /proc/diskstats is.
@@ -80,11 +81,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn sectors_are_bytes_and_short_lines_are_left_out() {
+    fn sectors_are_bytes_and_a_line_that_is_not_of_numbers_has_none() {
         let text = "254 0 vda 1 2 3 4 5 6 7 8 9 10 11 12\n8 1 sda1 1 2 3\n8 0 cciss/c0d0 1 2 3 4 5 6 7 8 9 10 11\n8 2 x -1 2 3 4 5 6 7 8 9 10\n";
         let found: Vec<_> = parse(text).collect();
-        let counters = [1, 5, 3 * 512, 7 * 512, 4, 8, 2, 6, 10];
-        assert_eq!(found, [("vda", counters), ("cciss/c0d0", counters)]);
+        let counters = Some([1, 5, 3 * 512, 7 * 512, 4, 8, 2, 6, 10]);
+        assert_eq!(found, [("vda", counters), ("sda1", None), ("cciss/c0d0", counters), ("x", None)]);
     }
 
     #[test]

@@ -135,12 +135,31 @@ fn named(mut chips: Vec<(String, Chip)>) -> Vec<Chip> {
     for (_, chip) in &mut chips {
         if counts[&chip.name] > 1 {
             let number = given.entry(chip.name.clone()).or_default();
-            let name = format!("{}_{number}", chip.name);
-            *number += 1;
+            // Another chip may be called so by its driver.
+            let mut names = (*number..).map(|number| (number + 1, format!("{}_{number}", chip.name)));
+            let (next, name) = names.find(|(_, name)| !counts.contains_key(name)).expect("there is no end of numbers");
+            *number = next;
             chip.name = name;
         }
     }
     let mut chips: Vec<_> = chips.into_iter().map(|(_, chip)| chip).collect();
     chips.sort_by(|a, b| in_order(&a.name, &b.name));
     chips
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn chips_of_one_name_are_numbered_and_none_has_a_name_that_another_has() {
+        let chip = |name: &str| Chip { name: name.into(), inputs: Vec::new(), sleep: None };
+        let names = |chips: &[(&str, &str)]| -> Vec<String> {
+            let chips = chips.iter().map(|(place, name)| (place.to_string(), chip(name))).collect();
+            named(chips).into_iter().map(|chip| chip.name).collect()
+        };
+        assert_eq!(names(&[("b", "nvme"), ("a", "nvme"), ("c", "acpitz")]), ["acpitz", "nvme_0", "nvme_1"]);
+        let three = [("a", "nvme"), ("b", "nvme"), ("c", "nvme_0")];
+        assert_eq!(names(&three), ["nvme_0", "nvme_1", "nvme_2"]);
+    }
 }

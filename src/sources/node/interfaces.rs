@@ -14,19 +14,20 @@ use super::Root;
 /// received, sent, drops received, sent.
 pub type Counters = [u64; 8];
 
-/// Parses /proc/net/dev; leaves out its heads and what is no interface.
-pub fn parse(text: &str) -> impl Iterator<Item = (&str, Counters)> {
-    text.lines().filter_map(|line| {
-        // The name of an alias holds a colon too.
-        let (name, rest) = line.rsplit_once(':')?;
-        let mut columns = [0_u64; 12];
-        let mut words = rest.split_ascii_whitespace();
-        for column in &mut columns {
-            *column = words.next()?.parse().ok()?;
-        }
-        let [received, packets, errors, drops, _, _, _, _, sent, packets_sent, errors_sent, drops_sent] = columns;
-        Some((name.trim(), [sent, received, packets_sent, packets, errors, errors_sent, drops, drops_sent]))
-    })
+/// Parses /proc/net/dev; leaves out its heads. An interface whose line is not of numbers, or has too few, has no counters.
+pub fn parse(text: &str) -> impl Iterator<Item = (&str, Option<Counters>)> {
+    // The name of an alias holds a colon too.
+    text.lines().filter_map(|line| line.rsplit_once(':')).map(|(name, rest)| (name.trim(), counters(rest)))
+}
+
+fn counters(text: &str) -> Option<Counters> {
+    let mut columns = [0_u64; 12];
+    let mut words = text.split_ascii_whitespace();
+    for column in &mut columns {
+        *column = words.next()?.parse().ok()?;
+    }
+    let [received, packets, errors, drops, _, _, _, _, sent, packets_sent, errors_sent, drops_sent] = columns;
+    Some([sent, received, packets_sent, packets, errors, errors_sent, drops, drops_sent])
 }
 
 /// What an interface is.
@@ -135,8 +136,9 @@ mod tests {
     fn interfaces_are_told_by_the_last_colon_and_heads_are_left_out() {
         let text = "Inter-|   Receive |  Transmit\n face |bytes packets|bytes\n  lo:1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16\n\
                     eth0:1: 1 2 3 4 5 6 7 8 9 10 11 12\n eth1: 1 2 3\n eth2: a 2 3 4 5 6 7 8 9 10 11 12\n";
-        let counters = [9, 1, 10, 2, 3, 11, 4, 12];
-        assert_eq!(parse(text).collect::<Vec<_>>(), [("lo", counters), ("eth0:1", counters)]);
+        let counters = Some([9, 1, 10, 2, 3, 11, 4, 12]);
+        let all = [("lo", counters), ("eth0:1", counters), ("eth1", None), ("eth2", None)];
+        assert_eq!(parse(text).collect::<Vec<_>>(), all);
     }
 
     #[test]

@@ -29,10 +29,11 @@ pub fn parse(text: &str) -> Result<Load> {
 
 fn read(text: &str) -> Option<Load> {
     let mut words = text.split_ascii_whitespace();
-    let mut mean = || words.next()?.parse().ok().filter(|mean: &f64| mean.is_finite());
+    let mut mean = || words.next()?.parse().ok().filter(|mean: &f64| mean.is_finite() && *mean >= 0.0);
     let means = [mean()?, mean()?, mean()?];
     let (running, tasks) = words.next()?.split_once('/')?;
-    Some(Load { means, running: running.parse().ok()?, tasks: tasks.parse().ok()? })
+    let count = |text: &str| text.parse().ok().filter(|count: &i64| *count >= 0);
+    Some(Load { means, running: count(running)?, tasks: count(tasks)? })
 }
 
 #[cfg(test)]
@@ -43,7 +44,16 @@ mod tests {
     fn five_words_are_a_load_average_and_nothing_else_is() {
         let load = parse("0.42 0.37 12.30 2/345 12345\n").unwrap();
         assert_eq!(load, Load { means: [0.42, 0.37, 12.3], running: 2, tasks: 345 });
-        for text in ["", "0.42", "0.42 0.37 x 2/345 1", "0.42 nan 0.3 2/345 1", "0.1 0.2 0.3 2 1", "0.1 0.2 0.3 a/b"] {
+        for text in [
+            "",
+            "0.42",
+            "0.42 0.37 x 2/345 1",
+            "0.42 nan 0.3 2/345 1",
+            "0.1 0.2 0.3 2 1",
+            "0.1 0.2 0.3 a/b",
+            "-1 0.2 0.3 1/2",
+            "0.1 0.2 0.3 -1/2",
+        ] {
             parse(text).unwrap_err();
         }
     }

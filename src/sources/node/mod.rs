@@ -166,8 +166,16 @@ impl Kept {
     /// Returns the present text. Bytes that are no UTF-8 are replaced.
     ///
     /// # Errors
-    /// Fails if the file cannot be opened or read.
+    /// Fails if the file cannot be opened or read, or breaks off within a line.
     pub fn read(&mut self) -> Result<Cow<'_, str>> {
+        self.bytes().map(String::from_utf8_lossy)
+    }
+
+    /// Returns the present bytes.
+    ///
+    /// # Errors
+    /// As [`Kept::read`].
+    pub fn bytes(&mut self) -> Result<&[u8]> {
         if let Err(error) = self.fill() {
             // A device that came back, or a file that another one replaced, is another file.
             self.file = None;
@@ -177,7 +185,13 @@ impl Kept {
             self.fill().with_context(|| self.path.display().to_string())?;
         }
         ensure!(self.bytes.len() < MOST, "{}: longer than {MOST} bytes", self.path.display());
-        Ok(String::from_utf8_lossy(&self.bytes))
+        // A number that is cut is another number.
+        ensure!(
+            self.bytes.last().is_none_or(|last| *last == b'\n'),
+            "{}: breaks off in its last line",
+            self.path.display()
+        );
+        Ok(&self.bytes)
     }
 
     /// Reads the file from its beginning.
@@ -224,10 +238,12 @@ mod tests {
         let root = Root::at(&folder);
         let mut file = root.kept("proc/x");
         assert!(file.read().unwrap_err().to_string().ends_with("proc/x"));
-        fs::write(root.path("proc/x"), "a".repeat(9000)).unwrap();
-        assert_eq!(file.read().unwrap().len(), 9000);
-        fs::write(root.path("proc/x"), b"b\xff").unwrap();
-        assert_eq!(file.read().unwrap(), "b\u{fffd}");
+        fs::write(root.path("proc/x"), "a".repeat(9000) + "\n").unwrap();
+        assert_eq!(file.read().unwrap().len(), 9001);
+        fs::write(root.path("proc/x"), b"b\xff\n").unwrap();
+        assert_eq!(file.read().unwrap(), "b\u{fffd}\n");
+        fs::write(root.path("proc/x"), b"b 12\nc 3").unwrap();
+        assert!(file.read().unwrap_err().to_string().ends_with("proc/x: breaks off in its last line"));
         fs::remove_dir_all(&folder).unwrap();
     }
 }

@@ -11,7 +11,7 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
 use super::{Kept, Root};
-use anyhow::Result;
+use anyhow::{Result, ensure};
 
 /// A mount.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -44,13 +44,15 @@ impl Mount {
 /// Reads the mounts that can be reached by their paths: another one may cover a mount, or a folder above it.
 ///
 /// # Errors
-/// Fails if neither file can be read.
+/// Fails if neither file can be read, or names a mount: that of /proc is always there.
 pub fn read(mountinfo: &mut Kept, mounts: &mut Kept) -> Result<Vec<Mount>> {
-    if let Ok(text) = mountinfo.read() {
-        return Ok(uncovered(parse_mountinfo(&text)));
+    let told = mountinfo.bytes().map(parse_mountinfo).unwrap_or_default();
+    if !told.is_empty() {
+        return Ok(uncovered(told));
     }
     // This file does not tell on which mount another one lies: of several at one path the last one covers the others.
-    let mut all = parse_mounts(&mounts.read()?);
+    let mut all = parse_mounts(mounts.bytes()?);
+    ensure!(!all.is_empty(), "/proc/self/mountinfo and /proc/self/mounts name no mount");
     let mut seen = HashSet::new();
     all.reverse();
     all.retain(|mount| seen.insert(mount.path.clone()));
@@ -88,59 +90,67 @@ fn uncovered(all: Vec<Mount>) -> Vec<Mount> {
     all.into_iter().zip(reached).filter_map(|(mount, is_reached)| is_reached.then_some(mount)).collect()
 }
 
-/// Parses /proc/self/mountinfo; leaves out what is no mount.
-pub fn parse_mountinfo(text: &str) -> Vec<Mount> {
-    let mount = |line: &str| {
-        let mut words = line.split(' ');
-        let id = words.next()?.parse().ok()?;
-        let parent = words.next()?.parse().ok()?;
+/// Parses /proc/self/mountinfo; leaves out what is no mount. The names in it are bytes, of whatever encoding.
+pub fn parse_mountinfo(text: impl AsRef<[u8]>) -> Vec<Mount> {
+    let mount = |line: &[u8]| {
+        let mut words = line.split(is_blank);
+        let number = |word: &[u8]| shown(word).parse().ok();
+        let (id, parent) = (number(words.next()?)?, number(words.next()?)?);
         let (system, part, path, options) = (words.next()?, words.next()?, words.next()?, words.next()?);
         // Any number of optional words.
-        words.find(|word| *word == "-")?;
+        words.find(|word| *word == b"-")?;
         let (kind, device, of_system) = (words.next()?, words.next()?, words.next().unwrap_or_default());
         Some(Mount {
             id,
             parent,
-            system: system.into(),
-            part: unescaped(part).into_string().unwrap_or_else(|part| part.to_string_lossy().into_owned()),
+            system: shown(system),
+            part: unescaped(part).to_string_lossy().into_owned(),
             path: unescaped(path).into(),
             is_readonly: is_readonly(options) || is_readonly(of_system),
-            kind: kind.into(),
+            kind: shown(kind),
             device: unescaped(device).to_string_lossy().into_owned(),
         })
     };
-    text.lines().filter_map(mount).collect()
+    text.as_ref().split(|byte| *byte == b'\n').filter_map(mount).collect()
+}
+
+fn is_blank(byte: &u8) -> bool {
+    *byte == b' '
+}
+
+fn shown(word: &[u8]) -> String {
+    String::from_utf8_lossy(word).into_owned()
 }
 
 /// Parses /proc/self/mounts; leaves out what is no mount.
-pub fn parse_mounts(text: &str) -> Vec<Mount> {
-    let mount = |line: &str| {
-        let mut words = line.split(' ');
+pub fn parse_mounts(text: impl AsRef<[u8]>) -> Vec<Mount> {
+    let mount = |line: &[u8]| {
+        let mut words = line.split(is_blank);
         let (device, path, kind, options) = (words.next()?, words.next()?, words.next()?, words.next()?);
         let device = unescaped(device).to_string_lossy().into_owned();
         Some(Mount {
             id: 0,
             parent: 0,
             // Not a device but a name that many mounts have.
-            system: if device.starts_with('/') { device.clone() } else { format!("{device} {path}") },
+            system: if device.starts_with('/') { device.clone() } else { format!("{device} {}", shown(path)) },
             part: "/".into(),
             path: unescaped(path).into(),
             is_readonly: is_readonly(options),
-            kind: kind.into(),
+            kind: shown(kind),
             device,
         })
     };
-    text.lines().filter_map(mount).collect()
+    text.as_ref().split(|byte| *byte == b'\n').filter_map(mount).collect()
 }
 
-fn is_readonly(options: &str) -> bool {
-    options.split(',').any(|option| option == "ro")
+fn is_readonly(options: &[u8]) -> bool {
+    options.split(|byte| *byte == b',').any(|option| option == b"ro")
 }
 
 /// Returns a name as it is; the kernel writes blanks, tabs, ends of lines and backslashes as `\040`.
-fn unescaped(text: &str) -> OsString {
+fn unescaped(text: &[u8]) -> OsString {
     let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
+    let mut rest = text;
     while let Some((first, after)) = rest.split_first() {
         let code =
             after.get(..3).filter(|code| *first == b'\\' && code.iter().all(|digit| matches!(digit, b'0'..=b'7')));
@@ -182,8 +192,10 @@ mod tests {
         assert_eq!((second.shown().as_str(), second.is_readonly, second.kind.as_str()), ("/mnt/a b\\", true, "xfs"));
         let mounts = parse_mounts("/dev/vda / ext4 ro 0 0\ntmpfs /run tmpfs rw 0 0\nshort line\n");
         assert_eq!(mounts.iter().map(|mount| mount.is_readonly).collect::<Vec<_>>(), [true, false]);
-        assert_eq!(unescaped("\\\\0400\\04").to_str(), Some("\\ 0\\04"));
-        assert_eq!(unescaped("\\777").to_str(), Some("\\777"));
+        assert_eq!(unescaped(b"\\\\0400\\04").to_str(), Some("\\ 0\\04"));
+        assert_eq!(unescaped(b"\\777").to_str(), Some("\\777"));
+        let latin = parse_mountinfo(b"1 0 8:1 / /caf\xe9 rw - ext4 /dev/sda1 rw\n");
+        assert_eq!(latin[0].path.as_os_str().as_bytes(), b"/caf\xe9", "a path that no text can hold");
     }
 
     #[test]

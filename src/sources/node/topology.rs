@@ -64,7 +64,7 @@ pub fn frequencies(root: &Root, policies: &[(u32, String)]) -> Vec<Frequency> {
         return told.iter().map(of).collect();
     }
     let each = policies.iter().enumerate().map(|(at, (cpu, folder))| {
-        let mhz = |name: &str| root.word(&format!("{folder}/{name}"))?.parse::<f64>().ok().map(|khz| khz / 1000.0);
+        let mhz = |name: &str| root.number(&format!("{folder}/{name}")).map(|khz| khz / 1000.0);
         let current = if told.len() == policies.len() {
             Some(told[at].1)
         } else {

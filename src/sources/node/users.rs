@@ -43,13 +43,15 @@ pub fn read(root: &Root) -> Users {
 pub fn parse(bytes: &[u8]) -> Users {
     /// USER_PROCESS.
     const USER: u16 = 7;
-    let size = if bytes.len().is_multiple_of(384) { 384 } else { 400 };
     let name = |record: &[u8]| {
         let kind = u16::from_ne_bytes(record.get(..2)?.try_into().ok()?);
         let name = record.get(44..76)?.split(|byte| *byte == 0).next()?;
         (kind == USER && !name.is_empty()).then(|| String::from_utf8_lossy(name).into_owned())
     };
-    count(bytes.chunks_exact(size).filter_map(name).collect())
+    let of_size = |size| count(bytes.chunks_exact(size).filter_map(name).collect());
+    // A whole number of both, 9,600 bytes, is of those in which more people are found.
+    let sizes = [384, 400].into_iter().filter(|size| bytes.len().is_multiple_of(*size));
+    sizes.map(of_size).reduce(|one, other| if other.sessions > one.sessions { other } else { one }).unwrap_or_default()
 }
 
 fn count(mut names: Vec<String>) -> Users {
@@ -75,6 +77,10 @@ mod tests {
             let bytes =
                 [record(7, "ada", size), record(2, "reboot", size), record(7, "bob", size), record(7, "ada", size)];
             assert_eq!(parse(&bytes.concat()), Users { sessions: 3, users: 2 });
+        }
+        for (size, records) in [(384, 25), (400, 24)] {
+            let bytes = record(7, "ada", size).repeat(records);
+            assert_eq!(parse(&bytes), Users { sessions: records as i64, users: 1 }, "of {size} bytes");
         }
         assert_eq!(parse(b""), Users::default());
         assert_eq!(parse(&[7; 100]), Users::default());

@@ -173,7 +173,12 @@ impl Client<'_> {
             text.extend_from_slice(piece);
             Ok(())
         })?;
-        Ok(String::from_utf8_lossy(&text).into_owned())
+        let text = String::from_utf8_lossy(&text).into_owned();
+        // A number or a name that is cut is another one.
+        match text.lines().next_back().filter(|_| !text.ends_with('\n')) {
+            Some(last) => Err(Failure::Other(format!("{} broke off: {}", program.shown, quote_ends(last)))),
+            None => Ok(text),
+        }
     }
 
     /// Runs a command and passes each part of its answer that ends with `end` to `each`.

@@ -1,6 +1,6 @@
 //! The nodes: `scontrol -a -o -d show node`, a line each.
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 
 use crate::text::quote;
 
@@ -58,6 +58,7 @@ pub fn parse(line: &str) -> Result<Option<Node>> {
         Some(text) => number(key, text).map(|number| Some(number.saturating_mul(MIB))),
     };
     let (base, flags) = read_state(needed("State")?);
+    ensure!(!base.is_empty(), "tells no State of node {}", quote(name));
     let gpus = gpus(fields.get("Gres").unwrap_or("(null)"));
     // 24.11 and later do not list the use of what a node does not have.
     let gpus_alloc = fields.get("GresUsed").map(self::gpus).or((gpus == 0).then_some(0));
@@ -123,10 +124,21 @@ pub fn gpus(list: &str) -> i64 {
         if parts.next() != Some("gpu") {
             continue;
         }
-        let number = parts.next_back().map_or(Some(1), |last| last.parse().ok()).unwrap_or(1_i64);
+        // Without a number the last part is the type, of which there is one.
+        let number = parts.next_back().and_then(counted).unwrap_or(1);
         count = count.saturating_add(number.clamp(0, 1 << 20));
     }
     count
+}
+
+/// Returns the count of a generic resource: `4`, or `2K`, by which Slurm shortens whole multiples of 1,024.
+fn counted(text: &str) -> Option<i64> {
+    let (number, unit) = match text.char_indices().next_back()? {
+        (at, 'K') => (&text[..at], 1 << 10),
+        (at, 'M') => (&text[..at], 1 << 20),
+        _ => (text, 1),
+    };
+    number.parse::<i64>().ok()?.checked_mul(unit)
 }
 
 /// Splits a list at its commas, except those in parentheses.

@@ -23,7 +23,8 @@ pub struct Partition {
 pub fn parse(line: &str) -> Result<Option<(String, Partition)>> {
     let fields = Fields::of(line);
     let Some(name) = fields.get("PartitionName") else { return Ok(None) };
-    let state = fields.get("State").with_context(|| format!("tells no State of partition {}", quote(name)))?;
+    let state = fields.get("State").filter(|state| !state.is_empty());
+    let state = state.with_context(|| format!("tells no State of partition {}", quote(name)))?;
     let number = |key: &str| fields.get(key).and_then(|text| text.parse().ok()).filter(|number| *number >= 0);
     let partition = Partition { state: state.into(), nodes: number("TotalNodes"), cpus: number("TotalCPUs") };
     Ok(Some((name.into(), partition)))

@@ -61,6 +61,7 @@ fn gpus_are_counted_in_every_spelling_and_nothing_else_is() {
         ("gpu:model_a:0(IDX:N/A),gpu:model_b:1(IDX:2)", 1),
         ("gpu:a100:3(S:2,4,7),nsight:no_consume:1,gpfs:ess:no_consume:1,tmp:844G", 3),
         ("shard:16,mps:400,gpu:a:2", 2),
+        ("gpu:a100:1K(S:0-1),gpu:K80:2,gpu:K", 1027),
         ("gpu:-5,gpu:99999999999999999999", 1),
     ] {
         assert_eq!(gpus(list), count, "{list}");
@@ -86,6 +87,8 @@ fn what_people_write_is_no_field() {
     assert_eq!(parse("").unwrap(), None);
     for (line, error) in [
         ("NodeName=n1 CPUAlloc=0 CPUTot=2", "tells no State of node \"n1\""),
+        ("NodeName=n1 State= CPUAlloc=0 CPUTot=2", "tells no State of node \"n1\""),
+        ("NodeName=n1 State=*+DRAIN CPUAlloc=0 CPUTot=2", "tells no State of node \"n1\""),
         ("NodeName=n1 State=IDLE CPUAlloc=0", "tells no CPUTot of node \"n1\""),
         ("NodeName=n1 State=IDLE CPUAlloc=x CPUTot=2", "tells of node \"n1\" CPUAlloc=\"x\""),
         ("NodeName=n1 State=IDLE CPUAlloc=-1 CPUTot=2", "tells of node \"n1\" CPUAlloc=\"-1\""),
