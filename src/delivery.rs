@@ -5,6 +5,7 @@
 //! no value older than one it has gets its backlog first.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -71,7 +72,7 @@ impl Outcome {
         // A sink that is down is so for both.
         self.problems.extend(later.problems);
         let mut seen = BTreeSet::new();
-        self.problems.retain(|problem| seen.insert(problem.subject.clone()));
+        self.problems.retain(|problem| seen.insert((problem.subject.clone(), problem.is_unasked)));
     }
 }
 
@@ -207,11 +208,13 @@ impl<D: Disk<Claim: Send + Sync>> Delivery<'_, D> {
                 }
                 let replay = before.unwrap_or_else(|| self.replayed(sink, deadline, true, superseded));
                 account.replayed = replay.points;
+                problems.extend(replay.is_untried.then(|| Problem::unasked(replay_to(sink))));
                 problems.extend(replay.problems);
                 dropped.extend(replay.dropped);
             }
             (Err(error), own) => {
                 // What kept the older batches from the sink keeps this one too, and is said once.
+                problems.push(Problem::unasked(replay_to(sink)));
                 if let Some(replay) = before {
                     account.replayed = replay.points;
                     dropped.extend(replay.dropped);
@@ -237,12 +240,9 @@ impl<D: Disk<Claim: Send + Sync>> Delivery<'_, D> {
     ) -> Replay {
         let replayed = catch(|| match superseded {
             Some(superseded) => self.replay_waiting(sink, deadline, newer_passed, superseded),
-            None => Replay::default(),
+            None => Replay::untried(),
         });
-        replayed.unwrap_or_else(|bug| Replay {
-            problems: vec![Problem::new(Subject::Replay(sink.name().into()), bug)],
-            ..Replay::default()
-        })
+        replayed.unwrap_or_else(|bug| Replay { problems: vec![not_replayed(sink, bug)], ..Replay::default() })
     }
 
     /// Takes what a sink has of a batch that could not be spooled from the sink's waiting ones. Returns the number of points;
@@ -292,7 +292,12 @@ impl<D: Disk<Claim: Send + Sync>> Delivery<'_, D> {
         result?;
         dropped.extend(refused_by_name(&refused, sink));
         let problems = self.acknowledge(&published.entry, sink, &batch.header, &refused, false);
-        Ok(Replay { points: batch.points.len(), dropped, problems: problems.into_iter().collect() })
+        Ok(Replay {
+            points: batch.points.len(),
+            dropped,
+            problems: problems.into_iter().collect(),
+            ..Replay::default()
+        })
     }
 
     /// Sends the backlog of `sink`, oldest batch first, at most until `deadline` and at the configured speed.
@@ -300,9 +305,7 @@ impl<D: Disk<Claim: Send + Sync>> Delivery<'_, D> {
     pub fn replay(&self, sink: &dyn Sink, deadline: Instant, newer_passed: bool) -> Replay {
         match self.supersede(false) {
             Ok(superseded) => self.replay_waiting(sink, deadline, newer_passed, &superseded),
-            Err(error) => {
-                Replay { problems: vec![Problem::new(Subject::Replay(sink.name().into()), error)], ..Replay::default() }
-            }
+            Err(error) => Replay { problems: vec![not_replayed(sink, error)], ..Replay::default() },
         }
     }
 
@@ -314,21 +317,15 @@ impl<D: Disk<Claim: Send + Sync>> Delivery<'_, D> {
         newer_passed: bool,
         superseded: &Superseded,
     ) -> Replay {
-        let mut replay = Replay::default();
-        let spool = match &self.spool {
-            Ok(spool) => *spool,
-            Err(_) => return replay,
-        };
-        let problem = |error: anyhow::Error| Problem::new(Subject::Replay(sink.name().into()), format!("{error:#}"));
-        let _lock = match spool.lock(sink.name()) {
-            Ok(Some(lock)) => lock,
-            Ok(None) => return replay,
+        let Ok(spool) = self.spool else { return Replay::untried() };
+        match spool.lock(sink.name()) {
+            Ok(Some(_lock)) => self.replay_in_order(spool, sink, deadline, newer_passed, superseded),
+            Ok(None) => Replay::untried(),
             Err(error) => {
-                replay.problems.push(problem(error));
-                return replay;
+                let problem = not_replayed(sink, format!("{error:#}"));
+                Replay { problems: vec![problem], ..Replay::default() }
             }
-        };
-        self.replay_in_order(spool, sink, deadline, (newer_passed, superseded), replay)
+        }
     }
 
     fn replay_in_order(
@@ -336,10 +333,11 @@ impl<D: Disk<Claim: Send + Sync>> Delivery<'_, D> {
         spool: &Spool<D>,
         sink: &dyn Sink,
         deadline: Instant,
-        (mut newer_passed, superseded): (bool, &Superseded),
-        mut replay: Replay,
+        mut newer_passed: bool,
+        superseded: &Superseded,
     ) -> Replay {
-        let problem = |error: anyhow::Error| Problem::new(Subject::Replay(sink.name().into()), format!("{error:#}"));
+        let mut replay = Replay::default();
+        let problem = |error: anyhow::Error| not_replayed(sink, format!("{error:#}"));
         let (began, mut after, mut failed_before) = (Instant::now(), String::new(), false);
         let mut closed = Closed::default();
         loop {
@@ -359,6 +357,7 @@ impl<D: Disk<Claim: Send + Sync>> Delivery<'_, D> {
                 let due =
                     began + Duration::from_secs_f64(replay.points as f64 / self.config.replay_points_per_second as f64);
                 if due >= deadline || Instant::now() >= deadline {
+                    replay.is_untried = replay.points == 0;
                     return replay;
                 }
                 thread::sleep(due.saturating_duration_since(Instant::now()));
@@ -403,7 +402,7 @@ impl<D: Disk<Claim: Send + Sync>> Delivery<'_, D> {
         deadline: Instant,
         replay: &mut Replay,
     ) -> Result<bool> {
-        let problem = |message: String| Problem::new(Subject::Batch(entry.name.clone()), message);
+        let problem = |message: String| of_batch(sink, entry, message);
         // A local disk error must not count as a failed attempt by the sink.
         let _claim = match spool.claim(entry) {
             Ok(Some(claim)) => claim,
@@ -469,7 +468,7 @@ impl<D: Disk<Claim: Send + Sync>> Delivery<'_, D> {
                     Err(error) => Err(anyhow!("{error}; it waits")),
                 };
                 let moved = moved.map_or_else(|error| format!("{error:#}"), |()| "put into bad/".into());
-                replay.problems.push(Problem::new(Subject::Batch(entry.name.clone()), format!("{why}; {moved}")));
+                replay.problems.push(of_batch(sink, entry, format!("{why}; {moved}")));
             }
             Err(error) => replay.problems.push(Problem::new(Subject::Spool, format!("{error:#}"))),
         }
@@ -500,7 +499,7 @@ impl Closed {
         let message = format!("{error:#}");
         let mut problems = Vec::new();
         if self.messages.insert(message.clone()) {
-            problems.push(Problem::new(Subject::Replay(sink.name().into()), message));
+            problems.push(not_replayed(sink, message));
         }
         let Some(Header { program, grid, tier, database, .. }) = spool.header(entry) else { return problems };
         // What closes a place to the points of one program need not do so to those of another.
@@ -510,6 +509,23 @@ impl Closed {
         problems.extend(noted.err().map(|error| Problem::new(Subject::Spool, format!("{error:#}"))));
         problems
     }
+}
+
+/// The replay of what waits for a sink, as the part of a run that may fail.
+pub fn replay_to(sink: &dyn Sink) -> Subject {
+    Subject::Replay(sink.name().into())
+}
+
+/// Returns the problem of a replay that did not come to its end.
+fn not_replayed(sink: &dyn Sink, error: impl fmt::Display) -> Problem {
+    let subject = replay_to(sink);
+    let source = subject.to_string();
+    Problem::new(subject, error).asked_of(&source, true)
+}
+
+/// Returns the problem of a waiting batch, which nobody meets again before the next replay.
+fn of_batch(sink: &dyn Sink, entry: &Entry, message: String) -> Problem {
+    Problem::new(Subject::Batch(entry.name.clone()), message).asked_of(&replay_to(sink).to_string(), false)
 }
 
 /// Sends a batch; a panic of the sink is an error.
@@ -558,6 +574,14 @@ pub struct Replay {
     pub dropped: Vec<Dropped>,
     /// The problems that occurred.
     pub problems: Vec<Problem>,
+    /// Whether nothing was tried though something may wait: another program replays, or no time was left.
+    pub is_untried: bool,
+}
+
+impl Replay {
+    fn untried() -> Self {
+        Self { is_untried: true, ..Self::default() }
+    }
 }
 
 /// Opens the spool of a state directory, and creates it if it does not exist. Its points meet their declarations in

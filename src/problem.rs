@@ -79,6 +79,8 @@ pub struct Problem {
     pub source: String,
     /// Whether that source gave nothing: then nobody knows of its other parts whether they would have failed.
     pub is_whole: bool,
+    /// Whether nothing failed, and the part was not asked: nobody knows whether it would have failed.
+    pub is_unasked: bool,
 }
 
 impl Problem {
@@ -91,7 +93,13 @@ impl Problem {
             counts_as: None,
             source: String::new(),
             is_whole: false,
+            is_unasked: false,
         }
+    }
+
+    /// Notes that a run did not ask `subject`, nor what is asked by means of it: none of them fails, and none has recovered.
+    pub fn unasked(subject: Subject) -> Self {
+        Self { is_unasked: true, ..Self::new(subject, "") }
     }
 
     /// Lets somebody else say it.
@@ -116,15 +124,37 @@ impl Problem {
         self
     }
 
+    /// Creates the problem of a sensor that gave nothing.
+    pub fn of_sensor(name: &str, error: impl fmt::Display) -> Self {
+        Self::of_source(format!("sensor {name}"), error).asked_of(name, true)
+    }
+
     /// Creates a problem of the source, or part of a source, called `name`.
     pub fn of_source(name: impl Into<String>, error: impl fmt::Display) -> Self {
         Self::new(Subject::Source(name.into()), error)
     }
 }
 
-/// Returns the sources that gave nothing in a run with these problems.
-pub fn silent(problems: &[Problem]) -> BTreeSet<&str> {
-    problems.iter().filter(|problem| problem.is_whole).map(|problem| problem.source.as_str()).collect()
+/// Returns the failures among the problems of a run.
+pub fn failures(problems: &[Problem]) -> impl Iterator<Item = &Problem> {
+    problems.iter().filter(|problem| !problem.is_unasked)
+}
+
+/// The parts of which a run does not know whether they fail: those that it did not ask, and those of sources that gave nothing.
+pub struct Unknown(BTreeSet<String>);
+
+impl Unknown {
+    /// Returns those of a run with these problems.
+    pub fn of(problems: &[Problem]) -> Self {
+        let unasked = problems.iter().filter(|problem| problem.is_unasked).map(|problem| problem.subject.to_string());
+        let silent = problems.iter().filter(|problem| problem.is_whole).map(|problem| problem.source.clone());
+        Self(unasked.chain(silent).collect())
+    }
+
+    /// Whether the part `subject`, which was asked of `source`, is one of them.
+    pub fn has(&self, subject: &str, source: &str) -> bool {
+        self.0.contains(subject) || self.0.contains(source)
+    }
 }
 
 /// Splits the answer of a source that has no partial answers into the form that [`Asked`] is made from.
@@ -236,8 +266,8 @@ fn is_event(subject: &str) -> bool {
 
 /// Returns the lines to print about a run's problems, and the current failures, given those of the last run.
 ///
-/// A failure is printed when it begins, again as `repeat` says, and when it ends. One of a source that gave nothing in this run
-/// has not ended: it stays, in silence.
+/// A failure is printed when it begins, again as `repeat` says, and when it ends. One of which this run knows nothing has not
+/// ended: it stays, in silence.
 pub fn notify(
     before: &BTreeMap<String, Failing>,
     problems: &[Problem],
@@ -246,7 +276,7 @@ pub fn notify(
 ) -> (Vec<Line>, BTreeMap<String, Failing>) {
     let mut lines = Vec::new();
     let mut failing = BTreeMap::new();
-    for Problem { subject, message, is_quiet, source, .. } in problems {
+    for Problem { subject, message, is_quiet, source, .. } in failures(problems) {
         let subject = subject.to_string();
         let known = before.get(&subject);
         let mut state = known.cloned().unwrap_or(Failing { since: now, said: UNSAID, ..Failing::default() });
@@ -270,12 +300,12 @@ pub fn notify(
         }
         failing.insert(subject, state);
     }
-    let silent = silent(problems);
+    let unknown = Unknown::of(problems);
     for (subject, state) in before {
         if failing.contains_key(subject) {
             continue;
         }
-        if silent.contains(state.source.as_str()) {
+        if unknown.has(subject, &state.source) {
             failing.insert(subject.clone(), state.clone());
             continue;
         }
@@ -411,6 +441,21 @@ mod tests {
         let (lines, failing) = notify(&failing, &[], 1200, Repeat::Hourly);
         let both = ["count A/s/r/x: works again after 20 min", "panda: works again after 10 min"];
         assert_eq!((said(&lines), failing.len()), (both.map(String::from).to_vec(), 0));
+    }
+
+    #[test]
+    fn a_part_that_was_not_asked_neither_fails_nor_has_recovered() {
+        let replay = Subject::Replay("carbon".into());
+        let batch = Problem::new(Subject::Batch("7".into()), "it waits").asked_of(&replay.to_string(), false);
+        let fails = [Problem::of_source("slurm jobs", "hung"), Problem::new(replay.clone(), "refused"), batch];
+        let unasked = [Subject::Source("slurm jobs".into()), replay].map(Problem::unasked);
+        assert_eq!(failures(&unasked).count(), 0);
+        assert_eq!(notify(&BTreeMap::new(), &unasked, 0, Repeat::Always), (Vec::new(), BTreeMap::new()));
+        let (_, failing) = notify(&BTreeMap::new(), &fails, 0, Repeat::Hourly);
+        assert_eq!(notify(&failing, &unasked, 60, Repeat::Hourly), (Vec::new(), failing.clone()));
+        let both: Vec<_> = fails.into_iter().chain(unasked).collect();
+        assert_eq!(notify(&failing, &both, 60, Repeat::Hourly).1.len(), 3, "one that failed all the same");
+        assert_eq!(notify(&failing, &[], 120, Repeat::Hourly).0.len(), 3);
     }
 
     #[test]

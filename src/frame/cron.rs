@@ -27,7 +27,7 @@ use super::state::State;
 use super::watchdog::{FirstSignal, Watchdog};
 use crate::model::{COVERAGE, Collected};
 use crate::os::work::catch;
-use crate::problem::{Asked, Problem};
+use crate::problem::{Asked, Problem, Subject};
 
 /// The program's view of a run.
 pub struct Run<'a, C> {
@@ -73,6 +73,11 @@ impl<'a, C> Run<'a, C> {
         all.entry(index).or_default().extend(problems);
         drop(all);
         answer.map_or(Asked::Failed, Asked::Answered)
+    }
+
+    /// Notes that this run does not ask a part: nobody knows whether it fails.
+    pub fn unasked(&self, subject: Subject) {
+        self.session(|session| session.problems.push(Problem::unasked(subject)));
     }
 
     /// Whether the run delivers its points and keeps what it remembers; else it only shows them.
@@ -348,9 +353,17 @@ fn run<C: Sync>(
     Ok(if shown == ExitCode::SUCCESS { code } else { shown })
 }
 
-/// Runs the last part of a run, unless it leaves the state alone or its points went into a database of their own.
+/// Runs the last part of a run, unless it leaves the state alone or its points went into a database of their own: such a run
+/// cannot tell whether the usual targets work again.
 fn conclude<C>(session: &mut Session, config: &C, then: impl FnOnce(&Published<C>) -> Vec<Problem>) {
-    let Some(state) = session.state.as_ref().filter(|_| session.setup.database.is_empty()) else { return };
+    if !session.setup.database.is_empty() {
+        let sinks = session.report.sinks.keys().map(|sink| Subject::Sink(sink.clone()));
+        let tables = session.setup.tables.iter().flat_map(|tables| tables.declared);
+        let usual = sinks.chain(tables.map(|table| Subject::Table(table.name.into())));
+        session.problems.extend(usual.map(Problem::unasked));
+        return;
+    }
+    let Some(state) = session.state.as_ref() else { return };
     let accounts = session.report.sinks.iter().filter(|(_, account)| account.spooled == 0);
     let reached = accounts.map(|(sink, _)| sink.clone()).collect();
     let (time, until, directory) = (session.time, session.sinks_until(), session.directory.as_path());

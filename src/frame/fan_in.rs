@@ -29,7 +29,7 @@ use super::watchdog::{FirstSignal, Watchdog};
 use crate::delivery::{self, Delivery};
 use crate::model::{Collected, Point};
 use crate::os::files::host_name;
-use crate::problem::{Problem, Repeat, Subject};
+use crate::problem::{Problem, Repeat, Subject, failures};
 
 /// What a config asks of the service.
 pub struct Intake<C> {
@@ -184,7 +184,7 @@ fn run_ticks(
         points.extend((receiving.points)(session.time));
         let until = Instant::now() + (interval / 2).min(FOR_SINK);
         let dropped = publish(&mut session, Collected { points, ..Collected::default() }, until);
-        let known: BTreeSet<_> = session.problems.iter().map(|problem| problem.subject.clone()).collect();
+        let known: BTreeSet<_> = failures(&session.problems).map(|problem| problem.subject.clone()).collect();
         session.problems.extend(of_sinks.into_iter().filter(|problem| !known.contains(&problem.subject)));
         let mut all = notes.take_dropped();
         all.extend(dropped);

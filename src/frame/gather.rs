@@ -350,8 +350,8 @@ impl Shared {
     /// Reads a sensor, and keeps what it tells.
     fn read(&self, name: &str, read: &mut dyn ReadSensor, tick: Tick) {
         let began = Instant::now();
-        let (points, problems) = catch(|| read.read(tick))
-            .unwrap_or_else(|bug| (Vec::new(), vec![Problem::of_source(format!("sensor {name}"), bug)]));
+        let (points, problems) =
+            catch(|| read.read(tick)).unwrap_or_else(|bug| (Vec::new(), vec![Problem::of_sensor(name, bug)]));
         let seconds = began.elapsed().as_secs_f64();
         let mut state = self.state();
         let room = MOST_POINTS.saturating_sub(state.points.len());
@@ -613,19 +613,23 @@ impl Publisher {
         complain(session.program.name, &lines);
     }
 
-    /// Keeps what failed before of sensors that this process has not read yet: it is not known whether it still does, and
-    /// nothing may say that it works again. What fails of sensors that are read no more is forgotten in silence.
+    /// Keeps what failed before of sensors that this process has not read yet, or that gave nothing: it is not known whether it
+    /// still does, and nothing may say that it works again. What fails of sensors that are read no more is forgotten in silence.
     fn keep_unknown(session: &mut Session, sensors: &mut BTreeMap<String, String>, gathered: &Gathered) {
         let said = gathered.problems.iter().flat_map(|(sensor, problems)| {
             problems.iter().map(move |problem| (problem.subject.to_string(), sensor.clone()))
         });
         let mut now: BTreeMap<_, _> = said.collect();
+        let gave_nothing = |problems: &Vec<Problem>| problems.iter().any(|problem| problem.is_whole);
         let mut gone = BTreeSet::new();
         for (subject, message) in session.failed_before() {
             let Some(sensor) = sensors.get(&subject).filter(|_| !now.contains_key(&subject)) else { continue };
             if gathered.unread.contains(sensor) {
                 now.insert(subject.clone(), sensor.clone());
                 session.problems.push(Problem::of_source(subject, message).quiet());
+            } else if gathered.problems.get(sensor).is_some_and(gave_nothing) {
+                now.insert(subject.clone(), sensor.clone());
+                session.problems.push(Problem::unasked(Subject::Source(subject)));
             } else if !gathered.known.contains(sensor) {
                 gone.insert(subject);
             }

@@ -20,7 +20,7 @@ use super::state::State;
 use crate::config::{Key, Kind, Section, Unset, Values};
 use crate::model::utc;
 use crate::os::mail::{Mail, Server, Unsent, is_address};
-use crate::problem::{Failing, Problem, Repeat, Subject, notify, silent};
+use crate::problem::{Failing, Problem, Repeat, Subject, Unknown, failures, notify};
 use crate::text::{ago, one_line};
 
 /// `[mail]`.
@@ -223,11 +223,11 @@ struct Due {
 }
 
 impl Alarms {
-    /// Takes in the problems of a run. A part of a source that gave nothing was neither good nor did it fail.
+    /// Takes in the problems of a run. A part of which the run knows nothing was neither good nor did it fail.
     fn observe(&mut self, problems: &[Problem], now: i64) {
         let mut failing = BTreeMap::new();
-        for problem in
-            problems.iter().filter(|one| !one.is_quiet && matches!(one.subject, Subject::Source(_) | Subject::Sink(_)))
+        for problem in failures(problems)
+            .filter(|one| !one.is_quiet && matches!(one.subject, Subject::Source(_) | Subject::Sink(_)))
         {
             let (name, message) = match problem.counts_as {
                 Some(part) => (part.to_string(), format!("{}: {}", problem.subject, problem.message)),
@@ -245,8 +245,8 @@ impl Alarms {
             part.source.clone_from(source);
             part.is_down |= part.failed >= RUNS;
         }
-        let silent = silent(problems);
-        let is_good = |name: &str, part: &Part| !failing.contains_key(name) && !silent.contains(part.source.as_str());
+        let unknown = Unknown::of(problems);
+        let is_good = |name: &str, part: &Part| !failing.contains_key(name) && !unknown.has(name, &part.source);
         for (_, part) in self.parts.iter_mut().filter(|(name, part)| is_good(name, part)) {
             (part.failed, part.good) = (0, part.good.saturating_add(1));
         }
@@ -391,17 +391,19 @@ mod tests {
 
     #[test]
     fn a_run_in_which_the_source_gave_nothing_is_neither_good_nor_bad_for_its_parts() {
-        // `o` an odd count, `d` PanDA down, `g` a good run.
+        // `o` an odd count, `d` PanDA down, `u` nothing asked of it, `g` a good run.
         for (runs, expected) in [
             ("ododo", vec!["counts fails"]),
             ("ooodddooggg", vec!["counts fails", "panda fails", "panda works", "counts works"]),
             ("ooogdgdg", vec!["counts fails", "counts works"]),
+            ("uouououuguguug", vec!["counts fails", "counts works"]),
         ] {
             let (mut alarms, mut said) = (Alarms::default(), Vec::new());
             for (at, run) in runs.chars().enumerate() {
                 let problems = match run {
                     'o' => vec![Problem::of_source("count", "null").counting_as("counts").asked_of("panda", false)],
                     'd' => vec![Problem::of_source("panda", "no answer").asked_of("panda", true)],
+                    'u' => vec![Problem::unasked(Subject::Source("counts".into()))],
                     _ => Vec::new(),
                 };
                 alarms.observe(&problems, NOW + at as i64);

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use crate::delivery::Delivery;
+use crate::delivery::{Delivery, replay_to};
 use crate::model::Dropped;
 use crate::problem::{Problem, Subject};
 use crate::sinks::Sink;
@@ -190,6 +190,7 @@ impl<'a, D: Disk<Claim: Send + Sync>> Sender<'a, D> {
                     has_failed = true;
                     let message = format!("{error:#}; what it lacks waits in the spool");
                     problems.push(Problem::new(Subject::Sink(self.sink.name().into()), message));
+                    problems.push(Problem::unasked(replay_to(self.sink)));
                 }
             }
         }
@@ -202,6 +203,7 @@ impl<'a, D: Disk<Claim: Send + Sync>> Sender<'a, D> {
             let is_cut = self.replayed.saturating_duration_since(began) >= FOR_REPLAY;
             self.outbox.state().is_behind |= has_failed || is_cut;
             notes.drop_points(replay.dropped);
+            problems.extend(replay.is_untried.then(|| Problem::unasked(replay_to(self.sink))));
             problems.extend(replay.problems);
         }
         notes.set(self.sink.name(), problems);

@@ -24,7 +24,7 @@ use crate::model::{Catalog, Dropped, Measurement, SECOND, TableInfo, is_ahead};
 use crate::os::files::host_name;
 use crate::os::mail::Server;
 use crate::os::work::catch;
-use crate::problem::{Problem, Repeat, Subject, fold, notify};
+use crate::problem::{Problem, Repeat, Subject, failures, fold, notify};
 use crate::sinks::{MakeSinks, MakeTables, Sink, Tables};
 use crate::spool;
 use crate::text::cut;
@@ -425,7 +425,7 @@ impl Session {
         let (lines, failing) = notify(&before, &self.problems, self.now, repeat);
         // The log of a service is the only place where each is named.
         let lines = if verbose || repeat == Repeat::Never { lines } else { fold(lines) };
-        let success = self.problems.is_empty();
+        let success = failures(&self.problems).next().is_none();
         let said_at = |line| if success { format!("{line}") } else { format!("{line}, at {slot}") };
         said.extend(lines.iter().map(said_at));
 

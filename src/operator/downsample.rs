@@ -17,7 +17,7 @@ use crate::frame::downsample::{Downsampler, Folds, labels};
 use crate::frame::state::{self, State};
 use crate::frame::{self, CheckLine, Common, Program, Run, Watchdog, complain, is_there, print};
 use crate::model::{Point, SECOND, Tier, is_ahead, parse_time, utc};
-use crate::problem::Problem;
+use crate::problem::{Problem, Subject};
 use crate::rollup::length;
 use crate::setup::{self, CATALOG, Config};
 use crate::sinks::tiers::Tiers;
@@ -90,7 +90,9 @@ fn fold(run: &Run<Config>, tier: Tier) {
     let stores = match setup::tiers(config, &state) {
         Ok(stores) => stores,
         Err(error) => {
-            run.ask("stores", || (None::<()>, vec![Problem::of_source("stores", format!("{error:#}"))]));
+            let unasked = ["embedded", "influxdb"].map(|store| Problem::unasked(Subject::Source(store.into())));
+            let problem = Problem::of_source("stores", format!("{error:#}"));
+            run.ask("stores", || (None::<()>, [vec![problem], unasked.into()].concat()));
             return;
         }
     };

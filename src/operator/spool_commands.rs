@@ -190,7 +190,7 @@ fn drain(config: &Config, spool: &Spool<Directory>, sink: &dyn Sink) -> Result<b
     let delivery = Delivery { spool: Ok(spool), config: &config.spool, running: 0, progress: &progress };
     // In effect no deadline: the operator can interrupt it, and nothing is lost.
     let until = Instant::now() + Duration::from_secs(30 * 86_400);
-    let Replay { points, dropped, problems } = delivery.replay(sink, until, false);
+    let Replay { points, dropped, problems, .. } = delivery.replay(sink, until, false);
     if let Some(bar) = bar {
         bar.finish_and_clear();
     }

@@ -27,7 +27,7 @@ impl Running {
     pub fn read(&mut self, at: Moment) -> Taken {
         let read = catch(|| self.reading.read(at)).flatten();
         read.unwrap_or_else(|error| {
-            let problem = Problem::of_source(format!("sensor {}", self.chosen.sensor.name), format!("{error:#}"));
+            let problem = Problem::of_sensor(self.chosen.sensor.name, format!("{error:#}"));
             Taken { points: Vec::new(), problems: vec![problem] }
         })
     }
@@ -72,7 +72,7 @@ pub fn once(sensors: Vec<Running>, pause: Duration, clock: impl Fn() -> i64 + Sy
     let mut all = Taken::default();
     for taken in side_by_side(sensors.len(), sensors.len(), read) {
         all.points.extend(taken.points);
-        all.problems.extend(taken.problems);
+        all.problems.extend(taken.problems.into_iter().filter(|problem| !problem.is_unasked));
     }
     (all.points, all.problems)
 }

@@ -67,7 +67,7 @@ fn remember(run: &Run<Config>, topology: &Topology, answers: &Answers) {
 
 /// Writes the table of queues from the delivered points and what [`collect`] was answered. Returns what is missing.
 pub fn write_table(published: &Published<Config>, answered: &OnceCell<Answered>) -> Vec<Problem> {
-    let Some((panda, topology, answers)) = answered.get() else { return Vec::new() };
+    let Some((panda, topology, answers)) = answered.get() else { return vec![queue_table::unasked()] };
     let known =
         queue_table::Known { panda, queues: &topology.pandaqueue.records, datadisks: &answers.datadisk.records };
     queue_table::write(published, &known)

@@ -75,15 +75,15 @@ fn not_json(text: &str, error: &serde_json::Error) -> anyhow::Error {
     }
 }
 
-/// Returns a response as text, without white space around it. Invalid UTF-8 becomes U+FFFD, and what Python writes beyond
-/// JSON is mended.
+/// Returns a response as text, without white space around it and the mark of its byte order. Invalid UTF-8 becomes U+FFFD, and
+/// what Python writes beyond JSON is mended.
 ///
 /// # Errors
 /// Fails if nothing is left.
 fn not_empty(json: &[u8]) -> Result<Cow<'_, str>> {
     let text = match String::from_utf8_lossy(json) {
-        Cow::Borrowed(text) => Cow::Borrowed(text.trim()),
-        Cow::Owned(text) => Cow::Owned(text.trim().to_string()),
+        Cow::Borrowed(text) => Cow::Borrowed(inner(text)),
+        Cow::Owned(text) => Cow::Owned(inner(&text).to_string()),
     };
     if text.is_empty() {
         bail!("the answer is empty");
@@ -138,9 +138,22 @@ fn command(Program { argv, .. }: &Program) -> Command {
     command
 }
 
+/// Returns a text without white space around it and the mark of its byte order.
+fn inner(text: &str) -> &str {
+    text.trim_start_matches('\u{feff}').trim()
+}
+
 #[cfg(test)]
 mod tests {
-    use super::hide;
+    use super::{hide, not_empty};
+
+    #[test]
+    fn the_mark_of_the_byte_order_is_no_part_of_an_answer() {
+        for answer in ["\u{feff} {}\n", " {}", "{}"] {
+            assert_eq!(not_empty(answer.as_bytes()).unwrap(), "{}");
+        }
+        assert!(not_empty("\u{feff}\n".as_bytes()).is_err());
+    }
 
     #[test]
     fn an_argument_is_hidden_and_a_word_that_contains_it_is_not() {

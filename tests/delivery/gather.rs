@@ -150,6 +150,8 @@ impl ScriptedClock {
             ("spoil", _) => fs::write(self.folder.join("wrong"), "").unwrap(),
             ("up", _) => fs::remove_file(self.folder.join("down")).unwrap(),
             ("mend", _) => fs::remove_file(self.folder.join("broken")).unwrap(),
+            ("lose", _) => fs::write(self.folder.join("lost"), "").unwrap(),
+            ("find", _) => fs::remove_file(self.folder.join("lost")).unwrap(),
             (name @ ("KILL" | "TERM" | "HUP"), _) => {
                 append(&self.folder.join("signals"), &format!("{name} {}\n", self.now()));
                 let sent = Command::new("kill").args([&format!("-{name}"), &own.to_string()]).status();
@@ -201,6 +203,9 @@ fn plan(folder: &Path) -> Result<Plan> {
         let folder = folder.to_path_buf();
         let mut number = 0;
         let read = move |tick: Tick| {
+            if name == "d" && folder.join("lost").exists() {
+                return (vec![], vec![Problem::of_sensor(name, "is lost")]);
+            }
             number += 1;
             let point = TINY.point(tick.time, [name], &[VALUE.of(number)]);
             append(&folder.join("collected"), &(point.line() + "\n"));

@@ -35,7 +35,6 @@ const LONG_MODULES: &[(&str, usize)] = &[
     ("tests/browser/proofs.rs", 400),
     ("tests/programs/collect_backups/original.rs", 450),
     ("tests/programs/collect_backups/runs.rs", 450),
-    ("tests/programs/collect_slurm.rs", 350),
     ("tests/programs/demo.rs", 350),
     ("tests/programs/downsample.rs", 350),
     ("tests/programs/pages.rs", 500),

@@ -175,10 +175,20 @@ fn a_tool_that_hangs_or_is_not_there_says_so_and_is_no_verdict() {
     assert_eq!((hung.code, said(&hung).len()), (Some(1), 0), "{}", hung.stderr);
     assert!(hung.stderr.contains("not checked: took too long: raise [backups] check_seconds"), "{}", hung.stderr);
 
+    // Whether it can be checked now, nobody knows while the node is not read.
+    let shell = site.tools().join("sh");
+    fs::remove_file(&shell).unwrap();
+    fs::write(&shell, "#!/bin/sh\nexit 1\n").unwrap();
+    fs::set_permissions(&shell, fs::Permissions::from_mode(0o755)).unwrap();
+    let unread = site.run(2, 60, "check = gzip\n");
+    assert!(unread.code == Some(1) && !unread.stderr.contains("works again"), "{}", unread.stderr);
+    fs::remove_file(&shell).unwrap();
+
     // What was not checked is checked by the next run.
     site.tool("gzip", "exec /usr/bin/gzip \"$@\"");
-    let late = site.run(2, 60, "check = gzip\n");
+    let late = site.run(3, 60, "check = gzip\n");
     assert_eq!((late.code, said(&late)), (Some(0), vec![("b", "truncated")]), "{}", late.stderr);
+    assert!(late.stderr.contains("contents of L on h001: works again"), "{}", late.stderr);
     assert_eq!(site.seals().into_iter().map(|(_, seal)| seal).collect::<Vec<_>>(), ["checked", "truncated"]);
 }
 

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
+use std::net::Ipv6Addr;
 
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
@@ -201,10 +202,16 @@ fn pledge_quarter(now: i64) -> (String, &'static str) {
     }
 }
 
-/// Returns the host of an address, with or without its scheme and port.
+/// Returns the host of an address, with or without its scheme, login and port; one of IPv6 without its brackets.
 fn host(url: &str) -> Option<&str> {
     let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
-    rest.split([':', '/', '?']).next().map(str::trim).filter(|host| !host.is_empty())
+    let authority = rest.split(['/', '?', '#']).next()?.rsplit('@').next()?.trim();
+    let host = match authority.strip_prefix('[') {
+        Some(literal) => literal.split(']').next()?,
+        None if authority.parse::<Ipv6Addr>().is_ok() => authority,
+        None => authority.split(':').next()?.trim_end(),
+    };
+    Some(host).filter(|host| !host.is_empty())
 }
 
 /// What all points of a queue have in common.
@@ -253,6 +260,33 @@ impl Description<'_> {
             ];
             let offset = offset(&panda_queue, &prod_source, &resource, &job_status);
             points.push(JOBS.point_with(time + offset, keys, &self.labels, &fields));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_host_of_an_address_is_whole() {
+        for (url, expected) in [
+            ("http://atlasfrontier-ai.cern.ch:8000/atlr", Some("atlasfrontier-ai.cern.ch")),
+            ("https://fts.example.org:8446", Some("fts.example.org")),
+            ("squid.example.org", Some("squid.example.org")),
+            ("squid.example.org:3128/x?y", Some("squid.example.org")),
+            ("http://[2001:db8::17]:3128/atlr", Some("2001:db8::17")),
+            ("[2001:db8::17]:3128", Some("2001:db8::17")),
+            ("http://2001:db8::17/atlr", Some("2001:db8::17")),
+            ("http://[::ffff:192.0.2.7]", Some("::ffff:192.0.2.7")),
+            ("http://name:word@squid.example.org:3128", Some("squid.example.org")),
+            ("http://squid.example.org?a@b", Some("squid.example.org")),
+            (" http://squid.example.org :8000", Some("squid.example.org")),
+            ("http://[", None),
+            ("http://", None),
+            ("", None),
+        ] {
+            assert_eq!(host(url), expected, "{url}");
         }
     }
 }

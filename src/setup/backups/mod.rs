@@ -27,7 +27,7 @@ use crate::monitors::backups::memory::Memory;
 use crate::monitors::backups::name::fits;
 use crate::monitors::backups::node::NodeState;
 use crate::monitors::backups::weekly;
-use crate::problem::Problem;
+use crate::problem::{Problem, Subject};
 use crate::sinks::history::TABLES;
 use crate::sources::ssh;
 use crate::text::{ago, count};
@@ -98,6 +98,11 @@ fn complain_of(run: &Run<Config>, source: &str, message: String) {
     run.ask(source, || (None::<()>, vec![Problem::of_source(source, message)]));
 }
 
+/// The node of a state, as a part of the source.
+fn node(state: &NodeState) -> String {
+    format!("node {}", state.node)
+}
+
 /// Asks the nodes, says what is new, and returns the points. Sets `alarmed` if a set or node is in alarm.
 pub fn collect(run: &Run<Config>, alarmed: &Cell<bool>) -> Collected {
     let config = &run.config.backups;
@@ -118,14 +123,15 @@ pub fn collect(run: &Run<Config>, alarmed: &Cell<bool>) -> Collected {
         for Heard { state, unchecked, .. } in &heard {
             if let Some(why) = unchecked {
                 let of = format!("contents of {} on {}", state.hub, state.node);
-                problems.push(Problem::of_source(of, why.clone()));
+                problems.push(Problem::of_source(of, why.clone()).asked_of(&node(state), false));
             }
-            let subject = format!("node {}", state.node);
+            let subject = node(state);
             if let Some(why) = &state.unreachable
                 && !problems.iter().any(|problem| problem.subject.to_string() == subject)
             {
                 // What is said below, once.
-                problems.push(Problem::of_source(subject, format!("{why}; its sets stay as they were")).quiet());
+                let problem = Problem::of_source(subject, format!("{why}; its sets stay as they were"));
+                problems.push(problem.asked_of(&node(state), true).quiet());
             }
         }
         (Some(heard), problems)
@@ -155,6 +161,8 @@ pub fn collect(run: &Run<Config>, alarmed: &Cell<bool>) -> Collected {
     if !memory.letters.is_empty() {
         say::say(run, &mut memory, is_kept);
         run.remember(MEMORY, &memory);
+    } else {
+        run.unasked(Subject::Mail);
     }
     publish::publish(run, &memory);
     backups::points(&states, run.time, run.now)

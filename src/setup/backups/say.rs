@@ -33,11 +33,11 @@ pub fn say(run: &Run<Config>, memory: &mut Memory, is_kept: bool) {
         unsure.iter().flat_map(|letter| unsure_lines(letter, "a run was killed while it mailed this")).collect();
     if server.is_none() {
         lines.extend(letters.iter().flat_map(Letter::text));
-        return complain(PROGRAM, &lines);
+    } else {
+        memory.letters = letters;
     }
     complain(PROGRAM, &lines);
-    memory.letters = letters;
-    let Some(server) = server else { return };
+    let Some(server) = server.filter(|_| !memory.letters.is_empty()) else { return run.unasked(Subject::Mail) };
     run.ask("mail", || {
         let mut problems = Vec::new();
         let mut at = 0;

@@ -44,8 +44,14 @@ impl Pause {
     /// Remembers a `Retry-After` from the clock `now` on: seconds, or a date by the server's own clock, which is no run's. What
     /// cannot be written is asked for again.
     pub fn remember(&self, name: &str, retry_after: &str, now: i64) {
-        let date = || rfc2822::parse(retry_after).map(|date| date.timestamp().as_second() - wall());
-        let seconds = retry_after.trim().parse().or_else(|_| date()).unwrap_or_default();
+        let text = retry_after.trim();
+        let is_number = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+        let seconds = if is_number {
+            // One that no integer holds is long too.
+            text.parse().unwrap_or(LONGEST)
+        } else {
+            rfc2822::parse(text).map_or(0, |date| date.timestamp().as_second() - wall())
+        };
         if seconds > 0 {
             let until = now.saturating_add(seconds.min(LONGEST));
             let _ = files::write(&self.path, format!("{until} {name}\n").as_bytes());
@@ -82,8 +88,11 @@ mod tests {
         let error = pause.ensure_over("http://a/", NOW).unwrap_err().to_string();
         assert!(error.starts_with("InfluxDB at http://a/ asked to be left alone until 2"), "{error}");
         assert!(pause.ensure_over("http://b/", NOW).is_ok());
-        pause.remember("http://a/", "999999999", NOW);
-        assert!(pause.ensure_over("http://a/", NOW).is_err());
+        for long in ["999999999", "99999999999999999999"] {
+            pause.remember("http://a/", long, NOW);
+            assert!(pause.ensure_over("http://a/", NOW + LONGEST - 1).is_err(), "{long}");
+            pause.forget();
+        }
         // The run's clock ends it, whatever the machine's says.
         pause.remember("http://a/", "30", NOW);
         assert!(pause.ensure_over("http://a/", NOW + 29).is_err() && pause.ensure_over("http://a/", NOW + 30).is_ok());

@@ -425,7 +425,9 @@ fn mean(hits: &[Value], now: i64) -> Option<(f64, usize)> {
             (sum, taken) = (sum + value, taken + 1);
         }
     }
-    (taken > 0).then(|| (sum / taken as f64, taken))
+    let mean = sum / taken as f64;
+    // Of none it is no number, and of some beyond all floats.
+    mean.is_finite().then_some((mean, taken))
 }
 
 /// Queries what the config selects; returns the lines for `--check`.
@@ -539,6 +541,9 @@ mod tests {
             { "_source": { "timestamp": "2024-05-31T12:00:00", "profiles": { "fastBmk": { "value": 9.5 } } } },
         ]);
         assert_eq!(mean(odd.as_array().unwrap(), now), Some((9.5, 1)), "only a number with a time counts");
+        let huge = serde_json::json!({ "_source": { "timestamp": "2024-05-31T12:00:00", "profiles": { "fastBmk": { "value": 1.7e308 } } } });
+        assert_eq!(mean(&[huge.clone(), huge], now), None, "no float holds their sum");
+        assert_eq!(mean(&[], now), None);
     }
 
     #[test]

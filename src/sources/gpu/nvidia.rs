@@ -259,7 +259,7 @@ impl Nvidia {
                     answer.is_whole = false;
                     let message =
                         format!("{}; NVIDIA's cards are missing", trouble.explain(&self.config.command.shown));
-                    answer.problems.push(Problem::of_source("nvidia-smi", message));
+                    answer.problems.push(Problem::of_source(SMI, message).asked_of(SMI, true));
                 } else {
                     self.absent_until = Some(Instant::now() + LOOKED_FOR);
                 }
@@ -291,7 +291,8 @@ impl Nvidia {
         let is_whole = why.is_none();
         if let Some(why) = why {
             let which = if answers.is_empty() { "NVIDIA's cards" } else { "some of NVIDIA's cards" };
-            answer.problems.push(Problem::of_source("nvidia-smi", format!("{why}; {which} are missing")));
+            let problem = Problem::of_source(SMI, format!("{why}; {which} are missing"));
+            answer.problems.push(problem.asked_of(SMI, true));
             answer.is_whole = false;
         }
         (answers, is_whole)
@@ -460,6 +461,9 @@ impl Nvidia {
         }
     }
 }
+
+/// The source of all cards. Of one that it does not tell of, nobody knows whether it is lost.
+const SMI: &str = "nvidia-smi";
 
 /// The consequence of a card that does not answer.
 const MISSING: &str = "its numbers are missing";

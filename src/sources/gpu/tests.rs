@@ -546,6 +546,7 @@ fn an_answer_that_cannot_be_read_is_a_problem_and_no_loss() {
             ("nvidia-smi", false),
             "{script}"
         );
+        assert!(answer.problems[0].is_whole, "{script}: of the cards nobody knows");
         assert_eq!((answer.gpus.len(), answer.gpus.iter().any(|gpu| gpu.is_lost)), (cards_left, false), "{script}");
     }
     machine.script("cat rows");

@@ -9,7 +9,7 @@ use super::memory::Memory;
 use super::node::Node;
 use super::partition::Partition;
 use super::queue::{self, Jobs};
-use super::{Config, diag, node, partition};
+use super::{Config, SLURM, diag, node, partition, subject};
 use crate::config::Program;
 use crate::os::command::{self, Failure as Ended};
 use crate::problem::Problem;
@@ -159,7 +159,7 @@ impl Client<'_> {
             Ok(name) => memory.cluster = Some(name),
             Err(failure) => {
                 let remedy = "nothing is sent without the cluster's name; set [slurm] cluster";
-                problems.push(Problem::of_source("slurm cluster", format!("{failure}; {remedy}")));
+                problems.push(Problem::new(subject("cluster"), format!("{failure}; {remedy}")).asked_of(SLURM, false));
             }
         }
         memory.cluster.clone()

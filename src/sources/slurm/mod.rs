@@ -47,7 +47,7 @@ pub use self::node::Node;
 pub use self::partition::Partition;
 pub use self::queue::{JobGroup, Jobs};
 use crate::config::{Key, Kind, Program, Section, Unset, Values};
-use crate::problem::Problem;
+use crate::problem::{Problem, Subject};
 
 /// `[slurm]`.
 pub const SECTION: Section = Section::new(
@@ -236,8 +236,8 @@ pub fn collect(config: &Config, memory: &mut Memory, now: i64, until: Instant) -
             } else {
                 "nothing is known of the cluster in this run"
             };
-            let problem = Problem::of_source("slurm", format!("{failure}; {missing}"));
-            return (answer, vec![problem.asked_of("slurm", true)]);
+            let problem = Problem::of_source(SLURM, format!("{failure}; {missing}"));
+            return (answer, vec![problem.asked_of(SLURM, true)]);
         }
         Err(failure) => problems.push(part("scheduler", &failure, "its health is missing")),
     }
@@ -255,16 +255,26 @@ pub fn collect(config: &Config, memory: &mut Memory, now: i64, until: Instant) -
         let asked = client.jobs();
         memory.asked(now, began.elapsed());
         match asked.and_then(|jobs| confirm(jobs, answer.diag.as_ref(), memory)) {
-            Ok(jobs) => answer.jobs = jobs,
+            Ok(Some(jobs)) => answer.jobs = Some(jobs),
+            Ok(None) => problems.push(Problem::unasked(subject("jobs"))),
             Err(failure) => problems.push(part("jobs", &failure, "jobs are missing")),
         }
+    } else {
+        problems.push(Problem::unasked(subject("jobs")));
     }
     (answer, problems)
 }
 
+/// The source, of which the others are parts.
+const SLURM: &str = "slurm";
+
+fn subject(part: &str) -> Subject {
+    Subject::Source(format!("{SLURM} {part}"))
+}
+
 /// Returns the problem of one part.
 fn part(name: &str, failure: &Failure, missing: &str) -> Problem {
-    Problem::of_source(format!("slurm {name}"), format!("{failure}; {missing}"))
+    Problem::new(subject(name), format!("{failure}; {missing}")).asked_of(SLURM, false)
 }
 
 /// Returns the jobs, if the scheduler does not contradict that there are none. slurmctld counts the jobs of `sdiag` every 30 s

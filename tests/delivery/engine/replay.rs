@@ -1,8 +1,10 @@
 //! Replays: their limits, and two at once.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use gridmon::os::uptime::Uptime;
+use gridmon::problem::{Repeat, notify};
 use gridmon::sinks::ClosedPlace;
 
 use super::*;
@@ -89,7 +91,7 @@ fn a_program_that_is_stopped_in_a_replay_is_named_when_it_has_outlived_every_run
     bench.run(0, 1);
     bench.set(0, up);
     let lock = bench.spool.lock("carbon").unwrap().unwrap();
-    assert_eq!(bench.run(1, 1).problems, [], "somebody else is at it");
+    assert_eq!(failed(&bench.run(1, 1)), NONE, "somebody else is at it");
     let Uptime { boot, seconds } = Uptime::now();
     // The wall clock has no say in it.
     lock.set_modified(std::time::SystemTime::now() - Duration::from_secs(3 * 3600)).unwrap();
@@ -103,6 +105,30 @@ fn a_program_that_is_stopped_in_a_replay_is_named_when_it_has_outlived_every_run
     drop(lock);
     assert_eq!(bench.run(3, 1).problems, []);
     assert_eq!(bench.minutes(0), [1, 2, 3, 0]);
+}
+
+/// Whether a replay works again, a run does not know that could not try it.
+#[test]
+fn a_replay_that_was_not_tried_has_not_recovered() {
+    let bench = Bench::new(&["carbon"]);
+    bench.set(0, down);
+    (0..3).for_each(|minute| drop(bench.run(minute, 3)));
+    bench.set(0, |points| sent(if points.len() == 3 { Err(anyhow!("refused")) } else { Ok(()) }));
+    let mut failing = BTreeMap::new();
+    let mut said = |minute: i64| {
+        let problems = bench.run(minute, 1).problems;
+        let (lines, after) = notify(&failing, &problems, minute * 60, Repeat::Hourly);
+        failing = after;
+        lines.iter().map(ToString::to_string).collect::<Vec<_>>()
+    };
+    assert_eq!(said(3), ["replay to carbon: refused"]);
+    bench.set(0, down);
+    assert_eq!(said(4), ["carbon: it is down; 1 points wait in the spool"]);
+    bench.set(0, up);
+    let lock = bench.spool.lock("carbon").unwrap().unwrap();
+    assert_eq!(said(5), ["carbon: works again after 60 s"]);
+    drop(lock);
+    assert_eq!(said(6), ["replay to carbon: works again after 3 min"]);
 }
 
 /// A backlog that grows must not be sent anew in every run: one batch asks whether the place is open again.

@@ -145,3 +145,16 @@ fn what_is_not_read_again_neither_fails_anew_nor_works_again_and_each_is_named()
     }
     assert!(!stderr.contains("--verbose"), "{stderr}");
 }
+
+/// The same sensor gives nothing for a while, and so nobody knows of the mounts.
+#[test]
+fn parts_of_a_sensor_that_gives_nothing_do_not_work_again() {
+    let bench = Bench::new("lost");
+    fs::write(bench.path("broken"), "").unwrap();
+    bench.script(&[(700, "lose"), (1400, "find"), (2000, "mend"), (2500, "TERM")]);
+    assert_eq!(bench.run(), 0);
+    let stderr = bench.stderr();
+    for part in ["mount /1: hangs", "mount /1: works again", "sensor d: is lost", "sensor d: works again"] {
+        assert_eq!(stderr.matches(part).count(), 1, "{part}: {stderr}");
+    }
+}

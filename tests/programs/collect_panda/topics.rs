@@ -246,3 +246,24 @@ fn what_panda_alone_can_tell_has_not_recovered_while_panda_is_down() {
     let said = site.at(NOW + 1800, &[]).stderr;
     assert!(said.contains("count CERN/managed/SCORE/sent: works again after 30 min"), "{said}");
 }
+
+/// Whether the table can be written, neither a run into another database can tell nor one that has no queues.
+#[test]
+fn a_table_that_a_run_had_none_to_write_of_has_not_recovered() {
+    let site = Site::golden();
+    let influxdb = "[influxdb]\nurl = http://127.0.0.1:9\ndatabase = monit_jobs";
+    site.config(influxdb);
+    let said = site.at(NOW, &[]).stderr;
+    assert!(said.contains("table jobs: not written, since the points of this run have not reached influxdb"), "{said}");
+    let said = site.at(NOW + 600, &["--database", "test_monit_jobs"]).stderr;
+    assert_eq!(said, "");
+    fs::remove_file(site.sandbox.path("state/collect-panda.atlas.pandaqueue")).unwrap();
+    site.server.answers(QUEUES, page("500 Internal Server Error", ""));
+    let said = site.at(NOW + 1200, &[]).stderr;
+    assert!(said.contains("without queues there are no points") && said.lines().count() == 1, "{said}");
+    // Now into the file, which takes it.
+    site.config("");
+    site.server.gives(QUEUES, &recorded("scraped_cric_pandaqueue.json"));
+    let said = site.at(NOW + 1800, &[]).stderr;
+    assert!(said.contains("table jobs: works again after 30 min"), "{said}");
+}
