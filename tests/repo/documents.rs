@@ -74,7 +74,7 @@ fn anchors(document: &str) -> Vec<String> {
 }
 
 /// The documents for readers.
-fn documents() -> impl Iterator<Item = String> {
+pub(crate) fn documents() -> impl Iterator<Item = String> {
     let of = |folder: &'static str| {
         let files = fs::read_dir(root(folder)).unwrap().map(|file| file.unwrap().file_name().into_string().unwrap());
         files.filter(|name| name.ends_with(".md")).map(move |name| format!("{folder}{name}"))
