@@ -120,7 +120,7 @@ impl Debian {
     }
 
     fn command(&self, script: &str) -> Command {
-        // Its own process numbers, so that nothing that is started there outlives the test.
+        // Its own mounts, so that what is mounted there goes with the command.
         let mut command = Command::new("unshare");
         command.args([
             "--mount",
