@@ -60,13 +60,29 @@ own = {"type": "application", "bom-ref": f"pkg:cargo/gridmon@{version}", "name":
        "licenses": [{"expression": packages[root]["license"]}], "purl": f"pkg:cargo/gridmon@{version}"}
 
 
-def rust():
-    """What is linked in beside the crates: Rust's own library and, for a program without a C library of the machine, musl. Each with its
-    version, licence and the files of that."""
+def folder_of(package):
+    return os.path.dirname(package["manifest_path"])
+
+
+def sqlite(package):
+    """The version of the SQLite that a crate has in it."""
+    with open(os.path.join(folder_of(package), "sqlite3/sqlite3.h"), encoding="utf-8") as header:
+        return re.search(r'^#define SQLITE_VERSION +"(.+)"', header.read(), re.MULTILINE)[1]
+
+
+def beside():
+    """What is linked in and is no crate: Rust's own library, the C sources that crates have in them, whose faults are told by their own
+    names, and, for a program without a C library of the machine, musl. Each with its version, licence and the files of that."""
     version = subprocess.run(["rustc", "--version"], check=True, stdout=subprocess.PIPE, text=True).stdout.split()[1]
     sysroot = subprocess.run(["rustc", "--print", "sysroot"], check=True, stdout=subprocess.PIPE, text=True).stdout.strip()
     texts = os.path.join(sysroot, "share/doc/rust/licenses")
     parts = [("rust-std", version, "MIT OR Apache-2.0", [os.path.join(texts, name) for name in ("MIT.txt", "Apache-2.0.txt")])]
+    for package in crates:
+        # SQLite's licence is its blessing: it is in the public domain. That of zstd comes with its crate.
+        if package["name"] == "libsqlite3-sys":
+            parts.append(("sqlite", sqlite(package), "blessing", []))
+        if package["name"] == "zstd-sys":
+            parts.append(("zstd", package["version"].split("+zstd.")[1], "BSD-3-Clause", []))
     if target.endswith("-musl"):
         zig = "target/dist-tools/ziglang"
         (folder,) = glob.glob("target/dist-tools/ziglang-*.dist-info")
@@ -79,6 +95,8 @@ def component(package):
            "purl": purl(package)}
     if package["license"]:
         one["licenses"] = [{"expression": package["license"].replace("/", " OR ")}]
+    elif package["license_file"]:
+        one["licenses"] = [{"license": {"name": "its own, " + package["license_file"]}}]
     if order(package) in digests:
         one["hashes"] = [{"alg": "SHA-256", "content": digests[order(package)]}]
     return one
@@ -98,7 +116,7 @@ document = {
     "metadata": {"timestamp": stamp, "component": own},
     "components": [component(package) for package in crates] + [
         {"type": "library", "bom-ref": f"pkg:generic/{name}", "name": name, "version": version, "licenses": [{"expression": licence}]}
-        for name, version, licence, _ in rust()
+        for name, version, licence, _ in beside()
     ],
     "dependencies": sorted(dependencies, key=lambda one: one["ref"]),
 }
@@ -121,11 +139,11 @@ def add(whose, path):
     of_text.setdefault(key, []).append(f"{whose}, {os.path.basename(path)}")
 
 
-for name, version_of, licence, paths in rust():
+for name, version_of, licence, paths in beside():
     for path in paths:
         add(f"{name} {version_of}", path)
 for package in crates:
-    folder = os.path.dirname(package["manifest_path"])
+    folder = folder_of(package)
     files = sorted(name for name in os.listdir(folder) if NAMES.match(name) and os.path.isfile(os.path.join(folder, name)))
     if not files:
         without.append(package)
@@ -135,14 +153,15 @@ for package in crates:
 with open(licences, "w", encoding="utf-8") as file:
     file.write("The programs are built of the crates below. Each licence stands once, after the crates that come with it.\n\n")
     for package in crates:
-        file.write(f"{package['name']} {package['version']}: {package['license']}\n")
-    for name, version_of, licence, _ in rust():
+        licence = package["license"] or f"its own, {package['license_file']}"
+        file.write(f"{package['name']} {package['version']}: {licence}\n")
+    for name, version_of, licence, _ in beside():
         file.write(f"{name} {version_of}: {licence}\n")
+    if without:
+        file.write("\nWithout a file of their own, under the licences that they name:\n")
     for package in without:
         if package["license"] is None:
             sys.exit(f"contents.py: {package['name']} names no licence and has no file of one")
-    file.write("\nWithout a file of their own, under the licences that they name:\n")
-    for package in without:
         file.write(f"{package['name']} {package['version']}\n")
     for key in sorted(texts, key=lambda key: of_text[key]):
         line = "-" * 100

@@ -15,6 +15,6 @@ rpmbuild -bb --quiet --target x86_64 \
   --define "dist_name $package" \
   --define '_buildhost reproducible' --define 'use_source_date_epoch_as_buildtime 1' \
   --define 'clamp_mtime_to_source_date_epoch 1' --define '_build_id_links none' --define 'debug_package %{nil}' \
-  --define '__os_install_post %{nil}' --define '_binary_payload w9.gzdio' --define '_build_name_fmt %%{NAME}.rpm' \
+  --define '__os_install_post %{nil}' --define '_binary_payload w10.zstdio' --define '_build_name_fmt %%{NAME}.rpm' \
   --define 'source_date_epoch_from_changelog 0' dist/gridmon.spec >"$work/log" 2>&1 || { cat "$work/log" >&2; exit 1; }
 mv "$work/RPMS/$package.rpm" "$file"

@@ -138,7 +138,7 @@ fn rules() -> String {
 
 All programs read one file. Without any file they run with the defaults.
 [config.cfg.example](../config.cfg.example) has every key with its default; copy it and keep what you need. That file and
-this page are made from the source: `UPDATE_EXPECT=1 cargo test --test configuration` writes both.
+this page are made from the source: `UPDATE_EXPECT=1 cargo test --features demo --test repo` writes both.
 
 ## Which file
 

@@ -146,33 +146,107 @@ fn no_command_of_the_documents_wants_sudo() {
     assert!(runuser > 10, "{runuser}");
 }
 
-/// The flags of every command exist, also of those that cannot be run here.
-#[test]
-fn every_command_of_the_documents_has_flags_that_exist() {
-    let programs = programs();
-    let sandbox = home();
-    let mut tried = 0;
-    for document in documents() {
-        for (_, commands) in blocks(&document) {
-            for line in commands.lines() {
-                let command =
-                    line.split(" #").next().unwrap().split(" | ").next().unwrap().split(" || ").next().unwrap();
-                let command = ["sudo -u gridmon ", "runuser -u gridmon -- "]
-                    .iter()
-                    .find_map(|other| command.strip_prefix(other))
-                    .unwrap_or(command);
-                let first = command.split_whitespace().next().unwrap_or_default();
-                if !programs.iter().any(|program| program == first) {
-                    continue;
+/// The commands that a document names: the lines of its blocks, and what stands in backticks within a sentence.
+fn named(document: &Path) -> Vec<String> {
+    let text = fs::read_to_string(document).unwrap();
+    let mut prose = String::new();
+    for (at, part) in text.split("```").enumerate() {
+        prose.push_str(if at % 2 == 0 { part } else { "\n\n" });
+    }
+    let spans = prose.split("\n\n").flat_map(|paragraph| paragraph.split('`').skip(1).step_by(2).map(String::from));
+    // A span may go on in the next line of its paragraph.
+    let spans = spans.map(|span| span.split_whitespace().collect::<Vec<_>>().join(" "));
+    let lines = blocks(document).into_iter().flat_map(|(_, block)| block.lines().map(String::from).collect::<Vec<_>>());
+    spans.chain(lines).collect()
+}
+
+/// What a command runs, without the user that it runs as, settings before it, its comment, and what takes its output.
+fn words(command: &str) -> Vec<String> {
+    let ends = [" #", " | ", " || ", " > ", " && "];
+    let command = ends.iter().fold(command, |rest, end| rest.split(end).next().unwrap());
+    let others = ["sudo -u gridmon ", "sudo -u USER ", "runuser -u gridmon -- "];
+    let command = others.iter().find_map(|other| command.strip_prefix(other)).unwrap_or(command);
+    // A quoted text is one word.
+    let quoted = command.split(['\'', '"']).enumerate();
+    let command: String =
+        quoted.map(|(at, part)| if at % 2 == 0 { part.into() } else { part.replace(' ', "\0") }).collect();
+    let is_setting = |word: &&str| word.contains('=') && word.starts_with(|c: char| c.is_ascii_uppercase());
+    let words = command.split_whitespace().skip_while(is_setting).filter(|word| *word != "…");
+    words.map(|word| word.replace('\0', " ")).collect()
+}
+
+/// What of a command of this repository is not there: flags and subcommands of a program, targets of make, tests, benchmarks, scripts, units.
+fn lacks(words: &[String], programs: &[String]) -> Result<bool, String> {
+    let words: Vec<_> = words.iter().map(String::as_str).collect();
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let is_there = |path: String| if root.join(&path).exists() { Ok(()) } else { Err(format!("no {path}")) };
+    let Some((first, rest)) = words.split_first() else { return Ok(false) };
+    match *first {
+        name if programs.iter().any(|program| program == name) => {
+            // Of several words in the place of one, the first.
+            let rest = rest.iter().map(|word| word.split('|').next().unwrap());
+            let outcome = Outcome::of(Command::new(program(name)).args(rest).arg("--help").env_clear());
+            let is_placeholder = outcome.stderr.split_once("invalid value '").is_some_and(|(_, value)| {
+                value.split('\'').next().unwrap().chars().all(|c| c.is_ascii_uppercase() || c == '…')
+            });
+            let is_flag_alone = outcome.stderr.contains("a value is required for ");
+            let is_known = outcome.code == Some(0) && outcome.stdout.contains("Usage: ");
+            let is_known = is_known || is_placeholder || is_flag_alone;
+            if is_known { Ok(true) } else { Err(outcome.stderr) }
+        }
+        "make" => {
+            let makefile = fs::read_to_string(root.join("Makefile")).unwrap();
+            let targets: Vec<_> = rest.iter().filter(|word| !word.contains('=')).collect();
+            let is_target = |target: &str| makefile.lines().any(|line| line.starts_with(&format!("{target}:")));
+            let unknown = targets.iter().find(|target| !is_target(target));
+            unknown.map_or(Ok(true), |target| Err(format!("no target {target}")))
+        }
+        "cargo" => {
+            for pair in rest.windows(2).filter(|pair| pair[1] != "NAME") {
+                match pair[0] {
+                    "--test" => is_there(format!("tests/{}/main.rs", pair[1]))?,
+                    "--bench" => is_there(format!("benches/{}.rs", pair[1]))
+                        .or_else(|_| is_there(format!("benches/{}", pair[1])))?,
+                    "--example" => is_there(format!("examples/{}.rs", pair[1]))?,
+                    _ => {}
                 }
-                let outcome = shell(&sandbox, &format!("{command} --help"));
-                let told = format!("{}: {line}\n{}", document.display(), outcome.stderr);
-                assert_eq!(outcome.code, Some(0), "{told}");
-                assert!(outcome.stdout.contains("Usage: "), "{told}");
-                tried += 1;
+            }
+            let binary = rest.windows(2).rfind(|pair| pair[0] == "--test").map(|pair| pair[1]);
+            for filter in rest.iter().filter(|word| word.contains("::")).filter(|_| binary.is_some()) {
+                let module = filter.trim_end_matches("::").replace("::", "/");
+                is_there(format!("tests/{}/{module}.rs", binary.unwrap()))?;
+            }
+            Ok(true)
+        }
+        "systemctl" => {
+            for unit in rest.iter().filter(|word| word.ends_with(".timer") || word.ends_with(".service")) {
+                is_there(format!("contrib/{unit}"))?;
+            }
+            Ok(true)
+        }
+        script if script.ends_with(".sh") && script.contains('/') && !script.starts_with('/') => {
+            is_there(script.to_string()).map(|()| true)
+        }
+        _ => Ok(false),
+    }
+}
+
+/// What every command names exists, also of those that cannot be run here or stand within a sentence.
+#[test]
+fn every_command_of_the_documents_names_what_exists() {
+    let programs = programs();
+    let (mut tried, mut wrong) = (0, Vec::new());
+    for document in documents() {
+        // What a program says is no command, though it may begin with its name.
+        for command in named(&document).iter().filter(|command| !command.contains(": …")) {
+            match lacks(&words(command), &programs) {
+                Ok(is_ours) => tried += usize::from(is_ours),
+                Err(why) => wrong.push(format!("{}: {command}: {why}", document.display())),
             }
         }
     }
-    assert!(tried > 40, "{tried}");
-    assert_eq!(shell(&sandbox, "collect-grid --dry-rum --help").code, Some(2), "the test can fail");
+    assert!(tried > 250 && wrong.is_empty(), "{tried}: {wrong:#?}");
+    for wrong in ["collect-grid --dry-rum", "make tests", "cargo test --test packages", "systemctl stop grid.timer"] {
+        assert!(lacks(&words(wrong), &programs).is_err(), "the test can fail: {wrong}");
+    }
 }

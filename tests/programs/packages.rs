@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::sync::OnceLock;
 
-use gridmon_testkit::{TempDir, root, servers, skip};
+use gridmon_testkit::{TempDir, programs, root, servers, skip};
 
 use crate::book::blocks;
 
@@ -120,7 +120,7 @@ impl Debian {
     }
 
     fn command(&self, script: &str) -> Command {
-        // Its own process numbers, so that nothing that is started there outlives the test.
+        // Its own mounts, so that what is mounted there goes with the command.
         let mut command = Command::new("unshare");
         command.args([
             "--mount",
@@ -226,8 +226,8 @@ fn the_tarballs_programs_run_on_debian_11() {
     fs::copy(file(&built().new, ".tar.gz"), debian.path("gridmon.tar.gz")).unwrap();
     debian.sh("cd /opt && tar xf /gridmon.tar.gz && mv gridmon-* gridmon");
     assert!(debian.sh("ldd --version").contains("2.31"));
-    for program in ["collect-grid", "collect-panda", "cloud-monitor", "qmaster", "gridmon-status"] {
-        assert!(debian.sh(&format!("/opt/gridmon/bin/{program} --version")).starts_with(program));
+    for program in programs() {
+        assert!(debian.sh(&format!("/opt/gridmon/bin/{program} --version")).starts_with(&program));
     }
     let points = debian.sh("/opt/gridmon/bin/qagent once LoadAverage");
     assert!(points.contains(".LoadAverage."), "{points}");

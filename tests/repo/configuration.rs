@@ -115,6 +115,26 @@ fn alone(section: &Section, key: &str, value: &str) -> String {
     format!("[{}]\n{key} = {value}\n{}", section.name, needed.collect::<String>())
 }
 
+/// What a page tells to write into a config is accepted, as the switch from an older system.
+#[test]
+fn every_config_that_the_documents_show_is_accepted() {
+    let mut shown = 0;
+    for page in crate::documents::documents() {
+        for block in crate::text(&page).split("```ini\n").skip(1) {
+            let block = block.split("```").next().unwrap();
+            let lines = block.lines().map(|line| line.trim().split("file:/").next().unwrap());
+            let config: String =
+                lines.map(|line| format!("{}\n", line.replace("password = ", "password = x"))).collect();
+            // Keys without a section are of the example, which another test reads; sections for some hosts are of `agents_config`.
+            if config.starts_with('[') && !config.contains("[sensor:CPUPercent gpu") {
+                assert_eq!(error(&config), None, "{page}: {block}");
+                shown += 1;
+            }
+        }
+    }
+    assert!(shown > 15, "{shown}");
+}
+
 #[test]
 fn every_declared_key_is_read() {
     for (section, key) in keys() {

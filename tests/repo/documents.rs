@@ -1,6 +1,7 @@
 //! The documents: the pages of the programs, the messages that they quote, and their links.
 
 use std::fs;
+use std::path::Path;
 use std::process::Command;
 
 use gridmon_testkit::programs;
@@ -74,7 +75,7 @@ fn anchors(document: &str) -> Vec<String> {
 }
 
 /// The documents for readers.
-fn documents() -> impl Iterator<Item = String> {
+pub(crate) fn documents() -> impl Iterator<Item = String> {
     let of = |folder: &'static str| {
         let files = fs::read_dir(root(folder)).unwrap().map(|file| file.unwrap().file_name().into_string().unwrap());
         files.filter(|name| name.ends_with(".md")).map(move |name| format!("{folder}{name}"))
@@ -143,4 +144,41 @@ fn every_figure_leads_to_the_command_that_measures_it() {
         }
     }
     assert!(found >= 5, "{found}");
+}
+
+/// The examples of the library that run as tests, of each file of the sources.
+fn examples(folder: &Path) -> Vec<String> {
+    let mut all = Vec::new();
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            all.extend(examples(&path));
+            continue;
+        }
+        let source = fs::read_to_string(&path).unwrap();
+        let told: String = source
+            .lines()
+            .map(|line| line.trim_start())
+            .map(|line| line.strip_prefix("///").or_else(|| line.strip_prefix("//!")).unwrap_or_default().trim_start())
+            .map(|line| format!("{line}\n"))
+            .collect();
+        let fenced = told.split("```").skip(1).step_by(2);
+        // A language, or `text`, stands behind the fence of what is not run.
+        all.extend(fenced.filter_map(|block| block.strip_prefix('\n')).map(String::from));
+    }
+    all
+}
+
+#[test]
+fn an_example_stands_at_each_door_that_contributing_names() {
+    let examples = examples(&root("src"));
+    let contributing = text("CONTRIBUTING.md");
+    let (_, doors) = contributing.split_once("has an example at each door:").unwrap();
+    let doors = doors.split("\n\n").next().unwrap().split('`').skip(1).step_by(2);
+    let doors: Vec<_> = doors.map(|door| door.rsplit("::").next().unwrap()).collect();
+    assert_eq!(doors, ["cron", "Sections", "Measurement", "Point", "whole", "Sink", "Page"]);
+    let is_word =
+        |example: &String, door| example.split(|c: char| !c.is_alphanumeric() && c != '_').any(|word| word == door);
+    let bare: Vec<_> = doors.iter().filter(|door| !examples.iter().any(|example| is_word(example, **door))).collect();
+    assert!(bare.is_empty(), "no example of {bare:?} runs");
 }

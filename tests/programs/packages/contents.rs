@@ -5,7 +5,7 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use gridmon_testkit::{TempDir, root, skip};
+use gridmon_testkit::{TempDir, programs, root, skip};
 
 use super::{build, built, file, file_of, given, release, run, text};
 
@@ -30,8 +30,7 @@ fn the_same_sources_give_the_same_bytes_and_run_on_an_old_glibc() {
     let sums = fs::read_to_string(built.new.join("SHA256SUMS")).unwrap();
     assert_eq!(sums.lines().count(), 8, "{sums}");
     let release = release();
-    let newest =
-        ["collect-grid", "cloud-monitor", "qmaster", "collect-instances"].map(|name| needs(&release.join(name)));
+    let newest: Vec<_> = programs().iter().map(|name| needs(&release.join(name))).collect();
     assert!(newest.iter().all(|version| *version <= vec![2, 17]), "{newest:?}");
     // The test can fail: a program that is built for this machine needs more.
     assert!(needs(&gridmon_testkit::program("collect-grid")) > vec![2, 17]);
@@ -110,17 +109,21 @@ fn each_package_has_what_an_operator_needs_and_names_its_parts() {
     }
     let parts: serde_json::Value = serde_json::from_slice(&fs::read(file(&built.new, ".cdx.json")).unwrap()).unwrap();
     assert_eq!(parts["bomFormat"], "CycloneDX");
-    let of_lock: BTreeMap<&str, &str> = parts["components"]
-        .as_array()
-        .unwrap()
+    let components = parts["components"].as_array().unwrap();
+    let of_lock: BTreeMap<&str, &str> = components
         .iter()
         .map(|part| (part["name"].as_str().unwrap(), part["hashes"][0]["content"].as_str().unwrap_or_default()))
         .collect();
     let lock = fs::read_to_string(root().join("Cargo.lock")).unwrap();
     assert!(of_lock.contains_key("rusqlite") && of_lock.contains_key("clap") && of_lock.len() > 100);
-    // Rust's own library is linked in too, and in no lock file.
-    assert!(of_lock.contains_key("rust-std"));
-    assert!(of_lock.iter().all(|(name, digest)| *name == "rust-std" || lock.contains(digest)));
+    // What is linked in and is in no lock file is named too, with the licence of all.
+    let bare: Vec<_> = of_lock.iter().filter(|(_, digest)| digest.is_empty()).map(|(name, _)| *name).collect();
+    assert_eq!(bare, ["rust-std", "sqlite", "zstd"]);
+    assert!(of_lock.values().all(|digest| lock.contains(digest)));
+    assert!(components.iter().all(|part| part["licenses"][0].is_object()), "{components:#?}");
+    let licences = fs::read_to_string(unpacked.path().join("usr/share/doc/gridmon/LICENCES")).unwrap();
+    assert!(components.iter().all(|part| licences.contains(&format!("\n{} ", part["name"].as_str().unwrap()))));
+    assert!(!licences.contains(": None\n"), "a crate whose licence is not told");
     // What the tests alone need is in no program.
     assert!(!of_lock.contains_key("proptest") && !of_lock.contains_key("fuser"));
 }
