@@ -1,5 +1,5 @@
 //! `make demo`: sends a day of a simulated grid, ending now, minute by minute through the real `collect-grid` into the
-//! embedded store; then a year of nights of backups, and three times as long of PanDA.
+//! embedded store; then three times as long of PanDA, a year of nights of backups, and a day of a Slurm cluster.
 //!
 //! The program has two roles. Under its own name it is the player: it creates a folder with a config, a state directory
 //! and a `bin` with links to itself called `condor_q`, `condor_status`, `cloud_status` and `demo-ssh`, and runs `collect-grid
@@ -8,6 +8,7 @@
 mod backups;
 mod grid;
 mod libvirt;
+mod nodes;
 mod panda;
 mod player;
 #[cfg(test)]

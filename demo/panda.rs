@@ -101,7 +101,8 @@ pub fn play(folder: &Path, programs: &Path, end: i64, hours: i64) -> Result<Play
     Ok(Played { queues: queues.len(), slots, points, incidents })
 }
 
-fn declared(mut points: Vec<Point>, catalog: Catalog) -> Vec<Point> {
+/// Returns points as they are declared.
+pub(crate) fn declared(mut points: Vec<Point>, catalog: Catalog) -> Vec<Point> {
     points.iter_mut().for_each(|point| catalog.declare(point));
     points
 }

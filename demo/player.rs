@@ -1,5 +1,6 @@
 //! The player: creates the folder, runs `collect-grid` for each minute, prints the events, and shows the store.
 
+use std::collections::BTreeSet;
 use std::env;
 use std::fmt::Write as _;
 use std::fs::{self, File, OpenOptions, TryLockError};
@@ -15,7 +16,9 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 use gridmon::frame::print;
-use gridmon::model::utc;
+use gridmon::model::{Point, Tier, utc};
+use gridmon::setup::CATALOG;
+use gridmon::sinks::embedded::Store;
 use gridmon::text::count;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use jiff::Timestamp;
@@ -23,7 +26,7 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
 use crate::grid::{CLOUDS, Grid, Minute, POOL, SCHEDDS, news};
 use crate::libvirt::Player;
-use crate::{Arguments, TIME, backups, panda, stand_in};
+use crate::{Arguments, TIME, backups, nodes, panda, stand_in};
 
 /// The last minutes, which even the slowest machine plays one by one.
 const RECENT: Minute = 120;
@@ -76,6 +79,7 @@ pub fn play(arguments: &Arguments) -> Result<ExitCode> {
     stage.play_panda(60 * last(), 3 * i64::from(arguments.hours))?;
     // After the roll-ups of PanDA, which would fold the whole year.
     stage.play_backups(60 * last())?;
+    stage.play_nodes(60 * last())?;
     stage.show(arguments.until)?;
     print(&stage.next_commands());
     stage.dashboard(&interrupted)?;
@@ -278,6 +282,39 @@ impl Stage {
 
 ",
             began.elapsed().as_secs_f64()
+        ));
+        Ok(())
+    }
+
+    /// Plays a day of a Slurm cluster, and says what is generated.
+    ///
+    /// # Errors
+    /// Fails if the store cannot be written.
+    fn play_nodes(&self, end: i64) -> Result<()> {
+        let day = nodes::Day { last: end, step: 300, silent: 1800 };
+        let lines = nodes::lines(day).into_iter().chain(nodes::partitions(day));
+        let mut points = lines.map(|line| Point::from_line(&line)).collect::<Result<Vec<_>>>()?;
+        // Readings of five minutes: their coverage says so.
+        let names: BTreeSet<_> = points.iter().map(|point| point.measurement().to_string()).collect();
+        let covered = |name: &String| {
+            let line =
+                format!("coverage,grid=demo,measurement={name} slots=1i,step_seconds={}i {end}000000000", day.step);
+            Point::from_line(&line)
+        };
+        points.extend(names.iter().map(covered).collect::<Result<Vec<_>>>()?);
+        let (count, until) = (points.len(), Instant::now() + Duration::from_secs(60));
+        Store::open(&self.folder.join("state/gridmon.db"), until)?.write(
+            Tier::Raw,
+            &panda::declared(points, CATALOG),
+            until,
+        )?;
+        print(&format!(
+            "A day of a Slurm cluster of twelve nodes, {count} points
+
+  generated  all of it, with a disk that fills, a GPU that is lost, a drained node and a silent one; the dashboard shows
+             them at pages/nodes/ and pages/slurm/
+
+"
         ));
         Ok(())
     }

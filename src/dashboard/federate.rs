@@ -2,8 +2,8 @@
 //!
 //! A metric is named `MEASUREMENT_FIELD`, or `MEASUREMENT__FIELD` where that would be the name of another one, of a measurement
 //! with a shorter name: `instance_net__rx_bytes_per_second` is of one device, `instance_net_rx_bytes_per_second` of all. `_total` at
-//! the end, which Prometheus keeps for what only rises, is `_all`, and `_count`, which it keeps for histograms, `_counted`. Its labels are the tags that identify the series; its help is the declared meaning
-//! with the unit. Values have their own times, in milliseconds. What has been silent for three intervals is left out, as
+//! the end, which Prometheus keeps for what only rises, is `_all`, and `_count`, which it keeps for histograms, `_counted`; gigabytes, `_gb`,
+//! are bytes, its base unit. Its labels are the tags that identify the series; its help is the declared meaning with the unit. Values have their own times, in milliseconds. What has been silent for three intervals is left out, as
 //! Prometheus itself would: it is no longer known.
 
 use std::collections::BTreeMap;
@@ -29,6 +29,9 @@ const MOST_BYTES: usize = 16 << 20;
 
 /// The most names that a query may select.
 const MOST_NAMES: usize = 100;
+
+/// The unit of the fields that end with `_gb`.
+const GIGABYTES: &str = "gigabytes";
 
 const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
@@ -103,7 +106,7 @@ fn metric(catalog: Catalog, measurement: &Measurement, field: &FieldInfo) -> Str
     let is_taken = catalog.measurements().any(|other| other.name.len() < measurement.name.len() && is_name(other));
     let name = if is_taken { format!("{}__{}", measurement.name, field.name) } else { name };
     // To Prometheus what ends so only rises, or is a part of a histogram; nothing here does, or is.
-    let others = [("_total", "_all"), ("_count", "_counted")];
+    let others = [("_total", "_all"), ("_count", "_counted"), ("_gb", "_bytes")];
     let other = others.iter().find_map(|(end, other)| Some(format!("{}{other}", name.strip_suffix(end)?)));
     let name = other.unwrap_or(name);
     name.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '_' }).collect()
@@ -140,6 +143,7 @@ fn write(
             let _ = writeln!(text, "# HELP {name} {}\n# TYPE {name} gauge", help(measurement, field));
             for (labels, one) in of_metric {
                 let value = match one.value {
+                    value if field.unit == GIGABYTES => (value.as_f64() * 1e9).to_string(),
                     Value::Int(value) => value.to_string(),
                     Value::Float(value) => value.to_string(),
                 };
@@ -159,7 +163,8 @@ fn write(
 
 /// Returns what a field means, with its unit, on one line.
 fn help(measurement: &Measurement, field: &FieldInfo) -> String {
-    let text = format!("{}: {} ({})", measurement.meaning, field.meaning, field.unit);
+    let unit = if field.unit == GIGABYTES { "bytes" } else { field.unit };
+    let text = format!("{}: {} ({unit})", measurement.meaning, field.meaning);
     text.replace('\\', "\\\\").replace('\n', "\\n")
 }
 
@@ -195,6 +200,7 @@ mod tests {
         fields: &[
             Field::<i64>::count("jobs", "jobs", "by \\state").info(),
             Field::<f64>::gauge("load", "threads", Fold::Mean, "its load").info(),
+            Field::<f64>::gauge("used_gb", "gigabytes", Fold::Last, "its disk").info(),
         ],
         carbon: "farm.{host}.{field}",
         every: 60,
@@ -230,6 +236,12 @@ mod tests {
         let selected = text(&values, &["farm_l*"]).unwrap();
         assert!(selected.contains("farm_load{") && !selected.contains("farm_jobs"), "{selected}");
         assert_eq!(text(&values, &["farm"]).unwrap().matches("# TYPE").count(), 2);
+        // In Prometheus' base unit.
+        let used = text(&[latest("a", "", 2, 1000, Value::Float(9.5))], &[]).unwrap();
+        assert_eq!(
+            used,
+            "# HELP farm_used_bytes a farm: its disk (bytes)\n# TYPE farm_used_bytes gauge\nfarm_used_bytes{host=\"a\"} 9500000000 1000000\n"
+        );
         assert_eq!(text(&values, &["far"]).unwrap(), "");
         assert!(text(&values, &["{job=\"x\"}"]).is_err());
     }

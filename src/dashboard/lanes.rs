@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 use super::troubles::{Happened, Place, address, when};
 use crate::events::{Event, Severity, lasted};
 use crate::view::html::escaped;
-use crate::view::plot::{clock, ticks};
+use crate::view::plot::ticks;
 
 /// The most lanes, and the most events in them: more are no picture, and the list has them all.
 const MOST: (usize, usize) = (60, 1000);
@@ -92,10 +92,10 @@ impl Happened<'_> {
 /// Writes the axis with its times, and what every lane uses: its lines, and the hatch of what was not collected.
 fn axis(html: &mut String, happened: &Happened) {
     let (from, until) = happened.range;
-    let (times, form) = ticks(from, until, TIMES);
+    let times = ticks(from, until, TIMES);
     html.push_str("<svg aria-hidden=\"true\" focusable=\"false\"><defs><g id=\"lane-lines\">");
-    let has_days = times.iter().any(|time| time.rem_euclid(DAY) != 0);
-    for time in &times {
+    let has_days = times.iter().any(|(time, _)| time.rem_euclid(DAY) != 0);
+    for (time, _) in &times {
         let class = if has_days && time.rem_euclid(DAY) == 0 { " class=\"midnight\"" } else { "" };
         let _ = write!(html, "<line x1=\"{0}%\" x2=\"{0}%\" y2=\"16\"{class}/>", happened.place(*time));
     }
@@ -103,7 +103,7 @@ fn axis(html: &mut String, happened: &Happened) {
         "</g><pattern id=\"lane-hatch\" width=\"4\" height=\"4\" patternUnits=\"userSpaceOnUse\" \
          patternTransform=\"rotate(45)\"><rect width=\"2\" height=\"4\"/></pattern></defs>",
     );
-    for time in &times {
+    for (time, label) in &times {
         let place = happened.place(*time);
         // A label at the edge would leave the picture.
         let anchor = match place {
@@ -111,8 +111,7 @@ fn axis(html: &mut String, happened: &Happened) {
             97.0.. => "end",
             _ => "middle",
         };
-        let form = if has_days && time.rem_euclid(DAY) == 0 { "%a %d %b" } else { form };
-        let _ = write!(html, "<text x=\"{place}%\" y=\"12\" text-anchor=\"{anchor}\">{}</text>", clock(*time, form));
+        let _ = write!(html, "<text x=\"{place}%\" y=\"12\" text-anchor=\"{anchor}\">{label}</text>");
     }
     html.push_str("</svg>");
 }

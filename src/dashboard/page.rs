@@ -7,7 +7,7 @@ use std::sync::LazyLock;
 
 pub use super::elsewhere::Elsewhere;
 use super::question::no_range;
-use super::troubles::{Happened, Line, Place, plots_title, systems, tab_icon, tab_title};
+use super::troubles::{Happened, Line, Place, parts, plots_title, systems, tab_icon, tab_title};
 use super::{Config, Summary};
 use crate::model::{graphite_time, utc};
 use crate::view::bar::{Bars, Lines};
@@ -171,10 +171,11 @@ pub fn whole(view: &View) -> String {
         ">\n<head>\n<meta charset=\"utf-8\">\n<title>{tab}</title>\n\
          <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
          <meta name=\"color-scheme\" content=\"light dark\">\n<link rel=\"icon\" href=\"{icon}\">\n{}</head>\n\
-         <body data-refresh=\"{}\">\n<a class=\"skip\" id=\"skip\" href=\"#plot-title\"{}>To the plot</a>\n<header>\n<h1>{title}</h1>\n<p id=\"state\">",
+         <body data-refresh=\"{}\">\n<a class=\"skip\" id=\"skip\" href=\"#plot-title\"{}>To the plot</a>\n<header>\n<h1>{title}</h1>\n{}<p id=\"state\">",
         *LINKS,
         view.config.refresh_seconds,
-        if options.plots.is_empty() { " hidden" } else { "" }
+        if options.plots.is_empty() { " hidden" } else { "" },
+        systems(view)
     );
     let _ = write!(
         html,
@@ -186,7 +187,7 @@ pub fn whole(view: &View) -> String {
     find_form(&mut html, view);
     options_form(&mut html, view);
     html.push_str("</header>\n<p id=\"said\" role=\"status\" aria-live=\"polite\"></p>\n<main>\n");
-    html.push_str(&tables(view));
+    html.push_str(&body(view));
     html.push_str("</main>\n");
     plot_panel(&mut html, view);
     // The script writes the whole address, which only the browser knows.
@@ -429,10 +430,15 @@ pub fn plotting(page: &Page, summary: &Summary, options: &Options, column: &str,
     if address == "?" { "./".into() } else { address }
 }
 
-/// Returns the tables alone, for the refresh.
+/// Returns what changes, for the refresh: the links to the systems, which stand in the bar, and the tables.
 pub fn tables(view: &View) -> String {
+    systems(view) + &body(view)
+}
+
+/// Returns what stands below the bar.
+fn body(view: &View) -> String {
     let View { page, summary, own, backend, options, now, .. } = *view;
-    let line = systems(view) + &view.line.as_ref().map(|line| line.html(ICON)).unwrap_or_default();
+    let line = view.line.as_ref().map(|line| line.html(ICON)).unwrap_or_default() + &parts(view);
     let elsewhere = view.elsewhere.html(view.place.root(), options);
     if let Some(happened) = &view.happened {
         return line + &happened.html() + &elsewhere;

@@ -96,23 +96,32 @@ pub(super) fn shape(severity: Severity) -> String {
     )
 }
 
-/// Returns the links to the systems, each with how many things need somebody there, and to the pages of this one.
-pub(super) fn systems(view: &View) -> String {
-    let root = view.place.root();
-    let here = view.page.system();
-    let (is_events, is_help) = (view.place == Place::Events, view.place == Place::Help);
-    let is_system = !is_events && !is_help;
+/// Returns the rest of the addresses of other pages: how the reader wants them to look.
+fn look(view: &View) -> String {
     let quiet = Options { theme: view.options.theme, compact: view.options.compact, ..Options::default() };
-    let address = match quiet.address() {
+    match quiet.address() {
         none if none == "?" => String::new(),
         some => some,
-    };
-    let link = |html: &mut String, page: &Page, title: &str, is_here: bool, more: &str| {
-        let first = view.pages.first().is_some_and(|first| first.name == page.name);
-        let way = if first { format!("{root}./") } else { format!("{root}pages/{}/", page.name) };
-        let current = if is_here { " aria-current=\"page\"" } else { "" };
-        let _ = write!(html, "<li><a href=\"{way}{address}\"{current}>{}{more}</a></li>", escaped(title));
-    };
+    }
+}
+
+/// Writes a link to a page, with `more` behind its title.
+fn link(html: &mut String, view: &View, page: &Page, is_here: bool, more: &str) {
+    let (root, look) = (view.place.root(), look(view));
+    let first = view.pages.first().is_some_and(|first| first.name == page.name);
+    let way = if first { format!("{root}./") } else { format!("{root}pages/{}/", page.name) };
+    let current = if is_here { " aria-current=\"page\"" } else { "" };
+    let _ = write!(html, "<li><a href=\"{way}{look}\"{current}>{}{more}</a></li>", escaped(page.title));
+}
+
+/// Whether a page is one of a system, not that of what happened or the help.
+fn is_of_a_system(view: &View) -> bool {
+    view.place != Place::Events && view.place != Place::Help
+}
+
+/// Returns the links to the systems, each with how many things need somebody there.
+pub(super) fn systems(view: &View) -> String {
+    let (root, here, look) = (view.place.root(), view.page.system(), look(view));
     let mut html = String::from("<nav class=\"systems\" aria-label=\"Systems\" data-key=\"systems\"><ul>");
     for page in view.pages.iter().filter(|page| page.part_of.is_empty()) {
         let is_of = |name: &str| view.pages.iter().any(|other| other.name == name && other.system() == page.name);
@@ -122,24 +131,31 @@ pub(super) fn systems(view: &View) -> String {
         let more = worst.map_or(String::new(), |worst| {
             format!(" <span class=\"{}\">{}{}</span>", worst.class(), shape(worst), entries.len())
         });
-        link(&mut html, page, page.title, is_system && page.name == here, &more);
+        link(&mut html, view, page, is_of_a_system(view) && page.name == here, &more);
     }
-    let events = if is_events { " aria-current=\"page\"" } else { "" };
-    let help = if is_help { " aria-current=\"page\"" } else { "" };
-    let _ = write!(
+    let [events, help] =
+        [Place::Events, Place::Help].map(|place| if view.place == place { " aria-current=\"page\"" } else { "" });
+    let _ = writeln!(
         html,
-        "<li><a href=\"{root}events/{address}\"{events}>What happened</a></li><li><a \
-         href=\"{root}help/{address}\"{help}>Help</a></li></ul>"
+        "<li><a href=\"{root}events/{look}\"{events}>What happened</a></li><li><a \
+         href=\"{root}help/{look}\"{help}>Help</a></li></ul></nav>"
     );
+    html
+}
+
+/// Returns the links to the pages of this system, if it has several.
+pub(super) fn parts(view: &View) -> String {
+    let here = view.page.system();
     let parts: Vec<_> = view.pages.iter().filter(|page| page.system() == here).collect();
-    if parts.len() > 1 && is_system {
-        html.push_str("<ul>");
-        for page in parts {
-            link(&mut html, page, page.title, page.name == view.page.name, "");
-        }
-        html.push_str("</ul>");
+    if parts.len() < 2 || !is_of_a_system(view) {
+        return String::new();
     }
-    html + "</nav>\n"
+    let mut html =
+        String::from("<nav class=\"systems within\" aria-label=\"Pages of this system\" data-key=\"within\"><ul>");
+    for page in parts {
+        link(&mut html, view, page, page.name == view.page.name, "");
+    }
+    html + "</ul></nav>\n"
 }
 
 /// Returns the title of the tab: how many things need somebody, what is plotted, the name of the site.

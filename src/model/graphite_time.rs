@@ -1,7 +1,11 @@
-//! Parses times as Graphite's users write them, in UTC: `now`, `-6h`, `now-2d`, `today-7d`, `monday`, `2024-06-01`,
-//! `2024-06-01 12:30`, `12:30_20240601`, `noon yesterday`, `january 8`, unix seconds. Graphite does not know these: `thisweek`
-//! (which began on Monday), `thismonth`, `thisyear`, and the units behind a slash, as Grafana writes them: `now/d` is the beginning of
-//! the day, `now-1w/w` that of the last week.
+//! Parses times as Graphite's users write them, in UTC: `now`, `-6h`, `now-2d`, `today-7d`, `monday`, `20240601`,
+//! `12:30_20240601`, `noon yesterday`, `6pm+today`, `january 8`, unix seconds. Graphite does not know these: `2024-06-01`,
+//! `2024-06-01 12:30`, a day before the time, `last monday` (before today), `thisweek` (which began on Monday), `thismonth`, `thisyear`,
+//! and the units behind a slash, as Grafana writes them: `now/d` is the beginning of the day, `now-1w/w` that of the last week.
+//!
+//! What both know means the same (attime.py of graphite-web 1.1.8, which a test asks), but for four things: months and years are
+//! those of the calendar, there 30 and 365 days; 12am is midnight and 12pm noon, there the other way round; `12:30_240601` is
+//! documented there and refused; `20241301` is refused, there unix seconds.
 
 use anyhow::{Context, Result, bail, ensure};
 use jiff::civil::{Date, DateTime, Time, Weekday};
@@ -10,6 +14,9 @@ use jiff::{Span, Timestamp};
 
 use crate::model::{SECOND, parse_time};
 use crate::text::quote;
+
+/// What stands between words. Graphite passes over blanks, `_` and `,`; a `+` is a blank, as addresses encode it.
+const BETWEEN: [char; 4] = [' ', '_', ',', '+'];
 
 /// Parses a time, relative to `now`; both are in unix seconds.
 ///
@@ -41,7 +48,7 @@ fn interpret(text: &str, now: i64) -> Result<i64> {
         return seconds(time);
     }
     let text = months(text).to_ascii_lowercase();
-    let text = text.strip_suffix("utc").map_or(text.as_str(), str::trim_end);
+    let text = text.strip_suffix("utc").unwrap_or(&text).trim_matches([' ', '_', ',']);
     // A date in numbers has slashes too, but never before a letter.
     if let Some((before, unit)) = text.rsplit_once('/')
         && unit.starts_with(|c: char| c.is_ascii_alphabetic())
@@ -80,7 +87,7 @@ fn beginning(time: DateTime, unit: &str) -> Result<DateTime> {
 /// Returns a reference with its offsets.
 fn moved(text: &str, now: DateTime) -> Result<DateTime> {
     // A date holds the sign of an offset, so the longest reference decides; a part that is not understood refuses the whole.
-    let signs = text.rmatch_indices(['+', '-', ' ']).map(|(at, _)| at);
+    let signs = text.rmatch_indices(['+', '-', ' ', '_', ',']).map(|(at, _)| at);
     for end in std::iter::once(text.len()).chain(signs) {
         if let Ok(time) = reference(&text[..end], now)
             && let Ok(time) = shifted(time, &text[end..])
@@ -92,18 +99,22 @@ fn moved(text: &str, now: DateTime) -> Result<DateTime> {
     shifted(reference(&text[..sign], now)?, &text[sign..])
 }
 
-/// Moves `time` by `-1d`, `+6h` or several of them in a row.
+/// Moves `time` by `-1d`, `+ 6 hours`, or several of them in a row, as in `-1d6h`, which are 30 hours: a sign holds until the next one.
 fn shifted(mut time: DateTime, offsets: &str) -> Result<DateTime> {
-    let mut rest = offsets.trim_start();
+    let blanks = [' ', '_', ','];
+    let mut is_back = false;
+    let mut rest = offsets.trim_start_matches(blanks);
     while !rest.is_empty() {
-        // A blank is a +, as URLs encode it.
-        let (back, offset) = match rest.strip_prefix('-') {
-            Some(offset) => (true, offset),
-            None => (false, rest.strip_prefix('+').unwrap_or(rest)),
-        };
-        let end = offset.find(['+', '-', ' ']).unwrap_or(offset.len());
-        time = shift(time, back, &offset[..end])?;
-        rest = offset[end..].trim_start();
+        if let Some(signed) = rest.strip_prefix(['+', '-']) {
+            is_back = rest.starts_with('-');
+            rest = signed.trim_start_matches(blanks);
+        }
+        let (number, after) = rest.split_at(rest.find(|c: char| !c.is_ascii_digit()).unwrap_or(rest.len()));
+        let after = after.trim_start_matches(blanks);
+        let (unit, after) = after.split_at(after.find(|c: char| !c.is_ascii_alphabetic()).unwrap_or(after.len()));
+        let span = span(number.parse().context("a number is missing or too large")?, unit)?;
+        time = if is_back { time.checked_sub(span) } else { time.checked_add(span) }?;
+        rest = after.trim_start_matches(blanks);
     }
     Ok(time)
 }
@@ -112,29 +123,20 @@ fn seconds(time: DateTime) -> Result<i64> {
     Ok(time.to_zoned(TimeZone::UTC)?.timestamp().as_second())
 }
 
-/// Moves `time` by `6h`, `30min`, `1mon` or several of them in a row, as in `1d6h`.
-fn shift(mut time: DateTime, back: bool, offset: &str) -> Result<DateTime> {
-    ensure!(!offset.is_empty(), "an offset is missing");
-    let mut rest = offset;
-    while !rest.is_empty() {
-        let (number, after) = rest.split_at(rest.find(|c: char| !c.is_ascii_digit()).unwrap_or(rest.len()));
-        let (unit, after) = after.split_at(after.find(|c: char| !c.is_ascii_alphabetic()).unwrap_or(after.len()));
-        let number: i64 = number.parse().context("a number is missing or too large")?;
-        let span = Span::new();
-        let span = match unit {
-            "s" | "sec" | "secs" | "second" | "seconds" => span.try_seconds(number),
-            "m" | "min" | "mins" | "minute" | "minutes" => span.try_minutes(number),
-            "h" | "hour" | "hours" => span.try_hours(number),
-            "d" | "day" | "days" => span.try_days(number),
-            "w" | "week" | "weeks" => span.try_weeks(number),
-            "mon" | "month" | "months" => span.try_months(number),
-            "y" | "year" | "years" => span.try_years(number),
-            _ => bail!("{} is no unit: s, min, h, d, w, mon or y", quote(unit)),
-        }?;
-        time = if back { time.checked_sub(span) } else { time.checked_add(span) }?;
-        rest = after;
-    }
-    Ok(time)
+/// Returns how long so many of a unit are. As in Graphite a unit is told by how it begins: `h`, `hr`, `hours`.
+fn span(number: i64, unit: &str) -> Result<Span> {
+    let span = Span::new();
+    let begins = |with: &str| unit.starts_with(with);
+    Ok(match unit {
+        _ if begins("s") => span.try_seconds(number),
+        _ if unit == "m" || begins("min") => span.try_minutes(number),
+        _ if begins("h") => span.try_hours(number),
+        _ if begins("d") => span.try_days(number),
+        _ if begins("w") => span.try_weeks(number),
+        _ if begins("mon") => span.try_months(number),
+        _ if begins("y") => span.try_years(number),
+        _ => bail!("{} is no unit: s, min, h, d, w, mon or y", quote(unit)),
+    }?)
 }
 
 /// Returns the time from which an offset counts: `now`, a day, a time of day, or both in either order.
@@ -149,12 +151,19 @@ fn reference(text: &str, now: DateTime) -> Result<DateTime> {
     if let Some(time) = time_of_day(text) {
         return Ok(today.to_datetime(time));
     }
-    for (at, separator) in text.match_indices([' ', '_', 't']) {
-        let (first, second) = (text[..at].trim_end(), text[at + separator.len()..].trim_start());
+    for (at, separator) in text.match_indices([' ', '_', ',', '+', 't']) {
+        let after = &text[at + separator.len()..];
+        let (first, second) = (text[..at].trim_end_matches(BETWEEN), after.trim_start_matches(BETWEEN));
         if let (Some(day), Some(time)) = (day(first, today)?, time_of_day(second).or_else(|| digits(second))) {
             return Ok(day.to_datetime(time));
         }
         if let (Some(time), Some(day)) = (time_of_day(first), day(second, today)?.or_else(|| short_date(second))) {
+            return Ok(day.to_datetime(time));
+        }
+    }
+    // Nothing need stand between a time of day and a day behind it: `noonyesterday`.
+    for (at, _) in text.char_indices().rev() {
+        if let (Some(time), Some(day)) = (time_of_day(&text[..at]), day(&text[at..], today)?) {
             return Ok(day.to_datetime(time));
         }
     }
@@ -163,22 +172,37 @@ fn reference(text: &str, now: DateTime) -> Result<DateTime> {
 
 /// Returns the day that a word or a date names.
 fn day(text: &str, today: Date) -> Result<Option<Date>> {
-    let weekday = match text {
+    match text {
         "today" => return Ok(Some(today)),
         "yesterday" => return Ok(Some(today.yesterday()?)),
         "tomorrow" => return Ok(Some(today.tomorrow()?)),
+        "thisweek" => return days_back(today, Weekday::Monday).map(Some),
         "thismonth" => return Ok(Some(today.first_of_month())),
         "thisyear" => return Ok(Some(today.first_of_year())),
-        "thisweek" | "monday" => Weekday::Monday,
-        "tuesday" => Weekday::Tuesday,
-        "wednesday" => Weekday::Wednesday,
-        "thursday" => Weekday::Thursday,
-        "friday" => Weekday::Friday,
-        "saturday" => Weekday::Saturday,
-        "sunday" => Weekday::Sunday,
-        _ => return Ok(date(text).or_else(|| month_day(text, today))),
+        _ => {}
+    }
+    let (from, name) = match text.strip_prefix("last") {
+        Some(name) => (today.yesterday()?, name.trim_start_matches(BETWEEN)),
+        None => (today, text),
     };
-    Ok(Some(days_back(today, weekday)?))
+    match weekday(name) {
+        Some(weekday) => days_back(from, weekday).map(Some),
+        None => Ok(date(text).or_else(|| month_day(text, today))),
+    }
+}
+
+/// Parses `monday`, `mon`.
+fn weekday(text: &str) -> Option<Weekday> {
+    let names = [
+        ("monday", Weekday::Monday),
+        ("tuesday", Weekday::Tuesday),
+        ("wednesday", Weekday::Wednesday),
+        ("thursday", Weekday::Thursday),
+        ("friday", Weekday::Friday),
+        ("saturday", Weekday::Saturday),
+        ("sunday", Weekday::Sunday),
+    ];
+    names.into_iter().find(|(name, _)| text.len() >= 3 && name.starts_with(text)).map(|(_, weekday)| weekday)
 }
 
 /// Parses a date. The library's own parser passes over a time of day behind it, and its formats take a year of any length.
@@ -187,10 +211,28 @@ fn date(text: &str) -> Option<Date> {
         let fits = |(byte, kind): (u8, u8)| if kind == b'0' { byte.is_ascii_digit() } else { byte == kind };
         text.len() == pattern.len() && text.bytes().zip(pattern.bytes()).all(fits)
     };
-    let forms =
-        [("0000-00-00", "%Y-%m-%d"), ("00000000", "%Y%m%d"), ("00/00/00", "%m/%d/%y"), ("00/00/0000", "%m/%d/%Y")];
-    let (_, format) = forms.into_iter().find(|(pattern, _)| is(pattern))?;
-    Date::strptime(format, text).ok()
+    let forms = [("0000-00-00", "%Y-%m-%d"), ("00000000", "%Y%m%d")];
+    match forms.into_iter().find(|(pattern, _)| is(pattern)) {
+        Some((_, format)) => Date::strptime(format, text).ok(),
+        None => american(text),
+    }
+}
+
+/// Parses `06/01/24` and `6/1/2024`: month, day, year.
+fn american(text: &str) -> Option<Date> {
+    let (month, rest) = text.split_once('/')?;
+    let (day, year) = rest.split_once('/')?;
+    let number = |text: &str, lengths: &[usize]| {
+        let is_number = lengths.contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_digit());
+        is_number.then(|| text.parse::<i16>().ok()).flatten()
+    };
+    let (month, day) = (number(month, &[1, 2])?, number(day, &[1, 2])?);
+    let year = match number(year, &[2, 4])? {
+        year @ 0..70 => 2000 + year,
+        year @ 70..100 => 1900 + year,
+        year => year,
+    };
+    Date::new(year, month.try_into().ok()?, day.try_into().ok()?).ok()
 }
 
 /// Parses `january 8`, `jan 8` and `jan8`, of this year.
@@ -212,7 +254,7 @@ fn month_day(text: &str, today: Date) -> Option<Date> {
     let (name, day) = text.split_at(text.find(|c: char| !c.is_ascii_alphabetic())?);
     let is_month = |month: &&str| name.len() >= 3 && month.starts_with(name);
     let month = MONTHS.iter().position(is_month)? + 1;
-    let day = day.trim_start();
+    let day = day.trim_start_matches(BETWEEN);
     let is_day = (1..=2).contains(&day.len()) && day.bytes().all(|byte| byte.is_ascii_digit());
     is_day.then(|| Date::new(today.year(), i8::try_from(month).ok()?, day.parse().ok()?).ok()).flatten()
 }
@@ -312,7 +354,20 @@ mod tests {
             ("NOW-2D", "2024-05-30T12:30:00Z"),
             ("now-1d6h", "2024-05-31T06:30:00Z"),
             ("now-1d+6h", "2024-05-31T18:30:00Z"),
-            ("now-1d 6h", "2024-05-31T18:30:00Z"),
+            ("now-1d 6h", "2024-05-31T06:30:00Z"),
+            ("now - 1 d + 6 hrs", "2024-05-31T18:30:00Z"),
+            ("4pm + 3 days", "2024-06-04T16:00:00Z"),
+            ("last monday", "2024-05-27T00:00:00Z"),
+            ("last saturday", "2024-05-25T00:00:00Z"),
+            ("6pm last_fri", "2024-05-31T18:00:00Z"),
+            ("noon+tomorrow", "2024-06-02T12:00:00Z"),
+            ("6pm+today", "2024-06-01T18:00:00Z"),
+            ("january+5", "2024-01-05T00:00:00Z"),
+            ("noonyesterday", "2024-05-31T12:00:00Z"),
+            ("6:111/1/24", "2024-01-01T06:11:00Z"),
+            ("6/1/2024", "2024-06-01T00:00:00Z"),
+            ("tue", "2024-05-28T00:00:00Z"),
+            ("mon, 6am", "2024-05-27T06:00:00Z"),
             ("-5min", "2024-06-01T12:25:00Z"),
             ("-90s", "2024-06-01T12:28:30Z"),
             ("-1w", "2024-05-25T12:30:00Z"),
@@ -370,6 +425,13 @@ mod tests {
             "20240501 2460",
             "2024-05-01 13pm",
             "2024-05-1",
+            "last",
+            "last today",
+            "lastmonth",
+            "mo",
+            "6/1/204",
+            "13/1/24",
+            "+6pm",
             "05/01/24 7",
             "yesterday 7",
             "03:00 soon",

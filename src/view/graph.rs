@@ -6,7 +6,7 @@ use std::slice::ChunksExact;
 
 use anyhow::Result;
 
-use super::plot::{Ground, LIGHT, clock, ticks};
+use super::plot::{Ground, LIGHT, ticks};
 use super::scene::{Anchor, Scene, Shape, Stroke, Text};
 use crate::model::{RrdFile, RrdScale, RrdSource, RrdSpan, utc};
 
@@ -166,11 +166,10 @@ impl Graph {
 
     /// Draws the lines of both axes, with their labels.
     fn draw_axes(&self, scene: &mut Scene, axes: &Axes, faint: &'static str) {
-        let (times, format) = ticks(axes.begin, self.end, MOST_TIMES);
-        for time in times {
+        for (time, label) in ticks(axes.begin, self.end, MOST_TIMES) {
             let x = self.x(axes, time).to_string();
             let line = Shape::thin(format!("M{x} {TOP}V{BOTTOM}"), faint);
-            let label = Text::new(x, (BOTTOM + 13.0).to_string(), clock(time, format));
+            let label = Text::new(x, (BOTTOM + 13.0).to_string(), label);
             scene.lines.push(vec![line, Shape::Text(Text { anchor: Anchor::Middle, ..label })]);
         }
         for (value, label) in self.heights(axes.high) {

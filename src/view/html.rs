@@ -384,6 +384,13 @@ struct Line<'t, 'a> {
     is_first: bool,
 }
 
+impl<'a> Line<'_, 'a> {
+    /// Returns whose a number of a column is: the names of the part if it is one's, then that of the row.
+    fn names(&self, column: &Column) -> Vec<&'a str> {
+        of(if column.outer { &[] } else { &self.sub_row.names }, self.row)
+    }
+}
+
 impl<'a> SectionView<'a> {
     fn new(view: &'a View<'a>, section: &'a Section) -> Self {
         // A number that is clicked is plotted beside the tables.
@@ -609,7 +616,7 @@ impl<'a> SectionView<'a> {
                 html,
                 " <a data-plots href=\"{}\">{word} <b>{}</b> {}</a>",
                 options.address(),
-                if is_uuid(row.name) { row.name[..SHORT].to_string() } else { escaped_line(row.name) },
+                short(row.name).map_or_else(|| escaped_line(row.name), String::from),
                 columns.first().map_or(String::new(), |at| self.shown(&table.columns[*at], value))
             );
         }
@@ -782,8 +789,8 @@ impl<'a> SectionView<'a> {
                 way + &address_of(self.view, section, tag, word)
             }
         };
-        match name.split_at_checked(SHORT).filter(|_| column.is_short && is_uuid(name)) {
-            Some((short, _)) => {
+        match short(name).filter(|_| column.is_short) {
+            Some(short) => {
                 let name = escaped_line(name);
                 format!("<a class=\"name\" href=\"{address}\" title=\"{name}\" aria-label=\"{name}\">{short}</a>")
             }
@@ -887,8 +894,8 @@ impl<'a> SectionView<'a> {
                 }
                 Kind::Label(..) => {
                     let (label, x) = (line.row.labels[at], phone::and_x(column));
-                    let _ = match label.split_at_checked(SHORT).filter(|_| column.declared.is_short && is_uuid(label)) {
-                        Some((short, _)) => {
+                    let _ = match short(label).filter(|_| column.declared.is_short) {
+                        Some(short) => {
                             write!(html, "<td class=\"name{x}\"{span} title=\"{label}\">{short}</td>")
                         }
                         None => write!(html, "<td class=\"name{x}\"{span}>{}</td>", escaped_line(label)),
@@ -900,35 +907,43 @@ impl<'a> SectionView<'a> {
                 Kind::Health(..) => {
                     let health = self.health(cell);
                     let _ = write!(html, "<td class=\"beat {}\"{span}>", health.class());
-                    let parts = if column.outer { &[][..] } else { &line.sub_row.names };
-                    let names: Vec<_> = of(parts, line.row).into_iter().map(escaped_line).collect();
+                    let names: Vec<_> = line.names(column).into_iter().map(escaped_line).collect();
                     let (text, name) = (self.health_text(cell), names.join(", "));
                     let shown = format!("{} {text}", health.shape());
                     self.exact_link(html, cell, "", &shown, ("", &format!("{name}: {text}")));
                     self.bar(html, cell);
                     html.push_str("</td>");
                 }
-                Kind::Most(..) | Kind::Mean(..) => self.cell_of_parts(html, line, at),
-                _ if column.declared.judged.is_some() => {
-                    let parts = if column.outer { &[][..] } else { &line.sub_row.names };
-                    let _ = write!(html, "<td class=\"judged{}\"{span}>", phone::and_x(column));
-                    self.judged(html, (column, cell), &of(parts, line.row));
+                _ => {
+                    let _ = match column.declared.judged {
+                        Some(_) => write!(html, "<td class=\"judged{}\"{span}>", phone::and_x(column)),
+                        None => write!(html, "{}{span}>", phone::td(column)),
+                    };
+                    self.content(html, line, at);
                     html.push_str("</td>");
                 }
-                _ if column.declared.drawn == Drawn::Lines => self.lines_alone(html, line, at),
-                _ if self.is_of_nothing(line.table, column, &line.row.cells) => {
-                    let _ = write!(html, "{}{span}><span class=\"zero\">–</span></td>", phone::td(column));
-                }
-                Kind::Switch(..) | Kind::Field(..) | Kind::One(..) | Kind::Pivot(_) => {
-                    let cells = if column.outer { &line.row.cells } else { &line.sub_row.cells };
-                    let drawn = self.drawn(line.table, (at, column), cells, &[]);
-                    let _ = write!(html, "{}{span}>{drawn}", phone::td(column));
-                    let parts = if column.outer { &[][..] } else { &line.sub_row.names };
-                    let names = of(parts, line.row);
-                    self.cell_content(html, cell, column, &names);
-                    self.beside(html, line.table, column, (cells, &names));
-                    html.push_str("</td>");
-                }
+            }
+        }
+    }
+
+    /// Writes what a cell of a line has, which is a number: a picture, the number or its word, and what stands behind it.
+    fn content(&self, html: &mut String, line: &Line, at: usize) {
+        let column = &line.table.columns[at];
+        let cells = if column.outer { &line.row.cells } else { &line.sub_row.cells };
+        match column.declared.kind {
+            Kind::Most(..) | Kind::Mean(..) => self.content_of_parts(html, line, at),
+            _ if column.declared.judged.is_some() => {
+                self.judged(html, (column, cells[at].as_ref()), &line.names(column));
+            }
+            _ if column.declared.drawn == Drawn::Lines => self.lines_alone(html, line, at),
+            _ if self.is_of_nothing(line.table, column, &line.row.cells) => {
+                html.push_str("<span class=\"zero\">–</span>");
+            }
+            _ => {
+                html.push_str(&self.drawn(line.table, (at, column), cells, &[]));
+                let names = line.names(column);
+                self.cell_content(html, cells[at].as_ref(), column, &names);
+                self.beside(html, line.table, column, (cells, &names));
             }
         }
     }
@@ -1157,15 +1172,13 @@ fn shape(trouble: Option<(&str, &str, &str)>) -> String {
     })
 }
 
-/// How much of a UUID is shown where a column is short.
-const SHORT: usize = 8;
-
-/// Whether a name is a UUID, with dashes or without.
-fn is_uuid(name: &str) -> bool {
+/// Returns what is shown of a UUID, with dashes or without, where there is little room; `None` if a name is none.
+fn short(name: &str) -> Option<&str> {
     let is_digit = |byte: &u8| byte.is_ascii_hexdigit();
-    name.len() <= 36
+    let is_uuid = name.len() <= 36
         && name.bytes().all(|byte| is_digit(&byte) || byte == b'-')
-        && name.bytes().filter(is_digit).count() == 32
+        && name.bytes().filter(is_digit).count() == 32;
+    is_uuid.then(|| &name[..8])
 }
 
 /// Returns a value as it is shown; one that is whole keeps all its digits.

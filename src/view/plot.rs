@@ -187,10 +187,11 @@ fn scene(history: &History, style: &PlotStyle) -> Scene {
         lines: Vec::new(),
     };
     let right = width - RIGHT;
-    let (times, format) = ticks(history.from, history.to, ((right - LEFT) / 90.0) as i64);
-    for time in times {
+    for (time, label) in ticks(history.from, history.to, ((right - LEFT) / 90.0) as i64) {
         let at = LEFT + (right - LEFT) * share(history, time);
-        let label = Text { anchor: Anchor::Middle, ..Text::new(tenth(at), tenth(bottom + 15.0), clock(time, format)) };
+        // A label at the edge would leave the picture.
+        let anchor = if at + wide(&label) / 2.0 > width { Anchor::End } else { Anchor::Middle };
+        let label = Text { anchor, ..Text::new(tenth(at), tenth(bottom + 15.0), label) };
         scene.lines.push(vec![Shape::thin(format!("M{at:.1} {TOP}V{bottom:.1}"), faint), Shape::Text(label)]);
     }
     let foot = tenth(field_height - 2.0);
@@ -366,7 +367,8 @@ impl Strip<'_> {
         }
         let unit = Text::new("10".into(), tenth((top + self.bottom) / 2.0), self.unit.into());
         let unit = Text { class: Some("unit"), anchor: Anchor::Middle, is_turned: true, ..unit };
-        scene.lines.push(vec![Shape::Text(unit)]);
+        // A small strip has no room for a long one.
+        scene.lines.extend((wide(self.unit) <= self.bottom - top + TOP).then_some(vec![Shape::Text(unit)]));
         self.gaps(scene, &self.series, (self.top, self.bottom));
         for (at, series) in &self.series {
             let colour = COLOURS[at % COLOURS.len()][usize::from(dark)];
@@ -583,8 +585,8 @@ fn short(value: f64, digits: usize) -> String {
     if text == "-0" { "0".into() } else { text.into() }
 }
 
-/// Returns the times that the axis labels, about `most` of them, and the format of the labels.
-pub(crate) fn ticks(from: i64, to: i64, most: i64) -> (Vec<i64>, &'static str) {
+/// Returns the times that the axis labels, about `most` of them, with their labels: a day has its date at its beginning.
+pub(crate) fn ticks(from: i64, to: i64, most: i64) -> Vec<(i64, String)> {
     const MINUTE: i64 = 60;
     const HOUR: i64 = 60 * MINUTE;
     const DAY: i64 = 24 * HOUR;
@@ -611,15 +613,15 @@ pub(crate) fn ticks(from: i64, to: i64, most: i64) -> (Vec<i64>, &'static str) {
     ];
     let span = to.saturating_sub(from).max(1);
     let step = steps.into_iter().find(|step| span / step <= most.max(2)).unwrap_or(3650 * DAY);
-    let format = match step {
-        ..HOUR if span <= DAY => "%H:%M",
-        HOUR.. if step < DAY && span <= DAY => "%H:%M",
-        ..DAY => "%d %b %H:%M",
-        step if step < 60 * DAY => "%d %b",
-        _ => "%b %Y",
+    let label = |time: i64| match step {
+        ..DAY if time.rem_euclid(DAY) != 0 => clock(time, "%H:%M"),
+        ..DAY => clock(time, "%a %d %b"),
+        step if step < 60 * DAY => clock(time, "%d %b"),
+        _ => clock(time, "%b %Y"),
     };
     let first = from.div_euclid(step) * step;
-    ((0..).map(|at| first + at * step).skip_while(|time| *time < from).take_while(|time| *time <= to).collect(), format)
+    let times = (0..).map(|at| first + at * step).skip_while(|time| *time < from).take_while(|time| *time <= to);
+    times.map(|time| (time, label(time))).collect()
 }
 
 pub(crate) fn clock(time: i64, format: &str) -> String {
@@ -692,6 +694,26 @@ mod tests {
             assert!(drawn == std::fs::read(folder.join(name)).unwrap(), "{name} is drawn in another way");
             assert!(drawn.len() < 16_000, "{name} has {} bytes", drawn.len());
         }
+    }
+
+    #[test]
+    fn a_small_plot_names_days_where_they_begin_and_no_words_that_do_not_fit() {
+        // From 22:00 of one day to 22:10 of the next.
+        let (from, to) = (1_717_192_800, 1_717_192_800 + 86_400 + 600);
+        let small = |unit| {
+            let values = vec![Some(1.0), Some(2.0)];
+            let series = vec![Series { path: "a.b".into(), unit, values, ..Series::default() }];
+            let history = History { from, to, step_seconds: 60, times: vec![from, from + 60], series };
+            svg(&history, &PlotStyle { width: 300, height: 110, legend: false, ..PlotStyle::default() })
+        };
+        let drawn = small("bytes per second");
+        assert!(drawn.contains(">Sat 01 Jun</text>") && drawn.contains(">12:00</text>"), "{drawn}");
+        assert!(!drawn.contains("class=\"unit\"") && small("jobs").contains(">jobs</text>"), "{drawn}");
+        // A label at the edge ends there.
+        let (from, to) = (1_717_286_400 - 86_400, 1_717_286_400);
+        let history = History { from, to, step_seconds: 60, ..History::default() };
+        let drawn = svg(&history, &PlotStyle { width: 300, height: 110, ..PlotStyle::default() });
+        assert!(drawn.contains("text-anchor=\"end\">Sun 02 Jun</text>"), "{drawn}");
     }
 
     #[test]

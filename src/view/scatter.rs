@@ -18,7 +18,7 @@ const BELOW: f64 = 34.0;
 const EDGE: f64 = 10.0;
 
 /// About how wide a letter of a name is, in pixels.
-const LETTER: f64 = 6.6;
+const LETTER: f64 = 7.4;
 
 /// One row.
 #[derive(Clone, Copy, Debug, PartialEq)]

@@ -18,3 +18,4 @@ mod systems;
 mod troubles;
 mod whole;
 mod wide;
+mod zoom;

@@ -21,7 +21,7 @@ use crate::whole::write;
 const DAY: i64 = 86_400;
 
 /// Two months of nights of a hub: svn was bad twice, web has grown in the last nights, and nothing was asked ten days ago.
-fn hub() -> Vec<String> {
+pub fn hub() -> Vec<String> {
     let mut lines = Vec::new();
     for ago in (0..60).rev().filter(|ago| *ago != 10) {
         let time = (minute() - ago * DAY) * 1_000_000_000;
@@ -98,7 +98,7 @@ fn sets_have_the_nights_of_each_node_and_unfold_into_a_year() {
 }
 
 /// A day of some instances of a host.
-fn instances() -> Vec<String> {
+pub fn instances() -> Vec<String> {
     let mut lines = Vec::new();
     for half in (0..48_i64).rev() {
         let time = (minute() / 300 * 300 - 1800 * half) * 1_000_000_000;

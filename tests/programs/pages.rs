@@ -243,7 +243,12 @@ impl Site {
     fn page(&self, query: &str) -> String {
         let page = self.get(&format!("/{query}"));
         let tables = self.get(&format!("/tables{query}"));
-        assert!(page.contains(&format!("<main>\n{tables}</main>")), "{query}");
+        // The links to the systems stand in the bar.
+        let (systems, body) = tables.split_at(tables.find("</nav>\n").unwrap() + "</nav>\n".len());
+        assert!(
+            page.contains(&format!("</h1>\n{systems}")) && page.contains(&format!("<main>\n{body}</main>")),
+            "{query}"
+        );
         assert_eq!(self.get(&format!("/pages/grids/tables{query}")).replace("../../", ""), tables);
         page
     }

@@ -10,6 +10,7 @@ mod carbon_moods;
 #[cfg(feature = "dashboard")]
 mod cloud_monitor;
 mod grafana_graphite;
+mod graphite_times;
 mod htcondor_ads;
 mod influxdb;
 mod libvirt;

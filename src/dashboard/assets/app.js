@@ -5,6 +5,7 @@
   const byId = (id) => document.getElementById(id);
   const root = document.documentElement;
   const main = document.querySelector("main");
+  const header = document.querySelector("header");
   const panel = byId("plot");
   const chart = byId("chart");
   const legend = byId("legend");
@@ -247,6 +248,11 @@
     }
   };
   new ResizeObserver(widths).observe(main);
+  // Where the bar needs two lines, heads stay below both.
+  new ResizeObserver(() => {
+    const isStill = getComputedStyle(header).position === "sticky";
+    root.style.setProperty("--bar-height", isStill ? `${header.offsetHeight}px` : "0px");
+  }).observe(header);
 
   /** Makes `old` equal to `fresh` and changes only the differences, so that focus, selection and scrolling stay. */
   const morph = (old, fresh) => {
@@ -339,6 +345,10 @@
     if (isLong) await pause();
     if (!isCurrent()) return;
     [rows, renewed] = [found, []];
+    // The links to the systems stand in the bar.
+    const systems = fresh.querySelector("nav.systems:not(.within)");
+    systems.remove();
+    morph(header.querySelector("nav"), systems);
     morph(main, fresh);
     for (const row of main.querySelectorAll("[data-row]")) renew(row, row.dataset.row);
     const left = renewed;

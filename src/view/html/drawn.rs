@@ -130,8 +130,8 @@ impl SectionView<'_> {
         }
     }
 
-    /// Writes a cell of two lines alone, a link to the plots of both.
-    pub(super) fn lines_alone(&self, html: &mut String, Line { table, row, span, .. }: &Line, at: usize) {
+    /// Writes the content of a cell of two lines alone, a link to the plots of both.
+    pub(super) fn lines_alone(&self, html: &mut String, Line { table, row, .. }: &Line, at: usize) {
         let inside = table.inside(&table.columns[at]).into_iter().flat_map(|(_, all)| all);
         let known: Vec<_> = [at].into_iter().chain(inside).filter_map(|at| Some((at, row.cells[at]?))).collect();
         let words = known.iter().map(|(at, cell)| {
@@ -144,27 +144,24 @@ impl SectionView<'_> {
         let picture = self.drawn(table, (at, &table.columns[at]), &row.cells, &[]);
         let shown = if picture.is_empty() { &words } else { &picture };
         let _ = match known.is_empty() {
-            true => write!(html, "{}{span}><span class=\"zero\">–</span></td>", phone::td(&table.columns[at])),
+            true => write!(html, "<span class=\"zero\">–</span>"),
             false => write!(
                 html,
-                "{}{span}><a data-plots href=\"{address}\" title=\"{words}\" aria-label=\"{words}, {}\">{shown}</a></td>",
-                phone::td(&table.columns[at]),
+                "<a data-plots href=\"{address}\" title=\"{words}\" aria-label=\"{words}, {}\">{shown}</a>",
                 escaped_line(row.name)
             ),
         };
     }
 
-    /// Writes a cell of a column whose numbers are those of parts.
-    pub(super) fn cell_of_parts(&self, html: &mut String, Line { table, row, span, .. }: &Line, at: usize) {
+    /// Writes the content of a cell of a column whose numbers are those of parts.
+    pub(super) fn content_of_parts(&self, html: &mut String, Line { table, row, .. }: &Line, at: usize) {
         let (column, parts) = (&table.columns[at], &row.parts[at]);
+        let part = table.part_of(row, at);
+        let names: Vec<_> = part.iter().flat_map(|part| part.names.iter().copied()).chain([row.name]).collect();
         if column.declared.judged.is_some() {
-            let part = table.part_of(row, at);
-            let names: Vec<_> = part.iter().flat_map(|part| part.names.iter().copied()).chain([row.name]).collect();
-            let _ = write!(html, "<td class=\"judged{}\"{span}>", phone::and_x(column));
-            self.judged(html, (column, row.cells[at].as_ref()), &names);
-            return html.push_str("</td>");
+            return self.judged(html, (column, row.cells[at].as_ref()), &names);
         }
-        let _ = write!(html, "{}{span}>{}", phone::td(column), self.drawn(table, (at, column), &row.cells, parts));
+        html.push_str(&self.drawn(table, (at, column), &row.cells, parts));
         match (row.cells[at].as_ref(), column.declared.kind) {
             (Some(cell), Kind::Mean(..)) => {
                 let plots = parts.iter().filter_map(|part| part.cell.map(|cell| cell.path().to_string()));
@@ -180,8 +177,6 @@ impl SectionView<'_> {
                 let _ = write!(html, "<a data-plots href=\"{address}\" aria-label=\"{name}\">{text}</a>");
             }
             (cell, _) => {
-                let part = table.part_of(row, at);
-                let names: Vec<_> = part.iter().flat_map(|part| part.names.iter().copied()).chain([row.name]).collect();
                 self.cell_content(html, cell, column, &names);
                 if let Some(part) = part.filter(|part| !part.name.is_empty()) {
                     let _ = write!(html, "<span class=\"whose\">{}</span>", escaped_line(part.name));
@@ -192,7 +187,6 @@ impl SectionView<'_> {
         if lost > 0 {
             let _ = write!(html, "<span class=\"unseen\">, {lost} lost</span>");
         }
-        html.push_str("</td>");
     }
 
     /// Returns what the colours of bars mean, if a table has bars of several numbers.

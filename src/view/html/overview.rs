@@ -50,7 +50,13 @@ pub(super) fn overview(html: &mut String, view: &View) {
     let from = if options.from.is_empty() { FROM } else { &options.from };
     let large = Options { plots, stacked: true, from: from.into(), ..options.clone() };
     let _ = write!(html, "<a data-plots href=\"{}\">", large.address());
-    picture(html, view, &format!("{what} by {}: the same as a plot", by.0), &paths, ((780, 250), true, from));
+    let words = format!("{what} by {}: the same as a plot", by.0);
+    // Where a picture is made smaller nobody can read it.
+    for (class, size) in [("wide", (1000, 260)), ("narrow", (370, 230))] {
+        let _ = write!(html, "<span class=\"{class}\">");
+        picture(html, view, &words, &paths, (size, true, from));
+        html.push_str("</span>");
+    }
     html.push_str("</a>\n");
     parts(html, view, by.0, (&what, all), &shown);
     html.push_str("</div></section>\n");

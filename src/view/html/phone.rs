@@ -1,6 +1,7 @@
 //! What a phone has no room for: it leaves out the columns of class `x`, and shows them as pairs below a row that is unfolded.
 
 use super::folded::{places, unfold_button};
+use super::unfolded::heads_of;
 use super::*;
 
 /// Returns the group of a column before its head, where the heads of groups are left out.
@@ -60,18 +61,30 @@ impl SectionView<'_> {
             places.len()
         );
         for place in later {
-            let Column { declared, .. } = place.column;
-            let _ = write!(html, "<div><dt>{}</dt><dd>", escaped_line(&place.words()));
-            if let Kind::Label(..) = declared.kind {
-                html.push_str(&escaped_line(row.labels[place.at[0]]));
-            } else {
-                // Of several parts together the number of the row, whose cells are those of its plot.
-                let cells = match place.column.is_of_parts() {
-                    true => row.cells[place.at[0]].iter().collect(),
-                    false => place.cells(row),
-                };
-                html.push_str(&self.small_line(place.column, cells.iter().copied()));
-                self.folded_content(html, place, (&cells, &[row.name]), false);
+            let (column, at) = (place.column, place.at[0]);
+            let is_folded = table.declared.folded;
+            let head = if is_folded { place.words() } else { heads_of(table, column) };
+            let _ = write!(html, "<div><dt>{}</dt><dd>", escaped_line(&head));
+            match (column.declared.kind, row.sub_rows.first()) {
+                (Kind::Label(..), _) => {
+                    let label = escaped_line(row.labels[at]);
+                    let short = short(row.labels[at]).filter(|_| column.declared.is_short).unwrap_or(&label);
+                    let _ = write!(html, "<span title=\"{label}\">{short}</span>");
+                }
+                // As in its cell.
+                (_, Some(sub_row)) if !is_folded => {
+                    self.content(html, &Line { table, row, sub_row, span: "", is_first: true }, at);
+                    // Here is room for the part that a column does not name.
+                    let part = table.part_of(row, at).filter(|part| part.name.is_empty());
+                    if let Some(part) = part.filter(|part| !part.names.is_empty()) {
+                        let _ = write!(html, "<span class=\"whose\">{}</span>", escaped_line(&part.names.join(" ")));
+                    }
+                }
+                _ => {
+                    let cells = place.cells(row);
+                    html.push_str(&self.small_line(column, cells.iter().copied()));
+                    self.folded_content(html, place, (&cells, &[row.name]), false);
+                }
             }
             html.push_str("</dd></div>");
         }

@@ -175,7 +175,7 @@ pub(super) fn is_pair(column: &Column) -> bool {
 }
 
 /// Returns the heads of a column and, if they stand in one cell, of those inside it: `CPU user / system`.
-fn heads_of(table: &Table, column: &Column) -> String {
+pub(super) fn heads_of(table: &Table, column: &Column) -> String {
     let inside = table.inside(column).into_iter().map(|(head, _)| head).filter(|_| is_pair(column));
     let heads: Vec<_> = std::iter::once(column.head).chain(inside).collect();
     format!("{} {}", column.declared.group, heads.join(" / ")).trim_start().into()

@@ -112,8 +112,11 @@ impl<'a> Site<'a> {
         golden(&format!("page/{name}.tables.html"), &tables);
         golden(&format!("page/{name}.cells"), cells(&tables));
         let page = unversioned(&page);
-        assert_eq!(page.matches(&format!("<main>\n{tables}</main>")).count(), 1, "the page holds the tables");
-        golden(&format!("page/{name}.html"), page.replace(&tables, "(the tables)\n"));
+        // The links to the systems stand in the bar.
+        let (systems, body) = tables.split_at(tables.find("</nav>\n").unwrap() + "</nav>\n".len());
+        assert_eq!(page.matches(&format!("</h1>\n{systems}")).count(), 1, "the bar holds the systems");
+        assert_eq!(page.matches(&format!("<main>\n{body}</main>")).count(), 1, "the page holds the tables");
+        golden(&format!("page/{name}.html"), page.replace(body, "(the tables)\n").replace(systems, "(the systems)\n"));
     }
 }
 

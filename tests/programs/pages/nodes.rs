@@ -96,6 +96,16 @@ fn on_a_phone_an_open_row_has_the_numbers_for_which_its_table_has_no_room() {
     let pairs = open.split_once("<tr class=\"pairs narrow\" data-key=\"gpu03 pairs\">").unwrap().1;
     let (pairs, below) = pairs.split_once("</dl>").unwrap();
     assert!(pairs.contains("<dt>GPUs busy</dt>") && pairs.contains("70 %"), "{pairs}");
+    // A pair is as its cell is: a number of the worst part names it, what stands behind a number stands there too.
+    let pair = |head: &str| {
+        let pair = pairs.split_once(&format!("<dt>{head}</dt><dd>")).unwrap_or_else(|| panic!("{head}: {pairs}")).1;
+        pair.split_once("</dd>").unwrap().0
+    };
+    let hottest = pair("hottest");
+    assert!(hottest.contains("coretemp, core_1, gpu03: 68 °C") && hottest.contains("<svg class=\"dot"), "{hottest}");
+    assert!(hottest.contains("<span class=\"whose\">coretemp core_1</span>"), "{hottest}");
+    let network = pair("network received/s / sent/s");
+    assert!(network.contains(">420 MB</a>") && network.contains(">130 MB</a>"), "{network}");
     let below = below.split_once("</table></div>").map_or(below, |(below, _)| below);
     assert!(
         below.contains("<caption class=\"unseen\">GPUs of gpu03")
