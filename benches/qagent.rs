@@ -335,7 +335,9 @@ fn beside(table: &mut Table, programs: &Programs, interval: u64) {
     let wait = |rounds: u64| {
         for _ in 0..rounds {
             let next = Instant::now() + Duration::from_secs(interval);
-            scraped.iter().for_each(|port| drop(scrape(*port)));
+            for port in &scraped {
+                let _ = scrape(*port);
+            }
             thread::sleep(next.saturating_duration_since(Instant::now()));
         }
     };
