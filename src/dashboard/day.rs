@@ -45,7 +45,7 @@ impl Dashboard {
             };
             let events = catch(|| systems.iter().map(events).collect::<anyhow::Result<Vec<_>>>()).flatten();
             // If the store does not answer, the page says so by its numbers; the next try is as far away as after an answer.
-            events.map(|all| all.concat()).unwrap_or_else(|_| {
+            events.map(|all| all.into_iter().flatten().collect()).unwrap_or_else(|_| {
                 this.counts.store_failures.fetch_add(1, Ordering::Relaxed);
                 last.clone()
             })

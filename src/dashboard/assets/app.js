@@ -247,12 +247,14 @@
       if (!was) box.dataset.wide = Math.max(0, width - table.offsetWidth);
     }
   };
-  new ResizeObserver(widths).observe(main);
-  // Where the bar needs two lines, heads stay below both.
+  // Where the bar needs more lines than the style says, heads stay below all of them. It comes first, before what changes the page,
+  // and leaves alone what is right: the browser goes through every element for a property that they inherit.
   new ResizeObserver(() => {
-    const isStill = getComputedStyle(header).position === "sticky";
-    root.style.setProperty("--bar-height", isStill ? `${header.offsetHeight}px` : "0px");
+    const tall = getComputedStyle(header).position === "sticky" ? header.offsetHeight : 0;
+    const known = parseFloat(getComputedStyle(root).getPropertyValue("--bar-height"));
+    if (!(Math.abs(tall - known) < 2)) root.style.setProperty("--bar-height", `${tall}px`);
   }).observe(header);
+  new ResizeObserver(widths).observe(main);
 
   /** Makes `old` equal to `fresh` and changes only the differences, so that focus, selection and scrolling stay. */
   const morph = (old, fresh) => {
