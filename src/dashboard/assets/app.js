@@ -229,22 +229,24 @@
     }
   };
 
+  // By how much a table is narrower in its box. It is kept apart: the browser goes through a box whose attribute changes.
+  const narrower = new WeakMap();
   /** Lets a table wider than the page scroll in its own box; the heads of the others stay below the bar. */
   const widths = () => {
     const room = main.clientWidth;
     const boxes = [...main.querySelectorAll(".box")].map((box) => ({ box, table: box.querySelector("table") }));
     for (const one of boxes) {
       one.was = one.box.dataset.wide !== undefined;
-      // In its box a table is narrower, and must not leave it for that.
-      one.width = one.table.offsetWidth + (one.was ? Number(one.box.dataset.wide) : 0);
+      // It must not leave its box for being narrower there.
+      one.width = one.table.offsetWidth + (one.was ? (narrower.get(one.box) ?? 0) : 0);
     }
     const turned = boxes.filter(({ was, width }) => was !== width > room);
     for (const { box, was } of turned) {
       if (was) delete box.dataset.wide;
-      else box.dataset.wide = 0;
+      else box.dataset.wide = "";
     }
     for (const { box, table, was, width } of turned) {
-      if (!was) box.dataset.wide = Math.max(0, width - table.offsetWidth);
+      if (!was) narrower.set(box, Math.max(0, width - table.offsetWidth));
     }
   };
   // Where the bar needs more lines than the style says, heads stay below all of them. It comes first, before what changes the page,
