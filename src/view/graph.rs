@@ -6,7 +6,7 @@ use std::slice::ChunksExact;
 
 use anyhow::Result;
 
-use super::plot::{Ground, LIGHT, ticks};
+use super::plot::{Ground, LIGHT, ticks, wide};
 use super::scene::{Anchor, Scene, Shape, Stroke, Text};
 use crate::model::{RrdFile, RrdScale, RrdSource, RrdSpan, utc};
 
@@ -167,10 +167,14 @@ impl Graph {
     /// Draws the lines of both axes, with their labels.
     fn draw_axes(&self, scene: &mut Scene, axes: &Axes, faint: &'static str) {
         for (time, label) in ticks(axes.begin, self.end, MOST_TIMES) {
-            let x = self.x(axes, time).to_string();
-            let line = Shape::thin(format!("M{x} {TOP}V{BOTTOM}"), faint);
-            let label = Text::new(x, (BOTTOM + 13.0).to_string(), label);
-            scene.lines.push(vec![line, Shape::Text(Text { anchor: Anchor::Middle, ..label })]);
+            let x = self.x(axes, time);
+            let mut line = vec![Shape::thin(format!("M{x} {TOP}V{BOTTOM}"), faint)];
+            // One that would leave the picture is left out: the end has its time below.
+            if x as f64 + wide(&label) / 2.0 <= SIZE.0 {
+                let label = Text::new(x.to_string(), (BOTTOM + 13.0).to_string(), label);
+                line.push(Shape::Text(Text { anchor: Anchor::Middle, ..label }));
+            }
+            scene.lines.push(line);
         }
         for (value, label) in self.heights(axes.high) {
             let y = self.y(axes, value);

@@ -268,7 +268,7 @@ fn stacked(history: &History) -> History {
 }
 
 /// Returns about how wide a text of 11 pixels is; none is wider by much.
-fn wide(text: &str) -> f64 {
+pub(crate) fn wide(text: &str) -> f64 {
     5.8 * text.chars().count() as f64
 }
 

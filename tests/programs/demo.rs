@@ -55,8 +55,11 @@ fn compare(folder: &Path, minutes: impl Iterator<Item = i64>) {
     let config = folder.join("config.cfg");
     let values = |text: &str| -> BTreeSet<(i64, String)> {
         // The export begins with comments and statements for `influx -import`.
-        let is_of_another =
-            |line: &str| ["instance", ",measurement=jobs ", ",measurement=backup_"].iter().any(|of| line.contains(of));
+        let others = ["instance", "node_", "gpu", "slurm_", "backup_", "jobs "];
+        let is_of_another = |line: &str| {
+            let measurement = line.split_once(",measurement=").map_or(line, |(_, measurement)| measurement);
+            line.contains("instance") || others.iter().any(|of| measurement.starts_with(of))
+        };
         let is_of_grid = |line: &&str| line.contains("grid=demo") && !is_of_another(line);
         let lines = text.lines().filter(is_of_grid);
         let points = lines.map(|line| Point::from_line(line).unwrap_or_else(|error| panic!("{line}: {error:#}")));

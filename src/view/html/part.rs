@@ -3,8 +3,8 @@
 use super::*;
 
 /// How many cells of a table a page has at first. A browser's work goes by the cells: 200 lines of two numbers are shown as soon as
-/// 75 of twenty.
-const CELLS: usize = 1500;
+/// 120 of twenty.
+const CELLS: usize = 2400;
 
 /// The most and the fewest lines that these are.
 const LINES: (usize, usize) = (50, 200);
