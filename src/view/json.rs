@@ -39,8 +39,6 @@ struct JsonPath {
     measurement: usize,
     only: Option<(&'static str, &'static str)>,
     steps: Vec<Step>,
-    /// The tags that stand beside the fields as text.
-    labels: Vec<&'static str>,
 }
 
 /// The possible children of a name.
@@ -57,7 +55,6 @@ enum Tree<'a> {
     /// A fixed name without a number.
     Nothing,
     Number(&'a Number),
-    Text(&'a str),
     /// Children by name, in the order of the shape, then of the name.
     Map(BTreeMap<(usize, &'a str), Tree<'a>>),
 }
@@ -73,9 +70,7 @@ fn paths(page: &Page) -> Vec<JsonPath> {
                 Some("field") => Step::Field,
                 Some(tag) => Step::Tag(tag),
             });
-        let labels = place.measurement.tags.iter().filter(|tag| place.has_labels && !tag.identifies);
-        let labels = labels.map(|tag| tag.name).collect();
-        Some(JsonPath { measurement: at(place)?, only: place.only, steps: steps.collect(), labels })
+        Some(JsonPath { measurement: at(place)?, only: place.only, steps: steps.collect() })
     });
     let mut paths: Vec<_> = declared.collect();
     for (at, measurement) in measurements.iter().enumerate() {
@@ -83,7 +78,7 @@ fn paths(page: &Page) -> Vec<JsonPath> {
             let tags = measurement.tags.iter().filter(|tag| tag.identifies && Some(tag.name) != page.section);
             let tags = tags.map(|tag| Step::Tag(tag.name));
             let steps = [Step::Name(measurement.name)].into_iter().chain(tags).chain([Step::Field]).collect();
-            paths.push(JsonPath { measurement: at, only: None, steps, labels: Vec::new() });
+            paths.push(JsonPath { measurement: at, only: None, steps });
         }
     }
     paths
@@ -130,19 +125,14 @@ fn tree<'a>(section: &'a Section, paths: &[JsonPath], shape: &Shape) -> Tree<'a>
             if fits(path, number)
                 && !before.iter().any(|other| other.measurement == path.measurement && fits(other, number))
             {
-                insert(&mut root, shape, &path.steps, number, None);
-                // An empty label is kept as an underscore.
-                for label in path.labels.iter().filter(|label| !["", "_"].contains(&number.tag(label))) {
-                    insert(&mut root, shape, &path.steps, number, Some(label));
-                }
+                insert(&mut root, shape, &path.steps, number);
             }
         }
     }
     root
 }
 
-/// Puts a number into its place, or one of its labels into that of a field.
-fn insert<'a>(root: &mut Tree<'a>, shape: &Shape, steps: &[Step], number: &'a Number, label: Option<&'static str>) {
+fn insert<'a>(root: &mut Tree<'a>, shape: &Shape, steps: &[Step], number: &'a Number) {
     let (mut tree, mut shape) = (root, shape);
     for step in steps {
         let Tree::Map(map) = tree else { return };
@@ -153,14 +143,13 @@ fn insert<'a>(root: &mut Tree<'a>, shape: &Shape, steps: &[Step], number: &'a Nu
             }
             Step::Tag(_) | Step::Field => {
                 let Some(below) = &shape.any else { return };
-                let name =
-                    if let Step::Tag(tag) = *step { number.tag(tag) } else { label.unwrap_or_else(|| number.field()) };
+                let name = if let Step::Tag(tag) = *step { number.tag(tag) } else { number.field() };
                 ((shape.names.len(), name), &**below)
             }
         };
         (tree, shape) = (map.entry(key).or_insert_with(|| below.empty()), below);
     }
-    *tree = label.map_or(Tree::Number(number), |label| Tree::Text(number.tag(label)));
+    *tree = Tree::Number(number);
 }
 
 impl Serialize for Tree<'_> {
@@ -168,7 +157,6 @@ impl Serialize for Tree<'_> {
         match self {
             Self::Nothing => to.serialize_none(),
             Self::Number(number) => number.serialize(to),
-            Self::Text(text) => to.serialize_str(text),
             Self::Map(map) => to.collect_map(map.iter().map(|((_, name), tree)| (name, tree))),
         }
     }

@@ -350,8 +350,6 @@ pub struct JsonPlace {
     /// The names down to the number, as in a Carbon path: `clouds.{cloud}.facts.{field}`. A name in braces is the value of a
     /// tag, `{field}` the field's name. A name without braces always exists; without numbers it is `{}` or `null`.
     pub path: &'static str,
-    /// Whether the tags that describe a series stand as text where the path has `{field}`.
-    pub has_labels: bool,
 }
 
 /// The plot of a field's numbers, where it is that of another number.
@@ -388,15 +386,10 @@ impl PlotPlace {
 
 /// Declares the path of a measurement's numbers in the JSON.
 pub const fn place(measurement: &'static Measurement, path: &'static str) -> JsonPlace {
-    JsonPlace { measurement, only: None, path, has_labels: false }
+    JsonPlace { measurement, only: None, path }
 }
 
 impl JsonPlace {
-    /// Puts the labels of a series beside its numbers.
-    pub const fn with_labels(self) -> Self {
-        Self { has_labels: true, ..self }
-    }
-
     /// Restricts the path to series with this value of this tag.
     pub const fn only(self, tag: &'static str, value: &'static str) -> Self {
         Self { only: Some((tag, value)), ..self }
@@ -901,13 +894,11 @@ impl Page {
         pages
     }
 
-    /// Returns the measurements of the page, each once, in the order of its tables; those that the JSON alone has come last.
+    /// Returns the measurements of the page, each once, in the order of its tables.
     pub fn measurements(&self) -> Vec<&'static Measurement> {
         let mut measurements = Vec::<&'static Measurement>::new();
         let of_tables = self.columns().filter_map(Column::measurement);
-        let of_overview = self.overview.iter().map(|overview| overview.measurement);
-        let of_json = self.json.iter().map(|place| place.measurement);
-        for measurement in of_tables.chain(of_overview).chain(of_json) {
+        for measurement in of_tables.chain(self.overview.iter().map(|overview| overview.measurement)) {
             if !measurements.iter().any(|known| known.name == measurement.name) {
                 measurements.push(measurement);
             }

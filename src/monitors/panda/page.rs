@@ -453,17 +453,14 @@ static OVERVIEW: Overview = Overview {
 /// Jobs by cloud, site, queue, production source, resource type and status.
 pub static PANDA: Page = Page {
     overview: Some(&OVERVIEW),
-    own: &[&QUEUE_SCORE, &QUEUE_AVERAGES, &QUEUE_PLEDGE],
+    own: &[&QUEUE_SCORE, &QUEUE_AVERAGES, &QUEUE_FACTS, &QUEUE_PLEDGE],
     own_tables: &[],
     near: Some(("queue", "site")),
     json: &QUEUES_IN_JSON,
     ..page(("panda", "PanDA", ""), &PANDA_TABLES, &PANDA_PLOTS)
 };
 
-static QUEUES_IN_JSON: [JsonPlace; 2] = [
-    place(&QUEUE_JOBS, "queue_jobs.{queue}.{source}.{resource}.{field}.jobs"),
-    place(&QUEUE_FACTS, "queue_facts.{queue}.{field}").with_labels(),
-];
+static QUEUES_IN_JSON: [JsonPlace; 1] = [place(&QUEUE_JOBS, "queue_jobs.{queue}.{source}.{resource}.{field}.jobs")];
 
 static PANDA_PLOTS: [PlotPlace; 11] = [
     plotted(&CLOUD_LEFT_OUT, LEFT_OUT.info().name, ""),

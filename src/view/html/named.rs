@@ -41,7 +41,8 @@ pub(super) fn page_of_a_name(html: &mut String, view: &View) -> bool {
         return false;
     }
     let is_plotted = |number: &&&Number| !number.path().is_empty();
-    let count_of = groups.iter().chain(&own).flat_map(|(_, numbers)| numbers).filter(is_plotted).count();
+    let count_of = groups.iter().map(|(_, numbers)| numbers.len()).sum::<usize>()
+        + own.iter().flat_map(|(_, numbers)| numbers.iter().filter(is_plotted)).count();
     let back = Options { of: String::new(), plots: Vec::new(), ..view.options.clone() }.address();
     let word = escaped_line(name);
     let in_section =
@@ -274,7 +275,7 @@ fn facts(html: &mut String, groups: &[Group], own: &[Group]) {
             }
         }
     }
-    for (measurement, numbers) in groups.iter().chain(own).filter(|group| is_fact(group)) {
+    for (measurement, numbers) in own.iter().filter(|group| is_fact(group)) {
         let field = &measurement.fields[0];
         facts.insert(measurement.meaning, vec![format!("{} {}", number(numbers[0].value), field.unit)]);
     }
