@@ -55,7 +55,7 @@ fn compare(folder: &Path, minutes: impl Iterator<Item = i64>) {
     let config = folder.join("config.cfg");
     let values = |text: &str| -> BTreeSet<(i64, String)> {
         // The export begins with comments and statements for `influx -import`.
-        let others = ["instance", "node_", "gpu", "slurm_", "service", "backup_", "jobs "];
+        let others = ["instance", "node_", "gpu", "slurm", "service", "backup_", "jobs "];
         let is_of_another = |line: &str| {
             let measurement = line.split_once(",measurement=").map_or(line, |(_, measurement)| measurement);
             line.contains("instance") || others.iter().any(|of| measurement.starts_with(of))

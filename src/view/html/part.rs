@@ -119,7 +119,7 @@ mod tests {
     #[test]
     fn a_wide_table_is_cut_sooner() {
         let shown = |columns| Part::of(3000, columns, None).shown;
-        assert_eq!([0, 1, 7, 15, 20, 30, 1000].map(shown), [200, 200, 200, 100, 75, 50, 50]);
-        assert!(Part::of(93, 20, None).is_whole());
+        assert_eq!([0, 1, 7, 15, 20, 30, 1000].map(shown), [200, 200, 200, 160, 120, 80, 50]);
+        assert!(Part::of(150, 20, None).is_whole());
     }
 }
