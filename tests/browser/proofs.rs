@@ -97,7 +97,7 @@ pub fn settled(browser: &Browser, lines: usize) {
 
 /// Every number of the page is the store's, and none is missing.
 pub fn numbers(browser: &Browser, site: &Site) {
-    browser.go(&site.page("?open=*"));
+    browser.go(&site.page("?open=*&rows=clouds%3Aall"));
     let shown = shown(browser);
     assert!(shown.len() > 50, "{shown:?}");
     for (path, (text, title)) in &shown {
