@@ -2,10 +2,10 @@
 //!
 //! qagent with all 20 sensors of QULo stands beside collectd with its like plugins, which writes to Carbon, and node_exporter, which is
 //! scraped, as it comes and with its collector of sockets, which the agent counts too: all at once, at an interval of 1 s and then of
-//! 10 s. It is measured as the packages have it (`gridmon-agent`, built to be small), to Carbon, to a real qmaster, and without NetConnections, whose cost is the kernel's and grows with its sockets; and as Cargo
-//! builds it. RSS is what /proc/PID/smaps_rollup tells at the end, and Pss beside it, in which a page that n processes have counts an
-//! nth. Processor time is that of the process clock, threads that ended included, per round, and per sample: a value that one round
-//! brings. Then: how long a start takes until it gathers.
+//! 10 s. It is measured as the packages have it (`gridmon-agent`, built to be small), to Carbon, to a real qmaster, and without
+//! NetConnections, whose cost is the kernel's and grows with its sockets; and as Cargo builds it. RSS is what /proc/PID/smaps_rollup tells
+//! at the end, and Pss beside it, in which a page that n processes have counts an nth. Processor time is that of the process clock,
+//! threads that ended included, per round, and per sample: a value that one round brings. Then: how long a start takes until it gathers.
 //!
 //! The programs are those that `dist/programs.sh` built, or those in the folder `GRIDMON_BENCH_PROGRAMS`; without these, Cargo's
 //! alone. `GRIDMON_BENCH_SECONDS` says how long each interval is measured.

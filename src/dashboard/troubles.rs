@@ -315,7 +315,7 @@ impl Line<'_> {
             if !others.is_empty() {
                 let _ = writeln!(
                     html,
-                    "<li class=\"others\"><span class=\"quiet\">{} more: the pages have them under “only what is wrong”, and</span> <a \
+                    "<li><span class=\"quiet\">{} more: the pages have them under “only what is wrong”, and</span> <a \
                      href=\"{}api/v1/problems\">all as JSON</a></li>",
                     others.len(),
                     self.place.root(),
@@ -578,5 +578,22 @@ mod tests {
         assert_eq!(title(&rest), "heprc · clouds · c1 · jobs · idle + c2 · jobs · held");
         assert_eq!(title(&["a.b", "c.d", "e.f", "g.h", "i.h"]), "a · b + c · d + e · f + 2 more");
         assert_eq!(title(&["a", "b"]), "a, b");
+    }
+
+    #[test]
+    fn a_long_list_is_cut_and_says_where_the_rest_stands() {
+        let html = |count: usize| {
+            let mut watched = Watched::default();
+            let event = |at| Event::made_up(&format!("s{at}"), 0, None);
+            watched.now.entries = (0..count).map(|at| Entry { event: event(at), more: 0, is_shared: false }).collect();
+            let options = &Options::default();
+            Line { watched: &watched, systems: &[], place: Place::Root, options, title: "" }.html("")
+        };
+        let most = NAMED.0 + UNFOLDED;
+        let (whole, cut) = (html(most), html(most + 7));
+        let last = format!("<b>s{}</b>", most - 1);
+        assert!(whole.contains(&last) && !whole.contains("as JSON"), "{whole}");
+        assert!(cut.contains(&last) && !cut.contains(&format!("<b>s{most}</b>")), "{cut}");
+        assert!(cut.contains(">7 more: the pages have them") && cut.contains("href=\"api/v1/problems\""), "{cut}");
     }
 }

@@ -151,37 +151,11 @@ fn of_some(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::events::Severity;
-    use crate::model::Point;
-
-    fn event(since: i64, until: Option<i64>) -> Event {
-        let series = Point::from_line("a b=1i 1").unwrap();
-        let [subject, section, text, was, became, path, plot] = [const { String::new() }; 7];
-        let severity = Severity::Bad;
-        Event {
-            system: "grids",
-            title: "Grids",
-            rule: "down",
-            is_begin: true,
-            names: &[],
-            since,
-            until,
-            severity,
-            series,
-            subject,
-            section,
-            text,
-            was,
-            became,
-            path,
-            plot,
-        }
-    }
 
     #[test]
     fn what_goes_on_stays_whatever_came_first_and_then_the_newest() {
-        let mut events: Vec<_> = (0..20_000).map(|at| event(at * 7919 % 20_000, Some(30_000))).collect();
-        events.insert(9000, event(1, None));
+        let mut events: Vec<_> = (0..20_000).map(|at| Event::made_up("", at * 7919 % 20_000, Some(30_000))).collect();
+        events.insert(9000, Event::made_up("", 1, None));
         let mut first = First::default();
         events.into_iter().for_each(|event| first.push(event));
         let (kept, more) = first.in_order();

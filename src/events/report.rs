@@ -173,6 +173,33 @@ pub fn nagios_text(now: &Now, named: usize) -> String {
 }
 
 #[cfg(test)]
+impl Event {
+    /// Makes up an event, for tests.
+    pub(crate) fn made_up(subject: &str, since: i64, until: Option<i64>) -> Self {
+        let series = Point::from_line("a b=1i 1").expect("a line");
+        let [section, text, was, became, path, plot] = [const { String::new() }; 6];
+        Self {
+            system: "grids",
+            title: "Grids",
+            rule: "down",
+            subject: subject.into(),
+            severity: Severity::Bad,
+            is_begin: true,
+            names: &[],
+            since,
+            until,
+            series,
+            section,
+            text,
+            was,
+            became,
+            path,
+            plot,
+        }
+    }
+}
+
+#[cfg(test)]
 mod tests {
     use super::*;
 

@@ -409,9 +409,13 @@
 
   /** Shows the rows that early.js has left out of the first picture, a few at a time. */
   const rest = async () => {
-    const rows = (table) => `:is(${table} > tbody:nth-of-type(n + 31), ${table} > tbody > tr:nth-of-type(n + 31), ${table} > tbody:nth-of-type(n + 3) > tr:nth-of-type(n + 6))`;
-    const later = ".box ~ .box > table";
-    const LEFT_OUT = `main :is(${rows(".box > table")}, ${later} > tbody:nth-of-type(n + 6), ${later} > tbody > tr:nth-of-type(n + 6)):not([data-in])`;
+    const rows = [
+      "tbody:nth-of-type(n + 31)",
+      "tbody > tr:nth-of-type(n + 31)",
+      "tbody:nth-of-type(n + 3) > tr:nth-of-type(n + 6)",
+    ].map((row) => `.box > table > ${row}`);
+    const later = ["tbody:nth-of-type(n + 6)", "tbody > tr:nth-of-type(n + 6)"].map((row) => `.box ~ .box > table > ${row}`);
+    const LEFT_OUT = [...rows, ...later].map((row) => `main ${row}:not([data-in])`).join();
     for (let count = 20, left; (left = [...document.querySelectorAll(LEFT_OUT)]).length; ) {
       await pause();
       const began = performance.now();
