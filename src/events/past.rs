@@ -157,7 +157,10 @@ mod tests {
         let mut events: Vec<_> = (0..20_000).map(|at| Event::made_up("", at * 7919 % 20_000, Some(30_000))).collect();
         events.insert(9000, Event::made_up("", 1, None));
         let mut first = First::default();
-        events.into_iter().for_each(|event| first.push(event));
+        for event in events {
+            first.push(event);
+            assert!(first.events.len() < 2 * MOST, "they are cut as they come");
+        }
         let (kept, more) = first.in_order();
         assert_eq!((kept.len(), more), (MOST, 15_001));
         assert_eq!((kept[0].since, kept[0].until), (1, None));
